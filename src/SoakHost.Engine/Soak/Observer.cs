@@ -1,0 +1,291 @@
+using System.Collections.Immutable;
+using System.Numerics;
+using System.Runtime.InteropServices;
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
+
+namespace SoakHost.Engine.Soak;
+
+/// <summary>
+/// Looks at a shard's VMs every <see cref="Shard.ObservationTicks"/> ticks: folds their narrow totals into sums, judges each vCPU's
+/// condition, and where something happened inside the interval runs it again, step by step, to say when and where.
+/// </summary>
+internal sealed class Observer<TPages, TLanes>
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    // Retry counts are cut here, far above any threshold and far below an overflow.
+    private const uint RetriesMax = 1u << 30;
+
+    private static readonly int[] Boundaries = [31, 32, 63, 64];
+
+    private readonly int _firstVm;
+    private readonly int _vms;
+    private readonly uint _stallRetries;
+    private readonly VcpuCondition[] _conditions;
+    private readonly bool[] _unsafeInstallSeen;
+    private readonly bool[] _accountingErrorSeen;
+    private readonly SortedDictionary<int, StalledVcpu> _stalled = [];
+    private readonly List<Finding> _findings = [];
+    private Totals _totals;
+
+    public Observer(Cohort cohort, int firstVm, int vms, uint stallRetries)
+    {
+        _firstVm = firstVm;
+        _vms = vms;
+        _stallRetries = stallRetries;
+        _conditions = new VcpuCondition[vms * cohort.Vm.Vcpus];
+        _unsafeInstallSeen = new bool[vms];
+        _accountingErrorSeen = new bool[vms];
+    }
+
+    /// <summary>Looks at one group.</summary>
+    /// <param name="program">The kernel's program.</param>
+    /// <param name="bounds">What choices are drawn from.</param>
+    /// <param name="before">A copy of the group from the interval's start; used up when the interval is run again.</param>
+    /// <param name="group">The group at the interval's end.</param>
+    /// <param name="firstIndex">The index, in the shard, of the group's first VM.</param>
+    /// <param name="tick">The tick at the interval's start.</param>
+    public void Observe(
+        SoakProgram<TPages, TLanes> program,
+        in ChoiceBounds<TPages, TLanes> bounds,
+        in VmGroup<TPages, TLanes> before,
+        in VmGroup<TPages, TLanes> group,
+        int firstIndex,
+        long tick)
+    {
+        int lanes = Math.Min(TLanes.Count, _vms - firstIndex);
+        uint interesting = Fold(ref group.Vm.Totals, firstIndex, lanes) | Crossing(before, group, lanes);
+        if (interesting != 0)
+            RunAgain(program, bounds, before, firstIndex, tick, interesting);
+        JudgeVcpus(program, group, firstIndex, lanes, tick + Shard.ObservationTicks);
+    }
+
+    public ShardSnapshot TakeSnapshot(long tick, Kernel kernel, ImmutableArray<ulong> invalidateSeqs)
+    {
+        var snapshot = new ShardSnapshot
+        {
+            Tick = tick,
+            Kernel = kernel,
+            Totals = _totals,
+            InvalidateSeqs = invalidateSeqs,
+            Conditions = [.. _conditions],
+            Stalled = [.. _stalled.Values.Take(ShardSnapshot.StalledMax)],
+            Findings = [.. _findings],
+        };
+        _findings.Clear();
+        return snapshot;
+    }
+
+    /// <summary>Adds a group's totals to the sums and zeroes them; returns the lanes whose first unsafe install or accounting error is among them.</summary>
+    private uint Fold(ref TotalsLanes<TLanes> totals, int firstIndex, int lanes)
+    {
+        uint interesting = 0;
+        ReadOnlySpan<uint> unsafeInstalls = Words(ref totals.UnsafeInstalls)[..lanes];
+        ReadOnlySpan<uint> accountingErrors = Words(ref totals.AccountingErrors)[..lanes];
+        for (int lane = 0; lane < lanes; lane++)
+        {
+            if ((unsafeInstalls[lane] != 0 && !_unsafeInstallSeen[firstIndex + lane])
+                || (accountingErrors[lane] != 0 && !_accountingErrorSeen[firstIndex + lane]))
+            {
+                interesting |= 1u << lane;
+            }
+        }
+
+        _totals = _totals with
+        {
+            Invalidations = _totals.Invalidations + Sum(Words(ref totals.Invalidations)[..lanes]),
+            GuestAccesses = _totals.GuestAccesses + Sum(Words(ref totals.GuestAccesses)[..lanes]),
+            Fixed = _totals.Fixed + Sum(Words(ref totals.Fixed)[..lanes]),
+            Retried = _totals.Retried + Sum(Words(ref totals.Retried)[..lanes]),
+            UnjustifiedRetries = _totals.UnjustifiedRetries + Sum(Words(ref totals.UnjustifiedRetries)[..lanes]),
+            UnsafeInstalls = _totals.UnsafeInstalls + Sum(unsafeInstalls),
+            AccountingErrors = _totals.AccountingErrors + Sum(accountingErrors),
+        };
+        totals = default;
+        return interesting;
+
+        static long Sum(ReadOnlySpan<uint> words)
+        {
+            long sum = 0;
+            foreach (uint word in words)
+                sum += word;
+            return sum;
+        }
+    }
+
+    /// <summary>The lanes whose counter crossed a boundary. Every boundary is a multiple of 2^31.</summary>
+    private static uint Crossing(in VmGroup<TPages, TLanes> before, in VmGroup<TPages, TLanes> group, int lanes)
+    {
+        uint crossing = 0;
+        ReadOnlySpan<uint> fromLow = Words(ref before.Vm.InvalidateSeq.Low), fromHigh = Words(ref before.Vm.InvalidateSeq.High);
+        ReadOnlySpan<uint> toLow = Words(ref group.Vm.InvalidateSeq.Low), toHigh = Words(ref group.Vm.InvalidateSeq.High);
+        for (int lane = 0; lane < lanes; lane++)
+        {
+            if ((fromLow[lane] ^ toLow[lane]) >> 31 == 0 && fromHigh[lane] == toHigh[lane])
+                continue;
+            if (CrossedBoundary(Join(fromHigh[lane], fromLow[lane]), Join(toHigh[lane], toLow[lane])) != 0)
+                crossing |= 1u << lane;
+        }
+
+        return crossing;
+    }
+
+    /// <summary>
+    /// The power of two (31, 32, 63 or 64) that a counter passed or reached as it went from one value to another, modulo 2^64; else 0.
+    /// </summary>
+    private static int CrossedBoundary(ulong from, ulong to)
+    {
+        foreach (int power in Boundaries)
+        {
+            ulong boundary = power == 64 ? 0 : 1UL << power;
+            if (unchecked(boundary - from - 1 < to - from))
+                return power;
+        }
+
+        return 0;
+    }
+
+    private void JudgeVcpus(
+        SoakProgram<TPages, TLanes> program, in VmGroup<TPages, TLanes> group, int firstIndex, int lanes, long tick)
+    {
+        int vcpus = group.Vcpus.Length;
+        for (int v = 0; v < vcpus; v++)
+        {
+            Span<uint> retries = Words(ref group.Vcpus[v].ConsecutiveRetries)[..lanes];
+            ReadOnlySpan<uint> anyUnjustified = Words(ref group.Vcpus[v].AnyUnjustified)[..lanes];
+            for (int lane = 0; lane < lanes; lane++)
+            {
+                retries[lane] = Math.Min(retries[lane], RetriesMax);
+                VcpuCondition condition =
+                    retries[lane] < _stallRetries ? VcpuCondition.Running
+                    : anyUnjustified[lane] == 0 ? VcpuCondition.Starved : VcpuCondition.Hung;
+                int index = ((firstIndex + lane) * vcpus) + v;
+                if (condition != _conditions[index])
+                    Change(index, condition, program.Read(group, lane), tick);
+            }
+        }
+    }
+
+    private void Change(int index, VcpuCondition condition, VmState state, long tick)
+    {
+        VcpuCondition was = _conditions[index];
+        _conditions[index] = condition;
+        int vcpus = state.Vcpus.Length;
+        (int vm, int v) = (_firstVm + (index / vcpus), index % vcpus);
+        ref VcpuState vcpu = ref state.Vcpus[v];
+        if (condition == VcpuCondition.Running)
+            _stalled.Remove(index);
+        else
+            _stalled[index] = new(vm, v, condition, tick, vcpu.Page, state.InvalidateSeq, vcpu.Snapshot);
+
+        FindingKind? kind = condition switch
+        {
+            VcpuCondition.Hung => FindingKind.VcpuHung,
+            VcpuCondition.Starved => FindingKind.VcpuStarved,
+            _ => was == VcpuCondition.Hung ? FindingKind.VcpuRecovered : null,
+        };
+        if (was == VcpuCondition.Hung && condition != VcpuCondition.Hung)
+            _totals = _totals with { Recoveries = _totals.Recoveries + 1 };
+        if (kind is { } found)
+            _findings.Add(new(found, vm, v, tick, vcpu.Page, state.InvalidateSeq, vcpu.Snapshot, 0));
+    }
+
+    private void RunAgain(
+        SoakProgram<TPages, TLanes> program,
+        in ChoiceBounds<TPages, TLanes> bounds,
+        in VmGroup<TPages, TLanes> before,
+        int firstIndex,
+        long tick,
+        uint interesting)
+    {
+        before.Vm.Totals = default;
+        var watch = new Watch(this, before, firstIndex, tick, interesting);
+        program.AdvanceObserved(before, bounds, Shard.ObservationTicks, ref watch);
+    }
+
+    private static ulong Join(uint high, uint low) => ((ulong)high << 32) | low;
+
+    private static Span<uint> Words(ref TLanes lanes) => MemoryMarshal.Cast<TLanes, uint>(MemoryMarshal.CreateSpan(ref lanes, 1));
+
+    /// <summary>Watches the interesting lanes of one group, step by step.</summary>
+    private readonly struct Watch : IStepObserver<TPages, TLanes>
+    {
+        private readonly Observer<TPages, TLanes> _owner;
+        private readonly ulong[] _seqs;
+        private readonly int _firstIndex;
+        private readonly long _firstTick;
+        private readonly uint _interesting;
+
+        public Watch(
+            Observer<TPages, TLanes> owner, in VmGroup<TPages, TLanes> group, int firstIndex, long firstTick, uint interesting)
+        {
+            (_owner, _firstIndex, _firstTick, _interesting) = (owner, firstIndex, firstTick, interesting);
+            _seqs = new ulong[TLanes.Count];
+            for (int lane = 0; lane < TLanes.Count; lane++)
+                _seqs[lane] = group.Vm.InvalidateSeq[lane];
+        }
+
+        public void Stepped(in VmGroup<TPages, TLanes> group, int tick, int actor)
+        {
+            for (uint rest = _interesting; rest != 0; rest &= rest - 1)
+                Look(group, BitOperations.TrailingZeroCount(rest), _firstTick + tick, actor);
+        }
+
+        private void Look(in VmGroup<TPages, TLanes> group, int lane, long tick, int actor)
+        {
+            int index = _firstIndex + lane;
+            int vm = _owner._firstVm + index;
+            ref VmLanes<TPages, TLanes> state = ref group.Vm;
+            ulong seq = Join(Words(ref state.InvalidateSeq.High)[lane], Words(ref state.InvalidateSeq.Low)[lane]);
+            if (seq != _seqs[lane])
+            {
+                int power = CrossedBoundary(_seqs[lane], seq);
+                _seqs[lane] = seq;
+                if (power != 0)
+                {
+                    bool inFlight = HasFaultInFlight(group.Vcpus, lane);
+                    if (inFlight)
+                        _owner._totals = _owner._totals.WithCrossing(power);
+                    FindingKind kind = inFlight ? FindingKind.BoundaryCrossed : FindingKind.BoundaryCrossedIdle;
+                    _owner._findings.Add(new(kind, vm, -1, tick, -1, seq, 0, power));
+                }
+            }
+
+            if (Words(ref state.Totals.UnsafeInstalls)[lane] != 0 && !_owner._unsafeInstallSeen[index])
+            {
+                // The install leaves the page and the snapshot as they were.
+                ref VcpuLanes<TPages, TLanes> vcpu = ref group.Vcpus[actor];
+                _owner._unsafeInstallSeen[index] = true;
+                _owner._findings.Add(new(
+                    FindingKind.UnsafeInstall,
+                    vm,
+                    actor,
+                    tick,
+                    BitOperations.TrailingZeroCount(vcpu.Page[lane]),
+                    seq,
+                    vcpu.Snapshot[lane],
+                    0));
+            }
+
+            if (Words(ref state.Totals.AccountingErrors)[lane] != 0 && !_owner._accountingErrorSeen[index])
+            {
+                _owner._accountingErrorSeen[index] = true;
+                _owner._findings.Add(new(FindingKind.AccountingError, vm, -1, tick, -1, seq, 0, 0));
+            }
+        }
+
+        private static bool HasFaultInFlight(Span<VcpuLanes<TPages, TLanes>> vcpus, int lane)
+        {
+            foreach (ref VcpuLanes<TPages, TLanes> vcpu in vcpus)
+            {
+                TLanes inFlight = vcpu.AtSnapshot | vcpu.AtResolve | vcpu.AtLocklessCheck | vcpu.AtCheck | vcpu.AtInstall;
+                if (inFlight[lane] != 0)
+                    return true;
+            }
+
+            return false;
+        }
+    }
+}

@@ -1,0 +1,243 @@
+using System.Collections.Immutable;
+using System.Runtime.Intrinsics;
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
+
+namespace SoakHost.Engine.Soak;
+
+/// <summary>How a shard is cut and watched.</summary>
+public sealed record ShardOptions
+{
+    /// <summary>The run's seed.</summary>
+    public ulong Seed { get; init; } = 1;
+
+    /// <summary>Consecutive retries from which on a vCPU is stalled, 2 to 2^30. Default 1000.</summary>
+    public uint StallRetries { get; init; } = 1000;
+
+    /// <summary>Width of the vectors in bits: 32 (no vectors), 128, 256 or 512. Default: the widest this machine has.</summary>
+    public int VectorBits { get; init; } = WidestVectorBits;
+
+    /// <summary>The widest vectors that this machine has instructions for.</summary>
+    public static int WidestVectorBits =>
+        Vector512.IsHardwareAccelerated ? 512
+        : Vector256.IsHardwareAccelerated ? 256
+        : Vector128.IsHardwareAccelerated ? 128 : 32;
+}
+
+/// <summary>
+/// A block of VMs of one cohort that are advanced together. Not safe for use by several threads at once; what others may read is a
+/// <see cref="ShardSnapshot"/>.
+/// </summary>
+public abstract class Shard
+{
+    /// <summary>
+    /// Every so many ticks a shard looks at its VMs: crossings, stalls, first unsafe installs. The grid is fixed, so that findings do
+    /// not depend on how long slices are.
+    /// </summary>
+    public const int ObservationTicks = 1024;
+
+    private protected Shard(Cohort cohort, int firstVm, int vms, ShardOptions options)
+    {
+        Cohort = cohort;
+        FirstVm = firstVm;
+        Vms = vms;
+        Options = options;
+    }
+
+    /// <summary>The cohort the VMs belong to.</summary>
+    public Cohort Cohort { get; }
+
+    /// <summary>The number, in its cohort, of the first VM.</summary>
+    public int FirstVm { get; }
+
+    /// <summary>Number of VMs.</summary>
+    public int Vms { get; }
+
+    /// <summary>Ticks since the start of the run.</summary>
+    public long Tick { get; private protected set; }
+
+    /// <summary>The kernel that the VMs run now.</summary>
+    public abstract Kernel Kernel { get; }
+
+    private protected ShardOptions Options { get; }
+
+    /// <summary>Builds a shard whose VMs are at the start of their history.</summary>
+    /// <param name="cohort">The cohort, valid.</param>
+    /// <param name="firstVm">The number of the first VM.</param>
+    /// <param name="vms">How many, at least 1.</param>
+    /// <param name="options">Seed, threshold and width.</param>
+    public static Shard Create(Cohort cohort, int firstVm, int vms, ShardOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(vms, 1);
+        bool oneWord = cohort.Vm.Pages <= Pages32<Lanes32>.Capacity;
+        return (options.VectorBits, oneWord) switch
+        {
+            (32, true) => new Shard<Pages32<Lanes32>, Lanes32>(cohort, firstVm, vms, options),
+            (32, false) => new Shard<Pages64<Lanes32>, Lanes32>(cohort, firstVm, vms, options),
+            (128, true) => new Shard<Pages32<Lanes128>, Lanes128>(cohort, firstVm, vms, options),
+            (128, false) => new Shard<Pages64<Lanes128>, Lanes128>(cohort, firstVm, vms, options),
+            (256, true) => new Shard<Pages32<Lanes256>, Lanes256>(cohort, firstVm, vms, options),
+            (256, false) => new Shard<Pages64<Lanes256>, Lanes256>(cohort, firstVm, vms, options),
+            (512, true) => new Shard<Pages32<Lanes512>, Lanes512>(cohort, firstVm, vms, options),
+            (512, false) => new Shard<Pages64<Lanes512>, Lanes512>(cohort, firstVm, vms, options),
+            _ => throw new ArgumentOutOfRangeException(nameof(options), options.VectorBits, "vectors are 32, 128, 256 or 512 bits wide"),
+        };
+    }
+
+    /// <summary>Advances every VM. Does not allocate unless something is found.</summary>
+    /// <param name="ticks">A multiple of <see cref="ObservationTicks"/>.</param>
+    public abstract void Advance(int ticks);
+
+    /// <summary>Totals, counters, conditions and findings as they are now. Takes the findings: the next snapshot has later ones alone.</summary>
+    public abstract ShardSnapshot TakeSnapshot();
+
+    /// <summary>Whether new invalidations and memslot updates may begin; those in progress end in any case. Initially true.</summary>
+    public abstract bool MayInvalidate { get; set; }
+
+    /// <summary>
+    /// Goes on with another kernel, as a live patch does: a fault in flight is taken again under the new one.
+    /// </summary>
+    public abstract void PatchKernel(Kernel kernel);
+
+    /// <summary>One VM's state, by its number in the cohort.</summary>
+    public abstract VmState Read(int vm);
+
+    /// <summary>One VM's place in its random stream.</summary>
+    public abstract RandomState ReadRandom(int vm);
+
+    /// <summary>Overwrites one VM's state.</summary>
+    public abstract void Write(int vm, VmState state);
+}
+
+/// <inheritdoc/>
+internal sealed class Shard<TPages, TLanes> : Shard
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    private readonly AlignedArray<VmLanes<TPages, TLanes>> _vms;
+    private readonly AlignedArray<VcpuLanes<TPages, TLanes>> _vcpus;
+    private readonly AlignedArray<InvalidatorLanes<TPages, TLanes>> _invalidators;
+    private readonly AlignedArray<RandomLanes<TLanes>> _randoms;
+    private readonly int _groups;
+    private readonly Observer<TPages, TLanes> _observer;
+    private SoakProgram<TPages, TLanes> _program;
+    private ChoiceBounds<TPages, TLanes> _bounds;
+    private bool _mayInvalidate = true;
+
+    public Shard(Cohort cohort, int firstVm, int vms, ShardOptions options)
+        : base(cohort, firstVm, vms, options)
+    {
+        _groups = (vms + TLanes.Count - 1) / TLanes.Count;
+
+        // One group more than there are VMs for: where the observer goes back to, to run an interval again.
+        _vms = new(_groups + 1);
+        _vcpus = new((_groups + 1) * cohort.Vm.Vcpus);
+        _invalidators = new((_groups + 1) * cohort.Vm.Invalidators);
+        _randoms = new(_groups + 1);
+        _program = ProgramOf(cohort.Kernel);
+        _bounds = new(cohort.Vm, _mayInvalidate);
+        _observer = new(cohort, firstVm, vms, options.StallRetries);
+
+        // The lanes beyond the last VM run VMs of their own that nobody looks at.
+        var start = new VmState(cohort.Vm);
+        for (int vm = 0; vm < _groups * TLanes.Count; vm++)
+        {
+            VmGroup<TPages, TLanes> group = Group(vm / TLanes.Count);
+            _program.Write(group, vm % TLanes.Count, start);
+            group.Random.Seed(vm % TLanes.Count, options.Seed, firstVm + vm);
+        }
+    }
+
+    public override Kernel Kernel => _program.Kernel;
+
+    public override bool MayInvalidate
+    {
+        get => _mayInvalidate;
+        set
+        {
+            _mayInvalidate = value;
+            _bounds = new(Cohort.Vm, value);
+        }
+    }
+
+    public override void Advance(int ticks)
+    {
+        if (ticks % ObservationTicks != 0)
+            throw new ArgumentOutOfRangeException(nameof(ticks), ticks, $"a slice is a multiple of {ObservationTicks} ticks");
+
+        // Group by group through the whole slice, so that the state stays in the first-level cache while it is worked on.
+        VmGroup<TPages, TLanes> before = Group(_groups);
+        for (int g = 0; g < _groups; g++)
+        {
+            VmGroup<TPages, TLanes> group = Group(g);
+            for (int done = 0; done < ticks; done += ObservationTicks)
+            {
+                before.CopyFrom(group);
+                _program.Advance(group, _bounds, ObservationTicks);
+                _observer.Observe(_program, _bounds, before, group, g * TLanes.Count, Tick + done);
+            }
+        }
+
+        Tick += ticks;
+    }
+
+    public override ShardSnapshot TakeSnapshot()
+    {
+        var seqs = ImmutableArray.CreateBuilder<ulong>(Vms);
+        for (int vm = 0; vm < Vms; vm++)
+            seqs.Add(_vms.Span[vm / TLanes.Count].InvalidateSeq[vm % TLanes.Count]);
+        return _observer.TakeSnapshot(Tick, Kernel, seqs.MoveToImmutable());
+    }
+
+    public override void PatchKernel(Kernel kernel)
+    {
+        SoakProgram<TPages, TLanes> program = ProgramOf(kernel);
+        for (int vm = 0; vm < Vms; vm++)
+        {
+            VmGroup<TPages, TLanes> group = Group(vm / TLanes.Count);
+            VmState state = _program.Read(group, vm % TLanes.Count);
+            for (int v = 0; v < state.Vcpus.Length; v++)
+                state.Vcpus[v] = state.Vcpus[v] with { Phase = VcpuPhase.Access };
+            program.Write(group, vm % TLanes.Count, state);
+        }
+
+        _program = program;
+    }
+
+    public override VmState Read(int vm) => _program.Read(GroupOf(vm, out int lane), lane);
+
+    public override RandomState ReadRandom(int vm) => GroupOf(vm, out int lane).Random.Read(lane);
+
+    public override void Write(int vm, VmState state) => _program.Write(GroupOf(vm, out int lane), lane, state);
+
+    private VmGroup<TPages, TLanes> GroupOf(int vm, out int lane)
+    {
+        int index = vm - FirstVm;
+        if ((uint)index >= (uint)Vms)
+            throw new ArgumentOutOfRangeException(nameof(vm), vm, $"this shard has VMs {FirstVm} to {FirstVm + Vms - 1}");
+        lane = index % TLanes.Count;
+        return Group(index / TLanes.Count);
+    }
+
+    private VmGroup<TPages, TLanes> Group(int group)
+    {
+        VmParameters shape = Cohort.Vm;
+        return new(
+            ref _vms.Span[group],
+            _vcpus.Span.Slice(group * shape.Vcpus, shape.Vcpus),
+            _invalidators.Span.Slice(group * shape.Invalidators, shape.Invalidators),
+            ref _randoms.Span[group]);
+    }
+
+    private SoakProgram<TPages, TLanes> ProgramOf(Kernel kernel) =>
+        kernel.Accept(new ProgramBuilder(Cohort.Vm.MemslotUpdates));
+
+    private sealed class ProgramBuilder(bool memslotUpdates) : IKernelVisitor<SoakProgram<TPages, TLanes>>
+    {
+        public SoakProgram<TPages, TLanes> Visit<TKernel>()
+            where TKernel : struct, IKernel => memslotUpdates
+                ? new SoakProgram<TKernel, UpdatedMemslots, TPages, TLanes>()
+                : new SoakProgram<TKernel, FixedMemslots, TPages, TLanes>();
+    }
+}

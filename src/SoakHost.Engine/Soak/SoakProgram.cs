@@ -1,0 +1,166 @@
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
+
+namespace SoakHost.Engine.Soak;
+
+/// <summary>The VMs of one row of lanes: what a step works on.</summary>
+internal readonly ref struct VmGroup<TPages, TLanes>(
+    ref VmLanes<TPages, TLanes> vm,
+    Span<VcpuLanes<TPages, TLanes>> vcpus,
+    Span<InvalidatorLanes<TPages, TLanes>> invalidators,
+    ref RandomLanes<TLanes> random)
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    public readonly ref VmLanes<TPages, TLanes> Vm = ref vm;
+    public readonly Span<VcpuLanes<TPages, TLanes>> Vcpus = vcpus;
+    public readonly Span<InvalidatorLanes<TPages, TLanes>> Invalidators = invalidators;
+    public readonly ref RandomLanes<TLanes> Random = ref random;
+
+    /// <summary>Overwrites this group's state with another's of the same shape.</summary>
+    public void CopyFrom(in VmGroup<TPages, TLanes> other)
+    {
+        Vm = other.Vm;
+        other.Vcpus.CopyTo(Vcpus);
+        other.Invalidators.CopyTo(Invalidators);
+        Random = other.Random;
+    }
+}
+
+/// <summary>What choices are drawn from, the same for every VM of a cohort.</summary>
+internal readonly struct ChoiceBounds<TPages, TLanes>
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    public ChoiceBounds(VmParameters parameters, bool mayInvalidate)
+    {
+        PageCount = TLanes.Broadcast((uint)parameters.Pages);
+        RangePages = TLanes.Broadcast((uint)parameters.RangePages);
+        AllPages = TPages.Below(PageCount);
+        MayInvalidate = TLanes.Broadcast(mayInvalidate ? uint.MaxValue : 0);
+    }
+
+    /// <summary>Guest pages.</summary>
+    public TLanes PageCount { get; }
+
+    /// <summary>The longest range.</summary>
+    public TLanes RangePages { get; }
+
+    /// <summary>Every guest page.</summary>
+    public TPages AllPages { get; }
+
+    /// <summary>Mask: invalidations and memslot updates may begin; those in progress end in any case.</summary>
+    public TLanes MayInvalidate { get; }
+}
+
+/// <summary>Sees each step of a run; the soak's own sees nothing and costs nothing.</summary>
+internal interface IStepObserver<TPages, TLanes>
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    /// <summary>Called after each actor's step. Actors are numbered vCPUs first, then invalidators, then the memslot updater.</summary>
+    void Stepped(in VmGroup<TPages, TLanes> group, int tick, int actor);
+}
+
+/// <summary>
+/// How the soak drives one kernel: draws the choices of every tick from the VMs' random streams and takes the steps. Holds no state, so
+/// that a cohort's kernel is patched by going on with another program.
+/// </summary>
+internal abstract class SoakProgram<TPages, TLanes>
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    public abstract Kernel Kernel { get; }
+
+    /// <summary>Advances a group by some ticks: the hot loop.</summary>
+    public abstract void Advance(in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, int ticks);
+
+    /// <summary>The same ticks with someone watching each step.</summary>
+    public abstract void AdvanceObserved<TObserver>(
+        in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, int ticks, ref TObserver observer)
+        where TObserver : struct, IStepObserver<TPages, TLanes>;
+
+    public abstract VmState Read(in VmGroup<TPages, TLanes> group, int lane);
+
+    public abstract void Write(in VmGroup<TPages, TLanes> group, int lane, VmState state);
+}
+
+/// <inheritdoc/>
+internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProgram<TPages, TLanes>
+    where TKernel : struct, IKernel
+    where TMemslots : struct, IMemslots
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    public override Kernel Kernel { get; } = Kernel.Of<TKernel>();
+
+    public override void Advance(in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, int ticks)
+    {
+        var nobody = default(Nobody);
+        AdvanceObserved(group, bounds, ticks, ref nobody);
+    }
+
+    public override void AdvanceObserved<TObserver>(
+        in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, int ticks, ref TObserver observer)
+    {
+        ref VmLanes<TPages, TLanes> vm = ref group.Vm;
+        Span<VcpuLanes<TPages, TLanes>> vcpus = group.Vcpus;
+        Span<InvalidatorLanes<TPages, TLanes>> invalidators = group.Invalidators;
+        RandomLanes<TLanes> random = group.Random;
+        for (int tick = 0; tick < ticks; tick++)
+        {
+            for (int v = 0; v < vcpus.Length;)
+            {
+                TLanes bits = random.Next();
+                int drawEnd = Math.Min(v + Choices<TPages, TLanes>.VcpusPerDraw, vcpus.Length);
+                for (; v < drawEnd; v++)
+                {
+                    TLanes moves = Choices<TPages, TLanes>.Moves(ref bits);
+                    TPages nextPage = TPages.Page(Choices<TPages, TLanes>.Below(ref bits, bounds.PageCount));
+                    Protocol<TKernel, TMemslots, TPages, TLanes>.StepVcpu(ref vm, ref vcpus[v], v, moves, nextPage);
+                    observer.Stepped(group, tick, v);
+                }
+            }
+
+            for (int i = 0; i < invalidators.Length;)
+            {
+                TLanes bits = random.Next();
+                int drawEnd = Math.Min(i + Choices<TPages, TLanes>.InvalidatorsPerDraw, invalidators.Length);
+                for (; i < drawEnd; i++)
+                {
+                    TLanes moves = Choices<TPages, TLanes>.Moves(ref bits)
+                        & (bounds.MayInvalidate | invalidators[i].AtChange | invalidators[i].AtEnd);
+                    TLanes start = Choices<TPages, TLanes>.Below(ref bits, bounds.PageCount);
+                    TLanes end = start + TLanes.Broadcast(1) + Choices<TPages, TLanes>.Below(ref bits, bounds.RangePages);
+                    var own = new PageRange<TPages, TLanes>(~TPages.Below(start), TPages.Below(end) & bounds.AllPages);
+                    Protocol<TKernel, TMemslots, TPages, TLanes>.StepInvalidator(
+                        ref vm, vcpus, invalidators, i, moves, own);
+                    observer.Stepped(group, tick, vcpus.Length + i);
+                }
+            }
+
+            if (TMemslots.AreUpdated)
+            {
+                TLanes moves = Choices<TPages, TLanes>.IsRare(random.Next()) & bounds.MayInvalidate;
+                Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref vm, moves);
+                observer.Stepped(group, tick, vcpus.Length + invalidators.Length);
+            }
+        }
+
+        group.Random = random;
+    }
+
+    public override VmState Read(in VmGroup<TPages, TLanes> group, int lane) =>
+        VmState.Read<TKernel, TPages, TLanes>(in group.Vm, group.Vcpus, group.Invalidators, lane);
+
+    public override void Write(in VmGroup<TPages, TLanes> group, int lane, VmState state) =>
+        state.Write<TKernel, TPages, TLanes>(ref group.Vm, group.Vcpus, group.Invalidators, lane);
+
+    private readonly struct Nobody : IStepObserver<TPages, TLanes>
+    {
+        public void Stepped(in VmGroup<TPages, TLanes> group, int tick, int actor)
+        {
+        }
+    }
+}

@@ -1,0 +1,109 @@
+using System.Runtime.CompilerServices;
+using SoakHost.Model.Lanes;
+
+namespace SoakHost.Model.Kernels;
+
+/// <summary>Where in a fault the kernel takes its snapshot of <c>mmu_invalidate_seq</c>.</summary>
+public enum SnapshotPoint
+{
+    /// <summary>As the fault is taken, before anything else may run (Linux up to 6.2, <c>direct_page_fault()</c>).</summary>
+    FaultTaken,
+
+    /// <summary>In a step of its own just before the page is resolved (Linux 6.3 on, <c>kvm_faultin_pfn()</c>).</summary>
+    BeforeResolve,
+
+    /// <summary>In a step of its own after the page was resolved: too late, a defect.</summary>
+    AfterResolve,
+}
+
+/// <summary>
+/// One kernel: the variants of the protocol's steps in which kernels differ. Every member has the behaviour of a correct Linux as its
+/// default (Linux 6.1 with the stable fix), so that a kernel states only what it does differently.
+/// </summary>
+/// <remarks>
+/// Implemented by empty structs that are used as type arguments, so that the JIT compiles the hot loop for each kernel. The
+/// members are told the kernel's own variables and never the ground truth.
+/// </remarks>
+public interface IKernel
+{
+    /// <summary>Name, description, source and expectation.</summary>
+    static abstract KernelInfo Info { get; }
+
+    /// <summary>Where the snapshot is taken.</summary>
+    static virtual SnapshotPoint SnapshotPoint => SnapshotPoint.FaultTaken;
+
+    /// <summary>
+    /// Whether staleness is also checked without <c>mmu_lock</c>, as the snapshot is taken and again after resolving. Asks for
+    /// <see cref="SnapshotPoint.BeforeResolve"/>.
+    /// </summary>
+    static virtual bool ChecksWithoutLock => false;
+
+    /// <summary>Whether check and install are one step under <c>mmu_lock</c>.</summary>
+    static virtual bool InstallsUnderTheChecksLock => true;
+
+    /// <summary>Whether the check compares the fault's root with the VM's root generation (a955cad84cda, Linux 5.16).</summary>
+    static virtual bool ChecksRoot => true;
+
+    /// <summary>Whether a vCPU with an obsolete root reloads it on guest entry.</summary>
+    static virtual bool ReloadsRoot => true;
+
+    /// <summary>Whether the counter moves at the end of an invalidation; a kernel that says no moves it at the begin.</summary>
+    static virtual bool CountsAtEnd => true;
+
+    /// <summary>The snapshot as the kernel hands it to the check.</summary>
+    /// <param name="seq">The counter now.</param>
+    /// <param name="stored">The snapshot that the vCPU's last fault left behind.</param>
+    /// <param name="isRetry">Mask: this fault is a retry of the last one.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual Counter<T> Snapshot<T>(Counter<T> seq, Counter<T> stored, T isRetry)
+        where T : unmanaged, ILanes<T> => seq;
+
+    /// <summary>Evidence that the counter is not what the snapshot says.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual T SeqMoved<T>(Counter<T> snapshot, Counter<T> seq)
+        where T : unmanaged, ILanes<T> => snapshot.DiffersFrom(seq);
+
+    /// <summary>The counter after one more invalidation where <paramref name="counted"/> is true.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual Counter<T> Count<T>(Counter<T> seq, T counted)
+        where T : unmanaged, ILanes<T> => seq.PlusOneWhere(counted);
+
+    /// <summary>Mask, a part of <paramref name="ends"/>: the ends that lower <c>mmu_invalidate_in_progress</c>.</summary>
+    /// <param name="ends">Mask: an invalidation ends.</param>
+    /// <param name="seq">The counter, this end counted.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual T LowersInProgress<T>(T ends, Counter<T> seq)
+        where T : unmanaged, ILanes<T> => ends;
+
+    /// <summary>The range in progress after a begin.</summary>
+    /// <param name="range">The range so far.</param>
+    /// <param name="own">The range of the invalidation that begins.</param>
+    /// <param name="begins">Mask: an invalidation begins.</param>
+    /// <param name="alone">Mask, a part of <paramref name="begins"/>: no other was in progress.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual PageRange<TPages, T> RangeAfterBegin<TPages, T>(
+        PageRange<TPages, T> range, PageRange<TPages, T> own, T begins, T alone)
+        where TPages : unmanaged, IPages<TPages, T>
+        where T : unmanaged, ILanes<T> =>
+        PageRange<TPages, T>.Select(alone, own, PageRange<TPages, T>.Select(begins, range.Hull(own), range));
+
+    /// <summary>The range in progress after an end.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual PageRange<TPages, T> RangeAfterEnd<TPages, T>(PageRange<TPages, T> range, T ends)
+        where TPages : unmanaged, IPages<TPages, T>
+        where T : unmanaged, ILanes<T> => range;
+
+    /// <summary>The pages for which the check sees an invalidation in progress.</summary>
+    /// <param name="range">The range in progress.</param>
+    /// <param name="inProgress">Mask: <c>mmu_invalidate_in_progress</c> is not 0.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual TPages PagesInProgress<TPages, T>(PageRange<TPages, T> range, T inProgress)
+        where TPages : unmanaged, IPages<TPages, T>
+        where T : unmanaged, ILanes<T> => range.Pages.Where(inProgress);
+
+    /// <summary>The total of mapped pages after <paramref name="zapped"/> of them were zapped.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual Counter<T> AccountZap<T>(Counter<T> total, T zapped)
+        where T : unmanaged, ILanes<T> =>
+        new(total.Low - zapped, total.High + T.LessThan(total.Low, zapped));
+}

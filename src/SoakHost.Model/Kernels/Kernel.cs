@@ -1,0 +1,43 @@
+namespace SoakHost.Model.Kernels;
+
+/// <summary>Runs code with a kernel's type as an argument, so that a kernel known by name reaches a loop compiled for it.</summary>
+/// <typeparam name="TResult">What the code returns.</typeparam>
+public interface IKernelVisitor<out TResult>
+{
+    /// <summary>Called once, with the kernel's type.</summary>
+    TResult Visit<TKernel>()
+        where TKernel : struct, IKernel;
+}
+
+/// <summary>A kernel as a value: looked up by name once, then turned into a type argument.</summary>
+public abstract class Kernel
+{
+    private static readonly Kernel[] BuiltIn =
+    [
+        Of<Linux515>(), Of<Linux61>(), Of<Linux61Stable>(), Of<Linux63>(), Of<Linux69>(), Of<Linux512I386>(),
+    ];
+
+    private Kernel(KernelInfo info) => Info = info;
+
+    /// <summary>Every kernel there is, in the order in which lists show them.</summary>
+    public static IReadOnlyList<Kernel> All => BuiltIn;
+
+    /// <summary>Name, description, source and expectation.</summary>
+    public KernelInfo Info { get; }
+
+    /// <summary>The kernel that <typeparamref name="TKernel"/> describes.</summary>
+    public static Kernel Of<TKernel>()
+        where TKernel : struct, IKernel => new Typed<TKernel>();
+
+    /// <summary>The kernel of that name, or null. Names are exact.</summary>
+    public static Kernel? Find(string name) => Array.Find(BuiltIn, kernel => kernel.Info.Name == name);
+
+    /// <summary>Calls the visitor with this kernel's type.</summary>
+    public abstract TResult Accept<TResult>(IKernelVisitor<TResult> visitor);
+
+    private sealed class Typed<TKernel>() : Kernel(TKernel.Info)
+        where TKernel : struct, IKernel
+    {
+        public override TResult Accept<TResult>(IKernelVisitor<TResult> visitor) => visitor.Visit<TKernel>();
+    }
+}

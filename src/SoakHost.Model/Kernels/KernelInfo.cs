@@ -1,0 +1,29 @@
+namespace SoakHost.Model.Kernels;
+
+/// <summary>What a kernel or mutant is expected to be caught as.</summary>
+public enum Defect
+{
+    /// <summary>Nothing: every vCPU progresses, safely.</summary>
+    None,
+
+    /// <summary>Unjustified retries without end: the vCPU hangs.</summary>
+    Hang,
+
+    /// <summary>A page is installed that the host took away.</summary>
+    UnsafeInstall,
+
+    /// <summary>The total of mapped pages differs from their number.</summary>
+    AccountingError,
+}
+
+/// <summary>What a person needs to know of a kernel.</summary>
+/// <param name="Name">The name used in configuration, metrics and reports.</param>
+/// <param name="Description">What differs, in one sentence.</param>
+/// <param name="Source">Commit, file and function that the difference was taken from.</param>
+/// <param name="Expected">The defect it is expected to show.</param>
+/// <param name="ExpectedFrom">The counter from which on the defect shows; 0 when any counter does.</param>
+public sealed record KernelInfo(string Name, string Description, string Source, Defect Expected, ulong ExpectedFrom = 0)
+{
+    /// <summary>Whether the defect shows only once memslots are updated.</summary>
+    public bool NeedsMemslotUpdates { get; init; }
+}

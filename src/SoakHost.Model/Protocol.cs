@@ -1,0 +1,212 @@
+using System.Runtime.CompilerServices;
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
+
+namespace SoakHost.Model;
+
+/// <summary>
+/// KVM's fault/invalidate protocol: one method an actor, each call one atomic step of that actor in the VMs where it moves. Steps do
+/// not branch on data; soak, explorer and replay all drive these three methods and nothing else.
+/// </summary>
+/// <remarks>
+/// After Linux <c>arch/x86/kvm/mmu/mmu.c</c> (<c>direct_page_fault()</c>, <c>is_page_fault_stale()</c>) and
+/// <c>virt/kvm/kvm_main.c</c> (<c>kvm_mmu_invalidate_begin()</c>, <c>kvm_mmu_invalidate_end()</c>).
+/// </remarks>
+public static class Protocol<TKernel, TMemslots, TPages, TLanes>
+    where TKernel : struct, IKernel
+    where TMemslots : struct, IMemslots
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    /// <summary>
+    /// One step of one vCPU: access, snapshot, resolve, check or install, whichever each lane is at.
+    /// </summary>
+    /// <param name="vm">The VMs.</param>
+    /// <param name="vcpu">This vCPU of each.</param>
+    /// <param name="index">Which vCPU it is, 0 to 7.</param>
+    /// <param name="moves">Mask: the vCPU takes a step.</param>
+    /// <param name="nextPage">The one page to go on with where the access succeeds.</param>
+    public static void StepVcpu(
+        ref VmLanes<TPages, TLanes> vm, ref VcpuLanes<TPages, TLanes> vcpu, int index, in TLanes moves, in TPages nextPage)
+    {
+        TLanes resolves = moves & vcpu.AtResolve;
+        TLanes checks = moves & vcpu.AtCheck;
+        TLanes snapshots = moves & vcpu.AtSnapshot;
+        TLanes locklessChecks = moves & vcpu.AtLocklessCheck;
+        TLanes installs = moves & vcpu.AtInstall;
+        TLanes accesses = moves & ~(vcpu.AtResolve | vcpu.AtCheck);
+        if (TKernel.SnapshotPoint != SnapshotPoint.FaultTaken)
+            accesses &= ~vcpu.AtSnapshot;
+        if (TKernel.ChecksWithoutLock)
+            accesses &= ~vcpu.AtLocklessCheck;
+        if (!TKernel.InstallsUnderTheChecksLock)
+            accesses &= ~vcpu.AtInstall;
+
+        TPages page = vcpu.Page;
+        TLanes unmapped = TLanes.IsZero((vm.Mapped & page).Any);
+        TLanes faults = accesses & unmapped;
+        TLanes faultFlags = vm.FaultFlags;
+        if (TMemslots.AreUpdated)
+        {
+            if (TKernel.ReloadsRoot)
+            {
+                vcpu.RootGeneration = TLanes.Select(accesses, vm.RootGeneration, vcpu.RootGeneration);
+                faultFlags &= ~(accesses & TLanes.Broadcast(FaultFlags.Orphaned(index)));
+            }
+            else
+            {
+                faults |= accesses & ~TLanes.IsZero(vcpu.RootGeneration ^ vm.RootGeneration);
+            }
+        }
+
+        TLanes progresses = accesses & ~faults;
+        faultFlags &= ~(faults & TLanes.Broadcast(FaultFlags.Raced(index) | FaultFlags.Reloaded(index)));
+        vm.FaultFlags = faultFlags;
+
+        // The snapshot, and the check without the lock that comes with it.
+        if (TKernel.SnapshotPoint == SnapshotPoint.FaultTaken)
+            snapshots = faults;
+        Counter<TLanes> snapshot = Counter<TLanes>.Select(
+            snapshots,
+            TKernel.Snapshot(vm.InvalidateSeq, vcpu.Snapshot, ~TLanes.IsZero(vcpu.ConsecutiveRetries)),
+            vcpu.Snapshot);
+        vcpu.Snapshot = snapshot;
+
+        vcpu.ChangedSinceResolve &= ~vcpu.ChangedSinceResolve.Where(resolves);
+
+        // The kernel's judgement.
+        TLanes stale = TKernel.SeqMoved(snapshot, vm.InvalidateSeq) | (page & vm.PagesInProgress).Any;
+        TLanes staleUnlocked = ~TLanes.IsZero(stale);
+        if (TMemslots.AreUpdated && TKernel.ChecksRoot)
+            stale |= vcpu.RootGeneration ^ vm.RootGeneration;
+        TLanes fresh = TLanes.IsZero(stale);
+        TLanes retries = checks & ~fresh;
+        TLanes passes = checks & fresh;
+        if (TKernel.ChecksWithoutLock)
+            retries |= (snapshots | locklessChecks) & staleUnlocked;
+        TLanes fixes = TKernel.InstallsUnderTheChecksLock ? passes : installs;
+
+        // The truth about it.
+        TLanes warranted = (page & vm.CoveredPages).Any
+            | (faultFlags & TLanes.Broadcast(FaultFlags.Raced(index) | FaultFlags.Reloaded(index)));
+        TLanes unsafeToInstall = (page & (vm.ExposedPages | vcpu.ChangedSinceResolve)).Any;
+        if (TMemslots.AreUpdated)
+            unsafeToInstall |= faultFlags & TLanes.Broadcast(FaultFlags.Orphaned(index));
+        TLanes unjustified = retries & TLanes.IsZero(warranted);
+        TLanes unsafeInstalls = fixes & ~TLanes.IsZero(unsafeToInstall);
+
+        // Install: the total is at most the 64 pages in its low half here, so that adding one never carries.
+        vm.Mapped |= page.Where(fixes);
+        vm.MappedTotal = new(vm.MappedTotal.Low - (fixes & unmapped), vm.MappedTotal.High);
+        TLanes advances = fixes | progresses;
+        vcpu.ConsecutiveRetries = (vcpu.ConsecutiveRetries - retries) & ~advances;
+        vcpu.AnyUnjustified = (vcpu.AnyUnjustified | unjustified) & ~advances;
+        vcpu.Page = TPages.Select(progresses, nextPage, page);
+
+        // Where each goes next; a retry leaves every phase and so accesses the same page again.
+        TLanes toResolve = TKernel.SnapshotPoint == SnapshotPoint.BeforeResolve
+            ? (TKernel.ChecksWithoutLock ? snapshots & ~staleUnlocked : snapshots)
+            : faults;
+        TLanes toCheck = resolves;
+        if (TKernel.SnapshotPoint == SnapshotPoint.BeforeResolve)
+            vcpu.AtSnapshot = (vcpu.AtSnapshot & ~moves) | faults;
+        if (TKernel.SnapshotPoint == SnapshotPoint.AfterResolve)
+        {
+            vcpu.AtSnapshot = (vcpu.AtSnapshot & ~moves) | resolves;
+            toCheck = snapshots;
+        }
+
+        if (TKernel.ChecksWithoutLock)
+        {
+            vcpu.AtLocklessCheck = (vcpu.AtLocklessCheck & ~moves) | resolves;
+            toCheck = locklessChecks & ~staleUnlocked;
+        }
+
+        if (!TKernel.InstallsUnderTheChecksLock)
+            vcpu.AtInstall = (vcpu.AtInstall & ~moves) | passes;
+        vcpu.AtResolve = (vcpu.AtResolve & ~moves) | toResolve;
+        vcpu.AtCheck = (vcpu.AtCheck & ~moves) | toCheck;
+
+        vm.Totals.GuestAccesses -= progresses;
+        vm.Totals.Fixed -= fixes;
+        vm.Totals.Retried -= retries;
+        vm.Totals.UnjustifiedRetries -= unjustified;
+        vm.Totals.UnsafeInstalls -= unsafeInstalls;
+    }
+
+    /// <summary>One step of one invalidator: begin, change or end, whichever each lane is at.</summary>
+    /// <param name="vm">The VMs.</param>
+    /// <param name="vcpus">All their vCPUs.</param>
+    /// <param name="invalidators">All their invalidators.</param>
+    /// <param name="index">Which invalidator steps.</param>
+    /// <param name="moves">Mask: it takes a step.</param>
+    /// <param name="own">The range to invalidate where it begins; never empty.</param>
+    public static void StepInvalidator(
+        ref VmLanes<TPages, TLanes> vm,
+        Span<VcpuLanes<TPages, TLanes>> vcpus,
+        Span<InvalidatorLanes<TPages, TLanes>> invalidators,
+        int index,
+        in TLanes moves,
+        in PageRange<TPages, TLanes> own)
+    {
+        ref InvalidatorLanes<TPages, TLanes> invalidator = ref invalidators[index];
+        TLanes begins = moves & ~(invalidator.AtChange | invalidator.AtEnd);
+        TLanes changes = moves & invalidator.AtChange;
+        TLanes ends = moves & invalidator.AtEnd;
+        invalidator.AtChange = (invalidator.AtChange & ~moves) | begins;
+        invalidator.AtEnd = (invalidator.AtEnd & ~moves) | changes;
+
+        // Begin.
+        TPages ownPages = own.Pages.Where(begins);
+        TLanes inProgress = vm.InProgress - begins;
+        TLanes alone = begins & TLanes.IsZero(inProgress ^ TLanes.Broadcast(1));
+        PageRange<TPages, TLanes> range = TKernel.RangeAfterBegin(vm.Range, own, begins, alone);
+        Zap(ref vm, ownPages, begins);
+
+        // Change.
+        TPages changed = invalidator.Own.Where(changes);
+        foreach (ref VcpuLanes<TPages, TLanes> vcpu in vcpus)
+            vcpu.ChangedSinceResolve |= changed;
+
+        // End.
+        Counter<TLanes> seq = TKernel.Count(vm.InvalidateSeq, TKernel.CountsAtEnd ? ends : begins);
+        inProgress += TKernel.LowersInProgress(ends, seq);
+        range = TKernel.RangeAfterEnd(range, ends);
+        invalidator.Own = (invalidator.Own | ownPages) & ~invalidator.Own.Where(ends);
+
+        TPages exposed = invalidators[0].Own;
+        foreach (ref InvalidatorLanes<TPages, TLanes> other in invalidators[1..])
+            exposed |= other.Own;
+        vm.InvalidateSeq = seq;
+        vm.InProgress = inProgress;
+        vm.Range = range;
+        vm.PagesInProgress = TKernel.PagesInProgress(range, ~TLanes.IsZero(inProgress));
+        vm.ExposedPages = exposed;
+        vm.CoveredPages = range.Pages.Where(~TLanes.IsZero(exposed.Any));
+        vm.FaultFlags |= ends & TLanes.Broadcast(FaultFlags.RacedAll);
+        vm.Totals.Invalidations -= ends;
+    }
+
+    /// <summary>One step of the memslot updater: every root becomes obsolete and every mapping goes.</summary>
+    /// <param name="vm">The VMs.</param>
+    /// <param name="moves">Mask: it takes a step.</param>
+    public static void StepMemslotUpdater(ref VmLanes<TPages, TLanes> vm, in TLanes moves)
+    {
+        vm.RootGeneration -= moves;
+        vm.FaultFlags |= moves & TLanes.Broadcast(FaultFlags.ReloadedAll | FaultFlags.OrphanedAll);
+        Zap(ref vm, vm.Mapped.Where(moves), moves);
+    }
+
+    /// <summary>Takes pages out of the secondary MMU, accounts for them and judges the account.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Zap(ref VmLanes<TPages, TLanes> vm, TPages pages, TLanes zaps)
+    {
+        TLanes zapped = (vm.Mapped & pages).Number;
+        TPages mapped = vm.Mapped & ~pages;
+        Counter<TLanes> total = TKernel.AccountZap(vm.MappedTotal, zapped);
+        TLanes wrong = (total.Low ^ mapped.Number) | total.High;
+        vm.Mapped = mapped;
+        vm.MappedTotal = total;
+        vm.Totals.AccountingErrors -= zaps & ~TLanes.IsZero(wrong);
+    }
+}

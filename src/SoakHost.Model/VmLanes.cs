@@ -1,0 +1,152 @@
+using SoakHost.Model.Lanes;
+
+namespace SoakHost.Model;
+
+/// <summary>The state of one VM a lane, but for its vCPUs and invalidators: the kernel's variables, the ground truth beside them, and totals.</summary>
+public struct VmLanes<TPages, TLanes>
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    /// <summary><c>mmu_invalidate_seq</c>, as this kernel counts it.</summary>
+    public Counter<TLanes> InvalidateSeq;
+
+    /// <summary><c>mmu_invalidate_in_progress</c>, as this kernel counts it.</summary>
+    public TLanes InProgress;
+
+    /// <summary><c>mmu_invalidate_range_start</c> and <c>_end</c>, as this kernel keeps them; they outlive the invalidation.</summary>
+    public PageRange<TPages, TLanes> Range;
+
+    /// <summary>The pages for which this kernel's check sees an invalidation in progress. Follows from the three above.</summary>
+    public TPages PagesInProgress;
+
+    /// <summary>The guest pages present in the secondary MMU.</summary>
+    public TPages Mapped;
+
+    /// <summary>The kernel's 64-bit total of mapped pages.</summary>
+    public Counter<TLanes> MappedTotal;
+
+    /// <summary>Bumped by each memslot update.</summary>
+    public TLanes RootGeneration;
+
+    /// <summary>Truth: the union of the own ranges of all invalidators between begin and end.</summary>
+    public TPages ExposedPages;
+
+    /// <summary>Truth: the kernel's range while an invalidator really is between begin and end, else empty.</summary>
+    public TPages CoveredPages;
+
+    /// <summary>Truth: what befell each vCPU's fault, as <see cref="FaultFlags"/> lays it out.</summary>
+    public TLanes FaultFlags;
+
+    /// <summary>What happened since the totals were last folded.</summary>
+    public TotalsLanes<TLanes> Totals;
+}
+
+/// <summary>The state of one vCPU of each lane's VM.</summary>
+public struct VcpuLanes<TPages, TLanes>
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    /// <summary>Mask: the fault is taken and its snapshot comes next.</summary>
+    public TLanes AtSnapshot;
+
+    /// <summary>Mask: the page is to be resolved in the primary MMU next.</summary>
+    public TLanes AtResolve;
+
+    /// <summary>Mask: the check without <c>mmu_lock</c> comes next.</summary>
+    public TLanes AtLocklessCheck;
+
+    /// <summary>Mask: the check under <c>mmu_lock</c> comes next.</summary>
+    public TLanes AtCheck;
+
+    /// <summary>Mask: the fault was found fresh and is to be installed next, in a step of its own.</summary>
+    public TLanes AtInstall;
+
+    /// <summary>The one page the guest accesses or the fault is about.</summary>
+    public TPages Page;
+
+    /// <summary>The snapshot of <c>mmu_invalidate_seq</c>, as this kernel stored it.</summary>
+    public Counter<TLanes> Snapshot;
+
+    /// <summary>The root generation of the vCPU's root.</summary>
+    public TLanes RootGeneration;
+
+    /// <summary>Truth: pages whose translation changed since the fault's page was resolved.</summary>
+    public TPages ChangedSinceResolve;
+
+    /// <summary>
+    /// Consecutive retries since the last fix, or since the guest last got on because a sibling had mapped the page.
+    /// </summary>
+    public TLanes ConsecutiveRetries;
+
+    /// <summary>Mask: any of those retries was unjustified.</summary>
+    public TLanes AnyUnjustified;
+}
+
+/// <summary>The state of one invalidator of each lane's VM.</summary>
+public struct InvalidatorLanes<TPages, TLanes>
+    where TPages : unmanaged, IPages<TPages, TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    /// <summary>Mask: begun, the primary MMU's change comes next.</summary>
+    public TLanes AtChange;
+
+    /// <summary>Mask: changed, the end comes next.</summary>
+    public TLanes AtEnd;
+
+    /// <summary>The own range between begin and end, else empty.</summary>
+    public TPages Own;
+}
+
+/// <summary>
+/// What happened in each lane's VM since the totals were last folded into 64-bit sums. A tick adds at most 8 to any of them, so
+/// that folding every 2^28 ticks would do.
+/// </summary>
+public struct TotalsLanes<TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    /// <summary>Ended invalidations.</summary>
+    public TLanes Invalidations;
+
+    /// <summary>Guest accesses that found their page mapped.</summary>
+    public TLanes GuestAccesses;
+
+    /// <summary>Faults that ended with the page installed.</summary>
+    public TLanes Fixed;
+
+    /// <summary>Faults that were retried.</summary>
+    public TLanes Retried;
+
+    /// <summary>Retries that nothing warranted.</summary>
+    public TLanes UnjustifiedRetries;
+
+    /// <summary>Installs of a page that the host took away.</summary>
+    public TLanes UnsafeInstalls;
+
+    /// <summary>Zaps after which the kernel's total differed from the number of mapped pages.</summary>
+    public TLanes AccountingErrors;
+}
+
+/// <summary>
+/// Three truths about each vCPU's fault, one byte each with one bit a vCPU, so that an event which concerns all vCPUs is one
+/// OR. This is why a VM has at most 8 vCPUs.
+/// </summary>
+public static class FaultFlags
+{
+    /// <summary>An invalidation ended since the fault was taken.</summary>
+    public const uint RacedAll = 0x0000_00ff;
+
+    /// <summary>The root generation moved since the fault was taken.</summary>
+    public const uint ReloadedAll = 0x0000_ff00;
+
+    /// <summary>The vCPU's root is obsolete now.</summary>
+    public const uint OrphanedAll = 0x00ff_0000;
+
+    /// <summary>The flag <see cref="RacedAll"/> of one vCPU, 0 to 7.</summary>
+    public static uint Raced(int vcpu) => 1u << vcpu;
+
+    /// <summary>The flag <see cref="ReloadedAll"/> of one vCPU, 0 to 7.</summary>
+    public static uint Reloaded(int vcpu) => 1u << (8 + vcpu);
+
+    /// <summary>The flag <see cref="OrphanedAll"/> of one vCPU, 0 to 7.</summary>
+    public static uint Orphaned(int vcpu) => 1u << (16 + vcpu);
+}
