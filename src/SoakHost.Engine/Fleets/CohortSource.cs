@@ -1,0 +1,121 @@
+using System.Collections.Immutable;
+using SoakHost.Engine.Soak;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Engine.Fleets;
+
+/// <summary>A cohort as the watchdog sees it, simulated or real.</summary>
+public interface ICohortSource
+{
+    /// <summary>What was configured.</summary>
+    Cohort Cohort { get; }
+
+    /// <summary>Asks for fresh figures.</summary>
+    void Request();
+
+    /// <summary>The latest figures, with the findings since the last call; null before the first are there. One reader.</summary>
+    CohortSnapshot? Take();
+}
+
+/// <summary>A cohort's figures at one time. Immutable.</summary>
+public sealed record CohortSnapshot
+{
+    /// <summary>The kernel that the VMs run now.</summary>
+    public required Kernel Kernel { get; init; }
+
+    /// <summary>Ticks of the shard that is furthest behind.</summary>
+    public required long Tick { get; init; }
+
+    /// <summary>Sums over the cohort's VMs.</summary>
+    public required Totals Totals { get; init; }
+
+    /// <summary>The lowest <c>mmu_invalidate_seq</c> of any VM.</summary>
+    public required ulong InvalidateSeqMin { get; init; }
+
+    /// <summary>The median of all VMs.</summary>
+    public required ulong InvalidateSeqMedian { get; init; }
+
+    /// <summary>The highest of any VM.</summary>
+    public required ulong InvalidateSeqMax { get; init; }
+
+    /// <summary>The condition of each vCPU: the first VM's, then the second's, and so on, in runs of consecutive VMs.</summary>
+    public required ImmutableArray<ImmutableArray<VcpuCondition>> Conditions { get; init; }
+
+    /// <summary>Some of the stalled vCPUs, lowest VM first: all of them up to <see cref="ShardSnapshot.StalledMax"/>.</summary>
+    public required ImmutableArray<StalledVcpu> Stalled { get; init; }
+
+    /// <summary>What was found since the snapshot before.</summary>
+    public required ImmutableArray<Finding> Findings { get; init; }
+
+    /// <summary>Why VMs were taken out of service; empty when all is well.</summary>
+    public ImmutableArray<string> Failures { get; init; } = [];
+}
+
+/// <summary>A simulated cohort: the sum of its shards.</summary>
+internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> slots) : ICohortSource
+{
+    private readonly ShardSnapshot?[] _latest = new ShardSnapshot?[slots.Count];
+    private ulong[] _seqs = [];
+
+    public Cohort Cohort => cohort;
+
+    public IReadOnlyList<ShardSlot> Slots => slots;
+
+    public void Request()
+    {
+        foreach (ShardSlot slot in slots)
+            slot.Request();
+    }
+
+    public CohortSnapshot? Take()
+    {
+        var findings = ImmutableArray.CreateBuilder<Finding>();
+        for (int s = 0; s < slots.Count; s++)
+        {
+            if (slots[s].Take() is not { } fresh)
+                continue;
+            _latest[s] = fresh;
+            findings.AddRange(fresh.Findings);
+        }
+
+        // A shard that failed before its first snapshot never has one; the others are shown without it.
+        ShardSnapshot[] shards = [.. _latest.OfType<ShardSnapshot>()];
+        if (shards.Length + slots.Count(slot => slot.Failure is not null) < slots.Count || shards.Length == 0)
+            return null;
+        findings.Sort((a, b) => (a.Tick, a.Vm, a.Vcpu).CompareTo((b.Tick, b.Vm, b.Vcpu)));
+        ReadOnlySpan<ulong> seqs = SortedSeqs(shards);
+        return new CohortSnapshot
+        {
+            Kernel = shards[0].Kernel,
+            Tick = shards.Min(shard => shard.Tick),
+            Totals = shards.Aggregate(default(Totals), (sum, shard) => sum + shard.Totals),
+            InvalidateSeqMin = seqs[0],
+            InvalidateSeqMedian = seqs[seqs.Length / 2],
+            InvalidateSeqMax = seqs[^1],
+            Conditions = [.. shards.Select(shard => shard.Conditions)],
+            Stalled = [.. shards.SelectMany(shard => shard.Stalled).Take(ShardSnapshot.StalledMax)],
+            Findings = findings.ToImmutable(),
+            Failures = [.. slots.Where(slot => slot.Failure is not null).Select(Describe)],
+        };
+    }
+
+    private static string Describe(ShardSlot slot) =>
+        $"VMs {slot.FirstVm} to {slot.FirstVm + slot.Vms - 1} were taken out of service: {slot.Failure!.Message}";
+
+    private ReadOnlySpan<ulong> SortedSeqs(ShardSnapshot[] shards)
+    {
+        int count = shards.Sum(shard => shard.InvalidateSeqs.Length);
+        if (_seqs.Length < count)
+            _seqs = new ulong[count];
+        int at = 0;
+        foreach (ShardSnapshot shard in shards)
+        {
+            shard.InvalidateSeqs.CopyTo(_seqs, at);
+            at += shard.InvalidateSeqs.Length;
+        }
+
+        Span<ulong> seqs = _seqs.AsSpan(0, count);
+        seqs.Sort();
+        return seqs;
+    }
+}

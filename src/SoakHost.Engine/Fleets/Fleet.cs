@@ -1,0 +1,107 @@
+using SoakHost.Engine.Soak;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Engine.Fleets;
+
+/// <summary>Cohorts cut into shards, and the worker threads that advance them.</summary>
+public sealed class Fleet : IDisposable
+{
+    private readonly CancellationTokenSource _stop = new();
+    private readonly SimulatedCohort[] _cohorts;
+    private readonly Worker[] _workers;
+    private bool _started;
+
+    /// <summary>Builds every VM; nothing runs yet.</summary>
+    /// <param name="options">Valid options.</param>
+    /// <param name="time">Tells when a slice ended and how long it took.</param>
+    public Fleet(FleetOptions options, TimeProvider time)
+    {
+        Options = options;
+        _cohorts = [.. options.Cohorts.Select(cohort => new SimulatedCohort(cohort, Cut(cohort, options.Shards)))];
+        _workers = [.. Share(_cohorts, options.Workers).Select((slots, w) => new Worker(w, slots, options, time, _stop.Token))];
+    }
+
+    /// <summary>What the fleet was built from.</summary>
+    public FleetOptions Options { get; }
+
+    /// <summary>The cohorts, in the order of the options.</summary>
+    public IReadOnlyList<ICohortSource> Cohorts => _cohorts;
+
+    /// <summary>What each worker has done.</summary>
+    public IReadOnlyList<WorkerReport> Workers => [.. _workers.Select(worker => worker.Report())];
+
+    /// <summary>Starts the workers.</summary>
+    public void Start()
+    {
+        if (_started)
+            throw new InvalidOperationException("the fleet was started before");
+        _started = true;
+        foreach (Worker worker in _workers)
+            worker.Start();
+    }
+
+    /// <summary>Stops every worker at the end of its slice; each leaves a last snapshot.</summary>
+    /// <param name="timeout">How long to wait for all of them.</param>
+    /// <returns>Whether all of them stopped in time.</returns>
+    public bool Stop(TimeSpan timeout)
+    {
+        _stop.Cancel();
+        return !_started || _workers.All(worker => worker.Join(timeout));
+    }
+
+    /// <summary>Lets invalidations and memslot updates of a cohort begin, or not, from each shard's next slice on.</summary>
+    public void SetMayInvalidate(string cohort, bool mayInvalidate) =>
+        Enqueue(cohort, shard => shard.MayInvalidate = mayInvalidate);
+
+    /// <summary>Patches a cohort's kernel from each shard's next slice on.</summary>
+    public void PatchKernel(string cohort, Kernel kernel) => Enqueue(cohort, shard => shard.PatchKernel(kernel));
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        Stop(TimeSpan.FromSeconds(5));
+        _stop.Dispose();
+    }
+
+    private void Enqueue(string cohort, Action<Shard> operation)
+    {
+        SimulatedCohort found = Array.Find(_cohorts, candidate => candidate.Cohort.Name == cohort)
+            ?? throw new ArgumentException($"there is no cohort \"{cohort}\"", nameof(cohort));
+        foreach (ShardSlot slot in found.Slots)
+            slot.Enqueue(operation);
+    }
+
+    private static ShardSlot[] Cut(Cohort cohort, ShardOptions options)
+    {
+        var slots = new ShardSlot[(cohort.Vms + FleetOptions.ShardVms - 1) / FleetOptions.ShardVms];
+        for (int s = 0; s < slots.Length; s++)
+        {
+            int firstVm = s * FleetOptions.ShardVms;
+            slots[s] = new(Shard.Create(cohort, firstVm, Math.Min(FleetOptions.ShardVms, cohort.Vms - firstVm), options));
+        }
+
+        return slots;
+    }
+
+    /// <summary>Gives each shard to the worker with the least work so far, the heaviest first.</summary>
+    private static IEnumerable<IReadOnlyList<ShardSlot>> Share(SimulatedCohort[] cohorts, int workers)
+    {
+        var shares = new PriorityQueue<List<ShardSlot>, (long Work, int Worker)>();
+        for (int w = 0; w < workers; w++)
+            shares.Enqueue([], (0, w));
+        var slots = cohorts
+            .SelectMany(cohort => cohort.Slots.Select(slot => (Slot: slot, Work: Work(cohort.Cohort, slot))))
+            .OrderByDescending(entry => entry.Work);
+        foreach ((ShardSlot slot, long work) in slots)
+        {
+            shares.TryDequeue(out List<ShardSlot>? share, out (long Work, int Worker) at);
+            share!.Add(slot);
+            shares.Enqueue(share, (at.Work + work, at.Worker));
+        }
+
+        return shares.UnorderedItems.Where(item => item.Element.Count > 0).OrderBy(item => item.Priority.Worker)
+            .Select(item => item.Element);
+    }
+
+    private static long Work(Cohort cohort, ShardSlot slot) => (long)slot.Vms * (cohort.Vm.Vcpus + cohort.Vm.Invalidators);
+}

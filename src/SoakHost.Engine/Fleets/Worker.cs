@@ -1,0 +1,97 @@
+namespace SoakHost.Engine.Fleets;
+
+/// <summary>What a worker did up to the end of a slice.</summary>
+/// <param name="Index">Its number, from 0.</param>
+/// <param name="LastSlice">When its last slice ended; when it started, before the first.</param>
+/// <param name="Slices">Slices so far.</param>
+/// <param name="Busy">Time spent in them.</param>
+/// <param name="LongestSlice">The longest slice since the report before.</param>
+/// <param name="IsDone">Whether all its shards have reached their last tick.</param>
+public sealed record WorkerReport(
+    int Index, DateTimeOffset LastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsDone);
+
+/// <summary>A thread of its own that advances its shards in turn, a slice each.</summary>
+internal sealed class Worker
+{
+    // A sleep shorter than this costs more than it gives back.
+    private static readonly TimeSpan RestMin = TimeSpan.FromMilliseconds(5);
+
+    private readonly IReadOnlyList<ShardSlot> _slots;
+    private readonly FleetOptions _options;
+    private readonly TimeProvider _time;
+    private readonly CancellationToken _stop;
+    private readonly Thread _thread;
+    private readonly int _index;
+    private long _lastSlice;
+    private long _slices;
+    private long _busy;
+    private long _longest;
+    private volatile bool _isDone;
+
+    public Worker(int index, IReadOnlyList<ShardSlot> slots, FleetOptions options, TimeProvider time, CancellationToken stop)
+    {
+        (_index, _slots, _options, _time, _stop) = (index, slots, options, time, stop);
+        _thread = new Thread(Run) { Name = $"soak-worker-{index}", IsBackground = true };
+    }
+
+    public void Start()
+    {
+        _lastSlice = _time.GetUtcNow().UtcTicks;
+        _thread.Start();
+    }
+
+    public bool Join(TimeSpan timeout) => _thread.Join(timeout);
+
+    public WorkerReport Report() => new(
+        _index,
+        new DateTimeOffset(Volatile.Read(ref _lastSlice), TimeSpan.Zero),
+        Volatile.Read(ref _slices),
+        TimeSpan.FromTicks(Volatile.Read(ref _busy)),
+        TimeSpan.FromTicks(Interlocked.Exchange(ref _longest, 0)),
+        _isDone);
+
+    private void Run()
+    {
+        TimeSpan owed = TimeSpan.Zero;
+        bool advanced = true;
+        while (!_stop.IsCancellationRequested)
+        {
+            // With nothing left to advance the worker still answers requests and operations.
+            if (!advanced)
+                _stop.WaitHandle.WaitOne(RestMin);
+            advanced = false;
+            foreach (ShardSlot slot in _slots)
+            {
+                long start = _time.GetTimestamp();
+                if (!slot.Run(_options.SliceTicks, _options.TicksMax))
+                    continue;
+                advanced = true;
+                TimeSpan took = _time.GetElapsedTime(start);
+                Record(took);
+                owed += took * ((1 / _options.DutyCycle) - 1);
+                if (owed >= RestMin)
+                {
+                    _stop.WaitHandle.WaitOne(owed);
+                    owed = TimeSpan.Zero;
+                }
+
+                if (_stop.IsCancellationRequested)
+                    break;
+            }
+
+            _isDone = !advanced;
+        }
+
+        foreach (ShardSlot slot in _slots)
+            slot.Publish();
+    }
+
+    private void Record(TimeSpan took)
+    {
+        Volatile.Write(ref _lastSlice, _time.GetUtcNow().UtcTicks);
+        Volatile.Write(ref _busy, _busy + took.Ticks);
+        Volatile.Write(ref _slices, _slices + 1);
+        if (took.Ticks > Volatile.Read(ref _longest))
+            Volatile.Write(ref _longest, took.Ticks);
+    }
+}

@@ -1,0 +1,63 @@
+using SoakHost.Engine.Soak;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Engine.Watchdogs;
+
+/// <summary>
+/// When a run may be called a pass. Any unexpected defect is a violation; an expected one that did not show, a boundary
+/// that was not crossed with a fault in flight, or a fleet in which nothing was meant to hang, leaves it inconclusive.
+/// </summary>
+public static class Verdicts
+{
+    /// <summary>The verdict on one cohort.</summary>
+    /// <param name="expected">What the cohort is meant to show.</param>
+    /// <param name="totals">Its sums.</param>
+    /// <param name="incidents">Its incidents.</param>
+    /// <param name="failures">Why VMs were taken out of service, if any were.</param>
+    public static (Verdict Verdict, string Reason) OfCohort(
+        Defect expected, in Totals totals, in IncidentCounts incidents, IReadOnlyCollection<string> failures)
+    {
+        if (totals.UnsafeInstalls > 0 && expected != Defect.UnsafeInstall)
+            return (Verdict.Violation, $"{totals.UnsafeInstalls} unsafe installs");
+        if (totals.AccountingErrors > 0 && expected != Defect.AccountingError)
+            return (Verdict.Violation, $"{totals.AccountingErrors} accounting errors");
+        if (incidents.Hangs > 0 && expected != Defect.Hang)
+            return (Verdict.Violation, $"{incidents.Hangs} vCPUs hung");
+        if (totals.UnjustifiedRetries > 0 && expected != Defect.Hang)
+            return (Verdict.Violation, $"{totals.UnjustifiedRetries} unjustified retries");
+        if (failures.Count > 0)
+            return (Verdict.Inconclusive, string.Join("; ", failures));
+        return expected switch
+        {
+            Defect.Hang when incidents.Hangs == 0 => (Verdict.Inconclusive, "no vCPU hung, though the cohort is meant to"),
+            Defect.UnsafeInstall when totals.UnsafeInstalls == 0 =>
+                (Verdict.Inconclusive, "no unsafe install, though the cohort is meant to show one"),
+            Defect.AccountingError when totals.AccountingErrors == 0 =>
+                (Verdict.Inconclusive, "no accounting error, though the cohort is meant to show one"),
+            Defect.None when totals.Crossings == 0 =>
+                (Verdict.Inconclusive, "no VM crossed a boundary with a fault in flight yet"),
+            Defect.None => (Verdict.Pass, $"{totals.Crossings} crossings with faults in flight, and nothing amiss"),
+            _ => (Verdict.Pass, "showed the defect it is meant to show"),
+        };
+    }
+
+    /// <summary>The verdict on a run: the worst of its cohorts, and inconclusive where no cohort is meant to hang.</summary>
+    public static (Verdict Verdict, IReadOnlyList<string> Reasons) OfFleet(IReadOnlyCollection<CohortReport> cohorts)
+    {
+        List<string> reasons = [];
+        foreach (Verdict bad in new[] { Verdict.Violation, Verdict.Inconclusive, Verdict.Unsupported })
+        {
+            reasons.AddRange(cohorts.Where(cohort => cohort.Verdict == bad)
+                .Select(cohort => $"{cohort.Cohort.Name} ({cohort.Kernel.Info.Name}): {cohort.Reason}"));
+        }
+
+        bool hasControl = cohorts.Any(cohort => cohort.Cohort.Expected == Defect.Hang);
+        if (!hasControl)
+            reasons.Add("no cohort is meant to hang, so nothing shows that a hang would be seen");
+        Verdict verdict =
+            cohorts.Any(cohort => cohort.Verdict == Verdict.Violation) ? Verdict.Violation
+            : cohorts.Any(cohort => cohort.Verdict == Verdict.Unsupported) ? Verdict.Unsupported
+            : reasons.Count > 0 ? Verdict.Inconclusive : Verdict.Pass;
+        return (verdict, reasons);
+    }
+}

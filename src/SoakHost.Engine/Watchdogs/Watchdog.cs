@@ -1,0 +1,187 @@
+using System.Collections.Immutable;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
+
+namespace SoakHost.Engine.Watchdogs;
+
+/// <summary>
+/// Compares the fleet's snapshots at its own pace, on a thread of its own, and makes the one report that everything else reads. It
+/// does not trust the workers: one that publishes nothing is reported as silent, and its vCPUs stay in the condition they were last seen in.
+/// </summary>
+public sealed class Watchdog : IDisposable
+{
+    private readonly Fleet _fleet;
+    private readonly TimeProvider _time;
+    private readonly TimeSpan _silence;
+    private readonly DateTimeOffset _started;
+    private readonly CohortState[] _cohorts;
+    private readonly AutoResetEvent _due = new(initialState: true);
+    private readonly ManualResetEventSlim _stop = new();
+    private readonly ITimer _timer;
+    private readonly Thread _thread;
+    private readonly Action<FleetReport>? _reported;
+    private FleetReport _latest;
+
+    /// <summary>Watches a fleet.</summary>
+    /// <param name="fleet">The fleet.</param>
+    /// <param name="time">The clock and the timer.</param>
+    /// <param name="interval">Time between reports, above zero.</param>
+    /// <param name="silence">How long a worker may finish no slice before it is reported as silent.</param>
+    /// <param name="reported">Called on the watchdog's thread with each report, in order; it must not throw.</param>
+    public Watchdog(
+        Fleet fleet, TimeProvider time, TimeSpan interval, TimeSpan silence, Action<FleetReport>? reported = null)
+    {
+        (_fleet, _time, _silence, _reported) = (fleet, time, silence, reported);
+        _started = time.GetUtcNow();
+        _cohorts = [.. fleet.Cohorts.Select(source => new CohortState(source))];
+        _latest = Look();
+        _timer = time.CreateTimer(_ => _due.Set(), null, interval, interval);
+        _thread = new Thread(Run) { Name = "soak-watchdog", IsBackground = true };
+    }
+
+    /// <summary>The latest report; before the first figures, one without cohorts.</summary>
+    public FleetReport Latest => Volatile.Read(ref _latest);
+
+    /// <summary>Starts to watch.</summary>
+    public void Start() => _thread.Start();
+
+    /// <summary>Makes one last report of what is there now, and stops. The fleet is to be stopped first.</summary>
+    public FleetReport Stop()
+    {
+        _stop.Set();
+        _due.Set();
+        if (_thread.IsAlive)
+            _thread.Join();
+        Report();
+        return Latest;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _timer.Dispose();
+        _stop.Set();
+        _due.Set();
+        if (_thread.IsAlive)
+            _thread.Join();
+        _due.Dispose();
+        _stop.Dispose();
+    }
+
+    private void Run()
+    {
+        while (true)
+        {
+            _due.WaitOne();
+            if (_stop.IsSet)
+                return;
+            Report();
+        }
+    }
+
+    private void Report()
+    {
+        FleetReport report = Look();
+        Volatile.Write(ref _latest, report);
+        _reported?.Invoke(report);
+    }
+
+    private FleetReport Look()
+    {
+        DateTimeOffset now = _time.GetUtcNow();
+        int stallsLeft = ShardSnapshot.StalledMax;
+        var cohorts = ImmutableArray.CreateBuilder<CohortReport>();
+        foreach (CohortState cohort in _cohorts)
+        {
+            if (cohort.Look(now, ref stallsLeft) is { } report)
+                cohorts.Add(report);
+        }
+
+        ImmutableArray<WorkerReport> workers = [.. _fleet.Workers];
+        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts);
+        return new FleetReport
+        {
+            Time = now,
+            Started = _started,
+            Cohorts = cohorts.ToImmutable(),
+            Workers = workers,
+            SilentWorkers = [.. workers.Where(worker => !worker.IsDone && now - worker.LastSlice > _silence)
+                .Select(worker => worker.Index)],
+            Verdict = verdict,
+            Reasons = [.. reasons],
+        };
+    }
+
+    /// <summary>What the watchdog remembers of one cohort from report to report.</summary>
+    private sealed class CohortState(ICohortSource source)
+    {
+        private readonly Dictionary<(int Vm, int Vcpu), DateTimeOffset> _lastProgress = [];
+        private DateTimeOffset? _before;
+        private IncidentCounts _incidents;
+
+        public CohortReport? Look(DateTimeOffset now, ref int stallsLeft)
+        {
+            CohortSnapshot? snapshot = source.Take();
+            source.Request();
+            if (snapshot is null)
+                return null;
+            int starved = 0, hung = 0, vcpus = 0;
+            foreach (ImmutableArray<VcpuCondition> run in snapshot.Conditions)
+            {
+                vcpus += run.Length;
+                starved += run.AsSpan().Count(VcpuCondition.Starved);
+                hung += run.AsSpan().Count(VcpuCondition.Hung);
+            }
+
+            foreach (Finding finding in snapshot.Findings)
+            {
+                _incidents = finding.Kind switch
+                {
+                    FindingKind.VcpuHung => _incidents with { Hangs = _incidents.Hangs + 1 },
+                    FindingKind.UnsafeInstall => _incidents with { UnsafeInstalls = _incidents.UnsafeInstalls + 1 },
+                    FindingKind.AccountingError => _incidents with { AccountingErrors = _incidents.AccountingErrors + 1 },
+                    _ => _incidents,
+                };
+            }
+
+            ImmutableArray<Stall> stalls = Stalls(snapshot.Stalled.AsSpan()[..Math.Min(stallsLeft, snapshot.Stalled.Length)], now);
+            stallsLeft -= stalls.Length;
+            _before = now;
+            (Verdict verdict, string reason) =
+                Verdicts.OfCohort(source.Cohort.Expected, snapshot.Totals, _incidents, snapshot.Failures);
+            return new CohortReport
+            {
+                Cohort = source.Cohort,
+                Snapshot = snapshot,
+                Running = vcpus - starved - hung,
+                Starved = starved,
+                Hung = hung,
+                Incidents = _incidents,
+                Stalls = stalls,
+                Verdict = verdict,
+                Reason = reason,
+            };
+        }
+
+        private ImmutableArray<Stall> Stalls(ReadOnlySpan<StalledVcpu> stalled, DateTimeOffset now)
+        {
+            var stalls = ImmutableArray.CreateBuilder<Stall>(stalled.Length);
+            foreach (StalledVcpu vcpu in stalled)
+            {
+                // Whoever stalls for the first time was still getting on at the report before.
+                if (!_lastProgress.TryGetValue((vcpu.Vm, vcpu.Vcpu), out DateTimeOffset lastProgress))
+                    _lastProgress[(vcpu.Vm, vcpu.Vcpu)] = lastProgress = _before ?? now;
+                stalls.Add(new Stall(vcpu, lastProgress));
+            }
+
+            if (_lastProgress.Count > stalls.Count)
+            {
+                HashSet<(int, int)> current = [.. stalls.Select(stall => (stall.Vcpu.Vm, stall.Vcpu.Vcpu))];
+                foreach ((int, int) gone in _lastProgress.Keys.Where(key => !current.Contains(key)).ToList())
+                    _lastProgress.Remove(gone);
+            }
+
+            return stalls.MoveToImmutable();
+        }
+    }
+}
