@@ -374,17 +374,7 @@ internal sealed class Explorer<TKernel, TMemslots>
     {
         VmState before = Read(state);
         Take(state, action);
-        TotalsLanes<Lanes32> totals = state.Vm.Totals;
-        var counts = new StepCounts
-        {
-            Invalidations = totals.Invalidations[0],
-            GuestAccesses = totals.GuestAccesses[0],
-            Fixed = totals.Fixed[0],
-            Retried = totals.Retried[0],
-            UnjustifiedRetries = totals.UnjustifiedRetries[0],
-            UnsafeInstalls = totals.UnsafeInstalls[0],
-            AccountingErrors = totals.AccountingErrors[0],
-        };
+        StepCounts counts = StepCounts.Read(state.Vm.Totals, default, 0);
         if (Narrator.Tell(steps.Count + 1, action.Actor, before, Read(state), counts) is { } step)
             steps.Add(step);
     }

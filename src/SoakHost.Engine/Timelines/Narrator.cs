@@ -1,5 +1,6 @@
 using System.Globalization;
 using SoakHost.Model;
+using SoakHost.Model.Lanes;
 
 namespace SoakHost.Engine.Timelines;
 
@@ -205,4 +206,17 @@ internal readonly record struct StepCounts
     public uint UnsafeInstalls { get; init; }
 
     public uint AccountingErrors { get; init; }
+
+    /// <summary>What one lane's totals counted since <paramref name="before"/>.</summary>
+    public static StepCounts Read<TLanes>(in TotalsLanes<TLanes> totals, in TotalsLanes<TLanes> before, int lane)
+        where TLanes : unmanaged, ILanes<TLanes> => new()
+        {
+            Invalidations = totals.Invalidations[lane] - before.Invalidations[lane],
+            GuestAccesses = totals.GuestAccesses[lane] - before.GuestAccesses[lane],
+            Fixed = totals.Fixed[lane] - before.Fixed[lane],
+            Retried = totals.Retried[lane] - before.Retried[lane],
+            UnjustifiedRetries = totals.UnjustifiedRetries[lane] - before.UnjustifiedRetries[lane],
+            UnsafeInstalls = totals.UnsafeInstalls[lane] - before.UnsafeInstalls[lane],
+            AccountingErrors = totals.AccountingErrors[lane] - before.AccountingErrors[lane],
+        };
 }
