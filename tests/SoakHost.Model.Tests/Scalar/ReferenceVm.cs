@@ -6,10 +6,10 @@ namespace SoakHost.Model.Tests.Scalar;
 /// </summary>
 public sealed class ReferenceVm
 {
-    private readonly ReferenceKernel _kernel;
     private readonly bool[] _mapped;
     private readonly Vcpu[] _vcpus;
     private readonly Invalidator[] _invalidators;
+    private ReferenceKernel _kernel;
     private ulong _seq;
     private uint _inProgress;
     private (int Start, int End) _range;
@@ -30,6 +30,9 @@ public sealed class ReferenceVm
     public ReferenceTotals Totals { get; private set; } = new();
 
     public bool HasFaultInFlight => _vcpus.Any(vcpu => vcpu.Phase != VcpuPhase.Access);
+
+    /// <summary>The page that a vCPU accesses or faulted on, and the snapshot of the fault.</summary>
+    public (int Page, ulong Snapshot) FaultOf(int vcpu) => (_vcpus[vcpu].Page, _vcpus[vcpu].Snapshot);
 
     public bool IsBetweenBeginAndEnd(int invalidator) => _invalidators[invalidator].Phase != InvalidatorPhase.Begin;
 
@@ -132,6 +135,18 @@ public sealed class ReferenceVm
         }
 
         Zap(0, _mapped.Length);
+    }
+
+    /// <summary>Goes on with another kernel; a fault in flight is taken again, and its attempt counts for nothing.</summary>
+    public void PatchKernel(ReferenceKernel kernel)
+    {
+        _kernel = kernel;
+        foreach (Vcpu vcpu in _vcpus)
+        {
+            if (vcpu.ConsecutiveRetries == 0)
+                vcpu.Snapshot = 0;
+            EndFault(vcpu);
+        }
     }
 
     /// <summary>The state in the shape that the lanes' state is read into.</summary>
