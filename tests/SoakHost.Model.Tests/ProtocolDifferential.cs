@@ -10,6 +10,9 @@ namespace SoakHost.Model.Tests;
 /// <param name="Totals">What happened in the VMs, summed.</param>
 public sealed record DifferentialOutcome(long Steps, ReferenceTotals Totals)
 {
+    /// <summary>Over both page sets, with and without memslot updates.</summary>
+    public const long StepsPerKernelAndWidth = 125_000;
+
     public static DifferentialOutcome operator +(DifferentialOutcome left, DifferentialOutcome right) => new(
         left.Steps + right.Steps,
         new()
@@ -75,7 +78,11 @@ public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslo
             ReferenceKernel kernel = ReferenceKernel.Of(TKernel.Info.Name);
             for (int lane = 0; lane < TLanes.Count; lane++)
             {
-                VmParameters own = _parameters with { InvalidateSeqStart = _draws.InvalidateSeqStart() };
+                // Every other VM starts where this kernel is expected to show its defect.
+                ulong start = lane % 2 == (int)(seed % 2)
+                    ? _draws.InvalidateSeqStartNear(TKernel.Info.ExpectedFrom)
+                    : _draws.InvalidateSeqStart();
+                VmParameters own = _parameters with { InvalidateSeqStart = start };
                 _references[lane] = new ReferenceVm(kernel, own);
                 new VmState(own).Write<TKernel, TPages, TLanes>(ref _vm, _vcpus, _invalidators, lane);
             }

@@ -8,9 +8,6 @@ namespace SoakHost.Model.Tests;
 public abstract class ProtocolDifferentialTests<TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    /// <summary>For one kernel and width; both page sets, with and without memslot updates.</summary>
-    private const long StepsPerKernel = 250_000;
-
     private const int RoundsPerRun = 150;
 
     public static TheoryData<string> Kernels => [.. Kernel.All.Select(kernel => kernel.Info.Name)];
@@ -21,7 +18,7 @@ public abstract class ProtocolDifferentialTests<TLanes>
     {
         Kernel kernel = Kernel.Find(name)!;
         var outcome = new DifferentialOutcome(0, new());
-        for (ulong seed = 0; outcome.Steps < StepsPerKernel; seed++)
+        for (ulong seed = 0; outcome.Steps < DifferentialOutcome.StepsPerKernelAndWidth; seed++)
         {
             outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, false, RoundsPerRun));
             outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, true, RoundsPerRun));

@@ -26,9 +26,11 @@ public sealed class Draws(ulong seed)
     public bool Sixteenths(int times) => Below(16) < times;
 
     /// <summary>Mostly a counter just below a boundary, or at it or just past it; sometimes any.</summary>
-    public ulong InvalidateSeqStart() => Below(8) == 0
-        ? Next()
-        : unchecked(Boundaries[Below(Boundaries.Length)] + (ulong)Below(4) - (ulong)Below(24));
+    public ulong InvalidateSeqStart() =>
+        Below(8) == 0 ? Next() : InvalidateSeqStartNear(Boundaries[Below(Boundaries.Length)]);
+
+    /// <summary>A counter a few invalidations away from a boundary, mostly below it.</summary>
+    public ulong InvalidateSeqStartNear(ulong boundary) => unchecked(boundary + (ulong)Below(4) - (ulong)Below(24));
 
     /// <summary>A shape of VM with at most that many pages; small ones come up as often as large ones, for they collide more.</summary>
     public VmParameters Parameters(int pagesMax, bool memslotUpdates)
