@@ -20,8 +20,8 @@ public sealed record ExploreOptions
     /// <summary>Guest pages, 1 to 8. Default 2.</summary>
     public int Pages { get; init; } = 2;
 
-    /// <summary>Invalidations that may begin in all, 0 to 200. Default 3: enough to pass a boundary from 2 below it.</summary>
-    public int Invalidations { get; init; } = 3;
+    /// <summary>Invalidations that may begin in all, 0 to 200. Default 4: enough to pass a boundary from 2 below it and go on.</summary>
+    public int Invalidations { get; init; } = 4;
 
     /// <summary>Memslot updates in all, 0 to 100. Default 0: memslots stay as they are.</summary>
     public int MemslotUpdates { get; init; }
@@ -34,6 +34,9 @@ public sealed record ExploreOptions
     /// checks look at each. Default true.
     /// </summary>
     public bool MergesSymmetric { get; init; } = true;
+
+    /// <summary>The one defect to look for, going past all others; the default is whichever comes first.</summary>
+    public Defect? Target { get; init; }
 
     /// <summary>States to hold at the most, 1,000 to 100,000,000, about 90 bytes each. Default 20,000,000.</summary>
     public int StatesMax { get; init; } = 20_000_000;

@@ -120,7 +120,7 @@ internal sealed class Explorer<TKernel, TMemslots>
                         return ExploreVerdict.Stopped;
                 }
 
-                if (FindHung(state, scratch) is { } hung)
+                if (_options.Target is null or Defect.Hang && FindHung(state, scratch) is { } hung)
                 {
                     counterexample = Tell(id, null, hung);
                     return ExploreVerdict.Hang;
@@ -181,7 +181,7 @@ internal sealed class Explorer<TKernel, TMemslots>
             Action action = choice with { Actor = (byte)actor };
             next.CopyFrom(state);
             Take(next, action);
-            if (IsDefect(next.Vm.Totals))
+            if (IsTarget(next.Vm.Totals))
                 return action;
             if (!_seen.Add(Key(next)))
                 continue;
@@ -382,8 +382,15 @@ internal sealed class Explorer<TKernel, TMemslots>
     private static VmState Read(State state) =>
         VmState.Read<TKernel, Pages, Lanes32>(in state.Vm, state.Vcpus, state.Invalidators, 0);
 
-    private static bool IsDefect(in TotalsLanes<Lanes32> totals) =>
-        (totals.UnjustifiedRetries | totals.UnsafeInstalls | totals.AccountingErrors)[0] != 0;
+    private bool IsTarget(in TotalsLanes<Lanes32> totals) => _options.Target switch
+    {
+        Defect.UnsafeInstall => totals.UnsafeInstalls[0] != 0,
+        Defect.AccountingError => totals.AccountingErrors[0] != 0,
+
+        // A hang shows once invalidations have ended, whatever was retried before.
+        Defect.Hang => false,
+        _ => (totals.UnjustifiedRetries | totals.UnsafeInstalls | totals.AccountingErrors)[0] != 0,
+    };
 
     private static bool IsIdle(in InvalidatorLanes<Pages, Lanes32> invalidator) =>
         (invalidator.AtChange | invalidator.AtEnd)[0] == 0;

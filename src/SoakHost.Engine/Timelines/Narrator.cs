@@ -152,7 +152,6 @@ internal static class Narrator
     private static string WhyStale(ulong snapshot, VcpuState fault, VmState state)
     {
         ulong seq = state.InvalidateSeq;
-        string never = $"the counter stands at {Hex(seq)} and the snapshot, taken since it last moved, says {Hex(snapshot)}";
         if (snapshot == seq)
         {
             return state.InProgress > 0
@@ -160,22 +159,23 @@ internal static class Narrator
                 : "the vCPU's root is obsolete and was not reloaded when it entered the guest";
         }
 
-        (string Kept, ulong Back)[] narrowings =
+        // A narrowing that leaves the same value signed and unsigned is told without its sign.
+        (ulong Signed, ulong Unsigned, string Kept, string KeptUnsigned, int Bits)[] narrowings =
         [
-            ("an int", unchecked((ulong)(int)seq)),
-            ("an unsigned int", unchecked((uint)seq)),
-            ("a 16-bit short", unchecked((ulong)(short)seq)),
-            ("an unsigned 16-bit short", unchecked((ushort)seq)),
+            (unchecked((ulong)(int)seq), unchecked((uint)seq), "an int", "an unsigned int", 32),
+            (unchecked((ulong)(short)seq), unchecked((ushort)seq), "a short", "an unsigned short", 16),
         ];
-        foreach ((string kept, ulong back) in narrowings)
+        foreach ((ulong signed, ulong unsigned, string kept, string keptUnsigned, int bits) in narrowings)
         {
-            if (back == snapshot)
-                return $"{Hex(seq)} was kept as {kept} and came back as {Hex(snapshot)}, which the counter never is";
+            if (snapshot != signed && snapshot != unsigned)
+                continue;
+            string how = signed == unsigned ? $"was cut to {bits} bits" : $"was kept as {(snapshot == signed ? kept : keptUnsigned)}";
+            return $"{Hex(seq)} {how} and came back as {Hex(snapshot)}";
         }
 
         return fault.ConsecutiveRetries > 0
-            ? $"{never}: the retried fault kept an old snapshot"
-            : never;
+            ? $"the retried fault still holds the snapshot {Hex(snapshot)} of an earlier one, and the counter has gone on to {Hex(seq)}"
+            : $"the counter went from {Hex(snapshot)} to {Hex(seq)} although no invalidation has ended since the fault was taken";
     }
 
     private static TimelineStep Step(long tick, string actor, string action, VmState after) => new()

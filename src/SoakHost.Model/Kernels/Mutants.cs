@@ -73,6 +73,9 @@ public readonly struct SnapshotOnce : IKernel
     { IsMutant = true };
 
     /// <inheritdoc/>
+    public static bool RemembersSnapshot => true;
+
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Counter<T> Snapshot<T>(Counter<T> seq, Counter<T> stored, T isRetry)
         where T : unmanaged, ILanes<T> => Counter<T>.Select(isRetry, stored, seq);
