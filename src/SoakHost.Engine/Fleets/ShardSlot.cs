@@ -18,6 +18,10 @@ internal sealed class ShardSlot(Shard shard)
 
     public int Vms { get; } = shard.Vms;
 
+    /// <summary>Which shard it is, for people.</summary>
+    public string Description { get; } =
+        $"cohort {shard.Cohort.Name}, VMs {shard.FirstVm} to {shard.FirstVm + shard.Vms - 1}";
+
     /// <summary>Why the shard was taken out of service, or null.</summary>
     public Exception? Failure => _failure;
 

@@ -7,8 +7,9 @@ namespace SoakHost.Engine.Fleets;
 /// <param name="Busy">Time spent in them.</param>
 /// <param name="LongestSlice">The longest slice since the report before.</param>
 /// <param name="IsDone">Whether all its shards have reached their last tick.</param>
+/// <param name="Shard">The shard that it has in hand, or had last.</param>
 public sealed record WorkerReport(
-    int Index, DateTimeOffset LastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsDone);
+    int Index, DateTimeOffset LastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsDone, string Shard);
 
 /// <summary>A thread of its own that advances its shards in turn, a slice each.</summary>
 internal sealed class Worker
@@ -22,6 +23,7 @@ internal sealed class Worker
     private readonly CancellationToken _stop;
     private readonly Thread _thread;
     private readonly int _index;
+    private volatile ShardSlot _inHand;
     private long _lastSlice;
     private long _slices;
     private long _busy;
@@ -31,12 +33,14 @@ internal sealed class Worker
     public Worker(int index, IReadOnlyList<ShardSlot> slots, FleetOptions options, TimeProvider time, CancellationToken stop)
     {
         (_index, _slots, _options, _time, _stop) = (index, slots, options, time, stop);
+        _inHand = slots[0];
+        _lastSlice = time.GetUtcNow().UtcTicks;
         _thread = new Thread(Run) { Name = $"soak-worker-{index}", IsBackground = true };
     }
 
     public void Start()
     {
-        _lastSlice = _time.GetUtcNow().UtcTicks;
+        Volatile.Write(ref _lastSlice, _time.GetUtcNow().UtcTicks);
         _thread.Start();
     }
 
@@ -48,7 +52,8 @@ internal sealed class Worker
         Volatile.Read(ref _slices),
         TimeSpan.FromTicks(Volatile.Read(ref _busy)),
         TimeSpan.FromTicks(Interlocked.Exchange(ref _longest, 0)),
-        _isDone);
+        _isDone,
+        _inHand.Description);
 
     private void Run()
     {
@@ -62,6 +67,7 @@ internal sealed class Worker
             advanced = false;
             foreach (ShardSlot slot in _slots)
             {
+                _inHand = slot;
                 long start = _time.GetTimestamp();
                 if (!slot.Run(_options.SliceTicks, _options.TicksMax))
                     continue;

@@ -26,7 +26,7 @@ public static class Verdicts
         if (totals.UnjustifiedRetries > 0 && expected != Defect.Hang)
             return (Verdict.Violation, $"{totals.UnjustifiedRetries} unjustified retries");
         if (failures.Count > 0)
-            return (Verdict.Inconclusive, string.Join("; ", failures));
+            return (Verdict.Inconclusive, $"{failures.Count} shards failed; the first: {failures.First()}");
         return expected switch
         {
             Defect.Hang when incidents.Hangs == 0 => (Verdict.Inconclusive, "no vCPU hung, though the cohort is meant to"),
@@ -41,8 +41,13 @@ public static class Verdicts
         };
     }
 
-    /// <summary>The verdict on a run: the worst of its cohorts, and inconclusive where no cohort is meant to hang.</summary>
-    public static (Verdict Verdict, IReadOnlyList<string> Reasons) OfFleet(IReadOnlyCollection<CohortReport> cohorts)
+    /// <summary>
+    /// The verdict on a run: the worst of its cohorts, and inconclusive where no cohort is meant to hang, or one has no figures yet.
+    /// </summary>
+    /// <param name="cohorts">The cohorts that have figures.</param>
+    /// <param name="cohortsInAll">How many there are.</param>
+    public static (Verdict Verdict, IReadOnlyList<string> Reasons) OfFleet(
+        IReadOnlyCollection<CohortReport> cohorts, int cohortsInAll)
     {
         List<string> reasons = [];
         foreach (Verdict bad in new[] { Verdict.Violation, Verdict.Inconclusive, Verdict.Unsupported })
@@ -52,7 +57,9 @@ public static class Verdicts
         }
 
         bool hasControl = cohorts.Any(cohort => cohort.Cohort.Expected == Defect.Hang);
-        if (!hasControl)
+        if (cohorts.Count < cohortsInAll)
+            reasons.Add($"{cohortsInAll - cohorts.Count} of {cohortsInAll} cohorts have no figures yet");
+        else if (!hasControl)
             reasons.Add("no cohort is meant to hang, so nothing shows that a hang would be seen");
         Verdict verdict =
             cohorts.Any(cohort => cohort.Verdict == Verdict.Violation) ? Verdict.Violation

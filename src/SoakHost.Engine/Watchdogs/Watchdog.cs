@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
+using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Watchdogs;
 
@@ -90,20 +91,23 @@ public sealed class Watchdog : IDisposable
     {
         DateTimeOffset now = _time.GetUtcNow();
         int stallsLeft = ShardSnapshot.StalledMax;
-        var cohorts = ImmutableArray.CreateBuilder<CohortReport>();
-        foreach (CohortState cohort in _cohorts)
+        var reports = new Dictionary<CohortState, CohortReport>();
+
+        // A control that is meant to hang must not take the places of those that are not.
+        foreach (CohortState cohort in _cohorts.OrderBy(cohort => cohort.Expected == Defect.Hang))
         {
             if (cohort.Look(now, ref stallsLeft) is { } report)
-                cohorts.Add(report);
+                reports[cohort] = report;
         }
 
+        ImmutableArray<CohortReport> cohorts = [.. _cohorts.Where(reports.ContainsKey).Select(cohort => reports[cohort])];
         ImmutableArray<WorkerReport> workers = [.. _fleet.Workers];
-        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts);
+        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts, _cohorts.Length);
         return new FleetReport
         {
             Time = now,
             Started = _started,
-            Cohorts = cohorts.ToImmutable(),
+            Cohorts = cohorts,
             Workers = workers,
             SilentWorkers = [.. workers.Where(worker => !worker.IsDone && now - worker.LastSlice > _silence)
                 .Select(worker => worker.Index)],
@@ -118,6 +122,8 @@ public sealed class Watchdog : IDisposable
         private readonly Dictionary<(int Vm, int Vcpu), DateTimeOffset> _lastProgress = [];
         private DateTimeOffset? _before;
         private IncidentCounts _incidents;
+
+        public Defect Expected => source.Cohort.Expected;
 
         public CohortReport? Look(DateTimeOffset now, ref int stallsLeft)
         {

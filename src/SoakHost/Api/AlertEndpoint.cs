@@ -1,0 +1,73 @@
+using System.Text.Json;
+using Microsoft.AspNetCore.Http.HttpResults;
+using SoakHost.Logging;
+using SoakHost.Metrics;
+
+namespace SoakHost.Api;
+
+/// <summary>
+/// <c>POST /api/v1/alerts</c>: takes Alertmanager's webhook, logs and counts each alert, so that the whole way of a page can be seen to
+/// work. What comes is not trusted: its size is bounded, and so is what of it is logged.
+/// </summary>
+internal static class AlertEndpoint
+{
+    private const int AlertsMax = 1000;
+    private const int TextMax = 300;
+
+    public static void MapAlerts(this WebApplication app) => app.MapPost("/api/v1/alerts", TakeAsync);
+
+    private static async Task<Results<NoContent, ProblemHttpResult>> TakeAsync(
+        HttpRequest request, AlertMetrics metrics, ILogger<AlertNotification> log)
+    {
+        // A page in somebody's browser can send text across origins unasked, but not JSON.
+        if (!request.HasJsonContentType())
+            return Problem(StatusCodes.Status415UnsupportedMediaType, "the body is to be application/json");
+        AlertNotification? notification;
+        try
+        {
+            notification = await JsonSerializer.DeserializeAsync(
+                request.Body, AlertJson.Default.AlertNotification, request.HttpContext.RequestAborted);
+        }
+        catch (JsonException exception)
+        {
+            return Problem(StatusCodes.Status400BadRequest, $"not Alertmanager's webhook: {Clean(exception.Message)}");
+        }
+        catch (BadHttpRequestException exception)
+        {
+            return Problem(exception.StatusCode, exception.Message);
+        }
+
+        if (notification is not { Version: "4", Alerts: { } alerts })
+            return Problem(StatusCodes.Status400BadRequest, "not Alertmanager's webhook of version 4");
+        if (alerts.Count > AlertsMax)
+            return Problem(StatusCodes.Status400BadRequest, $"{alerts.Count} alerts at once; allowed is up to {AlertsMax}");
+        if (alerts.Any(alert => alert?.Status is not ("firing" or "resolved")))
+            return Problem(StatusCodes.Status400BadRequest, "an alert's status is neither firing nor resolved");
+        foreach (Alert alert in alerts.OfType<Alert>())
+        {
+            metrics.Count(alert.Status == "firing");
+            log.AlertReceived(
+                alert.Status, Label(alert, "alertname"), Label(alert, "cohort"), Label(alert, "vm"), Label(alert, "vcpu"),
+                Clean(alert.Annotations?.GetValueOrDefault("summary")));
+        }
+
+        return TypedResults.NoContent();
+    }
+
+    private static string Label(Alert alert, string name) => Clean(alert.Labels?.GetValueOrDefault(name));
+
+    /// <summary>Text that stays within its line of the log, and that line within reason.</summary>
+    private static string Clean(string? text)
+    {
+        if (string.IsNullOrEmpty(text))
+            return "-";
+        string cut = text.Length <= TextMax ? text : string.Concat(text.AsSpan(0, TextMax), "...");
+        return string.Create(cut.Length, cut, (clean, source) =>
+        {
+            for (int c = 0; c < clean.Length; c++)
+                clean[c] = char.IsControl(source[c]) ? ' ' : source[c];
+        });
+    }
+
+    private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
+}

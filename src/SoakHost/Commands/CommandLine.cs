@@ -1,0 +1,36 @@
+using System.CommandLine;
+using System.CommandLine.Invocation;
+using SoakHost.Configuration;
+
+namespace SoakHost.Commands;
+
+/// <summary>From the arguments to an exit code: whatever is wrong with them, or with the configuration, is told in one message.</summary>
+internal static class CommandLine
+{
+    /// <summary>Parses the arguments, and runs the command they name.</summary>
+    public static async Task<int> RunAsync(RootCommand root, string[] args)
+    {
+        ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
+        if (parsed.Action is ParseErrorAction)
+            return Fail(string.Join('\n', parsed.Errors.Select(error => error.Message)), parsed.CommandResult.Command);
+        try
+        {
+            // The generic host has its own handling of signals, and its own time to stop.
+            return await parsed.InvokeAsync(
+                new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+        }
+        catch (ConfigurationException exception)
+        {
+            await Console.Error.WriteLineAsync(exception.Message);
+            return (int)ExitCode.Usage;
+        }
+    }
+
+    /// <summary>Says what is wrong with the usage, and where to read more.</summary>
+    public static int Fail(string message, Command command)
+    {
+        string name = command is RootCommand ? "soakhost" : $"soakhost {command.Name}";
+        Console.Error.WriteLine($"{message}\nSee \"{name} --help\".");
+        return (int)ExitCode.Usage;
+    }
+}

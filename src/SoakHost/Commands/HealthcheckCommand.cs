@@ -1,0 +1,51 @@
+using System.CommandLine;
+using SoakHost.Configuration;
+
+namespace SoakHost.Commands;
+
+/// <summary><c>soakhost healthcheck</c>: a probe for containers that have no shell.</summary>
+internal static class HealthcheckCommand
+{
+    private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(3);
+
+    public static Command Create()
+    {
+        var url = new Option<Uri?>("--url")
+        {
+            Description = "Address of the service, or of one of its probes. Default: this machine, at the port that the "
+                + "configuration gives the service.",
+            HelpName = "http://host:port",
+            CustomParser = result =>
+            {
+                if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out Uri? value) && value.Scheme is "http" or "https")
+                    return value;
+                result.AddError($"--url is \"{result.Tokens[0].Value}\"; allowed is an absolute http or https address");
+                return null;
+            },
+        };
+        var command = new Command("healthcheck", "Asks a running service whether it is ready: exit code 0 when it is, 1 when it is not.")
+        {
+            url,
+        };
+        command.SetAction((parsed, stop) => AskAsync(parsed.GetValue(url) ?? HostSettings.LocalUrl(), stop));
+        return command;
+    }
+
+    private static async Task<int> AskAsync(Uri url, CancellationToken stop)
+    {
+        Uri probe = url.AbsolutePath == "/" ? new Uri(url, "/health/ready") : url;
+        using var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false };
+        using var client = new HttpClient(handler) { Timeout = Timeout, MaxResponseContentBufferSize = 64 * 1024 };
+        try
+        {
+            using HttpResponseMessage response = await client.GetAsync(probe, stop);
+            await Console.Out.WriteLineAsync(await response.Content.ReadAsStringAsync(stop));
+            return (int)(response.IsSuccessStatusCode ? ExitCode.Pass : ExitCode.Violation);
+        }
+        catch (Exception exception) when (exception is HttpRequestException or TaskCanceledException)
+        {
+            await Console.Error.WriteLineAsync($"{probe} does not answer: {exception.Message}");
+            return (int)ExitCode.Violation;
+        }
+    }
+}

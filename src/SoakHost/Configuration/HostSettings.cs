@@ -1,0 +1,115 @@
+using System.Text.Json;
+
+namespace SoakHost.Configuration;
+
+/// <summary>The generic host's own settings: where its files are, what may be set from the command line, where it listens.</summary>
+internal static class HostSettings
+{
+    /// <summary>Where the service listens unless told otherwise: on loopback alone.</summary>
+    public const string DefaultUrl = "http://127.0.0.1:8080";
+
+    // Where ASP.NET Core looks for addresses; the first that is set counts.
+    private static readonly string[] AddressKeys = ["urls", "http_ports", "https_ports"];
+
+    private static readonly string[] Sections = [SoakConfiguration.Section, "Kestrel", "Serilog"];
+
+    private static readonly string[] Keys = ["urls", "contentRoot", "environment"];
+
+    /// <summary>The first argument that is no setting (<c>--Soak:Workers=4</c>, <c>--Soak:Workers 4</c> or <c>--urls=...</c>), or null.</summary>
+    public static string? FindUnknown(IReadOnlyList<string> arguments)
+    {
+        for (int a = 0; a < arguments.Count; a++)
+        {
+            string argument = arguments[a];
+            if (!argument.StartsWith("--", StringComparison.Ordinal))
+                return argument;
+            string key = argument[2..].Split('=')[0];
+            bool isKnown = Keys.Contains(key, StringComparer.OrdinalIgnoreCase)
+                || Sections.Any(section => key.StartsWith(section + ':', StringComparison.OrdinalIgnoreCase));
+            if (!isKnown)
+                return argument;
+            if (!argument.Contains('=', StringComparison.Ordinal) && ++a == arguments.Count)
+                return argument;
+        }
+
+        return null;
+    }
+
+    /// <summary>The host, with configuration from appsettings.json, the environment and these arguments.</summary>
+    /// <exception cref="ConfigurationException">A file cannot be read.</exception>
+    public static WebApplicationBuilder CreateBuilder(IReadOnlyList<string> settings)
+    {
+        var options = new WebApplicationOptions
+        {
+            ApplicationName = "soakhost",
+
+            // Options are read once, so files need not be watched.
+            Args = ["--hostBuilder:reloadConfigOnChange=false", .. settings],
+            ContentRootPath = IsContentRootSet(settings) ? null : AppContext.BaseDirectory,
+        };
+        try
+        {
+            WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(options);
+            if (!HasAddress(builder.Configuration))
+                builder.WebHost.UseUrls(DefaultUrl);
+            return builder;
+        }
+        catch (InvalidDataException exception)
+        {
+            throw new ConfigurationException(Describe(exception));
+        }
+        catch (DirectoryNotFoundException exception)
+        {
+            throw new ConfigurationException(exception.Message);
+        }
+    }
+
+    /// <summary>Where the service of this configuration can be reached from this machine.</summary>
+    public static Uri LocalUrl()
+    {
+        string url = Urls(CreateBuilder([]).Configuration).First();
+        string[] anyAddress = ["://0.0.0.0", "://[::]", "://*", "://+"];
+        foreach (string any in anyAddress)
+            url = url.Replace(any, "://127.0.0.1", StringComparison.Ordinal);
+        return Uri.TryCreate(url, UriKind.Absolute, out Uri? local)
+            ? local
+            : throw new ConfigurationException($"\"{url}\" is no address; give the service's with --url");
+    }
+
+    /// <summary>The addresses to listen on, for a message.</summary>
+    public static string DescribeUrls(IConfiguration configuration) => string.Join(", ", Urls(configuration));
+
+    private static IEnumerable<string> Urls(IConfiguration configuration)
+    {
+        string[] endpoints =
+            [.. configuration.GetSection("Kestrel:Endpoints").GetChildren().Select(endpoint => endpoint["Url"]).OfType<string>()];
+        if (endpoints.Length > 0)
+            return endpoints;
+        string? addresses = AddressKeys.Select(key => configuration[key]).FirstOrDefault(value => !string.IsNullOrWhiteSpace(value));
+        return (addresses ?? DefaultUrl).Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+            .Select(address => address.Contains("://", StringComparison.Ordinal) ? address : $"http://*:{address}");
+    }
+
+    private static bool HasAddress(ConfigurationManager configuration) =>
+        configuration.GetSection("Kestrel:Endpoints").GetChildren().Any()
+        || AddressKeys.Any(key => !string.IsNullOrWhiteSpace(configuration[key]));
+
+    private static bool IsContentRootSet(IReadOnlyList<string> settings) =>
+        settings.Any(setting => setting.StartsWith("--contentRoot", StringComparison.OrdinalIgnoreCase))
+        || Environment.GetEnvironmentVariable("ASPNETCORE_CONTENTROOT") is not null
+        || Environment.GetEnvironmentVariable("DOTNET_CONTENTROOT") is not null;
+
+    private static string Describe(InvalidDataException exception)
+    {
+        for (Exception? inner = exception; inner is not null; inner = inner.InnerException)
+        {
+            if (inner is JsonException { LineNumber: { } line, BytePositionInLine: { } position } json)
+            {
+                string reason = json.Message.Split(" LineNumber:")[0];
+                return $"{exception.Message.TrimEnd('.')}: line {line + 1}, position {position + 1}: {reason}";
+            }
+        }
+
+        return $"{exception.Message.TrimEnd('.')}: {exception.GetBaseException().Message}";
+    }
+}

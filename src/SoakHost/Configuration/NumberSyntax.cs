@@ -1,0 +1,66 @@
+using System.Globalization;
+using System.Numerics;
+
+namespace SoakHost.Configuration;
+
+/// <summary>
+/// Whole numbers as people write counters: <c>123</c>, <c>1_000</c>, <c>0x7fff_0000</c>, <c>2^31</c>, and sums and differences of these.
+/// </summary>
+internal static class NumberSyntax
+{
+    private const int LengthMax = 100;
+    private const int ExponentMax = 256;
+
+    /// <summary>Reads a number of any size and sign; what range is allowed is for the caller to say.</summary>
+    public static bool TryParse(string text, out BigInteger value)
+    {
+        value = 0;
+        if (text.Length > LengthMax)
+            return false;
+        string rest = text.Trim();
+        int sign = 1;
+        if (rest.StartsWith('-'))
+            (sign, rest) = (-1, rest[1..]);
+        while (true)
+        {
+            int end = rest.AsSpan().IndexOfAny('+', '-');
+            if (!TryParseTerm((end < 0 ? rest : rest[..end]).Trim(), out BigInteger term))
+                return false;
+            value += sign * term;
+            if (end < 0)
+                return true;
+            sign = rest[end] == '-' ? -1 : 1;
+            rest = rest[(end + 1)..];
+        }
+    }
+
+    private static bool TryParseTerm(string term, out BigInteger value)
+    {
+        if (term.Split('^') is [string @base, string power])
+        {
+            value = 0;
+            if (!TryParseDigits(@base, out BigInteger factor) || !TryParseDigits(power, out BigInteger exponent) || exponent > ExponentMax)
+                return false;
+            value = BigInteger.Pow(factor, (int)exponent);
+            return true;
+        }
+
+        return term.StartsWith("0x", StringComparison.OrdinalIgnoreCase)
+            ? TryParseDigits(term[2..], out value, isHex: true)
+            : TryParseDigits(term, out value);
+    }
+
+    private static bool TryParseDigits(string digits, out BigInteger value, bool isHex = false)
+    {
+        value = 0;
+        if (digits.Length == 0 || digits[0] == '_' || digits[^1] == '_' || digits.Contains("__", StringComparison.Ordinal))
+            return false;
+
+        // The zero in front keeps a leading hexadecimal f from being read as a sign.
+        return BigInteger.TryParse(
+            "0" + digits.Replace("_", "", StringComparison.Ordinal),
+            isHex ? NumberStyles.AllowHexSpecifier : NumberStyles.None,
+            CultureInfo.InvariantCulture,
+            out value);
+    }
+}

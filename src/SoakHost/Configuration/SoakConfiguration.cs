@@ -1,0 +1,81 @@
+using System.Collections.Frozen;
+using SoakHost.Engine.Soak;
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Configuration;
+
+/// <summary>From the configuration's text to options that are known to be valid.</summary>
+internal static class SoakConfiguration
+{
+    /// <summary>The section.</summary>
+    public const string Section = "Soak";
+
+    private static readonly FrozenDictionary<string, LogFormat> LogFormats = new Dictionary<string, LogFormat>
+    {
+        ["auto"] = LogFormat.Auto,
+        ["text"] = LogFormat.Text,
+        ["json"] = LogFormat.Json,
+    }.ToFrozenDictionary();
+
+    private static readonly FrozenDictionary<string, Kernel> Kernels = Kernel.All.ToFrozenDictionary(kernel => kernel.Info.Name);
+
+    /// <summary>Reads and validates the section <c>Soak</c>.</summary>
+    /// <exception cref="ConfigurationException">Lists every error.</exception>
+    public static SoakOptions Read(IConfiguration configuration)
+    {
+        var errors = new ConfigurationErrors();
+        SoakOptions options = ReadSoak(new SettingReader(configuration.GetSection(Section), errors), errors);
+        foreach (IOptionsValidator validator in OptionsValidators.All)
+            validator.Validate(options, errors);
+        errors.ThrowIfAny();
+        return options;
+    }
+
+    private static SoakOptions ReadSoak(SettingReader reader, ConfigurationErrors errors)
+    {
+        var defaults = new SoakOptions { Fleet = [] };
+        var options = new SoakOptions
+        {
+            Workers = reader.Number(nameof(SoakOptions.Workers), defaults.Workers, 0, 1024),
+            DutyCycle = reader.Fraction(nameof(SoakOptions.DutyCycle), defaults.DutyCycle, 0.01, 1),
+            Seed = reader.Number(nameof(SoakOptions.Seed), defaults.Seed, ulong.MinValue, ulong.MaxValue),
+            SliceTicks = reader.Number(nameof(SoakOptions.SliceTicks), defaults.SliceTicks, Shard.ObservationTicks, 1 << 20),
+            StallRetries = reader.Number(nameof(SoakOptions.StallRetries), defaults.StallRetries, 2u, 1u << 30),
+            WatchdogInterval = reader.Duration(
+                nameof(SoakOptions.WatchdogInterval), defaults.WatchdogInterval, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(1)),
+            StallAfter = reader.Duration(
+                nameof(SoakOptions.StallAfter), defaults.StallAfter, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1)),
+            LogFormat = reader.Choice(nameof(SoakOptions.LogFormat), defaults.LogFormat, LogFormats),
+            Fleet = [.. reader.List(nameof(SoakOptions.Fleet)).Select(entry => ReadCohort(entry, errors))],
+        };
+        reader.RejectUnknownKeys();
+        return options;
+    }
+
+    private static CohortOptions ReadCohort(IConfigurationSection entry, ConfigurationErrors errors)
+    {
+        var reader = new SettingReader(entry, errors);
+        string? name = reader.Required(nameof(CohortOptions.Name), CohortNames.Allowed);
+        bool hasKernel = reader.Required(nameof(CohortOptions.Kernel), $"one of {string.Join(", ", Kernels.Keys)}") is not null;
+        var defaults = new CohortOptions { Key = entry.Path, Name = name ?? "", Kernel = Kernel.Of<Linux61Stable>() };
+        int pages = reader.Number(nameof(CohortOptions.Pages), defaults.Pages, 1, VmParameters.PagesMax);
+        var cohort = new CohortOptions
+        {
+            Key = entry.Path,
+            Name = name ?? "",
+            Kernel = hasKernel ? reader.Choice(nameof(CohortOptions.Kernel), defaults.Kernel, Kernels) : defaults.Kernel,
+            Vms = reader.Number(nameof(CohortOptions.Vms), defaults.Vms, 1, SoakOptions.VmsMax),
+            Vcpus = reader.Number(nameof(CohortOptions.Vcpus), defaults.Vcpus, 1, VmParameters.VcpusMax),
+            Invalidators = reader.Number(nameof(CohortOptions.Invalidators), defaults.Invalidators, 1, VmParameters.InvalidatorsMax),
+            MemslotUpdates = reader.Flag(nameof(CohortOptions.MemslotUpdates), defaults.MemslotUpdates),
+            Pages = pages,
+            RangePages = reader.Number(nameof(CohortOptions.RangePages), Math.Min(defaults.RangePages, pages), 1, pages),
+            InvalidateSeqStart = reader.Number(
+                nameof(CohortOptions.InvalidateSeqStart), defaults.InvalidateSeqStart, ulong.MinValue, ulong.MaxValue),
+            Expect = reader.Choice(nameof(CohortOptions.Expect), defaults.Expect, Expectations.ByName),
+        };
+        reader.RejectUnknownKeys();
+        return cohort;
+    }
+}

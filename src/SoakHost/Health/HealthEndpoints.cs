@@ -1,0 +1,40 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Service;
+
+namespace SoakHost.Health;
+
+/// <summary><c>GET /health/live</c>: the process answers. <c>GET /health/ready</c>: the fleet is soaked and watched.</summary>
+internal static class HealthEndpoints
+{
+    public static void MapHealth(this WebApplication app)
+    {
+        app.MapGet("/health/live", () => TypedResults.Json(new LiveDocument("live"), HealthJson.Default.LiveDocument));
+        app.MapGet("/health/ready", (SoakRun run, TimeProvider time) =>
+        {
+            FleetReport report = run.Latest;
+            DateTimeOffset now = time.GetUtcNow();
+            Readiness readiness = Readiness.Of(report, run.FleetOptions.Cohorts.Count, now, run.Options.StallAfter);
+            return TypedResults.Json(
+                new ReadyDocument(readiness.Status, readiness.Reasons, report.Time),
+                HealthJson.Default.ReadyDocument,
+                statusCode: readiness.Status == ReadinessStatus.NotReady ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status200OK);
+        });
+    }
+}
+
+/// <summary>The body of <c>/health/live</c>.</summary>
+internal sealed record LiveDocument(string Status);
+
+/// <summary>The body of <c>/health/ready</c>.</summary>
+internal sealed record ReadyDocument(ReadinessStatus Status, IReadOnlyList<string> Reasons, DateTimeOffset ReportTime);
+
+/// <summary>What the bodies look like.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, Converters = [typeof(StatusNames)])]
+[JsonSerializable(typeof(LiveDocument))]
+[JsonSerializable(typeof(ReadyDocument))]
+internal sealed partial class HealthJson : JsonSerializerContext;
+
+/// <summary>Statuses by their names in snake_case.</summary>
+internal sealed class StatusNames() : JsonStringEnumConverter<ReadinessStatus>(JsonNamingPolicy.SnakeCaseLower);

@@ -1,0 +1,48 @@
+using System.Globalization;
+using Serilog;
+using Serilog.Events;
+using Serilog.Formatting.Compact;
+using Serilog.Sinks.SystemConsole.Themes;
+using SoakHost.Configuration;
+using SoakHost.Reports;
+
+namespace SoakHost.Logging;
+
+/// <summary>Serilog: one line an event on standard output, and whatever other sinks the section <c>Serilog</c> names.</summary>
+internal static class LogSetup
+{
+    private const string Template = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj}{NewLine}{Exception}";
+
+    /// <summary>Makes Serilog the host's only logger.</summary>
+    /// <returns>How lines look: text or JSON.</returns>
+    /// <exception cref="ConfigurationException">The section <c>Serilog</c> cannot be used.</exception>
+    public static LogFormat Configure(WebApplicationBuilder builder, LogFormat asked)
+    {
+        LogFormat format = Resolve(asked);
+        LoggerConfiguration configuration = new LoggerConfiguration()
+            .MinimumLevel.Information()
+            .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
+
+            // The host logs a failed start, with its stack, before the program can say in one line what is wrong.
+            .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", LogEventLevel.Fatal);
+        if (format == LogFormat.Json)
+            configuration.WriteTo.Console(new RenderedCompactJsonFormatter());
+        else
+            configuration.WriteTo.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture, theme: AnsiConsoleTheme.Code);
+        try
+        {
+            configuration.ReadFrom.Configuration(builder.Configuration);
+        }
+        catch (Exception exception) when (exception is InvalidOperationException or ArgumentException or FormatException)
+        {
+            throw new ConfigurationException($"the section Serilog cannot be used: {exception.Message}");
+        }
+
+        builder.Logging.ClearProviders();
+        builder.Services.AddSerilog(configuration.CreateLogger(), dispose: true);
+        return format;
+    }
+
+    private static LogFormat Resolve(LogFormat asked) =>
+        asked != LogFormat.Auto ? asked : Terminal.IsInteractive ? LogFormat.Text : LogFormat.Json;
+}

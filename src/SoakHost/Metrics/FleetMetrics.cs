@@ -1,0 +1,141 @@
+using System.Globalization;
+using SoakHost.Configuration;
+using SoakHost.Engine;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Model;
+using SoakHost.Service;
+
+namespace SoakHost.Metrics;
+
+/// <summary>What the watchdog's latest report says, as metrics. Series of every configured cohort exist, at zero, before it has figures.</summary>
+internal sealed class FleetMetrics
+{
+    private static readonly Verdict[] Verdicts = [Verdict.Pass, Verdict.Violation, Verdict.Inconclusive];
+
+    private readonly SoakRun _run;
+    private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _unsafeInstalls, _accountingErrors;
+    private readonly MetricFamily _recoveries, _vms, _vcpus, _lastProgress, _stallInfo, _invalidateSeq, _crossings, _verdict, _incidents;
+    private readonly MetricFamily _lastSlice, _slices, _busy, _sliceMax, _buildInfo;
+
+    public FleetMetrics(MetricRegistry registry, SoakRun run)
+    {
+        _run = run;
+        string[] cohort = ["cohort", "kernel"];
+        _invalidations = registry.Counter("soakhost_invalidations_total", "Ended invalidations.", cohort);
+        _faults = registry.Counter("soakhost_faults_total", "Completed fault attempts, by outcome: fixed or retried.", [.. cohort, "outcome"]);
+        _guestAccesses = registry.Counter(
+            "soakhost_guest_accesses_total", "Guest accesses that found their page mapped: the progress of vCPUs.", cohort);
+        _unjustifiedRetries = registry.Counter("soakhost_unjustified_retries_total", "Retries that nothing warranted: a defect.", cohort);
+        _unsafeInstalls = registry.Counter("soakhost_unsafe_installs_total", "Installs of a page that the host took away: a defect.", cohort);
+        _accountingErrors = registry.Counter(
+            "soakhost_accounting_errors_total", "Zaps after which the kernel's total of mapped pages was wrong: a defect.", cohort);
+        _recoveries = registry.Counter("soakhost_vcpu_recoveries_total", "vCPUs that were hung and got on again.", cohort);
+        _incidents = registry.Counter(
+            "soakhost_incidents_total",
+            "Incidents by kind: each time a vCPU hung, and VMs that had an unsafe install or an accounting error.",
+            [.. cohort, "kind"]);
+        _crossings = registry.Counter(
+            "soakhost_boundary_crossings_total", "VMs whose counter crossed the boundary with a fault in flight.", [.. cohort, "boundary"]);
+        _vms = registry.Gauge("soakhost_vms", "VMs.", [.. cohort, "expect"]);
+        _vcpus = registry.Gauge("soakhost_vcpus", "vCPUs by state: running, starved or hung.", [.. cohort, "expect", "state"]);
+        _lastProgress = registry.Gauge(
+            "soakhost_vcpu_last_progress_timestamp_seconds",
+            "When a stalled vCPU was last seen to get on, in seconds since 1970. At most 100 vCPUs, stalled ones alone.",
+            [.. cohort, "vm", "vcpu"]);
+        _stallInfo = registry.Gauge(
+            "soakhost_vcpu_stall_info",
+            "1 for each stalled vCPU, with page, counter and snapshot as they were when it was found. At most 100 vCPUs.",
+            [.. cohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"]);
+        _invalidateSeq = registry.Gauge(
+            "soakhost_invalidate_seq", "mmu_invalidate_seq over the cohort's VMs: min, median or max.", [.. cohort, "stat"]);
+        _verdict = registry.Gauge("soakhost_verdict", "1 for the cohort's verdict so far, 0 for the others.", [.. cohort, "expect", "verdict"]);
+        _lastSlice = registry.Gauge(
+            "soakhost_worker_last_slice_timestamp_seconds", "When the worker's last slice ended, in seconds since 1970.", "worker");
+        _slices = registry.Counter("soakhost_worker_slices_total", "Slices that the worker finished.", "worker");
+        _busy = registry.Counter("soakhost_worker_busy_seconds_total", "Time that the worker spent in slices, in seconds.", "worker");
+        _sliceMax = registry.Gauge(
+            "soakhost_worker_slice_max_seconds", "The longest slice between the watchdog's last two reports, in seconds.", "worker");
+        _buildInfo = registry.Gauge(
+            "soakhost_build_info",
+            "1, with the program's version, the model's, and the width of the vectors in bits.",
+            "version", "model_version", "vector_bits");
+        registry.BeforeScrape(Fill);
+    }
+
+    private void Fill()
+    {
+        FleetReport report = _run.Latest;
+        FleetOptions fleet = _run.FleetOptions;
+        var reports = report.Cohorts.ToDictionary(cohort => cohort.Cohort.Name);
+        foreach (Cohort cohort in fleet.Cohorts)
+            Fill(cohort, reports.GetValueOrDefault(cohort.Name));
+        foreach (WorkerReport worker in report.Workers)
+            Fill(worker);
+        _buildInfo.Set(1, ProgramVersion.Current, Text(ModelVersion.Current), Text(fleet.Shards.VectorBits));
+    }
+
+    private void Fill(Cohort cohort, CohortReport? report)
+    {
+        (string name, string kernel) = (cohort.Name, (report?.Kernel ?? cohort.Kernel).Info.Name);
+        string expect = cohort.Expected.Label();
+        Totals totals = report?.Totals ?? default;
+        _invalidations.Set(totals.Invalidations, name, kernel);
+        _faults.Set(totals.Fixed, name, kernel, "fixed");
+        _faults.Set(totals.Retried, name, kernel, "retried");
+        _guestAccesses.Set(totals.GuestAccesses, name, kernel);
+        _unjustifiedRetries.Set(totals.UnjustifiedRetries, name, kernel);
+        _unsafeInstalls.Set(totals.UnsafeInstalls, name, kernel);
+        _accountingErrors.Set(totals.AccountingErrors, name, kernel);
+        _recoveries.Set(totals.Recoveries, name, kernel);
+        _crossings.Set(totals.Crossings31, name, kernel, "2^31");
+        _crossings.Set(totals.Crossings32, name, kernel, "2^32");
+        _crossings.Set(totals.Crossings63, name, kernel, "2^63");
+        _crossings.Set(totals.Crossings64, name, kernel, "2^64");
+
+        IncidentCounts incidents = report?.Incidents ?? default;
+        _incidents.Set(incidents.Hangs, name, kernel, "hang");
+        _incidents.Set(incidents.UnsafeInstalls, name, kernel, "unsafe_install");
+        _incidents.Set(incidents.AccountingErrors, name, kernel, "accounting_error");
+
+        ulong start = cohort.Vm.InvalidateSeqStart;
+        _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMin ?? start, name, kernel, "min");
+        _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMedian ?? start, name, kernel, "median");
+        _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMax ?? start, name, kernel, "max");
+
+        _vms.Set(cohort.Vms, name, kernel, expect);
+        _vcpus.Set(report?.Running ?? (double)cohort.Vms * cohort.Vm.Vcpus, name, kernel, expect, "running");
+        _vcpus.Set(report?.Starved ?? 0, name, kernel, expect, "starved");
+        _vcpus.Set(report?.Hung ?? 0, name, kernel, expect, "hung");
+        Verdict verdict = report?.Verdict ?? Verdict.Inconclusive;
+        foreach (Verdict other in Verdicts)
+            _verdict.Set(other == verdict ? 1 : 0, name, kernel, expect, other.ToString().ToLowerInvariant());
+
+        if (report is null)
+            return;
+        foreach (Stall stall in report.Stalls)
+        {
+            StalledVcpu vcpu = stall.Vcpu;
+            _lastProgress.Set(Seconds(stall.LastProgress), name, kernel, Text(vcpu.Vm), Text(vcpu.Vcpu));
+            _stallInfo.Set(
+                1, name, kernel, expect, Text(vcpu.Vm), Text(vcpu.Vcpu), vcpu.Condition.ToString().ToLowerInvariant(),
+                Text(vcpu.Page), Hex(vcpu.InvalidateSeq), Hex(vcpu.Snapshot));
+        }
+    }
+
+    private void Fill(WorkerReport worker)
+    {
+        string index = Text(worker.Index);
+        _lastSlice.Set(Seconds(worker.LastSlice), index);
+        _slices.Set(worker.Slices, index);
+        _busy.Set(worker.Busy.TotalSeconds, index);
+        _sliceMax.Set(worker.LongestSlice.TotalSeconds, index);
+    }
+
+    private static double Seconds(DateTimeOffset time) => (time - DateTimeOffset.UnixEpoch).TotalSeconds;
+
+    private static string Text(int value) => value.ToString(CultureInfo.InvariantCulture);
+
+    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
+}

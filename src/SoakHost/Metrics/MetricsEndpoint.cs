@@ -1,0 +1,25 @@
+namespace SoakHost.Metrics;
+
+/// <summary><c>GET /metrics</c>.</summary>
+internal static class MetricsEndpoint
+{
+    public static void MapMetrics(this WebApplication app)
+    {
+        // Whoever fills metrics must exist before the first scrape.
+        MetricRegistry registry = app.Services.GetRequiredService<MetricRegistry>();
+        app.Services.GetRequiredService<FleetMetrics>();
+        app.Services.GetRequiredService<ProcessMetrics>();
+        app.Services.GetRequiredService<AlertMetrics>();
+
+        app.MapGet("/metrics", async context =>
+        {
+            // Written to memory first: a client that reads slowly must not hold up the other scrapes.
+            using var text = new MemoryStream();
+            await registry.WriteAsync(text, context.RequestAborted);
+            context.Response.ContentType = MetricRegistry.ContentType;
+            context.Response.ContentLength = text.Length;
+            text.Position = 0;
+            await text.CopyToAsync(context.Response.Body, context.RequestAborted);
+        });
+    }
+}

@@ -1,0 +1,151 @@
+using System.Globalization;
+using SoakHost.Configuration;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
+
+namespace SoakHost.Reports;
+
+/// <summary>The watchdog's report as JSON. Its size is bounded: at most 100 cohorts, 1024 workers and 100 stalled vCPUs.</summary>
+internal sealed record FleetDocument
+{
+    // A cohort of a million VMs can lose thousands of shards.
+    private const int FailuresMax = 10;
+
+    public required Verdict Verdict { get; init; }
+
+    public required IReadOnlyList<string> Reasons { get; init; }
+
+    public required ulong Seed { get; init; }
+
+    public required int ModelVersion { get; init; }
+
+    public required DateTimeOffset Started { get; init; }
+
+    public required DateTimeOffset Time { get; init; }
+
+    public required double ElapsedSeconds { get; init; }
+
+    public required long Operations { get; init; }
+
+    public required double OperationsPerSecond { get; init; }
+
+    public required IReadOnlyList<CohortDocument> Cohorts { get; init; }
+
+    public required IReadOnlyList<WorkerDocument> Workers { get; init; }
+
+    public required IReadOnlyList<int> SilentWorkers { get; init; }
+
+    /// <summary>The document of a report.</summary>
+    public static FleetDocument Of(FleetReport report, ulong seed)
+    {
+        double elapsed = (report.Time - report.Started).TotalSeconds;
+        long operations = report.Cohorts.Sum(cohort => cohort.Totals.Operations);
+        return new FleetDocument
+        {
+            Verdict = report.Verdict,
+            Reasons = report.Reasons,
+            Seed = seed,
+            ModelVersion = Model.ModelVersion.Current,
+            Started = report.Started,
+            Time = report.Time,
+            ElapsedSeconds = elapsed,
+            Operations = operations,
+            OperationsPerSecond = elapsed > 0 ? operations / elapsed : 0,
+            Cohorts = [.. report.Cohorts.Select(Of)],
+            Workers = [.. report.Workers.Select(Of)],
+            SilentWorkers = report.SilentWorkers,
+        };
+    }
+
+    private static CohortDocument Of(CohortReport report)
+    {
+        CohortSnapshot snapshot = report.Snapshot;
+        Totals totals = report.Totals;
+        return new CohortDocument
+        {
+            Name = report.Cohort.Name,
+            Kernel = report.Kernel.Info.Name,
+            Expect = report.Cohort.Expected.Label(),
+            Vms = report.Cohort.Vms,
+            Vcpus = report.Running + report.Starved + report.Hung,
+            Operations = totals.Operations,
+            Invalidations = totals.Invalidations,
+            FaultsFixed = totals.Fixed,
+            FaultsRetried = totals.Retried,
+            GuestAccesses = totals.GuestAccesses,
+            Crossings = new(totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64),
+            InvalidateSeq = new(Hex(snapshot.InvalidateSeqMin), Hex(snapshot.InvalidateSeqMedian), Hex(snapshot.InvalidateSeqMax)),
+            VcpusRunning = report.Running,
+            VcpusStarved = report.Starved,
+            VcpusHung = report.Hung,
+            VcpuRecoveries = totals.Recoveries,
+            UnjustifiedRetries = totals.UnjustifiedRetries,
+            UnsafeInstalls = totals.UnsafeInstalls,
+            AccountingErrors = totals.AccountingErrors,
+            Verdict = report.Verdict,
+            Reason = report.Reason,
+            Failures = [.. snapshot.Failures.Take(FailuresMax)],
+            Stalled = [.. report.Stalls.Select(Of)],
+        };
+    }
+
+    private static StallDocument Of(Stall stall) => new(
+        stall.Vcpu.Vm, stall.Vcpu.Vcpu, stall.Vcpu.Condition, stall.Vcpu.Page, Hex(stall.Vcpu.InvalidateSeq),
+        Hex(stall.Vcpu.Snapshot), stall.Vcpu.Tick, stall.LastProgress);
+
+    private static WorkerDocument Of(WorkerReport worker) => new(
+        worker.Index, worker.LastSlice, worker.Slices, worker.Busy.TotalSeconds, worker.LongestSlice.TotalSeconds, worker.IsDone);
+
+    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
+}
+
+/// <summary>One cohort of a <see cref="FleetDocument"/>.</summary>
+internal sealed record CohortDocument
+{
+    public required string Name { get; init; }
+
+    public required string Kernel { get; init; }
+
+    public required string Expect { get; init; }
+
+    public required int Vms { get; init; }
+
+    public required int Vcpus { get; init; }
+
+    public required long Operations { get; init; }
+
+    public required long Invalidations { get; init; }
+
+    public required long FaultsFixed { get; init; }
+
+    public required long FaultsRetried { get; init; }
+
+    public required long GuestAccesses { get; init; }
+
+    public required CrossingsDocument Crossings { get; init; }
+
+    public required CounterDocument InvalidateSeq { get; init; }
+
+    public required int VcpusRunning { get; init; }
+
+    public required int VcpusStarved { get; init; }
+
+    public required int VcpusHung { get; init; }
+
+    public required long VcpuRecoveries { get; init; }
+
+    public required long UnjustifiedRetries { get; init; }
+
+    public required long UnsafeInstalls { get; init; }
+
+    public required long AccountingErrors { get; init; }
+
+    public required Verdict Verdict { get; init; }
+
+    public required string Reason { get; init; }
+
+    public required IReadOnlyList<string> Failures { get; init; }
+
+    public required IReadOnlyList<StallDocument> Stalled { get; init; }
+}

@@ -1,0 +1,44 @@
+using System.Globalization;
+using System.Numerics;
+using System.Text.Json;
+using SoakHost.Configuration;
+using SoakHost.Model.Kernels;
+using Spectre.Console;
+
+namespace SoakHost.Reports;
+
+/// <summary>The kernels, as a table or as JSON.</summary>
+internal static class KernelList
+{
+    public static void WriteTable(IAnsiConsole console, IEnumerable<Kernel> kernels)
+    {
+        Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "what differs", "taken from");
+        table.Columns[0].NoWrap();
+        foreach (KernelInfo info in kernels.Select(kernel => kernel.Info))
+            table.AddRow(new Text(info.Name), new Text(Describe(info)), new Text(info.Description), new Text(info.Source));
+        console.Write(table);
+    }
+
+    public static void WriteJson(TextWriter output, IEnumerable<Kernel> kernels)
+    {
+        KernelDocument[] documents =
+        [
+            .. kernels.Select(kernel => kernel.Info).Select(info => new KernelDocument(
+                info.Name, info.IsMutant, info.Expected.Label(), info.ExpectedFrom, info.Description, info.Source)),
+        ];
+        output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.KernelDocumentArray));
+    }
+
+    private static string Describe(KernelInfo info)
+    {
+        string what = info.Expected.Label().Replace('_', ' ');
+        string from = info.ExpectedFrom == 0 ? ""
+            : BitOperations.IsPow2(info.ExpectedFrom) ? $" from 2^{BitOperations.Log2(info.ExpectedFrom)}"
+            : string.Create(CultureInfo.InvariantCulture, $" from 0x{info.ExpectedFrom:x}");
+        return what + from + (info.NeedsMemslotUpdates ? ", with memslot updates" : "");
+    }
+}
+
+/// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
+internal sealed record KernelDocument(
+    string Name, bool IsMutant, string Expected, ulong ExpectedFrom, string Description, string Source);

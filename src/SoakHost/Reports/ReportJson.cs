@@ -1,0 +1,36 @@
+using System.Text.Json.Serialization;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
+
+namespace SoakHost.Reports;
+
+/// <summary>VMs that crossed each boundary with a fault in flight.</summary>
+internal sealed record CrossingsDocument(
+    [property: JsonPropertyName("2^31")] long At31,
+    [property: JsonPropertyName("2^32")] long At32,
+    [property: JsonPropertyName("2^63")] long At63,
+    [property: JsonPropertyName("2^64")] long At64);
+
+/// <summary><c>mmu_invalidate_seq</c> over a cohort's VMs, in hex: a JSON number has not enough bits everywhere.</summary>
+internal sealed record CounterDocument(string Min, string Median, string Max);
+
+/// <summary>A stalled vCPU.</summary>
+internal sealed record StallDocument(
+    int Vm, int Vcpu, VcpuCondition State, int Page, string InvalidateSeq, string Snapshot, long Tick, DateTimeOffset LastProgress);
+
+/// <summary>A worker.</summary>
+internal sealed record WorkerDocument(
+    int Worker, DateTimeOffset LastSlice, long Slices, double BusySeconds, double SliceMaxSeconds, bool IsDone);
+
+/// <summary>What reports look like as JSON: snake_case, indented for people.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, Converters = [typeof(VerdictNames), typeof(ConditionNames)])]
+[JsonSerializable(typeof(FleetDocument))]
+[JsonSerializable(typeof(KernelDocument[]))]
+internal sealed partial class ReportJson : JsonSerializerContext;
+
+/// <summary>Verdicts by their names in snake_case.</summary>
+internal sealed class VerdictNames() : JsonStringEnumConverter<Verdict>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);
+
+/// <summary>Conditions of vCPUs by their names in snake_case.</summary>
+internal sealed class ConditionNames() : JsonStringEnumConverter<VcpuCondition>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);

@@ -1,0 +1,50 @@
+using System.Globalization;
+using SoakHost.Engine.Watchdogs;
+using Spectre.Console;
+
+namespace SoakHost.Reports;
+
+/// <summary>What a run amounted to, for people.</summary>
+internal static class SummaryTable
+{
+    private static readonly string[] Columns = ["cohort", "kernel", "operations", "crossings", "hung", "unsafe", "verdict"];
+
+    public static void Write(IAnsiConsole console, FleetReport report, ulong seed)
+    {
+        Table table = new Table().Border(TableBorder.Rounded).AddColumns(Columns);
+        foreach (int number in (int[])[2, 3, 4, 5])
+            table.Columns[number].RightAligned();
+        foreach (CohortReport cohort in report.Cohorts)
+        {
+            table.AddRow(
+                new Text(cohort.Cohort.Name),
+                new Text(cohort.Kernel.Info.Name),
+                Number(cohort.Totals.Operations),
+                Number(cohort.Totals.Crossings),
+                Number(cohort.Hung),
+                Number(cohort.Totals.UnsafeInstalls),
+                Styled(cohort.Verdict));
+        }
+
+        console.Write(table);
+        TimeSpan elapsed = report.Time - report.Started;
+        long operations = report.Cohorts.Sum(cohort => cohort.Totals.Operations);
+        console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{operations:N0} operations in {elapsed.TotalSeconds:N1} s, {operations / Math.Max(elapsed.TotalSeconds, 0.001):N0} a second; seed {seed}"));
+        console.Write("Verdict: ");
+        console.Write(Styled(report.Verdict));
+        console.WriteLine();
+        foreach (string reason in report.Reasons)
+            console.WriteLine($"  {reason}");
+    }
+
+    private static Text Number(long value) => new(value.ToString("N0", CultureInfo.InvariantCulture));
+
+    private static Text Styled(Verdict verdict) => new(verdict.ToString().ToLowerInvariant(), verdict switch
+    {
+        Verdict.Pass => Color.Green,
+        Verdict.Violation => Color.Red,
+        _ => Color.Yellow,
+    });
+}
