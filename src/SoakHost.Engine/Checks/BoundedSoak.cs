@@ -93,7 +93,7 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
     private SoakResult Conclude(List<CohortReport> cohorts, List<string> notes, TimeSpan elapsed, bool wasInterrupted)
     {
         cohorts.Sort((a, b) => IndexOf(a).CompareTo(IndexOf(b)));
-        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts);
+        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts, options.Cohorts.Count);
         if (wasInterrupted)
             notes.Add("it was interrupted before its bound");
         if (verdict == Verdict.Pass && notes.Count > 0)

@@ -35,9 +35,6 @@ public sealed record KernelInfo(string Name, string Description, string Source, 
     /// <summary>The fewest concurrent invalidators that make the defect show. Default 1.</summary>
     public int InvalidatorsMin { get; init; } = 1;
 
-    /// <summary>Whether the defect was seeded here, to prove the detector, rather than taken from a Linux that people ran.</summary>
-    public bool IsMutant { get; init; }
-
     /// <summary>Why a mutant is expected to show no defect at all; null for those that must be caught, and for kernels.</summary>
     public string? SurvivesBecause { get; init; }
 }
