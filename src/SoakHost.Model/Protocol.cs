@@ -34,13 +34,13 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         TLanes snapshots = moves & vcpu.AtSnapshot;
         TLanes locklessChecks = moves & vcpu.AtLocklessCheck;
         TLanes installs = moves & vcpu.AtInstall;
-        TLanes accesses = moves & ~(vcpu.AtResolve | vcpu.AtCheck);
+        TLanes accesses = TLanes.Except(moves, vcpu.AtResolve | vcpu.AtCheck);
         if (TKernel.SnapshotPoint != SnapshotPoint.FaultTaken)
-            accesses &= ~vcpu.AtSnapshot;
+            accesses = TLanes.Except(accesses, vcpu.AtSnapshot);
         if (TKernel.ChecksWithoutLock)
-            accesses &= ~vcpu.AtLocklessCheck;
+            accesses = TLanes.Except(accesses, vcpu.AtLocklessCheck);
         if (!TKernel.InstallsUnderTheChecksLock)
-            accesses &= ~vcpu.AtInstall;
+            accesses = TLanes.Except(accesses, vcpu.AtInstall);
 
         TPages page = vcpu.Page;
         TLanes unmapped = TLanes.IsZero((vm.Mapped & page).Any);
@@ -51,81 +51,88 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
             if (TKernel.ReloadsRoot)
             {
                 vcpu.RootGeneration = TLanes.Select(accesses, vm.RootGeneration, vcpu.RootGeneration);
-                faultFlags &= ~(accesses & TLanes.Broadcast(FaultFlags.Orphaned(index)));
+                faultFlags = TLanes.Except(faultFlags, accesses & TLanes.Broadcast(FaultFlags.Orphaned(index)));
             }
             else
             {
-                faults |= accesses & ~TLanes.IsZero(vcpu.RootGeneration ^ vm.RootGeneration);
+                faults |= TLanes.Except(accesses, TLanes.IsZero(vcpu.RootGeneration ^ vm.RootGeneration));
             }
         }
 
-        TLanes progresses = accesses & ~faults;
-        faultFlags &= ~(faults & TLanes.Broadcast(FaultFlags.Raced(index) | FaultFlags.Reloaded(index)));
+        TLanes progresses = TLanes.Except(accesses, faults);
+        faultFlags = TLanes.Except(
+            faultFlags, faults & TLanes.Broadcast(FaultFlags.Raced(index) | FaultFlags.Reloaded(index)));
         vm.FaultFlags = faultFlags;
 
-        // The snapshot, and the check without the lock that comes with it.
+        // The snapshot. The judgement below reads the one from before: no lane takes a snapshot and checks it under the lock in one
+        // step, and so the judgement need not wait for the access above.
+        Counter<TLanes> held = vcpu.Snapshot;
         if (TKernel.SnapshotPoint == SnapshotPoint.FaultTaken)
             snapshots = faults;
-        Counter<TLanes> snapshot = Counter<TLanes>.Select(
-            snapshots,
-            TKernel.Snapshot(vm.InvalidateSeq, vcpu.Snapshot, ~TLanes.IsZero(vcpu.ConsecutiveRetries)),
-            vcpu.Snapshot);
-        vcpu.Snapshot = snapshot;
+        Counter<TLanes> taken = TKernel.Snapshot(vm.InvalidateSeq, held, ~TLanes.IsZero(vcpu.ConsecutiveRetries));
+        vcpu.Snapshot = Counter<TLanes>.Select(snapshots, taken, held);
 
-        vcpu.ChangedSinceResolve &= ~vcpu.ChangedSinceResolve.Where(resolves);
+        TPages changed = TPages.ExceptWhere(vcpu.ChangedSinceResolve, resolves);
+        vcpu.ChangedSinceResolve = changed;
 
         // The kernel's judgement.
-        TLanes stale = TKernel.SeqMoved(snapshot, vm.InvalidateSeq) | (page & vm.PagesInProgress).Any;
-        TLanes staleUnlocked = ~TLanes.IsZero(stale);
+        TLanes inProgress = (page & vm.PagesInProgress).Any;
+        TLanes stale = TKernel.SeqMoved(held, vm.InvalidateSeq) | inProgress;
+        TLanes passesSnapshot = snapshots;
+        TLanes passesLockless = locklessChecks;
+        if (TKernel.ChecksWithoutLock)
+        {
+            passesSnapshot &= TLanes.IsZero(TKernel.SeqMoved(taken, vm.InvalidateSeq) | inProgress);
+            passesLockless &= TLanes.IsZero(stale);
+        }
+
         if (TMemslots.AreUpdated && TKernel.ChecksRoot)
             stale |= vcpu.RootGeneration ^ vm.RootGeneration;
         TLanes fresh = TLanes.IsZero(stale);
-        TLanes retries = checks & ~fresh;
+        TLanes retries = TLanes.Except(checks, fresh);
         TLanes passes = checks & fresh;
         if (TKernel.ChecksWithoutLock)
-            retries |= (snapshots | locklessChecks) & staleUnlocked;
+            retries |= TLanes.Except(snapshots, passesSnapshot) | TLanes.Except(locklessChecks, passesLockless);
         TLanes fixes = TKernel.InstallsUnderTheChecksLock ? passes : installs;
 
         // The truth about it.
         TLanes warranted = (page & vm.CoveredPages).Any
             | (faultFlags & TLanes.Broadcast(FaultFlags.Raced(index) | FaultFlags.Reloaded(index)));
-        TLanes unsafeToInstall = (page & (vm.ExposedPages | vcpu.ChangedSinceResolve)).Any;
+        TLanes unsafeToInstall = (page & (vm.ExposedPages | changed)).Any;
         if (TMemslots.AreUpdated)
             unsafeToInstall |= faultFlags & TLanes.Broadcast(FaultFlags.Orphaned(index));
         TLanes unjustified = retries & TLanes.IsZero(warranted);
-        TLanes unsafeInstalls = fixes & ~TLanes.IsZero(unsafeToInstall);
+        TLanes unsafeInstalls = TLanes.Except(fixes, TLanes.IsZero(unsafeToInstall));
 
         // Install: the total is at most the 64 pages in its low half here, so that adding one never carries.
         vm.Mapped |= page.Where(fixes);
-        vm.MappedTotal = new(vm.MappedTotal.Low - (fixes & unmapped), vm.MappedTotal.High);
+        vm.MappedTotal.Low -= fixes & unmapped;
         TLanes advances = fixes | progresses;
-        vcpu.ConsecutiveRetries = (vcpu.ConsecutiveRetries - retries) & ~advances;
-        vcpu.AnyUnjustified = (vcpu.AnyUnjustified | unjustified) & ~advances;
+        vcpu.ConsecutiveRetries = TLanes.Except(vcpu.ConsecutiveRetries - retries, advances);
+        vcpu.AnyUnjustified = TLanes.Except(vcpu.AnyUnjustified | unjustified, advances);
         vcpu.Page = TPages.Select(progresses, nextPage, page);
 
         // Where each goes next; a retry leaves every phase and so accesses the same page again.
-        TLanes toResolve = TKernel.SnapshotPoint == SnapshotPoint.BeforeResolve
-            ? (TKernel.ChecksWithoutLock ? snapshots & ~staleUnlocked : snapshots)
-            : faults;
+        TLanes toResolve = TKernel.SnapshotPoint == SnapshotPoint.BeforeResolve ? passesSnapshot : faults;
         TLanes toCheck = resolves;
         if (TKernel.SnapshotPoint == SnapshotPoint.BeforeResolve)
-            vcpu.AtSnapshot = (vcpu.AtSnapshot & ~moves) | faults;
+            vcpu.AtSnapshot = TLanes.Except(vcpu.AtSnapshot, moves) | faults;
         if (TKernel.SnapshotPoint == SnapshotPoint.AfterResolve)
         {
-            vcpu.AtSnapshot = (vcpu.AtSnapshot & ~moves) | resolves;
+            vcpu.AtSnapshot = TLanes.Except(vcpu.AtSnapshot, moves) | resolves;
             toCheck = snapshots;
         }
 
         if (TKernel.ChecksWithoutLock)
         {
-            vcpu.AtLocklessCheck = (vcpu.AtLocklessCheck & ~moves) | resolves;
-            toCheck = locklessChecks & ~staleUnlocked;
+            vcpu.AtLocklessCheck = TLanes.Except(vcpu.AtLocklessCheck, moves) | resolves;
+            toCheck = passesLockless;
         }
 
         if (!TKernel.InstallsUnderTheChecksLock)
-            vcpu.AtInstall = (vcpu.AtInstall & ~moves) | passes;
-        vcpu.AtResolve = (vcpu.AtResolve & ~moves) | toResolve;
-        vcpu.AtCheck = (vcpu.AtCheck & ~moves) | toCheck;
+            vcpu.AtInstall = TLanes.Except(vcpu.AtInstall, moves) | passes;
+        vcpu.AtResolve = TLanes.Except(vcpu.AtResolve, moves) | toResolve;
+        vcpu.AtCheck = TLanes.Except(vcpu.AtCheck, moves) | toCheck;
 
         vm.Totals.GuestAccesses -= progresses;
         vm.Totals.Fixed -= fixes;
@@ -150,11 +157,11 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         in PageRange<TPages, TLanes> own)
     {
         ref InvalidatorLanes<TPages, TLanes> invalidator = ref invalidators[index];
-        TLanes begins = moves & ~(invalidator.AtChange | invalidator.AtEnd);
+        TLanes begins = TLanes.Except(moves, invalidator.AtChange | invalidator.AtEnd);
         TLanes changes = moves & invalidator.AtChange;
         TLanes ends = moves & invalidator.AtEnd;
-        invalidator.AtChange = (invalidator.AtChange & ~moves) | begins;
-        invalidator.AtEnd = (invalidator.AtEnd & ~moves) | changes;
+        invalidator.AtChange = TLanes.Except(invalidator.AtChange, moves) | begins;
+        invalidator.AtEnd = TLanes.Except(invalidator.AtEnd, moves) | changes;
 
         // Begin.
         TPages ownPages = own.Pages.Where(begins);
@@ -172,7 +179,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         Counter<TLanes> seq = TKernel.Count(vm.InvalidateSeq, TKernel.CountsAtEnd ? ends : begins);
         inProgress += TKernel.LowersInProgress(ends, seq);
         range = TKernel.RangeAfterEnd(range, ends);
-        invalidator.Own = (invalidator.Own | ownPages) & ~invalidator.Own.Where(ends);
+        invalidator.Own = TPages.ExceptWhere(invalidator.Own | ownPages, ends);
 
         TPages exposed = invalidators[0].Own;
         foreach (ref InvalidatorLanes<TPages, TLanes> other in invalidators[1..])
@@ -182,7 +189,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         vm.Range = range;
         vm.PagesInProgress = TKernel.PagesInProgress(range, ~TLanes.IsZero(inProgress));
         vm.ExposedPages = exposed;
-        vm.CoveredPages = range.Pages.Where(~TLanes.IsZero(exposed.Any));
+        vm.CoveredPages = TPages.ExceptWhere(range.Pages, TLanes.IsZero(exposed.Any));
         vm.FaultFlags |= ends & TLanes.Broadcast(FaultFlags.RacedAll);
         vm.Totals.Invalidations -= ends;
     }
@@ -202,11 +209,11 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
     private static void Zap(ref VmLanes<TPages, TLanes> vm, TPages pages, TLanes zaps)
     {
         TLanes zapped = (vm.Mapped & pages).Number;
-        TPages mapped = vm.Mapped & ~pages;
+        TPages mapped = TPages.Except(vm.Mapped, pages);
         Counter<TLanes> total = TKernel.AccountZap(vm.MappedTotal, zapped);
         TLanes wrong = (total.Low ^ mapped.Number) | total.High;
         vm.Mapped = mapped;
         vm.MappedTotal = total;
-        vm.Totals.AccountingErrors -= zaps & ~TLanes.IsZero(wrong);
+        vm.Totals.AccountingErrors -= TLanes.Except(zaps, TLanes.IsZero(wrong));
     }
 }

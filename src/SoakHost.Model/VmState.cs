@@ -232,13 +232,19 @@ public record struct VcpuState
             : vcpu.AtCheck[lane] != 0 ? VcpuPhase.Check
             : vcpu.AtInstall[lane] != 0 ? VcpuPhase.Install : VcpuPhase.Access;
         bool hasFault = phase != VcpuPhase.Access;
+        bool hasSnapshot = TKernel.SnapshotPoint switch
+        {
+            SnapshotPoint.BeforeResolve => phase > VcpuPhase.Snapshot,
+            SnapshotPoint.AfterResolve => phase > VcpuPhase.Resolve,
+            _ => hasFault,
+        };
         bool isResolved = phase > VcpuPhase.Resolve
             || (phase == VcpuPhase.Snapshot && TKernel.SnapshotPoint == SnapshotPoint.AfterResolve);
         return new VcpuState
         {
             Phase = phase,
             Page = BitOperations.TrailingZeroCount(vcpu.Page[lane]),
-            Snapshot = hasFault || vcpu.ConsecutiveRetries[lane] != 0 ? vcpu.Snapshot[lane] : 0,
+            Snapshot = hasSnapshot || vcpu.ConsecutiveRetries[lane] != 0 ? vcpu.Snapshot[lane] : 0,
             RootGeneration = vcpu.RootGeneration[lane],
             Raced = hasFault && (flags & FaultFlags.Raced(index)) != 0,
             Reloaded = hasFault && (flags & FaultFlags.Reloaded(index)) != 0,

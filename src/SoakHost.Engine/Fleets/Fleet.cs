@@ -6,6 +6,9 @@ namespace SoakHost.Engine.Fleets;
 /// <summary>Cohorts cut into shards, and the worker threads that advance them.</summary>
 public sealed class Fleet : IDisposable
 {
+    // Invalidations in progress end within some 20 ticks, and a fault takes about as many; the rest is margin.
+    private const int SettleTicks = 4 * Shard.ObservationTicks;
+
     private readonly CancellationTokenSource _stop = new();
     private readonly SimulatedCohort[] _cohorts;
     private readonly Worker[] _workers;
@@ -56,6 +59,37 @@ public sealed class Fleet : IDisposable
     /// <summary>Patches a cohort's kernel from each shard's next slice on.</summary>
     public void PatchKernel(string cohort, Kernel kernel) => Enqueue(cohort, shard => shard.PatchKernel(kernel));
 
+    /// <summary>
+    /// Stops every cohort's invalidations, lets what is in progress end, and counts who then still does not get on: safety first, then
+    /// liveness. Invalidations stay stopped.
+    /// </summary>
+    /// <param name="timeout">How long to wait for the workers.</param>
+    /// <returns>
+    /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where the workers did not answer in time.
+    /// </returns>
+    public IReadOnlyList<int?> Settle(TimeSpan timeout)
+    {
+        var stuck = new int[_cohorts.Length];
+        using var left = new CountdownEvent(_cohorts.Sum(cohort => cohort.Slots.Count));
+        foreach ((int c, SimulatedCohort cohort) in _cohorts.Index())
+        {
+            foreach (ShardSlot slot in cohort.Slots)
+            {
+                slot.Enqueue(shard =>
+                {
+                    shard.MayInvalidate = false;
+                    shard.Advance(SettleTicks);
+                    Interlocked.Add(ref stuck[c], CountStuck(shard));
+                    left.Signal();
+                });
+            }
+        }
+
+        // A shard that failed never answers, and so no cohort is taken to have settled.
+        bool answered = left.Wait(timeout);
+        return [.. stuck.Select(count => answered ? count : (int?)null)];
+    }
+
     /// <inheritdoc/>
     public void Dispose()
     {
@@ -69,6 +103,14 @@ public sealed class Fleet : IDisposable
             ?? throw new ArgumentException($"there is no cohort \"{cohort}\"", nameof(cohort));
         foreach (ShardSlot slot in found.Slots)
             slot.Enqueue(operation);
+    }
+
+    private static int CountStuck(Shard shard)
+    {
+        int stuck = 0;
+        for (int vm = shard.FirstVm; vm < shard.FirstVm + shard.Vms; vm++)
+            stuck += shard.Read(vm).Vcpus.Count(vcpu => vcpu.ConsecutiveRetries > 0);
+        return stuck;
     }
 
     private static ShardSlot[] Cut(Cohort cohort, ShardOptions options)

@@ -174,22 +174,26 @@ internal sealed class Observer<TPages, TLanes>
         _conditions[index] = condition;
         int vcpus = state.Vcpus.Length;
         (int vm, int v) = (_firstVm + (index / vcpus), index % vcpus);
-        ref VcpuState vcpu = ref state.Vcpus[v];
+        VcpuState vcpu = state.Vcpus[v];
         if (condition == VcpuCondition.Running)
             _stalled.Remove(index);
         else
             _stalled[index] = new(vm, v, condition, tick, vcpu.Page, state.InvalidateSeq, vcpu.Snapshot);
 
-        FindingKind? kind = condition switch
+        // Out of a hang into an invalidation storm is a recovery too.
+        if (was == VcpuCondition.Hung)
         {
-            VcpuCondition.Hung => FindingKind.VcpuHung,
-            VcpuCondition.Starved => FindingKind.VcpuStarved,
-            _ => was == VcpuCondition.Hung ? FindingKind.VcpuRecovered : null,
-        };
-        if (was == VcpuCondition.Hung && condition != VcpuCondition.Hung)
             _totals = _totals with { Recoveries = _totals.Recoveries + 1 };
-        if (kind is { } found)
-            _findings.Add(new(found, vm, v, tick, vcpu.Page, state.InvalidateSeq, vcpu.Snapshot, 0));
+            Find(FindingKind.VcpuRecovered);
+        }
+
+        if (condition == VcpuCondition.Hung)
+            Find(FindingKind.VcpuHung);
+        if (condition == VcpuCondition.Starved)
+            Find(FindingKind.VcpuStarved);
+
+        void Find(FindingKind kind) =>
+            _findings.Add(new(kind, vm, v, tick, vcpu.Page, state.InvalidateSeq, vcpu.Snapshot, 0));
     }
 
     private void RunAgain(

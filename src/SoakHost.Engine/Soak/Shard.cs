@@ -89,6 +89,11 @@ public abstract class Shard
     /// <param name="ticks">A multiple of <see cref="ObservationTicks"/>.</param>
     public abstract void Advance(int ticks);
 
+    /// <summary>
+    /// The same as <see cref="Advance"/>, and tells of each step of the first VM. Slow: for following one VM.
+    /// </summary>
+    internal abstract void AdvanceTold(int ticks, IStepListener listener);
+
     /// <summary>Totals, counters, conditions and findings as they are now. Takes the findings: the next snapshot has later ones alone.</summary>
     public abstract ShardSnapshot TakeSnapshot();
 
@@ -179,6 +184,17 @@ internal sealed class Shard<TPages, TLanes> : Shard
             }
         }
 
+        Tick += ticks;
+    }
+
+    internal override void AdvanceTold(int ticks, IStepListener listener)
+    {
+        if (ticks % ObservationTicks != 0)
+            throw new ArgumentOutOfRangeException(nameof(ticks), ticks, $"a slice is a multiple of {ObservationTicks} ticks");
+        VmGroup<TPages, TLanes> group = Group(0);
+        var teller = new Teller<TPages, TLanes>(_program, group, Tick, listener);
+        _program.AdvanceObserved(group, _bounds, ticks, ref teller);
+        group.Vm.Totals = default;
         Tick += ticks;
     }
 

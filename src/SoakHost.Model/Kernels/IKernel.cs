@@ -50,6 +50,12 @@ public interface IKernel
     /// <summary>Whether the counter moves at the end of an invalidation; a kernel that says no moves it at the begin.</summary>
     static virtual bool CountsAtEnd => true;
 
+    /// <summary>
+    /// Whether <see cref="Snapshot"/> reads what the last fault left behind; where it does not, exploration need not tell states apart
+    /// by it.
+    /// </summary>
+    static virtual bool RemembersSnapshot => false;
+
     /// <summary>The snapshot as the kernel hands it to the check.</summary>
     /// <param name="seq">The counter now.</param>
     /// <param name="stored">The snapshot that the vCPU's last fault left behind.</param>

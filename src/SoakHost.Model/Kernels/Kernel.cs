@@ -15,11 +15,15 @@ public abstract class Kernel
     private static readonly Kernel[] BuiltIn =
     [
         Of<Linux515>(), Of<Linux61>(), Of<Linux61Stable>(), Of<Linux63>(), Of<Linux69>(), Of<Linux512I386>(),
+        Of<SnapshotU32>(), Of<SnapshotI16>(), Of<SnapshotU16>(), Of<SnapshotOnce>(), Of<CompareLow32>(), Of<CompareSigned>(),
+        Of<SaturatingSeq>(), Of<NoInProgressCheck>(), Of<NoSeqCheck>(), Of<SeqAtBegin>(), Of<SnapshotAfterResolve>(),
+        Of<CheckBeforeLock>(), Of<RangeNotHulled>(), Of<RangeEndOffByOne>(), Of<RangeClearedAtEnd>(), Of<UnbalancedEnd>(),
+        Of<NoRootCheck>(), Of<RootNeverReloaded>(),
     ];
 
     private Kernel(KernelInfo info) => Info = info;
 
-    /// <summary>Every kernel there is, in the order in which lists show them.</summary>
+    /// <summary>Every kernel there is and every mutant after them, in the order in which lists show them.</summary>
     public static IReadOnlyList<Kernel> All => BuiltIn;
 
     /// <summary>Name, description, source and expectation.</summary>

@@ -21,7 +21,9 @@ public enum Defect
 /// <param name="Description">What differs, in one sentence.</param>
 /// <param name="Source">Commit, file and function that the difference was taken from.</param>
 /// <param name="Expected">The defect it is expected to show.</param>
-/// <param name="ExpectedFrom">The counter from which on the defect shows; 0 when any counter does.</param>
+/// <param name="ExpectedFrom">
+/// The counter at which the defect first shows, so that a start a little below it sees both sides; 0 when any counter does.
+/// </param>
 public sealed record KernelInfo(string Name, string Description, string Source, Defect Expected, ulong ExpectedFrom = 0)
 {
     /// <summary>Whether no kernel ever was like this: one defect was seeded into a correct one, to see it caught.</summary>
@@ -29,4 +31,10 @@ public sealed record KernelInfo(string Name, string Description, string Source, 
 
     /// <summary>Whether the defect shows only once memslots are updated.</summary>
     public bool NeedsMemslotUpdates { get; init; }
+
+    /// <summary>The fewest concurrent invalidators that make the defect show. Default 1.</summary>
+    public int InvalidatorsMin { get; init; } = 1;
+
+    /// <summary>Why a mutant is expected to show no defect at all; null for those that must be caught, and for kernels.</summary>
+    public string? SurvivesBecause { get; init; }
 }

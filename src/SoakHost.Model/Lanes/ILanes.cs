@@ -29,6 +29,9 @@ public interface ILanes<TSelf>
     /// <summary>Complement, bit by bit; turns a mask round.</summary>
     static abstract TSelf operator ~(TSelf value);
 
+    /// <summary><paramref name="value"/> without <paramref name="bits"/>: one instruction, where &amp; and ~ would be two.</summary>
+    static abstract TSelf Except(TSelf value, TSelf bits);
+
     /// <summary>Lane by lane modulo 2^32.</summary>
     static abstract TSelf operator +(TSelf left, TSelf right);
 

@@ -23,6 +23,12 @@ public interface IPages<TSelf, TLanes>
     /// <summary>The pages in either.</summary>
     static abstract TSelf operator |(TSelf left, TSelf right);
 
+    /// <summary><paramref name="pages"/> without <paramref name="others"/>.</summary>
+    static abstract TSelf Except(TSelf pages, TSelf others);
+
+    /// <summary><paramref name="pages"/>, and none where <paramref name="mask"/> is true.</summary>
+    static abstract TSelf ExceptWhere(TSelf pages, TLanes mask);
+
     /// <summary>All pages of the words that are not in the set, those beyond the VM's last page too.</summary>
     static abstract TSelf operator ~(TSelf pages);
 

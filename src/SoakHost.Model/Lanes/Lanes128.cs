@@ -40,6 +40,10 @@ public readonly struct Lanes128 : ILanes<Lanes128>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes128 Except(Lanes128 value, Lanes128 bits) => new(Vector128.AndNot(value.Value, bits.Value));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes128 operator +(Lanes128 left, Lanes128 right) => new(left.Value + right.Value);
 
     /// <inheritdoc/>

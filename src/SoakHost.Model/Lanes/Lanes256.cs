@@ -40,6 +40,10 @@ public readonly struct Lanes256 : ILanes<Lanes256>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes256 Except(Lanes256 value, Lanes256 bits) => new(Vector256.AndNot(value.Value, bits.Value));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes256 operator +(Lanes256 left, Lanes256 right) => new(left.Value + right.Value);
 
     /// <inheritdoc/>

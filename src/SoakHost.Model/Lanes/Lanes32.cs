@@ -38,6 +38,10 @@ public readonly struct Lanes32 : ILanes<Lanes32>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes32 Except(Lanes32 value, Lanes32 bits) => new(value._value & ~bits._value);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes32 operator +(Lanes32 left, Lanes32 right) => new(unchecked(left._value + right._value));
 
     /// <inheritdoc/>

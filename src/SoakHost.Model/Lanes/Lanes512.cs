@@ -40,6 +40,10 @@ public readonly struct Lanes512 : ILanes<Lanes512>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Lanes512 Except(Lanes512 value, Lanes512 bits) => new(Vector512.AndNot(value.Value, bits.Value));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Lanes512 operator +(Lanes512 left, Lanes512 right) => new(left.Value + right.Value);
 
     /// <inheritdoc/>

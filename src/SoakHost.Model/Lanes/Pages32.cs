@@ -52,6 +52,15 @@ public readonly struct Pages32<TLanes> : IPages<Pages32<TLanes>, TLanes>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Pages32<TLanes> Except(Pages32<TLanes> pages, Pages32<TLanes> others) =>
+        new(TLanes.Except(pages._bits, others._bits));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Pages32<TLanes> ExceptWhere(Pages32<TLanes> pages, TLanes mask) => new(TLanes.Except(pages._bits, mask));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Pages32<TLanes> operator ~(Pages32<TLanes> pages) => new(~pages._bits);
 
     /// <inheritdoc/>

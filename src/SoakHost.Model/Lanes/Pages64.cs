@@ -65,6 +65,16 @@ public readonly struct Pages64<TLanes> : IPages<Pages64<TLanes>, TLanes>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Pages64<TLanes> Except(Pages64<TLanes> pages, Pages64<TLanes> others) =>
+        new(TLanes.Except(pages._low, others._low), TLanes.Except(pages._high, others._high));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Pages64<TLanes> ExceptWhere(Pages64<TLanes> pages, TLanes mask) =>
+        new(TLanes.Except(pages._low, mask), TLanes.Except(pages._high, mask));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Pages64<TLanes> operator ~(Pages64<TLanes> pages) => new(~pages._low, ~pages._high);
 
     /// <inheritdoc/>

@@ -1,0 +1,164 @@
+using System.Collections.Immutable;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Engine.Checks;
+
+/// <summary>When a bounded soak ends.</summary>
+public sealed record SoakBounds
+{
+    /// <summary>Operations of the cohorts under test, at least 1.</summary>
+    public long Operations { get; init; } = 2_000_000_000;
+
+    /// <summary>Time, above zero, for the cohorts under test. The control has as long again.</summary>
+    public TimeSpan Time { get; init; } = TimeSpan.FromMinutes(10);
+}
+
+/// <summary>How far a bounded soak is.</summary>
+/// <param name="Stage">"control", "soak" or "settle".</param>
+/// <param name="Report">The watchdog's latest report on the cohorts of this stage.</param>
+/// <param name="Share">0 to 1: how much of the stage's bound is done.</param>
+public readonly record struct SoakProgress(string Stage, FleetReport Report, double Share);
+
+/// <summary>What a bounded soak came to.</summary>
+public sealed record SoakResult
+{
+    /// <summary>The verdict.</summary>
+    public required Verdict Verdict { get; init; }
+
+    /// <summary>Why it is not a pass, in sentences.</summary>
+    public required ImmutableArray<string> Reasons { get; init; }
+
+    /// <summary>Every cohort that ran, in the fleet's order.</summary>
+    public required ImmutableArray<CohortReport> Cohorts { get; init; }
+
+    /// <summary>Time it took.</summary>
+    public required TimeSpan Elapsed { get; init; }
+
+    /// <summary>Whether it was stopped before its bound.</summary>
+    public required bool WasInterrupted { get; init; }
+
+    /// <summary>Operations of all cohorts.</summary>
+    public long Operations => Cohorts.Sum(cohort => cohort.Totals.Operations);
+}
+
+/// <summary>
+/// A soak with an end: the control first, which must hang or nothing else is believed; then the cohorts under test up to the bound or the
+/// first violation; then, invalidations stopped, every pending fault must be fixed.
+/// </summary>
+public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimeProvider time)
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
+    private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(30);
+
+    /// <summary>Runs it.</summary>
+    /// <param name="progress">Told several times a second how far it is; on another thread.</param>
+    /// <param name="cancellation">Interrupts it: the result says what was seen so far.</param>
+    public SoakResult Run(IProgress<SoakProgress>? progress, CancellationToken cancellation)
+    {
+        long started = time.GetTimestamp();
+        Cohort[] controls = [.. options.Cohorts.Where(cohort => cohort.Expected == Defect.Hang)];
+        Cohort[] others = [.. options.Cohorts.Where(cohort => cohort.Expected != Defect.Hang)];
+        List<CohortReport> cohorts = [];
+        List<string> notes = [];
+        bool isProven = true;
+        if (controls.Length > 0)
+        {
+            isProven = false;
+            Stage(controls, "control", settles: false, progress, cohorts, notes, HaveAllHung, cancellation);
+            if (!isProven && others.Length > 0 && !cancellation.IsCancellationRequested)
+                notes.Add("the control did not hang, so the cohorts under test were not run");
+        }
+
+        if (isProven && others.Length > 0 && !cancellation.IsCancellationRequested)
+        {
+            Stage(others, "soak", settles: true, progress, cohorts, notes, ShareOfOperations, cancellation);
+        }
+
+        return Conclude(cohorts, notes, time.GetElapsedTime(started), cancellation.IsCancellationRequested);
+
+        double HaveAllHung(FleetReport report)
+        {
+            isProven = report.Cohorts.Length == controls.Length && report.Cohorts.All(cohort => cohort.Incidents.Hangs > 0);
+            return isProven ? 1 : 0;
+        }
+
+        double ShareOfOperations(FleetReport report) =>
+            report.Cohorts.Any(cohort => cohort.Verdict == Verdict.Violation)
+                ? 1
+                : (double)report.Cohorts.Sum(cohort => cohort.Totals.Operations) / bounds.Operations;
+    }
+
+    private SoakResult Conclude(List<CohortReport> cohorts, List<string> notes, TimeSpan elapsed, bool wasInterrupted)
+    {
+        cohorts.Sort((a, b) => IndexOf(a).CompareTo(IndexOf(b)));
+        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts, options.Cohorts.Count);
+        if (wasInterrupted)
+            notes.Add("it was interrupted before its bound");
+        if (verdict == Verdict.Pass && notes.Count > 0)
+            verdict = Verdict.Inconclusive;
+        return new SoakResult
+        {
+            Verdict = verdict,
+            Reasons = [.. reasons, .. notes],
+            Cohorts = [.. cohorts],
+            Elapsed = elapsed,
+            WasInterrupted = wasInterrupted,
+        };
+
+        int IndexOf(CohortReport report) => options.Cohorts.Index().First(entry => entry.Item == report.Cohort).Index;
+    }
+
+    private void Stage(
+        Cohort[] members,
+        string name,
+        bool settles,
+        IProgress<SoakProgress>? progress,
+        List<CohortReport> cohorts,
+        List<string> notes,
+        Func<FleetReport, double> shareDone,
+        CancellationToken cancellation)
+    {
+        using var fleet = new Fleet(options with { Cohorts = members }, time);
+        using var done = new ManualResetEventSlim();
+        using var watchdog = new Watchdog(fleet, time, Interval, silence: TimeSpan.FromSeconds(30), report =>
+        {
+            double share = Math.Clamp(shareDone(report), 0, 1);
+            progress?.Report(new(name, report, share));
+            if (share >= 1)
+                done.Set();
+        });
+        fleet.Start();
+        watchdog.Start();
+        try
+        {
+            done.Wait(bounds.Time, cancellation);
+        }
+        catch (OperationCanceledException)
+        {
+            // What was seen so far is told all the same.
+        }
+
+        IReadOnlyList<int?> stuck = settles ? fleet.Settle(StopTimeout) : [];
+        fleet.Stop(StopTimeout);
+        FleetReport last = watchdog.Stop();
+        foreach (CohortReport report in last.Cohorts)
+            cohorts.Add(settles ? Judge(report, stuck[Array.IndexOf(members, report.Cohort)], notes) : report);
+        notes.AddRange(members.Except(last.Cohorts.Select(report => report.Cohort))
+            .Select(cohort => $"{cohort.Name}: no figures came from its workers"));
+    }
+
+    private static CohortReport Judge(CohortReport report, int? stuck, List<string> notes)
+    {
+        if (stuck is null)
+            notes.Add($"{report.Cohort.Name}: whether every pending fault gets fixed could not be seen");
+        return stuck is > 0 && report.Verdict != Verdict.Violation
+            ? report with
+            {
+                Verdict = Verdict.Violation,
+                Reason = $"{stuck} vCPUs did not get on after every invalidation had stopped",
+            }
+            : report;
+    }
+}

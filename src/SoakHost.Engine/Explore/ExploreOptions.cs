@@ -1,0 +1,115 @@
+using System.Globalization;
+using SoakHost.Engine.Timelines;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Engine.Explore;
+
+/// <summary>The small VM to explore, and how far.</summary>
+public sealed record ExploreOptions
+{
+    /// <summary>The starts worth crossing: 1 and 2 below every power at which a counter or a narrowing of it turns, and 0.</summary>
+    public static IReadOnlyList<ulong> DefaultStarts { get; } =
+        [0, .. new ulong[] { 1UL << 15, 1UL << 16, 1UL << 31, 1UL << 32, 1UL << 63, 0 }.SelectMany(turn => new[] { turn - 1, turn - 2 })];
+
+    /// <summary>vCPUs, 1 to 4. Default 2.</summary>
+    public int Vcpus { get; init; } = 2;
+
+    /// <summary>Invalidators, 1 to 4. Default 2.</summary>
+    public int Invalidators { get; init; } = 2;
+
+    /// <summary>Guest pages, 1 to 8. Default 2.</summary>
+    public int Pages { get; init; } = 2;
+
+    /// <summary>Invalidations that may begin in all, 0 to 200. Default 4: enough to pass a boundary from 2 below it and go on.</summary>
+    public int Invalidations { get; init; } = 4;
+
+    /// <summary>Memslot updates in all, 0 to 100. Default 0: memslots stay as they are.</summary>
+    public int MemslotUpdates { get; init; }
+
+    /// <summary>Where the counter starts.</summary>
+    public ulong Start { get; init; }
+
+    /// <summary>
+    /// Whether states that differ only in which vCPU, or which invalidator, is which count as one. Sound because all are alike, and
+    /// checks look at each. Default true.
+    /// </summary>
+    public bool MergesSymmetric { get; init; } = true;
+
+    /// <summary>The one defect to look for, going past all others; the default is whichever comes first.</summary>
+    public Defect? Target { get; init; }
+
+    /// <summary>States to hold at the most, 1,000 to 100,000,000, about 90 bytes each. Default 20,000,000.</summary>
+    public int StatesMax { get; init; } = 20_000_000;
+
+    /// <summary>Every option that is out of its range, in sentences; empty when all are in it.</summary>
+    public IEnumerable<(string Key, string Error)> Errors()
+    {
+        (string Key, int Value, int Min, int Max)[] ranges =
+        [
+            (nameof(Vcpus), Vcpus, 1, 4),
+            (nameof(Invalidators), Invalidators, 1, 4),
+            (nameof(Pages), Pages, 1, 8),
+            (nameof(Invalidations), Invalidations, 0, 200),
+            (nameof(MemslotUpdates), MemslotUpdates, 0, 100),
+            (nameof(StatesMax), StatesMax, 1_000, 100_000_000),
+        ];
+        return ranges.Where(range => range.Value < range.Min || range.Value > range.Max).Select(range =>
+            (range.Key, string.Create(CultureInfo.InvariantCulture, $"is {range.Value}; allowed is {range.Min} to {range.Max}")));
+    }
+}
+
+/// <summary>What an exploration found first.</summary>
+public enum ExploreVerdict
+{
+    /// <summary>No reachable state within the bound has a defect.</summary>
+    Proven,
+
+    /// <summary>A vCPU whose fault is never fixed although every invalidation has stopped.</summary>
+    Hang,
+
+    /// <summary>A retry that nothing warranted, after which the vCPU does get on.</summary>
+    UnjustifiedRetry,
+
+    /// <summary>A page was installed that the host took away.</summary>
+    UnsafeInstall,
+
+    /// <summary>The total of mapped pages differs from their number.</summary>
+    AccountingError,
+
+    /// <summary>The limit of states was reached before all were seen, and none of those seen has a defect.</summary>
+    LimitReached,
+
+    /// <summary>It was stopped before all states were seen, and none of those seen has a defect.</summary>
+    Stopped,
+}
+
+/// <summary>How far an exploration is.</summary>
+/// <param name="States">Distinct states found.</param>
+/// <param name="Depth">Steps from the start to the states being looked at.</param>
+/// <param name="Pending">States found but not looked at yet.</param>
+public readonly record struct ExploreProgress(int States, int Depth, int Pending);
+
+/// <summary>What an exploration came to.</summary>
+public sealed record ExploreResult
+{
+    /// <summary>The kernel.</summary>
+    public required KernelInfo Kernel { get; init; }
+
+    /// <summary>What was explored.</summary>
+    public required ExploreOptions Options { get; init; }
+
+    /// <summary>The verdict.</summary>
+    public required ExploreVerdict Verdict { get; init; }
+
+    /// <summary>Distinct states found.</summary>
+    public required int States { get; init; }
+
+    /// <summary>Steps from the start to the deepest state looked at.</summary>
+    public required int Depth { get; init; }
+
+    /// <summary>Time it took.</summary>
+    public required TimeSpan Elapsed { get; init; }
+
+    /// <summary>The shortest story that shows the defect, or null.</summary>
+    public Timeline? Counterexample { get; init; }
+}

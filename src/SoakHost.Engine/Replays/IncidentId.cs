@@ -1,0 +1,61 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using SoakHost.Engine.Soak;
+
+namespace SoakHost.Engine.Replays;
+
+/// <summary>
+/// The name of an incident: what happened, where and at which tick, as in <c>hang:control/12/3@3411968</c>. With the cohort's parameters and
+/// the seed it is all that is needed to see it again.
+/// </summary>
+/// <param name="Kind">Hung vCPU, unsafe install or accounting error.</param>
+/// <param name="Cohort">The cohort's name.</param>
+/// <param name="Vm">The VM's number in its cohort.</param>
+/// <param name="Vcpu">The vCPU's number in its VM, or -1 where the incident is the VM's.</param>
+/// <param name="Tick">The tick at which it was found.</param>
+public readonly partial record struct IncidentId(FindingKind Kind, string Cohort, int Vm, int Vcpu, long Tick)
+{
+    private static readonly (FindingKind Kind, string Name)[] Names =
+    [
+        (FindingKind.VcpuHung, "hang"),
+        (FindingKind.UnsafeInstall, "unsafe-install"),
+        (FindingKind.AccountingError, "accounting-error"),
+    ];
+
+    /// <summary>Whether such a finding is an incident.</summary>
+    public static bool IsIncident(FindingKind kind) => Array.Exists(Names, name => name.Kind == kind);
+
+    /// <summary>The incident that a finding of an incident's kind is.</summary>
+    public static IncidentId Of(string cohort, in Finding finding) =>
+        new(finding.Kind, cohort, finding.Vm, finding.Vcpu, finding.Tick);
+
+    /// <summary>Reads what <see cref="ToString"/> writes.</summary>
+    public static bool TryParse(string text, out IncidentId id)
+    {
+        Match match = Form().Match(text);
+        id = default;
+        if (!match.Success
+            || !int.TryParse(match.Groups["vm"].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out int vm)
+            || !long.TryParse(match.Groups["tick"].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out long tick))
+        {
+            return false;
+        }
+
+        string kind = match.Groups["kind"].Value;
+        int vcpu = match.Groups["vcpu"].Value is "-" ? -1 : int.Parse(match.Groups["vcpu"].ValueSpan, CultureInfo.InvariantCulture);
+        id = new(Array.Find(Names, name => name.Name == kind).Kind, match.Groups["cohort"].Value, vm, vcpu, tick);
+        return true;
+    }
+
+    /// <inheritdoc/>
+    public override string ToString()
+    {
+        FindingKind kind = Kind;
+        string name = Array.Find(Names, candidate => candidate.Kind == kind).Name;
+        string vcpu = Vcpu < 0 ? "-" : Vcpu.ToString(CultureInfo.InvariantCulture);
+        return string.Create(CultureInfo.InvariantCulture, $"{name}:{Cohort}/{Vm}/{vcpu}@{Tick}");
+    }
+
+    [GeneratedRegex("^(?<kind>hang|unsafe-install|accounting-error):(?<cohort>[a-z0-9-]{1,63})/(?<vm>[0-9]{1,7})/(?<vcpu>[0-7]|-)@(?<tick>[0-9]{1,18})$")]
+    private static partial Regex Form();
+}

@@ -1,0 +1,157 @@
+using System.Globalization;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Timelines;
+using SoakHost.Model;
+
+namespace SoakHost.Engine.Replays;
+
+/// <summary>
+/// Runs one VM again and tells what it did. A VM's history depends on nothing but its cohort's parameters, the seed and its number, so
+/// that one lane on one thread goes the same way as it went in the fleet.
+/// </summary>
+public static class Replay
+{
+    /// <summary>The most steps that one timeline tells.</summary>
+    public const int StepsMax = 10_000;
+
+    // Steps told before the fault that went wrong.
+    private const int ContextSteps = 8;
+
+    /// <summary>Tells every step of some ticks.</summary>
+    /// <param name="cohort">The cohort.</param>
+    /// <param name="options">The run's seed and threshold.</param>
+    /// <param name="vm">The VM's number.</param>
+    /// <param name="from">First tick, from 0.</param>
+    /// <param name="ticks">How many, at least 1; what goes beyond <see cref="StepsMax"/> steps is left out.</param>
+    /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
+    public static Timeline Range(
+        Cohort cohort, ShardOptions options, int vm, long from, long ticks, CancellationToken cancellation)
+    {
+        var scribe = new Scribe(from, from + ticks);
+        Run(cohort, options, vm, from, from + ticks, scribe, cancellation);
+        string more = scribe.IsFull ? $" The first {StepsMax} steps are told." : "";
+        return new Timeline(
+            cohort.Kernel.Info.Name,
+            [.. scribe.Steps.Take(StepsMax)],
+            string.Create(CultureInfo.InvariantCulture, $"VM {vm} from tick {from} to {from + ticks - 1}.{more}"));
+    }
+
+    /// <summary>Tells how an incident came about, from just before the fault that went wrong to one retry after it.</summary>
+    /// <returns>The story, or null where this run has no such incident.</returns>
+    /// <inheritdoc cref="Range"/>
+    public static Timeline? Incident(Cohort cohort, ShardOptions options, IncidentId incident, CancellationToken cancellation)
+    {
+        // The row of retries that made a vCPU hang may have begun long before it was found; look back ever further.
+        for (long back = 64L * options.StallRetries; ; back *= 8)
+        {
+            long from = Math.Max(0, incident.Tick - back);
+            var detective = new Detective(incident);
+            Run(cohort, options, incident.Vm, from, incident.Tick + Shard.ObservationTicks, detective, cancellation);
+            if (detective.Story is { } story)
+                return new Timeline(cohort.Kernel.Info.Name, [.. story], Conclude(incident, story));
+            if (from == 0)
+                return null;
+        }
+    }
+
+    private static string Conclude(IncidentId incident, IReadOnlyList<TimelineStep> story)
+    {
+        string why = story.First(step => step.IsDefect).Explanation;
+        return incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {why}" : why;
+    }
+
+    private static void Run(
+        Cohort cohort, ShardOptions options, int vm, long from, long to, IStepListener listener, CancellationToken cancellation)
+    {
+        Shard shard = Shard.Create(cohort, vm, 1, options with { VectorBits = 32 });
+        while (shard.Tick + Shard.ObservationTicks <= from)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            long intervals = Math.Min((from - shard.Tick) / Shard.ObservationTicks, 1024);
+            shard.Advance((int)intervals * Shard.ObservationTicks);
+        }
+
+        while (shard.Tick < to)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            shard.AdvanceTold(Shard.ObservationTicks, listener);
+        }
+    }
+
+    /// <summary>Writes down every step of a range of ticks.</summary>
+    private sealed class Scribe(long from, long to) : IStepListener
+    {
+        public List<TimelineStep> Steps { get; } = [];
+
+        public bool IsFull => Steps.Count > StepsMax;
+
+        public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
+        {
+            if (tick >= from && tick < to && !IsFull && Narrator.Tell(tick, actor, before, after, counts) is { } step)
+                Steps.Add(step);
+        }
+    }
+
+    /// <summary>
+    /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install or accounting error
+    /// itself, or the first unjustified retry of the row in which the vCPU is found hung.
+    /// </summary>
+    private sealed class Detective(IncidentId incident) : IStepListener
+    {
+        private const int RecentMax = 256;
+
+        private readonly Queue<TimelineStep> _recent = new();
+        private List<TimelineStep>? _story;
+        private bool _isTelling;
+        private bool _isConfirmed;
+
+        public IReadOnlyList<TimelineStep>? Story => _isConfirmed ? _story : null;
+
+        public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
+        {
+            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu)
+            {
+                // Whoever gets on was not yet in the row that the incident is about. The row is found hung at the tick named.
+                if (tick < incident.Tick && !after.Vcpus[actor].AnyUnjustified && before.Vcpus[actor].AnyUnjustified)
+                    (_story, _isTelling) = (null, false);
+                if (tick >= incident.Tick - Shard.ObservationTicks && tick < incident.Tick && _story is not null)
+                    _isConfirmed = true;
+            }
+
+            if (Narrator.Tell(tick, actor, before, after, counts) is not { } step)
+                return;
+            if (_isTelling)
+            {
+                _story!.Add(step);
+                bool isOver = incident.Kind != FindingKind.VcpuHung || (actor == incident.Vcpu && counts.Retried != 0);
+                _isTelling = !isOver && _story.Count < RecentMax * 2;
+            }
+
+            _recent.Enqueue(step);
+            if (_recent.Count > RecentMax)
+                _recent.Dequeue();
+            if (_story is null && IsTheDefect(tick, actor, before, counts))
+            {
+                _story = Excerpt();
+                _isTelling = incident.Kind == FindingKind.VcpuHung;
+                _isConfirmed = incident.Kind != FindingKind.VcpuHung;
+            }
+        }
+
+        private bool IsTheDefect(long tick, int actor, VmState before, StepCounts counts) => incident.Kind switch
+        {
+            FindingKind.VcpuHung => actor == incident.Vcpu && counts.UnjustifiedRetries != 0 && !before.Vcpus[actor].AnyUnjustified,
+            FindingKind.UnsafeInstall => tick == incident.Tick && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
+            _ => tick == incident.Tick && counts.AccountingErrors != 0,
+        };
+
+        /// <summary>The recent steps from a little before the actor's fault on.</summary>
+        private List<TimelineStep> Excerpt()
+        {
+            List<TimelineStep> steps = [.. _recent];
+            string name = steps[^1].Actor;
+            int first = steps.FindLastIndex(steps.Count - 2, step => step.Actor == name && step.Action.StartsWith("accesses", StringComparison.Ordinal));
+            return steps[Math.Max(0, (first < 0 ? steps.Count - 1 : first) - ContextSteps)..];
+        }
+    }
+}

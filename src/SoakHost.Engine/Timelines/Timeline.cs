@@ -1,0 +1,74 @@
+using System.Collections.Immutable;
+
+namespace SoakHost.Engine.Timelines;
+
+/// <summary>What a step amounts to.</summary>
+public enum StepVerdict
+{
+    /// <summary>Nothing was judged.</summary>
+    None,
+
+    /// <summary>The guest got on.</summary>
+    Progress,
+
+    /// <summary>A retry that something warranted.</summary>
+    JustifiedRetry,
+
+    /// <summary>A retry that nothing warranted: a defect.</summary>
+    UnjustifiedRetry,
+
+    /// <summary>A page was installed that nothing has touched since it was resolved.</summary>
+    SafeInstall,
+
+    /// <summary>A page was installed that the host took away: a defect.</summary>
+    UnsafeInstall,
+
+    /// <summary>The total of mapped pages differs from their number: a defect.</summary>
+    AccountingError,
+}
+
+/// <summary>One step of one actor, told for people.</summary>
+public sealed record TimelineStep
+{
+    /// <summary>The tick it happened in; in a counterexample, the number of the step.</summary>
+    public required long Tick { get; init; }
+
+    /// <summary>Who: "vCPU 0", "invalidator 1" or "memslot updater".</summary>
+    public required string Actor { get; init; }
+
+    /// <summary>What it did.</summary>
+    public required string Action { get; init; }
+
+    /// <summary><c>mmu_invalidate_seq</c> after it.</summary>
+    public required ulong InvalidateSeq { get; init; }
+
+    /// <summary>The snapshot that the actor's fault holds, where it has one.</summary>
+    public ulong? Snapshot { get; init; }
+
+    /// <summary><c>mmu_invalidate_in_progress</c> after it.</summary>
+    public required uint InProgress { get; init; }
+
+    /// <summary>The range in progress as [start, end), after it.</summary>
+    public required (int Start, int End) Range { get; init; }
+
+    /// <summary>Mapped pages after it, one bit each.</summary>
+    public required ulong Mapped { get; init; }
+
+    /// <summary>What it amounts to.</summary>
+    public StepVerdict Verdict { get; init; }
+
+    /// <summary>What the truth has to say for or against the verdict; empty where nothing was judged.</summary>
+    public string Truth { get; init; } = "";
+
+    /// <summary>Where it went wrong: why, in a sentence; else empty.</summary>
+    public string Explanation { get; init; } = "";
+
+    /// <summary>Whether the step is a defect.</summary>
+    public bool IsDefect => Verdict is StepVerdict.UnjustifiedRetry or StepVerdict.UnsafeInstall or StepVerdict.AccountingError;
+}
+
+/// <summary>A story of steps.</summary>
+/// <param name="Kernel">The kernel's name.</param>
+/// <param name="Steps">The steps, in order.</param>
+/// <param name="Conclusion">What it comes to, in a sentence.</param>
+public sealed record Timeline(string Kernel, ImmutableArray<TimelineStep> Steps, string Conclusion);

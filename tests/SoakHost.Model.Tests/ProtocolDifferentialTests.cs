@@ -1,0 +1,46 @@
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
+using SoakHost.Model.Tests.Scalar;
+
+namespace SoakHost.Model.Tests;
+
+/// <summary>The lanes against the plain VM: same steps, same state, every field, every kernel, one class a width.</summary>
+public abstract class ProtocolDifferentialTests<TLanes>
+    where TLanes : unmanaged, ILanes<TLanes>
+{
+    private const int RoundsPerRun = 150;
+
+    public static TheoryData<string> Kernels => [.. Kernel.All.Select(kernel => kernel.Info.Name)];
+
+    [Theory]
+    [MemberData(nameof(Kernels))]
+    public void Every_step_in_lanes_leaves_the_state_that_the_plain_VM_has(string name)
+    {
+        Kernel kernel = Kernel.Find(name)!;
+        var outcome = new DifferentialOutcome(0, new());
+        for (ulong seed = 0; outcome.Steps < DifferentialOutcome.StepsPerKernelAndWidth; seed++)
+        {
+            outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, false, RoundsPerRun));
+            outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, true, RoundsPerRun));
+            outcome += kernel.Accept(new ProtocolDifferential<Pages64<TLanes>, TLanes>(seed, false, RoundsPerRun));
+            outcome += kernel.Accept(new ProtocolDifferential<Pages64<TLanes>, TLanes>(seed, true, RoundsPerRun));
+        }
+
+        // Agreement about nothing would be no agreement: the histories that were compared hold what the kernel is known for.
+        ReferenceTotals totals = outcome.Totals;
+        Assert.True(totals.Fixed > 0 && totals.Retried > 0 && totals.GuestAccesses > 0 && totals.Invalidations > 0, totals.ToString());
+        Assert.True(totals.UnjustifiedRetries > 0 || kernel.Info.Expected != Defect.Hang, totals.ToString());
+        Assert.True(totals.UnsafeInstalls > 0 || kernel.Info.Expected != Defect.UnsafeInstall, totals.ToString());
+        Assert.True(totals.AccountingErrors > 0 == (kernel.Info.Expected == Defect.AccountingError), totals.ToString());
+        if (kernel.Info.Expected == Defect.None)
+            Assert.Equal((0, 0), (totals.UnjustifiedRetries, totals.UnsafeInstalls));
+    }
+}
+
+public sealed class ProtocolDifferentialIn32BitTests : ProtocolDifferentialTests<Lanes32>;
+
+public sealed class ProtocolDifferentialIn128BitTests : ProtocolDifferentialTests<Lanes128>;
+
+public sealed class ProtocolDifferentialIn256BitTests : ProtocolDifferentialTests<Lanes256>;
+
+public sealed class ProtocolDifferentialIn512BitTests : ProtocolDifferentialTests<Lanes512>;

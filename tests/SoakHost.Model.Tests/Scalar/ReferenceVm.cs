@@ -1,0 +1,353 @@
+namespace SoakHost.Model.Tests.Scalar;
+
+/// <summary>
+/// One VM, one variable a word of MODEL.md, one branch a sentence: slow, and too plain to be wrong in the ways in which the lanes could
+/// be. It shares nothing with them but the shape in which a state is compared.
+/// </summary>
+public sealed class ReferenceVm
+{
+    private readonly bool[] _mapped;
+    private readonly Vcpu[] _vcpus;
+    private readonly Invalidator[] _invalidators;
+    private ReferenceKernel _kernel;
+    private ulong _seq;
+    private uint _inProgress;
+    private (int Start, int End) _range;
+    private ulong _mappedTotal;
+    private uint _rootGeneration;
+
+    public ReferenceVm(ReferenceKernel kernel, VmParameters parameters)
+    {
+        _kernel = kernel;
+        _mapped = new bool[parameters.Pages];
+        _seq = parameters.InvalidateSeqStart;
+        _vcpus = [.. Enumerable.Range(0, parameters.Vcpus).Select(_ => new Vcpu())];
+        _invalidators = [.. Enumerable.Range(0, parameters.Invalidators).Select(_ => new Invalidator())];
+    }
+
+    public ulong InvalidateSeq => _seq;
+
+    public ReferenceTotals Totals { get; private set; } = new();
+
+    public bool HasFaultInFlight => _vcpus.Any(vcpu => vcpu.Phase != VcpuPhase.Access);
+
+    /// <summary>The page that a vCPU accesses or faulted on, and the snapshot of the fault.</summary>
+    public (int Page, ulong Snapshot) FaultOf(int vcpu) => (_vcpus[vcpu].Page, _vcpus[vcpu].Snapshot);
+
+    public bool IsBetweenBeginAndEnd(int invalidator) => _invalidators[invalidator].Phase != InvalidatorPhase.Begin;
+
+    /// <summary>One step of a vCPU; where the guest progresses it goes on with <paramref name="nextPage"/>.</summary>
+    public void StepVcpu(int index, int nextPage)
+    {
+        Vcpu vcpu = _vcpus[index];
+        switch (vcpu.Phase)
+        {
+            case VcpuPhase.Access:
+                Access(vcpu, nextPage);
+                break;
+            case VcpuPhase.Snapshot:
+                TakeSnapshot(vcpu);
+                if (_kernel.ChecksWithoutLockToo && CounterOrRangeSaysStale(vcpu))
+                    Retry(vcpu);
+                else
+                    vcpu.Phase = vcpu.IsResolved ? VcpuPhase.Check : VcpuPhase.Resolve;
+                break;
+            case VcpuPhase.Resolve:
+                vcpu.IsResolved = true;
+                vcpu.Phase = _kernel.SnapshotTaken == SnapshotTaken.AfterResolving ? VcpuPhase.Snapshot
+                    : _kernel.ChecksWithoutLockToo ? VcpuPhase.LocklessCheck : VcpuPhase.Check;
+                break;
+            case VcpuPhase.LocklessCheck:
+                if (CounterOrRangeSaysStale(vcpu))
+                    Retry(vcpu);
+                else
+                    vcpu.Phase = VcpuPhase.Check;
+                break;
+            case VcpuPhase.Check:
+                if (CounterOrRangeSaysStale(vcpu) || (_kernel.TestsRoot && vcpu.RootGeneration != _rootGeneration))
+                    Retry(vcpu);
+                else if (_kernel.InstallsInAStepOfItsOwn)
+                    vcpu.Phase = VcpuPhase.Install;
+                else
+                    Install(vcpu);
+                break;
+            case VcpuPhase.Install:
+                Install(vcpu);
+                break;
+            default:
+                throw new InvalidOperationException($"a vCPU cannot be at {vcpu.Phase}");
+        }
+    }
+
+    /// <summary>One step of an invalidator; where it begins, its range is [<paramref name="start"/>, <paramref name="end"/>).</summary>
+    public void StepInvalidator(int index, int start, int end)
+    {
+        Invalidator invalidator = _invalidators[index];
+        switch (invalidator.Phase)
+        {
+            case InvalidatorPhase.Begin:
+                invalidator.Own = (start, end);
+                _inProgress++;
+                if (_inProgress == 1 || !_kernel.HullsRanges || _range.Start == _range.End)
+                    _range = (start, end);
+                else
+                    _range = (Math.Min(_range.Start, start), Math.Max(_range.End, end));
+                if (_kernel.CountsAtBegin)
+                    _seq = _kernel.CountOne(_seq);
+                Zap(start, end);
+                invalidator.Phase = InvalidatorPhase.Change;
+                break;
+            case InvalidatorPhase.Change:
+                foreach (Vcpu vcpu in _vcpus)
+                {
+                    if (vcpu.IsResolved && IsIn(invalidator.Own, vcpu.Page))
+                        vcpu.Outdated = true;
+                }
+
+                invalidator.Phase = InvalidatorPhase.End;
+                break;
+            case InvalidatorPhase.End:
+                if (!_kernel.CountsAtBegin)
+                    _seq = _kernel.CountOne(_seq);
+                if (!_kernel.ForgetsToLower(_seq))
+                    _inProgress--;
+                if (_kernel.EveryEndClearsTheRange)
+                    _range = (0, 0);
+                invalidator.Own = (0, 0);
+                invalidator.Phase = InvalidatorPhase.Begin;
+                foreach (Vcpu vcpu in _vcpus)
+                    vcpu.Raced |= vcpu.Phase != VcpuPhase.Access;
+                Totals = Totals with { Invalidations = Totals.Invalidations + 1 };
+                break;
+            default:
+                throw new InvalidOperationException($"an invalidator cannot be at {invalidator.Phase}");
+        }
+    }
+
+    /// <summary>One update of the memslots.</summary>
+    public void StepMemslotUpdater()
+    {
+        _rootGeneration++;
+        foreach (Vcpu vcpu in _vcpus)
+        {
+            vcpu.Orphaned = true;
+            vcpu.Reloaded |= vcpu.Phase != VcpuPhase.Access;
+        }
+
+        Zap(0, _mapped.Length);
+    }
+
+    /// <summary>Goes on with another kernel; a fault in flight is taken again, and its attempt counts for nothing.</summary>
+    public void PatchKernel(ReferenceKernel kernel)
+    {
+        _kernel = kernel;
+        foreach (Vcpu vcpu in _vcpus)
+        {
+            if (vcpu.ConsecutiveRetries == 0)
+                vcpu.Snapshot = 0;
+            EndFault(vcpu);
+        }
+    }
+
+    /// <summary>The state in the shape that the lanes' state is read into.</summary>
+    public VmState ToState()
+    {
+        var state = new VmState(new VmParameters { Vcpus = _vcpus.Length, Invalidators = _invalidators.Length })
+        {
+            InvalidateSeq = _seq,
+            InProgress = _inProgress,
+            RangeStart = _range.Start,
+            RangeEnd = _range.End,
+            Mapped = Bits((0, _mapped.Length), page => _mapped[page]),
+            MappedTotal = _mappedTotal,
+            RootGeneration = _rootGeneration,
+        };
+        for (int v = 0; v < _vcpus.Length; v++)
+            state.Vcpus[v] = _vcpus[v].ToState();
+        for (int i = 0; i < _invalidators.Length; i++)
+            state.Invalidators[i] = new() { Phase = _invalidators[i].Phase, Own = Bits(_invalidators[i].Own, _ => true) };
+        return state;
+    }
+
+    private void Access(Vcpu vcpu, int nextPage)
+    {
+        if (_kernel.ReloadsRoot)
+        {
+            vcpu.RootGeneration = _rootGeneration;
+            vcpu.Orphaned = false;
+        }
+
+        if (_mapped[vcpu.Page] && vcpu.RootGeneration == _rootGeneration)
+        {
+            GetOn(vcpu);
+            vcpu.Page = nextPage;
+            Totals = Totals with { GuestAccesses = Totals.GuestAccesses + 1 };
+            return;
+        }
+
+        switch (_kernel.SnapshotTaken)
+        {
+            case SnapshotTaken.AsTheFaultIsTaken:
+                TakeSnapshot(vcpu);
+                vcpu.Phase = VcpuPhase.Resolve;
+                break;
+            case SnapshotTaken.JustBeforeResolving:
+                vcpu.Phase = VcpuPhase.Snapshot;
+                break;
+            default:
+                vcpu.Phase = VcpuPhase.Resolve;
+                break;
+        }
+    }
+
+    private void TakeSnapshot(Vcpu vcpu)
+    {
+        if (_kernel.RetriesKeepTheFirstSnapshot && vcpu.ConsecutiveRetries > 0)
+            return;
+        vcpu.Snapshot = _kernel.Kept(_seq);
+    }
+
+    private bool CounterOrRangeSaysStale(Vcpu vcpu)
+    {
+        if (_kernel.SeqMoved(vcpu.Snapshot, _seq))
+            return true;
+        int end = _kernel.TestsTheRangesLastPage ? _range.End : _range.End - 1;
+        return _kernel.TestsInProgress && _inProgress > 0 && IsIn((_range.Start, end), vcpu.Page);
+    }
+
+    private void Retry(Vcpu vcpu)
+    {
+        bool covered = IsIn(_range, vcpu.Page) && _invalidators.Any(invalidator => invalidator.Phase != InvalidatorPhase.Begin);
+        vcpu.ConsecutiveRetries++;
+        Totals = Totals with { Retried = Totals.Retried + 1 };
+        if (!vcpu.Raced && !covered && !vcpu.Reloaded)
+        {
+            vcpu.AnyUnjustified = true;
+            Totals = Totals with { UnjustifiedRetries = Totals.UnjustifiedRetries + 1 };
+        }
+
+        EndFault(vcpu);
+    }
+
+    private void Install(Vcpu vcpu)
+    {
+        bool exposed = _invalidators.Any(invalidator => IsIn(invalidator.Own, vcpu.Page));
+        Totals = Totals with { Fixed = Totals.Fixed + 1 };
+        if (vcpu.Outdated || exposed || vcpu.Orphaned)
+            Totals = Totals with { UnsafeInstalls = Totals.UnsafeInstalls + 1 };
+        if (!_mapped[vcpu.Page])
+        {
+            // A sibling may have installed the page first; one mapping is one page.
+            _mapped[vcpu.Page] = true;
+            _mappedTotal++;
+        }
+
+        GetOn(vcpu);
+        EndFault(vcpu);
+    }
+
+    private void Zap(int start, int end)
+    {
+        int freed = 0;
+        for (int page = start; page < end; page++)
+        {
+            if (_mapped[page])
+                freed++;
+            _mapped[page] = false;
+        }
+
+        _mappedTotal = _kernel.TotalAfterFreeing(_mappedTotal, freed);
+        if (_mappedTotal != (ulong)_mapped.Count(mapped => mapped))
+            Totals = Totals with { AccountingErrors = Totals.AccountingErrors + 1 };
+    }
+
+    private static void GetOn(Vcpu vcpu)
+    {
+        vcpu.ConsecutiveRetries = 0;
+        vcpu.AnyUnjustified = false;
+        vcpu.Snapshot = 0;
+    }
+
+    private static void EndFault(Vcpu vcpu)
+    {
+        vcpu.Phase = VcpuPhase.Access;
+        vcpu.IsResolved = false;
+        vcpu.Raced = false;
+        vcpu.Reloaded = false;
+        vcpu.Outdated = false;
+    }
+
+    private static bool IsIn((int Start, int End) range, int page) => page >= range.Start && page < range.End;
+
+    private static ulong Bits((int Start, int End) range, Func<int, bool> isSet)
+    {
+        ulong bits = 0;
+        for (int page = range.Start; page < range.End; page++)
+            bits |= isSet(page) ? 1UL << page : 0;
+        return bits;
+    }
+
+    private sealed class Vcpu
+    {
+        public VcpuPhase Phase { get; set; }
+
+        public int Page { get; set; }
+
+        public ulong Snapshot { get; set; }
+
+        public uint RootGeneration { get; set; }
+
+        public bool IsResolved { get; set; }
+
+        public bool Raced { get; set; }
+
+        public bool Reloaded { get; set; }
+
+        public bool Orphaned { get; set; }
+
+        public bool Outdated { get; set; }
+
+        public uint ConsecutiveRetries { get; set; }
+
+        public bool AnyUnjustified { get; set; }
+
+        public VcpuState ToState() => new()
+        {
+            Phase = Phase,
+            Page = Page,
+            Snapshot = Snapshot,
+            RootGeneration = RootGeneration,
+            Raced = Raced,
+            Reloaded = Reloaded,
+            Orphaned = Orphaned,
+            Outdated = Outdated,
+            ConsecutiveRetries = ConsecutiveRetries,
+            AnyUnjustified = AnyUnjustified,
+        };
+    }
+
+    private sealed class Invalidator
+    {
+        public InvalidatorPhase Phase { get; set; }
+
+        public (int Start, int End) Own { get; set; }
+    }
+}
+
+/// <summary>What happened in one VM since its start.</summary>
+public sealed record ReferenceTotals
+{
+    public long Invalidations { get; init; }
+
+    public long GuestAccesses { get; init; }
+
+    public long Fixed { get; init; }
+
+    public long Retried { get; init; }
+
+    public long UnjustifiedRetries { get; init; }
+
+    public long UnsafeInstalls { get; init; }
+
+    public long AccountingErrors { get; init; }
+}
