@@ -4,6 +4,7 @@ using SoakHost.Commands;
 var soakhost = new RootCommand("Soak-tests KVM's page-fault retry protocol across counter boundaries, and says how it went.")
 {
     ServeCommand.Create(),
+    ExploreCommand.Create(),
     KernelsCommand.Create(),
     HealthcheckCommand.Create(),
 };
