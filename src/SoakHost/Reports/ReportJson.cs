@@ -30,6 +30,9 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(KernelDocument[]))]
 [JsonSerializable(typeof(ExploreDocument[]))]
 [JsonSerializable(typeof(TimelineDocument))]
+[JsonSerializable(typeof(CheckDocument))]
+[JsonSerializable(typeof(BenchDocument[]))]
+[JsonSerializable(typeof(KillMatrixDocument[]))]
 internal sealed partial class ReportJson : JsonSerializerContext;
 
 /// <summary>Verdicts by their names in snake_case.</summary>
