@@ -21,7 +21,8 @@ WORKDIR /app
 COPY --from=build /app .
 # A new named volume takes its owner from the image's folder; without this one the program could not write to it.
 COPY --from=build --chown=$APP_UID:$APP_UID /data /data
-ENV PATH=/app:$PATH
+# The base image names a port of its own; Kestrel would warn that the configured endpoint overrides it.
+ENV ASPNETCORE_HTTP_PORTS= PATH=/app:$PATH
 USER $APP_UID
 EXPOSE 8080
 VOLUME ["/data"]
