@@ -71,6 +71,9 @@ public sealed record HostCohortOptions
     /// <summary>Holds every vCPU's thread off its processor, outside the kernel, until it is set, for tests; null does not.</summary>
     internal ManualResetEventSlim? VcpuGate { get; init; }
 
+    /// <summary>Does without statistics, as on a kernel that has none, for tests.</summary>
+    internal bool WithoutStatistics { get; init; }
+
     internal int Vmas => InvalidatorThreads * VmasPerCall;
 
     /// <summary>Everything that is wrong with these options, each as a sentence; empty where they can be used.</summary>

@@ -37,6 +37,9 @@ public enum HostVmPhase
 
     /// <summary>Done.</summary>
     Finished,
+
+    /// <summary>Given up: a vCPU hung and the others have been probed, or every soaked vCPU has ended.</summary>
+    Lost,
 }
 
 /// <summary>A cohort of real VMs at one moment. Immutable.</summary>
@@ -143,10 +146,10 @@ public sealed record HostVcpuSnapshot(
 /// <param name="At">When the call that crossed it had ended.</param>
 /// <param name="CountAfter">The count after that call.</param>
 /// <param name="ProbesInFlight">Soaked vCPUs that were at work on pages being invalidated as it was crossed.</param>
-/// <param name="FaultsTakenBefore">Faults that the soaked vCPUs had taken when the crossing was near.</param>
+/// <param name="FaultsTakenBefore">Faults that the soaked vCPUs had taken when the call had ended.</param>
 /// <param name="FaultsFixedBefore">Faults that had been fixed for them by then.</param>
-/// <param name="FaultsTakenAfter">Faults they have taken since it was crossed, as far as the window reaches.</param>
-/// <param name="FaultsFixedAfter">Faults fixed since it was crossed: above 0 on a kernel that survives it.</param>
+/// <param name="FaultsTakenAfter">Faults they have taken since then, until the next crossing.</param>
+/// <param name="FaultsFixedAfter">Faults fixed since then: above 0 on a kernel that survives it.</param>
 /// <param name="AccessesAfter">Pages they have read since it was crossed.</param>
 public sealed record BoundaryCrossing(
     long Boundary,
@@ -159,6 +162,9 @@ public sealed record BoundaryCrossing(
     ulong FaultsFixedAfter,
     ulong AccessesAfter)
 {
-    /// <summary>Whether faults were at work across it: a crossing that nobody faulted through shows nothing.</summary>
-    public bool IsSeen => ProbesInFlight > 0 && AccessesAfter > 0;
+    /// <summary>
+    /// Whether vCPUs were at work across it and faults were fixed on the other side: a crossing that nobody faulted through shows
+    /// nothing. Where the kernel counts no faults, progress stands for them.
+    /// </summary>
+    public bool IsSeen => ProbesInFlight > 0 && AccessesAfter > 0 && (FaultsFixedAfter > 0 || FaultsTakenBefore + FaultsTakenAfter == 0);
 }

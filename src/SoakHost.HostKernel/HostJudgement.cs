@@ -46,7 +46,7 @@ internal static class HostJudgement
             if (crossing is null)
                 yield return $"VM {vm.Index} did not cross {Name(boundary)}.";
             else if (!crossing.IsSeen)
-                yield return $"VM {vm.Index} crossed {Name(boundary)} with no vCPU at work across it, which shows nothing.";
+                yield return $"VM {vm.Index} crossed {Name(boundary)} with no vCPU faulting across it, which shows nothing.";
         }
 
         foreach (HostVcpuSnapshot vcpu in vm.Vcpus)

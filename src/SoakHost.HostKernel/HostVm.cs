@@ -28,8 +28,7 @@ internal sealed class HostVm : IDisposable
     private readonly Queue<(long Ticks, long Count)> counts = new();
     private long nextProbe;
     private long probesMade;
-    private long finishingSince;
-    private ulong[]? roundsAtFinish;
+    private LastRounds? lastRounds;
     private int quiesces;
     private bool siblingsRetargeted;
 
@@ -72,36 +71,7 @@ internal sealed class HostVm : IDisposable
     internal Invalidators Invalidators => invalidators;
 
     /// <summary>Whether nothing more will come of this VM.</summary>
-    internal bool IsOver => Phase == HostVmPhase.Finished || invalidators.Failure is not null || IsLost;
-
-    /// <summary>Every soaked vCPU has stopped for good, each in its own way: going on would soak nothing.</summary>
-    private bool IsLost
-    {
-        get
-        {
-            for (int index = 0; index < vcpus.Length; index++)
-            {
-                if (vcpus[index].Role == VcpuRole.Soaked && watches[index].State is not (VcpuState.Hung or VcpuState.Halted or VcpuState.RunFailed))
-                    return false;
-            }
-
-            return !siblingsRetargeted || vcpus.Length == 1 || SiblingsJudged;
-        }
-    }
-
-    private bool SiblingsJudged
-    {
-        get
-        {
-            for (int index = 0; index < vcpus.Length; index++)
-            {
-                if (vcpus[index].Role == VcpuRole.Sibling && watches[index].State is VcpuState.Running or VcpuState.Suspect or VcpuState.Quiescing && vcpus[index].ProgressDue)
-                    return false;
-            }
-
-            return true;
-        }
-    }
+    internal bool IsOver => Phase is HostVmPhase.Finished or HostVmPhase.Lost || invalidators.Failure is not null;
 
     internal static VcpuRole RoleOf(int vcpu, int vcpus) =>
         vcpus > 1 && (vcpu % 4 == 3 || vcpu == vcpus - 1) ? VcpuRole.Sibling : VcpuRole.Soaked;
@@ -194,7 +164,7 @@ internal sealed class HostVm : IDisposable
         {
             if (!atBoundary && vcpu.IsContinuous)
                 vcpu.Rest();
-            if (atBoundary || due || Phase == HostVmPhase.Finishing)
+            if (atBoundary || due || lastRounds is not null)
                 Ring(vcpu, atBoundary);
         }
 
@@ -259,30 +229,34 @@ internal sealed class HostVm : IDisposable
                 if (vcpu.Role == VcpuRole.Sibling)
                     vcpu.Rest();
             }
-
-            nextProbe = time.GetTimestamp();
         }
     }
 
     private HostVmPhase NextPhase(long now)
     {
-        if (Phase == HostVmPhase.Finished)
-            return Phase;
+        if (watches.Any(watch => watch.State == VcpuState.Hung))
+            return AreLastRoundsDone(now) ? HostVmPhase.Lost : HostVmPhase.Quiesced;
+        if (watches.Index().All(each => vcpus[each.Index].Role == VcpuRole.Sibling || each.Item.State is VcpuState.Halted or VcpuState.RunFailed))
+            return HostVmPhase.Lost;
         if (invalidators.ArePausing)
             return HostVmPhase.Quiesced;
-        if (!invalidators.AreDone)
-            return IsNearBoundary(invalidators.Ended) ? HostVmPhase.AtBoundary : HostVmPhase.Soaking;
+        if (invalidators.AreDone)
+            return AreLastRoundsDone(now) ? HostVmPhase.Finished : HostVmPhase.Finishing;
+        return IsNearBoundary(invalidators.Ended) ? HostVmPhase.AtBoundary : HostVmPhase.Soaking;
+    }
 
-        // The end: every vCPU must finish two more rounds, the second of which certainly began after the last invalidation.
-        if (roundsAtFinish is null)
-        {
-            roundsAtFinish = [.. vcpus.Select(vcpu => vcpu.Rounds)];
-            finishingSince = now;
-        }
-
-        bool answered = vcpus.Select((vcpu, index) => vcpu.Stop != VcpuStop.None || vcpu.Rounds >= roundsAtFinish[index] + 2).All(each => each);
-        bool late = time.GetElapsedTime(finishingSince, now) > FinishWithin;
-        return (answered || late) && !watches.Any(watch => watch.WantsQuiesce) ? HostVmPhase.Finished : HostVmPhase.Finishing;
+    /// <summary>
+    /// Whether every vCPU has finished two more rounds, the second of which certainly began after the last invalidation; or ended; or had time
+    /// enough for its trouble to get its name.
+    /// </summary>
+    private bool AreLastRoundsDone(long now)
+    {
+        lastRounds ??= new LastRounds(now, [.. vcpus.Select(vcpu => vcpu.Rounds)]);
+        if (watches.Any(watch => watch.WantsQuiesce))
+            return false;
+        if (time.GetElapsedTime(lastRounds.Since, now) > FinishWithin)
+            return true;
+        return vcpus.All(vcpu => vcpu.Stop != VcpuStop.None || watches[vcpu.Index].State == VcpuState.Hung || vcpu.Rounds >= lastRounds.Rounds[vcpu.Index] + 2);
     }
 
     // Long enough for a vCPU that does not answer to be suspected, confirmed and named.
@@ -327,7 +301,7 @@ internal sealed class HostVm : IDisposable
         }
     }
 
-    /// <summary>Sums over the soaked vCPUs: statistics as of the last look, heartbeats as of now, and how many are at work now.</summary>
+    /// <summary>Sums over the soaked vCPUs as of now, and how many are at work.</summary>
     private (FaultCounters Faults, ulong Accesses, int AtWork) SoakedTotals()
     {
         ulong taken = 0, fixedFaults = 0, accesses = 0;
@@ -336,8 +310,9 @@ internal sealed class HostVm : IDisposable
         {
             if (vcpus[index].Role != VcpuRole.Soaked)
                 continue;
-            taken += seen[index].Faults?.Taken ?? 0;
-            fixedFaults += seen[index].Faults?.Fixed ?? 0;
+            FaultCounters? faults = vcpus[index].ReadFaults();
+            taken += faults?.Taken ?? 0;
+            fixedFaults += faults?.Fixed ?? 0;
             accesses += vcpus[index].Heartbeat;
             if (vcpus[index].ProgressDue)
                 atWork++;
@@ -378,4 +353,6 @@ internal sealed class HostVm : IDisposable
         memory?.Dispose();
         invalidators?.Dispose();
     }
+
+    private sealed record LastRounds(long Since, ulong[] Rounds);
 }

@@ -56,7 +56,8 @@ internal sealed unsafe class Vcpu : IDisposable
         {
             runPage = MappedMemory.Shared(descriptor, device.RunPageBytes);
             device.SetFeatures(descriptor);
-            statistics = VcpuStatistics.TryOpen(descriptor, out string? missing);
+            string? missing = "statistics were declined";
+            statistics = options.WithoutStatistics ? null : VcpuStatistics.TryOpen(descriptor, out missing);
             StatisticsMissing = missing;
             SetRegisters(options.Program);
         }
@@ -117,6 +118,9 @@ internal sealed unsafe class Vcpu : IDisposable
     /// <summary>Has the thread leave KVM_RUN, note the guest's registers, and enter again.</summary>
     internal void RequestSample() => Kick(SampleRequest);
 
+    /// <summary>The statistics now; null where the kernel counts no faults. Any thread may ask.</summary>
+    internal FaultCounters? ReadFaults() => statistics?.Read();
+
     /// <summary>A look at the vCPU. Called by one thread at a time.</summary>
     internal VcpuObservation Observe(bool invalidationsStopped, long ended, long begun)
     {
@@ -127,7 +131,7 @@ internal sealed unsafe class Vcpu : IDisposable
             Heartbeat = Heartbeat,
             ProgressDue = ProgressDue,
             InvalidationsStopped = invalidationsStopped,
-            Faults = statistics?.Read(),
+            Faults = ReadFaults(),
             ProcessorTime = ReadProcessorTime(),
             Stop = Stop,
             InvalidationsEnded = ended,

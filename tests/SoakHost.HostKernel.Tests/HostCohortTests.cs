@@ -6,6 +6,7 @@ using SoakHost.HostKernel.Watch;
 namespace SoakHost.HostKernel.Tests;
 
 /// <summary>Real VMs on this machine's own kernel; skipped where there is no KVM.</summary>
+[Collection(HostKernelHere.OneAtATime)]
 public sealed class HostCohortTests
 {
     public HostCohortTests() => HostKernelHere.SkipUnlessItWorks();
@@ -102,21 +103,29 @@ public sealed class HostCohortTests
     }
 
     [Fact]
-    public async Task A_suspicion_stops_the_invalidations_and_its_end_resumes_them()
+    public async Task Without_statistics_a_guest_that_loops_is_told_from_a_hang_by_quiescing_and_the_soak_goes_on()
     {
-        // Suspicion after so short a time is always wrong here; what matters is that it is settled by quiescing and that the soak goes on.
-        using HostCohort cohort = HostKernelHere.Start(HostKernelHere.Small with
-        {
-            VmasPerCall = 512,
-            MemoryBytes = 512 * 4096,
-            DutyCycle = 1,
-            ProbePages = 512,
-            InvalidatorThreads = 1,
-            Watch = new VcpuWatchOptions { SuspectAfter = TimeSpan.FromMilliseconds(10), QuiesceFor = HostKernelHere.Patience, FaultsTakenMin = 2 },
-        });
-        HostCohortSnapshot starved = await cohort.Until(each => each.Vms[0].Quiesces > 0 && each.Vcpus.Any(vcpu => vcpu.Starvations > 0));
-        await cohort.Until(each => each.Invalidations > starved.Invalidations + 10_000);
-        Assert.All(cohort.Snapshot.Vcpus, vcpu => Assert.Null(vcpu.Evidence));
+        using HostCohort cohort = HostKernelHere.Start(HostKernelHere.Small with { Program = GuestProgram.LoopWithoutHeartbeat, WithoutStatistics = true });
+        HostCohortSnapshot snapshot = await cohort.Until(each => each.Vcpus.All(vcpu => vcpu.State == VcpuState.LoopingInGuest));
+        Assert.InRange(snapshot.Vms[0].Quiesces, 1, 2);
+        Assert.All(snapshot.Vcpus, vcpu => Assert.Equal((1, null), (vcpu.Suspicions, vcpu.Evidence)));
+        Assert.Contains(snapshot.NotCovered, each => each.Contains("heartbeats and quiescing alone", StringComparison.Ordinal));
+        await cohort.Until(each => each.Invalidations > snapshot.Invalidations + 10_000);
+    }
+
+    [Fact]
+    public async Task A_vCPU_that_stays_at_its_access_in_quiet_is_called_hung_with_its_address_and_the_run_ends_as_a_violation()
+    {
+        using HostCohort cohort = HostKernelHere.Start(HostKernelHere.Small with { Program = GuestProgram.ImitateHang, WithoutStatistics = true });
+        HostCohortSnapshot end = await cohort.Completion.WaitAsync(HostKernelHere.Patience, TestContext.Current.CancellationToken);
+        Assert.Equal((HostVerdict.Violation, HostVmPhase.Lost), (end.Verdict, end.Vms[0].Phase));
+        HostVcpuSnapshot soaked = end.Vcpus.First(vcpu => vcpu.Role == VcpuRole.Soaked);
+        Assert.Equal(VcpuState.Hung, soaked.State);
+        Assert.Equal(HangProof.HeartbeatAlone, soaked.Evidence!.Proof);
+        Assert.InRange(soaked.Evidence.FaultingAddress!.Value, 1ul << 30, (1ul << 30) + (31 * 4096));
+        // Nothing was being invalidated, so both bounds of the counter are one.
+        Assert.Equal(soaked.Evidence.InvalidationsEnded, soaked.Evidence.InvalidationsBegun);
+        Assert.Equal(soaked.Evidence.InvalidationsEnded, end.Invalidations);
     }
 
     [Fact]
@@ -194,9 +203,20 @@ public sealed class HostCohortTests
     [Fact]
     public void Creating_a_cohort_that_the_kernel_refuses_leaves_nothing_behind()
     {
-        int before = Directory.GetFiles("/proc/self/fd").Length;
+        int before = Handles();
         Assert.Throws<KvmException>(() => HostKernelHere.Start(HostKernelHere.Small with { DevicePath = "/dev/null" }));
-        Assert.InRange(Directory.GetFiles("/proc/self/fd").Length, 0, before + 1);
+        Assert.Equal(before, Handles());
+
+        static int Handles() => Directory.GetFiles("/proc/self/fd").Count(each => new FileInfo(each).LinkTarget == "/dev/null");
+    }
+
+    [Fact]
+    public async Task The_invalidation_loop_allocates_nothing()
+    {
+        using HostCohort cohort = HostKernelHere.Start(HostKernelHere.Small with { DutyCycle = 1 });
+        await cohort.Until(each => each.Invalidations > 100_000);
+        cohort.Stop();
+        Assert.Equal(0, cohort.Vms[0].Invalidators.BytesAllocated);
     }
 
     private static void StopsInTime(HostCohort cohort)

@@ -35,7 +35,15 @@ public sealed class HostJudgementTests
 
     [Fact]
     public void A_crossing_that_no_vCPU_was_at_work_across_is_inconclusive() =>
-        Inconclusive(Vm with { Crossings = [Seen with { ProbesInFlight = 0 }] }, "crossed 2^31 with no vCPU at work across it");
+        Inconclusive(Vm with { Crossings = [Seen with { ProbesInFlight = 0 }] }, "crossed 2^31 with no vCPU faulting across it");
+
+    [Fact]
+    public void A_crossing_after_which_no_fault_was_fixed_is_inconclusive() =>
+        Inconclusive(Vm with { Crossings = [Seen with { FaultsFixedAfter = 0 }] }, "crossed 2^31 with no vCPU faulting across it");
+
+    [Fact]
+    public void Where_no_faults_are_counted_progress_across_the_crossing_stands_for_them() =>
+        Assert.True((Seen with { FaultsTakenBefore = 0, FaultsTakenAfter = 0, FaultsFixedAfter = 0 }).IsSeen);
 
     [Fact]
     public void A_boundary_not_crossed_is_inconclusive() => Inconclusive(Vm with { Crossings = [] }, "did not cross 2^31");

@@ -5,6 +5,9 @@ namespace SoakHost.HostKernel.Tests;
 /// <summary>For tests that need a real KVM: skips them where there is none, and waits for what a cohort publishes.</summary>
 internal static class HostKernelHere
 {
+    /// <summary>The collection of tests that open the device: one counts the handles to it.</summary>
+    internal const string OneAtATime = "the host's kernel";
+
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
     /// <summary>Quick to judge, for the tests' sake. What is judged stays true on a slow machine: it only takes longer.</summary>

@@ -2,6 +2,7 @@ using System.Runtime.InteropServices;
 
 namespace SoakHost.HostKernel.Tests;
 
+[Collection(HostKernelHere.OneAtATime)]
 public sealed class HostKernelSupportTests
 {
     [Fact]

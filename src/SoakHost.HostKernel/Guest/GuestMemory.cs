@@ -44,7 +44,7 @@ internal sealed unsafe class GuestMemory : IDisposable
             soaked = MappedMemory.Anonymous(options.MemoryBytes);
             CutIntoVmas(options.Vmas);
             CheckVmas(options.Vmas);
-            WriteCode();
+            WriteCode(options.Program);
             WritePageTables();
             AddSlot(vm, 0, 0, system.Start, system.Length);
             long slotBytes = options.MemoryBytes / options.Memslots;
@@ -143,12 +143,14 @@ internal sealed unsafe class GuestMemory : IDisposable
             throw new KvmException($"the kernel made {found} VMAs of the soaked memory where {expected} were asked for: the count would be wrong");
     }
 
-    private void WriteCode()
+    private void WriteCode(GuestProgram program)
     {
         byte* code = system.Start + CodeAddress;
         GuestCode.Sweep.CopyTo(new Span<byte>(code + GuestCode.SweepEntry, GuestCode.Sweep.Length));
         GuestCode.Loop.CopyTo(new Span<byte>(code + GuestCode.LoopEntry, GuestCode.Loop.Length));
         GuestCode.Halt.CopyTo(new Span<byte>(code + GuestCode.HaltEntry, GuestCode.Halt.Length));
+        if (program == GuestProgram.ImitateHang)
+            GuestCode.Loop.CopyTo(new Span<byte>(code + GuestCode.AccessInstruction, GuestCode.Loop.Length));
     }
 
     private void WritePageTables()

@@ -11,6 +11,9 @@ internal enum GuestProgram
 
     /// <summary>Executes HLT.</summary>
     Halt,
+
+    /// <summary>Stays at the instruction that reads a page, as a guest does whose fault is never fixed: what a hang looks like without statistics.</summary>
+    ImitateHang,
 }
 
 /// <summary>The machine code of the guest, and what the host must know of it.</summary>

@@ -4,12 +4,13 @@ namespace SoakHost.HostKernel.Statistics;
 
 /// <summary>
 /// The statistics file of one vCPU. It must be asked for before the vCPU first runs: the request waits for the vCPU's mutex,
-/// which KVM_RUN holds (kvm_vcpu_ioctl, virt/kvm/kvm_main.c). Reading it takes no lock and allocates nothing.
+/// which KVM_RUN holds (kvm_vcpu_ioctl, virt/kvm/kvm_main.c). Reading it takes none of KVM's locks and allocates nothing.
 /// </summary>
 internal sealed unsafe class VcpuStatistics : IDisposable
 {
     private readonly KvmDescriptor descriptor;
     private readonly byte[] data;
+    private readonly Lock gate = new();
 
     private VcpuStatistics(KvmDescriptor descriptor, StatisticsLayout layout)
     {
@@ -50,14 +51,17 @@ internal sealed unsafe class VcpuStatistics : IDisposable
         }
     }
 
-    /// <summary>Reads the counters now. Called by one thread at a time.</summary>
+    /// <summary>Reads the counters now.</summary>
     /// <returns>Null where the kernel does not count faults, or would not be read.</returns>
     internal FaultCounters? Read()
     {
-        fixed (byte* buffer = data)
+        lock (gate)
         {
-            nint read = Libc.ReadAt(descriptor.Number, buffer, (nuint)data.Length, (nint)Layout.DataOffset);
-            return read == data.Length ? Layout.ReadFaults(data) : null;
+            fixed (byte* buffer = data)
+            {
+                nint read = Libc.ReadAt(descriptor.Number, buffer, (nuint)data.Length, (nint)Layout.DataOffset);
+                return read == data.Length ? Layout.ReadFaults(data) : null;
+            }
         }
     }
 

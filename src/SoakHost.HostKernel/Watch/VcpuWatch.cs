@@ -125,6 +125,9 @@ public sealed class VcpuWatch
 
     private void Judge(Mark now)
     {
+        // Without statistics this was settled by quiescing, and only a heartbeat can unsettle it: asking again would stop the soak for ever.
+        if (now.Seen.Faults is null && State == VcpuState.LoopingInGuest)
+            return;
         TimeSpan sinceFix = Elapsed(lastFix, now);
         if (now.Seen.Faults is not null && sinceFix < options.SuspectAfter)
         {
