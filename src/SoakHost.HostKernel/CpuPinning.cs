@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel;
@@ -17,6 +18,6 @@ internal static unsafe class CpuPinning
         mask[cpu / 64] = 1ul << (cpu % 64);
         return Libc.SetAffinity(0, words * sizeof(ulong), mask) == 0
             ? null
-            : $"a thread could not be tied to CPU {cpu}: {Libc.Explain(System.Runtime.InteropServices.Marshal.GetLastPInvokeError())}";
+            : $"A thread could not be tied to CPU {cpu}: {Libc.Explain(Marshal.GetLastPInvokeError())}.";
     }
 }

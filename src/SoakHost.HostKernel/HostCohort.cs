@@ -9,13 +9,17 @@ namespace SoakHost.HostKernel;
 /// </summary>
 /// <remarks>
 /// <para>
-/// <b>The count.</b> A VM's <c>mmu_invalidate_seq</c> starts at 0 and moves once at the end of each notifier range that overlaps a memslot. The
+/// <b>The count.</b> A VM's <c>mmu_invalidate_seq</c> starts at 0 and moves once at the end of each notifier range that
+/// overlaps a memslot. The
 /// invalidators make one such range for each VMA of each call, and count a call's ranges before it (begun) and after
-/// it (ended): the counter lies between the two. Other sources can only add to it: compaction, KSM, NUMA balancing, huge-page collapse and swap
-/// acting on the VM's memory, and a fork of this process (one for each VMA). Huge pages are forbidden on that memory, and KSM never asked for. So a boundary
+/// it (ended): the counter lies between the two. Other sources can only add to it: compaction, KSM, NUMA balancing,
+/// huge-page collapse and swap
+/// acting on the VM's memory, and a fork of this process (one for each VMA). Huge pages are forbidden on that memory, and
+/// KSM never asked for. So a boundary
 /// is crossed no later than counted, and the windows around boundaries start early.
 /// </para>
-/// <para>A VM cannot be resumed: its counter lives in the kernel and ends with the process. An interrupted run starts again at 0.</para>
+/// <para>A VM cannot be resumed: its counter lives in the kernel and ends with the process. An interrupted run starts
+/// again at 0.</para>
 /// </remarks>
 public sealed class HostCohort : IDisposable
 {
@@ -63,10 +67,12 @@ public sealed class HostCohort : IDisposable
     /// <summary>The state of everything at the last look. Any thread may read it.</summary>
     public HostCohortSnapshot Snapshot => Volatile.Read(ref snapshot);
 
-    /// <summary>Raised on the cohort's own thread with each new snapshot, the last included. A handler must be quick and throw nothing.</summary>
+    /// <summary>Raised on the cohort's own thread with each new snapshot, the last included. A handler must be quick and
+    /// throw nothing.</summary>
     public event Action<HostCohortSnapshot>? Published;
 
-    /// <summary>Ends with the last snapshot when every VM is over, or the cohort was stopped; fails where driving itself failed.</summary>
+    /// <summary>Ends with the last snapshot when every VM is over, or the cohort was stopped; fails where driving itself
+    /// failed.</summary>
     public Task<HostCohortSnapshot> Completion => completion.Task;
 
     internal IReadOnlyList<HostVm> Vms => vms;
@@ -74,7 +80,8 @@ public sealed class HostCohort : IDisposable
     /// <summary>Creates the VMs and starts everything.</summary>
     /// <param name="options">What to run.</param>
     /// <param name="time">The clock.</param>
-    /// <exception cref="KvmException">The kernel refuses; see <see cref="HostKernelSupport.Probe(string)"/> for a way to know before.</exception>
+    /// <exception cref="KvmException">The kernel refuses; see <see cref="HostKernelSupport.Probe(string)"/> for a way to
+    /// know before.</exception>
     /// <exception cref="ArgumentException">The options are wrong; the message holds every error.</exception>
     public static HostCohort Start(HostCohortOptions options, TimeProvider time)
     {
@@ -87,7 +94,8 @@ public sealed class HostCohort : IDisposable
         return cohort;
     }
 
-    /// <summary>Ends every thread, within <see cref="StopWithin"/>, and publishes a last snapshot. May be called again.</summary>
+    /// <summary>Ends every thread, within <see cref="StopWithin"/>, and publishes a last snapshot. May be called
+    /// again.</summary>
     public void Stop()
     {
         stopRequest.Set();
@@ -161,8 +169,8 @@ public sealed class HostCohort : IDisposable
         DateTimeOffset at = time.GetUtcNow();
         ImmutableArray<HostVmSnapshot> states = [.. vms.Select(vm => vm.Snapshot(at))];
         (HostVerdict verdict, ImmutableArray<string> reasons) = HostJudgement.Of(options, states, isOver, Failures());
-        return new HostCohortSnapshot(
-            at, time.GetElapsedTime(startTicks), isOver, verdict, reasons, HostJudgement.NotCovered(options, machine, Shortcomings()), machine, states);
+        ImmutableArray<string> gaps = HostJudgement.NotCovered(options, machine, Shortcomings());
+        return new HostCohortSnapshot(at, time.GetElapsedTime(startTicks), isOver, verdict, reasons, gaps, machine, states);
     }
 
     private IEnumerable<string> Failures()
@@ -178,10 +186,23 @@ public sealed class HostCohort : IDisposable
         }
     }
 
-    private IEnumerable<string> Shortcomings()
+    private HashSet<string> Shortcomings()
     {
-        IEnumerable<string?> all = vms.SelectMany(vm => vm.Vcpus.SelectMany(vcpu => new[] { vcpu.StatisticsMissing is { } missing ? $"Verdicts rest on heartbeats and quiescing alone: {missing}." : null, vcpu.PinningError })
-            .Append(vm.Invalidators.PinningError));
-        return all.OfType<string>().Distinct();
+        var found = new HashSet<string>(StringComparer.Ordinal);
+        foreach (HostVm vm in vms)
+        {
+            foreach (Vcpu vcpu in vm.Vcpus)
+            {
+                if (vcpu.StatisticsMissing is { } missing)
+                    found.Add($"Verdicts rest on heartbeats and quiescing alone: {missing}.");
+                if (vcpu.PinningError is { } error)
+                    found.Add(error);
+            }
+
+            if (vm.Invalidators.PinningError is { } reason)
+                found.Add(reason);
+        }
+
+        return found;
     }
 }

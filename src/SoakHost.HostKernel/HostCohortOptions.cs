@@ -16,14 +16,17 @@ public sealed record HostCohortOptions
     /// <summary>VMs, 1 to 64. They share the process's mmu_notifiers, so that each slows every other. Default 1.</summary>
     public int Vms { get; init; } = 1;
 
-    /// <summary>vCPUs of each VM, 1 to the smaller of 64 and KVM_CAP_MAX_VCPUS. Every fourth, and the last of two or more, is a sibling
+    /// <summary>vCPUs of each VM, 1 to the smaller of 64 and KVM_CAP_MAX_VCPUS. Every fourth, and the last of two or more,
+    /// is a sibling
     /// that works on pages which are never invalidated. Default 2.</summary>
     public int Vcpus { get; init; } = 2;
 
-    /// <summary>Soaked memory of each VM in bytes: at least a page for each VMA, and whole pages for each VMA and each memslot. Default 2 MiB.</summary>
+    /// <summary>Soaked memory of each VM in bytes: at least a page for each VMA, and whole pages for each VMA and each
+    /// memslot. Default 2 MiB.</summary>
     public long MemoryBytes { get; init; } = GuestMemory.LargePageBytes;
 
-    /// <summary>Guest-physical address of the soaked memory: a multiple of 2 MiB, above the system area. Default 1 GiB.</summary>
+    /// <summary>Guest-physical address of the soaked memory: a multiple of 2 MiB, above the system area. Default 1
+    /// GiB.</summary>
     public long GuestPhysicalBase { get; init; } = 1L << 30;
 
     /// <summary>Memslots that the soaked memory is divided into, 1 to KVM_CAP_NR_MEMSLOTS - 1. Default 1.</summary>
@@ -32,13 +35,15 @@ public sealed record HostCohortOptions
     /// <summary>Threads that invalidate, for each VM, 1 to 64. Default 1.</summary>
     public int InvalidatorThreads { get; init; } = 1;
 
-    /// <summary>Invalidations that one madvise call makes: VMAs in one thread's part of the memory, 1 to 16384. Default 512.</summary>
+    /// <summary>Invalidations that one madvise call makes: VMAs in one thread's part of the memory, 1 to 16384. Default
+    /// 512.</summary>
     public int VmasPerCall { get; init; } = 512;
 
     /// <summary>Share of its time that a thread invalidates, above 0 and at most 1. Default 1.</summary>
     public double DutyCycle { get; init; } = 1;
 
-    /// <summary>CPUs for the invalidator threads, dealt out in turn. Empty, the default, leaves them to the scheduler.</summary>
+    /// <summary>CPUs for the invalidator threads, dealt out in turn. Empty, the default, leaves them to the
+    /// scheduler.</summary>
     public IReadOnlyList<int> InvalidatorCpus { get; init; } = [];
 
     /// <summary>CPUs for the vCPU threads, dealt out in turn. Empty, the default, leaves them to the scheduler.</summary>
@@ -47,7 +52,8 @@ public sealed record HostCohortOptions
     /// <summary>Invalidations of each VM after which it has done its work, at least 1. Default 2^31 + 1,000,000.</summary>
     public long Until { get; init; } = (1L << 31) + 1_000_000;
 
-    /// <summary>Counts to watch closely, each above 0. Those past <see cref="Until"/> are not reached. Default 2^31 and 2^32.</summary>
+    /// <summary>Counts to watch closely, each above 0. Those past <see cref="Until"/> are not reached. Default 2^31 and
+    /// 2^32.</summary>
     public IReadOnlyList<long> Boundaries { get; init; } = [1L << 31, 1L << 32];
 
     /// <summary>Invalidations before and after a boundary during which every vCPU works without a rest. Default 2^21.</summary>
@@ -68,7 +74,8 @@ public sealed record HostCohortOptions
     /// <summary>What each vCPU runs instead of its sweep, for tests of other kinds of stop.</summary>
     internal GuestProgram Program { get; init; } = GuestProgram.Sweep;
 
-    /// <summary>Holds every vCPU's thread off its processor, outside the kernel, until it is set, for tests; null does not.</summary>
+    /// <summary>Holds every vCPU's thread off its processor, outside the kernel, until it is set, for tests; null does
+    /// not.</summary>
     internal ManualResetEventSlim? VcpuGate { get; init; }
 
     /// <summary>Does without statistics, as on a kernel that has none, for tests.</summary>
@@ -87,7 +94,8 @@ public sealed record HostCohortOptions
         Check(Vcpus >= 1 && Vcpus <= vcpusMax, $"{nameof(Vcpus)} is {Vcpus}; 1 to {vcpusMax} are allowed here.");
         Check(InvalidatorThreads is >= 1 and <= 64, $"{nameof(InvalidatorThreads)} is {InvalidatorThreads}; 1 to 64 are allowed.");
         Check(VmasPerCall is >= 1 and <= 16384, $"{nameof(VmasPerCall)} is {VmasPerCall}; 1 to 16384 are allowed.");
-        Check(Memslots >= 1 && Memslots < limits.MemslotsMax, $"{nameof(Memslots)} is {Memslots}; 1 to {limits.MemslotsMax - 1} are allowed here.");
+        Check(Memslots >= 1 && Memslots < limits.MemslotsMax,
+            $"{nameof(Memslots)} is {Memslots}; 1 to {limits.MemslotsMax - 1} are allowed here.");
         Check(DutyCycle is > 0 and <= 1, $"{nameof(DutyCycle)} is {DutyCycle}; above 0 and at most 1 is allowed.");
         Check(Until >= 1, $"{nameof(Until)} is {Until}; at least 1 is allowed.");
         Check(Boundaries.All(each => each > 0), $"{nameof(Boundaries)} holds a count that is not above 0.");
@@ -96,7 +104,8 @@ public sealed record HostCohortOptions
         Check(ProbeInterval > TimeSpan.Zero, $"{nameof(ProbeInterval)} is {ProbeInterval}; above 0 is allowed.");
         Check(SampleInterval >= TimeSpan.FromMilliseconds(5) && SampleInterval <= TimeSpan.FromSeconds(1),
             $"{nameof(SampleInterval)} is {SampleInterval}; 5 ms to 1 s are allowed.");
-        Check(InvalidatorCpus.Concat(VcpuCpus).All(cpu => cpu is >= 0 and < CpuPinning.CpusMax), $"A CPU number is not between 0 and {CpuPinning.CpusMax - 1}.");
+        Check(InvalidatorCpus.Concat(VcpuCpus).All(cpu => cpu is >= 0 and < CpuPinning.CpusMax),
+            $"A CPU number is not between 0 and {CpuPinning.CpusMax - 1}.");
         if (errors.Count == 0)
             CheckMemory(limits, Check);
         errors.AddRange(Watch.Validate());
@@ -120,7 +129,9 @@ public sealed record HostCohortOptions
         long first = 16 * GuestMemory.LargePageBytes;
         // The guest's addresses are virtual ones too, so the lower canonical half, 47 bits, is the most there can be.
         long last = 1L << Math.Min(limits.PhysicalAddressBits, 47);
-        check(GuestPhysicalBase >= first && GuestPhysicalBase % GuestMemory.LargePageBytes == 0 && GuestPhysicalBase <= last - MemoryBytes,
-            $"{nameof(GuestPhysicalBase)} is 0x{GuestPhysicalBase:x}; a multiple of 2 MiB from 0x{first:x} to 0x{Math.Max(0, last - MemoryBytes):x} is allowed here.");
+        bool isAligned = GuestPhysicalBase % GuestMemory.LargePageBytes == 0;
+        check(isAligned && GuestPhysicalBase >= first && GuestPhysicalBase <= last - MemoryBytes,
+            $"{nameof(GuestPhysicalBase)} is 0x{GuestPhysicalBase:x}; a multiple of 2 MiB "
+            + $"from 0x{first:x} to 0x{Math.Max(0, last - MemoryBytes):x} is allowed here.");
     }
 }

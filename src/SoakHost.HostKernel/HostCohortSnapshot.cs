@@ -74,7 +74,7 @@ public sealed record HostCohortSnapshot(
     public ulong FaultsFixed => Vms.Aggregate(0ul, (sum, vm) => sum + vm.FaultsFixed);
 
     /// <summary>Pages read by all guests: their progress.</summary>
-    public ulong GuestAccesses => Vms.Aggregate(0ul, (sum, vm) => vm.Vcpus.Aggregate(sum, (inner, vcpu) => inner + vcpu.Heartbeat));
+    public ulong GuestAccesses => Vcpus.Aggregate(0ul, (sum, vcpu) => sum + vcpu.Heartbeat);
 
     /// <summary>All vCPUs.</summary>
     public IEnumerable<HostVcpuSnapshot> Vcpus => Vms.SelectMany(vm => vm.Vcpus);
@@ -87,7 +87,8 @@ public sealed record HostCohortSnapshot(
 /// <param name="InvalidationsBegun">Invalidations that have begun.</param>
 /// <param name="InvalidationsPerSecond">Of the last seconds; 0 while stopped.</param>
 /// <param name="NextBoundary">The next boundary up to the end of the run; null past the last.</param>
-/// <param name="ExpectedCrossing">When that boundary is expected to be crossed at the present rate; null where there is no rate.</param>
+/// <param name="ExpectedCrossing">When that boundary is expected to be crossed at the present rate; null where there is no
+/// rate.</param>
 /// <param name="ExpectedEnd">When the last invalidation is expected at the present rate; null where there is no rate.</param>
 /// <param name="Crossings">Boundaries crossed so far.</param>
 /// <param name="Quiesces">Times that invalidations were stopped to settle a suspicion.</param>
@@ -163,8 +164,10 @@ public sealed record BoundaryCrossing(
     ulong AccessesAfter)
 {
     /// <summary>
-    /// Whether vCPUs were at work across it and faults were fixed on the other side: a crossing that nobody faulted through shows
+    /// Whether vCPUs were at work across it and faults were fixed on the other side: a crossing that nobody faulted
+    /// through shows
     /// nothing. Where the kernel counts no faults, progress stands for them.
     /// </summary>
-    public bool IsSeen => ProbesInFlight > 0 && AccessesAfter > 0 && (FaultsFixedAfter > 0 || FaultsTakenBefore + FaultsTakenAfter == 0);
+    public bool IsSeen =>
+        ProbesInFlight > 0 && AccessesAfter > 0 && (FaultsFixedAfter > 0 || FaultsTakenBefore + FaultsTakenAfter == 0);
 }

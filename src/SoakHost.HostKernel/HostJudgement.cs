@@ -25,8 +25,10 @@ internal static class HostJudgement
     internal static ImmutableArray<string> NotCovered(HostCohortOptions options, HostMachine machine, IEnumerable<string> shortcomings)
     {
         string mode = $"This is about kernel {machine.KernelRelease}, MMU mode {machine.MmuMode} and CPU {machine.CpuModel}, and no other.";
-        string paths = "The guests read private anonymous memory through 4 KiB mappings; writes, huge pages, file-backed memory, dirty logging, nesting and migration were not at work.";
-        string counter = "The kernel's counter was not read: it lies between the invalidations begun and ended, plus what other sources may have added.";
+        string paths = "The guests read private anonymous memory through 4 KiB mappings; "
+            + "writes, huge pages, file-backed memory, dirty logging, nesting and migration were not at work.";
+        string counter = "The kernel's counter was not read: "
+            + "it lies between the invalidations ended and begun, plus what other sources may have added.";
         IEnumerable<string> beyond = options.Boundaries.Where(each => each > options.Until).Order()
             .Select(each => $"{Name(each)} lies past the end of the run and was not reached.");
         return [mode, paths, counter, .. beyond, .. shortcomings];
@@ -52,9 +54,13 @@ internal static class HostJudgement
         foreach (HostVcpuSnapshot vcpu in vm.Vcpus)
         {
             if (vcpu.State is not (VcpuState.Resting or VcpuState.Running or VcpuState.Starved))
-                yield return $"vCPU {vcpu.Index} of VM {vm.Index} ended as {vcpu.State}, which is not the defect but no pass either{(vcpu.StopReason is { } why ? $": {why}" : "")}.";
+            {
+                string why = vcpu.StopReason is { } reason ? $": {reason}" : "";
+                yield return $"vCPU {vcpu.Index} of VM {vm.Index} ended as {vcpu.State}, which is not the defect but no pass either{why}.";
+            }
+
             if (vcpu.Role == VcpuRole.Soaked && vcpu.Faults is { Fixed: 0 })
-                yield return $"vCPU {vcpu.Index} of VM {vm.Index} had no fault fixed by the kernel, so its fault path was not exercised.";
+                yield return $"vCPU {vcpu.Index} of VM {vm.Index} had no fault fixed, so its fault path was not exercised.";
             if (vcpu.Role == VcpuRole.Soaked && vcpu.Rounds == 0)
                 yield return $"vCPU {vcpu.Index} of VM {vm.Index} answered no probe.";
         }
@@ -68,6 +74,7 @@ internal static class HostJudgement
                 + $"since then {crossing.FaultsTakenAfter} faults were taken and {crossing.FaultsFixedAfter} fixed for them.";
         }
 
-        yield return $"VM {vm.Index}: after {vm.InvalidationsEnded} invalidations every vCPU goes on; {vm.FaultsTaken} faults taken, {vm.FaultsFixed} fixed.";
+        yield return $"VM {vm.Index}: after {vm.InvalidationsEnded} invalidations every vCPU goes on; "
+            + $"{vm.FaultsTaken} faults taken, {vm.FaultsFixed} fixed.";
     }
 }

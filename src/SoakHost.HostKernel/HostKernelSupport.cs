@@ -14,7 +14,8 @@ public sealed record HostKernelSupport(string? Reason, KvmLimits? Limits)
     /// <summary>True where a <see cref="HostCohort"/> can be started.</summary>
     public bool IsSupported => Reason is null;
 
-    /// <summary>Asks the operating system and the device; creates a VM and a vCPU, and gives them back. Throws nothing.</summary>
+    /// <summary>Asks the operating system and the device; creates a VM and a vCPU, and gives them back. Throws
+    /// nothing.</summary>
     public static HostKernelSupport Probe(string devicePath = DefaultDevicePath) =>
         Probe(devicePath, OperatingSystem.IsLinux(), RuntimeInformation.ProcessArchitecture);
 
@@ -36,7 +37,7 @@ public sealed record HostKernelSupport(string? Reason, KvmLimits? Limits)
         }
         catch (KvmException refusal) when (refusal.Error is 1 or 13)
         {
-            return Unsupported($"This user may not use {devicePath}: {refusal.Message}. Membership of the group kvm is the usual remedy.");
+            return Unsupported($"This user may not use it: {refusal.Message}. Membership of the group kvm is the usual remedy.");
         }
         catch (KvmException refusal)
         {

@@ -2,7 +2,8 @@ namespace SoakHost.HostKernel;
 
 /// <summary>What a run on the host's kernel is a statement about: this kernel, this MMU mode, this CPU.</summary>
 /// <param name="KernelRelease">As <c>uname -r</c> gives it.</param>
-/// <param name="MmuMode">As module parameters tell: "ept, tdp_mmu=Y", "npt, tdp_mmu=N", "shadow (ept=N)", "shadow (pvm)" or "unknown".</param>
+/// <param name="MmuMode">As module parameters tell: "ept, tdp_mmu=Y", "npt, tdp_mmu=N", "shadow (ept=N)", "shadow (pvm)"
+/// or "unknown".</param>
 /// <param name="CpuModel">The first model name of <c>/proc/cpuinfo</c>.</param>
 public sealed record HostMachine(string KernelRelease, string MmuMode, string CpuModel)
 {

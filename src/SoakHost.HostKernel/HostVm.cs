@@ -7,7 +7,8 @@ using SoakHost.HostKernel.Watch;
 namespace SoakHost.HostKernel;
 
 /// <summary>
-/// One real VM: its memory, vCPUs and invalidators, and what is made of them. <see cref="Step"/> is called by the cohort's one thread; only
+/// One real VM: its memory, vCPUs and invalidators, and what is made of them. <see cref="Step"/> is called by the cohort's
+/// one thread; only
 /// <see cref="NoteCrossing"/> is called by an invalidator, once for each boundary.
 /// </summary>
 internal sealed class HostVm : IDisposable
@@ -46,7 +47,8 @@ internal sealed class HostVm : IDisposable
             memory = new GuestMemory(descriptor, options);
             for (int vcpu = 0; vcpu < vcpus.Length; vcpu++)
             {
-                int? cpu = options.VcpuCpus.Count > 0 ? options.VcpuCpus[((index * vcpus.Length) + vcpu) % options.VcpuCpus.Count] : null;
+                int turn = (index * vcpus.Length) + vcpu;
+                int? cpu = options.VcpuCpus.Count > 0 ? options.VcpuCpus[turn % options.VcpuCpus.Count] : null;
                 vcpus[vcpu] = new Vcpu(device, descriptor, memory, vcpu, RoleOf(vcpu, vcpus.Length), options, cpu);
                 watches[vcpu] = new VcpuWatch(options.Watch, time);
             }
@@ -199,6 +201,8 @@ internal sealed class HostVm : IDisposable
         {
             if (watches[index].WantsQuiesce)
                 vcpus[index].RequestSample();
+            else
+                vcpus[index].ForgetSample();
             seen[index] = vcpus[index].Observe(stopped, ended, begun);
             watches[index].Observe(seen[index]);
         }
@@ -236,7 +240,7 @@ internal sealed class HostVm : IDisposable
     {
         if (watches.Any(watch => watch.State == VcpuState.Hung))
             return AreLastRoundsDone(now) ? HostVmPhase.Lost : HostVmPhase.Quiesced;
-        if (watches.Index().All(each => vcpus[each.Index].Role == VcpuRole.Sibling || each.Item.State is VcpuState.Halted or VcpuState.RunFailed))
+        if (vcpus.All(vcpu => vcpu.Role == VcpuRole.Sibling || vcpu.Stop != VcpuStop.None))
             return HostVmPhase.Lost;
         if (invalidators.ArePausing)
             return HostVmPhase.Quiesced;
@@ -246,7 +250,8 @@ internal sealed class HostVm : IDisposable
     }
 
     /// <summary>
-    /// Whether every vCPU has finished two more rounds, the second of which certainly began after the last invalidation; or ended; or had time
+    /// Whether every vCPU has finished two more rounds, the second of which certainly began after the last invalidation;
+    /// or ended; or had time
     /// enough for its trouble to get its name.
     /// </summary>
     private bool AreLastRoundsDone(long now)
@@ -256,7 +261,9 @@ internal sealed class HostVm : IDisposable
             return false;
         if (time.GetElapsedTime(lastRounds.Since, now) > FinishWithin)
             return true;
-        return vcpus.All(vcpu => vcpu.Stop != VcpuStop.None || watches[vcpu.Index].State == VcpuState.Hung || vcpu.Rounds >= lastRounds.Rounds[vcpu.Index] + 2);
+        return vcpus.All(vcpu => vcpu.Stop != VcpuStop.None
+            || watches[vcpu.Index].State == VcpuState.Hung
+            || vcpu.Rounds >= lastRounds.Rounds[vcpu.Index] + 2);
     }
 
     // Long enough for a vCPU that does not answer to be suspected, confirmed and named.

@@ -5,10 +5,12 @@ using SoakHost.HostKernel.Kvm;
 namespace SoakHost.HostKernel;
 
 /// <summary>
-/// The threads that invalidate one VM's memory, and their count. Each owns a part of the memory; one madvise(MADV_DONTNEED) over
+/// The threads that invalidate one VM's memory, and their count. Each owns a part of the memory; one
+/// madvise(MADV_DONTNEED) over
 /// that part makes one invalidation for each of its VMAs, whether or not anything was ever touched.
 /// </summary>
-/// <remarks>The loop allocates nothing and takes no lock; it costs two atomic additions for each call of some hundred invalidations.</remarks>
+/// <remarks>The loop allocates nothing and takes no lock; it costs two atomic additions for each call of some hundred
+/// invalidations.</remarks>
 internal sealed unsafe class Invalidators : IDisposable
 {
     private static readonly TimeSpan Burst = TimeSpan.FromMilliseconds(10);
@@ -65,7 +67,8 @@ internal sealed unsafe class Invalidators : IDisposable
 
     internal string? PinningError { get; private set; }
 
-    /// <summary>Managed memory that the first thread's loop has allocated, in bytes, once it has ended: 0, as the tests check.</summary>
+    /// <summary>Managed memory that the first thread's loop has allocated, in bytes, once it has ended: 0, as the tests
+    /// check.</summary>
     internal long BytesAllocated { get; private set; }
 
     internal void Start()
@@ -128,7 +131,8 @@ internal sealed unsafe class Invalidators : IDisposable
             if (Libc.Advise(start, bytes, Libc.AdviseDontNeed) != 0)
             {
                 Failure = $"madvise failed: {Libc.Explain(Marshal.GetLastPInvokeError())}";
-                // Some of the call's ranges may have ended before it failed: they stay counted as begun, which is the upper bound.
+                // Some of the call's ranges may have ended before it failed: they stay counted as begun, which is the
+                // upper bound.
                 Park();
                 return;
             }
@@ -147,7 +151,8 @@ internal sealed unsafe class Invalidators : IDisposable
 
     private void Cross(long ended)
     {
-        for (int next = Volatile.Read(ref boundary); next < boundaries.Length && ended >= boundaries[next]; next = Volatile.Read(ref boundary))
+        int next;
+        while ((next = Volatile.Read(ref boundary)) < boundaries.Length && ended >= boundaries[next])
         {
             if (Interlocked.CompareExchange(ref boundary, next + 1, next) == next)
                 crossed(boundaries[next], ended);

@@ -1,3 +1,4 @@
+using System.Buffers.Text;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using SoakHost.HostKernel.Guest;
@@ -18,7 +19,8 @@ public enum VcpuRole
 }
 
 /// <summary>
-/// A vCPU and the thread that runs it. The thread rests until the bell is rung, runs the guest until it has gone through the pages
+/// A vCPU and the thread that runs it. The thread rests until the bell is rung, runs the guest until it has gone through
+/// the pages
 /// that its mailbox names, and rests again. It leaves KVM_RUN for a signal at any time, even where the guest hangs in a fault.
 /// </summary>
 internal sealed unsafe class Vcpu : IDisposable
@@ -63,6 +65,7 @@ internal sealed unsafe class Vcpu : IDisposable
         }
         catch
         {
+            statistics?.Dispose();
             runPage?.Dispose();
             descriptor.Dispose();
             throw;
@@ -97,8 +100,10 @@ internal sealed unsafe class Vcpu : IDisposable
     internal void Start() => thread.Start();
 
     /// <summary>
-    /// Asks for rounds through <paramref name="pages"/> pages, from <paramref name="address"/> on, <paramref name="stride"/> bytes
-    /// apart: one round, or round after round until <see cref="Rest"/>. Only for a vCPU that rests; others go on with what they have.
+    /// Asks for rounds through <paramref name="pages"/> pages, from <paramref name="address"/> on,
+    /// <paramref name="stride"/> bytes
+    /// apart: one round, or round after round until <see cref="Rest"/>. Only for a vCPU that rests; others go on with what
+    /// they have.
     /// </summary>
     internal void Ring(long address, long pages, long stride, bool continuous)
     {
@@ -117,6 +122,9 @@ internal sealed unsafe class Vcpu : IDisposable
 
     /// <summary>Has the thread leave KVM_RUN, note the guest's registers, and enter again.</summary>
     internal void RequestSample() => Kick(SampleRequest);
+
+    /// <summary>Drops the registers noted last, so that they are never taken for those of a later stop.</summary>
+    internal void ForgetSample() => Volatile.Write(ref sampled, 0);
 
     /// <summary>The statistics now; null where the kernel counts no faults. Any thread may ask.</summary>
     internal FaultCounters? ReadFaults() => statistics?.Read();
@@ -233,7 +241,8 @@ internal sealed unsafe class Vcpu : IDisposable
 
     private bool ServeRequests()
     {
-        // First the flag, then the requests: a request made after this look sets the flag again, and the next KVM_RUN returns at once.
+        // First the flag, then the requests: a request made after this look sets the flag again, and the next KVM_RUN
+        // returns at once.
         Volatile.Write(ref Head->ImmediateExit, 0);
         Interlocked.MemoryBarrier();
         int served = Interlocked.Exchange(ref requests, 0);
@@ -271,7 +280,8 @@ internal sealed unsafe class Vcpu : IDisposable
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            // A kernel without CONFIG_SCHED_INFO. Then a vCPU that gets no processor time is called unexplained, not unscheduled.
+            // A kernel without CONFIG_SCHED_INFO. Then a vCPU that gets no processor time is called unexplained, not
+            // unscheduled.
         }
     }
 
@@ -291,7 +301,7 @@ internal sealed unsafe class Vcpu : IDisposable
         }
 
         // Nanoseconds on a CPU, nanoseconds waiting for one, time slices (Documentation/scheduler/sched-stats.rst).
-        return System.Buffers.Text.Utf8Parser.TryParse(line[..read], out long nanoseconds, out _) ? TimeSpan.FromTicks(nanoseconds / 100) : null;
+        return Utf8Parser.TryParse(line[..read], out long nanoseconds, out _) ? TimeSpan.FromTicks(nanoseconds / 100) : null;
     }
 
     private void SetRegisters(GuestProgram program)

@@ -1,5 +1,6 @@
 // One run on this machine's own kernel, printed: what `soakhost check --kernel host` does, without the program around it.
-//   dotnet run -c Release --project tests/HostRun -- until=2147483648 [vms=1] [vcpus=2] [threads=1] [vmas=512] [seconds=0] [boundaries=A,B]
+//   dotnet run -c Release --project tests/HostRun -- until=2147483648 [vms=1] [vcpus=2] [threads=1] [vmas=512] [seconds=0]
+// [boundaries=A,B]
 // seconds: stop after that long, to compare the rate with tests/Benchmarks/host-invalidations.c.
 using System.Globalization;
 using SoakHost.HostKernel;

@@ -10,7 +10,8 @@ internal static class HostKernelHere
 
     internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    /// <summary>Quick to judge, for the tests' sake. What is judged stays true on a slow machine: it only takes longer.</summary>
+    /// <summary>Quick to judge, for the tests' sake. What is judged stays true on a slow machine: it only takes
+    /// longer.</summary>
     internal static readonly VcpuWatchOptions Quick = new()
     {
         SuspectAfter = TimeSpan.FromMilliseconds(300),
@@ -37,6 +38,9 @@ internal static class HostKernelHere
     }
 
     internal static HostCohort Start(HostCohortOptions options) => HostCohort.Start(options, TimeProvider.System);
+
+    internal static Task<HostCohortSnapshot> End(this HostCohort cohort) =>
+        cohort.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
 
     /// <summary>The first snapshot, from now on, that is as asked for.</summary>
     internal static async Task<HostCohortSnapshot> Until(this HostCohort cohort, Func<HostCohortSnapshot, bool> isAsAskedFor)

@@ -3,12 +3,16 @@ using SoakHost.HostKernel.Kvm;
 namespace SoakHost.HostKernel.Guest;
 
 /// <summary>
-/// The guest's address space: a small system area at guest-physical 0 (code, mailboxes, the siblings' own pages, page tables), and
-/// the soaked memory at any base. Every guest-virtual address equals its guest-physical one, through 2 MiB pages in four levels of tables.
+/// The guest's address space: a small system area at guest-physical 0 (code, mailboxes, the siblings' own pages, page
+/// tables), and
+/// the soaked memory at any base. Every guest-virtual address equals its guest-physical one, through 2 MiB pages in four
+/// levels of tables.
 /// </summary>
 /// <remarks>
-/// The soaked memory is cut into VMAs of equal size by giving every other one another protection, so that no two neighbours can be merged. One
-/// madvise over n of them makes n notifier ranges, for the kernel starts one for each VMA (madvise_dontneed_single_vma, mm/madvise.c).
+/// The soaked memory is cut into VMAs of equal size by giving every other one another protection, so that no two
+/// neighbours can be merged. One
+/// madvise over n of them makes n notifier ranges, for the kernel starts one for each VMA (madvise_dontneed_single_vma,
+/// mm/madvise.c).
 /// </remarks>
 internal sealed unsafe class GuestMemory : IDisposable
 {
@@ -110,7 +114,8 @@ internal sealed unsafe class GuestMemory : IDisposable
             MemorySize = (ulong)bytes,
             UserspaceAddress = (ulong)hostAddress,
         };
-        vm.Request($"add memslot {slot}: {bytes} bytes at guest-physical 0x{guestAddress:x}", KvmAbi.SetUserMemoryRegion, (nint)(&region));
+        string what = $"add memslot {slot}: {bytes} bytes at guest-physical 0x{guestAddress:x}";
+        vm.Request(what, KvmAbi.SetUserMemoryRegion, (nint)(&region));
     }
 
     private void CutIntoVmas(int vmas)
@@ -140,7 +145,7 @@ internal sealed unsafe class GuestMemory : IDisposable
         }
 
         if (found != expected)
-            throw new KvmException($"the kernel made {found} VMAs of the soaked memory where {expected} were asked for: the count would be wrong");
+            throw new KvmException($"the kernel made {found} VMAs of the memory where {expected} were asked for: the count would be wrong");
     }
 
     private void WriteCode(GuestProgram program)

@@ -1,6 +1,7 @@
 namespace SoakHost.HostKernel.Guest;
 
-/// <summary>What a vCPU runs. All but <see cref="Sweep"/> exist to prove that a stop of another kind is not taken for a hang.</summary>
+/// <summary>What a vCPU runs. All but <see cref="Sweep"/> exist to prove that a stop of another kind is not taken for a
+/// hang.</summary>
 internal enum GuestProgram
 {
     /// <summary>Reads its pages one by one, a heartbeat for each, and rests after each round unless told to go on.</summary>
@@ -12,7 +13,8 @@ internal enum GuestProgram
     /// <summary>Executes HLT.</summary>
     Halt,
 
-    /// <summary>Stays at the instruction that reads a page, as a guest does whose fault is never fixed: what a hang looks like without statistics.</summary>
+    /// <summary>Stays at the instruction that reads a page, as a guest does whose fault is never fixed: what a hang looks
+    /// like without statistics.</summary>
     ImitateHang,
 }
 
@@ -23,10 +25,12 @@ internal static class GuestCode
     internal const int LoopEntry = 0x100;
     internal const int HaltEntry = 0x200;
 
-    /// <summary>Offset of the instruction that reads a page: a vCPU that hangs does so here, with the page's address in RAX.</summary>
+    /// <summary>Offset of the instruction that reads a page: a vCPU that hangs does so here, with the page's address in
+    /// RAX.</summary>
     internal const int AccessInstruction = 12;
 
-    /// <summary>The port that ends a round. 0x5f belongs to no device of a PC; KVM without its interrupt chips emulates none.</summary>
+    /// <summary>The port that ends a round. 0x5f belongs to no device of a PC; KVM without its interrupt chips emulates
+    /// none.</summary>
     internal const byte RestPort = 0x5f;
 
     // The guest's own copy of its orders, 8 bytes each, is its mailbox; RDI points to it.

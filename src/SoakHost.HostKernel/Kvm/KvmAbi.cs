@@ -65,7 +65,8 @@ internal static class KvmAbi
         _ => $"exit reason {reason}",
     };
 
-    private static nuint Request(uint direction, uint number, int size) => (direction << 30) | ((uint)size << 16) | (KvmIo << 8) | number;
+    private static nuint Request(uint direction, uint number, int size) =>
+        (direction << 30) | ((uint)size << 16) | (KvmIo << 8) | number;
 }
 
 /// <summary><c>struct kvm_userspace_memory_region</c>, 32 bytes.</summary>
@@ -191,7 +192,8 @@ internal struct KvmCpuidEntry
     internal uint Padding2;
 }
 
-/// <summary><c>struct kvm_cpuid2</c> with room for as many entries as any kernel reports (KVM_MAX_CPUID_ENTRIES, 256).</summary>
+/// <summary><c>struct kvm_cpuid2</c> with room for as many entries as any kernel reports (KVM_MAX_CPUID_ENTRIES,
+/// 256).</summary>
 [StructLayout(LayoutKind.Sequential)]
 internal struct KvmCpuid
 {

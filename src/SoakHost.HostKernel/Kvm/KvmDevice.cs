@@ -13,7 +13,8 @@ internal sealed unsafe class KvmDevice : IDisposable
         if (version != KvmAbi.ApiVersion)
             throw new KvmException($"the kernel speaks KVM API version {version}, and only {KvmAbi.ApiVersion} is known");
 
-        // Without mmu_notifiers there is no counter to drive; without immediate_exit a stuck vCPU could not be stopped for sure.
+        // Without mmu_notifiers there is no counter to drive; without immediate_exit a stuck vCPU could not be stopped for
+        // sure.
         Require(KvmAbi.CapabilityUserMemory, "KVM_CAP_USER_MEMORY");
         Require(KvmAbi.CapabilitySyncMmu, "KVM_CAP_SYNC_MMU");
         Require(KvmAbi.CapabilityImmediateExit, "KVM_CAP_IMMEDIATE_EXIT");
@@ -24,7 +25,8 @@ internal sealed unsafe class KvmDevice : IDisposable
             descriptor.Request("ask for the guest CPU's features", KvmAbi.GetSupportedCpuid, (nint)pointer);
         Limits = new KvmLimits(
             Math.Max(1, Capability(KvmAbi.CapabilityRecommendedVcpus)),
-            // Kernels that do not tell their maximum allow what they recommend (Documentation/virt/kvm/api.rst, KVM_CREATE_VCPU).
+            // Kernels that do not tell their maximum allow what they recommend (Documentation/virt/kvm/api.rst,
+            // KVM_CREATE_VCPU).
             Math.Max(Capability(KvmAbi.CapabilityMaxVcpus), Math.Max(1, Capability(KvmAbi.CapabilityRecommendedVcpus))),
             // 0 stands for 32 (the same document, KVM_CAP_NR_MEMSLOTS).
             Capability(KvmAbi.CapabilityMemslots) is > 0 and int slots ? slots : 32,
@@ -37,7 +39,8 @@ internal sealed unsafe class KvmDevice : IDisposable
     internal int RunPageBytes { get; }
 
     /// <summary>Opens the device.</summary>
-    /// <exception cref="KvmException">It is absent, not permitted, not KVM, of another version, or lacks a capability needed.</exception>
+    /// <exception cref="KvmException">It is absent, not permitted, not KVM, of another version, or lacks a capability
+    /// needed.</exception>
     internal static KvmDevice Open(string path)
     {
         int number = Libc.Open(path, Libc.OpenReadWrite | Libc.OpenCloseOnExec);
@@ -57,7 +60,8 @@ internal sealed unsafe class KvmDevice : IDisposable
 
     internal KvmDescriptor CreateVm() => new(descriptor.Request("create a VM", KvmAbi.CreateVm));
 
-    /// <summary>Gives a vCPU every feature that KVM supports here: without them KVM assumes 36-bit physical addresses.</summary>
+    /// <summary>Gives a vCPU every feature that KVM supports here: without them KVM assumes 36-bit physical
+    /// addresses.</summary>
     internal void SetFeatures(KvmDescriptor vcpu)
     {
         fixed (KvmCpuid* pointer = &cpuid)

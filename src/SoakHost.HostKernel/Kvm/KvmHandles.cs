@@ -1,9 +1,10 @@
-using Microsoft.Win32.SafeHandles;
 using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
 
 namespace SoakHost.HostKernel.Kvm;
 
-/// <summary>A file descriptor of KVM: the device, a VM, a vCPU or its statistics. Closed once, however its owner ends.</summary>
+/// <summary>A file descriptor of KVM: the device, a VM, a vCPU or its statistics. Closed once, however its owner
+/// ends.</summary>
 internal sealed class KvmDescriptor : SafeHandleMinusOneIsInvalid
 {
     internal KvmDescriptor(int descriptor)
@@ -54,7 +55,8 @@ internal sealed unsafe class MappedMemory : SafeHandleZeroOrMinusOneIsInvalid
 
     internal byte* Start => (byte*)handle;
 
-    /// <summary>Private anonymous memory without huge pages: one guest page is one host page, and untouched pages cost nothing.</summary>
+    /// <summary>Private anonymous memory without huge pages: one guest page is one host page, and untouched pages cost
+    /// nothing.</summary>
     /// <exception cref="KvmException">There is no address space, or no memory, for it.</exception>
     internal static MappedMemory Anonymous(long length)
     {

@@ -8,7 +8,8 @@ namespace SoakHost.HostKernel.Statistics;
 /// <param name="Fixed"><c>pf_fixed</c>: faults that installed a mapping.</param>
 /// <param name="Emulate"><c>pf_emulate</c>: faults that led to emulation.</param>
 /// <param name="Spurious"><c>pf_spurious</c>: faults on what had become mapped meanwhile.</param>
-/// <param name="Fast"><c>pf_fast</c>: faults settled without mmu_lock and without the counter check; these may also count as fixed.</param>
+/// <param name="Fast"><c>pf_fast</c>: faults settled without mmu_lock and without the counter check; these may also count
+/// as fixed.</param>
 /// <param name="Exits"><c>exits</c>: times that the guest stopped for the host, whatever for.</param>
 /// <param name="SignalExits"><c>signal_exits</c>: times that KVM_RUN returned because of a signal.</param>
 public readonly record struct FaultCounters(

@@ -119,8 +119,10 @@ public sealed class StatisticsLayout
         Check(nameBytes is > 1 and <= NameBytesMax, $"names are said to be {nameBytes} bytes, and 2 to {NameBytesMax} are accepted");
         Check(statistics is > 0 and <= StatisticsMax, $"{statistics} statistics are announced, and 1 to {StatisticsMax} are accepted");
         long descriptorBytes = statistics * (long)(DescriptorBytes + nameBytes);
-        Check(descriptorBytes <= BlockBytesMax, $"the descriptors are said to be {descriptorBytes} bytes, past the {BlockBytesMax} accepted");
-        Check(descriptorOffset is >= HeaderBytes and <= BlockBytesMax, $"the descriptors are said to start at byte {descriptorOffset}");
+        Check(descriptorBytes <= BlockBytesMax,
+            $"the descriptors are said to be {descriptorBytes} bytes, past the {BlockBytesMax} accepted");
+        Check(descriptorOffset is >= HeaderBytes and <= BlockBytesMax,
+            $"the descriptors are said to start at byte {descriptorOffset}");
         Check(dataOffset is >= HeaderBytes and <= 3 * BlockBytesMax, $"the data are said to start at byte {dataOffset}");
         Check(dataOffset >= descriptorOffset + descriptorBytes || descriptorOffset >= dataOffset,
             $"the data, from byte {dataOffset}, overlap the descriptors, from byte {descriptorOffset}");
@@ -132,7 +134,8 @@ public sealed class StatisticsLayout
         int length = name.IndexOf((byte)0);
         Check(length >= 0, $"the name of statistic {index} has no end");
         Check(length > 0, $"statistic {index} has no name");
-        Check(name[..length].IndexOfAnyExceptInRange((byte)'!', (byte)'~') < 0, $"the name of statistic {index} is not printable");
+        Check(name[..length].IndexOfAnyExceptInRange((byte)'!', (byte)'~') < 0,
+            $"the name of statistic {index} is not printable");
         return Encoding.ASCII.GetString(name[..length]);
     }
 

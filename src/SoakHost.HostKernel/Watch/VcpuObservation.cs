@@ -2,7 +2,8 @@ using SoakHost.HostKernel.Statistics;
 
 namespace SoakHost.HostKernel.Watch;
 
-/// <summary>One look at one vCPU from outside: everything a verdict may rest on, and nothing that only the kernel knows.</summary>
+/// <summary>One look at one vCPU from outside: everything a verdict may rest on, and nothing that only the kernel
+/// knows.</summary>
 public readonly record struct VcpuObservation
 {
     /// <summary>The guest's heartbeat: pages read since the VM was created.</summary>
@@ -26,10 +27,12 @@ public readonly record struct VcpuObservation
     /// <summary>Invalidations that had certainly ended: the kernel's counter was at least this.</summary>
     public long InvalidationsEnded { get; init; }
 
-    /// <summary>Invalidations that had begun: the counter was at most this, and whatever else moved it (see <see cref="HostCohort"/>).</summary>
+    /// <summary>Invalidations that had begun: the counter was at most this, and whatever else moved it (see
+    /// <see cref="HostCohort"/>).</summary>
     public long InvalidationsBegun { get; init; }
 
-    /// <summary>Whether the guest's instruction pointer was at the instruction that reads a page; null where it was not sampled.</summary>
+    /// <summary>Whether the guest's instruction pointer was at the instruction that reads a page; null where it was not
+    /// sampled.</summary>
     public bool? AtAccess { get; init; }
 
     /// <summary>The guest address that instruction reads; null where it was not sampled, or the guest was elsewhere.</summary>
@@ -46,7 +49,8 @@ public readonly record struct VcpuObservation
 /// <param name="FaultsBefore">Statistics when faults were last seen to be fixed.</param>
 /// <param name="FaultsAtQuiesce">Statistics when invalidations had stopped.</param>
 /// <param name="FaultsAfter">Statistics when it was confirmed.</param>
-/// <param name="FaultingAddress">The guest address it reads in vain, from its registers; null where they were elsewhere.</param>
+/// <param name="FaultingAddress">The guest address it reads in vain, from its registers; null where they were
+/// elsewhere.</param>
 public sealed record HangEvidence(
     HangProof Proof,
     DateTimeOffset LastHeartbeatAt,
@@ -67,6 +71,7 @@ public sealed record HangEvidence(
         string quiet = $"{(ConfirmedAt - QuiescedAt).TotalSeconds:0.###} s without any invalidation";
         return Proof == HangProof.Statistics && FaultsAtQuiesce is { } before && FaultsAfter is { } after
             ? $"hung at {counter} invalidations{address}: in {quiet}, {after.Taken - before.Taken} faults were taken and none fixed"
-            : $"hung at {counter} invalidations{address}: no heartbeat in {quiet}; the kernel counts no faults, so this rests on the heartbeat alone";
+            : $"hung at {counter} invalidations{address}: no heartbeat in {quiet}; "
+                + "the kernel counts no faults, so this rests on the heartbeat alone";
     }
 }

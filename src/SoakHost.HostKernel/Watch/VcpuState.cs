@@ -1,6 +1,7 @@
 namespace SoakHost.HostKernel.Watch;
 
-/// <summary>What a vCPU of a real VM is doing, as far as it can be told from outside. Only <see cref="Hung"/> is the defect.</summary>
+/// <summary>What a vCPU of a real VM is doing, as far as it can be told from outside. Only <see cref="Hung"/> is the
+/// defect.</summary>
 public enum VcpuState
 {
     /// <summary>Nothing was asked of it: between two probes.</summary>
@@ -9,19 +10,22 @@ public enum VcpuState
     /// <summary>Its heartbeat moves, or has not stood still for long.</summary>
     Running,
 
-    /// <summary>Heartbeat and faults fixed stand still while faults taken climb. Invalidations go on, so nothing is proven.</summary>
+    /// <summary>Heartbeat and faults fixed stand still while faults taken climb. Invalidations go on, so nothing is
+    /// proven.</summary>
     Suspect,
 
     /// <summary>A suspect, with every invalidation of its VM stopped, to see whether it recovers.</summary>
     Quiescing,
 
-    /// <summary>An invalidation storm kept its fault from being fixed, or let faults be fixed and taken away at once; it ends with the storm.</summary>
+    /// <summary>An invalidation storm kept its fault from being fixed, or let faults be fixed and taken away at once; it
+    /// ends with the storm.</summary>
     Starved,
 
     /// <summary>Faults are taken and none fixed although nothing is being invalidated: the retry protocol has failed.</summary>
     Hung,
 
-    /// <summary>Faults are fixed with nothing being invalidated, and yet the guest makes no progress. Not this defect; worth a look.</summary>
+    /// <summary>Faults are fixed with nothing being invalidated, and yet the guest makes no progress. Not this defect;
+    /// worth a look.</summary>
     FixedInVain,
 
     /// <summary>It runs, takes no faults and has no heartbeat: the guest's own code loops.</summary>
@@ -59,6 +63,7 @@ public enum HangProof
     /// <summary>Faults taken climbed and none was fixed, before and while invalidations were stopped.</summary>
     Statistics,
 
-    /// <summary>The kernel counts no faults: the heartbeat alone stood still, before and while invalidations were stopped.</summary>
+    /// <summary>The kernel counts no faults: the heartbeat alone stood still, before and while invalidations were
+    /// stopped.</summary>
     HeartbeatAlone,
 }

@@ -6,7 +6,8 @@ namespace SoakHost.HostKernel.Watch;
 /// </summary>
 /// <remarks>
 /// Faults taken far above faults fixed prove nothing: a healthy kernel under an invalidation storm looks like that. So a vCPU
-/// whose heartbeat and fixes stand still while it takes faults is a suspect, no more; <see cref="WantsQuiesce"/> then asks for every
+/// whose heartbeat and fixes stand still while it takes faults is a suspect, no more; <see cref="WantsQuiesce"/> then asks
+/// for every
 /// invalidation of its VM to stop. With nothing invalidated a correct kernel fixes the fault at once; one that still
 /// does not has failed. A fix through pf_fast does not count as one: that path never checks the counter
 /// (fast_page_fault, arch/x86/kvm/mmu/mmu.c), so it moves on a hung VM too.
@@ -47,7 +48,8 @@ public sealed class VcpuWatch
     /// <summary>Times that its heartbeat moved again after it had been called hung.</summary>
     public int Recoveries { get; private set; }
 
-    /// <summary>When its heartbeat was last seen to move, or it was last given work; null before the first observation.</summary>
+    /// <summary>When its heartbeat was last seen to move, or it was last given work; null before the first
+    /// observation.</summary>
     public DateTimeOffset? LastProgressAt => started ? lastHeartbeat.At : null;
 
     /// <summary>Why it was called hung, the first time; null if it never was.</summary>
@@ -73,7 +75,8 @@ public sealed class VcpuWatch
             return;
         if (State == VcpuState.Hung)
             Recoveries++;
-        // What recovers only once the storm has stopped was starved by it. It stays so called until it has moved within a storm.
+        // What recovers only once the storm has stopped was starved by it. It stays so called until it has moved within a
+        // storm.
         bool recoveredInQuiet = moved && State is VcpuState.Suspect or VcpuState.Quiescing && now.Seen.InvalidationsStopped;
         if (recoveredInQuiet)
             BecomeStarved();
@@ -125,7 +128,8 @@ public sealed class VcpuWatch
 
     private void Judge(Mark now)
     {
-        // Without statistics this was settled by quiescing, and only a heartbeat can unsettle it: asking again would stop the soak for ever.
+        // Without statistics this was settled by quiescing, and only a heartbeat can unsettle it: asking again would stop
+        // the soak for ever.
         if (now.Seen.Faults is null && State == VcpuState.LoopingInGuest)
             return;
         TimeSpan sinceFix = Elapsed(lastFix, now);
@@ -137,7 +141,9 @@ public sealed class VcpuWatch
             return;
         }
 
-        bool faulting = now.Seen.Faults is null ? !IsNotScheduled(lastFix, now) : Taken(lastFix, now) >= (ulong)options.FaultsTakenMin;
+        bool faulting = now.Seen.Faults is null
+            ? !IsNotScheduled(lastFix, now)
+            : Taken(lastFix, now) >= (ulong)options.FaultsTakenMin;
         if (faulting)
         {
             State = VcpuState.Suspect;
@@ -220,7 +226,9 @@ public sealed class VcpuWatch
     private TimeSpan Elapsed(Mark since, Mark now) => time.GetElapsedTime(since.Ticks, now.Ticks);
 
     private static ulong Taken(Mark since, Mark now) =>
-        now.Seen.Faults is { } later && since.Seen.Faults is { } earlier && later.Taken > earlier.Taken ? later.Taken - earlier.Taken : 0;
+        now.Seen.Faults is { } later && since.Seen.Faults is { } earlier && later.Taken > earlier.Taken
+            ? later.Taken - earlier.Taken
+            : 0;
 
     private static ulong SlowFixes(Mark since, Mark now)
     {

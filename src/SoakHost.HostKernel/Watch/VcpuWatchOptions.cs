@@ -3,16 +3,19 @@ namespace SoakHost.HostKernel.Watch;
 /// <summary>How long a vCPU may stand still, and how its suspicion is settled.</summary>
 public sealed record VcpuWatchOptions
 {
-    /// <summary>Time without a heartbeat, while one is due, after which a vCPU is judged. Default 1 s, at least 10 ms.</summary>
+    /// <summary>Time without a heartbeat, while one is due, after which a vCPU is judged. Default 1 s, at least 10
+    /// ms.</summary>
     public TimeSpan SuspectAfter { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Time without any invalidation before a suspect is looked at again. Default 2 s, at least 10 ms. A healthy kernel needs microseconds.</summary>
+    /// <summary>Time without any invalidation before a suspect is looked at again. Default 2 s, at least 10 ms. A healthy
+    /// kernel needs microseconds.</summary>
     public TimeSpan QuiesceFor { get; init; } = TimeSpan.FromSeconds(2);
 
     /// <summary>Faults taken that count as climbing. Default 16, at least 2; a hung vCPU takes thousands a second.</summary>
     public int FaultsTakenMin { get; init; } = 16;
 
-    /// <summary>Share of the time that a thread must have run, or it is called not scheduled. Default 0.01, above 0 and below 1.</summary>
+    /// <summary>Share of the time that a thread must have run, or it is called not scheduled. Default 0.01, above 0 and
+    /// below 1.</summary>
     public double ProcessorShareMin { get; init; } = 0.01;
 
     /// <summary>Everything that is wrong with these options; empty where they can be used.</summary>

@@ -4,7 +4,8 @@ using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel.Tests.Kvm;
 
-/// <summary>The numbers on the right are what a C compiler prints for &lt;linux/kvm.h&gt; and &lt;signal.h&gt; on x86-64.</summary>
+/// <summary>The numbers on the right are what a C compiler prints for &lt;linux/kvm.h&gt; and &lt;signal.h&gt; on
+/// x86-64.</summary>
 public sealed class KvmAbiTests
 {
     [Fact]
