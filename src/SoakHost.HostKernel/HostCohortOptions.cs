@@ -17,8 +17,7 @@ public sealed record HostCohortOptions
     public int Vms { get; init; } = 1;
 
     /// <summary>vCPUs of each VM, 1 to the smaller of 64 and KVM_CAP_MAX_VCPUS. Every fourth, and the last of two or more,
-    /// is a sibling
-    /// that works on pages which are never invalidated. Default 2.</summary>
+    /// is a sibling that works on pages which are never invalidated. Default 2.</summary>
     public int Vcpus { get; init; } = 2;
 
     /// <summary>Soaked memory of each VM in bytes: at least a page for each VMA, and whole pages for each VMA and each

@@ -164,9 +164,8 @@ public sealed record BoundaryCrossing(
     ulong AccessesAfter)
 {
     /// <summary>
-    /// Whether vCPUs were at work across it and faults were fixed on the other side: a crossing that nobody faulted
-    /// through shows
-    /// nothing. Where the kernel counts no faults, progress stands for them.
+    /// Whether vCPUs were at work across it and faults were fixed on the other side: a crossing that nobody faulted through
+    /// shows nothing. Where the kernel counts no faults, progress stands for them.
     /// </summary>
     public bool IsSeen =>
         ProbesInFlight > 0 && AccessesAfter > 0 && (FaultsFixedAfter > 0 || FaultsTakenBefore + FaultsTakenAfter == 0);

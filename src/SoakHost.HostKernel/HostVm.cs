@@ -8,8 +8,7 @@ namespace SoakHost.HostKernel;
 
 /// <summary>
 /// One real VM: its memory, vCPUs and invalidators, and what is made of them. <see cref="Step"/> is called by the cohort's
-/// one thread; only
-/// <see cref="NoteCrossing"/> is called by an invalidator, once for each boundary.
+/// one thread; only <see cref="NoteCrossing"/> is called by an invalidator, once for each boundary.
 /// </summary>
 internal sealed class HostVm : IDisposable
 {
@@ -228,6 +227,8 @@ internal sealed class HostVm : IDisposable
         if (hung && !siblingsRetargeted)
         {
             siblingsRetargeted = true;
+            // Rounds made before this say nothing of the pages that they are to touch now.
+            lastRounds = null;
             foreach (Vcpu vcpu in vcpus)
             {
                 if (vcpu.Role == VcpuRole.Sibling)
@@ -250,9 +251,8 @@ internal sealed class HostVm : IDisposable
     }
 
     /// <summary>
-    /// Whether every vCPU has finished two more rounds, the second of which certainly began after the last invalidation;
-    /// or ended; or had time
-    /// enough for its trouble to get its name.
+    /// Whether every vCPU has finished two more rounds, the second of which certainly began after the last invalidation; or
+    /// ended; or had time enough for its trouble to get its name.
     /// </summary>
     private bool AreLastRoundsDone(long now)
     {

@@ -5,9 +5,8 @@ using SoakHost.HostKernel.Kvm;
 namespace SoakHost.HostKernel;
 
 /// <summary>
-/// The threads that invalidate one VM's memory, and their count. Each owns a part of the memory; one
-/// madvise(MADV_DONTNEED) over
-/// that part makes one invalidation for each of its VMAs, whether or not anything was ever touched.
+/// The threads that invalidate one VM's memory, and their count. Each owns a part of the memory; one madvise(MADV_DONTNEED)
+/// over that part makes one invalidation for each of its VMAs, whether or not anything was ever touched.
 /// </summary>
 /// <remarks>The loop allocates nothing and takes no lock; it costs two atomic additions for each call of some hundred
 /// invalidations.</remarks>

@@ -19,9 +19,9 @@ public enum VcpuRole
 }
 
 /// <summary>
-/// A vCPU and the thread that runs it. The thread rests until the bell is rung, runs the guest until it has gone through
-/// the pages
-/// that its mailbox names, and rests again. It leaves KVM_RUN for a signal at any time, even where the guest hangs in a fault.
+/// A vCPU and the thread that runs it. The thread rests until the bell is rung, runs the guest until it has gone through the
+/// pages that its mailbox names, and rests again. It leaves KVM_RUN for a signal at any time, even where the guest hangs in
+/// a fault.
 /// </summary>
 internal sealed unsafe class Vcpu : IDisposable
 {
@@ -101,9 +101,8 @@ internal sealed unsafe class Vcpu : IDisposable
 
     /// <summary>
     /// Asks for rounds through <paramref name="pages"/> pages, from <paramref name="address"/> on,
-    /// <paramref name="stride"/> bytes
-    /// apart: one round, or round after round until <see cref="Rest"/>. Only for a vCPU that rests; others go on with what
-    /// they have.
+    /// <paramref name="stride"/> bytes apart: one round, or round after round until <see cref="Rest"/>. Only for a vCPU that
+    /// rests; others go on with what they have.
     /// </summary>
     internal void Ring(long address, long pages, long stride, bool continuous)
     {

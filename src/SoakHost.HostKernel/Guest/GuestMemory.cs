@@ -4,15 +4,13 @@ namespace SoakHost.HostKernel.Guest;
 
 /// <summary>
 /// The guest's address space: a small system area at guest-physical 0 (code, mailboxes, the siblings' own pages, page
-/// tables), and
-/// the soaked memory at any base. Every guest-virtual address equals its guest-physical one, through 2 MiB pages in four
-/// levels of tables.
+/// tables), and the soaked memory at any base. Every guest-virtual address equals its guest-physical one, through 2 MiB
+/// pages in four levels of tables.
 /// </summary>
 /// <remarks>
-/// The soaked memory is cut into VMAs of equal size by giving every other one another protection, so that no two
-/// neighbours can be merged. One
-/// madvise over n of them makes n notifier ranges, for the kernel starts one for each VMA (madvise_dontneed_single_vma,
-/// mm/madvise.c).
+/// The soaked memory is cut into VMAs of equal size by giving every other one another protection, so that no two neighbours
+/// can be merged. One madvise over n of them makes n notifier ranges, for the kernel starts one for each VMA
+/// (madvise_dontneed_single_vma, mm/madvise.c).
 /// </remarks>
 internal sealed unsafe class GuestMemory : IDisposable
 {

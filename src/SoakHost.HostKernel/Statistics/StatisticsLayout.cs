@@ -5,9 +5,9 @@ using System.Text;
 namespace SoakHost.HostKernel.Statistics;
 
 /// <summary>
-/// Where each statistic lies in a statistics file of KVM, as its header and descriptors say
-/// (Documentation/virt/kvm/api.rst, KVM_GET_STATS_FD). What they say is checked before it is believed: everything is bounded,
-/// and a file that breaks a rule is refused with a sentence that names the rule.
+/// Where each statistic lies in a statistics file of KVM, as its header and descriptors say (Documentation/virt/kvm/api.rst,
+/// KVM_GET_STATS_FD). What they say is checked before it is believed: everything is bounded, and a file that breaks a rule
+/// is refused with a sentence that names the rule.
 /// </summary>
 public sealed class StatisticsLayout
 {

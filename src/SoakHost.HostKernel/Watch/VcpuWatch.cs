@@ -5,11 +5,10 @@ namespace SoakHost.HostKernel.Watch;
 /// observations and of the times at which they were made.
 /// </summary>
 /// <remarks>
-/// Faults taken far above faults fixed prove nothing: a healthy kernel under an invalidation storm looks like that. So a vCPU
-/// whose heartbeat and fixes stand still while it takes faults is a suspect, no more; <see cref="WantsQuiesce"/> then asks
-/// for every
-/// invalidation of its VM to stop. With nothing invalidated a correct kernel fixes the fault at once; one that still
-/// does not has failed. A fix through pf_fast does not count as one: that path never checks the counter
+/// Faults taken far above faults fixed prove nothing: a healthy kernel under an invalidation storm looks like that. So a
+/// vCPU whose heartbeat and fixes stand still while it takes faults is a suspect, no more; <see cref="WantsQuiesce"/> then
+/// asks for every invalidation of its VM to stop. With nothing invalidated a correct kernel fixes the fault at once; one
+/// that still does not has failed. A fix through pf_fast does not count as one: that path never checks the counter
 /// (fast_page_fault, arch/x86/kvm/mmu/mmu.c), so it moves on a hung VM too.
 /// </remarks>
 public sealed class VcpuWatch
