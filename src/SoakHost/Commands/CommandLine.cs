@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Invocation;
+using System.CommandLine.Parsing;
 using SoakHost.Configuration;
 
 namespace SoakHost.Commands;
@@ -13,6 +14,12 @@ internal static class CommandLine
         ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
         if (parsed.Action is ParseErrorAction)
             return Fail(string.Join('\n', parsed.Errors.Select(error => error.Message)), parsed.CommandResult.Command);
+        if (parsed.CommandResult != parsed.RootCommandResult
+            && parsed.RootCommandResult.Children.OfType<ArgumentResult>().SelectMany(result => result.Tokens).FirstOrDefault() is { } early)
+        {
+            return Fail($"\"{early.Value}\" is to come after the command", parsed.CommandResult.Command);
+        }
+
         try
         {
             // The generic host has its own handling of signals, and its own time to stop.
@@ -26,8 +33,7 @@ internal static class CommandLine
         }
     }
 
-    /// <summary>Says what is wrong with the usage, and where to read more.</summary>
-    public static int Fail(string message, Command command)
+    private static int Fail(string message, Command command)
     {
         string name = command is RootCommand ? "soakhost" : $"soakhost {command.Name}";
         Console.Error.WriteLine($"{message}\nSee \"{name} --help\".");

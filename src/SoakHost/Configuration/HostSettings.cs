@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Text.Json;
 
 namespace SoakHost.Configuration;
@@ -15,10 +16,27 @@ internal static class HostSettings
 
     private static readonly string[] Keys = ["urls", "contentRoot", "environment"];
 
-    /// <summary>The first argument that is no setting (<c>--Soak:Workers=4</c>, <c>--Soak:Workers 4</c> or <c>--urls=...</c>), or null.</summary>
-    public static string? FindUnknown(IReadOnlyList<string> arguments)
+    /// <summary>Settings on a command line: <c>--Soak:Workers=4</c>, <c>--Soak:Workers 4</c> or <c>--urls=http://127.0.0.1:9000</c>.</summary>
+    public static Argument<string[]> CreateArgument()
     {
-        for (int a = 0; a < arguments.Count; a++)
+        var settings = new Argument<string[]>("setting")
+        {
+            Arity = ArgumentArity.ZeroOrMore,
+            Description = "Settings, such as --Soak:Workers=4 or --urls=http://127.0.0.1:9000. The README lists them all. They may also be "
+                + "in the environment (Soak__Workers=4) or in appsettings.json.",
+        };
+        settings.Validators.Add(result =>
+        {
+            if (FindUnknown([.. result.Tokens.Select(token => token.Value)]) is { } unknown)
+                result.AddError($"there is no command or setting \"{unknown}\"");
+        });
+        return settings;
+    }
+
+    /// <summary>The first argument that is no setting, or null.</summary>
+    private static string? FindUnknown(string[] arguments)
+    {
+        for (int a = 0; a < arguments.Length; a++)
         {
             string argument = arguments[a];
             if (!argument.StartsWith("--", StringComparison.Ordinal))
@@ -28,7 +46,7 @@ internal static class HostSettings
                 || Sections.Any(section => key.StartsWith(section + ':', StringComparison.OrdinalIgnoreCase));
             if (!isKnown)
                 return argument;
-            if (!argument.Contains('=', StringComparison.Ordinal) && ++a == arguments.Count)
+            if (!argument.Contains('=', StringComparison.Ordinal) && ++a == arguments.Length)
                 return argument;
         }
 
@@ -52,6 +70,7 @@ internal static class HostSettings
             WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(options);
             if (!HasAddress(builder.Configuration))
                 builder.WebHost.UseUrls(DefaultUrl);
+            builder.WebHost.UseKestrelHttpsConfiguration();
             return builder;
         }
         catch (InvalidDataException exception)
@@ -60,7 +79,7 @@ internal static class HostSettings
         }
         catch (DirectoryNotFoundException exception)
         {
-            throw new ConfigurationException(exception.Message);
+            throw new ConfigurationException($"there is no folder {exception.Message}");
         }
     }
 
@@ -87,7 +106,7 @@ internal static class HostSettings
             return endpoints;
         string? addresses = AddressKeys.Select(key => configuration[key]).FirstOrDefault(value => !string.IsNullOrWhiteSpace(value));
         return (addresses ?? DefaultUrl).Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
-            .Select(address => address.Contains("://", StringComparison.Ordinal) ? address : $"http://*:{address}");
+            .Select(address => address.All(char.IsAsciiDigit) ? $"http://*:{address}" : address);
     }
 
     private static bool HasAddress(ConfigurationManager configuration) =>

@@ -10,6 +10,9 @@ internal static class NumberSyntax
 {
     private const int LengthMax = 100;
     private const int ExponentMax = 256;
+    private const int Small = 10_000;
+
+    private static readonly NumberFormatInfo Underscored = new() { NumberGroupSeparator = "_" };
 
     /// <summary>Reads a number of any size and sign; what range is allowed is for the caller to say.</summary>
     public static bool TryParse(string text, out BigInteger value)
@@ -33,6 +36,12 @@ internal static class NumberSyntax
             rest = rest[(end + 1)..];
         }
     }
+
+    /// <summary>A number so that it can be read back, and by people: limits are powers of two, or round.</summary>
+    public static string Format(BigInteger value) =>
+        value > Small && value.IsPowerOfTwo ? $"2^{value.GetBitLength() - 1}"
+        : value > Small && (value + 1).IsPowerOfTwo ? $"2^{value.GetBitLength()}-1"
+        : value.ToString("N0", Underscored);
 
     private static bool TryParseTerm(string term, out BigInteger value)
     {

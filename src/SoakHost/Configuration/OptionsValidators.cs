@@ -51,7 +51,7 @@ internal sealed class FleetSize : IOptionsValidator
             errors.Add($"{Key} has {options.Fleet.Length} cohorts; allowed is 1 to {SoakOptions.CohortsMax}");
         long vms = options.Fleet.Sum(cohort => (long)cohort.Vms);
         if (vms > SoakOptions.VmsMax)
-            errors.Add(string.Create(CultureInfo.InvariantCulture, $"{Key} has {vms:N0} VMs in all; allowed is up to {SoakOptions.VmsMax:N0}"));
+            errors.Add($"{Key} has {NumberSyntax.Format(vms)} VMs in all; allowed is up to {NumberSyntax.Format(SoakOptions.VmsMax)}");
     }
 }
 

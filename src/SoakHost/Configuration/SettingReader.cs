@@ -11,9 +11,6 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
 {
     private readonly List<string> _known = [];
 
-    /// <summary>Whether the key has a value.</summary>
-    public bool Has(string key) => section[key] is not null;
-
     /// <summary>A whole number, as <see cref="NumberSyntax"/> reads them.</summary>
     public T Number<T>(string key, T otherwise, T min, T max)
         where T : IBinaryInteger<T>
@@ -26,7 +23,7 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
             return T.CreateChecked(value);
         }
 
-        errors.Add(Path(key), text, string.Create(CultureInfo.InvariantCulture, $"a whole number, {min:N0} to {max:N0}, such as 123, 0x7b or 2^7-5"));
+        errors.Add(Path(key), text, $"a whole number, {NumberSyntax.Format(BigInteger.CreateChecked(min))} to {NumberSyntax.Format(BigInteger.CreateChecked(max))}");
         return otherwise;
     }
 
@@ -68,13 +65,14 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
     }
 
     /// <summary>One of several names.</summary>
-    public T Choice<T>(string key, T otherwise, IReadOnlyDictionary<string, T> choices)
+    public T Choice<T>(string key, T otherwise, IReadOnlyDictionary<string, T> choices, bool isRequired = false)
     {
-        if (Text(key) is not { } text)
+        string allowed = $"one of {string.Join(", ", choices.Keys)}";
+        if ((isRequired ? Required(key, allowed) : Text(key)) is not { } text)
             return otherwise;
         if (choices.TryGetValue(text, out T? value))
             return value;
-        errors.Add(Path(key), text, $"one of {string.Join(", ", choices.Keys)}");
+        errors.Add(Path(key), text, allowed);
         return otherwise;
     }
 

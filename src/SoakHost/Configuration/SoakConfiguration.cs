@@ -56,15 +56,15 @@ internal static class SoakConfiguration
     private static CohortOptions ReadCohort(IConfigurationSection entry, ConfigurationErrors errors)
     {
         var reader = new SettingReader(entry, errors);
-        string? name = reader.Required(nameof(CohortOptions.Name), CohortNames.Allowed);
-        bool hasKernel = reader.Required(nameof(CohortOptions.Kernel), $"one of {string.Join(", ", Kernels.Keys)}") is not null;
-        var defaults = new CohortOptions { Key = entry.Path, Name = name ?? "", Kernel = Kernel.Of<Linux61Stable>() };
-        int pages = reader.Number(nameof(CohortOptions.Pages), defaults.Pages, 1, VmParameters.PagesMax);
-        var cohort = new CohortOptions
+        var defaults = new CohortOptions
         {
             Key = entry.Path,
-            Name = name ?? "",
-            Kernel = hasKernel ? reader.Choice(nameof(CohortOptions.Kernel), defaults.Kernel, Kernels) : defaults.Kernel,
+            Name = reader.Required(nameof(CohortOptions.Name), CohortNames.Allowed) ?? "",
+            Kernel = reader.Choice(nameof(CohortOptions.Kernel), Kernel.Of<Linux61Stable>(), Kernels, isRequired: true),
+        };
+        int pages = reader.Number(nameof(CohortOptions.Pages), defaults.Pages, 1, VmParameters.PagesMax);
+        CohortOptions cohort = defaults with
+        {
             Vms = reader.Number(nameof(CohortOptions.Vms), defaults.Vms, 1, SoakOptions.VmsMax),
             Vcpus = reader.Number(nameof(CohortOptions.Vcpus), defaults.Vcpus, 1, VmParameters.VcpusMax),
             Invalidators = reader.Number(nameof(CohortOptions.Invalidators), defaults.Invalidators, 1, VmParameters.InvalidatorsMax),

@@ -1,5 +1,6 @@
 using System.Globalization;
 using Serilog;
+using Serilog.Debugging;
 using Serilog.Events;
 using Serilog.Formatting.Compact;
 using Serilog.Sinks.SystemConsole.Themes;
@@ -29,6 +30,10 @@ internal static class LogSetup
             configuration.WriteTo.Console(new RenderedCompactJsonFormatter());
         else
             configuration.WriteTo.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture, theme: AnsiConsoleTheme.Code);
+
+        // Serilog passes over what it does not understand, such as a sink that is not there, and says so here alone.
+        var complaints = new List<string>();
+        SelfLog.Enable(line => complaints.Add(line.Split('\n')[0]));
         try
         {
             configuration.ReadFrom.Configuration(builder.Configuration);
@@ -38,6 +43,13 @@ internal static class LogSetup
             throw new ConfigurationException($"the section Serilog cannot be used: {exception.Message}");
         }
 
+        finally
+        {
+            SelfLog.Disable();
+        }
+
+        if (complaints.Count > 0)
+            throw new ConfigurationException($"the section Serilog cannot be used: {string.Join("; ", complaints)}");
         builder.Logging.ClearProviders();
         builder.Services.AddSerilog(configuration.CreateLogger(), dispose: true);
         return format;

@@ -13,7 +13,7 @@ namespace SoakHost.Logging;
 internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
 {
     // A fleet crosses a boundary within seconds, thousands of VMs at once: some are told one by one, the rest as a number.
-    private const int LinesAtOnce = 3;
+    private const int LinesAtOnce = 2;
     private const int FailuresPerCohortMax = 10;
     private static readonly TimeSpan LinePeriod = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan StatusPeriod = TimeSpan.FromMinutes(1);
@@ -21,6 +21,7 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
     private readonly Dictionary<(string Cohort, string Event), TokenBucket> _buckets = [];
     private readonly Dictionary<string, int> _failures = [];
     private FleetReport? _before;
+    private Verdict? _verdict;
     private FleetReport? _lastStatus;
 
     /// <summary>Writes what is new in a report.</summary>
@@ -119,8 +120,9 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
 
     private void WriteVerdict(FleetReport report)
     {
-        if (_before?.Verdict == report.Verdict)
+        if (report.Cohorts.IsEmpty || _verdict == report.Verdict)
             return;
+        _verdict = report.Verdict;
         string reason = report.Reasons switch
         {
             [] => "every cohort showed what it is meant to, and nothing else",

@@ -30,8 +30,8 @@ internal static partial class SoakLog
     public static partial void FleetStatus(
         this ILogger log, long operations, double operationsPerSecond, int running, int starved, int hung, string verdict);
 
-    [LoggerMessage(1006, LogLevel.Information, "{Cohort}: {Suppressed} more {Event} events were not logged one by one")]
-    public static partial void EventsSuppressed(this ILogger log, string cohort, string @event, long suppressed);
+    [LoggerMessage(1006, LogLevel.Information, "{Cohort}: {Suppressed} more {EventKind} events were not logged one by one")]
+    public static partial void EventsSuppressed(this ILogger log, string cohort, string eventKind, long suppressed);
 
     [LoggerMessage(EventId = 2001, Message =
         "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
