@@ -4,7 +4,11 @@ using SoakHost.Commands;
 var soakhost = new RootCommand("Soak-tests KVM's page-fault retry protocol across counter boundaries, and says how it went.")
 {
     ServeCommand.Create(),
+    CheckCommand.Create(),
+    ExploreCommand.Create(),
+    ReplayCommand.Create(),
     KernelsCommand.Create(),
+    BenchCommand.Create(),
     HealthcheckCommand.Create(),
 };
 ServeCommand.MakeDefault(soakhost);

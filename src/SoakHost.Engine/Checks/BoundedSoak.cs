@@ -1,5 +1,7 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 
@@ -39,6 +41,9 @@ public sealed record SoakResult
     /// <summary>Whether it was stopped before its bound.</summary>
     public required bool WasInterrupted { get; init; }
 
+    /// <summary>The first incident of each cohort that had any, by the cohort's name.</summary>
+    public required ImmutableDictionary<string, IncidentId> FirstIncidents { get; init; }
+
     /// <summary>Operations of all cohorts.</summary>
     public long Operations => Cohorts.Sum(cohort => cohort.Totals.Operations);
 }
@@ -51,6 +56,9 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(30);
+
+    private readonly ImmutableDictionary<string, IncidentId>.Builder _firstIncidents =
+        ImmutableDictionary.CreateBuilder<string, IncidentId>();
 
     /// <summary>Runs it.</summary>
     /// <param name="progress">Told several times a second how far it is; on another thread.</param>
@@ -105,6 +113,7 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
             Cohorts = [.. cohorts],
             Elapsed = elapsed,
             WasInterrupted = wasInterrupted,
+            FirstIncidents = _firstIncidents.ToImmutable(),
         };
 
         int IndexOf(CohortReport report) => options.Cohorts.Index().First(entry => entry.Item == report.Cohort).Index;
@@ -124,6 +133,7 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         using var done = new ManualResetEventSlim();
         using var watchdog = new Watchdog(fleet, time, Interval, silence: TimeSpan.FromSeconds(30), report =>
         {
+            Note(report);
             double share = Math.Clamp(shareDone(report), 0, 1);
             progress?.Report(new(name, report, share));
             if (share >= 1)
@@ -147,6 +157,19 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
             cohorts.Add(settles ? Judge(report, stuck[Array.IndexOf(members, report.Cohort)], notes) : report);
         notes.AddRange(members.Except(last.Cohorts.Select(report => report.Cohort))
             .Select(cohort => $"{cohort.Name}: no figures came from its workers"));
+    }
+
+    private void Note(FleetReport report)
+    {
+        foreach (CohortReport cohort in report.Cohorts)
+        {
+            foreach (Finding finding in cohort.Findings)
+            {
+                if (IncidentId.IsIncident(finding.Kind))
+                    _firstIncidents[cohort.Cohort.Name] = _firstIncidents.TryGetValue(cohort.Cohort.Name, out IncidentId first)
+                        ? first : IncidentId.Of(cohort.Cohort.Name, finding);
+            }
+        }
     }
 
     private static CohortReport Judge(CohortReport report, int? stuck, List<string> notes)

@@ -27,23 +27,6 @@ internal static class Narrator
             };
     }
 
-    /// <summary>Pages as people write them: "0-3, 7", or "none".</summary>
-    public static string Pages(ulong pages)
-    {
-        List<string> runs = [];
-        for (int page = 0; page < 64; page++)
-        {
-            if ((pages >> page & 1) == 0)
-                continue;
-            int first = page;
-            while (page < 63 && (pages >> (page + 1) & 1) != 0)
-                page++;
-            runs.Add(first == page ? $"{first}" : $"{first}-{page}");
-        }
-
-        return runs.Count == 0 ? "none" : string.Join(", ", runs);
-    }
-
     /// <summary>A counter as people compare it: hexadecimal, without leading zeros.</summary>
     public static string Hex(ulong value) => value.ToString("x", CultureInfo.InvariantCulture).Insert(0, "0x");
 
@@ -132,8 +115,8 @@ internal static class Narrator
         string name = $"invalidator {i}";
         string action = was.Phase switch
         {
-            InvalidatorPhase.Begin => $"begins: pages {Pages(now.Own)} leave the secondary MMU",
-            InvalidatorPhase.Change => $"changes the translation of pages {Pages(was.Own)} in the primary MMU",
+            InvalidatorPhase.Begin => $"begins: pages {Timeline.DescribePages(now.Own)} leave the secondary MMU",
+            InvalidatorPhase.Change => $"changes the translation of pages {Timeline.DescribePages(was.Own)} in the primary MMU",
             _ => $"ends: the counter goes from {Hex(before.InvalidateSeq)} to {Hex(after.InvalidateSeq)}",
         };
         TimelineStep step = Step(tick, name, action, after);

@@ -71,4 +71,22 @@ public sealed record TimelineStep
 /// <param name="Kernel">The kernel's name.</param>
 /// <param name="Steps">The steps, in order.</param>
 /// <param name="Conclusion">What it comes to, in a sentence.</param>
-public sealed record Timeline(string Kernel, ImmutableArray<TimelineStep> Steps, string Conclusion);
+public sealed record Timeline(string Kernel, ImmutableArray<TimelineStep> Steps, string Conclusion)
+{
+    /// <summary>Pages as people write them: "0-3, 7", or "none".</summary>
+    public static string DescribePages(ulong pages)
+    {
+        List<string> runs = [];
+        for (int page = 0; page < 64; page++)
+        {
+            if ((pages >> page & 1) == 0)
+                continue;
+            int first = page;
+            while (page < 63 && (pages >> (page + 1) & 1) != 0)
+                page++;
+            runs.Add(first == page ? $"{first}" : $"{first}-{page}");
+        }
+
+        return runs.Count == 0 ? "none" : string.Join(", ", runs);
+    }
+}

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using SoakHost.Engine.Checks;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
 
@@ -10,15 +11,42 @@ internal static class KernelsCommand
     public static Command Create()
     {
         var json = new Option<bool>("--json") { Description = "One JSON document on standard output." };
-        var command = new Command("kernels", "Lists the kernels, with what each is expected to do and where that was taken from.") { json };
-        command.SetAction(parsed =>
+        var verify = new Option<bool>("--verify")
         {
+            Description = "Run each through exploration and through the soak, and compare what they found with what is expected. Exit code 1 "
+                + "when any differs.",
+        };
+        var command = new Command("kernels", "Lists the kernels and mutants, with what each is expected to do and where that was taken from.")
+        {
+            verify, json,
+        };
+        command.SetAction((parsed, stop) =>
+        {
+            if (parsed.GetValue(verify))
+                return Task.FromResult(Verify(parsed.GetValue(json), stop));
             if (parsed.GetValue(json))
                 KernelList.WriteJson(Console.Out, Kernel.All);
             else
                 KernelList.WriteTable(Terminal.Output, Kernel.All);
-            return (int)ExitCode.Pass;
+            return Task.FromResult((int)ExitCode.Pass);
         });
         return command;
+    }
+
+    private static int Verify(bool json, CancellationToken stop)
+    {
+        List<KillMatrixRow> rows = [];
+        foreach (Kernel kernel in Kernel.All)
+        {
+            if (stop.IsCancellationRequested)
+                return (int)ExitCode.Interrupted;
+            rows.Add(KillMatrix.Verify(kernel, TimeProvider.System, stop));
+        }
+
+        if (json)
+            KillMatrixReport.WriteJson(Console.Out, rows);
+        else
+            KillMatrixReport.WriteText(Terminal.Output, rows);
+        return (int)(rows.TrueForAll(row => row.IsAsExpected) ? ExitCode.Pass : ExitCode.Violation);
     }
 }

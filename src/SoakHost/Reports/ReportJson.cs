@@ -1,5 +1,6 @@
 using System.Text.Json.Serialization;
 using SoakHost.Engine.Soak;
+using SoakHost.Engine.Timelines;
 using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Reports;
@@ -24,9 +25,14 @@ internal sealed record WorkerDocument(
 
 /// <summary>What reports look like as JSON: snake_case, indented for people.</summary>
 [JsonSourceGenerationOptions(
-    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, Converters = [typeof(VerdictNames), typeof(ConditionNames)])]
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, Converters = [typeof(VerdictNames), typeof(ConditionNames), typeof(StepNames)])]
 [JsonSerializable(typeof(FleetDocument))]
 [JsonSerializable(typeof(KernelDocument[]))]
+[JsonSerializable(typeof(ExploreDocument[]))]
+[JsonSerializable(typeof(TimelineDocument))]
+[JsonSerializable(typeof(CheckDocument))]
+[JsonSerializable(typeof(BenchDocument[]))]
+[JsonSerializable(typeof(KillMatrixDocument[]))]
 internal sealed partial class ReportJson : JsonSerializerContext;
 
 /// <summary>Verdicts by their names in snake_case.</summary>
@@ -34,3 +40,6 @@ internal sealed class VerdictNames() : JsonStringEnumConverter<Verdict>(System.T
 
 /// <summary>Conditions of vCPUs by their names in snake_case.</summary>
 internal sealed class ConditionNames() : JsonStringEnumConverter<VcpuCondition>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);
+
+/// <summary>Verdicts on steps by their names in snake_case.</summary>
+internal sealed class StepNames() : JsonStringEnumConverter<StepVerdict>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);

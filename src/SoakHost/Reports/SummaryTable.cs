@@ -9,12 +9,21 @@ internal static class SummaryTable
 {
     private static readonly string[] Columns = ["cohort", "kernel", "operations", "crossings", "hung", "unsafe", "verdict"];
 
-    public static void Write(IAnsiConsole console, FleetReport report, ulong seed)
+    public static void Write(IAnsiConsole console, FleetReport report, ulong seed) =>
+        Write(console, report.Cohorts, report.Verdict, report.Reasons, report.Time - report.Started, seed);
+
+    public static void Write(
+        IAnsiConsole console,
+        IReadOnlyCollection<CohortReport> cohorts,
+        Verdict verdict,
+        IReadOnlyCollection<string> reasons,
+        TimeSpan elapsed,
+        ulong seed)
     {
         Table table = new Table().Border(TableBorder.Rounded).AddColumns(Columns);
         foreach (int number in (int[])[2, 3, 4, 5])
             table.Columns[number].RightAligned();
-        foreach (CohortReport cohort in report.Cohorts)
+        foreach (CohortReport cohort in cohorts)
         {
             table.AddRow(
                 new Text(cohort.Cohort.Name),
@@ -27,15 +36,14 @@ internal static class SummaryTable
         }
 
         console.Write(table);
-        TimeSpan elapsed = report.Time - report.Started;
-        long operations = report.Cohorts.Sum(cohort => cohort.Totals.Operations);
+        long operations = cohorts.Sum(cohort => cohort.Totals.Operations);
         console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{operations:N0} operations in {elapsed.TotalSeconds:N1} s, {operations / Math.Max(elapsed.TotalSeconds, 0.001):N0} a second; seed {seed}"));
         console.Write("Verdict: ");
-        console.Write(Styled(report.Verdict));
+        console.Write(Styled(verdict));
         console.WriteLine();
-        foreach (string reason in report.Reasons)
+        foreach (string reason in reasons)
             console.WriteLine($"  {reason}");
     }
 

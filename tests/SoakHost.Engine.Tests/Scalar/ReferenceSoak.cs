@@ -34,6 +34,11 @@ public sealed class ReferenceSoak
 
     public bool MayInvalidate { get; set; } = true;
 
+    /// <summary>Called after each step with the actor's number: vCPUs first, then invalidators, then the memslot updater.</summary>
+    public Action<int>? Stepped { get; set; }
+
+    public ReferenceVm Vm => _vm;
+
     public VmState State => _vm.ToState();
 
     public RandomState Random => _random.State;
@@ -96,29 +101,30 @@ public sealed class ReferenceSoak
             int start = Scale(Take(ref bits, pageBits), _parameters.Pages, pageBits);
             int end = Math.Min(start + 1 + Scale(Take(ref bits, pageBits), _parameters.RangePages, pageBits), _parameters.Pages);
             if (moves && (MayInvalidate || _vm.IsBetweenBeginAndEnd(i)))
-                Step(-1, () => _vm.StepInvalidator(i, start, end));
+                Step(_parameters.Vcpus + i, () => _vm.StepInvalidator(i, start, end));
         }
 
         if (_parameters.MemslotUpdates)
         {
             bits = _random.Next();
             if (bits % 1024 == 0 && MayInvalidate)
-                Step(-1, _vm.StepMemslotUpdater);
+                Step(_parameters.Vcpus + _parameters.Invalidators, _vm.StepMemslotUpdater);
         }
     }
 
-    private void Step(int vcpu, Action step)
+    private void Step(int actor, Action step)
     {
         ulong seqBefore = _vm.InvalidateSeq;
         ReferenceTotals before = _vm.Totals;
-        (int page, ulong snapshot) = vcpu >= 0 ? _vm.FaultOf(vcpu) : default;
+        (int page, ulong snapshot) = actor < _parameters.Vcpus ? _vm.FaultOf(actor) : default;
         step();
         if (_vm.InvalidateSeq != seqBefore)
             NoteCrossing(_vm.InvalidateSeq);
         if (_vm.Totals.UnsafeInstalls == 1 && before.UnsafeInstalls == 0)
-            Findings.Add(new(FindingKind.UnsafeInstall, _number, vcpu, _tick, page, _vm.InvalidateSeq, snapshot, 0));
+            Findings.Add(new(FindingKind.UnsafeInstall, _number, actor, _tick, page, _vm.InvalidateSeq, snapshot, 0));
         if (_vm.Totals.AccountingErrors == 1 && before.AccountingErrors == 0)
             Findings.Add(new(FindingKind.AccountingError, _number, -1, _tick, -1, _vm.InvalidateSeq, 0, 0));
+        Stepped?.Invoke(actor);
     }
 
     /// <summary>The counter moves by one, so that it crosses a boundary exactly as it reaches it.</summary>

@@ -34,6 +34,10 @@ public sealed class ReferenceVm
     /// <summary>The page that a vCPU accesses or faulted on, and the snapshot of the fault.</summary>
     public (int Page, ulong Snapshot) FaultOf(int vcpu) => (_vcpus[vcpu].Page, _vcpus[vcpu].Snapshot);
 
+    public VcpuPhase PhaseOfVcpu(int vcpu) => _vcpus[vcpu].Phase;
+
+    public InvalidatorPhase PhaseOfInvalidator(int invalidator) => _invalidators[invalidator].Phase;
+
     public bool IsBetweenBeginAndEnd(int invalidator) => _invalidators[invalidator].Phase != InvalidatorPhase.Begin;
 
     /// <summary>One step of a vCPU; where the guest progresses it goes on with <paramref name="nextPage"/>.</summary>

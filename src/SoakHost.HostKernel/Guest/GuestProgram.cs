@@ -1,0 +1,81 @@
+namespace SoakHost.HostKernel.Guest;
+
+/// <summary>What a vCPU runs. All but <see cref="Sweep"/> exist to prove that a stop of another kind is not taken for a
+/// hang.</summary>
+internal enum GuestProgram
+{
+    /// <summary>Reads its pages one by one, a heartbeat for each, and rests after each round unless told to go on.</summary>
+    Sweep,
+
+    /// <summary>Jumps to itself for ever: no heartbeat, no faults.</summary>
+    LoopWithoutHeartbeat,
+
+    /// <summary>Executes HLT.</summary>
+    Halt,
+
+    /// <summary>Stays at the instruction that reads a page, as a guest does whose fault is never fixed: what a hang looks
+    /// like without statistics.</summary>
+    ImitateHang,
+}
+
+/// <summary>The machine code of the guest, and what the host must know of it.</summary>
+internal static class GuestCode
+{
+    internal const int SweepEntry = 0;
+    internal const int LoopEntry = 0x100;
+    internal const int HaltEntry = 0x200;
+
+    /// <summary>Offset of the instruction that reads a page: a vCPU that hangs does so here, with the page's address in
+    /// RAX.</summary>
+    internal const int AccessInstruction = 12;
+
+    /// <summary>The port that ends a round. 0x5f belongs to no device of a PC; KVM without its interrupt chips emulates
+    /// none.</summary>
+    internal const byte RestPort = 0x5f;
+
+    // The guest's own copy of its orders, 8 bytes each, is its mailbox; RDI points to it.
+    internal static ReadOnlySpan<byte> Sweep =>
+    [
+        0x48, 0x8b, 0x47, MailboxLayout.Base, // round: mov rax, [rdi + Base]
+        0x48, 0x8b, 0x57, MailboxLayout.Pages, // mov rdx, [rdi + Pages]
+        0x48, 0x8b, 0x5f, MailboxLayout.Stride, // mov rbx, [rdi + Stride]
+        0x8a, 0x08, // page: mov cl, [rax]
+        0x48, 0xff, 0x07, // inc qword [rdi + Heartbeat]
+        0x48, 0x01, 0xd8, // add rax, rbx
+        0x48, 0xff, 0xca, // dec rdx
+        0x75, 0xf3, // jnz page
+        0x48, 0xff, 0x47, MailboxLayout.Rounds, // inc qword [rdi + Rounds]
+        0x83, 0x7f, MailboxLayout.Continuous, 0x00, // cmp dword [rdi + Continuous], 0
+        0x75, 0xdd, // jne round
+        0xe6, RestPort, // out RestPort, al
+        0xeb, 0xd9, // jmp round
+    ];
+
+    internal static ReadOnlySpan<byte> Loop => [0xeb, 0xfe];
+
+    internal static ReadOnlySpan<byte> Halt => [0xf4, 0xeb, 0xfd];
+
+    internal static int Entry(GuestProgram program) => program switch
+    {
+        GuestProgram.LoopWithoutHeartbeat => LoopEntry,
+        GuestProgram.Halt => HaltEntry,
+        _ => SweepEntry,
+    };
+
+    /// <summary>
+    /// Ring 3 wherever it can be: a pagetable-based KVM (kvm_pvm) emulates ring 0, and real mode, instruction by instruction,
+    /// and its emulator never takes a fault of the secondary MMU. HLT needs ring 0.
+    /// </summary>
+    internal static int Ring(GuestProgram program) => program == GuestProgram.Halt ? 0 : 3;
+}
+
+/// <summary>Offsets in a vCPU's mailbox: the first two are the guest's, the others the host's.</summary>
+internal static class MailboxLayout
+{
+    internal const int Heartbeat = 0;
+    internal const int Rounds = 8;
+    internal const int Continuous = 16;
+    internal const int Base = 24;
+    internal const int Pages = 32;
+    internal const int Stride = 40;
+}

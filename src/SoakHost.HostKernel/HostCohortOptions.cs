@@ -1,0 +1,136 @@
+using SoakHost.HostKernel.Guest;
+using SoakHost.HostKernel.Kvm;
+using SoakHost.HostKernel.Watch;
+
+namespace SoakHost.HostKernel;
+
+/// <summary>What to soak the host's kernel with. The defaults reach 2^31 soonest.</summary>
+public sealed record HostCohortOptions
+{
+    /// <summary>The most vCPUs of a VM that are driven, whatever KVM allows.</summary>
+    public const int VcpusMax = 64;
+
+    /// <summary>The device. Default <c>/dev/kvm</c>.</summary>
+    public string DevicePath { get; init; } = HostKernelSupport.DefaultDevicePath;
+
+    /// <summary>VMs, 1 to 64. They share the process's mmu_notifiers, so that each slows every other. Default 1.</summary>
+    public int Vms { get; init; } = 1;
+
+    /// <summary>vCPUs of each VM, 1 to the smaller of 64 and KVM_CAP_MAX_VCPUS. Every fourth, and the last of two or more,
+    /// is a sibling that works on pages which are never invalidated. Default 2.</summary>
+    public int Vcpus { get; init; } = 2;
+
+    /// <summary>Soaked memory of each VM in bytes: at least a page for each VMA, and whole pages for each VMA and each
+    /// memslot. Default 2 MiB.</summary>
+    public long MemoryBytes { get; init; } = GuestMemory.LargePageBytes;
+
+    /// <summary>Guest-physical address of the soaked memory: a multiple of 2 MiB, above the system area. Default 1
+    /// GiB.</summary>
+    public long GuestPhysicalBase { get; init; } = 1L << 30;
+
+    /// <summary>Memslots that the soaked memory is divided into, 1 to KVM_CAP_NR_MEMSLOTS - 1. Default 1.</summary>
+    public int Memslots { get; init; } = 1;
+
+    /// <summary>Threads that invalidate, for each VM, 1 to 64. Default 1.</summary>
+    public int InvalidatorThreads { get; init; } = 1;
+
+    /// <summary>Invalidations that one madvise call makes: VMAs in one thread's part of the memory, 1 to 16384. Default
+    /// 512.</summary>
+    public int VmasPerCall { get; init; } = 512;
+
+    /// <summary>Share of its time that a thread invalidates, above 0 and at most 1. Default 1.</summary>
+    public double DutyCycle { get; init; } = 1;
+
+    /// <summary>CPUs for the invalidator threads, dealt out in turn. Empty, the default, leaves them to the
+    /// scheduler.</summary>
+    public IReadOnlyList<int> InvalidatorCpus { get; init; } = [];
+
+    /// <summary>CPUs for the vCPU threads, dealt out in turn. Empty, the default, leaves them to the scheduler.</summary>
+    public IReadOnlyList<int> VcpuCpus { get; init; } = [];
+
+    /// <summary>Invalidations of each VM after which it has done its work, at least 1. Default 2^31 + 1,000,000.</summary>
+    public long Until { get; init; } = (1L << 31) + 1_000_000;
+
+    /// <summary>Counts to watch closely, each above 0. Those past <see cref="Until"/> are not reached. Default 2^31 and
+    /// 2^32.</summary>
+    public IReadOnlyList<long> Boundaries { get; init; } = [1L << 31, 1L << 32];
+
+    /// <summary>Invalidations before and after a boundary during which every vCPU works without a rest. Default 2^21.</summary>
+    public long BoundaryWindow { get; init; } = 1 << 21;
+
+    /// <summary>Time between probes of a vCPU away from boundaries. Default 1 s.</summary>
+    public TimeSpan ProbeInterval { get; init; } = TimeSpan.FromSeconds(1);
+
+    /// <summary>Pages that a vCPU touches in one probe, at least 1; fewer where the memory has fewer. Default 4.</summary>
+    public int ProbePages { get; init; } = 4;
+
+    /// <summary>Time between looks at every vCPU, 5 ms to 1 s. Default 50 ms.</summary>
+    public TimeSpan SampleInterval { get; init; } = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>When a vCPU is suspected, and how it is confirmed.</summary>
+    public VcpuWatchOptions Watch { get; init; } = new();
+
+    /// <summary>What each vCPU runs instead of its sweep, for tests of other kinds of stop.</summary>
+    internal GuestProgram Program { get; init; } = GuestProgram.Sweep;
+
+    /// <summary>Holds every vCPU's thread off its processor, outside the kernel, until it is set, for tests; null does
+    /// not.</summary>
+    internal ManualResetEventSlim? VcpuGate { get; init; }
+
+    /// <summary>Does without statistics, as on a kernel that has none, for tests.</summary>
+    internal bool WithoutStatistics { get; init; }
+
+    internal int Vmas => InvalidatorThreads * VmasPerCall;
+
+    /// <summary>Everything that is wrong with these options, each as a sentence; empty where they can be used.</summary>
+    /// <param name="limits">What KVM allows here.</param>
+    public IReadOnlyList<string> Validate(KvmLimits limits)
+    {
+        ArgumentNullException.ThrowIfNull(limits);
+        var errors = new List<string>();
+        int vcpusMax = Math.Min(VcpusMax, limits.VcpusMax);
+        Check(Vms is >= 1 and <= 64, $"{nameof(Vms)} is {Vms}; 1 to 64 are allowed.");
+        Check(Vcpus >= 1 && Vcpus <= vcpusMax, $"{nameof(Vcpus)} is {Vcpus}; 1 to {vcpusMax} are allowed here.");
+        Check(InvalidatorThreads is >= 1 and <= 64, $"{nameof(InvalidatorThreads)} is {InvalidatorThreads}; 1 to 64 are allowed.");
+        Check(VmasPerCall is >= 1 and <= 16384, $"{nameof(VmasPerCall)} is {VmasPerCall}; 1 to 16384 are allowed.");
+        Check(Memslots >= 1 && Memslots < limits.MemslotsMax,
+            $"{nameof(Memslots)} is {Memslots}; 1 to {limits.MemslotsMax - 1} are allowed here.");
+        Check(DutyCycle is > 0 and <= 1, $"{nameof(DutyCycle)} is {DutyCycle}; above 0 and at most 1 is allowed.");
+        Check(Until >= 1, $"{nameof(Until)} is {Until}; at least 1 is allowed.");
+        Check(Boundaries.All(each => each > 0), $"{nameof(Boundaries)} holds a count that is not above 0.");
+        Check(BoundaryWindow >= 1, $"{nameof(BoundaryWindow)} is {BoundaryWindow}; at least 1 is allowed.");
+        Check(ProbePages >= 1, $"{nameof(ProbePages)} is {ProbePages}; at least 1 is allowed.");
+        Check(ProbeInterval > TimeSpan.Zero, $"{nameof(ProbeInterval)} is {ProbeInterval}; above 0 is allowed.");
+        Check(SampleInterval >= TimeSpan.FromMilliseconds(5) && SampleInterval <= TimeSpan.FromSeconds(1),
+            $"{nameof(SampleInterval)} is {SampleInterval}; 5 ms to 1 s are allowed.");
+        Check(InvalidatorCpus.Concat(VcpuCpus).All(cpu => cpu is >= 0 and < CpuPinning.CpusMax),
+            $"A CPU number is not between 0 and {CpuPinning.CpusMax - 1}.");
+        if (errors.Count == 0)
+            CheckMemory(limits, Check);
+        errors.AddRange(Watch.Validate());
+        return errors;
+
+        void Check(bool holds, string error)
+        {
+            if (!holds)
+                errors.Add(error);
+        }
+    }
+
+    private void CheckMemory(KvmLimits limits, Action<bool, string> check)
+    {
+        long granule = (long)Vmas * GuestMemory.PageBytes;
+        check(MemoryBytes >= granule && MemoryBytes % granule == 0,
+            $"{nameof(MemoryBytes)} is {MemoryBytes}; a multiple of {granule} is needed, a page for each of {Vmas} VMAs.");
+        check(MemoryBytes % ((long)Memslots * GuestMemory.PageBytes) == 0,
+            $"{nameof(MemoryBytes)} is {MemoryBytes}; it must divide into {Memslots} memslots of whole pages.");
+        // A VMA across two memslots would still be one range; one notifier range moves the counter once whatever it overlaps.
+        long first = 16 * GuestMemory.LargePageBytes;
+        // The guest's addresses are virtual ones too, so the lower canonical half, 47 bits, is the most there can be.
+        long last = 1L << Math.Min(limits.PhysicalAddressBits, 47);
+        bool isAligned = GuestPhysicalBase % GuestMemory.LargePageBytes == 0;
+        check(isAligned && GuestPhysicalBase >= first && GuestPhysicalBase <= last - MemoryBytes,
+            $"{nameof(GuestPhysicalBase)} is 0x{GuestPhysicalBase:x}; a multiple of 2 MiB "
+            + $"from 0x{first:x} to 0x{Math.Max(0, last - MemoryBytes):x} is allowed here.");
+    }
+}

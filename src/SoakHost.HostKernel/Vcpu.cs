@@ -1,0 +1,344 @@
+using System.Buffers.Text;
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+using SoakHost.HostKernel.Guest;
+using SoakHost.HostKernel.Kvm;
+using SoakHost.HostKernel.Statistics;
+using SoakHost.HostKernel.Watch;
+
+namespace SoakHost.HostKernel;
+
+/// <summary>Which pages a vCPU works on.</summary>
+public enum VcpuRole
+{
+    /// <summary>Pages that are invalidated all the time: its faults are what is soaked.</summary>
+    Soaked,
+
+    /// <summary>Pages of its own that nothing invalidates: it must go on even when others hang.</summary>
+    Sibling,
+}
+
+/// <summary>
+/// A vCPU and the thread that runs it. The thread rests until the bell is rung, runs the guest until it has gone through the
+/// pages that its mailbox names, and rests again. It leaves KVM_RUN for a signal at any time, even where the guest hangs in
+/// a fault.
+/// </summary>
+internal sealed unsafe class Vcpu : IDisposable
+{
+    private const int StopRequest = 1;
+    private const int SampleRequest = 2;
+    private const ulong FlagsWithPortAccess = 0x3002; // bit 1 is always set; IOPL 3, so that ring 3 may use the port
+
+    private readonly GuestMemory memory;
+    private readonly KvmDescriptor descriptor;
+    private readonly MappedMemory runPage;
+    private readonly VcpuStatistics? statistics;
+    private readonly Thread thread;
+    private readonly SemaphoreSlim bell = new(0);
+    private readonly Lock threadGate = new();
+    private readonly ManualResetEventSlim? gate;
+    private SafeFileHandle? schedule;
+    private nint nativeThread;
+    private int requests;
+    private long rung;
+    private long answered;
+    private int stop;
+    private long sampledRip;
+    private long sampledAddress;
+    private int sampled;
+
+    internal Vcpu(KvmDevice device, KvmDescriptor vm, GuestMemory memory, int index, VcpuRole role, HostCohortOptions options, int? cpu)
+    {
+        this.memory = memory;
+        gate = options.VcpuGate;
+        Index = index;
+        Role = role;
+        descriptor = new KvmDescriptor(vm.Request($"create vCPU {index}", KvmAbi.CreateVcpu, index));
+        try
+        {
+            runPage = MappedMemory.Shared(descriptor, device.RunPageBytes);
+            device.SetFeatures(descriptor);
+            string? missing = "statistics were declined";
+            statistics = options.WithoutStatistics ? null : VcpuStatistics.TryOpen(descriptor, out missing);
+            StatisticsMissing = missing;
+            SetRegisters(options.Program);
+        }
+        catch
+        {
+            statistics?.Dispose();
+            runPage?.Dispose();
+            descriptor.Dispose();
+            throw;
+        }
+
+        thread = new Thread(() => Run(cpu)) { Name = $"vCPU {index}", IsBackground = true };
+    }
+
+    internal int Index { get; }
+
+    internal VcpuRole Role { get; }
+
+    /// <summary>Why faults are not counted for this vCPU; null where they are.</summary>
+    internal string? StatisticsMissing { get; }
+
+    internal string? PinningError { get; private set; }
+
+    /// <summary>What ended the vCPU, for a person; null while it has not ended.</summary>
+    internal string? StopReason { get; private set; }
+
+    internal ulong Heartbeat => Volatile.Read(ref *memory.MailboxWord(Index, MailboxLayout.Heartbeat));
+
+    internal ulong Rounds => Volatile.Read(ref *memory.MailboxWord(Index, MailboxLayout.Rounds));
+
+    internal bool IsContinuous => Volatile.Read(ref *memory.MailboxWord(Index, MailboxLayout.Continuous)) != 0;
+
+    /// <summary>Whether it was asked for work that it has not finished.</summary>
+    internal bool ProgressDue => Volatile.Read(ref answered) != Volatile.Read(ref rung);
+
+    internal VcpuStop Stop => (VcpuStop)Volatile.Read(ref stop);
+
+    internal void Start() => thread.Start();
+
+    /// <summary>
+    /// Asks for rounds through <paramref name="pages"/> pages, from <paramref name="address"/> on,
+    /// <paramref name="stride"/> bytes apart: one round, or round after round until <see cref="Rest"/>. Only for a vCPU that
+    /// rests; others go on with what they have.
+    /// </summary>
+    internal void Ring(long address, long pages, long stride, bool continuous)
+    {
+        if (ProgressDue || Stop != VcpuStop.None)
+            return;
+        Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Base), (ulong)address);
+        Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Pages), (ulong)pages);
+        Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Stride), (ulong)stride);
+        Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Continuous), continuous ? 1ul : 0);
+        Volatile.Write(ref rung, rung + 1);
+        bell.Release();
+    }
+
+    /// <summary>Lets a vCPU that goes round after round rest at the end of this one.</summary>
+    internal void Rest() => Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Continuous), 0);
+
+    /// <summary>Has the thread leave KVM_RUN, note the guest's registers, and enter again.</summary>
+    internal void RequestSample() => Kick(SampleRequest);
+
+    /// <summary>Drops the registers noted last, so that they are never taken for those of a later stop.</summary>
+    internal void ForgetSample() => Volatile.Write(ref sampled, 0);
+
+    /// <summary>The statistics now; null where the kernel counts no faults. Any thread may ask.</summary>
+    internal FaultCounters? ReadFaults() => statistics?.Read();
+
+    /// <summary>A look at the vCPU. Called by one thread at a time.</summary>
+    internal VcpuObservation Observe(bool invalidationsStopped, long ended, long begun)
+    {
+        bool isSampled = Volatile.Read(ref sampled) != 0;
+        bool atAccess = isSampled && (ulong)Volatile.Read(ref sampledRip) == GuestMemory.AccessInstruction;
+        return new VcpuObservation
+        {
+            Heartbeat = Heartbeat,
+            ProgressDue = ProgressDue,
+            InvalidationsStopped = invalidationsStopped,
+            Faults = ReadFaults(),
+            ProcessorTime = ReadProcessorTime(),
+            Stop = Stop,
+            InvalidationsEnded = ended,
+            InvalidationsBegun = begun,
+            AtAccess = isSampled ? atAccess : null,
+            AccessAddress = atAccess ? (ulong)Volatile.Read(ref sampledAddress) : null,
+        };
+    }
+
+    /// <summary>Ends the thread, wherever it is.</summary>
+    /// <returns>False if it did not end in time: then the vCPU must not be given back.</returns>
+    internal bool TryStop(TimeSpan within, TimeProvider time)
+    {
+        if (thread.ThreadState.HasFlag(ThreadState.Unstarted))
+            return true;
+        long start = time.GetTimestamp();
+        do
+        {
+            Kick(StopRequest);
+            bell.Release();
+            if (thread.Join(TimeSpan.FromMilliseconds(50)))
+                return true;
+        }
+        while (time.GetElapsedTime(start) < within);
+        return false;
+    }
+
+    public void Dispose()
+    {
+        schedule?.Dispose();
+        statistics?.Dispose();
+        runPage.Dispose();
+        descriptor.Dispose();
+        bell.Dispose();
+    }
+
+    private void Run(int? cpu)
+    {
+        if (cpu is { } number)
+            PinningError = CpuPinning.TryPin(number);
+        OpenSchedule();
+        lock (threadGate)
+            nativeThread = Libc.ThreadSelf();
+        try
+        {
+            while (TakeOrders())
+            {
+            }
+        }
+        finally
+        {
+            // No signal may be sent to a thread that is gone.
+            lock (threadGate)
+                nativeThread = 0;
+        }
+    }
+
+    private bool TakeOrders()
+    {
+        bell.Wait();
+        // What a stop leaves on the bell besides its request is no order.
+        if (Volatile.Read(ref rung) == Volatile.Read(ref answered))
+            return (Volatile.Read(ref requests) & StopRequest) == 0;
+        gate?.Wait();
+        while (true)
+        {
+            int answer = descriptor.TryRequest(KvmAbi.Run);
+            int error = answer < 0 ? Marshal.GetLastPInvokeError() : 0;
+            if (error is Libc.ErrorInterrupted or Libc.ErrorAgain)
+            {
+                if (!ServeRequests())
+                    return false;
+                continue;
+            }
+
+            if (answer == 0 && Head->ExitReason == KvmAbi.ExitIo)
+            {
+                Volatile.Write(ref answered, Volatile.Read(ref rung));
+                return true;
+            }
+
+            EndWith(error);
+            return false;
+        }
+    }
+
+    private KvmRunHead* Head => (KvmRunHead*)runPage.Start;
+
+    private void EndWith(int error)
+    {
+        uint reason = Head->ExitReason;
+        // With EFAULT the reason is meaningful only where the kernel says which guest memory it was (Linux 6.8 and later).
+        StopReason = error != 0
+            ? $"KVM_RUN failed: {Libc.Explain(error)}"
+                + (error == Libc.ErrorFault && reason == KvmAbi.ExitMemoryFault ? $", at guest-physical 0x{Head->MemoryFaultAddress:x}" : "")
+            : $"KVM_RUN ended with {KvmAbi.ExitName(reason)}";
+        Volatile.Write(ref stop, (int)(error == 0 && reason == KvmAbi.ExitHalt ? VcpuStop.Halted : VcpuStop.Failed));
+    }
+
+    private bool ServeRequests()
+    {
+        // First the flag, then the requests: a request made after this look sets the flag again, and the next KVM_RUN
+        // returns at once.
+        Volatile.Write(ref Head->ImmediateExit, 0);
+        Interlocked.MemoryBarrier();
+        int served = Interlocked.Exchange(ref requests, 0);
+        if ((served & SampleRequest) != 0)
+        {
+            KvmRegisters registers;
+            if (descriptor.TryRequest(KvmAbi.GetRegisters, (nint)(&registers)) == 0)
+            {
+                Volatile.Write(ref sampledRip, (long)registers.Rip);
+                Volatile.Write(ref sampledAddress, (long)registers.Rax);
+                Volatile.Write(ref sampled, 1);
+            }
+        }
+
+        return (served & StopRequest) == 0;
+    }
+
+    private void Kick(int request)
+    {
+        lock (threadGate)
+        {
+            Interlocked.Or(ref requests, request);
+            if (nativeThread == 0)
+                return;
+            Volatile.Write(ref Head->ImmediateExit, 1);
+            _ = Libc.ThreadSignal(nativeThread, KickSignal.Number);
+        }
+    }
+
+    private void OpenSchedule()
+    {
+        try
+        {
+            schedule = File.OpenHandle($"/proc/self/task/{Libc.ThreadId()}/schedstat");
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // A kernel without CONFIG_SCHED_INFO. Then a vCPU that gets no processor time is called unexplained, not
+            // unscheduled.
+        }
+    }
+
+    private TimeSpan? ReadProcessorTime()
+    {
+        if (schedule is not { } file)
+            return null;
+        Span<byte> line = stackalloc byte[64];
+        int read;
+        try
+        {
+            read = RandomAccess.Read(file, line, 0);
+        }
+        catch (IOException)
+        {
+            return null; // the thread has ended
+        }
+
+        // Nanoseconds on a CPU, nanoseconds waiting for one, time slices (Documentation/scheduler/sched-stats.rst).
+        return Utf8Parser.TryParse(line[..read], out long nanoseconds, out _) ? TimeSpan.FromTicks(nanoseconds / 100) : null;
+    }
+
+    private void SetRegisters(GuestProgram program)
+    {
+        const ulong protectedPagingMode = 0x8005_0033; // PE, MP, ET, NE, WP, AM, PG
+        const ulong wideTables = 0x620; // PAE, OSFXSR, OSXMMEXCPT
+        const ulong longMode = 0x500; // LME, LMA
+        int ring = GuestCode.Ring(program);
+
+        var special = default(KvmSpecialRegisters);
+        descriptor.Request("read a vCPU's registers", KvmAbi.GetSpecialRegisters, (nint)(&special));
+        special.Cs = Segment(0x10, 11, ring, isLong: true);
+        special.Ss = special.Ds = special.Es = special.Fs = special.Gs = Segment(0x18, 3, ring, isLong: false);
+        special.Cr0 = protectedPagingMode;
+        special.Cr3 = (ulong)memory.TableRoot;
+        special.Cr4 = wideTables;
+        special.Efer = longMode;
+        descriptor.Request("set a vCPU's mode", KvmAbi.SetSpecialRegisters, (nint)(&special));
+
+        var registers = new KvmRegisters
+        {
+            Rip = GuestMemory.Entry(program),
+            Rdi = (ulong)GuestMemory.Mailbox(Index),
+            Rflags = FlagsWithPortAccess,
+        };
+        descriptor.Request("set a vCPU's registers", KvmAbi.SetRegisters, (nint)(&registers));
+    }
+
+    private static KvmSegment Segment(int selector, byte type, int ring, bool isLong) => new()
+    {
+        Limit = uint.MaxValue,
+        Selector = (ushort)(selector | ring),
+        Type = type,
+        Present = 1,
+        PrivilegeLevel = (byte)ring,
+        DefaultSize = isLong ? (byte)0 : (byte)1,
+        NotSystem = 1,
+        Long = isLong ? (byte)1 : (byte)0,
+        Granularity = 1,
+    };
+}

@@ -1,0 +1,242 @@
+namespace SoakHost.HostKernel.Watch;
+
+/// <summary>
+/// Judges one vCPU of a real VM, where no oracle sees the truth. A pure state machine: its state is a function of the
+/// observations and of the times at which they were made.
+/// </summary>
+/// <remarks>
+/// Faults taken far above faults fixed prove nothing: a healthy kernel under an invalidation storm looks like that. So a
+/// vCPU whose heartbeat and fixes stand still while it takes faults is a suspect, no more; <see cref="WantsQuiesce"/> then
+/// asks for every invalidation of its VM to stop. With nothing invalidated a correct kernel fixes the fault at once; one
+/// that still does not has failed. A fix through pf_fast does not count as one: that path never checks the counter
+/// (fast_page_fault, arch/x86/kvm/mmu/mmu.c), so it moves on a hung VM too.
+/// </remarks>
+public sealed class VcpuWatch
+{
+    private readonly VcpuWatchOptions options;
+    private readonly TimeProvider time;
+    private Mark lastHeartbeat;
+    private Mark lastFix;
+    private Mark quiesced;
+    private bool started;
+    private bool fixSeen;
+
+    /// <summary>A watch that has seen nothing yet.</summary>
+    /// <param name="options">Validated limits.</param>
+    /// <param name="time">The clock that all times are taken from.</param>
+    public VcpuWatch(VcpuWatchOptions options, TimeProvider time)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(time);
+        this.options = options;
+        this.time = time;
+    }
+
+    /// <summary>The vCPU's state by the last observation.</summary>
+    public VcpuState State { get; private set; }
+
+    /// <summary>Whether invalidations must be stopped, or stay stopped, for this vCPU to be judged.</summary>
+    public bool WantsQuiesce => State is VcpuState.Suspect or VcpuState.Quiescing;
+
+    /// <summary>Times that it became a suspect.</summary>
+    public int Suspicions { get; private set; }
+
+    /// <summary>Times that a storm was found to have starved it.</summary>
+    public int Starvations { get; private set; }
+
+    /// <summary>Times that its heartbeat moved again after it had been called hung.</summary>
+    public int Recoveries { get; private set; }
+
+    /// <summary>When its heartbeat was last seen to move, or it was last given work; null before the first
+    /// observation.</summary>
+    public DateTimeOffset? LastProgressAt => started ? lastHeartbeat.At : null;
+
+    /// <summary>Why it was called hung, the first time; null if it never was.</summary>
+    public HangEvidence? Evidence { get; private set; }
+
+    /// <summary>Takes one observation, made now, and judges.</summary>
+    public VcpuState Observe(in VcpuObservation seen)
+    {
+        Mark now = new(time.GetUtcNow(), time.GetTimestamp(), seen);
+        bool moved = started && seen.Heartbeat != lastHeartbeat.Seen.Heartbeat;
+        if (seen.Stop != VcpuStop.None)
+            State = seen.Stop == VcpuStop.Halted ? VcpuState.Halted : VcpuState.RunFailed;
+        else if (!started || moved || !seen.ProgressDue)
+            Progress(now, moved);
+        else
+            StandsStill(now);
+        return State;
+    }
+
+    private void Progress(Mark now, bool moved)
+    {
+        if (State == VcpuState.Hung && !moved)
+            return;
+        if (State == VcpuState.Hung)
+            Recoveries++;
+        // What recovers only once the storm has stopped was starved by it. It stays so called until it has moved within a
+        // storm.
+        bool recoveredInQuiet = moved && State is VcpuState.Suspect or VcpuState.Quiescing && now.Seen.InvalidationsStopped;
+        if (recoveredInQuiet)
+            BecomeStarved();
+        else if (!(State == VcpuState.Starved && now.Seen.InvalidationsStopped))
+            State = now.Seen.ProgressDue ? VcpuState.Running : VcpuState.Resting;
+        lastHeartbeat = now;
+        lastFix = now;
+        fixSeen = false;
+        started = true;
+    }
+
+    private void StandsStill(Mark now)
+    {
+        // Work that has just been given is not late yet: its time runs from here.
+        if (State == VcpuState.Resting)
+        {
+            State = VcpuState.Running;
+            lastHeartbeat = lastHeartbeat with { At = now.At, Ticks = now.Ticks };
+            lastFix = now;
+        }
+
+        if (SlowFixes(lastFix, now) > 0)
+        {
+            lastFix = now;
+            fixSeen = true;
+        }
+
+        switch (State)
+        {
+            case VcpuState.Hung:
+                break;
+            case VcpuState.Suspect:
+                if (now.Seen.InvalidationsStopped)
+                {
+                    State = VcpuState.Quiescing;
+                    quiesced = now;
+                }
+
+                break;
+            case VcpuState.Quiescing:
+                Confirm(now);
+                break;
+            default:
+                if (Elapsed(lastHeartbeat, now) >= options.SuspectAfter)
+                    Judge(now);
+                break;
+        }
+    }
+
+    private void Judge(Mark now)
+    {
+        // Without statistics this was settled by quiescing, and only a heartbeat can unsettle it: asking again would stop
+        // the soak for ever.
+        if (now.Seen.Faults is null && State == VcpuState.LoopingInGuest)
+            return;
+        TimeSpan sinceFix = Elapsed(lastFix, now);
+        if (now.Seen.Faults is not null && sinceFix < options.SuspectAfter)
+        {
+            // One late fix is no storm: a vCPU that hangs may have had another page fixed just before.
+            if (fixSeen && Elapsed(lastHeartbeat, now) >= 2 * options.SuspectAfter)
+                CallFixed(now);
+            return;
+        }
+
+        bool faulting = now.Seen.Faults is null
+            ? !IsNotScheduled(lastFix, now)
+            : Taken(lastFix, now) >= (ulong)options.FaultsTakenMin;
+        if (faulting)
+        {
+            State = VcpuState.Suspect;
+            Suspicions++;
+            // If nothing was being invalidated anyway, the quiet time starts here.
+            if (now.Seen.InvalidationsStopped)
+            {
+                State = VcpuState.Quiescing;
+                quiesced = now;
+            }
+        }
+        else
+        {
+            State = WithoutFaults(lastFix, now);
+            // Judge by recent time alone from here on: what changes must show within one interval.
+            lastFix = now;
+            fixSeen = false;
+        }
+    }
+
+    private void CallFixed(Mark now)
+    {
+        if (now.Seen.InvalidationsStopped)
+            State = VcpuState.FixedInVain;
+        else if (State != VcpuState.Starved)
+            BecomeStarved();
+    }
+
+    private void Confirm(Mark now)
+    {
+        if (!now.Seen.InvalidationsStopped)
+        {
+            State = VcpuState.Suspect;
+            return;
+        }
+
+        if (Elapsed(quiesced, now) < options.QuiesceFor)
+            return;
+        if (SlowFixes(quiesced, now) > 0)
+            State = VcpuState.FixedInVain;
+        else if (now.Seen.Faults is null)
+            State = IsNotScheduled(quiesced, now) || now.Seen.AtAccess == false ? WithoutFaults(quiesced, now) : VcpuState.Hung;
+        else
+            State = Taken(quiesced, now) >= (ulong)options.FaultsTakenMin ? VcpuState.Hung : WithoutFaults(quiesced, now);
+        if (State == VcpuState.Hung)
+            Evidence ??= Describe(now);
+        else
+            lastFix = now;
+    }
+
+    private HangEvidence Describe(Mark now) => new(
+        now.Seen.Faults is null ? HangProof.HeartbeatAlone : HangProof.Statistics,
+        lastHeartbeat.At,
+        quiesced.At,
+        now.At,
+        now.Seen.InvalidationsEnded,
+        now.Seen.InvalidationsBegun,
+        lastFix.Seen.Faults,
+        quiesced.Seen.Faults,
+        now.Seen.Faults,
+        now.Seen.AccessAddress);
+
+    private VcpuState WithoutFaults(Mark since, Mark now) =>
+        now.Seen.ProcessorTime is null || since.Seen.ProcessorTime is null ? VcpuState.Unexplained
+        : IsNotScheduled(since, now) ? VcpuState.NotScheduled
+        // A guest at the instruction that reads a page, running and yet not faulting, is no loop of its own making.
+        : now.Seen.AtAccess == true ? VcpuState.Unexplained
+        : VcpuState.LoopingInGuest;
+
+    private void BecomeStarved()
+    {
+        State = VcpuState.Starved;
+        Starvations++;
+    }
+
+    private bool IsNotScheduled(Mark since, Mark now) =>
+        now.Seen.ProcessorTime is { } later && since.Seen.ProcessorTime is { } earlier
+        && later - earlier < Elapsed(since, now) * options.ProcessorShareMin;
+
+    private TimeSpan Elapsed(Mark since, Mark now) => time.GetElapsedTime(since.Ticks, now.Ticks);
+
+    private static ulong Taken(Mark since, Mark now) =>
+        now.Seen.Faults is { } later && since.Seen.Faults is { } earlier && later.Taken > earlier.Taken
+            ? later.Taken - earlier.Taken
+            : 0;
+
+    private static ulong SlowFixes(Mark since, Mark now)
+    {
+        if (now.Seen.Faults is not { } later || since.Seen.Faults is not { } earlier)
+            return 0;
+        ulong all = later.Fixed - earlier.Fixed;
+        ulong fast = later.Fast - earlier.Fast;
+        return all > fast ? all - fast : 0;
+    }
+
+    private readonly record struct Mark(DateTimeOffset At, long Ticks, VcpuObservation Seen);
+}

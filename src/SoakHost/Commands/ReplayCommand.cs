@@ -1,0 +1,107 @@
+using System.CommandLine;
+using System.Text.Json;
+using SoakHost.Configuration;
+using SoakHost.Engine;
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Timelines;
+using SoakHost.Reports;
+
+namespace SoakHost.Commands;
+
+/// <summary><c>soakhost replay</c>: one VM again, step by step.</summary>
+internal static class ReplayCommand
+{
+    private const long TicksMax = 100_000;
+
+    public static Command Create()
+    {
+        var cohorts = new CohortArguments();
+        var incident = new Argument<string?>("incident")
+        {
+            Description = "An incident's id, as logs and reports give it: hang:control/12/3@3411968. Its cohort is taken from the "
+                + "configuration, or from the options below.",
+            Arity = ArgumentArity.ZeroOrOne,
+        };
+        var cohortName = new Option<string?>("--cohort") { Description = "Without an incident: the cohort, by its name in the configuration." };
+        Option<int> vm = CommonOptions.Number("--vm", "Without an incident: the VM's number.", 0, 0, SoakOptions.VmsMax - 1);
+        Option<long> from = CommonOptions.Number("--from", "Without an incident: the first tick to tell.", 0L, 0, long.MaxValue / 2);
+        Option<long> ticks = CommonOptions.Number("--ticks", "Without an incident: how many ticks to tell.", 20L, 1, TicksMax);
+        Option<ulong?> seed = Seed();
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command(
+            "replay",
+            "Runs one VM again and tells what it did: up to an incident, or in a range of ticks. It goes the way it went in the fleet, whatever "
+            + "the number of workers was. Exit code 0; 2 when this run has no such incident.")
+        {
+            incident, cohortName, vm, from, ticks, seed, json,
+        };
+        foreach (Option option in cohorts.Options)
+            command.Add(option);
+        command.SetAction((parsed, stop) =>
+        {
+            SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration);
+            var options = new ShardOptions { Seed = parsed.GetValue(seed) ?? settings.Seed, StallRetries = settings.StallRetries };
+            bool asJson = parsed.GetValue(json);
+            if (parsed.GetValue(incident) is not { } text)
+            {
+                Cohort cohort = Find(cohorts.Read(parsed), settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Name);
+                CheckVm(cohort, parsed.GetValue(vm));
+                return Task.FromResult(Show(
+                    Replay.Range(cohort, options, parsed.GetValue(vm), parsed.GetValue(from), parsed.GetValue(ticks), stop), asJson));
+            }
+
+            if (!IncidentId.TryParse(text, out IncidentId id))
+            {
+                throw new ConfigurationException(
+                    $"\"{text}\" is no incident; allowed is hang, unsafe-install or accounting-error, as in hang:control/12/3@3411968");
+            }
+
+            Cohort its = Find(cohorts.Read(parsed), settings, id.Cohort);
+            CheckVm(its, id.Vm);
+            return Task.FromResult(Show(Replay.Incident(its, options, id, stop), asJson));
+        });
+        return command;
+    }
+
+    /// <summary><c>--seed</c>.</summary>
+    public static Option<ulong?> Seed() => new("--seed")
+    {
+        Description = "Seed of every VM's random stream. Default: the configuration's.",
+        HelpName = "number",
+        CustomParser = result =>
+        {
+            if (NumberSyntax.TryParse(result.Tokens[0].Value, out System.Numerics.BigInteger value) && value >= 0 && value <= ulong.MaxValue)
+                return (ulong)value;
+            result.AddError($"--seed is \"{result.Tokens[0].Value}\"; allowed is a whole number from 0 to {ulong.MaxValue}");
+            return null;
+        },
+    };
+
+    private static Cohort Find(Cohort? described, SoakOptions settings, string name) =>
+        described
+        ?? settings.Fleet.FirstOrDefault(cohort => cohort.Name == name)?.ToCohort()
+        ?? throw new ConfigurationException(
+            $"there is no cohort \"{name}\"; the configuration has {string.Join(", ", settings.Fleet.Select(cohort => cohort.Name))}");
+
+    private static void CheckVm(Cohort cohort, int vm)
+    {
+        if (vm >= cohort.Vms)
+            throw new ConfigurationException($"VM {vm} is not in cohort \"{cohort.Name}\", which has VMs 0 to {cohort.Vms - 1}");
+    }
+
+    private static int Show(Timeline? timeline, bool asJson)
+    {
+        if (timeline is null)
+        {
+            Console.Error.WriteLine("This run has no such incident: its seed, its cohort's parameters or the model's version are others.");
+            return (int)ExitCode.Inconclusive;
+        }
+
+        if (asJson)
+            Console.Out.WriteLine(JsonSerializer.Serialize(TimelineDocument.Of(timeline), ReportJson.Default.TimelineDocument));
+        else
+            TimelineReport.Write(Terminal.Output, timeline);
+        return (int)ExitCode.Pass;
+    }
+}

@@ -1,0 +1,145 @@
+using System.Collections.Immutable;
+using System.Globalization;
+using System.Text.Json;
+using SoakHost.Configuration;
+using SoakHost.Engine.Checks;
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Model;
+using Spectre.Console;
+
+namespace SoakHost.Reports;
+
+/// <summary>The document of <c>soakhost check --json</c>.</summary>
+internal sealed record CheckDocument(
+    Verdict Verdict,
+    ImmutableArray<string> Reasons,
+    ulong Seed,
+    int ModelVersion,
+    double ElapsedSeconds,
+    long Operations,
+    double OperationsPerSecond,
+    ImmutableArray<CheckCohortDocument> Cohorts);
+
+/// <summary>One cohort of it.</summary>
+internal sealed record CheckCohortDocument(
+    string Name,
+    string Kernel,
+    string Expect,
+    int Vms,
+    int Vcpus,
+    long Operations,
+    long Invalidations,
+    CrossingsDocument Crossings,
+    int VcpusHung,
+    int VcpusStarved,
+    long UnjustifiedRetries,
+    long UnsafeInstalls,
+    long AccountingErrors,
+    Verdict Verdict,
+    string Reason,
+    string? FirstIncident);
+
+/// <summary>What a bounded soak came to.</summary>
+internal static class CheckReport
+{
+    public static void WriteText(IAnsiConsole console, SoakResult result, ulong seed)
+    {
+        SummaryTable.Write(console, result.Cohorts, result.Verdict, result.Reasons, result.Elapsed, seed);
+        foreach ((string cohort, IncidentId incident) in result.FirstIncidents)
+            console.WriteLine($"  {cohort}: soakhost replay {incident} --seed {seed}");
+    }
+
+    public static void WriteJson(TextWriter output, SoakResult result, ulong seed)
+    {
+        double seconds = result.Elapsed.TotalSeconds;
+        var document = new CheckDocument(
+            result.Verdict,
+            result.Reasons,
+            seed,
+            ModelVersion.Current,
+            seconds,
+            result.Operations,
+            seconds > 0 ? result.Operations / seconds : 0,
+            [.. result.Cohorts.Select(cohort => Describe(cohort, result))]);
+        output.WriteLine(JsonSerializer.Serialize(document, ReportJson.Default.CheckDocument));
+    }
+
+    private static CheckCohortDocument Describe(CohortReport cohort, SoakResult result)
+    {
+        Totals totals = cohort.Totals;
+        return new CheckCohortDocument(
+            cohort.Cohort.Name,
+            cohort.Kernel.Info.Name,
+            cohort.Cohort.Expected.Label(),
+            cohort.Cohort.Vms,
+            cohort.Cohort.Vms * cohort.Cohort.Vm.Vcpus,
+            totals.Operations,
+            totals.Invalidations,
+            new CrossingsDocument(totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64),
+            cohort.Hung,
+            cohort.Starved,
+            totals.UnjustifiedRetries,
+            totals.UnsafeInstalls,
+            totals.AccountingErrors,
+            cohort.Verdict,
+            cohort.Reason,
+            result.FirstIncidents.TryGetValue(cohort.Cohort.Name, out IncidentId incident) ? incident.ToString() : null);
+    }
+}
+
+/// <summary>How far a bounded soak is: a bar on a terminal, else a line now and then, always on standard error.</summary>
+internal static class CheckProgress
+{
+    private static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(10);
+
+    public static SoakResult Run(Func<IProgress<SoakProgress>, SoakResult> soak)
+    {
+        if (Console.IsErrorRedirected)
+            return soak(new Lines(TimeProvider.System));
+        SoakResult? result = null;
+        Terminal.Error.Progress()
+            .Columns(new TaskDescriptionColumn(), new ProgressBarColumn(), new PercentageColumn(), new RemainingTimeColumn())
+            .Start(context => result = soak(new Bars(context)));
+        return result!;
+    }
+
+    private static string Describe(SoakProgress progress)
+    {
+        FleetReport report = progress.Report;
+        long operations = report.Cohorts.Sum(cohort => cohort.Totals.Operations);
+        double seconds = Math.Max((report.Time - report.Started).TotalSeconds, 0.001);
+        int hung = report.Cohorts.Sum(cohort => cohort.Hung);
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{progress.Stage}: {operations / 1e6:N0} million operations, {operations / seconds / 1e6:N0} million a second, {hung} vCPUs hung");
+    }
+
+    private sealed class Bars(ProgressContext context) : IProgress<SoakProgress>
+    {
+        private readonly Dictionary<string, ProgressTask> _tasks = [];
+
+        public void Report(SoakProgress value)
+        {
+            if (!_tasks.TryGetValue(value.Stage, out ProgressTask? task))
+                _tasks[value.Stage] = task = context.AddTask(value.Stage, maxValue: 1);
+            task.Value = value.Share;
+            task.Description = Markup.Escape(Describe(value));
+        }
+    }
+
+    private sealed class Lines(TimeProvider time) : IProgress<SoakProgress>
+    {
+        private DateTimeOffset _next = DateTimeOffset.MinValue;
+
+        public void Report(SoakProgress value)
+        {
+            DateTimeOffset now = time.GetUtcNow();
+            if (now < _next)
+                return;
+            _next = now + LineInterval;
+            Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Describe(value)}, {value.Share:P0} done"));
+        }
+    }
+}

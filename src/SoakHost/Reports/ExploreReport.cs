@@ -1,0 +1,76 @@
+using System.Globalization;
+using System.Text.Json;
+using SoakHost.Engine.Explore;
+using Spectre.Console;
+
+namespace SoakHost.Reports;
+
+/// <summary>One exploration of <c>soakhost explore --json</c>.</summary>
+internal sealed record ExploreDocument(
+    string Kernel,
+    string Start,
+    string Verdict,
+    int States,
+    int Depth,
+    double ElapsedSeconds,
+    TimelineDocument? Counterexample);
+
+/// <summary>What explorations came to.</summary>
+internal static class ExploreReport
+{
+    public static void WriteText(IAnsiConsole console, ExploreResult result)
+    {
+        ExploreOptions bound = result.Options;
+        string where = $"{result.Kernel.Name} from {TimelineStepDocument.Hex(bound.Start)}";
+        string effort = string.Create(
+            CultureInfo.InvariantCulture, $"{result.States:N0} states, depth {result.Depth}, {result.Elapsed.TotalSeconds:N1} s");
+        (string verdict, Color color) = result.Verdict switch
+        {
+            ExploreVerdict.Proven => (
+                $"proven within the bound ({bound.Vcpus} vCPUs, {bound.Invalidators} invalidators, {bound.Pages} pages, "
+                + $"{bound.Invalidations} invalidations, {bound.MemslotUpdates} memslot updates)",
+                Color.Green),
+            ExploreVerdict.LimitReached => ("nothing found, but the limit of states was reached before all were seen", Color.Yellow),
+            ExploreVerdict.Stopped => ("nothing found so far; it was stopped", Color.Yellow),
+            _ => (Name(result.Verdict).Replace('_', ' '), Color.Red),
+        };
+        console.Write(new Text($"{where}: {verdict}", new Style(color)));
+        console.WriteLine($"; {effort}");
+        if (result.Counterexample is { } story)
+            TimelineReport.Write(console, story);
+    }
+
+    public static void WriteJson(TextWriter output, IEnumerable<ExploreResult> results)
+    {
+        ExploreDocument[] documents =
+        [
+            .. results.Select(result => new ExploreDocument(
+                result.Kernel.Name,
+                TimelineStepDocument.Hex(result.Options.Start),
+                Name(result.Verdict),
+                result.States,
+                result.Depth,
+                result.Elapsed.TotalSeconds,
+                result.Counterexample is { } story ? TimelineDocument.Of(story) : null)),
+        ];
+        output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.ExploreDocumentArray));
+    }
+
+    /// <summary>Runs an exploration, and shows on a terminal how far it is.</summary>
+    public static ExploreResult WithProgress(string what, Func<IProgress<ExploreProgress>?, ExploreResult> explore)
+    {
+        if (Console.IsErrorRedirected)
+            return explore(null);
+        ExploreResult? result = null;
+        Terminal.Error.Status().Start(what, status => result = explore(new StatusLine(what, status)));
+        return result!;
+    }
+
+    public static string Name(ExploreVerdict verdict) => JsonNamingPolicy.SnakeCaseLower.ConvertName(verdict.ToString());
+
+    private sealed class StatusLine(string what, StatusContext status) : IProgress<ExploreProgress>
+    {
+        public void Report(ExploreProgress value) => status.Status(string.Create(
+            CultureInfo.InvariantCulture, $"{what}: {value.States:N0} states, depth {value.Depth}, {value.Pending:N0} to look at"));
+    }
+}

@@ -1,0 +1,77 @@
+using System.Globalization;
+using System.Text.Json;
+using SoakHost.Configuration;
+using SoakHost.Engine.Checks;
+using SoakHost.Model.Kernels;
+using Spectre.Console;
+
+namespace SoakHost.Reports;
+
+/// <summary>One kernel of <c>soakhost kernels --verify --json</c>.</summary>
+internal sealed record KillMatrixDocument(
+    string Name,
+    bool IsMutant,
+    string Expected,
+    string FoundByExplore,
+    int ExploreStates,
+    double ExploreSeconds,
+    string FoundBySoak,
+    long SoakTicks,
+    double SoakSeconds,
+    string? SurvivesBecause,
+    bool Ok);
+
+/// <summary>Who caught which kernel, and how fast.</summary>
+internal static class KillMatrixReport
+{
+    private static readonly string[] Columns =
+        ["kernel", "expected", "exploration found", "states", "s", "soak found", "ticks", "s", "as expected"];
+
+    public static void WriteText(IAnsiConsole console, IReadOnlyCollection<KillMatrixRow> rows)
+    {
+        Table table = new Table().Border(TableBorder.Simple).AddColumns(Columns);
+        foreach (int number in (int[])[3, 4, 6, 7])
+            table.Columns[number].RightAligned();
+        table.Columns[0].NoWrap();
+        foreach (KillMatrixRow row in rows)
+        {
+            KillMatrixDocument line = Describe(row);
+            table.AddRow(
+                new Text(line.Name),
+                new Text(Words(line.Expected)),
+                new Text(Words(line.FoundByExplore)),
+                new Text(line.ExploreStates.ToString("N0", CultureInfo.InvariantCulture)),
+                new Text(line.ExploreSeconds.ToString("F2", CultureInfo.InvariantCulture)),
+                new Text(Words(line.FoundBySoak)),
+                new Text(line.SoakTicks.ToString("N0", CultureInfo.InvariantCulture)),
+                new Text(line.SoakSeconds.ToString("F2", CultureInfo.InvariantCulture)),
+                new Text(line.Ok ? "yes" : "NO", new Style(line.Ok ? Color.Green : Color.Red)));
+        }
+
+        console.Write(table);
+        foreach (KernelInfo survivor in rows.Select(row => row.Kernel).Where(kernel => kernel.SurvivesBecause is not null))
+            console.WriteLine($"{survivor.Name} survives: {survivor.SurvivesBecause}");
+        int caught = rows.Count(row => row.IsAsExpected);
+        console.WriteLine($"{caught} of {rows.Count} as expected");
+    }
+
+    public static void WriteJson(TextWriter output, IEnumerable<KillMatrixRow> rows) =>
+        output.WriteLine(JsonSerializer.Serialize([.. rows.Select(Describe)], ReportJson.Default.KillMatrixDocumentArray));
+
+    private static string Words(string label) => label.Replace('_', ' ');
+
+    private static string Name(Defect defect) => defect == Defect.None ? "none" : defect.Label();
+
+    private static KillMatrixDocument Describe(KillMatrixRow row) => new(
+        row.Kernel.Name,
+        row.Kernel.IsMutant,
+        Name(row.Kernel.Expected),
+        row.ExploredDefect is { } defect ? Name(defect) : ExploreReport.Name(row.Explored),
+        row.ExploredStates,
+        row.ExploreTime.TotalSeconds,
+        Name(row.Soaked),
+        row.SoakTicks,
+        row.SoakTime.TotalSeconds,
+        row.Kernel.SurvivesBecause,
+        row.IsAsExpected);
+}

@@ -1,0 +1,109 @@
+using SoakHost.EndToEnd.Harness;
+using Xunit;
+
+namespace SoakHost.EndToEnd;
+
+/// <summary>deploy/grafana, at rest.</summary>
+public sealed class DashboardTests
+{
+    public static TheoryData<string> Names => [.. Dashboard.All.Select(dashboard => dashboard.Name)];
+
+    [Fact]
+    public void The_three_dashboards_have_the_uids_that_links_rely_on() =>
+        Assert.Equal(
+            ["fleet soakhost-fleet", "host soakhost-host", "hung-vcpus soakhost-hung-vcpus"],
+            Dashboard.All.Select(dashboard => $"{dashboard.Name} {dashboard.Uid}"));
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_panel_asks_a_question_and_says_what_the_answer_means(string name) =>
+        Assert.All(Named(name).Panels, panel =>
+        {
+            Assert.EndsWith("?", panel.Title, StringComparison.Ordinal);
+            Assert.EndsWith(".", panel.Description, StringComparison.Ordinal);
+            Assert.False(string.IsNullOrEmpty(panel.Unit), $"'{panel.Title}' has no unit");
+            Assert.NotEmpty(panel.Queries);
+        });
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void No_two_panels_of_a_dashboard_ask_the_same(string name) =>
+        Assert.Equal(Named(name).Panels.Count, Named(name).Panels.Select(panel => panel.Title).Distinct().Count());
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_dashboard_needs_nothing_but_the_provisioned_data_source(string name)
+    {
+        var provisioned = File.ReadAllText(Path.Combine(Repository.Deploy, "grafana/provisioning/datasources/prometheus.yml"));
+
+        Assert.Equal(["soakhost-prometheus"], Named(name).DataSources);
+        Assert.Contains("uid: soakhost-prometheus", provisioned, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_dashboard_can_be_narrowed_to_cohorts_and_kernels(string name)
+    {
+        Assert.Equal(["cohort", "kernel"], Named(name).Variables.Keys);
+        Assert.Contains(
+            Named(name).Panels.SelectMany(panel => panel.Queries), query => query.Contains("$cohort", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void A_dashboard_marks_crossings_kernel_changes_and_incidents(string name) =>
+        Assert.Equal(["Boundary crossed", "Kernel changed", "Incident", "Service started"], Named(name).Annotations.Keys);
+
+    [Theory]
+    [MemberData(nameof(Names))]
+    public void Queries_use_metrics_and_labels_that_exist(string name) =>
+        Assert.Empty(
+            from query in Named(name).Panels.SelectMany(panel => panel.Queries).Concat(Named(name).Annotations.Values)
+            from unknown in KnownNames.Unknown(query)
+            select $"{unknown} in {query}");
+
+    [Fact]
+    public async Task The_dashboards_fit_Grafanas_published_schema()
+    {
+        var cancellationToken = TestContext.Current.CancellationToken;
+        var schema = Path.Combine(Repository.Root, "tests/EndToEnd/grafana-schema");
+        var install = await Command.RunAsync("npm", ["ci", "--prefix", schema], cancellationToken);
+        Assert.True(install.ExitCode == 0, install.Output);
+
+        var check = await Command.RunAsync(
+            "node", [Path.Combine(schema, "check.mjs"), Path.Combine(Repository.Deploy, "grafana/dashboards")], cancellationToken);
+
+        Assert.True(check.ExitCode == 0, check.Output);
+    }
+
+    [Fact]
+    public async Task A_dashboard_that_does_not_fit_the_schema_is_told_so()
+    {
+        var cancellationToken = TestContext.Current.CancellationToken;
+        var schema = Path.Combine(Repository.Root, "tests/EndToEnd/grafana-schema");
+        var folder = Server.NewFolder();
+        try
+        {
+            var dashboard = await File.ReadAllTextAsync(
+                Path.Combine(Repository.Deploy, "grafana/dashboards/fleet.json"), cancellationToken);
+            await File.WriteAllTextAsync(
+                Path.Combine(folder, "fleet.json"),
+                new Replacement(dashboard)
+                    .Replace("\"drawStyle\": \"line\"", "\"drawStyle\": \"lines\"")
+                    .Replace("\"unit\"", "\"units\"").Text,
+                cancellationToken);
+
+            var check = await Command.RunAsync("node", [Path.Combine(schema, "check.mjs"), folder], cancellationToken);
+
+            Assert.Equal(1, check.ExitCode);
+            Assert.Contains("'\"lines\"' is not assignable", check.Output, StringComparison.Ordinal);
+            Assert.Contains("\"units\"", check.Output, StringComparison.Ordinal);
+        }
+        finally
+        {
+            Directory.Delete(folder, recursive: true);
+        }
+    }
+
+    private static Dashboard Named(string name) => Dashboard.All.Single(dashboard => dashboard.Name == name);
+}

@@ -1,0 +1,85 @@
+namespace SoakHost.EndToEnd.Harness;
+
+/// <summary>What a service with a small fleet would expose, for <see cref="StubFleet.Exposition"/>.</summary>
+public static class Expositions
+{
+    /// <summary>The control hangs, as it must; of cohort stable one vCPU hangs, which it must not, and one starves.</summary>
+    public static string StableHangs { get; } =
+        Cohort("control", "linux-6.1", "hang", running: 3, starved: 0, hung: 5, "pass")
+        + Cohort("stable", "linux-6.1.y", "progress", running: 6, starved: 1, hung: 1, "violation")
+        + Stalled("stable", "linux-6.1.y", "progress", vm: 1, vcpu: 2, "hung")
+        + Stalled("stable", "linux-6.1.y", "progress", vm: 0, vcpu: 3, "starved")
+        + Service;
+
+    /// <summary>The same fleet after cohort stable got a fixed kernel: its vCPUs run, and the one that hung has recovered.</summary>
+    public static string StableRuns { get; } =
+        Cohort("control", "linux-6.1", "hang", running: 3, starved: 0, hung: 5, "pass")
+        + Cohort("stable", "linux-6.1.y", "progress", running: 8, starved: 0, hung: 0, "pass", recoveries: 1)
+        + Service;
+
+    private const string Service =
+        """
+        soakhost_worker_last_slice_timestamp_seconds{worker="0"} now-0
+        soakhost_worker_slices_total{worker="0"} 200*n
+        soakhost_worker_busy_seconds_total{worker="0"} 1*n
+        soakhost_worker_slice_max_seconds{worker="0"} 0.004
+        soakhost_build_info{version="0.1.0",model_version="1",vector_bits="256"} 1
+        soakhost_alerts_received_total{status="firing"} 1*n
+        soakhost_alerts_received_total{status="resolved"} 0
+        process_start_time_seconds 1700000000
+        process_resident_memory_bytes 120000000
+        process_cpu_seconds_total 2*n
+        process_open_fds 210
+        dotnet_gc_collections_total{generation="0"} 1*n
+        dotnet_gc_heap_bytes 9000000
+        dotnet_gc_pause_seconds_total 0
+        dotnet_gc_allocated_bytes_total 1000*n
+
+        """;
+
+    private static string Cohort(
+        string name, string kernel, string expect, int running, int starved, int hung, string verdict, int recoveries = 0)
+    {
+        var of = $"cohort=\"{name}\",kernel=\"{kernel}\"";
+        return
+            $$"""
+            soakhost_invalidations_total{{{of}}} 500000*n
+            soakhost_faults_total{{{of}},outcome="fixed"} 300000*n
+            soakhost_faults_total{{{of}},outcome="retried"} 200000*n
+            soakhost_guest_accesses_total{{{of}}} 900000*n
+            soakhost_unjustified_retries_total{{{of}}} {{hung * 1000}}*n
+            soakhost_unsafe_installs_total{{{of}}} 0
+            soakhost_accounting_errors_total{{{of}}} 0
+            soakhost_vms{{{of}},expect="{{expect}}"} 2
+            soakhost_vcpus{{{of}},expect="{{expect}}",state="running"} {{running}}
+            soakhost_vcpus{{{of}},expect="{{expect}}",state="starved"} {{starved}}
+            soakhost_vcpus{{{of}},expect="{{expect}}",state="hung"} {{hung}}
+            soakhost_vcpu_recoveries_total{{{of}}} {{recoveries}}
+            soakhost_invalidate_seq{{{of}},stat="min"} 2147483700
+            soakhost_invalidate_seq{{{of}},stat="median"} 2147484000
+            soakhost_invalidate_seq{{{of}},stat="max"} 2147490000
+            soakhost_boundary_crossings_total{{{of}},boundary="2^31"} 2
+            soakhost_boundary_crossings_total{{{of}},boundary="2^32"} 0
+            soakhost_boundary_crossings_total{{{of}},boundary="2^63"} 0
+            soakhost_boundary_crossings_total{{{of}},boundary="2^64"} 0
+            soakhost_verdict{{{of}},expect="{{expect}}",verdict="pass"} {{(verdict == "pass" ? 1 : 0)}}
+            soakhost_verdict{{{of}},expect="{{expect}}",verdict="violation"} {{(verdict == "violation" ? 1 : 0)}}
+            soakhost_verdict{{{of}},expect="{{expect}}",verdict="inconclusive"} 0
+            soakhost_incidents_total{{{of}},kind="hang"} {{hung}}
+            soakhost_incidents_total{{{of}},kind="unsafe_install"} 0
+            soakhost_incidents_total{{{of}},kind="accounting_error"} 0
+
+            """;
+    }
+
+    private static string Stalled(string cohort, string kernel, string expect, int vm, int vcpu, string state)
+    {
+        var of = $"cohort=\"{cohort}\",kernel=\"{kernel}\",vm=\"{vm}\",vcpu=\"{vcpu}\"";
+        return
+            $$"""
+            soakhost_vcpu_last_progress_timestamp_seconds{{{of}}} now-90
+            soakhost_vcpu_stall_info{{{of}},expect="{{expect}}",state="{{state}}",page="5",invalidate_seq="0x80000000",snapshot="0xffffffff80000000"} 1
+
+            """;
+    }
+}

@@ -1,0 +1,22 @@
+namespace SoakHost.EndToEnd.Harness;
+
+/// <summary>Waiting for what another process does, of which nothing can tell but asking.</summary>
+public static class Poll
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
+
+    /// <summary>Asks until the answer is yes.</summary>
+    /// <exception cref="TimeoutException">It was not within <paramref name="limit"/>; the message is <paramref name="failure"/>'s.</exception>
+    public static async Task UntilAsync(
+        Func<Task<bool>> condition, TimeSpan limit, Func<string> failure, CancellationToken cancellationToken)
+    {
+        using PeriodicTimer timer = new(Interval);
+        var end = TimeProvider.System.GetTimestamp() + (long)(limit.TotalSeconds * TimeProvider.System.TimestampFrequency);
+        while (!await condition())
+        {
+            if (TimeProvider.System.GetTimestamp() > end)
+                throw new TimeoutException(failure());
+            await timer.WaitForNextTickAsync(cancellationToken);
+        }
+    }
+}

@@ -1,0 +1,81 @@
+using System.Globalization;
+using System.Text;
+using Xunit;
+
+namespace SoakHost.EndToEnd.Harness;
+
+/// <summary>Runs every query that deploy/ holds against a live Prometheus.</summary>
+public static class QueryRun
+{
+    private const int SamplesShown = 3;
+
+    /// <summary>
+    /// Asserts that every rule is evaluated without error, every recording rule, panel and variable returns data, unless the panel says
+    /// that it may be empty, and every annotation's query is valid. Writes each dashboard as a table of its panels with their results to
+    /// the test's output and to artifacts/dashboards.
+    /// </summary>
+    public static async Task AssertAllAsync(PrometheusServer prometheus, CancellationToken cancellationToken)
+    {
+        // A rate needs two scrapes, and what is recorded from it one evaluation more.
+        await prometheus.WaitForAsync("cohort:soakhost_operations:rate1m > 0", TimeSpan.FromSeconds(30), cancellationToken);
+        await prometheus.WaitForAsync("worker:soakhost_slices:rate1m > 0", TimeSpan.FromSeconds(30), cancellationToken);
+        await Poll.UntilAsync(
+            async () => (await prometheus.RulesAsync(cancellationToken)).All(rule => rule.Health != "unknown"),
+            TimeSpan.FromSeconds(30), () => "some rules were never evaluated", cancellationToken);
+
+        List<string> failures = [.. from rule in await prometheus.RulesAsync(cancellationToken)
+                                    where rule.Health != "ok"
+                                    select $"{rule.Name}: {rule.LastError}"];
+        foreach (var recording in RuleFiles.Recordings)
+            await MustReturnAsync(recording.Record!, recording.Record!);
+        foreach (var dashboard in Dashboard.All)
+        {
+            foreach (var (name, query) in dashboard.Variables)
+                await MustReturnAsync($"{dashboard.Name}, variable {name}", query);
+            foreach (var query in dashboard.Annotations.Values)
+                await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken);
+            foreach (var panel in dashboard.Panels.Where(panel => !panel.MayBeEmpty))
+                foreach (var query in panel.Queries)
+                    await MustReturnAsync($"{dashboard.Name}, '{panel.Title}'", query);
+            await RenderAsync(prometheus, dashboard, cancellationToken);
+        }
+
+        Assert.Empty(failures);
+
+        async Task MustReturnAsync(string what, string query)
+        {
+            if ((await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken)).Count == 0)
+                failures.Add($"{what}: nothing from {query}");
+        }
+    }
+
+    private static async Task RenderAsync(PrometheusServer prometheus, Dashboard dashboard, CancellationToken cancellationToken)
+    {
+        StringBuilder table = new($"# {dashboard.Title}\n\n| panel | unit | query | result |\n| --- | --- | --- | --- |\n");
+        foreach (var panel in dashboard.Panels)
+            foreach (var query in panel.Queries)
+            {
+                var samples = await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken);
+                table.Append(CultureInfo.InvariantCulture, $"| {panel.Title} | {panel.Unit} | `{Cell(query)}` | {Cell(Results(samples))} |\n");
+            }
+
+        var folder = Directory.CreateDirectory(Path.Combine(Repository.Artifacts, "dashboards"));
+        await File.WriteAllTextAsync(Path.Combine(folder.FullName, $"{dashboard.Name}.md"), table.ToString(), cancellationToken);
+        TestContext.Current.TestOutputHelper?.WriteLine(table.ToString());
+
+        static string Cell(string text) => text.Replace("|", "\\|", StringComparison.Ordinal);
+
+        static string Results(IReadOnlyList<PrometheusServer.Sample> samples) => samples.Count switch
+        {
+            0 => "(nothing)",
+            <= SamplesShown => string.Join("<br>", samples.Select(Result)),
+            _ => string.Join("<br>", samples.Take(SamplesShown).Select(Result)) + $"<br>and {samples.Count - SamplesShown} more",
+        };
+
+        static string Result(PrometheusServer.Sample sample)
+        {
+            var labels = sample.Labels.Where(label => label.Key is not ("__name__" or "job" or "instance")).Select(label => label.Value);
+            return string.Join(' ', labels.Append(sample.Value.ToString("G6", CultureInfo.InvariantCulture)));
+        }
+    }
+}

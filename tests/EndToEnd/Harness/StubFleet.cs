@@ -1,0 +1,104 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using System.Text.Json;
+using System.Text.RegularExpressions;
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.AspNetCore.Http;
+using Microsoft.Extensions.Logging;
+
+namespace SoakHost.EndToEnd.Harness;
+
+/// <summary>
+/// Stands in for the service: answers <c>/metrics</c> with a text that a test may change, and receives pages. Beside a real service
+/// it is the webhook alone.
+/// </summary>
+public sealed partial class StubFleet : IAsyncDisposable
+{
+    private readonly WebApplication _application;
+    private readonly ConcurrentQueue<Page> _pages = new();
+    private int _scrapes;
+
+    private StubFleet(WebApplication application) => _application = application;
+
+    /// <summary>One alert of one notification, as Alertmanager delivered it.</summary>
+    public sealed record Page(
+        string Receiver, string Status, IReadOnlyDictionary<string, string> Labels, IReadOnlyDictionary<string, string> Annotations)
+    {
+        public string Name => Labels["alertname"];
+    }
+
+    /// <summary>Base address, to be scraped.</summary>
+    public Uri Address => new(_application.Urls.Single());
+
+    /// <summary>Where Alertmanager is to deliver.</summary>
+    public Uri Webhook => new(Address, "/api/v1/alerts");
+
+    /// <summary>
+    /// What the next scrape gets, in Prometheus's text format. <c>7*n</c> stands for 7 times the number of the scrape, so that counters
+    /// count, and <c>now-7</c> for the time 7 seconds ago.
+    /// </summary>
+    public string Exposition { get; set; } = "";
+
+    /// <summary>Every alert delivered so far, in order, repeated ones too.</summary>
+    public IReadOnlyList<Page> Pages => [.. _pages];
+
+    public static async Task<StubFleet> StartAsync(CancellationToken cancellationToken)
+    {
+        var builder = WebApplication.CreateSlimBuilder();
+        builder.Logging.ClearProviders();
+        builder.WebHost.UseUrls("http://127.0.0.1:0");
+        var application = builder.Build();
+        StubFleet fleet = new(application);
+        application.MapGet("/metrics", () => Results.Text(fleet.NextScrape(), "text/plain; version=0.0.4"));
+        application.MapPost("/api/v1/alerts", fleet.ReceiveAsync);
+        await application.StartAsync(cancellationToken);
+        return fleet;
+    }
+
+    /// <summary>What a scrape would get now, without counting as one.</summary>
+    public string Render(int scrape)
+    {
+        var now = TimeProvider.System.GetUtcNow().ToUnixTimeSeconds();
+        var counted = Counting().Replace(Exposition, number => Text(Number(number) * scrape));
+        return Ago().Replace(counted, seconds => Text(now - Number(seconds)));
+
+        static long Number(Match match) => long.Parse(match.Groups[1].Value, CultureInfo.InvariantCulture);
+
+        static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Waits for an alert to be delivered, and returns it.</summary>
+    public async Task<Page> WaitForPageAsync(string name, string status, TimeSpan limit, CancellationToken cancellationToken)
+    {
+        Page? found = null;
+        await Poll.UntilAsync(
+            () => Task.FromResult((found = _pages.FirstOrDefault(page => page.Name == name && page.Status == status)) is not null),
+            limit,
+            () => $"no {name} was delivered as {status} within {limit.TotalSeconds} s; delivered were:\n{string.Join('\n', _pages)}",
+            cancellationToken);
+        return found!;
+    }
+
+    public ValueTask DisposeAsync() => _application.DisposeAsync();
+
+    private string NextScrape() => Render(Interlocked.Increment(ref _scrapes));
+
+    private async Task<IResult> ReceiveAsync(HttpRequest request)
+    {
+        using var notification = await JsonDocument.ParseAsync(request.Body, cancellationToken: request.HttpContext.RequestAborted);
+        var receiver = notification.RootElement.GetProperty("receiver").GetString()!;
+        foreach (var alert in notification.RootElement.GetProperty("alerts").EnumerateArray())
+            _pages.Enqueue(new(receiver, alert.GetProperty("status").GetString()!, Map(alert, "labels"), Map(alert, "annotations")));
+        return Results.Ok();
+
+        static Dictionary<string, string> Map(JsonElement alert, string part) =>
+            alert.GetProperty(part).Deserialize<Dictionary<string, string>>()!;
+    }
+
+    [GeneratedRegex(@"\b(\d+)\*n\b")]
+    private static partial Regex Counting();
+
+    [GeneratedRegex(@"\bnow-(\d+)\b")]
+    private static partial Regex Ago();
+}

@@ -1,0 +1,57 @@
+using System.Security.Cryptography;
+using System.Text;
+using SoakHost.Engine.Soak;
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Tests.Scalar;
+
+namespace SoakHost.Engine.Tests.Soak;
+
+/// <summary>How a cohort's VMs are cut into shards and slices: all that must not make a difference.</summary>
+/// <param name="VectorBits">Width of the vectors.</param>
+/// <param name="VmsPerShard">The last shard has what is left.</param>
+/// <param name="TicksPerSlice">The last slice has what is left.</param>
+public readonly record struct Cut(int VectorBits, int VmsPerShard, int TicksPerSlice);
+
+/// <summary>Everything that a cohort's soak came to: equal texts are equal outcomes.</summary>
+/// <param name="Vms">Each VM's state and place in its random stream.</param>
+/// <param name="Totals">Sums over all VMs.</param>
+/// <param name="Findings">What was found, ordered by VM and then by tick.</param>
+public sealed record SoakOutcome(IReadOnlyList<string> Vms, Totals Totals, IReadOnlyList<Finding> Findings)
+{
+    /// <summary>A digest of all of it.</summary>
+    public string Hash => Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', [.. Vms, $"{Totals}", .. Findings.Select(finding => $"{finding}")]))));
+}
+
+/// <summary>Soaks a cohort, cut one way or another, on this thread.</summary>
+public static class SoakRun
+{
+    public static Cohort CohortOf(string kernel, int vms, VmParameters parameters) =>
+        new() { Name = "test", Kernel = Kernel.Find(kernel)!, Vms = vms, Vm = parameters };
+
+    public static SoakOutcome Of(Cohort cohort, ulong seed, int ticks, Cut cut)
+    {
+        var vms = new List<string>();
+        var findings = new List<Finding>();
+        var totals = default(Totals);
+        var options = new ShardOptions { Seed = seed, StallRetries = 50, VectorBits = cut.VectorBits };
+        for (int firstVm = 0; firstVm < cohort.Vms; firstVm += cut.VmsPerShard)
+        {
+            var shard = Shard.Create(cohort, firstVm, Math.Min(cut.VmsPerShard, cohort.Vms - firstVm), options);
+            for (int done = 0; done < ticks; done += cut.TicksPerSlice)
+            {
+                shard.Advance(Math.Min(cut.TicksPerSlice, ticks - done));
+                findings.AddRange(shard.TakeSnapshot().Findings);
+            }
+
+            totals += shard.TakeSnapshot().Totals;
+            for (int vm = firstVm; vm < firstVm + shard.Vms; vm++)
+                vms.Add($"{string.Join("; ", StateComparison.Fields(shard.Read(vm)))}; {shard.ReadRandom(vm)}");
+        }
+
+        return new(
+            vms,
+            totals,
+            [.. findings.OrderBy(finding => finding.Vm).ThenBy(finding => finding.Tick).ThenBy(finding => finding.ToString(), StringComparer.Ordinal)]);
+    }
+}

@@ -1,0 +1,48 @@
+using SoakHost.HostKernel.Kvm;
+
+namespace SoakHost.HostKernel.Tests;
+
+public sealed class HostCohortOptionsTests
+{
+    private static readonly KvmLimits Limits = new(VcpusRecommended: 2, VcpusMax: 1024, MemslotsMax: 32764, PhysicalAddressBits: 48, HasStatistics: true);
+
+    [Fact]
+    public void The_defaults_can_be_used() => Assert.Empty(new HostCohortOptions().Validate(Limits));
+
+    [Theory]
+    [InlineData(64, 1024, true)]
+    [InlineData(65, 1024, false)]
+    [InlineData(8, 8, true)]
+    [InlineData(9, 8, false)]
+    public void As_many_vCPUs_as_KVM_allows_are_allowed_up_to_64(int vcpus, int max, bool allowed) =>
+        Assert.Equal(allowed, new HostCohortOptions { Vcpus = vcpus }.Validate(Limits with { VcpusMax = max }).Count == 0);
+
+    [Fact]
+    public void Memslots_are_held_against_what_KVM_allows()
+    {
+        var options = new HostCohortOptions { Memslots = 32 };
+        Assert.Empty(options.Validate(Limits with { MemslotsMax = 33 }));
+        Assert.Contains("1 to 31", Assert.Single(options.Validate(Limits with { MemslotsMax = 32 })));
+    }
+
+    [Fact]
+    public void Memory_must_be_reachable_by_guest_physical_addresses()
+    {
+        var options = new HostCohortOptions { GuestPhysicalBase = (1L << 39) - (2 << 20) };
+        Assert.Empty(options.Validate(Limits with { PhysicalAddressBits = 39 }));
+        Assert.Contains("GuestPhysicalBase", Assert.Single(options.Validate(Limits with { PhysicalAddressBits = 38 })));
+    }
+
+    [Fact]
+    public void Every_error_is_reported_at_once_with_its_name_and_value()
+    {
+        IReadOnlyList<string> errors = new HostCohortOptions { Vms = 0, DutyCycle = 1.5, Until = 0, Boundaries = [-1], Watch = new() { FaultsTakenMin = 0 } }.Validate(Limits);
+        Assert.Equal(5, errors.Count);
+        Assert.Contains(errors, each => each.StartsWith("Vms is 0;", StringComparison.Ordinal));
+        Assert.Contains(errors, each => each.StartsWith("DutyCycle is 1.5;", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void Memory_that_does_not_divide_into_VMAs_is_refused() =>
+        Assert.Contains("MemoryBytes is 2101248", Assert.Single(new HostCohortOptions { MemoryBytes = (2 << 20) + 4096 }.Validate(Limits)));
+}

@@ -1,0 +1,70 @@
+using SoakHost.HostKernel.Watch;
+
+namespace SoakHost.HostKernel.Tests;
+
+/// <summary>For tests that need a real KVM: skips them where there is none, and waits for what a cohort publishes.</summary>
+internal static class HostKernelHere
+{
+    /// <summary>The collection of tests that open the device: one counts the handles to it.</summary>
+    internal const string OneAtATime = "the host's kernel";
+
+    internal static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    /// <summary>Quick to judge, for the tests' sake. What is judged stays true on a slow machine: it only takes
+    /// longer.</summary>
+    internal static readonly VcpuWatchOptions Quick = new()
+    {
+        SuspectAfter = TimeSpan.FromMilliseconds(300),
+        QuiesceFor = TimeSpan.FromMilliseconds(300),
+    };
+
+    internal static readonly HostCohortOptions Small = new()
+    {
+        VmasPerCall = 32,
+        MemoryBytes = 32 * 4096,
+        Until = long.MaxValue,
+        Boundaries = [],
+        ProbeInterval = TimeSpan.FromMilliseconds(50),
+        SampleInterval = TimeSpan.FromMilliseconds(10),
+        // Two cores are shared with whatever else runs: the invalidators leave some time to the vCPUs.
+        DutyCycle = 0.5,
+        Watch = Quick,
+    };
+
+    internal static void SkipUnlessItWorks()
+    {
+        HostKernelSupport support = HostKernelSupport.Probe();
+        Assert.SkipUnless(support.IsSupported, support.Reason ?? "");
+    }
+
+    internal static HostCohort Start(HostCohortOptions options) => HostCohort.Start(options, TimeProvider.System);
+
+    internal static Task<HostCohortSnapshot> End(this HostCohort cohort) =>
+        cohort.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
+
+    /// <summary>The first snapshot, from now on, that is as asked for.</summary>
+    internal static async Task<HostCohortSnapshot> Until(this HostCohort cohort, Func<HostCohortSnapshot, bool> isAsAskedFor)
+    {
+        var found = new TaskCompletionSource<HostCohortSnapshot>(TaskCreationOptions.RunContinuationsAsynchronously);
+        cohort.Published += Look;
+        try
+        {
+            return await found.Task.WaitAsync(Patience, TestContext.Current.CancellationToken);
+        }
+        catch (TimeoutException)
+        {
+            HostCohortSnapshot last = cohort.Snapshot;
+            throw new TimeoutException($"Not within {Patience}. {last} {string.Join("; ", last.Vms)} {string.Join("; ", last.Vcpus)}");
+        }
+        finally
+        {
+            cohort.Published -= Look;
+        }
+
+        void Look(HostCohortSnapshot snapshot)
+        {
+            if (isAsAskedFor(snapshot))
+                found.TrySetResult(snapshot);
+        }
+    }
+}

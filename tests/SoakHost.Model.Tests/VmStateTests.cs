@@ -1,0 +1,89 @@
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
+using SoakHost.Model.Tests.Scalar;
+
+namespace SoakHost.Model.Tests;
+
+public sealed class VmStateTests
+{
+    [Fact]
+    public void What_is_written_into_a_lane_is_read_out_of_it_and_goes_on_as_if_it_had_never_left()
+    {
+        foreach (Kernel kernel in Kernel.All)
+        {
+            for (ulong seed = 0; seed < 20; seed++)
+                Assert.Null(kernel.Accept(new Relocation(seed)));
+        }
+    }
+
+    [Fact]
+    public void A_copy_shares_nothing()
+    {
+        var state = new VmState(new VmParameters { Vcpus = 2, Invalidators = 2, InvalidateSeqStart = 7 });
+        VmState copy = state.Copy();
+        Assert.True(StateComparison.AreEqual(state, copy));
+        copy.Vcpus[1] = copy.Vcpus[1] with { Page = 9 };
+        copy.Invalidators[0] = copy.Invalidators[0] with { Own = 3 };
+        Assert.Equal((0, 0UL), (state.Vcpus[1].Page, state.Invalidators[0].Own));
+    }
+
+    /// <summary>
+    /// Steps a VM in one lane; before each step moves it, through its state, into the next lane of another row. A VM that is
+    /// not moved takes the same steps. Returns null or where they part.
+    /// </summary>
+    private sealed class Relocation(ulong seed) : IKernelVisitor<string?>
+    {
+        public string? Visit<TKernel>()
+            where TKernel : struct, IKernel
+        {
+            var draws = new Draws(seed);
+            VmParameters parameters = draws.Parameters(64, memslotUpdates: true);
+            var reference = new ReferenceVm(ReferenceKernel.Of(TKernel.Info.Name), parameters);
+            VmState state = new(parameters);
+            for (int step = 0; step < 400; step++)
+            {
+                VmLanes<Pages64<Lanes128>, Lanes128> vm = default;
+                var vcpus = new VcpuLanes<Pages64<Lanes128>, Lanes128>[parameters.Vcpus];
+                var invalidators = new InvalidatorLanes<Pages64<Lanes128>, Lanes128>[parameters.Invalidators];
+                int lane = step % Lanes128.Count;
+                state.Write<TKernel, Pages64<Lanes128>, Lanes128>(ref vm, vcpus, invalidators, lane);
+                VmState read = VmState.Read<TKernel, Pages64<Lanes128>, Lanes128>(vm, vcpus, invalidators, lane);
+                if (!StateComparison.AreEqual(state, read))
+                    return $"{TKernel.Info.Name}, seed {seed}, step {step}: {StateComparison.Differences(state, read)}";
+
+                Lanes128 moves = Lanes128.Broadcast(0).With(lane, uint.MaxValue);
+                int actor = draws.Below(parameters.Vcpus + parameters.Invalidators + (draws.Below(8) == 0 ? 1 : 0));
+                int page = draws.Below(parameters.Pages);
+                int end = Math.Min(parameters.Pages, page + 1 + draws.Below(parameters.RangePages));
+                if (actor < parameters.Vcpus)
+                {
+                    Protocol<TKernel, UpdatedMemslots, Pages64<Lanes128>, Lanes128>.StepVcpu(
+                        ref vm, ref vcpus[actor], actor, moves, Pages64<Lanes128>.Page(Lanes128.Broadcast((uint)page)));
+                    reference.StepVcpu(actor, page);
+                }
+                else if (actor < parameters.Vcpus + parameters.Invalidators)
+                {
+                    Protocol<TKernel, UpdatedMemslots, Pages64<Lanes128>, Lanes128>.StepInvalidator(
+                        ref vm,
+                        vcpus,
+                        invalidators,
+                        actor - parameters.Vcpus,
+                        moves,
+                        new(~Pages64<Lanes128>.Below(Lanes128.Broadcast((uint)page)), Pages64<Lanes128>.Below(Lanes128.Broadcast((uint)end))));
+                    reference.StepInvalidator(actor - parameters.Vcpus, page, end);
+                }
+                else
+                {
+                    Protocol<TKernel, UpdatedMemslots, Pages64<Lanes128>, Lanes128>.StepMemslotUpdater(ref vm, moves);
+                    reference.StepMemslotUpdater();
+                }
+
+                state = VmState.Read<TKernel, Pages64<Lanes128>, Lanes128>(vm, vcpus, invalidators, lane);
+                if (!StateComparison.AreEqual(reference.ToState(), state))
+                    return $"{TKernel.Info.Name}, seed {seed}, step {step}: {StateComparison.Differences(reference.ToState(), state)}";
+            }
+
+            return null;
+        }
+    }
+}
