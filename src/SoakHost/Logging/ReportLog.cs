@@ -21,7 +21,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     private static readonly TimeSpan LinePeriod = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan StatusPeriod = TimeSpan.FromMinutes(1);
 
-    private readonly Dictionary<(string Cohort, string Event), TokenBucket> _buckets = [];
+    private readonly Dictionary<(string Cohort, FindingKind Kind), TokenBucket> _buckets = [];
     private readonly Dictionary<string, int> _failures = [];
     private FleetReport? _before;
     private Verdict? _verdict;
@@ -49,8 +49,8 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
 
     private void WriteLimited(CohortReport cohort, in Finding finding)
     {
-        string kind = finding.Kind == FindingKind.BoundaryCrossedIdle ? nameof(FindingKind.BoundaryCrossed) : finding.Kind.ToString();
-        (string, string) key = (cohort.Cohort.Name, kind);
+        FindingKind kind = finding.Kind == FindingKind.BoundaryCrossedIdle ? FindingKind.BoundaryCrossed : finding.Kind;
+        (string, FindingKind) key = (cohort.Cohort.Name, kind);
         if (!_buckets.TryGetValue(key, out TokenBucket? bucket))
             _buckets[key] = bucket = new TokenBucket(time, LinesAtOnce, LinePeriod);
         if (bucket.TryTake())
@@ -100,10 +100,10 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
 
     private void WriteSuppressed(bool now)
     {
-        foreach (((string cohort, string @event), TokenBucket bucket) in _buckets)
+        foreach (((string cohort, FindingKind kind), TokenBucket bucket) in _buckets)
         {
             if (bucket.TakeRefused(now) is > 0 and long refused)
-                log.EventsSuppressed(cohort, @event, refused);
+                log.EventsSuppressed(cohort, kind.ToString(), refused);
         }
     }
 
