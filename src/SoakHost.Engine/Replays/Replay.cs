@@ -2,6 +2,7 @@ using System.Globalization;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model;
+using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Replays;
 
@@ -23,15 +24,22 @@ public static class Replay
     /// <param name="vm">The VM's number.</param>
     /// <param name="from">First tick, from 0.</param>
     /// <param name="ticks">How many, at least 1; what goes beyond <see cref="StepsMax"/> steps is left out.</param>
+    /// <param name="operations">What was done to the cohort, in the order in which it was recorded.</param>
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     public static Timeline Range(
-        Cohort cohort, ShardOptions options, int vm, long from, long ticks, CancellationToken cancellation)
+        Cohort cohort,
+        ShardOptions options,
+        int vm,
+        long from,
+        long ticks,
+        IReadOnlyCollection<ShardOperation> operations,
+        CancellationToken cancellation)
     {
         var scribe = new Scribe(from, from + ticks);
-        Run(cohort, options, vm, from, from + ticks, scribe, cancellation);
+        Kernel kernel = Run(cohort, options, vm, from, from + ticks, operations, scribe, cancellation);
         string more = scribe.IsFull ? $" The first {StepsMax} steps are told." : "";
         return new Timeline(
-            cohort.Kernel.Info.Name,
+            kernel.Info.Name,
             [.. scribe.Steps.Take(StepsMax)],
             string.Create(CultureInfo.InvariantCulture, $"VM {vm} from tick {from} to {from + ticks - 1}.{more}"));
     }
@@ -39,16 +47,22 @@ public static class Replay
     /// <summary>Tells how an incident came about, from just before the fault that went wrong to one retry after it.</summary>
     /// <returns>The story, or null where this run has no such incident.</returns>
     /// <inheritdoc cref="Range"/>
-    public static Timeline? Incident(Cohort cohort, ShardOptions options, IncidentId incident, CancellationToken cancellation)
+    public static Timeline? Incident(
+        Cohort cohort,
+        ShardOptions options,
+        IncidentId incident,
+        IReadOnlyCollection<ShardOperation> operations,
+        CancellationToken cancellation)
     {
         // The row of retries that made a vCPU hang may have begun long before it was found; look back ever further.
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
             long from = Math.Max(0, incident.Tick - back);
             var detective = new Detective(incident);
-            Run(cohort, options, incident.Vm, from, incident.Tick + Shard.ObservationTicks, detective, cancellation);
+            long to = incident.Tick + Shard.ObservationTicks;
+            Kernel kernel = Run(cohort, options, incident.Vm, from, to, operations, detective, cancellation);
             if (detective.Story is { } story)
-                return new Timeline(cohort.Kernel.Info.Name, [.. story], Conclude(incident, story));
+                return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, story));
             if (from == 0)
                 return null;
         }
@@ -60,10 +74,20 @@ public static class Replay
         return incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {why}" : why;
     }
 
-    private static void Run(
-        Cohort cohort, ShardOptions options, int vm, long from, long to, IStepListener listener, CancellationToken cancellation)
+    /// <returns>The kernel that the VM runs at the end.</returns>
+    private static Kernel Run(
+        Cohort cohort,
+        ShardOptions options,
+        int vm,
+        long from,
+        long to,
+        IReadOnlyCollection<ShardOperation> operations,
+        IStepListener listener,
+        CancellationToken cancellation)
     {
         Shard shard = Shard.Create(cohort, vm, 1, options with { VectorBits = 32 });
+        foreach (ShardOperation operation in operations)
+            shard.Schedule(operation);
         while (shard.Tick + Shard.ObservationTicks <= from)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -76,6 +100,8 @@ public static class Replay
             cancellation.ThrowIfCancellationRequested();
             shard.AdvanceTold(Shard.ObservationTicks, listener);
         }
+
+        return shard.Kernel;
     }
 
     /// <summary>Writes down every step of a range of ticks.</summary>

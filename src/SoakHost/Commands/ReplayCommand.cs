@@ -48,7 +48,7 @@ internal static class ReplayCommand
                 Cohort cohort = Find(cohorts.Read(parsed), settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Name);
                 CheckVm(cohort, parsed.GetValue(vm));
                 return Task.FromResult(Show(
-                    Replay.Range(cohort, options, parsed.GetValue(vm), parsed.GetValue(from), parsed.GetValue(ticks), stop), asJson));
+                    Replay.Range(cohort, options, parsed.GetValue(vm), parsed.GetValue(from), parsed.GetValue(ticks), [], stop), asJson));
             }
 
             if (!IncidentId.TryParse(text, out IncidentId id))
@@ -59,7 +59,7 @@ internal static class ReplayCommand
 
             Cohort its = Find(cohorts.Read(parsed), settings, id.Cohort);
             CheckVm(its, id.Vm);
-            return Task.FromResult(Show(Replay.Incident(its, options, id, stop), asJson));
+            return Task.FromResult(Show(Replay.Incident(its, options, id, [], stop), asJson));
         });
         return command;
     }
