@@ -64,6 +64,17 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
         return otherwise;
     }
 
+    /// <summary>Any text with something in it.</summary>
+    public string Words(string key, string otherwise, string allowed)
+    {
+        if (Text(key) is not { } text)
+            return otherwise;
+        if (!string.IsNullOrWhiteSpace(text))
+            return text;
+        errors.Add(Path(key), text, allowed);
+        return otherwise;
+    }
+
     /// <summary>One of several names.</summary>
     public T Choice<T>(string key, T otherwise, IReadOnlyDictionary<string, T> choices, bool isRequired = false)
     {

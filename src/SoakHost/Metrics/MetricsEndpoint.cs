@@ -10,6 +10,7 @@ internal static class MetricsEndpoint
         app.Services.GetRequiredService<FleetMetrics>();
         app.Services.GetRequiredService<ProcessMetrics>();
         app.Services.GetRequiredService<AlertMetrics>();
+        app.Services.GetRequiredService<StorageMetrics>();
 
         app.MapGet("/metrics", async context =>
         {

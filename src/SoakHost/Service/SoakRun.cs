@@ -1,6 +1,7 @@
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Watchdogs;
+using SoakHost.Storage;
 
 namespace SoakHost.Service;
 
@@ -9,15 +10,19 @@ internal sealed class SoakRun : IDisposable
 {
     private readonly Fleet _fleet;
     private readonly Watchdog _watchdog;
+    private readonly SoakStorage? _storage;
 
     /// <summary>Builds every VM; nothing runs yet.</summary>
     /// <param name="options">Valid options.</param>
     /// <param name="time">The clock of workers and watchdog.</param>
     /// <param name="reported">Called on the watchdog's thread with each report; it must not throw.</param>
-    public SoakRun(SoakOptions options, TimeProvider time, Action<FleetReport>? reported = null)
+    /// <param name="storage">What keeps the run on disk, or null.</param>
+    public SoakRun(SoakOptions options, TimeProvider time, Action<FleetReport>? reported = null, SoakStorage? storage = null)
     {
-        Options = options;
-        _fleet = new Fleet(options.ToFleetOptions(), time);
+        (Options, _storage) = (options, storage);
+        _fleet = new Fleet(options.ToFleetOptions(), time, storage?.Past);
+        if (storage is not null)
+            _fleet.KeepFindings();
         _watchdog = new Watchdog(_fleet, time, options.WatchdogInterval, options.StallAfter, reported);
     }
 
@@ -30,11 +35,15 @@ internal sealed class SoakRun : IDisposable
     /// <summary>The watchdog's latest report.</summary>
     public FleetReport Latest => _watchdog.Latest;
 
+    /// <summary>How the run's storage gets on.</summary>
+    public StorageStatus Storage => _storage?.Status ?? new StorageStatus(null, null);
+
     /// <summary>Lets the workers and the watchdog go.</summary>
     public void Start()
     {
         _fleet.Start();
         _watchdog.Start();
+        _storage?.Start(_fleet);
     }
 
     /// <summary>Stops the workers at the end of their slices, and looks a last time.</summary>
@@ -43,6 +52,7 @@ internal sealed class SoakRun : IDisposable
     public FleetReport Stop(TimeSpan timeout, out bool isComplete)
     {
         isComplete = _fleet.Stop(timeout);
+        _storage?.Stop(_fleet, isComplete);
         return _watchdog.Stop();
     }
 

@@ -6,6 +6,7 @@ using SoakHost.Engine.Watchdogs;
 using SoakHost.Logging;
 using SoakHost.Metrics;
 using SoakHost.Model;
+using SoakHost.Storage;
 
 namespace SoakHost.Service;
 
@@ -69,7 +70,12 @@ internal static class SoakServiceExtensions
             .AddSingleton(options)
             .AddSingleton<ReportLog>()
             .AddSingleton(services => new SoakRun(
-                options, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ReportLog>().Write))
+                options,
+                services.GetRequiredService<TimeProvider>(),
+                services.GetRequiredService<ReportLog>().Write,
+                services.GetRequiredService<SoakStorage>()))
+            .AddSingleton<SoakStorage>()
+            .AddSingleton<StorageMetrics>()
             .AddSingleton<MetricRegistry>()
             .AddSingleton<FleetMetrics>()
             .AddSingleton<ProcessMetrics>()
