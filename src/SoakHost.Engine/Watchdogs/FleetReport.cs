@@ -75,7 +75,7 @@ public sealed record CohortReport
 
 /// <summary>A stalled vCPU.</summary>
 /// <param name="Vcpu">Which, and how it was found.</param>
-/// <param name="LastProgress">The last report in which it was not stalled.</param>
+/// <param name="LastProgress">The last report in which it was not stalled, or the start of the run.</param>
 public readonly record struct Stall(StalledVcpu Vcpu, DateTimeOffset LastProgress);
 
 /// <summary>Incidents since the run began.</summary>

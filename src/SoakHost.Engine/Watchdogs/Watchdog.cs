@@ -34,7 +34,7 @@ public sealed class Watchdog : IDisposable
     {
         (_fleet, _time, _silence, _reported) = (fleet, time, silence, reported);
         _started = time.GetUtcNow();
-        _cohorts = [.. fleet.Cohorts.Select(source => new CohortState(source))];
+        _cohorts = [.. fleet.Cohorts.Select(source => new CohortState(source, _started))];
         _latest = Look();
         _timer = time.CreateTimer(_ => _due.Set(), null, interval, interval);
         _thread = new Thread(Run) { Name = "soak-watchdog", IsBackground = true };
@@ -118,10 +118,10 @@ public sealed class Watchdog : IDisposable
     }
 
     /// <summary>What the watchdog remembers of one cohort from report to report.</summary>
-    private sealed class CohortState(ICohortSource source)
+    private sealed class CohortState(ICohortSource source, DateTimeOffset started)
     {
         private readonly Dictionary<(int Vm, int Vcpu), DateTimeOffset> _lastProgress = [];
-        private DateTimeOffset? _before;
+        private DateTimeOffset _before = started;
         private IncidentCounts _incidents = source.Past.Incidents;
 
         public Defect Expected => source.Cohort.Expected;
@@ -141,7 +141,7 @@ public sealed class Watchdog : IDisposable
             }
 
             _incidents = _incidents.With(snapshot.Findings);
-            ImmutableArray<Stall> stalls = Stalls(snapshot.Stalled.AsSpan()[..Math.Min(stallsLeft, snapshot.Stalled.Length)], now);
+            ImmutableArray<Stall> stalls = Stalls(snapshot.Stalled.AsSpan()[..Math.Min(stallsLeft, snapshot.Stalled.Length)]);
             stallsLeft -= stalls.Length;
             _before = now;
             (Verdict verdict, string reason) =
@@ -160,14 +160,14 @@ public sealed class Watchdog : IDisposable
             };
         }
 
-        private ImmutableArray<Stall> Stalls(ReadOnlySpan<StalledVcpu> stalled, DateTimeOffset now)
+        private ImmutableArray<Stall> Stalls(ReadOnlySpan<StalledVcpu> stalled)
         {
             var stalls = ImmutableArray.CreateBuilder<Stall>(stalled.Length);
             foreach (StalledVcpu vcpu in stalled)
             {
-                // Whoever stalls for the first time was still getting on at the report before.
+                // Whoever stalls for the first time was still getting on at the report before, or as the run began.
                 if (!_lastProgress.TryGetValue((vcpu.Vm, vcpu.Vcpu), out DateTimeOffset lastProgress))
-                    _lastProgress[(vcpu.Vm, vcpu.Vcpu)] = lastProgress = _before ?? now;
+                    _lastProgress[(vcpu.Vm, vcpu.Vcpu)] = lastProgress = _before;
                 stalls.Add(new Stall(vcpu, lastProgress));
             }
 

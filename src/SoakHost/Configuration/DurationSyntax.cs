@@ -5,6 +5,8 @@ namespace SoakHost.Configuration;
 /// <summary>Times as people write them: <c>500ms</c>, <c>10s</c>, <c>5m</c>, <c>1h</c>, or .NET's <c>00:00:10</c>.</summary>
 internal static class DurationSyntax
 {
+    private static readonly string[] ClockFormats = [@"hh\:mm\:ss", @"hh\:mm\:ss\.FFFFFFF"];
+
     // In this order "ms" is found before its parts are.
     private static readonly (string Unit, TimeSpan Length)[] Units =
     [
@@ -16,7 +18,7 @@ internal static class DurationSyntax
     {
         string trimmed = text.Trim();
         if (trimmed.Contains(':', StringComparison.Ordinal))
-            return TimeSpan.TryParseExact(trimmed, "c", CultureInfo.InvariantCulture, out value);
+            return TimeSpan.TryParseExact(trimmed, ClockFormats, CultureInfo.InvariantCulture, out value);
         foreach ((string unit, TimeSpan length) in Units)
         {
             if (trimmed.EndsWith(unit, StringComparison.Ordinal)

@@ -27,7 +27,7 @@ internal sealed partial class CohortNames : IOptionsValidator
     public void Validate(SoakOptions options, ConfigurationErrors errors)
     {
         var first = new Dictionary<string, string>();
-        foreach (CohortOptions cohort in options.Fleet.Where(cohort => cohort.Name != ""))
+        foreach (CohortOptions cohort in options.Fleet)
         {
             string key = $"{cohort.Key}:{nameof(CohortOptions.Name)}";
             if (!Name().IsMatch(cohort.Name))

@@ -71,7 +71,7 @@ internal static class SoakConfiguration
         var defaults = new CohortOptions
         {
             Key = entry.Path,
-            Name = reader.Required(nameof(CohortOptions.Name), CohortNames.Allowed) ?? "",
+            Name = reader.Required(nameof(CohortOptions.Name), CohortNames.Allowed) ?? $"cohort-{entry.Key}",
             Kernel = reader.Choice(nameof(CohortOptions.Kernel), Kernel.Of<Linux61Stable>(), Kernels, isRequired: true),
         };
         int pages = reader.Number(nameof(CohortOptions.Pages), defaults.Pages, 1, VmParameters.PagesMax);

@@ -5,21 +5,12 @@ namespace SoakHost.Metrics;
 /// <summary>How storage gets on.</summary>
 internal sealed class StorageMetrics
 {
-    private readonly SoakStorage _storage;
-    private readonly MetricFamily _lastSuccess;
-
-    public StorageMetrics(MetricRegistry registry, SoakStorage storage)
+    public StorageMetrics(MetricRegistry registry, SoakStorage storage, TimeProvider time)
     {
-        _storage = storage;
-        _lastSuccess = registry.Gauge(
+        DateTimeOffset started = time.GetUtcNow();
+        MetricFamily lastSuccess = registry.Gauge(
             "soakhost_checkpoint_last_success_timestamp_seconds",
-            "When the last checkpoint of every shard was written, in seconds since 1970. Not there before the first.");
-        registry.BeforeScrape(Fill);
-    }
-
-    private void Fill()
-    {
-        if (_storage.Status.LastSuccess is { } last)
-            _lastSuccess.Set((last - DateTimeOffset.UnixEpoch).TotalSeconds);
+            "When the last checkpoint of every shard was written, in seconds since 1970; before the first, when the service started.");
+        registry.BeforeScrape(() => lastSuccess.Set(((storage.Status.LastSuccess ?? started) - DateTimeOffset.UnixEpoch).TotalSeconds));
     }
 }

@@ -14,8 +14,15 @@ internal static class KernelList
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "what differs", "taken from");
         table.Columns[0].NoWrap();
+        bool isMutantBefore = false;
         foreach (KernelInfo info in kernels.Select(kernel => kernel.Info))
+        {
+            if (info.IsMutant && !isMutantBefore)
+                table.AddEmptyRow().AddRow("mutants:");
+            isMutantBefore = info.IsMutant;
             table.AddRow(new Text(info.Name), new Text(Describe(info)), new Text(info.Description), new Text(info.Source));
+        }
+
         console.Write(table);
     }
 
@@ -35,7 +42,9 @@ internal static class KernelList
         string from = info.ExpectedFrom == 0 ? ""
             : BitOperations.IsPow2(info.ExpectedFrom) ? $" from 2^{BitOperations.Log2(info.ExpectedFrom)}"
             : string.Create(CultureInfo.InvariantCulture, $" from 0x{info.ExpectedFrom:x}");
-        return what + from + (info.NeedsMemslotUpdates ? ", with memslot updates" : "");
+        string needs = info.NeedsMemslotUpdates ? ", with memslot updates"
+            : info.InvalidatorsMin > 1 ? $", with {info.InvalidatorsMin} invalidators" : "";
+        return what + from + needs;
     }
 }
 

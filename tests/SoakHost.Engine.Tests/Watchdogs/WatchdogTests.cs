@@ -1,0 +1,224 @@
+using Microsoft.Extensions.Time.Testing;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Engine.Tests.Watchdogs;
+
+/// <summary>The workers are real threads here; the watchdog's clock and timer are not: a report is made when a test says so.</summary>
+public sealed class WatchdogTests : IDisposable
+{
+    private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
+    private static readonly TimeSpan Silence = TimeSpan.FromSeconds(10);
+
+    // No test waits for this long unless it fails.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private readonly FakeTimeProvider _time = new();
+    private readonly SemaphoreSlim _reported = new(0);
+    private readonly List<FleetReport> _reports = [];
+    private Fleet? _fleet;
+    private Watchdog? _watchdog;
+
+    public void Dispose()
+    {
+        _fleet?.Dispose();
+        _watchdog?.Dispose();
+        _reported.Dispose();
+    }
+
+    [Fact]
+    public void Vcpus_of_a_healthy_kernel_are_running_before_and_after_the_boundary()
+    {
+        Build(Healthy());
+
+        CohortReport cohort = Until(report => report.Totals.Crossings31 > 0);
+
+        Assert.Equal((cohort.Cohort.Vms * 4, 0, 0), (cohort.Running, cohort.Starved, cohort.Hung));
+        Assert.Equal((default, Verdict.Pass), (cohort.Incidents, cohort.Verdict));
+        Assert.Empty(cohort.Stalls);
+    }
+
+    [Fact]
+    public void Vcpus_of_a_known_bad_kernel_hang_and_are_described()
+    {
+        Build(Control(vms: 2));
+
+        CohortReport cohort = Until(report => report.Hung == 8);
+
+        Assert.Equal(8, cohort.Incidents.Hangs);
+        Assert.Equal(8, _reports.SelectMany(report => report.Cohorts).SelectMany(report => report.Findings).Count(found => found.Kind == FindingKind.VcpuHung));
+        Assert.Equal(Verdict.Pass, cohort.Verdict);
+        Assert.Equal(8, cohort.Stalls.Length);
+        Assert.All(cohort.Stalls, stall =>
+        {
+            Assert.Equal(VcpuCondition.Hung, stall.Vcpu.Condition);
+            Assert.Equal(unchecked((ulong)(int)stall.Vcpu.Snapshot), stall.Vcpu.Snapshot);
+        });
+    }
+
+    [Fact]
+    public void A_hang_that_nobody_expected_is_a_violation()
+    {
+        Build(Control(vms: 1) with { Expected = Defect.None });
+
+        Until(report => report.Hung > 0);
+
+        Assert.Equal(Verdict.Violation, _reports[^1].Verdict);
+    }
+
+    [Fact]
+    public void A_stalled_vcpu_got_on_last_at_the_report_before_it_was_found()
+    {
+        Build(Control(vms: 1));
+
+        CohortReport cohort = Until(report => report.Hung == 4);
+
+        FleetReport[] withFigures = [.. _reports.Where(report => report.Cohorts.Length > 0)];
+        Assert.All(cohort.Stalls, stall =>
+        {
+            FleetReport? before = withFigures.LastOrDefault(report => report.Cohorts[0].Stalls.All(other => other.Vcpu.Vcpu != stall.Vcpu.Vcpu));
+            Assert.Equal(before?.Time ?? _reports[0].Started, stall.LastProgress);
+        });
+    }
+
+    [Fact]
+    public void A_vcpu_that_gets_on_again_has_recovered_and_the_incident_stays()
+    {
+        Build(Control(vms: 1));
+        Until(report => report.Hung == 4);
+
+        _fleet!.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux61Stable>() }, _ => { });
+        CohortReport cohort = Until(report => report.Hung == 0);
+
+        Assert.Equal((4, 0), (cohort.Running, cohort.Stalls.Length));
+        Assert.Equal((4, 4), (cohort.Totals.Recoveries, cohort.Incidents.Hangs));
+        Assert.Equal("linux-6.1.y", cohort.Kernel.Info.Name);
+    }
+
+    [Fact]
+    public void A_vcpu_whose_retries_are_all_justified_is_starved_and_no_incident()
+    {
+        Build(
+            new ShardOptions { StallRetries = 3 },
+            Healthy() with { Vms = 64, Vm = new VmParameters { Pages = 1, RangePages = 1, Invalidators = 4, InvalidateSeqStart = 0 } });
+
+        CohortReport cohort = Until(report => report.Starved > 0);
+
+        Assert.Equal(0, cohort.Hung);
+        Assert.Equal(default, cohort.Incidents);
+        Assert.Contains(cohort.Stalls, stall => stall.Vcpu.Condition == VcpuCondition.Starved);
+        Assert.NotEqual(Verdict.Violation, cohort.Verdict);
+    }
+
+    [Fact]
+    public void A_worker_that_finishes_no_slice_is_silent_and_its_vcpus_are_not_called_hung()
+    {
+        Build([Healthy()], new ShardOptions(), start: false);
+
+        _time.Advance(Silence + TimeSpan.FromTicks(1));
+        FleetReport silent = Next();
+        Assert.Equal([0], silent.SilentWorkers);
+        Assert.Empty(silent.Cohorts);
+        Assert.Equal((Verdict.Inconclusive, "1 of 1 cohorts have no figures yet"), (silent.Verdict, Assert.Single(silent.Reasons)));
+
+        _fleet!.Start();
+        CohortReport cohort = Until(report => report.Totals.Operations > 0);
+        Assert.Equal(0, cohort.Hung);
+        Assert.Empty(_reports[^1].SilentWorkers);
+    }
+
+    [Fact]
+    public void A_worker_says_which_shard_it_has_in_hand()
+    {
+        Build(Healthy());
+        Until(report => report.Totals.Operations > 0);
+        Assert.Equal("cohort healthy, VMs 0 to 2", _reports[^1].Workers[0].Shard);
+    }
+
+    [Fact]
+    public void At_most_a_hundred_stalled_vcpus_are_described_and_the_unexpected_come_first()
+    {
+        Build(Control(vms: 64), Control(vms: 3) with { Name = "victim", Expected = Defect.None });
+
+        Until(_ => _reports[^1].Cohorts is { Length: 2 } cohorts && cohorts.All(cohort => cohort.Hung == cohort.Cohort.Vms * 4));
+
+        Assert.Equal([88, 12], _reports[^1].Cohorts.Select(cohort => cohort.Stalls.Length));
+        Assert.Equal(["control", "victim"], _reports[^1].Cohorts.Select(cohort => cohort.Cohort.Name));
+    }
+
+    [Fact]
+    public void The_last_report_has_everything_up_to_the_stop()
+    {
+        Build(Healthy());
+        Until(report => report.Totals.Operations > 0);
+
+        Assert.True(_fleet!.Stop(Patience));
+        FleetReport last = _watchdog!.Stop();
+
+        Assert.Same(last, _watchdog.Latest);
+        Assert.True(last.Workers[0].Slices * Shard.ObservationTicks * 4 == last.Cohorts[0].Snapshot.Tick);
+    }
+
+    private static Cohort Control(int vms) => new()
+    {
+        Name = "control",
+        Kernel = Kernel.Of<Linux61>(),
+        Vms = vms,
+        Expected = Defect.Hang,
+        Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 100 },
+    };
+
+    private static Cohort Healthy() => new()
+    {
+        Name = "healthy",
+        Kernel = Kernel.Of<Linux61Stable>(),
+        Vms = 3,
+        Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 100 },
+    };
+
+    private void Build(params Cohort[] cohorts) => Build(new ShardOptions(), cohorts);
+
+    private void Build(ShardOptions options, params Cohort[] cohorts) => Build(cohorts, options, start: true);
+
+    private void Build(Cohort[] cohorts, ShardOptions options, bool start)
+    {
+        _fleet = new Fleet(new FleetOptions { Cohorts = cohorts, Workers = 1, Shards = options }, _time);
+        _watchdog = new Watchdog(_fleet, _time, Interval, Silence, report =>
+        {
+            _reports.Add(report);
+            _reported.Release();
+        });
+        if (start)
+            _fleet.Start();
+        _watchdog.Start();
+        Assert.True(_reported.Wait(Patience, TestContext.Current.CancellationToken));
+    }
+
+    /// <summary>The report of the next interval.</summary>
+    private FleetReport Next()
+    {
+        // Reports that were made before are not the one that is waited for.
+        while (_reported.Wait(0, TestContext.Current.CancellationToken))
+        {
+        }
+
+        _time.Advance(Interval);
+        Assert.True(_reported.Wait(Patience, TestContext.Current.CancellationToken));
+        return _watchdog!.Latest;
+    }
+
+    /// <summary>The first cohort's report, once it is as wanted. Time passes as fast as the fleet gets on.</summary>
+    private CohortReport Until(Predicate<CohortReport> isWanted)
+    {
+        var deadline = new CancellationTokenSource(Patience);
+        while (true)
+        {
+            if (Next().Cohorts is [CohortReport cohort, ..] && isWanted(cohort))
+                return cohort;
+            Assert.False(deadline.IsCancellationRequested, "not as wanted in time");
+        }
+    }
+}

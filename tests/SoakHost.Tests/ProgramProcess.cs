@@ -1,0 +1,149 @@
+using System.Diagnostics;
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text;
+using System.Text.Json;
+
+namespace SoakHost.Tests;
+
+/// <summary>What a finished program left behind.</summary>
+internal sealed record ProgramResult(int ExitCode, string Output, string Error);
+
+/// <summary>The program as a process of its own, as a user starts it. Services listen on loopback, on a port that the system chooses.</summary>
+internal sealed class ProgramProcess : IAsyncDisposable
+{
+    private const int SigTerm = 15;
+    private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
+
+    private readonly Process _process;
+    private readonly string _data = Directory.CreateTempSubdirectory("soakhost-data-").FullName;
+    private readonly StringBuilder _output = new();
+    private readonly StringBuilder _error = new();
+    private readonly TaskCompletionSource<Uri> _listening = new(TaskCreationOptions.RunContinuationsAsynchronously);
+
+    private ProgramProcess(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment)
+    {
+        string program = Path.Combine(AppContext.BaseDirectory, "soakhost.dll");
+        var start = new ProcessStartInfo("dotnet", [program, .. arguments])
+        {
+            RedirectStandardOutput = true,
+            RedirectStandardError = true,
+            WorkingDirectory = Path.GetTempPath(),
+        };
+        foreach (string key in start.Environment.Keys.Where(key => key.StartsWith("Soak", StringComparison.Ordinal)).ToList())
+            start.Environment.Remove(key);
+        start.Environment["Soak__DataDirectory"] = _data;
+        foreach ((string key, string value) in environment ?? new Dictionary<string, string>())
+            start.Environment[key] = value;
+
+        _process = new Process { StartInfo = start };
+        _process.OutputDataReceived += (_, line) => Take(_output, line.Data);
+        _process.ErrorDataReceived += (_, line) => Take(_error, line.Data);
+        _process.Start();
+        _process.BeginOutputReadLine();
+        _process.BeginErrorReadLine();
+    }
+
+    /// <summary>Asks the service; only for services.</summary>
+    public HttpClient Http { get; } = new() { Timeout = TimeSpan.FromSeconds(30) };
+
+    /// <summary>The log so far, an object a line.</summary>
+    public IReadOnlyList<JsonElement> Log => [.. Lines(_output).Where(line => line.StartsWith('{')).Select(Parse)];
+
+    /// <summary>Runs a command to its end.</summary>
+    public static async Task<ProgramResult> RunAsync(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
+    {
+        await using var program = new ProgramProcess(arguments, environment);
+        return await program.EndAsync();
+    }
+
+    /// <summary>Starts the service, and returns once it listens.</summary>
+    public static async Task<ProgramProcess> ServeAsync(IReadOnlyDictionary<string, string>? environment = null)
+    {
+        var program = new ProgramProcess(["serve", "--urls=http://127.0.0.1:0"], environment);
+        _ = program._process.WaitForExitAsync(TestContext.Current.CancellationToken).ContinueWith(
+            _ => program._listening.TrySetException(new InvalidOperationException($"the service ended:\n{program._output}{program._error}")),
+            TaskScheduler.Default);
+        program.Http.BaseAddress = await program._listening.Task.WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
+        return program;
+    }
+
+    /// <summary>Asks the process to stop, as a container's runtime does.</summary>
+    public void Terminate()
+    {
+        if (Kill(_process.Id, SigTerm) != 0)
+            throw new InvalidOperationException($"kill: {Marshal.GetLastPInvokeErrorMessage()}");
+    }
+
+    /// <summary>Ends the process as a power cut would: it has no say in it.</summary>
+    public void Kill() => _process.Kill();
+
+    /// <summary>Waits for the end.</summary>
+    public async Task<ProgramResult> EndAsync()
+    {
+        await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
+        return new ProgramResult(_process.ExitCode, _output.ToString(), _error.ToString());
+    }
+
+    /// <summary>The value of one series of <c>/metrics</c>, or null if there is none.</summary>
+    public async Task<double?> MetricAsync(string series)
+    {
+        string text = await Http.GetStringAsync("/metrics", TestContext.Current.CancellationToken);
+        string? line = text.Split('\n').FirstOrDefault(line => line.StartsWith(series + " ", StringComparison.Ordinal));
+        return line is null ? null : double.Parse(line.AsSpan(series.Length + 1), CultureInfo.InvariantCulture);
+    }
+
+    /// <summary>Asks for the fleet's report again and again until it is as wanted.</summary>
+    public async Task<JsonElement> UntilAsync(Func<JsonElement, bool> isWanted, TimeSpan timeout)
+    {
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(200));
+        var waited = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            JsonElement fleet = Parse(await Http.GetStringAsync("/api/v1/fleet", TestContext.Current.CancellationToken));
+            if (isWanted(fleet))
+                return fleet;
+            if (Stopwatch.GetElapsedTime(waited) > timeout)
+                throw new TimeoutException($"not as wanted within {timeout}:\n{fleet}");
+            await pace.WaitForNextTickAsync(TestContext.Current.CancellationToken);
+        }
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        Http.Dispose();
+        if (!_process.HasExited)
+        {
+            _process.Kill();
+            await _process.WaitForExitAsync(CancellationToken.None);
+        }
+
+        _process.Dispose();
+        Directory.Delete(_data, recursive: true);
+    }
+
+    private void Take(StringBuilder text, string? line)
+    {
+        if (line is null)
+            return;
+        lock (text)
+            text.AppendLine(line);
+        if (text == _output && line.StartsWith('{') && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
+            _listening.TrySetResult(new Uri(addresses.GetString()!));
+    }
+
+    private static string[] Lines(StringBuilder text)
+    {
+        lock (text)
+            return text.ToString().Split('\n', StringSplitOptions.RemoveEmptyEntries);
+    }
+
+    private static JsonElement Parse(string json)
+    {
+        using JsonDocument document = JsonDocument.Parse(json);
+        return document.RootElement.Clone();
+    }
+
+    [DllImport("libc", EntryPoint = "kill", SetLastError = true)]
+    private static extern int Kill(int processId, int signal);
+}

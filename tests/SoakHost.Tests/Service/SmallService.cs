@@ -1,0 +1,23 @@
+using System.Text.Json;
+using SoakHost.Tests.Service;
+
+[assembly: AssemblyFixture(typeof(SmallService))]
+
+namespace SoakHost.Tests.Service;
+
+/// <summary>One running service with a small fleet, for all tests that only ask it something.</summary>
+public sealed class SmallService : IAsyncLifetime
+{
+    internal ProgramProcess Program { get; private set; } = null!;
+
+    /// <summary>The first report in which everything was seen that the fleet is meant to show.</summary>
+    internal JsonElement Fleet { get; private set; }
+
+    public async ValueTask InitializeAsync()
+    {
+        Program = await ProgramProcess.ServeAsync(Fleets.Small());
+        Fleet = await Program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "pass", TimeSpan.FromSeconds(60));
+    }
+
+    public ValueTask DisposeAsync() => Program.DisposeAsync();
+}
