@@ -48,7 +48,7 @@ internal sealed class ProgramProcess : IAsyncDisposable
     public HttpClient Http { get; } = new() { Timeout = TimeSpan.FromSeconds(30) };
 
     /// <summary>The log so far, an object a line.</summary>
-    public IReadOnlyList<JsonElement> Log => [.. Lines(_output).Where(line => line.StartsWith('{')).Select(Parse)];
+    public IReadOnlyList<JsonElement> Log => [.. Lines(_output).Where(IsEvent).Select(Parse)];
 
     /// <summary>Runs a command to its end.</summary>
     public static async Task<ProgramResult> RunAsync(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
@@ -58,9 +58,10 @@ internal sealed class ProgramProcess : IAsyncDisposable
     }
 
     /// <summary>Starts the service, and returns once it listens.</summary>
-    public static async Task<ProgramProcess> ServeAsync(IReadOnlyDictionary<string, string>? environment = null)
+    public static async Task<ProgramProcess> ServeAsync(
+        IReadOnlyDictionary<string, string>? environment = null, string urls = "http://127.0.0.1:0")
     {
-        var program = new ProgramProcess(["serve", "--urls=http://127.0.0.1:0"], environment);
+        var program = new ProgramProcess(["serve", $"--urls={urls}"], environment);
         _ = program._process.WaitForExitAsync(TestContext.Current.CancellationToken).ContinueWith(
             _ => program._listening.TrySetException(new InvalidOperationException($"the service ended:\n{program._output}{program._error}")),
             TaskScheduler.Default);
@@ -128,9 +129,12 @@ internal sealed class ProgramProcess : IAsyncDisposable
             return;
         lock (text)
             text.AppendLine(line);
-        if (text == _output && line.StartsWith('{') && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
-            _listening.TrySetResult(new Uri(addresses.GetString()!));
+        if (text == _output && IsEvent(line) && line.Contains("\"Addresses\"", StringComparison.Ordinal) && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
+            _listening.TrySetResult(new Uri(addresses.GetString()!.Split(',')[0]));
     }
+
+    // Whoever is killed may have been in the middle of a line.
+    private static bool IsEvent(string line) => line.StartsWith('{') && line.TrimEnd().EndsWith('}');
 
     private static string[] Lines(StringBuilder text)
     {

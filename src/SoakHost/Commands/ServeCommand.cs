@@ -45,6 +45,9 @@ internal static class ServeCommand
         app.MapHealth();
         app.MapFleet();
         app.MapAlerts();
+        app.MapIncidents();
+        app.MapOperations();
+        app.MapOpenApi();
 
         try
         {

@@ -75,6 +75,16 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
         return otherwise;
     }
 
+    /// <summary>A text that nobody is to guess or see; null when there is none, or an empty one.</summary>
+    public string? Secret(string key, int lengthMin)
+    {
+        if (Text(key) is not { Length: > 0 } text)
+            return null;
+        if (text.Length < lengthMin || !text.All(character => character is > ' ' and <= '~'))
+            errors.Add(Path(key), "***", $"at least {lengthMin} characters of ASCII without blanks");
+        return text;
+    }
+
     /// <summary>One of several names.</summary>
     public T Choice<T>(string key, T otherwise, IReadOnlyDictionary<string, T> choices, bool isRequired = false)
     {

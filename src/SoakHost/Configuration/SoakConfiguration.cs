@@ -58,6 +58,7 @@ internal static class SoakConfiguration
                 nameof(SoakOptions.CheckpointInterval), defaults.CheckpointInterval, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1)),
             OnMismatch = reader.Choice(nameof(SoakOptions.OnMismatch), defaults.OnMismatch, MismatchChoices),
             IncidentsMax = reader.Number(nameof(SoakOptions.IncidentsMax), defaults.IncidentsMax, 1, 10_000_000),
+            ApiToken = reader.Secret(nameof(SoakOptions.ApiToken), 16),
             LogFormat = reader.Choice(nameof(SoakOptions.LogFormat), defaults.LogFormat, LogFormats),
             Fleet = [.. reader.List(nameof(SoakOptions.Fleet)).Select(entry => ReadCohort(entry, errors))],
         };

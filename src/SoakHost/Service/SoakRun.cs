@@ -1,5 +1,6 @@
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Storage;
 
@@ -37,6 +38,11 @@ internal sealed class SoakRun : IDisposable
 
     /// <summary>How the run's storage gets on.</summary>
     public StorageStatus Storage => _storage?.Status ?? new StorageStatus(null, null);
+
+    /// <summary>Does something to a cohort, recorded before it takes effect.</summary>
+    /// <exception cref="StorageUnavailableException">It cannot be recorded, and so does not happen.</exception>
+    public OperationRecord Operate(string cohort, ShardOperation operation) =>
+        _storage?.Operate(_fleet, cohort, operation) ?? throw new StorageUnavailableException("this run is not kept");
 
     /// <summary>Lets the workers and the watchdog go.</summary>
     public void Start()

@@ -1,5 +1,6 @@
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using SoakHost.Api;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Watchdogs;
@@ -76,6 +77,8 @@ internal static class SoakServiceExtensions
                 services.GetRequiredService<SoakStorage>()))
             .AddSingleton<SoakStorage>()
             .AddSingleton<StorageMetrics>()
+            .AddSingleton<OperationMetrics>()
+            .AddSingleton<OperatorFilter>()
             .AddSingleton<MetricRegistry>()
             .AddSingleton<FleetMetrics>()
             .AddSingleton<ProcessMetrics>()

@@ -198,8 +198,8 @@ internal sealed class SoakDatabase : IDisposable
         Run("UPDATE runs SET checkpointed_ms = $now WHERE id = $run", ("$now", now.ToUnixTimeMilliseconds()), ("$run", runId));
         if (findings.Count > 0)
         {
-            Run("DELETE FROM incidents WHERE number <= (SELECT max(number) FROM incidents) - $max", ("$max", incidentsMax));
-            Run("DELETE FROM crossings WHERE number <= (SELECT max(number) FROM crossings) - $max", ("$max", incidentsMax));
+            Run("DELETE FROM incidents WHERE number <= (SELECT number FROM incidents ORDER BY number DESC LIMIT 1 OFFSET $max)", ("$max", incidentsMax));
+            Run("DELETE FROM crossings WHERE number <= (SELECT number FROM crossings ORDER BY number DESC LIMIT 1 OFFSET $max)", ("$max", incidentsMax));
         }
 
         transaction.Commit();
