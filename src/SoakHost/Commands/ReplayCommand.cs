@@ -6,6 +6,7 @@ using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Reports;
+using SoakHost.Storage;
 
 namespace SoakHost.Commands;
 
@@ -19,8 +20,8 @@ internal static class ReplayCommand
         var cohorts = new CohortArguments();
         var incident = new Argument<string?>("incident")
         {
-            Description = "An incident's id, as logs and reports give it: hang:control/12/3@3411968. Its cohort is taken from the "
-                + "configuration, or from the options below.",
+            Description = "An incident's id, as logs and reports give it: hang:control/12/3@3411968. Its run is taken from the data "
+                + "directory, with all that was done to the cohort; or, where that has no such incident, from the configuration or the options below.",
             Arity = ArgumentArity.ZeroOrOne,
         };
         var cohortName = new Option<string?>("--cohort") { Description = "Without an incident: the cohort, by its name in the configuration." };
@@ -57,6 +58,8 @@ internal static class ReplayCommand
                     $"\"{text}\" is no incident; allowed is hang, unsafe-install or accounting-error, as in hang:control/12/3@3411968");
             }
 
+            if (cohorts.Read(parsed) is null && parsed.GetValue(seed) is null && Recorded(settings.DataDirectory, id) is { } recorded)
+                return Task.FromResult(Show(Replay.Incident(recorded.Cohort, recorded.Options, id, recorded.Operations, stop), asJson));
             Cohort its = Find(cohorts.Read(parsed), settings, id.Cohort);
             CheckVm(its, id.Vm);
             return Task.FromResult(Show(Replay.Incident(its, options, id, [], stop), asJson));
@@ -77,6 +80,16 @@ internal static class ReplayCommand
             return null;
         },
     };
+
+    /// <summary>How the run went that has this incident, if the data directory knows it: cohort, seed and all that was done to the cohort.</summary>
+    private static (Cohort Cohort, ShardOptions Options, ShardOperation[] Operations)? Recorded(string directory, IncidentId id)
+    {
+        using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
+        if (database?.RunOf(id) is not { } run || run.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort() is not { } cohort)
+            return null;
+        var options = new ShardOptions { Seed = run.Identity.Seed, StallRetries = run.Identity.StallRetries };
+        return (cohort, options, [.. database.Operations(run.Id).Where(record => record.Cohort == id.Cohort).Select(record => record.Operation)]);
+    }
 
     private static Cohort Find(Cohort? described, SoakOptions settings, string name) =>
         described

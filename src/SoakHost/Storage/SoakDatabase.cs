@@ -91,9 +91,6 @@ internal sealed class SoakDatabase : IDisposable
     /// <summary>The newest run, or null.</summary>
     public RunRecord? LatestRun() => Runs("ORDER BY id DESC LIMIT 1").FirstOrDefault();
 
-    /// <summary>One run, or null.</summary>
-    public RunRecord? FindRun(long id) => Runs("WHERE id = $id", ("$id", id)).FirstOrDefault();
-
     /// <summary>Starts a run. Checkpoints of runs that are long over go.</summary>
     public long AddRun(RunIdentity identity, DateTimeOffset now)
     {
@@ -224,6 +221,11 @@ internal sealed class SoakDatabase : IDisposable
             Time(row.GetInt64(11)),
             row.IsDBNull(12) ? null : new IncidentRecovery(row.GetInt64(12), Time(row.GetInt64(13)), row.GetString(14))),
         ("$before", before), ("$count", count), ("$cohort", cohort))];
+
+    /// <summary>The newest run that has an incident of this id, or null.</summary>
+    public RunRecord? RunOf(IncidentId id) => Runs(
+        "WHERE id = (SELECT max(run_id) FROM incidents WHERE cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND tick = $tick AND kind = $kind)",
+        ("$cohort", id.Cohort), ("$vm", id.Vm), ("$vcpu", id.Vcpu), ("$tick", id.Tick), ("$kind", id.Kind.ToString())).FirstOrDefault();
 
     /// <inheritdoc/>
     public void Dispose()

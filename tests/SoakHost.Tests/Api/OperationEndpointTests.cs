@@ -17,7 +17,9 @@ public sealed class OperationEndpointTests(SmallService small)
     [Fact]
     public async Task A_live_patch_revives_every_hung_vcpu_within_a_second_and_the_old_kernel_hangs_them_again()
     {
-        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__CheckpointInterval", "50ms"), ("Soak__Fleet__0__Vms", "64")));
+        using var folder = new DataFolder();
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
+            ("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms"), ("Soak__Fleet__0__Vms", "64")));
         await program.UntilAsync(fleet => Hung(fleet) == 256, Patience);
 
         JsonElement patched = await PostAsync(program, "kernel", new { kernel = "linux-6.1.y" });
@@ -32,6 +34,10 @@ public sealed class OperationEndpointTests(SmallService small)
 
         // The first hang of each vCPU is over, and it is known why.
         JsonElement oldest = await UntilIncidentsAsync(program, incidents => incidents.Length == 512);
+        JsonElement newest = (await program.Http.GetFromJsonAsync<JsonElement>("/api/v1/incidents?limit=1", Stop)).GetProperty("incidents")[0];
+        ProgramResult replayed = await ProgramProcess.RunAsync(
+            ["replay", newest.GetProperty("id").GetString()!, "--json"], new Dictionary<string, string> { ["Soak__DataDirectory"] = folder.Path });
+        Assert.Equal((0, "linux-6.1"), (replayed.ExitCode, JsonDocument.Parse(replayed.Output).RootElement.GetProperty("kernel").GetString()));
         Assert.Equal($"kernel linux-6.1.y at tick {patched.GetProperty("tick")}", oldest.GetProperty("recovered_by").GetString());
     }
 
