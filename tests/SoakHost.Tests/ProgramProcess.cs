@@ -36,7 +36,8 @@ internal sealed class ProgramProcess : IAsyncDisposable
         foreach ((string key, string value) in environment ?? new Dictionary<string, string>())
             start.Environment[key] = value;
 
-        _process = new Process { StartInfo = start };
+        _process = new Process { StartInfo = start, EnableRaisingEvents = true };
+        _process.Exited += (_, _) => _listening.TrySetException(new InvalidOperationException($"the service ended:\n{_output}{_error}"));
         _process.OutputDataReceived += (_, line) => Take(_output, line.Data);
         _process.ErrorDataReceived += (_, line) => Take(_error, line.Data);
         _process.Start();
@@ -62,9 +63,6 @@ internal sealed class ProgramProcess : IAsyncDisposable
         IReadOnlyDictionary<string, string>? environment = null, string urls = "http://127.0.0.1:0")
     {
         var program = new ProgramProcess(["serve", $"--urls={urls}"], environment);
-        _ = program._process.WaitForExitAsync(TestContext.Current.CancellationToken).ContinueWith(
-            _ => program._listening.TrySetException(new InvalidOperationException($"the service ended:\n{program._output}{program._error}")),
-            TaskScheduler.Default);
         program.Http.BaseAddress = await program._listening.Task.WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
         return program;
     }

@@ -35,7 +35,7 @@ public static class Replay
         IReadOnlyCollection<ShardOperation> operations,
         CancellationToken cancellation)
     {
-        var scribe = new Scribe(from, from + ticks);
+        var scribe = new Scribe(SnapshotPoints(cohort, operations), from, from + ticks);
         Kernel kernel = Run(cohort, options, vm, from, from + ticks, operations, scribe, cancellation);
         string more = scribe.IsFull ? $" The first {StepsMax} steps are told." : "";
         return new Timeline(
@@ -45,8 +45,12 @@ public static class Replay
     }
 
     /// <summary>Tells how an incident came about, from just before the fault that went wrong to one retry after it.</summary>
+    /// <param name="cohort">The cohort.</param>
+    /// <param name="options">The run's seed and threshold.</param>
+    /// <param name="incident">The incident.</param>
+    /// <param name="operations">What was done to the cohort, in the order in which it was recorded.</param>
+    /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     /// <returns>The story, or null where this run has no such incident.</returns>
-    /// <inheritdoc cref="Range"/>
     public static Timeline? Incident(
         Cohort cohort,
         ShardOptions options,
@@ -54,24 +58,60 @@ public static class Replay
         IReadOnlyCollection<ShardOperation> operations,
         CancellationToken cancellation)
     {
+        if (incident.Vm >= cohort.Vms || !Happens(cohort, options, incident, operations, cancellation))
+            return null;
+
         // The row of retries that made a vCPU hang may have begun long before it was found; look back ever further.
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
             long from = Math.Max(0, incident.Tick - back);
-            var detective = new Detective(incident);
+            var detective = new Detective(SnapshotPoints(cohort, operations), incident, from == 0);
             long to = incident.Tick + Shard.ObservationTicks;
             Kernel kernel = Run(cohort, options, incident.Vm, from, to, operations, detective, cancellation);
             if (detective.Story is { } story)
-                return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, story));
+                return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, detective.Defect!));
             if (from == 0)
                 return null;
         }
     }
 
-    private static string Conclude(IncidentId incident, IReadOnlyList<TimelineStep> story)
+    /// <summary>
+    /// Whether the VM, run again, makes the very finding that the incident was named after. A vCPU that hangs under another seed does so at
+    /// much the same time, and must not pass for the one that was asked about.
+    /// </summary>
+    private static bool Happens(
+        Cohort cohort,
+        ShardOptions options,
+        IncidentId incident,
+        IReadOnlyCollection<ShardOperation> operations,
+        CancellationToken cancellation)
     {
-        string why = story.First(step => step.IsDefect).Explanation;
-        return incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {why}" : why;
+        Shard shard = Shard.Create(cohort, incident.Vm, 1, options with { VectorBits = 32 });
+        foreach (ShardOperation operation in operations)
+            shard.Schedule(operation);
+        while (shard.Tick <= incident.Tick)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            long intervals = Math.Clamp((incident.Tick - shard.Tick) / Shard.ObservationTicks, 1, 1024);
+            shard.Advance((int)intervals * Shard.ObservationTicks);
+            foreach (Finding finding in shard.TakeSnapshot().Findings)
+            {
+                if (IncidentId.IsIncident(finding.Kind) && IncidentId.Of(incident.Cohort, finding) == incident)
+                    return true;
+            }
+        }
+
+        return false;
+    }
+
+    private static string Conclude(IncidentId incident, TimelineStep defect) =>
+        incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {defect.Explanation}" : defect.Explanation;
+
+    /// <summary>Where the kernel takes its snapshot, by the tick: a patch may bring one that does so elsewhere.</summary>
+    private static Func<long, SnapshotPoint> SnapshotPoints(Cohort cohort, IReadOnlyCollection<ShardOperation> operations)
+    {
+        ShardOperation[] patches = [.. operations.Where(operation => operation.Kind == OperationKind.PatchKernel).OrderBy(patch => patch.Tick)];
+        return tick => (Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel).SnapshotPoint;
     }
 
     /// <returns>The kernel that the VM runs at the end.</returns>
@@ -105,7 +145,7 @@ public static class Replay
     }
 
     /// <summary>Writes down every step of a range of ticks.</summary>
-    private sealed class Scribe(long from, long to) : IStepListener
+    private sealed class Scribe(Func<long, SnapshotPoint> snapshotPoint, long from, long to) : IStepListener
     {
         public List<TimelineStep> Steps { get; } = [];
 
@@ -113,7 +153,7 @@ public static class Replay
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            if (tick >= from && tick < to && !IsFull && Narrator.Tell(tick, actor, before, after, counts) is { } step)
+            if (tick >= from && tick < to && !IsFull && Narrator.Tell(snapshotPoint(tick), tick, actor, before, after, counts) is { } step)
                 Steps.Add(step);
         }
     }
@@ -122,29 +162,33 @@ public static class Replay
     /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install or accounting error
     /// itself, or the first unjustified retry of the row in which the vCPU is found hung.
     /// </summary>
-    private sealed class Detective(IncidentId incident) : IStepListener
+    /// <param name="snapshotPoint">Where the kernel takes its snapshot, by the tick.</param>
+    /// <param name="incident">The incident.</param>
+    /// <param name="fromStart">Whether it hears of every step that there was; if not, a story without its beginning is none.</param>
+    private sealed class Detective(Func<long, SnapshotPoint> snapshotPoint, IncidentId incident, bool fromStart) : IStepListener
     {
         private const int RecentMax = 256;
 
         private readonly Queue<TimelineStep> _recent = new();
         private List<TimelineStep>? _story;
         private bool _isTelling;
-        private bool _isConfirmed;
+        private bool _hasBeginning;
 
-        public IReadOnlyList<TimelineStep>? Story => _isConfirmed ? _story : null;
+        public IReadOnlyList<TimelineStep>? Story => _hasBeginning || fromStart ? _story : null;
+
+        /// <summary>The step of the story that the incident is about; others may have gone wrong around it.</summary>
+        public TimelineStep? Defect { get; private set; }
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu)
+            // Whoever gets on was not yet in the row that the incident is about, the last one before the tick named.
+            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < incident.Tick
+                && !after.Vcpus[actor].AnyUnjustified && before.Vcpus[actor].AnyUnjustified)
             {
-                // Whoever gets on was not yet in the row that the incident is about. The row is found hung at the tick named.
-                if (tick < incident.Tick && !after.Vcpus[actor].AnyUnjustified && before.Vcpus[actor].AnyUnjustified)
-                    (_story, _isTelling) = (null, false);
-                if (tick >= incident.Tick - Shard.ObservationTicks && tick < incident.Tick && _story is not null)
-                    _isConfirmed = true;
+                (_story, _isTelling) = (null, false);
             }
 
-            if (Narrator.Tell(tick, actor, before, after, counts) is not { } step)
+            if (Narrator.Tell(snapshotPoint(tick), tick, actor, before, after, counts) is not { } step)
                 return;
             if (_isTelling)
             {
@@ -159,14 +203,15 @@ public static class Replay
             if (_story is null && IsTheDefect(tick, actor, before, counts))
             {
                 _story = Excerpt();
+                Defect = step;
                 _isTelling = incident.Kind == FindingKind.VcpuHung;
-                _isConfirmed = incident.Kind != FindingKind.VcpuHung;
             }
         }
 
         private bool IsTheDefect(long tick, int actor, VmState before, StepCounts counts) => incident.Kind switch
         {
-            FindingKind.VcpuHung => actor == incident.Vcpu && counts.UnjustifiedRetries != 0 && !before.Vcpus[actor].AnyUnjustified,
+            FindingKind.VcpuHung => tick < incident.Tick && actor == incident.Vcpu
+                && counts.UnjustifiedRetries != 0 && !before.Vcpus[actor].AnyUnjustified,
             FindingKind.UnsafeInstall => tick == incident.Tick && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
             _ => tick == incident.Tick && counts.AccountingErrors != 0,
         };
@@ -176,8 +221,10 @@ public static class Replay
         {
             List<TimelineStep> steps = [.. _recent];
             string name = steps[^1].Actor;
-            int first = steps.FindLastIndex(steps.Count - 2, step => step.Actor == name && step.Action.StartsWith("accesses", StringComparison.Ordinal));
-            return steps[Math.Max(0, (first < 0 ? steps.Count - 1 : first) - ContextSteps)..];
+            int access = steps.FindLastIndex(step => step.Actor == name && step.Action.StartsWith("accesses", StringComparison.Ordinal));
+            int first = (access < 0 ? steps.Count - 1 : access) - ContextSteps;
+            _hasBeginning = first >= 0 && (access >= 0 || incident.Kind == FindingKind.AccountingError || steps.Count == RecentMax);
+            return steps[Math.Max(0, first)..];
         }
     }
 }

@@ -21,13 +21,16 @@ public abstract class Kernel
         Of<NoRootCheck>(), Of<RootNeverReloaded>(),
     ];
 
-    private Kernel(KernelInfo info) => Info = info;
+    private Kernel(KernelInfo info, SnapshotPoint snapshotPoint) => (Info, SnapshotPoint) = (info, snapshotPoint);
 
     /// <summary>Every kernel there is and every mutant after them, in the order in which lists show them.</summary>
     public static IReadOnlyList<Kernel> All => BuiltIn;
 
     /// <summary>Name, description, source and expectation.</summary>
     public KernelInfo Info { get; }
+
+    /// <summary>Where in a fault it takes its snapshot.</summary>
+    public SnapshotPoint SnapshotPoint { get; }
 
     /// <summary>The kernel that <typeparamref name="TKernel"/> describes.</summary>
     public static Kernel Of<TKernel>()
@@ -39,7 +42,7 @@ public abstract class Kernel
     /// <summary>Calls the visitor with this kernel's type.</summary>
     public abstract TResult Accept<TResult>(IKernelVisitor<TResult> visitor);
 
-    private sealed class Typed<TKernel>() : Kernel(TKernel.Info)
+    private sealed class Typed<TKernel>() : Kernel(TKernel.Info, TKernel.SnapshotPoint)
         where TKernel : struct, IKernel
     {
         public override TResult Accept<TResult>(IKernelVisitor<TResult> visitor) => visitor.Visit<TKernel>();

@@ -59,9 +59,9 @@ internal static class CheckCommand
         // A report that cannot be written is better known before the soak than after it.
         using FileStream? junitFile = Open(junit);
         SoakResult result = CheckProgress.Run(progress => new BoundedSoak(fleet, bounds, TimeProvider.System).Run(progress, stop));
-        CheckReport.WriteText(json ? Terminal.Error : Terminal.Output, result, fleet.Shards.Seed);
+        CheckReport.WriteText(json ? Terminal.Error : Terminal.Output, result, fleet.Shards);
         if (json)
-            CheckReport.WriteJson(Console.Out, result, fleet.Shards.Seed);
+            CheckReport.WriteJson(Console.Out, result, fleet.Shards);
         if (junitFile is not null)
             JUnitReport.Write(junitFile, result);
         return (int)(result.Verdict switch

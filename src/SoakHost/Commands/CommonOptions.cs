@@ -86,7 +86,8 @@ internal static class CommonOptions
     private static IEnumerable<string> Words(ArgumentResult result) =>
         result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
 
-    private static T Parse<T>(ArgumentResult result, string name, string text, T min, T max)
+    /// <summary>A whole number in a range, or an error on the argument.</summary>
+    public static T Parse<T>(ArgumentResult result, string name, string text, T min, T max)
         where T : INumber<T>
     {
         if (NumberSyntax.TryParse(text, out BigInteger value)

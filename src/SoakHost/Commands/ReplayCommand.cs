@@ -29,20 +29,30 @@ internal static class ReplayCommand
         Option<long> from = CommonOptions.Number("--from", "Without an incident: the first tick to tell.", 0L, 0, long.MaxValue / 2);
         Option<long> ticks = CommonOptions.Number("--ticks", "Without an incident: how many ticks to tell.", 20L, 1, TicksMax);
         Option<ulong?> seed = Seed();
+        var stallRetries = new Option<uint?>("--stall-retries")
+        {
+            Description = "Consecutive retries from which on a vCPU counts as hung. Default: the configuration's.",
+            HelpName = "number",
+            CustomParser = result => CommonOptions.Parse(result, "--stall-retries", result.Tokens[0].Value, 2u, 1u << 30),
+        };
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "replay",
             "Runs one VM again and tells what it did: up to an incident, or in a range of ticks. It goes the way it went in the fleet, whatever "
             + "the number of workers was. Exit code 0; 2 when this run has no such incident.")
         {
-            incident, cohortName, vm, from, ticks, seed, json,
+            incident, cohortName, vm, from, ticks, seed, stallRetries, json,
         };
         foreach (Option option in cohorts.Options)
             command.Add(option);
         command.SetAction((parsed, stop) =>
         {
             SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration);
-            var options = new ShardOptions { Seed = parsed.GetValue(seed) ?? settings.Seed, StallRetries = settings.StallRetries };
+            var options = new ShardOptions
+            {
+                Seed = parsed.GetValue(seed) ?? settings.Seed,
+                StallRetries = parsed.GetValue(stallRetries) ?? settings.StallRetries,
+            };
             bool asJson = parsed.GetValue(json);
             if (parsed.GetValue(incident) is not { } text)
             {
@@ -58,8 +68,13 @@ internal static class ReplayCommand
                     $"\"{text}\" is no incident; allowed is hang, unsafe-install or accounting-error, as in hang:control/12/3@3411968");
             }
 
-            if (cohorts.Read(parsed) is null && parsed.GetValue(seed) is null && Recorded(settings.DataDirectory, id) is { } recorded)
+            bool isDescribed = cohorts.Read(parsed) is not null || parsed.GetValue(seed) is not null || parsed.GetValue(stallRetries) is not null;
+            if (Recorded(settings.DataDirectory, id) is { } recorded
+                && (!isDescribed || IsSame(recorded.Cohort, recorded.Options, Find(cohorts.Read(parsed), settings, id.Cohort), options)))
+            {
                 return Task.FromResult(Show(Replay.Incident(recorded.Cohort, recorded.Options, id, recorded.Operations, stop), asJson));
+            }
+
             Cohort its = Find(cohorts.Read(parsed), settings, id.Cohort);
             CheckVm(its, id.Vm);
             return Task.FromResult(Show(Replay.Incident(its, options, id, [], stop), asJson));
@@ -90,6 +105,11 @@ internal static class ReplayCommand
         var options = new ShardOptions { Seed = run.Identity.Seed, StallRetries = run.Identity.StallRetries };
         return (cohort, options, [.. database.Operations(run.Id).Where(record => record.Cohort == id.Cohort).Select(record => record.Operation)]);
     }
+
+    /// <summary>Whether VMs have the same histories by both descriptions.</summary>
+    private static bool IsSame(Cohort cohort, ShardOptions options, Cohort other, ShardOptions others) =>
+        cohort.Kernel.Info.Name == other.Kernel.Info.Name && cohort.Vm == other.Vm
+        && (options.Seed, options.StallRetries) == (others.Seed, others.StallRetries);
 
     private static Cohort Find(Cohort? described, SoakOptions settings, string name) =>
         described

@@ -69,8 +69,11 @@ internal sealed record SoakOptions
         DutyCycle = DutyCycle,
         SliceTicks = SliceTicks,
         TicksMax = TicksMax == 0 ? long.MaxValue : TicksMax,
-        Shards = new ShardOptions { Seed = Seed, StallRetries = StallRetries },
+        Shards = ToShardOptions(),
     };
+
+    /// <summary>What a VM's history and findings depend on beside its cohort.</summary>
+    public ShardOptions ToShardOptions() => new() { Seed = Seed, StallRetries = StallRetries };
 }
 
 /// <summary>How log lines look.</summary>

@@ -80,7 +80,11 @@ internal static class SoakServiceExtensions
             .AddSingleton<OperationMetrics>()
             .AddSingleton<OperatorFilter>()
             .AddSingleton<MetricRegistry>()
-            .AddSingleton<FleetMetrics>()
+            .AddSingleton(services =>
+            {
+                SoakRun run = services.GetRequiredService<SoakRun>();
+                return new FleetMetrics(services.GetRequiredService<MetricRegistry>(), run.FleetOptions, () => run.Latest);
+            })
             .AddSingleton<ProcessMetrics>()
             .AddSingleton<AlertMetrics>()
             .AddHostedService<SoakService>();

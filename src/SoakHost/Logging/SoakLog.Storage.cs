@@ -1,7 +1,7 @@
 namespace SoakHost.Logging;
 
-/// <summary>Log events of storage and operations. Ids are <see cref="SoakLog"/>'s.</summary>
-internal static partial class StorageLog
+/// <summary>Log events of storage and operations.</summary>
+internal static partial class SoakLog
 {
     [LoggerMessage(1010, LogLevel.Information,
         "Run {Run} of {Started:O} goes on: {Shards} shards from their checkpoints, at ticks {FirstTick} to {LastTick}")]
