@@ -66,6 +66,22 @@ internal sealed class ProgramProcess : IAsyncDisposable
         return program;
     }
 
+    /// <summary>Starts a command, to do something to it before its end.</summary>
+    public static ProgramProcess Start(IEnumerable<string> arguments) => new(arguments, environment: null);
+
+    /// <summary>Waits until it has written this to standard error.</summary>
+    public async Task UntilErrorAsync(string text)
+    {
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+        var waited = Stopwatch.GetTimestamp();
+        while (!Lines(_error).Any(line => line.Contains(text, StringComparison.Ordinal)))
+        {
+            if (Stopwatch.GetElapsedTime(waited) > StartTimeout)
+                throw new TimeoutException($"no \"{text}\" within {StartTimeout}:\n{_error}");
+            await pace.WaitForNextTickAsync(TestContext.Current.CancellationToken);
+        }
+    }
+
     /// <summary>Asks the process to stop, as a container's runtime does.</summary>
     public void Terminate()
     {
@@ -122,7 +138,9 @@ internal sealed class ProgramProcess : IAsyncDisposable
             return;
         lock (text)
             text.AppendLine(line);
-        if (text == _output && line.StartsWith('{') && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
+
+        // A line of the log is an object; a report is one over many lines.
+        if (text == _output && line.StartsWith("{\"", StringComparison.Ordinal) && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
             _listening.TrySetResult(new Uri(addresses.GetString()!));
     }
 

@@ -8,6 +8,9 @@ namespace SoakHost.Commands;
 /// <summary>From the arguments to an exit code: whatever is wrong with them, or with the configuration, is told in one message.</summary>
 internal static class CommandLine
 {
+    // What an interrupted command has seen so far is worth waiting for: a worker's slice, and the report.
+    private static readonly TimeSpan InterruptTimeout = TimeSpan.FromSeconds(30);
+
     /// <summary>Parses the arguments, and runs the command they name.</summary>
     public static async Task<int> RunAsync(RootCommand root, string[] args)
     {
@@ -23,13 +26,22 @@ internal static class CommandLine
         try
         {
             // The generic host has its own handling of signals, and its own time to stop.
-            return await parsed.InvokeAsync(
-                new InvocationConfiguration { EnableDefaultExceptionHandler = false, ProcessTerminationTimeout = null });
+            bool isService = parsed.CommandResult.Command is RootCommand or { Name: "serve" };
+            return await parsed.InvokeAsync(new InvocationConfiguration
+            {
+                EnableDefaultExceptionHandler = false,
+                ProcessTerminationTimeout = isService ? null : InterruptTimeout,
+            });
         }
         catch (ConfigurationException exception)
         {
             await Console.Error.WriteLineAsync(exception.Message);
             return (int)ExitCode.Usage;
+        }
+        catch (UnsupportedException exception)
+        {
+            await Console.Error.WriteLineAsync(exception.Message);
+            return (int)ExitCode.Unsupported;
         }
     }
 

@@ -24,10 +24,11 @@ internal static class KernelsCommand
         {
             if (parsed.GetValue(verify))
                 return Task.FromResult(Verify(parsed.GetValue(json), stop));
+            IEnumerable<Kernel> kernels = [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant), Kernel.Host, .. Kernel.All.Where(kernel => kernel.Info.IsMutant)];
             if (parsed.GetValue(json))
-                KernelList.WriteJson(Console.Out, Kernel.All);
+                KernelList.WriteJson(Console.Out, kernels);
             else
-                KernelList.WriteTable(Terminal.Output, Kernel.All);
+                KernelList.WriteTable(Terminal.Output, kernels);
             return Task.FromResult((int)ExitCode.Pass);
         });
         return command;
@@ -35,6 +36,8 @@ internal static class KernelsCommand
 
     private static int Verify(bool json, CancellationToken stop)
     {
+        Console.Error.WriteLine(
+            $"{Kernel.Host.Info.Name} is skipped: what this machine's own kernel does is not known beforehand; \"soakhost check --kernel host\" asks it.");
         List<KillMatrixRow> rows = [];
         foreach (Kernel kernel in Kernel.All)
         {

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
@@ -18,8 +19,13 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
     private static readonly TimeSpan LinePeriod = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan StatusPeriod = TimeSpan.FromMinutes(1);
 
+    // The first seconds of a run, in which every VMA is touched for the first time, say little about its rate.
+    private static readonly TimeSpan RateKnownAfter = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ExpectationPeriod = TimeSpan.FromDays(1);
+
     private readonly Dictionary<(string Cohort, string Event), TokenBucket> _buckets = [];
-    private readonly Dictionary<string, int> _failures = [];
+    private readonly Dictionary<string, HashSet<string>> _failures = [];
+    private readonly Dictionary<(string Cohort, string Boundary), DateTimeOffset> _expected = [];
     private FleetReport? _before;
     private Verdict? _verdict;
     private FleetReport? _lastStatus;
@@ -32,6 +38,7 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
             foreach (Finding finding in cohort.Findings)
                 WriteLimited(cohort, finding);
             WriteFailures(cohort);
+            WriteExpectations(cohort, report.Time);
         }
 
         WriteSuppressed(now: false);
@@ -57,14 +64,15 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
     private void Write(CohortReport cohort, in Finding found)
     {
         (string name, string kernel) = (cohort.Cohort.Name, cohort.Kernel.Info.Name);
-        (string seq, string snapshot) = (Hex(found.InvalidateSeq), Hex(found.Snapshot));
+        (string seq, string snapshot) = (Hex(found.InvalidateSeq), cohort.Snapshot.Host is null ? Hex(found.Snapshot) : "unknown");
+        string boundary = found.Boundary > 0 ? $"2^{found.Boundary}" : found.InvalidateSeq.ToString(CultureInfo.InvariantCulture);
         switch (found.Kind)
         {
             case FindingKind.BoundaryCrossed:
-                log.BoundaryCrossed(name, kernel, found.Vm, $"2^{found.Boundary}", "with a fault in flight", seq, found.Tick);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with a fault in flight", seq, found.Tick);
                 break;
             case FindingKind.BoundaryCrossedIdle:
-                log.BoundaryCrossed(name, kernel, found.Vm, $"2^{found.Boundary}", "with no fault in flight", seq, found.Tick);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with no fault in flight", seq, found.Tick);
                 break;
             case FindingKind.VcpuStarved:
                 log.VcpuStarved(name, kernel, found.Vm, found.Vcpu, found.Page, seq, snapshot, found.Tick);
@@ -101,12 +109,30 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
 
     private void WriteFailures(CohortReport cohort)
     {
-        // Failures are only ever added to.
-        ImmutableArray<string> failures = cohort.Snapshot.Failures;
-        int told = _failures.GetValueOrDefault(cohort.Cohort.Name);
-        for (; told < Math.Min(failures.Length, FailuresPerCohortMax); told++)
-            log.ShardFailed(cohort.Cohort.Name, cohort.Kernel.Info.Name, failures[told]);
-        _failures[cohort.Cohort.Name] = told;
+        // A vCPU of a real VM may come back from what kept it; it is told once all the same.
+        if (!_failures.TryGetValue(cohort.Cohort.Name, out HashSet<string>? told))
+            _failures[cohort.Cohort.Name] = told = [];
+        foreach (string failure in cohort.Snapshot.Failures)
+        {
+            if (told.Count >= FailuresPerCohortMax)
+                return;
+            if (told.Add(failure))
+                log.ShardFailed(cohort.Cohort.Name, cohort.Kernel.Info.Name, failure);
+        }
+    }
+
+    private void WriteExpectations(CohortReport cohort, DateTimeOffset now)
+    {
+        if (cohort.Snapshot.Host is not { } host || host.Elapsed < RateKnownAfter)
+            return;
+        foreach (HostBoundary boundary in host.Boundaries)
+        {
+            (string, string) key = (cohort.Cohort.Name, boundary.Name);
+            if (boundary.Expected is not { } expected || (_expected.TryGetValue(key, out DateTimeOffset told) && now - told < ExpectationPeriod))
+                continue;
+            _expected[key] = now;
+            log.BoundaryExpected(cohort.Cohort.Name, cohort.Kernel.Info.Name, boundary.Name, expected, host.InvalidationsPerSecond);
+        }
     }
 
     private void WriteSilence(FleetReport report)

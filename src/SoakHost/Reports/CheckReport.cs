@@ -1,8 +1,10 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using SoakHost.Configuration;
 using SoakHost.Engine.Checks;
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
@@ -31,7 +33,7 @@ internal sealed record CheckCohortDocument(
     int Vcpus,
     long Operations,
     long Invalidations,
-    CrossingsDocument Crossings,
+    IReadOnlyDictionary<string, long> Crossings,
     int VcpusHung,
     int VcpusStarved,
     long UnjustifiedRetries,
@@ -39,7 +41,25 @@ internal sealed record CheckCohortDocument(
     long AccountingErrors,
     Verdict Verdict,
     string Reason,
-    string? FirstIncident);
+    string? FirstIncident)
+{
+    /// <summary>What only real VMs have; simulated ones do not have these keys at all.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? KernelRelease { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Mmu { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Cpu { get; init; }
+
+    /// <summary>On average over the run.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? InvalidationsPerSecond { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<string>? NotCovered { get; init; }
+}
 
 /// <summary>What a bounded soak came to.</summary>
 internal static class CheckReport
@@ -47,8 +67,13 @@ internal static class CheckReport
     public static void WriteText(IAnsiConsole console, SoakResult result, ulong seed)
     {
         SummaryTable.Write(console, result.Cohorts, result.Verdict, result.Reasons, result.Elapsed, seed);
+        HashSet<string> real = [.. result.Cohorts.Where(cohort => cohort.Snapshot.Host is not null).Select(cohort => cohort.Cohort.Name)];
         foreach ((string cohort, IncidentId incident) in result.FirstIncidents)
-            console.WriteLine($"  {cohort}: soakhost replay {incident} --seed {seed}");
+        {
+            console.WriteLine(real.Contains(cohort)
+                ? $"  {cohort}: {incident}, which cannot be replayed: the VM was a real one"
+                : $"  {cohort}: soakhost replay {incident} --seed {seed}");
+        }
     }
 
     public static void WriteJson(TextWriter output, SoakResult result, ulong seed)
@@ -69,6 +94,7 @@ internal static class CheckReport
     private static CheckCohortDocument Describe(CohortReport cohort, SoakResult result)
     {
         Totals totals = cohort.Totals;
+        HostFigures? host = cohort.Snapshot.Host;
         return new CheckCohortDocument(
             cohort.Cohort.Name,
             cohort.Kernel.Info.Name,
@@ -77,7 +103,7 @@ internal static class CheckReport
             cohort.Cohort.Vms * cohort.Cohort.Vm.Vcpus,
             totals.Operations,
             totals.Invalidations,
-            new CrossingsDocument(totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64),
+            Crossings.ByBoundary(totals, host),
             cohort.Hung,
             cohort.Starved,
             totals.UnjustifiedRetries,
@@ -85,7 +111,14 @@ internal static class CheckReport
             totals.AccountingErrors,
             cohort.Verdict,
             cohort.Reason,
-            result.FirstIncidents.TryGetValue(cohort.Cohort.Name, out IncidentId incident) ? incident.ToString() : null);
+            result.FirstIncidents.TryGetValue(cohort.Cohort.Name, out IncidentId incident) ? incident.ToString() : null)
+        {
+            KernelRelease = host?.KernelRelease,
+            Mmu = host?.Mmu,
+            Cpu = host?.Cpu,
+            InvalidationsPerSecond = host is null ? null : host.Average(totals.Invalidations),
+            NotCovered = host?.NotCovered,
+        };
     }
 }
 
@@ -108,12 +141,29 @@ internal static class CheckProgress
     private static string Describe(SoakProgress progress)
     {
         FleetReport report = progress.Report;
+        if (progress.Stage == "host" && !report.Cohorts.IsEmpty)
+            return string.Join("; ", report.Cohorts.Select(Describe));
         long operations = report.Cohorts.Sum(cohort => cohort.Totals.Operations);
         double seconds = Math.Max((report.Time - report.Started).TotalSeconds, 0.001);
         int hung = report.Cohorts.Sum(cohort => cohort.Hung);
         return string.Create(
             CultureInfo.InvariantCulture,
             $"{progress.Stage}: {operations / 1e6:N0} million operations, {operations / seconds / 1e6:N0} million a second, {hung} vCPUs hung");
+    }
+
+    /// <summary>
+    /// Real VMs tell their own time left: it hangs on the present rate alone, and the last seconds before a boundary are slow ones.
+    /// </summary>
+    private static string Describe(CohortReport cohort)
+    {
+        HostFigures host = cohort.Snapshot.Host!;
+        HostBoundary? next = host.Boundaries.FirstOrDefault(boundary => boundary.Expected is not null);
+        string left = host.ExpectedEnd is { } end && end > host.At ? string.Create(CultureInfo.InvariantCulture, $", {end - host.At:hh\\:mm\\:ss} left") : "";
+        string expected = next is null ? "" : string.Create(CultureInfo.InvariantCulture, $", {next.Name} expected at {next.Expected:u}");
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{cohort.Cohort.Name}: {cohort.Totals.Invalidations / 1e6:N1} million invalidations of {host.Until * cohort.Cohort.Vms / 1e6:N1}, "
+            + $"{host.InvalidationsPerSecond / 1e6:N2} million a second{left}{expected}, {cohort.Hung} vCPUs hung");
     }
 
     private sealed class Bars(ProgressContext context) : IProgress<SoakProgress>
@@ -132,13 +182,15 @@ internal static class CheckProgress
     private sealed class Lines(TimeProvider time) : IProgress<SoakProgress>
     {
         private DateTimeOffset _next = DateTimeOffset.MinValue;
+        private string _stage = "";
 
         public void Report(SoakProgress value)
         {
             DateTimeOffset now = time.GetUtcNow();
-            if (now < _next)
+            if (value.Report.Cohorts.IsEmpty || (now < _next && value.Stage == _stage))
                 return;
             _next = now + LineInterval;
+            _stage = value.Stage;
             Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Describe(value)}, {value.Share:P0} done"));
         }
     }
