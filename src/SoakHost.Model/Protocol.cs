@@ -26,6 +26,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
     /// <param name="index">Which vCPU it is, 0 to 7.</param>
     /// <param name="moves">Mask: the vCPU takes a step.</param>
     /// <param name="nextPage">The one page to go on with where the access succeeds.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void StepVcpu(
         ref VmLanes<TPages, TLanes> vm, ref VcpuLanes<TPages, TLanes> vcpu, int index, in TLanes moves, in TPages nextPage)
     {

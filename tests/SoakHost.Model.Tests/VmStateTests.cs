@@ -49,7 +49,7 @@ public sealed class VmStateTests
                 state.Write<TKernel, Pages64<Lanes128>, Lanes128>(ref vm, vcpus, invalidators, lane);
                 VmState read = VmState.Read<TKernel, Pages64<Lanes128>, Lanes128>(vm, vcpus, invalidators, lane);
                 if (!StateComparison.AreEqual(state, read))
-                    return $"{TKernel.Info.Name}, seed {seed}, step {step}: {StateComparison.Differences(state, read)}";
+                    return Parting(state, read);
 
                 Lanes128 moves = Lanes128.Broadcast(0).With(lane, uint.MaxValue);
                 int actor = draws.Below(parameters.Vcpus + parameters.Invalidators + (draws.Below(8) == 0 ? 1 : 0));
@@ -69,7 +69,7 @@ public sealed class VmStateTests
                         invalidators,
                         actor - parameters.Vcpus,
                         moves,
-                        new(~Pages64<Lanes128>.Below(Lanes128.Broadcast((uint)page)), Pages64<Lanes128>.Below(Lanes128.Broadcast((uint)end))));
+                        new(~Below(page), Below(end)));
                     reference.StepInvalidator(actor - parameters.Vcpus, page, end);
                 }
                 else
@@ -80,10 +80,15 @@ public sealed class VmStateTests
 
                 state = VmState.Read<TKernel, Pages64<Lanes128>, Lanes128>(vm, vcpus, invalidators, lane);
                 if (!StateComparison.AreEqual(reference.ToState(), state))
-                    return $"{TKernel.Info.Name}, seed {seed}, step {step}: {StateComparison.Differences(reference.ToState(), state)}";
+                    return Parting(reference.ToState(), state);
+
+                string Parting(VmState expected, VmState actual) =>
+                    $"{TKernel.Info.Name}, seed {seed}, step {step}: {StateComparison.Differences(expected, actual)}";
             }
 
             return null;
         }
+
+        private static Pages64<Lanes128> Below(int end) => Pages64<Lanes128>.Below(Lanes128.Broadcast((uint)end));
     }
 }

@@ -34,7 +34,8 @@ internal sealed class ProgramProcess : IAsyncDisposable
         foreach ((string key, string value) in environment ?? new Dictionary<string, string>())
             start.Environment[key] = value;
 
-        _process = new Process { StartInfo = start };
+        _process = new Process { StartInfo = start, EnableRaisingEvents = true };
+        _process.Exited += (_, _) => _listening.TrySetException(new InvalidOperationException($"the service ended:\n{_output}{_error}"));
         _process.OutputDataReceived += (_, line) => Take(_output, line.Data);
         _process.ErrorDataReceived += (_, line) => Take(_error, line.Data);
         _process.Start();
@@ -59,9 +60,6 @@ internal sealed class ProgramProcess : IAsyncDisposable
     public static async Task<ProgramProcess> ServeAsync(IReadOnlyDictionary<string, string>? environment = null)
     {
         var program = new ProgramProcess(["serve", "--urls=http://127.0.0.1:0"], environment);
-        _ = program._process.WaitForExitAsync(TestContext.Current.CancellationToken).ContinueWith(
-            _ => program._listening.TrySetException(new InvalidOperationException($"the service ended:\n{program._output}{program._error}")),
-            TaskScheduler.Default);
         program.Http.BaseAddress = await program._listening.Task.WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
         return program;
     }

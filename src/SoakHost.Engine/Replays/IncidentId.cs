@@ -56,6 +56,6 @@ public readonly partial record struct IncidentId(FindingKind Kind, string Cohort
         return string.Create(CultureInfo.InvariantCulture, $"{name}:{Cohort}/{Vm}/{vcpu}@{Tick}");
     }
 
-    [GeneratedRegex("^(?<kind>hang|unsafe-install|accounting-error):(?<cohort>[a-z0-9-]{1,63})/(?<vm>[0-9]{1,7})/(?<vcpu>[0-9]|[1-5][0-9]|6[0-3]|-)@(?<tick>[0-9]{1,18})$")]
+    [GeneratedRegex(@"\A(?<kind>hang|unsafe-install|accounting-error):(?<cohort>[a-z0-9-]{1,63})/(?<vm>[0-9]{1,7})/(?<vcpu>[0-9]|[1-5][0-9]|6[0-3]|-)@(?<tick>[0-9]{1,18})\z")]
     private static partial Regex Form();
 }

@@ -2,6 +2,7 @@ using System.Globalization;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model;
+using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Replays;
 
@@ -27,7 +28,7 @@ public static class Replay
     public static Timeline Range(
         Cohort cohort, ShardOptions options, int vm, long from, long ticks, CancellationToken cancellation)
     {
-        var scribe = new Scribe(from, from + ticks);
+        var scribe = new Scribe(cohort.Kernel.SnapshotPoint, from, from + ticks);
         Run(cohort, options, vm, from, from + ticks, scribe, cancellation);
         string more = scribe.IsFull ? $" The first {StepsMax} steps are told." : "";
         return new Timeline(
@@ -37,21 +38,49 @@ public static class Replay
     }
 
     /// <summary>Tells how an incident came about, from just before the fault that went wrong to one retry after it.</summary>
+    /// <param name="cohort">The cohort.</param>
+    /// <param name="options">The run's seed and threshold.</param>
+    /// <param name="incident">The incident.</param>
+    /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     /// <returns>The story, or null where this run has no such incident.</returns>
-    /// <inheritdoc cref="Range"/>
     public static Timeline? Incident(Cohort cohort, ShardOptions options, IncidentId incident, CancellationToken cancellation)
     {
+        if (incident.Vm >= cohort.Vms || !Happens(cohort, options, incident, cancellation))
+            return null;
+
         // The row of retries that made a vCPU hang may have begun long before it was found; look back ever further.
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
             long from = Math.Max(0, incident.Tick - back);
-            var detective = new Detective(incident);
+            var detective = new Detective(cohort.Kernel.SnapshotPoint, incident, from == 0);
             Run(cohort, options, incident.Vm, from, incident.Tick + Shard.ObservationTicks, detective, cancellation);
             if (detective.Story is { } story)
                 return new Timeline(cohort.Kernel.Info.Name, [.. story], Conclude(incident, story));
             if (from == 0)
                 return null;
         }
+    }
+
+    /// <summary>
+    /// Whether the VM, run again, makes the very finding that the incident was named after. A vCPU that hangs under another seed does so at
+    /// much the same time, and must not pass for the one that was asked about.
+    /// </summary>
+    private static bool Happens(Cohort cohort, ShardOptions options, IncidentId incident, CancellationToken cancellation)
+    {
+        Shard shard = Shard.Create(cohort, incident.Vm, 1, options with { VectorBits = 32 });
+        while (shard.Tick <= incident.Tick)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            long intervals = Math.Clamp((incident.Tick - shard.Tick) / Shard.ObservationTicks, 1, 1024);
+            shard.Advance((int)intervals * Shard.ObservationTicks);
+            foreach (Finding finding in shard.TakeSnapshot().Findings)
+            {
+                if (IncidentId.IsIncident(finding.Kind) && IncidentId.Of(incident.Cohort, finding) == incident)
+                    return true;
+            }
+        }
+
+        return false;
     }
 
     private static string Conclude(IncidentId incident, IReadOnlyList<TimelineStep> story)
@@ -79,7 +108,7 @@ public static class Replay
     }
 
     /// <summary>Writes down every step of a range of ticks.</summary>
-    private sealed class Scribe(long from, long to) : IStepListener
+    private sealed class Scribe(SnapshotPoint snapshotPoint, long from, long to) : IStepListener
     {
         public List<TimelineStep> Steps { get; } = [];
 
@@ -87,7 +116,7 @@ public static class Replay
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            if (tick >= from && tick < to && !IsFull && Narrator.Tell(tick, actor, before, after, counts) is { } step)
+            if (tick >= from && tick < to && !IsFull && Narrator.Tell(snapshotPoint, tick, actor, before, after, counts) is { } step)
                 Steps.Add(step);
         }
     }
@@ -96,7 +125,10 @@ public static class Replay
     /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install or accounting error
     /// itself, or the first unjustified retry of the row in which the vCPU is found hung.
     /// </summary>
-    private sealed class Detective(IncidentId incident) : IStepListener
+    /// <param name="snapshotPoint">Where the kernel takes its snapshot.</param>
+    /// <param name="incident">The incident.</param>
+    /// <param name="fromStart">Whether it hears of every step that there was; if not, a story without its beginning is none.</param>
+    private sealed class Detective(SnapshotPoint snapshotPoint, IncidentId incident, bool fromStart) : IStepListener
     {
         private const int RecentMax = 256;
 
@@ -104,8 +136,9 @@ public static class Replay
         private List<TimelineStep>? _story;
         private bool _isTelling;
         private bool _isConfirmed;
+        private bool _hasBeginning;
 
-        public IReadOnlyList<TimelineStep>? Story => _isConfirmed ? _story : null;
+        public IReadOnlyList<TimelineStep>? Story => _isConfirmed && (_hasBeginning || fromStart) ? _story : null;
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
@@ -118,7 +151,7 @@ public static class Replay
                     _isConfirmed = true;
             }
 
-            if (Narrator.Tell(tick, actor, before, after, counts) is not { } step)
+            if (Narrator.Tell(snapshotPoint, tick, actor, before, after, counts) is not { } step)
                 return;
             if (_isTelling)
             {
@@ -150,8 +183,10 @@ public static class Replay
         {
             List<TimelineStep> steps = [.. _recent];
             string name = steps[^1].Actor;
-            int first = steps.FindLastIndex(steps.Count - 2, step => step.Actor == name && step.Action.StartsWith("accesses", StringComparison.Ordinal));
-            return steps[Math.Max(0, (first < 0 ? steps.Count - 1 : first) - ContextSteps)..];
+            int access = steps.FindLastIndex(step => step.Actor == name && step.Action.StartsWith("accesses", StringComparison.Ordinal));
+            int first = (access < 0 ? steps.Count - 1 : access) - ContextSteps;
+            _hasBeginning = first >= 0 && (access >= 0 || incident.Kind == FindingKind.AccountingError || steps.Count == RecentMax);
+            return steps[Math.Max(0, first)..];
         }
     }
 }

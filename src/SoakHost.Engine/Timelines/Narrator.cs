@@ -1,5 +1,6 @@
 using System.Globalization;
 using SoakHost.Model;
+using SoakHost.Model.Kernels;
 using SoakHost.Model.Lanes;
 
 namespace SoakHost.Engine.Timelines;
@@ -7,30 +8,30 @@ namespace SoakHost.Engine.Timelines;
 /// <summary>Tells a step from the VM's state before and after it.</summary>
 internal static class Narrator
 {
+    /// <param name="snapshotPoint">Where the kernel takes its snapshot.</param>
     /// <param name="tick">The tick, or the number of the step.</param>
     /// <param name="actor">vCPUs are numbered first, then invalidators, then the memslot updater.</param>
     /// <param name="before">The state before the step.</param>
     /// <param name="after">The state after it; equal where the actor did not move.</param>
     /// <param name="judged">What the model's totals counted in this step.</param>
     /// <returns>The step, or null where the actor did not move.</returns>
-    public static TimelineStep? Tell(long tick, int actor, VmState before, VmState after, StepCounts judged)
+    public static TimelineStep? Tell(
+        SnapshotPoint snapshotPoint, long tick, int actor, VmState before, VmState after, StepCounts judged)
     {
         int vcpus = before.Vcpus.Length;
         if (actor < vcpus)
-            return TellVcpu(tick, actor, before, after, judged);
+            return TellVcpu(snapshotPoint, tick, actor, before, after, judged);
         if (actor < vcpus + before.Invalidators.Length)
             return TellInvalidator(tick, actor - vcpus, before, after, judged);
         return before.RootGeneration == after.RootGeneration ? null
-            : Step(tick, "memslot updater", "updates a memslot: every root is obsolete, every mapping goes", after) with
-            {
-                Verdict = judged.AccountingErrors != 0 ? StepVerdict.AccountingError : StepVerdict.None,
-            };
+            : Zap(Step(tick, "memslot updater", "updates a memslot: every root is obsolete, every mapping goes", after), after, judged);
     }
 
     /// <summary>A counter as people compare it: hexadecimal, without leading zeros.</summary>
     public static string Hex(ulong value) => value.ToString("x", CultureInfo.InvariantCulture).Insert(0, "0x");
 
-    private static TimelineStep? TellVcpu(long tick, int v, VmState before, VmState after, StepCounts judged)
+    private static TimelineStep? TellVcpu(
+        SnapshotPoint snapshotPoint, long tick, int v, VmState before, VmState after, StepCounts judged)
     {
         VcpuState was = before.Vcpus[v], now = after.Vcpus[v];
         string name = $"vCPU {v}";
@@ -45,17 +46,17 @@ internal static class Narrator
 
         string action = (was.Phase, now.Phase) switch
         {
-            (VcpuPhase.Access, VcpuPhase.Snapshot) => $"accesses page {was.Page}: not mapped, the fault is taken",
-            (VcpuPhase.Access, _) when before.Vcpus[v].ConsecutiveRetries == 0 =>
+            (VcpuPhase.Access, _) when was.ConsecutiveRetries > 0 => $"accesses page {was.Page} again: the fault is taken once more",
+            (VcpuPhase.Access, _) when snapshotPoint == SnapshotPoint.FaultTaken =>
                 $"accesses page {was.Page}: not mapped, the fault is taken and the counter's snapshot with it",
-            (VcpuPhase.Access, _) => $"accesses page {was.Page} again: the fault is taken and a snapshot with it",
+            (VcpuPhase.Access, _) => $"accesses page {was.Page}: not mapped, the fault is taken",
             (VcpuPhase.Snapshot, _) => "takes its snapshot of the counter",
             (VcpuPhase.Resolve, _) => $"resolves page {was.Page} in the primary MMU",
             (VcpuPhase.LocklessCheck, _) => "checks without mmu_lock: fresh",
-            (VcpuPhase.Check, VcpuPhase.Install) => "checks under mmu_lock: fresh; it will install in a step of its own",
-            _ => "enters the guest with a new root",
+            _ => "checks: fresh; it will install in a step of its own",
         };
-        bool holdsSnapshot = now.Phase is not (VcpuPhase.Access or VcpuPhase.Snapshot);
+        bool holdsSnapshot = now.Phase != VcpuPhase.Snapshot
+            && !(snapshotPoint == SnapshotPoint.AfterResolve && now.Phase == VcpuPhase.Resolve);
         return Step(tick, name, action, after) with { Snapshot = holdsSnapshot ? now.Snapshot : null };
     }
 
@@ -119,15 +120,18 @@ internal static class Narrator
             InvalidatorPhase.Change => $"changes the translation of pages {Timeline.DescribePages(was.Own)} in the primary MMU",
             _ => $"ends: the counter goes from {Hex(before.InvalidateSeq)} to {Hex(after.InvalidateSeq)}",
         };
-        TimelineStep step = Step(tick, name, action, after);
-        return judged.AccountingErrors == 0 ? step : step with
+        return Zap(Step(tick, name, action, after), after, judged);
+    }
+
+    /// <summary>A step that may have taken pages out of the secondary MMU, with the judgement on the account of them.</summary>
+    private static TimelineStep Zap(TimelineStep step, VmState after, StepCounts judged) =>
+        judged.AccountingErrors == 0 ? step : step with
         {
             Verdict = StepVerdict.AccountingError,
             Truth = $"{ulong.PopCount(after.Mapped)} pages are mapped",
             Explanation = $"the kernel's total is {after.MappedTotal}, which is {ulong.PopCount(after.Mapped)} and "
                 + $"{(after.MappedTotal - ulong.PopCount(after.Mapped)) >> 32} times 2^32: a negative page count was zero-extended",
         };
-    }
 
     private static bool Covers(VmState state, int page) =>
         state.Invalidators.Any(invalidator => invalidator.Own != 0) && page >= state.RangeStart && page < state.RangeEnd;

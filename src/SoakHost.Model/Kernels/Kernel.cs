@@ -21,7 +21,7 @@ public abstract class Kernel
         Of<NoRootCheck>(), Of<RootNeverReloaded>(),
     ];
 
-    private Kernel(KernelInfo info) => Info = info;
+    private Kernel(KernelInfo info, SnapshotPoint snapshotPoint) => (Info, SnapshotPoint) = (info, snapshotPoint);
 
     /// <summary>Every simulated kernel and every mutant after them, in the order in which lists show them.</summary>
     public static IReadOnlyList<Kernel> All => BuiltIn;
@@ -31,6 +31,9 @@ public abstract class Kernel
 
     /// <summary>Name, description, source and expectation.</summary>
     public KernelInfo Info { get; }
+
+    /// <summary>Where in a fault it takes its snapshot; of <see cref="Host"/> this says nothing.</summary>
+    public SnapshotPoint SnapshotPoint { get; }
 
     /// <summary>The kernel that <typeparamref name="TKernel"/> describes.</summary>
     public static Kernel Of<TKernel>()
@@ -43,13 +46,13 @@ public abstract class Kernel
     /// <exception cref="InvalidOperationException">It is <see cref="Host"/>, which cannot be simulated.</exception>
     public abstract TResult Accept<TResult>(IKernelVisitor<TResult> visitor);
 
-    private sealed class Typed<TKernel>() : Kernel(TKernel.Info)
+    private sealed class Typed<TKernel>() : Kernel(TKernel.Info, TKernel.SnapshotPoint)
         where TKernel : struct, IKernel
     {
         public override TResult Accept<TResult>(IKernelVisitor<TResult> visitor) => visitor.Visit<TKernel>();
     }
 
-    private sealed class Real() : Kernel(Description)
+    private sealed class Real() : Kernel(Description, SnapshotPoint.BeforeResolve)
     {
         private static readonly KernelInfo Description =
             new("host", "This machine's own kernel, through /dev/kvm: real VMs, whose counters start at 0.", "this machine", Defect.None)

@@ -8,7 +8,7 @@ internal static class FleetEndpoint
 {
     public static void MapFleet(this WebApplication app) => app.MapGet(
         "/api/v1/fleet",
-        (SoakRun run) => TypedResults.Json(FleetDocument.Of(run.Latest, run.Options.Seed), ReportJson.Default.FleetDocument));
+        (SoakRun run) => TypedResults.Json(FleetDocument.Of(run.Latest, run.Options.ToShardOptions()), ReportJson.Default.FleetDocument));
 
     /// <summary><c>GET /</c>: what else there is.</summary>
     public static void MapIndex(this WebApplication app) => app.MapGet("/", () => $"""

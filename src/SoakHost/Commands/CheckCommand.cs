@@ -5,6 +5,7 @@ using SoakHost.Engine;
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -62,20 +63,20 @@ internal static class CheckCommand
             };
             SoakResult Soak(IProgress<SoakProgress> progress) =>
                 new BoundedSoak(fleet, bounds, TimeProvider.System, SoakOptions.HostCohorts(configured, TimeProvider.System)).Run(progress, stop);
-            return Task.FromResult(Run(configured, Soak, fleet.Shards.Seed, parsed.GetValue(json), parsed.GetValue(junit)));
+            return Task.FromResult(Run(configured, Soak, fleet.Shards, parsed.GetValue(json), parsed.GetValue(junit)));
         });
         return command;
     }
 
     private static int Run(
-        IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ulong seed, bool json, FileInfo? junit)
+        IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ShardOptions run, bool json, FileInfo? junit)
     {
         // A report that cannot be written is better known before the soak than after it.
         using FileStream? junitFile = Open(junit);
         SoakResult result = Refuse(cohorts) ?? CheckProgress.Run(soak);
-        CheckReport.WriteText(json ? Terminal.Error : Terminal.Output, result, seed);
+        CheckReport.WriteText(json ? Terminal.Error : Terminal.Output, result, run);
         if (json)
-            CheckReport.WriteJson(Console.Out, result, seed);
+            CheckReport.WriteJson(Console.Out, result, run);
         if (junitFile is not null)
             JUnitReport.Write(junitFile, result);
         return (int)(result.Verdict switch

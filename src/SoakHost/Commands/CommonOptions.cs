@@ -78,7 +78,7 @@ internal static class CommonOptions
     /// <summary>Whether the arguments have this option, rather than its default.</summary>
     public static bool IsGiven(this ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
 
-    /// <summary>A whole number in a range; notes an error where it is none.</summary>
+    /// <summary>A whole number in a range, or an error on the argument.</summary>
     public static T Parse<T>(ArgumentResult result, string name, string text, T min, T max)
         where T : INumber<T>
     {

@@ -28,20 +28,30 @@ internal static class ReplayCommand
         Option<long> from = CommonOptions.Number("--from", "Without an incident: the first tick to tell.", 0L, 0, long.MaxValue / 2);
         Option<long> ticks = CommonOptions.Number("--ticks", "Without an incident: how many ticks to tell.", 20L, 1, TicksMax);
         Option<ulong?> seed = Seed();
+        var stallRetries = new Option<uint?>("--stall-retries")
+        {
+            Description = "Consecutive retries from which on a vCPU counts as hung. Default: the configuration's.",
+            HelpName = "number",
+            CustomParser = result => CommonOptions.Parse(result, "--stall-retries", result.Tokens[0].Value, 2u, 1u << 30),
+        };
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "replay",
             "Runs one VM again and tells what it did: up to an incident, or in a range of ticks. It goes the way it went in the fleet, whatever "
             + "the number of workers was. Exit code 0; 2 when this run has no such incident.")
         {
-            incident, cohortName, vm, from, ticks, seed, json,
+            incident, cohortName, vm, from, ticks, seed, stallRetries, json,
         };
         foreach (Option option in cohorts.Options)
             command.Add(option);
         command.SetAction((parsed, stop) =>
         {
             SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration);
-            var options = new ShardOptions { Seed = parsed.GetValue(seed) ?? settings.Seed, StallRetries = settings.StallRetries };
+            var options = new ShardOptions
+            {
+                Seed = parsed.GetValue(seed) ?? settings.Seed,
+                StallRetries = parsed.GetValue(stallRetries) ?? settings.StallRetries,
+            };
             bool asJson = parsed.GetValue(json);
             if (parsed.GetValue(incident) is not { } text)
             {

@@ -4,7 +4,7 @@ using System.Numerics;
 namespace SoakHost.Configuration;
 
 /// <summary>
-/// Whole numbers as people write counters: <c>123</c>, <c>1_000</c>, <c>0x7fff_0000</c>, <c>2^31</c>, and sums and differences of these.
+/// Whole numbers as people write counters: <c>123</c>, <c>1_000</c>, <c>0x7fff_0000</c>, <c>2^31</c>, <c>2e9</c>, and sums and differences of these.
 /// </summary>
 internal static class NumberSyntax
 {
@@ -54,9 +54,15 @@ internal static class NumberSyntax
             return true;
         }
 
-        return term.StartsWith("0x", StringComparison.OrdinalIgnoreCase)
-            ? TryParseDigits(term[2..], out value, isHex: true)
-            : TryParseDigits(term, out value);
+        if (term.StartsWith("0x", StringComparison.OrdinalIgnoreCase))
+            return TryParseDigits(term[2..], out value, isHex: true);
+        if (term.Split('e', 'E') is not [string digits, string zeros])
+            return TryParseDigits(term, out value);
+        value = 0;
+        if (!TryParseDigits(digits, out BigInteger mantissa) || !TryParseDigits(zeros, out BigInteger ten) || ten > ExponentMax)
+            return false;
+        value = mantissa * BigInteger.Pow(10, (int)ten);
+        return true;
     }
 
     private static bool TryParseDigits(string digits, out BigInteger value, bool isHex = false)

@@ -64,8 +64,11 @@ internal sealed record SoakOptions
         Workers = Workers == 0 ? Environment.ProcessorCount : Workers,
         DutyCycle = DutyCycle,
         SliceTicks = SliceTicks,
-        Shards = new ShardOptions { Seed = Seed, StallRetries = StallRetries },
+        Shards = ToShardOptions(),
     };
+
+    /// <summary>What a VM's history and findings depend on beside its cohort.</summary>
+    public ShardOptions ToShardOptions() => new() { Seed = Seed, StallRetries = StallRetries };
 }
 
 /// <summary>How log lines look.</summary>

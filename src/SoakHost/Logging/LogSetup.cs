@@ -2,7 +2,6 @@ using System.Globalization;
 using Serilog;
 using Serilog.Debugging;
 using Serilog.Events;
-using Serilog.Formatting.Compact;
 using Serilog.Sinks.SystemConsole.Themes;
 using SoakHost.Configuration;
 using SoakHost.Reports;
@@ -27,7 +26,7 @@ internal static class LogSetup
             // The host logs a failed start, with its stack, before the program can say in one line what is wrong.
             .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", LogEventLevel.Fatal);
         if (format == LogFormat.Json)
-            configuration.WriteTo.Console(new RenderedCompactJsonFormatter());
+            configuration.WriteTo.Console(new JsonLines());
         else
             configuration.WriteTo.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture, theme: AnsiConsoleTheme.Code);
 
@@ -42,7 +41,6 @@ internal static class LogSetup
         {
             throw new ConfigurationException($"the section Serilog cannot be used: {exception.Message}");
         }
-
         finally
         {
             SelfLog.Disable();
@@ -50,6 +48,9 @@ internal static class LogSetup
 
         if (complaints.Count > 0)
             throw new ConfigurationException($"the section Serilog cannot be used: {string.Join("; ", complaints)}");
+
+        // A sink that cannot write, such as a full disk or a collector that does not answer, cannot log that itself.
+        SelfLog.Enable(line => Console.Error.WriteLine($"Serilog: {line.Split('\n')[0].TrimEnd()}"));
         builder.Logging.ClearProviders();
         builder.Services.AddSerilog(configuration.CreateLogger(), dispose: true);
         return format;

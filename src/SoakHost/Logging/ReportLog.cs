@@ -1,9 +1,12 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
+using SoakHost.Reports;
 
 namespace SoakHost.Logging;
 
@@ -11,7 +14,7 @@ namespace SoakHost.Logging;
 /// Writes what is new in each of the watchdog's reports: findings one by one as long as they are few, and what changed since the report
 /// before. Called on the watchdog's thread alone until it stopped.
 /// </summary>
-internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
+internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<ReportLog> log)
 {
     // A fleet crosses a boundary within seconds, thousands of VMs at once: some are told one by one, the rest as a number.
     private const int LinesAtOnce = 2;
@@ -23,7 +26,7 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
     private static readonly TimeSpan RateKnownAfter = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan ExpectationPeriod = TimeSpan.FromDays(1);
 
-    private readonly Dictionary<(string Cohort, string Event), TokenBucket> _buckets = [];
+    private readonly Dictionary<(string Cohort, FindingKind Kind), TokenBucket> _buckets = [];
     private readonly Dictionary<string, HashSet<string>> _failures = [];
     private readonly Dictionary<(string Cohort, string Boundary), DateTimeOffset> _expected = [];
     private FleetReport? _before;
@@ -53,8 +56,8 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
 
     private void WriteLimited(CohortReport cohort, in Finding finding)
     {
-        string kind = finding.Kind == FindingKind.BoundaryCrossedIdle ? nameof(FindingKind.BoundaryCrossed) : finding.Kind.ToString();
-        (string, string) key = (cohort.Cohort.Name, kind);
+        FindingKind kind = finding.Kind == FindingKind.BoundaryCrossedIdle ? FindingKind.BoundaryCrossed : finding.Kind;
+        (string, FindingKind) key = (cohort.Cohort.Name, kind);
         if (!_buckets.TryGetValue(key, out TokenBucket? bucket))
             _buckets[key] = bucket = new TokenBucket(time, LinesAtOnce, LinePeriod);
         if (bucket.TryTake())
@@ -66,6 +69,7 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
         (string name, string kernel) = (cohort.Cohort.Name, cohort.Kernel.Info.Name);
         (string seq, string snapshot) = (Hex(found.InvalidateSeq), cohort.Snapshot.Host is null ? Hex(found.Snapshot) : "unknown");
         string boundary = found.Boundary > 0 ? $"2^{found.Boundary}" : found.InvalidateSeq.ToString(CultureInfo.InvariantCulture);
+        string replay = IncidentId.IsIncident(found.Kind) ? Replay(cohort, found) : "";
         switch (found.Kind)
         {
             case FindingKind.BoundaryCrossed:
@@ -82,28 +86,32 @@ internal sealed class ReportLog(TimeProvider time, ILogger<ReportLog> log)
                 break;
             case FindingKind.VcpuHung:
                 (LogLevel hungLevel, string hungRemark) = Judge(cohort, Defect.Hang);
-                log.VcpuHung(hungLevel, name, kernel, found.Vm, found.Vcpu, found.Page, hungRemark, seq, snapshot, found.Tick);
+                log.VcpuHung(hungLevel, name, kernel, found.Vm, found.Vcpu, found.Page, hungRemark, seq, snapshot, found.Tick, replay);
                 break;
             case FindingKind.UnsafeInstall:
                 (LogLevel unsafeLevel, string unsafeRemark) = Judge(cohort, Defect.UnsafeInstall);
-                log.UnsafeInstall(unsafeLevel, name, kernel, found.Vm, found.Vcpu, found.Page, unsafeRemark, seq, snapshot, found.Tick);
+                log.UnsafeInstall(
+                    unsafeLevel, name, kernel, found.Vm, found.Vcpu, found.Page, unsafeRemark, seq, snapshot, found.Tick, replay);
                 break;
             case FindingKind.AccountingError:
                 (LogLevel errorLevel, string errorRemark) = Judge(cohort, Defect.AccountingError);
-                log.AccountingError(errorLevel, name, kernel, found.Vm, errorRemark, seq, found.Tick);
+                log.AccountingError(errorLevel, name, kernel, found.Vm, errorRemark, seq, found.Tick, replay);
                 break;
         }
     }
+
+    private string Replay(CohortReport cohort, in Finding found) =>
+        ReplayCommandLine.Of(cohort.Cohort, options.ToShardOptions(), IncidentId.Of(cohort.Cohort.Name, found)) ?? "nothing else, since the VM was a real one";
 
     private static (LogLevel Level, string Remark) Judge(CohortReport cohort, Defect found) =>
         cohort.Cohort.Expected == found ? (LogLevel.Information, "as expected") : (LogLevel.Error, "not expected");
 
     private void WriteSuppressed(bool now)
     {
-        foreach (((string cohort, string @event), TokenBucket bucket) in _buckets)
+        foreach (((string cohort, FindingKind kind), TokenBucket bucket) in _buckets)
         {
             if (bucket.TakeRefused(now) is > 0 and long refused)
-                log.EventsSuppressed(cohort, @event, refused);
+                log.EventsSuppressed(cohort, kind.ToString(), refused);
         }
     }
 

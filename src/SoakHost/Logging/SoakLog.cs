@@ -39,10 +39,10 @@ internal static partial class SoakLog
         this ILogger log, string cohort, string kernel, string boundary, DateTimeOffset expected, double invalidationsPerSecond);
 
     [LoggerMessage(EventId = 2001, Message =
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}; told by {Replay}")]
     public static partial void VcpuHung(
         this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark, string invalidateSeq,
-        string snapshot, long tick);
+        string snapshot, long tick, string replay);
 
     [LoggerMessage(2002, LogLevel.Information,
         "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} was hung and got on again: page {Page}, counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
@@ -55,15 +55,15 @@ internal static partial class SoakLog
         this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot, long tick);
 
     [LoggerMessage(EventId = 2004, Message =
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} installed page {Page}, which the host had taken away, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} installed page {Page}, which the host had taken away, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}; told by {Replay}")]
     public static partial void UnsafeInstall(
         this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark, string invalidateSeq,
-        string snapshot, long tick);
+        string snapshot, long tick, string replay);
 
     [LoggerMessage(EventId = 2005, Message =
-        "{Cohort} ({Kernel}): VM {Vm} lost count of its mapped pages, {Remark}: counter {InvalidateSeq}, tick {Tick}")]
+        "{Cohort} ({Kernel}): VM {Vm} lost count of its mapped pages, {Remark}: counter {InvalidateSeq}, tick {Tick}; told by {Replay}")]
     public static partial void AccountingError(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, long tick);
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, long tick, string replay);
 
     [LoggerMessage(3001, LogLevel.Error, "Soak stalled: worker {Worker} has finished no slice since {LastSlice:O}; it holds {Shard}")]
     public static partial void SoakStalled(this ILogger log, int worker, DateTimeOffset lastSlice, string shard);

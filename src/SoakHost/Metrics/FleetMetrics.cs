@@ -6,7 +6,6 @@ using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
 using SoakHost.Reports;
-using SoakHost.Service;
 
 namespace SoakHost.Metrics;
 
@@ -18,15 +17,20 @@ internal sealed class FleetMetrics
     // Only real VMs can turn out not to run here.
     private static readonly Verdict[] HostVerdicts = [.. Verdicts, Verdict.Unsupported];
 
-    private readonly SoakRun _run;
+    private readonly FleetOptions _fleet;
+    private readonly Func<FleetReport> _latest;
     private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _unsafeInstalls, _accountingErrors;
     private readonly MetricFamily _recoveries, _vms, _vcpus, _lastProgress, _stallInfo, _invalidateSeq, _crossings, _verdict, _incidents;
     private readonly MetricFamily _expectedCrossing;
     private readonly MetricFamily _lastSlice, _slices, _busy, _sliceMax, _buildInfo;
 
-    public FleetMetrics(MetricRegistry registry, SoakRun run)
+    /// <summary>Registers every family.</summary>
+    /// <param name="registry">Where.</param>
+    /// <param name="fleet">What is soaked.</param>
+    /// <param name="latest">Tells the watchdog's latest report.</param>
+    public FleetMetrics(MetricRegistry registry, FleetOptions fleet, Func<FleetReport> latest)
     {
-        _run = run;
+        (_fleet, _latest) = (fleet, latest);
         string[] cohort = ["cohort", "kernel"];
         _invalidations = registry.Counter("soakhost_invalidations_total", "Ended invalidations.", cohort);
         _faults = registry.Counter("soakhost_faults_total", "Completed fault attempts, by outcome: fixed or retried.", [.. cohort, "outcome"]);
@@ -76,14 +80,13 @@ internal sealed class FleetMetrics
 
     private void Fill()
     {
-        FleetReport report = _run.Latest;
-        FleetOptions fleet = _run.FleetOptions;
+        FleetReport report = _latest();
         var reports = report.Cohorts.ToDictionary(cohort => cohort.Cohort.Name);
-        foreach (Cohort cohort in fleet.Cohorts)
+        foreach (Cohort cohort in _fleet.Cohorts)
             Fill(cohort, reports.GetValueOrDefault(cohort.Name));
         foreach (WorkerReport worker in report.Workers)
             Fill(worker);
-        _buildInfo.Set(1, ProgramVersion.Current, Text(ModelVersion.Current), Text(fleet.Shards.VectorBits));
+        _buildInfo.Set(1, ProgramVersion.Current, Text(ModelVersion.Current), Text(_fleet.Shards.VectorBits));
     }
 
     private void Fill(Cohort cohort, CohortReport? report)

@@ -5,7 +5,6 @@ using System.Text.Json.Serialization;
 using SoakHost.Configuration;
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
@@ -39,9 +38,7 @@ internal sealed record CheckCohortDocument(
     long UnjustifiedRetries,
     long UnsafeInstalls,
     long AccountingErrors,
-    Verdict Verdict,
-    string Reason,
-    string? FirstIncident)
+    Verdict Verdict)
 {
     /// <summary>What only real VMs have; simulated ones do not have these keys at all.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
@@ -57,6 +54,10 @@ internal sealed record CheckCohortDocument(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? InvalidationsPerSecond { get; init; }
 
+    /// <summary>Sentences that justify the verdict, a pass too.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<string>? Reasons { get; init; }
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableArray<string>? NotCovered { get; init; }
 }
@@ -64,34 +65,39 @@ internal sealed record CheckCohortDocument(
 /// <summary>What a bounded soak came to.</summary>
 internal static class CheckReport
 {
-    public static void WriteText(IAnsiConsole console, SoakResult result, ulong seed)
+    public static void WriteText(IAnsiConsole console, SoakResult result, ShardOptions run)
     {
-        SummaryTable.Write(console, result.Cohorts, result.Verdict, result.Reasons, result.Elapsed, seed);
-        HashSet<string> real = [.. result.Cohorts.Where(cohort => cohort.Snapshot.Host is not null).Select(cohort => cohort.Cohort.Name)];
-        foreach ((string cohort, IncidentId incident) in result.FirstIncidents)
-        {
-            console.WriteLine(real.Contains(cohort)
-                ? $"  {cohort}: {incident}, which cannot be replayed: the VM was a real one"
-                : $"  {cohort}: soakhost replay {incident} --seed {seed}");
-        }
+        SummaryTable.Write(console, result.Cohorts, result.Verdict, result.Reasons, result.Elapsed, run.Seed);
+
+        // A command is to be copied: no width breaks it, and nothing stands behind it.
+        foreach (string line in Replays(result, result.Cohorts, run))
+            console.Profile.Out.Writer.WriteLine($"  {line}");
     }
 
-    public static void WriteJson(TextWriter output, SoakResult result, ulong seed)
+    public static void WriteJson(TextWriter output, SoakResult result, ShardOptions run)
     {
         double seconds = result.Elapsed.TotalSeconds;
+        IEnumerable<CohortReport> violations = result.Cohorts.Where(cohort => cohort.Verdict == Verdict.Violation);
         var document = new CheckDocument(
             result.Verdict,
-            result.Reasons,
-            seed,
+            [.. result.Reasons, .. Replays(result, violations, run)],
+            run.Seed,
             ModelVersion.Current,
             seconds,
             result.Operations,
             seconds > 0 ? result.Operations / seconds : 0,
-            [.. result.Cohorts.Select(cohort => Describe(cohort, result))]);
+            [.. result.Cohorts.Select(Describe)]);
         output.WriteLine(JsonSerializer.Serialize(document, ReportJson.Default.CheckDocument));
     }
 
-    private static CheckCohortDocument Describe(CohortReport cohort, SoakResult result)
+    /// <summary>How to see the first incident of each cohort again.</summary>
+    private static IEnumerable<string> Replays(SoakResult result, IEnumerable<CohortReport> cohorts, ShardOptions run) =>
+        from cohort in cohorts
+        where result.FirstIncidents.ContainsKey(cohort.Cohort.Name)
+        let incident = result.FirstIncidents[cohort.Cohort.Name]
+        select $"{cohort.Cohort.Name}: {ReplayCommandLine.Of(cohort.Cohort, run, incident) ?? $"{incident} cannot be replayed, the VM was a real one"}";
+
+    private static CheckCohortDocument Describe(CohortReport cohort)
     {
         Totals totals = cohort.Totals;
         HostFigures? host = cohort.Snapshot.Host;
@@ -109,14 +115,13 @@ internal static class CheckReport
             totals.UnjustifiedRetries,
             totals.UnsafeInstalls,
             totals.AccountingErrors,
-            cohort.Verdict,
-            cohort.Reason,
-            result.FirstIncidents.TryGetValue(cohort.Cohort.Name, out IncidentId incident) ? incident.ToString() : null)
+            cohort.Verdict)
         {
             KernelRelease = host?.KernelRelease,
             Mmu = host?.Mmu,
             Cpu = host?.Cpu,
             InvalidationsPerSecond = host is null ? null : host.Average(totals.Invalidations),
+            Reasons = host?.Reasons,
             NotCovered = host?.NotCovered,
         };
     }

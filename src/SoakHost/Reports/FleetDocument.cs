@@ -1,7 +1,9 @@
 using System.Globalization;
 using System.Text.Json.Serialization;
 using SoakHost.Configuration;
+using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 
@@ -38,7 +40,7 @@ internal sealed record FleetDocument
     public required IReadOnlyList<int> SilentWorkers { get; init; }
 
     /// <summary>The document of a report.</summary>
-    public static FleetDocument Of(FleetReport report, ulong seed)
+    public static FleetDocument Of(FleetReport report, ShardOptions run)
     {
         double elapsed = (report.Time - report.Started).TotalSeconds;
         long operations = report.Cohorts.Sum(cohort => cohort.Totals.Operations);
@@ -46,20 +48,20 @@ internal sealed record FleetDocument
         {
             Verdict = report.Verdict,
             Reasons = report.Reasons,
-            Seed = seed,
+            Seed = run.Seed,
             ModelVersion = Model.ModelVersion.Current,
             Started = report.Started,
             Time = report.Time,
             ElapsedSeconds = elapsed,
             Operations = operations,
             OperationsPerSecond = elapsed > 0 ? operations / elapsed : 0,
-            Cohorts = [.. report.Cohorts.Select(Of)],
+            Cohorts = [.. report.Cohorts.Select(cohort => Of(cohort, run))],
             Workers = [.. report.Workers.Select(Of)],
             SilentWorkers = report.SilentWorkers,
         };
     }
 
-    private static CohortDocument Of(CohortReport report)
+    private static CohortDocument Of(CohortReport report, ShardOptions run)
     {
         CohortSnapshot snapshot = report.Snapshot;
         Totals totals = report.Totals;
@@ -87,7 +89,7 @@ internal sealed record FleetDocument
             Verdict = report.Verdict,
             Reason = report.Reason,
             Failures = [.. snapshot.Failures.Take(FailuresMax)],
-            Stalled = [.. report.Stalls.Select(Of)],
+            Stalled = [.. report.Stalls.Select(stall => Of(stall.Vcpu, stall.LastProgress, report.Cohort, run))],
             Host = snapshot.Host is { } host ? Of(host) : null,
         };
     }
@@ -102,9 +104,14 @@ internal sealed record FleetDocument
         host.ExpectedEnd,
         host.NotCovered);
 
-    private static StallDocument Of(Stall stall) => new(
-        stall.Vcpu.Vm, stall.Vcpu.Vcpu, stall.Vcpu.Condition, stall.Vcpu.Page, Hex(stall.Vcpu.InvalidateSeq),
-        Hex(stall.Vcpu.Snapshot), stall.Vcpu.Tick, stall.LastProgress);
+    private static StallDocument Of(in StalledVcpu vcpu, DateTimeOffset lastProgress, Cohort cohort, ShardOptions run)
+    {
+        var hang = new IncidentId(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Tick);
+        return new StallDocument(
+            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, Hex(vcpu.InvalidateSeq),
+            cohort.Kernel.Info.IsSimulated ? Hex(vcpu.Snapshot) : "unknown", vcpu.Tick, lastProgress,
+            vcpu.Condition == VcpuCondition.Hung ? ReplayCommandLine.Of(cohort, run, hang) : null);
+    }
 
     private static WorkerDocument Of(WorkerReport worker) => new(
         worker.Index, worker.LastSlice, worker.Slices, worker.Busy.TotalSeconds, worker.LongestSlice.TotalSeconds, worker.IsDone);

@@ -13,12 +13,7 @@ internal sealed record KillMatrixDocument(
     bool IsMutant,
     string Expected,
     string FoundByExplore,
-    int ExploreStates,
-    double ExploreSeconds,
     string FoundBySoak,
-    long SoakTicks,
-    double SoakSeconds,
-    string? SurvivesBecause,
     bool Ok);
 
 /// <summary>Who caught which kernel, and how fast.</summary>
@@ -40,11 +35,11 @@ internal static class KillMatrixReport
                 new Text(line.Name),
                 new Text(Words(line.Expected)),
                 new Text(Words(line.FoundByExplore)),
-                new Text(line.ExploreStates.ToString("N0", CultureInfo.InvariantCulture)),
-                new Text(line.ExploreSeconds.ToString("F2", CultureInfo.InvariantCulture)),
+                new Text(row.ExploredStates.ToString("N0", CultureInfo.InvariantCulture)),
+                new Text(row.ExploreTime.TotalSeconds.ToString("F2", CultureInfo.InvariantCulture)),
                 new Text(Words(line.FoundBySoak)),
-                new Text(line.SoakTicks.ToString("N0", CultureInfo.InvariantCulture)),
-                new Text(line.SoakSeconds.ToString("F2", CultureInfo.InvariantCulture)),
+                new Text(row.SoakTicks.ToString("N0", CultureInfo.InvariantCulture)),
+                new Text(row.SoakTime.TotalSeconds.ToString("F2", CultureInfo.InvariantCulture)),
                 new Text(line.Ok ? "yes" : "NO", new Style(line.Ok ? Color.Green : Color.Red)));
         }
 
@@ -67,11 +62,6 @@ internal static class KillMatrixReport
         row.Kernel.IsMutant,
         Name(row.Kernel.Expected),
         row.ExploredDefect is { } defect ? Name(defect) : ExploreReport.Name(row.Explored),
-        row.ExploredStates,
-        row.ExploreTime.TotalSeconds,
         Name(row.Soaked),
-        row.SoakTicks,
-        row.SoakTime.TotalSeconds,
-        row.Kernel.SurvivesBecause,
         row.IsAsExpected);
 }

@@ -8,9 +8,10 @@ namespace SoakHost.Reports;
 /// <summary><c>mmu_invalidate_seq</c> over a cohort's VMs, in hex: a JSON number has not enough bits everywhere.</summary>
 internal sealed record CounterDocument(string Min, string Median, string Max);
 
-/// <summary>A stalled vCPU.</summary>
+/// <summary>A stalled vCPU; a hung one with the command that tells how it came about.</summary>
 internal sealed record StallDocument(
-    int Vm, int Vcpu, VcpuCondition State, int Page, string InvalidateSeq, string Snapshot, long Tick, DateTimeOffset LastProgress);
+    int Vm, int Vcpu, VcpuCondition State, int Page, string InvalidateSeq, string Snapshot, long Tick, DateTimeOffset LastProgress,
+    string? Replay);
 
 /// <summary>A worker.</summary>
 internal sealed record WorkerDocument(

@@ -8,6 +8,8 @@ namespace SoakHost.Reports;
 /// <summary>What a run amounted to, for people.</summary>
 internal static class SummaryTable
 {
+    private const int WidthMin = 160;
+
     private static readonly string[] Columns = ["cohort", "kernel", "operations", "crossings", "hung", "unsafe", "verdict"];
 
     public static void Write(IAnsiConsole console, FleetReport report, ulong seed) =>
@@ -21,7 +23,11 @@ internal static class SummaryTable
         TimeSpan elapsed,
         ulong seed)
     {
-        Table table = new Table().Border(TableBorder.Rounded).AddColumns(Columns);
+        // The default fleet's lines fit into 80 columns. Where a line does not, the terminal may wrap it, but no number is broken.
+        console.Profile.Width = Math.Max(console.Profile.Width, WidthMin);
+        Table table = new Table().Border(TableBorder.Simple).AddColumns(Columns);
+        foreach (TableColumn column in table.Columns)
+            column.NoWrap().Padding(0, 0, 1, 0);
         foreach (int number in (int[])[2, 3, 4, 5])
             table.Columns[number].RightAligned();
         foreach (CohortReport cohort in cohorts)

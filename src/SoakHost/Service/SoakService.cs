@@ -71,7 +71,11 @@ internal static class SoakServiceExtensions
             .AddSingleton(services => new SoakRun(
                 options, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ReportLog>().Write))
             .AddSingleton<MetricRegistry>()
-            .AddSingleton<FleetMetrics>()
+            .AddSingleton(services =>
+            {
+                SoakRun run = services.GetRequiredService<SoakRun>();
+                return new FleetMetrics(services.GetRequiredService<MetricRegistry>(), run.FleetOptions, () => run.Latest);
+            })
             .AddSingleton<ProcessMetrics>()
             .AddSingleton<AlertMetrics>()
             .AddHostedService<SoakService>();

@@ -26,6 +26,7 @@ public sealed class Server : IAsyncDisposable
     private readonly string _name;
     private readonly string _folder;
     private readonly ConcurrentQueue<string> _output = new();
+    private bool _isDisposed;
 
     private Server(string name, string folder, Process process)
     {
@@ -90,6 +91,9 @@ public sealed class Server : IAsyncDisposable
 
     public async ValueTask DisposeAsync()
     {
+        if (_isDisposed)
+            return;
+        _isDisposed = true;
         _process.StandardInput.Close();
         using (CancellationTokenSource limit = new(StopLimit))
         {

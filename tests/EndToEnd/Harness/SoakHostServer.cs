@@ -1,3 +1,5 @@
+using System.Text.Json;
+
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>The real service, as it was built beside the tests, on a loopback port of its own.</summary>
@@ -14,8 +16,16 @@ public sealed class SoakHostServer : IAsyncDisposable
     /// <summary>Where Alertmanager is to deliver when the service itself is to log the pages.</summary>
     public Uri Webhook => new(Address, "/api/v1/alerts");
 
-    /// <summary>What it printed so far.</summary>
+    /// <summary>What it printed so far, on both streams; after it was disposed, all of it.</summary>
     public string Output => _server.Output;
+
+    /// <summary>Its log so far, an object a line.</summary>
+    public IReadOnlyList<JsonElement> Log =>
+        [.. Output.Split('\n').Where(line => line.StartsWith('{')).Select(line => JsonElement.Parse(line))];
+
+    /// <summary>The events of the log with this id.</summary>
+    public IEnumerable<JsonElement> Events(int id) =>
+        Log.Where(line => line.TryGetProperty("@i", out var found) && found.GetInt32() == id);
 
     /// <summary>
     /// Starts it and waits until <c>/health/ready</c> says yes. <paramref name="settings"/> are environment variables, such as

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
+using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.RegularExpressions;
 using Microsoft.AspNetCore.Builder;
@@ -17,6 +18,7 @@ public sealed partial class StubFleet : IAsyncDisposable
 {
     private readonly WebApplication _application;
     private readonly ConcurrentQueue<Page> _pages = new();
+    private readonly HttpClient _http = new();
     private int _scrapes;
 
     private StubFleet(WebApplication application) => _application = application;
@@ -39,6 +41,12 @@ public sealed partial class StubFleet : IAsyncDisposable
     /// count, and <c>now-7</c> for the time 7 seconds ago.
     /// </summary>
     public string Exposition { get; set; } = "";
+
+    /// <summary>
+    /// Who is to receive each notification too, as it came: the service's own webhook. One that this receiver does not take is refused
+    /// here as well, so that Alertmanager sends it again.
+    /// </summary>
+    public Uri? RelayTo { get; set; }
 
     /// <summary>Every alert delivered so far, in order, repeated ones too.</summary>
     public IReadOnlyList<Page> Pages => [.. _pages];
@@ -68,25 +76,38 @@ public sealed partial class StubFleet : IAsyncDisposable
         static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
     }
 
-    /// <summary>Waits for an alert to be delivered, and returns it.</summary>
-    public async Task<Page> WaitForPageAsync(string name, string status, TimeSpan limit, CancellationToken cancellationToken)
+    /// <summary>Waits for an alert to be delivered, and returns it. Rules that share a name differ in <paramref name="scope"/>.</summary>
+    public async Task<Page> WaitForPageAsync(
+        string name, string status, TimeSpan limit, CancellationToken cancellationToken, string? scope = null)
     {
         Page? found = null;
         await Poll.UntilAsync(
-            () => Task.FromResult((found = _pages.FirstOrDefault(page => page.Name == name && page.Status == status)) is not null),
+            () => Task.FromResult((found = _pages.FirstOrDefault(IsMeant)) is not null),
             limit,
             () => $"no {name} was delivered as {status} within {limit.TotalSeconds} s; delivered were:\n{string.Join('\n', _pages)}",
             cancellationToken);
         return found!;
+
+        bool IsMeant(Page page) =>
+            page.Name == name && page.Status == status && (scope is null || page.Labels.GetValueOrDefault("scope") == scope);
     }
 
-    public ValueTask DisposeAsync() => _application.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await _application.DisposeAsync();
+        _http.Dispose();
+    }
 
     private string NextScrape() => Render(Interlocked.Increment(ref _scrapes));
 
     private async Task<IResult> ReceiveAsync(HttpRequest request)
     {
-        using var notification = await JsonDocument.ParseAsync(request.Body, cancellationToken: request.HttpContext.RequestAborted);
+        var cancellationToken = request.HttpContext.RequestAborted;
+        using StreamContent body = new(request.Body);
+        var bytes = await body.ReadAsByteArrayAsync(cancellationToken);
+        if (RelayTo is { } next && !await IsTakenAsync(next, bytes, request.ContentType!, cancellationToken))
+            return Results.StatusCode(StatusCodes.Status502BadGateway);
+        using var notification = JsonDocument.Parse(bytes);
         var receiver = notification.RootElement.GetProperty("receiver").GetString()!;
         foreach (var alert in notification.RootElement.GetProperty("alerts").EnumerateArray())
             _pages.Enqueue(new(receiver, alert.GetProperty("status").GetString()!, Map(alert, "labels"), Map(alert, "annotations")));
@@ -94,6 +115,21 @@ public sealed partial class StubFleet : IAsyncDisposable
 
         static Dictionary<string, string> Map(JsonElement alert, string part) =>
             alert.GetProperty(part).Deserialize<Dictionary<string, string>>()!;
+    }
+
+    private async Task<bool> IsTakenAsync(Uri next, byte[] notification, string type, CancellationToken cancellationToken)
+    {
+        using ByteArrayContent content = new(notification);
+        content.Headers.ContentType = MediaTypeHeaderValue.Parse(type);
+        try
+        {
+            using var response = await _http.PostAsync(next, content, cancellationToken);
+            return response.IsSuccessStatusCode;
+        }
+        catch (HttpRequestException)
+        {
+            return false;
+        }
     }
 
     [GeneratedRegex(@"\b(\d+)\*n\b")]

@@ -104,7 +104,11 @@ public sealed class InterleavingSpreadTests(ITestOutputHelper output)
     }
 
     private static ReferenceSoak SoakOf(string kernel, int invalidators) => new(
-        ReferenceKernel.Of(kernel), new VmParameters { Vcpus = Vcpus, Invalidators = invalidators }, seed: 11, stallRetries: 1000, number: 0);
+        ReferenceKernel.Of(kernel),
+        new VmParameters { Vcpus = Vcpus, Invalidators = invalidators },
+        seed: 11,
+        stallRetries: 1000,
+        number: 0);
 
     private static void Count(Dictionary<string, int> seen, string what) => seen[what] = seen.GetValueOrDefault(what) + 1;
 

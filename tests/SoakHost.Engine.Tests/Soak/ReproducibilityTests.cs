@@ -22,7 +22,8 @@ public sealed class ReproducibilityTests
         SoakRun.CohortOf("check-before-lock", Vms, Parameters(20, memslotUpdates: true)),
     ];
 
-    private static readonly Lazy<SoakOutcome[]> Expected = new(() => [.. Cohorts.Select(cohort => SoakRun.Of(cohort, seed: 5, Ticks, Whole))]);
+    private static readonly Lazy<SoakOutcome[]> Expected =
+        new(() => [.. Cohorts.Select(cohort => SoakRun.Of(cohort, seed: 5, Ticks, Whole))]);
 
     public static TheoryData<int, int, int> Cuts => new()
     {

@@ -97,9 +97,11 @@ public abstract class ShardDifferentialTests(int vectorBits)
 
         if (missing.Count + unexpected.Count > 0)
         {
-            Assert.Fail(
-                $"after {run}:\n  missing\n{string.Join('\n', missing.Take(5))}\n  unexpected\n{string.Join('\n', unexpected.Take(5))}");
+            string some = string.Join('\n', ["missing", .. missing.Take(5).Select(Text), "unexpected", .. unexpected.Take(5).Select(Text)]);
+            Assert.Fail($"after {run}:\n{some}");
         }
+
+        static string Text(Finding finding) => finding.ToString();
     }
 }
 

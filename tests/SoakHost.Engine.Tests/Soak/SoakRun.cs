@@ -20,7 +20,14 @@ public readonly record struct Cut(int VectorBits, int VmsPerShard, int TicksPerS
 public sealed record SoakOutcome(IReadOnlyList<string> Vms, Totals Totals, IReadOnlyList<Finding> Findings)
 {
     /// <summary>A digest of all of it.</summary>
-    public string Hash => Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(string.Join('\n', [.. Vms, $"{Totals}", .. Findings.Select(finding => $"{finding}")]))));
+    public string Hash
+    {
+        get
+        {
+            string all = string.Join('\n', [.. Vms, $"{Totals}", .. Findings.Select(finding => $"{finding}")]);
+            return Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(all)));
+        }
+    }
 }
 
 /// <summary>Soaks a cohort, cut one way or another, on this thread.</summary>
@@ -49,9 +56,10 @@ public static class SoakRun
                 vms.Add($"{string.Join("; ", StateComparison.Fields(shard.Read(vm)))}; {shard.ReadRandom(vm)}");
         }
 
-        return new(
-            vms,
-            totals,
-            [.. findings.OrderBy(finding => finding.Vm).ThenBy(finding => finding.Tick).ThenBy(finding => finding.ToString(), StringComparer.Ordinal)]);
+        IEnumerable<Finding> ordered = findings
+            .OrderBy(finding => finding.Vm)
+            .ThenBy(finding => finding.Tick)
+            .ThenBy(finding => finding.ToString(), StringComparer.Ordinal);
+        return new(vms, totals, [.. ordered]);
     }
 }

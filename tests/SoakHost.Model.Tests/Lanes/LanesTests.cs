@@ -8,7 +8,8 @@ public abstract class LanesTests<TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
     // Where carries, signs and masks turn over, all pairs of them and of any numbers.
-    private static readonly uint[] Edges = [0, 1, 2, 31, 32, 33, 63, 64, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, 0xffff_ffff];
+    private static readonly uint[] Edges =
+        [0, 1, 2, 31, 32, 33, 63, 64, 0x7fff_ffff, 0x8000_0000, 0x8000_0001, 0xffff_fffe, 0xffff_ffff];
 
     [Fact]
     public void Bits_and_sums_are_those_of_each_lane()
@@ -19,6 +20,7 @@ public abstract class LanesTests<TLanes>
             AssertLanes(a | b, lane => a[lane] | b[lane]);
             AssertLanes(a ^ b, lane => a[lane] ^ b[lane]);
             AssertLanes(~a, lane => ~a[lane]);
+            AssertLanes(TLanes.Except(a, b), lane => a[lane] & ~b[lane]);
             AssertLanes(a + b, lane => unchecked(a[lane] + b[lane]));
             AssertLanes(a - b, lane => unchecked(a[lane] - b[lane]));
             AssertLanes(a * b, lane => unchecked(a[lane] * b[lane]));
@@ -43,7 +45,8 @@ public abstract class LanesTests<TLanes>
     [Fact]
     public void Each_lane_is_shifted_by_its_own_count_and_nothing_is_left_from_32_on()
     {
-        ForEachPair((a, counts) => AssertLanes(TLanes.ShiftLeft(a, counts), lane => counts[lane] >= 32 ? 0 : a[lane] << (int)counts[lane]));
+        ForEachPair((a, counts) =>
+            AssertLanes(TLanes.ShiftLeft(a, counts), lane => counts[lane] >= 32 ? 0 : a[lane] << (int)counts[lane]));
         for (uint count = 0; count < 70; count++)
         {
             uint by = count;
@@ -113,7 +116,9 @@ public abstract class LanesTests<TLanes>
         for (uint first = 0; first < 2 * TPages.Capacity; first++)
         {
             TLanes numbers = Row(lane => (first + (uint)lane) % (2 * (uint)TPages.Capacity));
-            AssertPages(TPages.Below(numbers), lane => capacity & (numbers[lane] >= 64 ? ulong.MaxValue : (1UL << (int)numbers[lane]) - 1));
+            AssertPages(
+                TPages.Below(numbers),
+                lane => capacity & (numbers[lane] >= 64 ? ulong.MaxValue : (1UL << (int)numbers[lane]) - 1));
             TLanes indexes = Row(lane => (first + (uint)lane) % (uint)TPages.Capacity);
             AssertPages(TPages.Page(indexes), lane => 1UL << (int)indexes[lane]);
         }
@@ -127,6 +132,7 @@ public abstract class LanesTests<TLanes>
             AssertPages(a | b, lane => a[lane] | b[lane]);
             AssertPages(~a, lane => ~a[lane] & capacity);
             AssertPages(TPages.DownByOne(a), lane => a[lane] >> 1);
+            AssertPages(TPages.ExceptWhere(a, mask), lane => mask[lane] == 0 ? a[lane] : 0);
             AssertPages(a.Where(mask), lane => mask[lane] == 0 ? 0 : a[lane]);
             AssertPages(TPages.Select(mask, a, b), lane => mask[lane] == 0 ? b[lane] : a[lane]);
             AssertLanes(a.Number, lane => (uint)ulong.PopCount(a[lane]));

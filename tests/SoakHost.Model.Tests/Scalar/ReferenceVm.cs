@@ -25,6 +25,17 @@ public sealed class ReferenceVm
         _invalidators = [.. Enumerable.Range(0, parameters.Invalidators).Select(_ => new Invalidator())];
     }
 
+    private ReferenceVm(ReferenceVm other)
+    {
+        _kernel = other._kernel;
+        _mapped = [.. other._mapped];
+        _vcpus = [.. other._vcpus.Select(vcpu => vcpu.Copy())];
+        _invalidators = [.. other._invalidators.Select(invalidator => invalidator.Copy())];
+        (_seq, _inProgress, _range) = (other._seq, other._inProgress, other._range);
+        (_mappedTotal, _rootGeneration) = (other._mappedTotal, other._rootGeneration);
+        Totals = other.Totals;
+    }
+
     public ulong InvalidateSeq => _seq;
 
     public ReferenceTotals Totals { get; private set; } = new();
@@ -152,6 +163,9 @@ public sealed class ReferenceVm
             EndFault(vcpu);
         }
     }
+
+    /// <summary>Another VM that goes on from here on its own.</summary>
+    public ReferenceVm Copy() => new(this);
 
     /// <summary>The state in the shape that the lanes' state is read into.</summary>
     public VmState ToState()
@@ -315,6 +329,8 @@ public sealed class ReferenceVm
 
         public bool AnyUnjustified { get; set; }
 
+        public Vcpu Copy() => (Vcpu)MemberwiseClone();
+
         public VcpuState ToState() => new()
         {
             Phase = Phase,
@@ -335,6 +351,8 @@ public sealed class ReferenceVm
         public InvalidatorPhase Phase { get; set; }
 
         public (int Start, int End) Own { get; set; }
+
+        public Invalidator Copy() => (Invalidator)MemberwiseClone();
     }
 }
 

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
+using SoakHost.Configuration;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Logging;
@@ -14,7 +15,7 @@ public class ReportLogTests
     private readonly ListLogger _lines = new();
     private readonly ReportLog _log;
 
-    public ReportLogTests() => _log = new ReportLog(_time, _lines);
+    public ReportLogTests() => _log = new ReportLog(new SoakOptions { Fleet = [], Seed = 7 }, _time, _lines);
 
     [Fact]
     public void A_finding_says_where_it_was_and_counters_in_hex()
@@ -24,7 +25,10 @@ public class ReportLogTests
         Line line = Assert.Single(_lines.Lines, line => line.Event.Id == 2001);
         Assert.Equal(LogLevel.Error, line.Level);
         Assert.Equal(
-            "c (linux-6.1): vCPU 1 of VM 3 hung on page 7, not expected: counter 0x80000000, snapshot 0xffffffff80000000, tick 42", line.Text);
+            "c (linux-6.1): vCPU 1 of VM 3 hung on page 7, not expected: counter 0x80000000, snapshot 0xffffffff80000000, tick 42; told by "
+            + "soakhost replay hang:c/3/1@42 --kernel linux-6.1 --vms 64 --vcpus 4 --invalidators 1 --pages 32 --range-pages 16"
+            + " --start 0x7ff0bdc0 --seed 7 --stall-retries 1000",
+            line.Text);
     }
 
     [Fact]

@@ -5,7 +5,8 @@ namespace SoakHost.Tests.Service;
 /// <summary>What appsettings.json brings: the first thing that a new user sees.</summary>
 public class DefaultFleetTests
 {
-    private static readonly TimeSpan CrossedWithin = TimeSpan.FromSeconds(60);
+    // Well within 60 s on two cores of its own; other tests may run beside this one.
+    private static readonly TimeSpan CrossedWithin = TimeSpan.FromSeconds(120);
 
     [Fact]
     public async Task The_control_hangs_and_every_other_cohort_crosses_the_boundary_unharmed()

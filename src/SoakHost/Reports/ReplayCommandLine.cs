@@ -1,0 +1,35 @@
+using System.Globalization;
+using SoakHost.Engine;
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
+using SoakHost.Model;
+
+namespace SoakHost.Reports;
+
+/// <summary>
+/// The command that tells an incident again. It names all that the VM's history depends on, so that it needs no configuration and does the
+/// same on any machine.
+/// </summary>
+internal static class ReplayCommandLine
+{
+    /// <summary>The command for one incident; null for one of a real VM, which nothing brings back.</summary>
+    /// <param name="cohort">The cohort that it happened in.</param>
+    /// <param name="run">The run's seed and stall threshold.</param>
+    /// <param name="incident">The incident.</param>
+    public static string? Of(Cohort cohort, ShardOptions run, IncidentId incident)
+    {
+        if (!cohort.Kernel.Info.IsSimulated)
+            return null;
+        VmParameters vm = cohort.Vm;
+        string updates = vm.MemslotUpdates ? " --memslot-updates" : "";
+
+        // When a vCPU counts as hung depends on the threshold; the other incidents happen when they happen.
+        string threshold = incident.Kind == FindingKind.VcpuHung
+            ? string.Create(CultureInfo.InvariantCulture, $" --stall-retries {run.StallRetries}") : "";
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"soakhost replay {incident} --kernel {cohort.Kernel.Info.Name} --vms {cohort.Vms} --vcpus {vm.Vcpus}"
+            + $" --invalidators {vm.Invalidators} --pages {vm.Pages} --range-pages {vm.RangePages}{updates}"
+            + $" --start 0x{vm.InvalidateSeqStart:x} --seed {run.Seed}{threshold}");
+    }
+}

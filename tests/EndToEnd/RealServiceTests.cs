@@ -1,0 +1,121 @@
+using System.Text.RegularExpressions;
+using SoakHost.EndToEnd.Harness;
+using Xunit;
+
+namespace SoakHost.EndToEnd;
+
+/// <summary>What measures time against real programs has the machine to itself.</summary>
+[CollectionDefinition(nameof(Alone), DisableParallelization = true)]
+public sealed class Alone;
+
+/// <summary>The real service with its default fleet, real Prometheus and Alertmanager, deploy's own files: the whole way of a page.</summary>
+[Collection(nameof(Alone))]
+public sealed partial class RealServiceTests
+{
+    private const int AlertReceived = 4001;
+    private static readonly TimeSpan PagedWithin = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan ResolvedWithin = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan CrossedWithin = TimeSpan.FromSeconds(90);
+
+    [Fact]
+    public async Task A_known_bad_kernel_is_paged_within_a_minute_of_the_start_and_the_page_is_resolved_once_the_kernel_is_fixed()
+    {
+        var cancellationToken = TestContext.Current.CancellationToken;
+        await using var pages = await StubFleet.StartAsync(cancellationToken);
+        var port = Server.FreePort();
+        var started = TimeProvider.System.GetTimestamp();
+        await using var bad = await SoakHostServer.StartAsync(StableRuns("linux-6.1"), cancellationToken, port);
+        pages.RelayTo = bad.Webhook;
+        await using var monitoring = await Monitoring.StartAsync(bad.Address, pages.Webhook, cancellationToken);
+
+        var page = await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, scope: "vcpu");
+        var took = TimeProvider.System.GetElapsedTime(started);
+        TestContext.Current.TestOutputHelper?.WriteLine($"from start to page: {took.TotalSeconds:N1} s\n{page}\n{page.Annotations["description"]}");
+        Assert.True(took < PagedWithin, $"the page took {took.TotalSeconds:N1} s");
+        AssertSaysWhichVcpuHangsAndWhy(page, bad.Address);
+        var rest = await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, scope: "cohort");
+        Assert.Matches("^[0-9]+ more vCPUs of cohort stable \\(linux-6\\.1\\) are hung$", rest.Annotations["summary"]);
+
+        // The control hangs as well, and pages nobody.
+        Assert.Equal(["VcpuHung", "Watchdog"], pages.Pages.Select(alert => alert.Name).Distinct().Order(StringComparer.Ordinal));
+        Assert.All(pages.Pages.Where(alert => alert.Name == "VcpuHung"), alert => Assert.Equal("stable", alert.Labels["cohort"]));
+
+        AssertLogged(bad, "firing", page);
+        var exposition = await bad.MetricsAsync(cancellationToken);
+        Assert.Empty(MetricTable.DifferencesFrom(exposition));
+        Assert.Matches("(?m)^soakhost_alerts_received_total\\{status=\"firing\"\\} [1-9]", exposition);
+        await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken);
+
+        await bad.DisposeAsync();
+        Assert.Contains("Verdict: violation", bad.Output, StringComparison.Ordinal);
+        await using var repaired = await SoakHostServer.StartAsync(StableRuns("linux-6.1.y"), cancellationToken, port);
+        var resolved = await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, scope: "vcpu");
+        Assert.Equal(("stable", "linux-6.1"), (resolved.Labels["cohort"], resolved.Labels["kernel"]));
+        await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, scope: "cohort");
+        AssertLogged(repaired, "resolved", resolved);
+        Assert.Empty(await monitoring.Prometheus.QueryAsync("ALERTS{alertname=\"VcpuHung\"}", cancellationToken));
+    }
+
+    [Fact]
+    public async Task Of_the_default_fleet_nothing_fires_but_the_Watchdog_and_every_query_has_an_answer()
+    {
+        var cancellationToken = TestContext.Current.CancellationToken;
+        await using var soakHost = await SoakHostServer.StartAsync(new Dictionary<string, string>(), cancellationToken);
+        await using var monitoring = await Monitoring.StartAsync(soakHost.Address, soakHost.Webhook, cancellationToken);
+
+        // Longer than VcpuHung waits, all five cohorts have shown what they are there for: the control hangs, the others crossed 2^31.
+        await monitoring.Prometheus.WaitForAsync(
+            "count(min_over_time(soakhost_verdict{verdict=\"pass\"}[20s]) == 1) == 5", CrossedWithin, cancellationToken);
+
+        Assert.Equal(
+            ["Watchdog"],
+            (await monitoring.Prometheus.QueryAsync("count by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[10m]))", cancellationToken))
+                .Select(alert => alert.Labels["alertname"]));
+        Assert.Empty(await monitoring.Prometheus.QueryAsync("ALERTS{alertname!=\"Watchdog\"}", cancellationToken));
+        Assert.Empty(MetricTable.DifferencesFrom(await soakHost.MetricsAsync(cancellationToken)));
+        await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken);
+        var received = soakHost.Events(AlertReceived).Select(line => line.GetProperty("AlertName").GetString()).Distinct();
+        Assert.Equal(["Watchdog"], received);
+    }
+
+    private static Dictionary<string, string> StableRuns(string kernel) => new()
+    {
+        ["Soak__Fleet__1__Name"] = "stable",
+        ["Soak__Fleet__1__Kernel"] = kernel,
+        ["Soak__Fleet__1__Expect"] = "progress",
+    };
+
+    private static void AssertSaysWhichVcpuHangsAndWhy(StubFleet.Page page, Uri soakHost)
+    {
+        Assert.Equal("critical", page.Receiver);
+        Assert.Equal(
+            ("critical", "stable", "linux-6.1", "progress", "soakhost", soakHost.Authority),
+            (page.Labels["severity"], page.Labels["cohort"], page.Labels["kernel"], page.Labels["expect"], page.Labels["job"], page.Labels["instance"]));
+        var (vm, vcpu, seq, snapshot) =
+            (page.Labels["vm"], page.Labels["vcpu"], page.Labels["invalidate_seq"], page.Labels["snapshot"]);
+        Assert.Matches("^[0-9]+$", vm);
+        Assert.Matches("^[0-3]$", vcpu);
+        Assert.Matches("^0x8[0-9a-f]{7}$", seq);
+        Assert.Matches("^0xffffffff8[0-9a-f]{7}$", snapshot);
+
+        Assert.Equal($"vCPU {vcpu} of VM {vm}, cohort stable (linux-6.1) is hung", page.Annotations["summary"]);
+        var said = LastProgress().Match(page.Annotations["description"]);
+        Assert.True(said.Success, page.Annotations["description"]);
+        Assert.Equal(
+            $"vCPU {vcpu} of VM {vm}, cohort stable, kernel linux-6.1, faults on guest page {page.Labels["page"]} again and again, and the "
+            + "kernel calls its faults stale although no invalidation warrants it. When it was found, mmu_invalidate_seq was "
+            + $"{seq} and the fault's snapshot {snapshot}. It last progressed at (time). A vCPU in this state does not recover by itself.",
+            LastProgress().Replace(page.Annotations["description"], "(time)"));
+
+        var runbook = new Uri(page.Annotations["runbook_url"]).Segments[^1];
+        Assert.True(File.Exists(Path.Combine(Repository.Deploy, "runbooks", runbook)), runbook);
+    }
+
+    private static void AssertLogged(SoakHostServer soakHost, string status, StubFleet.Page page) =>
+        Assert.Contains(
+            $"Alert {status}: VcpuHung, cohort stable, VM {page.Labels["vm"]}, vCPU {page.Labels["vcpu"]}: {page.Annotations["summary"]}",
+            soakHost.Events(AlertReceived).Select(line => line.GetProperty("@m").GetString()));
+
+    [GeneratedRegex(@"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC")]
+    private static partial Regex LastProgress();
+}

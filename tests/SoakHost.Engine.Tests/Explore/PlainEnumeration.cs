@@ -1,0 +1,205 @@
+using System.Globalization;
+using SoakHost.Engine.Explore;
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Tests.Scalar;
+
+namespace SoakHost.Engine.Tests.Explore;
+
+/// <summary>What a plain enumeration came to.</summary>
+/// <param name="States">Each distinct state, in the order in which they were found.</param>
+/// <param name="Depth">Steps from the start to the last of them.</param>
+/// <param name="FirstDefect">Steps of the shortest way to a step that is a defect, that step counted; null where there is none.</param>
+/// <param name="FirstHung">Steps of the shortest way to a state in which a vCPU, left alone, never gets on; null where there is none.</param>
+public sealed record PlainOutcome(IReadOnlyCollection<PlainState> States, int Depth, int? FirstDefect, int? FirstHung);
+
+/// <summary>
+/// All that a VM's future depends on, written down as text: first what the VM has one of, then its vCPUs, then its invalidators.
+/// </summary>
+public sealed record PlainState(string Vm, IReadOnlyList<string> Vcpus, IReadOnlyList<string> Invalidators)
+{
+    /// <summary>Equal for equal states.</summary>
+    public string Key => $"{Vm}|{string.Join('|', Vcpus)}|{string.Join('|', Invalidators)}";
+
+    /// <summary>Equal for states that are equal once vCPUs, and invalidators, have changed places.</summary>
+    public string KeyOfOrbit => Permutations(Vcpus)
+        .SelectMany(_ => Permutations(Invalidators), (vcpus, invalidators) => (this with { Vcpus = vcpus, Invalidators = invalidators }).Key)
+        .Min(StringComparer.Ordinal)!;
+
+    /// <summary>The state whose vCPUs, and whose invalidators, stand in order.</summary>
+    public PlainState Sorted() => this with
+    {
+        Vcpus = [.. Vcpus.Order(StringComparer.Ordinal)],
+        Invalidators = [.. Invalidators.Order(StringComparer.Ordinal)],
+    };
+
+    private static IEnumerable<IReadOnlyList<string>> Permutations(IReadOnlyList<string> items) => items.Count < 2
+        ? [items]
+        : items.Index().SelectMany(
+            first => Permutations([.. items.Where((_, i) => i != first.Index)]), (first, rest) => (IReadOnlyList<string>)[first.Item, .. rest]);
+}
+
+/// <summary>
+/// Every state that a small VM can reach, by the scalar VM and a queue: no hash, no lane, no choice left out because it makes no
+/// difference. What the explorer is held against.
+/// </summary>
+public sealed class PlainEnumeration
+{
+    // Far more than any row of a vCPU's own steps that ends.
+    private const int StepsAlone = 100;
+
+    private readonly ReferenceKernel _kernel;
+    private readonly ExploreOptions _options;
+    private readonly bool _looksForDefects;
+
+    private PlainEnumeration(string kernel, ExploreOptions options, bool looksForDefects) =>
+        (_kernel, _options, _looksForDefects) = (ReferenceKernel.Of(kernel), options, looksForDefects);
+
+    /// <summary>Every reachable state, whatever happens on the way.</summary>
+    public static PlainOutcome Of(string kernel, ExploreOptions options) =>
+        new PlainEnumeration(kernel, options, looksForDefects: false).Enumerate();
+
+    /// <summary>States breadth first until a defect is found; when a hang is looked for, also a state with a hung vCPU.</summary>
+    public static PlainOutcome UntilDefect(string kernel, ExploreOptions options) =>
+        new PlainEnumeration(kernel, options, looksForDefects: true).Enumerate();
+
+    private PlainOutcome Enumerate()
+    {
+        var start = new Node(
+            new ReferenceVm(_kernel, new VmParameters
+            {
+                Vcpus = _options.Vcpus,
+                Invalidators = _options.Invalidators,
+                Pages = _options.Pages,
+                InvalidateSeqStart = _options.Start,
+            }),
+            0,
+            0,
+            0);
+        var seen = new Dictionary<string, PlainState>();
+        var queue = new Queue<Node>();
+        Add(start);
+        int depth = 0;
+        int? firstDefect = null, firstHung = null;
+        while (queue.TryDequeue(out Node? node) && (!_looksForDefects || firstDefect is null || (firstHung is null && _options.Target == Defect.Hang)))
+        {
+            depth = node.Depth;
+            if (_looksForDefects && _options.Target == Defect.Hang && firstHung is null && HasHungVcpu(node.Vm))
+                firstHung = node.Depth;
+            foreach (Node next in Steps(node))
+            {
+                if (IsDefect(node.Vm.Totals, next.Vm.Totals))
+                    firstDefect ??= next.Depth;
+                Add(next);
+            }
+        }
+
+        return new PlainOutcome(seen.Values, depth, firstDefect, firstHung);
+
+        void Add(Node node)
+        {
+            PlainState state = Describe(node);
+            if (_options.MergesSymmetric)
+                state = state.Sorted();
+            if (seen.TryAdd(state.Key, state))
+                queue.Enqueue(node);
+        }
+    }
+
+    private IEnumerable<Node> Steps(Node node)
+    {
+        for (int v = 0; v < _options.Vcpus; v++)
+        {
+            for (int page = 0; page < _options.Pages; page++)
+            {
+                Node next = node.Next();
+                next.Vm.StepVcpu(v, page);
+                yield return next;
+            }
+        }
+
+        for (int i = 0; i < _options.Invalidators; i++)
+        {
+            bool begins = !node.Vm.IsBetweenBeginAndEnd(i);
+            if (begins && node.Begun == _options.Invalidations)
+                continue;
+            for (int start = 0; start < _options.Pages; start++)
+            {
+                for (int end = start + 1; end <= _options.Pages; end++)
+                {
+                    Node next = node.Next() with { Begun = node.Begun + (begins ? 1 : 0) };
+                    next.Vm.StepInvalidator(i, start, end);
+                    yield return next;
+                }
+            }
+        }
+
+        if (node.Updated < _options.MemslotUpdates)
+        {
+            Node next = node.Next() with { Updated = node.Updated + 1 };
+            next.Vm.StepMemslotUpdater();
+            yield return next;
+        }
+    }
+
+    private bool IsDefect(ReferenceTotals before, ReferenceTotals after) => _options.Target switch
+    {
+        Defect.UnsafeInstall => after.UnsafeInstalls > before.UnsafeInstalls,
+        Defect.AccountingError => after.AccountingErrors > before.AccountingErrors,
+        _ => after.UnsafeInstalls > before.UnsafeInstalls
+            || after.AccountingErrors > before.AccountingErrors
+            || after.UnjustifiedRetries > before.UnjustifiedRetries,
+    };
+
+    private bool HasHungVcpu(ReferenceVm vm)
+    {
+        if (Enumerable.Range(0, _options.Invalidators).Any(vm.IsBetweenBeginAndEnd))
+            return false;
+        return Enumerable.Range(0, _options.Vcpus).Any(v =>
+        {
+            ReferenceVm alone = vm.Copy();
+            for (int step = 0; step < StepsAlone; step++)
+            {
+                alone.StepVcpu(v, 0);
+                if (alone.Totals.Fixed > vm.Totals.Fixed || alone.Totals.GuestAccesses > vm.Totals.GuestAccesses)
+                    return false;
+            }
+
+            return true;
+        });
+    }
+
+    /// <summary>
+    /// The state without what has no future: counts of retries, and a snapshot that no check will see. Whether a fault is a retry
+    /// matters to a kernel alone that keeps the snapshot of the first attempt.
+    /// </summary>
+    private PlainState Describe(Node node)
+    {
+        VmState state = node.Vm.ToState();
+        return new PlainState(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{state.InvalidateSeq} {state.InProgress} {state.RangeStart}-{state.RangeEnd} {state.Mapped} {state.MappedTotal} {state.RootGeneration} {node.Begun} {node.Updated}"),
+            [.. state.Vcpus.Select(Describe)],
+            [.. state.Invalidators.Select(invalidator => string.Create(CultureInfo.InvariantCulture, $"{(int)invalidator.Phase} {invalidator.Own}"))]);
+    }
+
+    private string Describe(VcpuState vcpu)
+    {
+        bool keepsSnapshot = _kernel.RetriesKeepTheFirstSnapshot && vcpu.ConsecutiveRetries > 0;
+        bool hasSnapshot = _kernel.SnapshotTaken switch
+        {
+            SnapshotTaken.AsTheFaultIsTaken => vcpu.Phase != VcpuPhase.Access,
+            SnapshotTaken.JustBeforeResolving => vcpu.Phase is not (VcpuPhase.Access or VcpuPhase.Snapshot),
+            _ => vcpu.Phase is VcpuPhase.Check or VcpuPhase.Install,
+        };
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{(int)vcpu.Phase} {vcpu.Page} {(hasSnapshot || keepsSnapshot ? vcpu.Snapshot : 0)} {vcpu.RootGeneration} {vcpu.Raced} {vcpu.Reloaded} {vcpu.Orphaned} {vcpu.Outdated} {keepsSnapshot}");
+    }
+
+    private sealed record Node(ReferenceVm Vm, int Depth, int Begun, int Updated)
+    {
+        public Node Next() => new(Vm.Copy(), Depth + 1, Begun, Updated);
+    }
+}

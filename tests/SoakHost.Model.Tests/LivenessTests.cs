@@ -1,0 +1,112 @@
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
+using SoakHost.Model.Tests.Scalar;
+
+namespace SoakHost.Model.Tests;
+
+/// <summary>
+/// The bound behind "stop invalidating, and a healthy kernel fixes the fault at once": counted in the vCPU's own steps, so that no
+/// schedule can stretch it.
+/// </summary>
+public sealed class LivenessTests
+{
+    // An attempt that something raced is given up in at most 4 more steps; the next takes at most 5, access to install.
+    private const int OwnStepsMax = 9;
+
+    public static TheoryData<string> HealthyKernels =>
+        [.. Kernel.All.Select(kernel => kernel.Info).Where(info => info.Expected == Defect.None).Select(info => info.Name)];
+
+    [Theory]
+    [MemberData(nameof(HealthyKernels))]
+    public void Once_nothing_is_in_progress_a_vCPU_gets_on_within_nine_steps_of_its_own(string name)
+    {
+        for (ulong seed = 0; seed < 500; seed++)
+        {
+            int steps = Kernel.Find(name)!.Accept(new Quiesced(seed));
+            Assert.True(steps <= OwnStepsMax, $"{name}, seed {seed}: {steps} steps");
+        }
+    }
+
+    [Theory]
+    [InlineData("snapshot-once")]
+    [InlineData("unbalanced-end")]
+    [InlineData("root-never-reloaded")]
+    public void A_kernel_that_hangs_does_not_keep_to_it(string name) =>
+        Assert.Contains(Enumerable.Range(0, 500), seed => Kernel.Find(name)!.Accept(new Quiesced((ulong)seed)) > OwnStepsMax);
+
+    /// <summary>Runs a VM at random, lets what is in progress end, and returns the most steps any vCPU needs to get on.</summary>
+    private sealed class Quiesced(ulong seed) : IKernelVisitor<int>
+    {
+        public int Visit<TKernel>()
+            where TKernel : struct, IKernel
+        {
+            var draws = new Draws(seed);
+            VmParameters parameters = draws.Parameters(32, memslotUpdates: true);
+            var vm = new Vm<TKernel>(parameters);
+            for (int step = 0; step < 200; step++)
+            {
+                int page = draws.Below(parameters.Pages);
+                int end = Math.Min(parameters.Pages, page + 1 + draws.Below(parameters.RangePages));
+                int actor = draws.Below(parameters.Vcpus + parameters.Invalidators);
+                if (draws.Below(32) == 0)
+                    vm.UpdateMemslots();
+                else if (actor < parameters.Vcpus)
+                    vm.StepVcpu(actor, page);
+                else
+                    vm.StepInvalidator(actor - parameters.Vcpus, page, end);
+            }
+
+            for (int i = 0; i < parameters.Invalidators; i++)
+            {
+                while (vm.State.Invalidators[i].Phase != InvalidatorPhase.Begin)
+                    vm.StepInvalidator(i, 0, 1);
+            }
+
+            return Enumerable.Range(0, parameters.Vcpus).Max(vcpu => OwnSteps(vm, vcpu));
+        }
+
+        private static int OwnSteps<TKernel>(Vm<TKernel> vm, int vcpu)
+            where TKernel : struct, IKernel
+        {
+            int steps = 0;
+            for (uint before = vm.GotOn; vm.GotOn == before && steps <= OwnStepsMax; steps++)
+                vm.StepVcpu(vcpu, 0);
+            return steps;
+        }
+    }
+
+    private sealed class Vm<TKernel>
+        where TKernel : struct, IKernel
+    {
+        private readonly VcpuLanes<Pages32<Lanes32>, Lanes32>[] _vcpus;
+        private readonly InvalidatorLanes<Pages32<Lanes32>, Lanes32>[] _invalidators;
+        private VmLanes<Pages32<Lanes32>, Lanes32> _vm;
+
+        public Vm(VmParameters parameters)
+        {
+            _vcpus = new VcpuLanes<Pages32<Lanes32>, Lanes32>[parameters.Vcpus];
+            _invalidators = new InvalidatorLanes<Pages32<Lanes32>, Lanes32>[parameters.Invalidators];
+            new VmState(parameters).Write<TKernel, Pages32<Lanes32>, Lanes32>(ref _vm, _vcpus, _invalidators, 0);
+        }
+
+        public VmState State => VmState.Read<TKernel, Pages32<Lanes32>, Lanes32>(_vm, _vcpus, _invalidators, 0);
+
+        /// <summary>How often a fault was fixed or a page found mapped.</summary>
+        public uint GotOn => _vm.Totals.Fixed[0] + _vm.Totals.GuestAccesses[0];
+
+        private static Lanes32 Moves => Lanes32.Broadcast(uint.MaxValue);
+
+        public void StepVcpu(int index, int nextPage) =>
+            Protocol<TKernel, UpdatedMemslots, Pages32<Lanes32>, Lanes32>.StepVcpu(
+                ref _vm, ref _vcpus[index], index, Moves, Pages32<Lanes32>.Page(Lanes32.Broadcast((uint)nextPage)));
+
+        public void StepInvalidator(int index, int start, int end) =>
+            Protocol<TKernel, UpdatedMemslots, Pages32<Lanes32>, Lanes32>.StepInvalidator(
+                ref _vm, _vcpus, _invalidators, index, Moves, new(~Below(start), Below(end)));
+
+        public void UpdateMemslots() =>
+            Protocol<TKernel, UpdatedMemslots, Pages32<Lanes32>, Lanes32>.StepMemslotUpdater(ref _vm, Moves);
+
+        private static Pages32<Lanes32> Below(int end) => Pages32<Lanes32>.Below(Lanes32.Broadcast((uint)end));
+    }
+}
