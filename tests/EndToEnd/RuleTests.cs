@@ -1,10 +1,11 @@
+using System.Text.RegularExpressions;
 using SoakHost.EndToEnd.Harness;
 using Xunit;
 
 namespace SoakHost.EndToEnd;
 
 /// <summary>deploy/prometheus, at rest: what Prometheus's own tool says of it, and what that tool cannot know.</summary>
-public sealed class RuleTests
+public sealed partial class RuleTests
 {
     private const string Runbooks = "https://github.com/soakhost/soakhost/blob/main/deploy/runbooks/";
 
@@ -90,6 +91,24 @@ public sealed class RuleTests
         Assert.Equal(["Meaning", "Impact", "Diagnosis", "Mitigation"], headings.Take(4));
     }
 
+    [Theory]
+    [MemberData(nameof(Alerts))]
+    public void A_runbook_names_the_log_events_to_look_for(string alert)
+    {
+        var named = EventInRunbook().Matches(File.ReadAllText(Path.Combine(Repository.Deploy, "runbooks", $"{alert}.md")))
+            .Select(match => $"{match.Groups[1].Value} ({match.Groups[2].Value})").ToList();
+
+        Assert.NotEmpty(named);
+        Assert.Subset(Readme.Events.ToHashSet(), named.ToHashSet());
+    }
+
+    [Fact]
+    public void Log_events_that_an_alert_names_exist() =>
+        Assert.Subset(
+            Readme.Events.ToHashSet(),
+            RuleFiles.Alerts.SelectMany(rule => EventInAlert().Matches(rule.Annotations["description"]))
+                .Select(match => $"{match.Groups[1].Value} ({match.Groups[2].Value})").ToHashSet());
+
     [Fact]
     public void Rules_use_metrics_and_labels_that_exist() =>
         Assert.Empty(
@@ -108,4 +127,10 @@ public sealed class RuleTests
 
         Assert.Empty(RuleFiles.Recordings.Select(rule => rule.Record!).Except(used));
     }
+
+    [GeneratedRegex(@"`(\w+)` \((\d{4})\)")]
+    private static partial Regex EventInRunbook();
+
+    [GeneratedRegex(@"Log\s+event (\w+) \((\d{4})\)")]
+    private static partial Regex EventInAlert();
 }

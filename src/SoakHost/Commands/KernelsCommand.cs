@@ -2,6 +2,7 @@ using System.CommandLine;
 using SoakHost.Engine.Checks;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
+using Spectre.Console;
 
 namespace SoakHost.Commands;
 
@@ -36,8 +37,6 @@ internal static class KernelsCommand
 
     private static int Verify(bool json, CancellationToken stop)
     {
-        Console.Error.WriteLine(
-            $"{Kernel.Host.Info.Name} is skipped: what this machine's own kernel does is not known beforehand; \"soakhost check --kernel host\" asks it.");
         List<KillMatrixRow> rows = [];
         foreach (Kernel kernel in Kernel.All)
         {
@@ -47,9 +46,15 @@ internal static class KernelsCommand
         }
 
         if (json)
+        {
             KillMatrixReport.WriteJson(Console.Out, rows);
+        }
         else
+        {
             KillMatrixReport.WriteText(Terminal.Output, rows);
+            Terminal.Output.WriteLine("host was left out: what this machine's own kernel does is the question; soakhost check --kernel host asks it.");
+        }
+
         return (int)(rows.TrueForAll(row => row.IsAsExpected) ? ExitCode.Pass : ExitCode.Violation);
     }
 }

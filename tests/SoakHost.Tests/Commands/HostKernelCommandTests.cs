@@ -96,9 +96,8 @@ public class HostKernelCommandTests
     public async Task A_check_that_is_interrupted_says_how_far_it_came_and_that_nothing_resumes_it()
     {
         SkipUnlessItWorks();
-        await using ProgramProcess program = ProgramProcess.Start(["check", "--kernel", "host", "--json"]);
-        await program.UntilErrorAsync("host: ");
-        program.Terminate();
+        await using ProgramProcess program = await ProgramProcess.StartAsync(["check", "--kernel", "host", "--json"], "host: ");
+        program.Interrupt();
         ProgramResult result = await program.EndAsync();
 
         Assert.Equal(130, result.ExitCode);
