@@ -27,7 +27,9 @@ internal sealed class ProgramProcess : IAsyncDisposable
     {
         _awaited = awaited;
         string program = Path.Combine(AppContext.BaseDirectory, "soakhost.dll");
-        var start = new ProcessStartInfo("dotnet", [program, .. arguments])
+
+        // A job in the background ignores SIGINT, and so would everything it starts: the program is given back the default.
+        var start = new ProcessStartInfo("env", ["--default-signal=INT", "dotnet", program, .. arguments])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,
