@@ -12,6 +12,7 @@ internal sealed record ProgramResult(int ExitCode, string Output, string Error);
 /// <summary>The program as a process of its own, as a user starts it. Services listen on loopback, on a port that the system chooses.</summary>
 internal sealed class ProgramProcess : IAsyncDisposable
 {
+    private const int SigInt = 2;
     private const int SigTerm = 15;
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(60);
 
@@ -19,9 +20,12 @@ internal sealed class ProgramProcess : IAsyncDisposable
     private readonly StringBuilder _output = new();
     private readonly StringBuilder _error = new();
     private readonly TaskCompletionSource<Uri> _listening = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly TaskCompletionSource _printed = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    private readonly string? _awaited;
 
-    private ProgramProcess(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment)
+    private ProgramProcess(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment, string? awaited = null)
     {
+        _awaited = awaited;
         string program = Path.Combine(AppContext.BaseDirectory, "soakhost.dll");
         var start = new ProcessStartInfo("dotnet", [program, .. arguments])
         {
@@ -56,6 +60,17 @@ internal sealed class ProgramProcess : IAsyncDisposable
         return await program.EndAsync();
     }
 
+    /// <summary>Starts a command, and returns once it has printed a line that begins so, on either stream.</summary>
+    public static async Task<ProgramProcess> StartAsync(IEnumerable<string> arguments, string awaited)
+    {
+        var program = new ProgramProcess(arguments, null, awaited);
+        _ = program._process.WaitForExitAsync(TestContext.Current.CancellationToken).ContinueWith(
+            _ => program._printed.TrySetException(new InvalidOperationException($"it ended:\n{program._output}{program._error}")),
+            TaskScheduler.Default);
+        await program._printed.Task.WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
+        return program;
+    }
+
     /// <summary>Starts the service, and returns once it listens.</summary>
     public static async Task<ProgramProcess> ServeAsync(IReadOnlyDictionary<string, string>? environment = null)
     {
@@ -65,9 +80,14 @@ internal sealed class ProgramProcess : IAsyncDisposable
     }
 
     /// <summary>Asks the process to stop, as a container's runtime does.</summary>
-    public void Terminate()
+    public void Terminate() => Signal(SigTerm);
+
+    /// <summary>Asks it as Ctrl+C does.</summary>
+    public void Interrupt() => Signal(SigInt);
+
+    private void Signal(int signal)
     {
-        if (Kill(_process.Id, SigTerm) != 0)
+        if (Kill(_process.Id, signal) != 0)
             throw new InvalidOperationException($"kill: {Marshal.GetLastPInvokeErrorMessage()}");
     }
 
@@ -120,7 +140,9 @@ internal sealed class ProgramProcess : IAsyncDisposable
             return;
         lock (text)
             text.AppendLine(line);
-        if (text == _output && line.StartsWith('{') && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
+        if (_awaited is not null && line.StartsWith(_awaited, StringComparison.Ordinal))
+            _printed.TrySetResult();
+        if (text == _output && line is ['{', .., '}'] && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
             _listening.TrySetResult(new Uri(addresses.GetString()!));
     }
 

@@ -9,7 +9,7 @@ namespace SoakHost.Tests;
 public partial class ReadmeTests
 {
     private static readonly string Root = FindRoot();
-    private static readonly string Readme = File.ReadAllText(Path.Combine(Root, "README.md"));
+    internal static readonly string Readme = File.ReadAllText(Path.Combine(Root, "README.md"));
 
     [Fact]
     public void Every_configuration_key_is_listed_with_its_default()
@@ -33,7 +33,7 @@ public partial class ReadmeTests
 
     [Fact]
     public void Every_exit_code_is_listed() => Assert.Equal(
-        Enum.GetValues<ExitCode>().Select(code => $"{(int)code}"), Rows().Select(row => row[0]).Where(cell => cell.All(char.IsAsciiDigit)));
+        Enum.GetValues<ExitCode>().Select(code => $"{(int)code}"), Rows().Select(row => row[0]).Where(cell => cell.Length <= 3 && cell.All(char.IsAsciiDigit)));
 
     [Fact]
     public void Every_alert_is_listed_with_its_severity_and_has_a_runbook()

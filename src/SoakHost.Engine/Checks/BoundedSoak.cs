@@ -178,12 +178,15 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
     {
         if (stuck is null)
             notes.Add($"{report.Cohort.Name}: whether every pending fault gets fixed could not be seen");
-        return stuck is > 0 && report.Verdict != Verdict.Violation
-            ? report with
-            {
-                Verdict = Verdict.Violation,
-                Reason = $"{stuck} vCPUs did not get on after every invalidation had stopped",
-            }
-            : report;
+        if (stuck is not > 0)
+            return report;
+
+        // Those that are stuck make unjustified retries from then on, so that the report has a reason of its own by now.
+        string reason = $"{stuck} vCPUs did not get on after every invalidation had stopped";
+        return report with
+        {
+            Verdict = Verdict.Violation,
+            Reason = report.Verdict == Verdict.Violation ? $"{report.Reason}; {reason}" : reason,
+        };
     }
 }

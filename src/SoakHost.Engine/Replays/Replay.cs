@@ -55,7 +55,7 @@ public static class Replay
             var detective = new Detective(cohort.Kernel.SnapshotPoint, incident, from == 0);
             Run(cohort, options, incident.Vm, from, incident.Tick + Shard.ObservationTicks, detective, cancellation);
             if (detective.Story is { } story)
-                return new Timeline(cohort.Kernel.Info.Name, [.. story], Conclude(incident, story));
+                return new Timeline(cohort.Kernel.Info.Name, [.. story], Conclude(incident, detective.Defect!));
             if (from == 0)
                 return null;
         }
@@ -83,11 +83,8 @@ public static class Replay
         return false;
     }
 
-    private static string Conclude(IncidentId incident, IReadOnlyList<TimelineStep> story)
-    {
-        string why = story.First(step => step.IsDefect).Explanation;
-        return incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {why}" : why;
-    }
+    private static string Conclude(IncidentId incident, TimelineStep defect) =>
+        incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {defect.Explanation}" : defect.Explanation;
 
     private static void Run(
         Cohort cohort, ShardOptions options, int vm, long from, long to, IStepListener listener, CancellationToken cancellation)
@@ -135,20 +132,20 @@ public static class Replay
         private readonly Queue<TimelineStep> _recent = new();
         private List<TimelineStep>? _story;
         private bool _isTelling;
-        private bool _isConfirmed;
         private bool _hasBeginning;
 
-        public IReadOnlyList<TimelineStep>? Story => _isConfirmed && (_hasBeginning || fromStart) ? _story : null;
+        public IReadOnlyList<TimelineStep>? Story => _hasBeginning || fromStart ? _story : null;
+
+        /// <summary>The step of the story that the incident is about; others may have gone wrong around it.</summary>
+        public TimelineStep? Defect { get; private set; }
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu)
+            // Whoever gets on was not yet in the row that the incident is about, the last one before the tick named.
+            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < incident.Tick
+                && !after.Vcpus[actor].AnyUnjustified && before.Vcpus[actor].AnyUnjustified)
             {
-                // Whoever gets on was not yet in the row that the incident is about. The row is found hung at the tick named.
-                if (tick < incident.Tick && !after.Vcpus[actor].AnyUnjustified && before.Vcpus[actor].AnyUnjustified)
-                    (_story, _isTelling) = (null, false);
-                if (tick >= incident.Tick - Shard.ObservationTicks && tick < incident.Tick && _story is not null)
-                    _isConfirmed = true;
+                (_story, _isTelling) = (null, false);
             }
 
             if (Narrator.Tell(snapshotPoint, tick, actor, before, after, counts) is not { } step)
@@ -166,14 +163,15 @@ public static class Replay
             if (_story is null && IsTheDefect(tick, actor, before, counts))
             {
                 _story = Excerpt();
+                Defect = step;
                 _isTelling = incident.Kind == FindingKind.VcpuHung;
-                _isConfirmed = incident.Kind != FindingKind.VcpuHung;
             }
         }
 
         private bool IsTheDefect(long tick, int actor, VmState before, StepCounts counts) => incident.Kind switch
         {
-            FindingKind.VcpuHung => actor == incident.Vcpu && counts.UnjustifiedRetries != 0 && !before.Vcpus[actor].AnyUnjustified,
+            FindingKind.VcpuHung => tick < incident.Tick && actor == incident.Vcpu
+                && counts.UnjustifiedRetries != 0 && !before.Vcpus[actor].AnyUnjustified,
             FindingKind.UnsafeInstall => tick == incident.Tick && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
             _ => tick == incident.Tick && counts.AccountingErrors != 0,
         };

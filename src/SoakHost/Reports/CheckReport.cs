@@ -136,13 +136,14 @@ internal static class CheckProgress
     private sealed class Lines(TimeProvider time) : IProgress<SoakProgress>
     {
         private DateTimeOffset _next = DateTimeOffset.MinValue;
+        private string? _stage;
 
         public void Report(SoakProgress value)
         {
             DateTimeOffset now = time.GetUtcNow();
-            if (now < _next)
+            if (now < _next && value.Stage == _stage)
                 return;
-            _next = now + LineInterval;
+            (_next, _stage) = (now + LineInterval, value.Stage);
             Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Describe(value)}, {value.Share:P0} done"));
         }
     }

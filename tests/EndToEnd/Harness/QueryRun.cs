@@ -44,8 +44,17 @@ public static class QueryRun
 
         async Task MustReturnAsync(string what, string query)
         {
-            if ((await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken)).Count == 0)
-                failures.Add($"{what}: nothing from {query}");
+            try
+            {
+                // An increase needs two scrapes and the rule's own evaluation, whose order nothing fixes.
+                await Poll.UntilAsync(
+                    async () => (await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken)).Count > 0,
+                    TimeSpan.FromSeconds(10), () => $"{what}: nothing from {query}", cancellationToken);
+            }
+            catch (TimeoutException exception)
+            {
+                failures.Add(exception.Message);
+            }
         }
     }
 

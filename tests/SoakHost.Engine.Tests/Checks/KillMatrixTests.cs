@@ -1,0 +1,115 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+using SoakHost.Engine.Checks;
+using SoakHost.Engine.Explore;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Engine.Tests.Checks;
+
+/// <summary>Every kernel and mutant is caught as what it is, by both detectors, and the document that says so is true.</summary>
+public sealed partial class KillMatrixTests
+{
+    private static readonly Lazy<KillMatrixRow[]> Matrix = new(() =>
+        [.. Kernel.All.Select(kernel => KillMatrix.Verify(kernel, TimeProvider.System, CancellationToken.None))]);
+
+    [Fact]
+    public void Every_kernel_is_caught_as_what_it_is_and_as_nothing_else()
+    {
+        Assert.Equal(Kernel.All.Select(kernel => kernel.Info.Name), Matrix.Value.Select(row => row.Kernel.Name));
+        Assert.All(Matrix.Value, row => Assert.True(row.IsAsExpected, row.ToString()));
+    }
+
+    [Fact]
+    public void Every_mutant_is_caught_but_those_that_say_why_they_are_not()
+    {
+        Assert.Equal(
+            ["compare-low-32"],
+            Matrix.Value.Where(row => row.Kernel.IsMutant && row.Soaked == Defect.None).Select(row => row.Kernel.Name));
+        Assert.All(Matrix.Value, row => Assert.Equal(
+            row.Kernel.IsMutant && row.Kernel.Expected == Defect.None, row.Kernel.SurvivesBecause is not null));
+    }
+
+    [Fact]
+    public void A_kernel_that_does_not_show_what_is_expected_of_it_is_not_as_expected()
+    {
+        KillMatrixRow row = Matrix.Value.Single(row => row.Kernel.Name == "linux-6.1");
+        Assert.False((row with { Soaked = Defect.None }).IsAsExpected);
+        Assert.False((row with { Explored = ExploreVerdict.Proven }).IsAsExpected);
+        Assert.False((row with { Explored = ExploreVerdict.LimitReached }).IsAsExpected);
+        Assert.False((row with { Explored = ExploreVerdict.Stopped }).IsAsExpected);
+    }
+
+    /// <summary>The document says of one mutant that it shows another defect first; of no other is that so.</summary>
+    [Fact]
+    public void Without_a_target_exploration_finds_the_same_but_for_seq_at_begin()
+    {
+        List<(string, ExploreVerdict)> others = [];
+        foreach (KillMatrixRow row in Matrix.Value)
+        {
+            ExploreResult result = Explorer.Explore(
+                Kernel.Find(row.Kernel.Name)!,
+                KillMatrix.ExploreOptionsFor(row.Kernel) with { Target = null },
+                TimeProvider.System,
+                cancellation: TestContext.Current.CancellationToken);
+            if (result.Verdict != row.Explored)
+                others.Add((row.Kernel.Name, result.Verdict));
+        }
+
+        Assert.Equal([("seq-at-begin", ExploreVerdict.UnjustifiedRetry)], others);
+    }
+
+    /// <summary>Where defects end, as the document says.</summary>
+    [Theory]
+    [InlineData("linux-6.1", 0xffffffff7fffffff, ExploreVerdict.Hang)]
+    [InlineData("linux-6.1", 0xffffffff80000000, ExploreVerdict.Proven)]
+    [InlineData("snapshot-i16", 0xffffffffffff7fff, ExploreVerdict.Hang)]
+    [InlineData("snapshot-i16", 0xffffffffffff8000, ExploreVerdict.Proven)]
+    [InlineData("snapshot-u32", 0xffffffffffffffff, ExploreVerdict.Hang)]
+    [InlineData("snapshot-u32", 0UL, ExploreVerdict.Proven)]
+    [InlineData("snapshot-u16", 0xffffffffffffffff, ExploreVerdict.Hang)]
+    [InlineData("snapshot-u16", 0UL, ExploreVerdict.Proven)]
+    [InlineData("compare-signed", 0x8000000000000000, ExploreVerdict.Proven)]
+    [InlineData("compare-signed", 0xfffffffffffffffe, ExploreVerdict.Proven)]
+    [InlineData("saturating-seq", 0x7fffffffUL, ExploreVerdict.UnsafeInstall)]
+    public void A_defect_ends_where_the_document_says(string kernel, ulong start, ExploreVerdict verdict)
+    {
+        var options = new ExploreOptions { Start = start, Invalidations = 2 };
+        Assert.Equal(verdict, Explorer.Explore(
+            Kernel.Find(kernel)!, options, TimeProvider.System, cancellation: TestContext.Current.CancellationToken).Verdict);
+    }
+
+    [Fact]
+    public void Seq_at_begin_takes_four_steps_to_an_unjustified_retry_and_six_to_an_unsafe_install()
+    {
+        var options = new ExploreOptions { Start = 8 };
+        Assert.Equal((4, 6), (Steps(null), Steps(Defect.UnsafeInstall)));
+
+        int Steps(Defect? target) => Explorer.Explore(
+            Kernel.Of<SeqAtBegin>(), options with { Target = target }, TimeProvider.System, cancellation: TestContext.Current.CancellationToken)
+            .Counterexample!.Steps.Length;
+    }
+
+    [Fact]
+    public void The_document_has_this_matrix()
+    {
+        string document = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Checks.md"));
+        string table = string.Concat(Matrix.Value.Select(row => string.Create(
+            CultureInfo.InvariantCulture,
+            $"| `{row.Kernel.Name}` | {Words(row.Kernel.Expected)} | {Words(row.ExploredDefect!.Value)} | {row.ExploredStates:N0} | {Words(row.Soaked)} |\n")));
+        string told = string.Concat(Row().Matches(document).Select(match => match.Value));
+        Assert.True(table == told, $"the table in src/SoakHost.Engine/Checks/README.md is to be:\n\n{table}");
+        foreach (KillMatrixRow survivor in Matrix.Value.Where(row => row.Kernel.SurvivesBecause is not null))
+            Assert.Contains(survivor.Kernel.SurvivesBecause!, document.ReplaceLineEndings(" "), StringComparison.Ordinal);
+    }
+
+    private static string Words(Defect defect) => defect switch
+    {
+        Defect.None => "none",
+        Defect.Hang => "hang",
+        Defect.UnsafeInstall => "unsafe install",
+        _ => "accounting error",
+    };
+
+    [GeneratedRegex(@"^\| `[a-z0-9.-]+` \| .* \| .* \| [0-9,]+ \| .* \|\n", RegexOptions.Multiline)]
+    private static partial Regex Row();
+}

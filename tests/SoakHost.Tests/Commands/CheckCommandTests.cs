@@ -1,0 +1,160 @@
+using System.Text.Json;
+using System.Xml.Linq;
+
+namespace SoakHost.Tests.Commands;
+
+/// <summary>What <c>soakhost check</c> tells a CI job: by its exit code, on standard output and in its reports.</summary>
+public class CheckCommandTests
+{
+    private static readonly string[] Far = ["check", "--vms", "8", "--operations", "2e6", "--workers", "1", "--start", "0"];
+    private static readonly string[] Small = [.. Far[..^1], "2^31-1000"];
+
+    [Fact]
+    public async Task A_pass_is_exit_code_0()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync([.. Small, "--kernel", "linux-6.1.y"]);
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("Verdict: pass", result.Output, StringComparison.Ordinal);
+        Assert.Matches(@"control .*linux-6\.1 .*pass", result.Output);
+        Assert.Matches(@"linux-6-1-y .*linux-6\.1\.y .*pass", result.Output);
+        Assert.StartsWith("control: ", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_violation_is_exit_code_1_and_the_command_that_it_prints_tells_how_it_came_about()
+    {
+        string[] shape = ["--vcpus", "3", "--invalidators", "2", "--pages", "20", "--range-pages", "5", "--memslot-updates", "--seed", "0xdeadbeef"];
+        ProgramResult result = await ProgramProcess.RunAsync(
+            [.. Small, "--kernel", "linux-6.1", .. shape], new Dictionary<string, string> { ["Soak__StallRetries"] = "200" });
+        Assert.Equal(1, result.ExitCode);
+        string line = result.Output.Split('\n').Single(line => line.StartsWith("  linux-6-1: soakhost ", StringComparison.Ordinal));
+
+        // Nothing but the command is handed on: neither this configuration nor these options.
+        string[] command = line.Split("soakhost ")[1].Split(' ');
+        Assert.EndsWith(
+            " --kernel linux-6.1 --vms 8 --vcpus 3 --invalidators 2 --pages 20 --range-pages 5 --memslot-updates --start 0x7ffffc18 --seed 3735928559 --stall-retries 200",
+            line,
+            StringComparison.Ordinal);
+        ProgramResult story = await ProgramProcess.RunAsync(command);
+        Assert.Equal((0, ""), (story.ExitCode, story.Error));
+        Assert.Matches(@"vCPU [0-2] hangs: 0x800000[0-9a-f]+ was kept as an int and came back as 0xffffffff800000[0-9a-f]+", story.Output);
+        Assert.Contains(">>", story.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_boundary_that_was_not_reached_is_exit_code_2()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync([.. Far, "--kernel", "linux-6.1.y"]);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("linux-6-1-y (linux-6.1.y): no VM crossed a boundary with a fault in flight yet", result.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_fleet_without_a_control_is_exit_code_2()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["check", "--operations", "1e6"], Fleets.Small(("Soak__Fleet__0__Kernel", "linux-6.1.y"), ("Soak__Fleet__0__Expect", "progress")));
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("no cohort is meant to hang", result.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_control_that_does_not_hang_is_exit_code_2_and_nothing_else_is_run()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["check", "--seconds", "1"], Fleets.Small(("Soak__Fleet__0__InvalidateSeqStart", "0")));
+        Assert.Equal(2, result.ExitCode);
+        Assert.Contains("the control did not hang, so the cohorts under test were not run", result.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain("\n│ healthy", result.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("--operations", "0")]
+    [InlineData("--operations", "2.5e9")]
+    [InlineData("--seconds", "0")]
+    [InlineData("--kernel", "linux-7")]
+    [InlineData("--kernel", "linux-6.1.y", "--vcpus", "9")]
+    [InlineData("--kernel", "linux-6.1.y", "--expect", "miracle")]
+    [InlineData("--junit", "/nowhere/soak.xml")]
+    [InlineData("more")]
+    public async Task Wrong_usage_is_exit_code_64(params string[] arguments)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(["check", .. arguments]);
+        Assert.Equal((64, ""), (result.ExitCode, result.Output));
+        Assert.NotEqual("", result.Error);
+    }
+
+    [Fact]
+    public async Task An_interrupted_check_prints_what_it_saw_so_far_and_is_exit_code_130()
+    {
+        await using ProgramProcess program = await ProgramProcess.StartAsync(
+            ["check", "--vms", "8", "--start", "2^31-1000", "--operations", "1e18", "--kernel", "linux-6.1.y"], awaited: "soak: ");
+        program.Interrupt();
+        ProgramResult result = await program.EndAsync();
+        Assert.Equal(130, result.ExitCode);
+        Assert.Matches(@"control .*linux-6\.1 .*pass", result.Output);
+        Assert.Matches(@"linux-6-1-y .*linux-6\.1\.y ", result.Output);
+        Assert.Contains("it was interrupted before its bound", result.Output, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_json_document_has_these_keys_and_is_all_there_is_on_standard_output()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync([.. Small, "--kernel", "linux-6.1", "--seed", "18446744073709551615", "--json"]);
+        Assert.Equal(1, result.ExitCode);
+        JsonElement document = JsonDocument.Parse(result.Output).RootElement;
+        Assert.Equal(
+            ["verdict", "reasons", "seed", "model_version", "elapsed_seconds", "operations", "operations_per_second", "cohorts"],
+            Keys(document));
+        Assert.Equal("violation", document.GetProperty("verdict").GetString());
+        Assert.Equal(ulong.MaxValue, document.GetProperty("seed").GetUInt64());
+        JsonElement cohort = document.GetProperty("cohorts")[1];
+        Assert.Equal(
+            ["name", "kernel", "expect", "vms", "vcpus", "operations", "invalidations", "crossings", "vcpus_hung", "vcpus_starved",
+                "unjustified_retries", "unsafe_installs", "accounting_errors", "verdict"],
+            Keys(cohort));
+        Assert.Equal(["2^31", "2^32", "2^63", "2^64"], Keys(cohort.GetProperty("crossings")));
+        Assert.Equal(("linux-6-1", "progress", 8, 32), (
+            cohort.GetProperty("name").GetString(),
+            cohort.GetProperty("expect").GetString(),
+            cohort.GetProperty("vms").GetInt32(),
+            cohort.GetProperty("vcpus").GetInt32()));
+        Assert.Equal(
+            document.GetProperty("operations").GetInt64(),
+            document.GetProperty("cohorts").EnumerateArray().Sum(part => part.GetProperty("operations").GetInt64()));
+
+        // What went wrong can be seen again from the document alone; what the control is meant to do is no reason.
+        string[] reasons = [.. document.GetProperty("reasons").EnumerateArray().Select(reason => reason.GetString()!)];
+        Assert.Equal(2, reasons.Length);
+        Assert.Matches(@"\Alinux-6-1 \(linux-6\.1\): [0-9]+ (vCPUs hung|unjustified retries)", reasons[0]);
+        Assert.StartsWith("linux-6-1: soakhost replay hang:linux-6-1/", reasons[1], StringComparison.Ordinal);
+        Assert.Contains("Verdict: violation", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task The_junit_report_has_a_test_case_for_each_cohort_and_one_for_the_run()
+    {
+        string file = Path.GetTempFileName();
+        ProgramResult result = await ProgramProcess.RunAsync([.. Small, "--kernel", "linux-6.1", "--junit", file]);
+        Assert.Equal(1, result.ExitCode);
+        XElement suite = XDocument.Load(file).Root!.Element("testsuite")!;
+        File.Delete(file);
+        Assert.Equal("testsuites", suite.Parent!.Name.LocalName);
+        Assert.Equal(
+            ["control (linux-6.1)", "linux-6-1 (linux-6.1)", "run"], suite.Elements("testcase").Select(test => test.Attribute("name")!.Value));
+        Assert.Equal(["3", "2", "0"], ((string[])["tests", "failures", "errors"]).Select(name => suite.Attribute(name)!.Value));
+        Assert.Equal([0, 1, 1], suite.Elements("testcase").Select(test => test.Elements("failure").Count()));
+    }
+
+    [Fact]
+    public async Task An_inconclusive_cohort_is_an_error_in_the_junit_report_and_not_a_pass()
+    {
+        string file = Path.GetTempFileName();
+        await ProgramProcess.RunAsync([.. Far, "--kernel", "linux-6.1.y", "--junit", file]);
+        XElement suite = XDocument.Load(file).Root!.Element("testsuite")!;
+        File.Delete(file);
+        Assert.Equal(["3", "0", "2"], ((string[])["tests", "failures", "errors"]).Select(name => suite.Attribute(name)!.Value));
+    }
+
+    private static IEnumerable<string> Keys(JsonElement element) => element.EnumerateObject().Select(property => property.Name);
+}
