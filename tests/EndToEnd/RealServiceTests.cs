@@ -71,7 +71,9 @@ public sealed partial class RealServiceTests
             ["Watchdog"],
             (await monitoring.Prometheus.QueryAsync("count by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[10m]))", cancellationToken))
                 .Select(alert => alert.Labels["alertname"]));
-        Assert.Empty(await monitoring.Prometheus.QueryAsync("ALERTS{alertname!=\"Watchdog\"}", cancellationToken));
+        Assert.Empty(
+            (await monitoring.Prometheus.QueryAsync("ALERTS{alertname!=\"Watchdog\"}", cancellationToken))
+                .Select(alert => string.Join(' ', alert.Labels.Select(label => $"{label.Key}={label.Value}"))));
         Assert.Empty(MetricTable.DifferencesFrom(await soakHost.MetricsAsync(cancellationToken)));
         await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken);
         var received = soakHost.Events(AlertReceived).Select(line => line.GetProperty("AlertName").GetString()).Distinct();
