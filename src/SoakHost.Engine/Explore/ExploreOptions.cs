@@ -38,7 +38,7 @@ public sealed record ExploreOptions
     /// <summary>The one defect to look for, going past all others; the default is whichever comes first.</summary>
     public Defect? Target { get; init; }
 
-    /// <summary>States to hold at the most, 1,000 to 100,000,000, about 90 bytes each. Default 20,000,000.</summary>
+    /// <summary>States to hold at the most, 1,000 to 100,000,000, up to 150 bytes each. Default 20,000,000.</summary>
     public int StatesMax { get; init; } = 20_000_000;
 
     /// <summary>Every option that is out of its range, in sentences; empty when all are in it.</summary>

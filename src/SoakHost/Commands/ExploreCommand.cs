@@ -27,7 +27,7 @@ internal static class ExploreCommand
             "--invalidations", "Invalidations that may begin in all: the bound of the proof.", Defaults.Invalidations, 0, 200);
         Option<int> updates = CommonOptions.Number("--memslot-updates", "Memslot updates in all.", Defaults.MemslotUpdates, 0, 100);
         Option<int> statesMax = CommonOptions.Number(
-            "--max-states", "States to hold at the most; some 150 bytes each.", Defaults.StatesMax, 1_000, 100_000_000);
+            "--max-states", "States to hold at the most; up to 150 bytes each.", Defaults.StatesMax, 1_000, 100_000_000);
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "explore",
