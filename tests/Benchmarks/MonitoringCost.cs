@@ -71,7 +71,7 @@ internal static class MonitoringCost
         Console.WriteLine($"  series {series:N0}, {bytes:N0} bytes");
         Console.WriteLine($"  scrape, while they hung ({rampMs.Count}): {Spread(rampMs)}");
         Console.WriteLine($"  scrape, all hung ({ms.Count}):         {Spread(ms)}");
-        Console.WriteLine($"  processor time: {scrapeMs:N1} ms a scrape (all threads but workers and watchdog), watchdog {watchdogMs:N1} ms a second");
+        Console.WriteLine($"  processor time: {scrapeMs:N1} ms for each scrape in all threads but workers and watchdog, JIT and garbage collector among them; watchdog {watchdogMs:N1} ms a second");
         Console.WriteLine($"  load average of the machine: {File.ReadAllText("/proc/loadavg").Split(' ')[0]} on {Environment.ProcessorCount} processors");
     }
 
@@ -98,6 +98,10 @@ internal static class MonitoringCost
         Console.WriteLine($"default fleet, a scrape each {interval.TotalMilliseconds:N0} ms against none, {Pairs} pairs of {Window.TotalSeconds:N0} s:");
         Console.WriteLine($"  cost in operations a second:                     {Interval(wall)}");
         Console.WriteLine($"  cost in operations a second of processor time:   {Interval(cpu)}");
+
+        // What is in proportion to the number of scrapes shows best where there are many.
+        if (interval < TimeSpan.FromSeconds(1))
+            Console.WriteLine($"  so a scrape a second costs:                      {Interval([.. cpu.Select(share => share * interval.TotalSeconds)])}");
     }
 
     private static async Task<(double Wall, double Cpu)> ThroughputAsync(Service service, TimeSpan? interval)

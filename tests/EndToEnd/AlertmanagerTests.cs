@@ -8,6 +8,7 @@ namespace SoakHost.EndToEnd;
 public sealed partial class AlertmanagerTests
 {
     private const string Configuration = "deploy/alertmanager/alertmanager.yml";
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     public static TheoryData<string, string, string> Routes
     {
@@ -85,10 +86,10 @@ public sealed partial class AlertmanagerTests
         await alertmanager.PostAsync(alerts.Select(Labels), cancellationToken);
         // Only once an alert has been through its group's first flush is it known whether it is inhibited.
         await Task.WhenAll(
-            fleet.WaitForPageAsync("SoakHostDown", "firing", TimeSpan.FromSeconds(10), cancellationToken),
-            fleet.WaitForPageAsync("VcpuStarved", "firing", TimeSpan.FromSeconds(10), cancellationToken),
-            fleet.WaitForPageAsync("Watchdog", "firing", TimeSpan.FromSeconds(10), cancellationToken),
-            fleet.WaitForPageAsync("VcpuHung", "firing", TimeSpan.FromSeconds(10), cancellationToken));
+            fleet.WaitForPageAsync("SoakHostDown", "firing", Patience, cancellationToken),
+            fleet.WaitForPageAsync("VcpuStarved", "firing", Patience, cancellationToken),
+            fleet.WaitForPageAsync("Watchdog", "firing", Patience, cancellationToken),
+            fleet.WaitForPageAsync("VcpuHung", "firing", Patience, cancellationToken));
 
         var held = await alertmanager.AlertsAsync(cancellationToken);
 

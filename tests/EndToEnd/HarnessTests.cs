@@ -61,14 +61,14 @@ public sealed class HarnessTests
         // A grandchild that ignores the polite signal's way through its parent: only its group reaches it.
         var server = Server.Start("sh", ["-c", "sleep 1000 & echo $!; wait"], folder);
         var cancellationToken = TestContext.Current.CancellationToken;
-        await Poll.UntilAsync(() => Task.FromResult(server.Output.Length > 0), TimeSpan.FromSeconds(10), () => "no output", cancellationToken);
+        await Poll.UntilAsync(() => Task.FromResult(server.Output.Length > 0), TimeSpan.FromSeconds(60), () => "no output", cancellationToken);
         var grandchild = server.Output;
 
         await server.DisposeAsync();
 
         await Poll.UntilAsync(
             () => Task.FromResult(!Directory.Exists($"/proc/{grandchild}") || IsZombie(grandchild)),
-            TimeSpan.FromSeconds(10), () => "the grandchild still runs", cancellationToken);
+            TimeSpan.FromSeconds(60), () => "the grandchild still runs", cancellationToken);
         Assert.False(Directory.Exists(folder));
 
         // Where nothing reaps orphans a process that has ended keeps its entry.

@@ -28,7 +28,7 @@ public sealed class LogSinkTests
             var soakHost = await SoakHostServer.StartAsync(SmallFleet(folder), cancellationToken);
             await using (soakHost)
                 await Poll.UntilAsync(
-                    () => Task.FromResult(soakHost.Events(2001).Any()), TimeSpan.FromSeconds(30), () => soakHost.Output, cancellationToken);
+                    () => Task.FromResult(soakHost.Events(2001).Any()), TimeSpan.FromSeconds(60), () => soakHost.Output, cancellationToken);
 
             // Both sinks are flushed as the service ends, and have it all: the last line as well.
             var terminal = soakHost.Log.Select(line => line.GetProperty("@m").GetString()!).ToList();
@@ -62,7 +62,7 @@ public sealed class LogSinkTests
         await using (soakHost)
             await Poll.UntilAsync(
                 () => Task.FromResult(soakHost.Output.Contains("Serilog: ", StringComparison.Ordinal)),
-                TimeSpan.FromSeconds(30), () => soakHost.Output, cancellationToken);
+                TimeSpan.FromSeconds(60), () => soakHost.Output, cancellationToken);
 
         Assert.Contains("Soak stopped after ", soakHost.Output, StringComparison.Ordinal);
     }

@@ -14,7 +14,7 @@ public sealed class StubFleetTests
         fleet.Exposition = Expositions.StableHangs;
         await using var monitoring = await Monitoring.StartAsync(fleet.Address, fleet.Webhook, cancellationToken);
 
-        var page = await fleet.WaitForPageAsync("VcpuHung", "firing", TimeSpan.FromSeconds(45), cancellationToken);
+        var page = await fleet.WaitForPageAsync("VcpuHung", "firing", TimeSpan.FromSeconds(60), cancellationToken);
 
         Assert.Equal("critical", page.Receiver);
         Assert.Equal("vCPU 2 of VM 1, cohort stable (linux-6.1.y) is hung", page.Annotations["summary"]);
@@ -29,7 +29,7 @@ public sealed class StubFleetTests
             fleet.Pages.Where(alert => alert.Name == "VcpuHung").Select(alert => string.Join(' ', alert.Labels.Values)).Distinct());
 
         fleet.Exposition = Expositions.StableRuns;
-        var resolved = await fleet.WaitForPageAsync("VcpuHung", "resolved", TimeSpan.FromSeconds(20), cancellationToken);
+        var resolved = await fleet.WaitForPageAsync("VcpuHung", "resolved", TimeSpan.FromSeconds(60), cancellationToken);
 
         Assert.Equal(page.Labels, resolved.Labels);
     }
@@ -42,6 +42,7 @@ public sealed class StubFleetTests
         fleet.Exposition = Expositions.StableHangs;
         await using var monitoring = await Monitoring.StartAsync(fleet.Address, fleet.Webhook, cancellationToken);
 
-        await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken);
+        await monitoring.Prometheus.WaitForAsync("ALERTS{alertname=\"VcpuHung\"}", TimeSpan.FromSeconds(60), cancellationToken);
+        await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken, vcpuHangs: true);
     }
 }

@@ -20,6 +20,8 @@ public sealed class Server : IAsyncDisposable
         exit $code
         """;
 
+    // Long enough for a machine that others use too; nobody waits for it unless something is wrong.
+    private static readonly TimeSpan ReadyLimit = TimeSpan.FromSeconds(60);
     private static readonly TimeSpan StopLimit = TimeSpan.FromSeconds(10);
 
     private readonly Process _process;
@@ -85,7 +87,7 @@ public sealed class Server : IAsyncDisposable
                     return false;
                 }
             },
-            TimeSpan.FromSeconds(20),
+            ReadyLimit,
             () => $"{_name} was not ready in time:\n{Output}",
             cancellationToken);
 
