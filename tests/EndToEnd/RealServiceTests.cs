@@ -77,6 +77,11 @@ public sealed partial class RealServiceTests
             "absent(ALERTS{alertname!=\"Watchdog\"})", TimeSpan.FromSeconds(30), cancellationToken);
         Assert.Empty(MetricTable.DifferencesFrom(await soakHost.MetricsAsync(cancellationToken)));
         await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken);
+
+        // The Watchdog's page shows that the way was open; whatever else came over it would be among what was received by then.
+        await Poll.UntilAsync(
+            () => Task.FromResult(soakHost.Events(AlertReceived).Any()), TimeSpan.FromSeconds(60),
+            () => "the Watchdog's page was not received", cancellationToken);
         var received = soakHost.Events(AlertReceived).Select(line => line.GetProperty("AlertName").GetString()).Distinct();
         Assert.Equal(["Watchdog"], received);
     }
