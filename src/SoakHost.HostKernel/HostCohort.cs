@@ -92,11 +92,18 @@ public sealed class HostCohort : IDisposable
         return cohort;
     }
 
+    /// <summary>Asks every thread to end, and returns at once; <see cref="TryJoin"/> waits.</summary>
+    public void RequestStop() => stopRequest.Set();
+
+    /// <summary>Waits until every thread has ended and the last snapshot is published.</summary>
+    /// <returns>Whether that was within this time.</returns>
+    public bool TryJoin(TimeSpan within) => thread.Join(within);
+
     /// <summary>Ends every thread, within <see cref="StopWithin"/>, and publishes a last snapshot. May be called
     /// again.</summary>
     public void Stop()
     {
-        stopRequest.Set();
+        RequestStop();
         thread.Join();
     }
 

@@ -1,3 +1,4 @@
+using System.Text.Json;
 using SoakHost.EndToEnd.Harness;
 using Xunit;
 using YamlDotNet.Core;
@@ -8,7 +9,7 @@ namespace SoakHost.EndToEnd;
 /// <summary>docker-compose.yml and the Dockerfile: what an engine would accept and a reviewer would not.</summary>
 public sealed class ComposeTests
 {
-    private static readonly Dictionary<string, Dictionary<string, object>> Services = Read();
+    private static readonly Dictionary<string, Dictionary<string, object>> Services = Read("docker-compose.yml");
 
     public static TheoryData<string> Names => [.. Services.Keys];
 
@@ -68,11 +69,33 @@ public sealed class ComposeTests
             lines.Single(line => line.StartsWith("HEALTHCHECK", StringComparison.Ordinal)));
     }
 
+    [Fact]
+    public void For_the_hosts_own_kernel_the_container_gets_the_device_and_its_group_and_nothing_else()
+    {
+        var (name, service) = Assert.Single(Read("deploy/compose/host-kernel.yml"));
+
+        Assert.Equal("soakhost", name);
+        Assert.Equal(["devices", "environment", "group_add"], service.Keys.Order(StringComparer.Ordinal));
+        Assert.Equal(["/dev/kvm:/dev/kvm"], ((List<object>)service["devices"]).Cast<string>());
+        Assert.StartsWith("${KVM_GID:?", (string)((List<object>)service["group_add"]).Single(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_hosts_own_kernel_is_one_more_cohort_of_the_default_fleet()
+    {
+        using var settings = JsonDocument.Parse(File.ReadAllText(Path.Combine(Repository.Root, "src/SoakHost/appsettings.json")));
+        var next = settings.RootElement.GetProperty("Soak").GetProperty("Fleet").GetArrayLength();
+        var environment = (Dictionary<object, object>)Read("deploy/compose/host-kernel.yml")["soakhost"]["environment"];
+
+        Assert.Equal("host", environment[$"Soak__Fleet__{next}__Kernel"]);
+        Assert.Equal("host", environment[$"Soak__Fleet__{next}__Name"]);
+    }
+
     private static List<string> List(string service, string key) => [.. ((List<object>)Services[service][key]).Cast<string>()];
 
-    private static Dictionary<string, Dictionary<string, object>> Read()
+    private static Dictionary<string, Dictionary<string, object>> Read(string path)
     {
-        using var text = File.OpenText(Path.Combine(Repository.Root, "docker-compose.yml"));
+        using var text = File.OpenText(Path.Combine(Repository.Root, path));
         var file = new DeserializerBuilder().IgnoreUnmatchedProperties().Build().Deserialize<Compose>(new MergingParser(new Parser(text)));
         return file.Services;
     }

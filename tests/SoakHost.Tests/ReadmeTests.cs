@@ -1,6 +1,8 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
 using SoakHost.Configuration;
+using SoakHost.HostKernel;
+using SoakHost.HostKernel.Watch;
 using SoakHost.Tests.Metrics;
 
 namespace SoakHost.Tests;
@@ -16,11 +18,15 @@ public partial class ReadmeTests
     {
         var defaults = new SoakOptions { Fleet = [] };
         IEnumerable<string> keys = Properties<SoakOptions>().Where(key => key != nameof(SoakOptions.Fleet)).Select(key => $"Soak:{key}");
-        IEnumerable<string> cohortKeys = Properties<CohortOptions>().Where(key => key != nameof(CohortOptions.Key)).Select(key => $"Soak:Fleet:0:{key}");
+        IEnumerable<string> cohortKeys = Properties<CohortOptions>()
+            .Except([nameof(CohortOptions.Key), nameof(CohortOptions.Unsupported)]).Select(key => $"Soak:Fleet:0:{key}");
+        IEnumerable<string> hostKeys = Properties<HostCohortOptions>()
+            .Except([nameof(HostCohortOptions.Vms), nameof(HostCohortOptions.Vcpus), nameof(HostCohortOptions.Watch)])
+            .Concat([nameof(VcpuWatchOptions.SuspectAfter), nameof(VcpuWatchOptions.QuiesceFor)]).Select(key => $"Soak:Fleet:0:Host:{key}");
 
         Dictionary<string, string> listed = Rows().Where(row => row[0].StartsWith("Soak:", StringComparison.Ordinal)).ToDictionary(row => row[0], row => row[1]);
 
-        Assert.Equal(keys.Concat(cohortKeys).Order(), listed.Keys.Order());
+        Assert.Equal(keys.Concat(cohortKeys).Concat(hostKeys).Order(), listed.Keys.Order());
         Assert.Equal(
             [$"{defaults.StallRetries}", $"{defaults.SliceTicks}", DurationSyntax.Format(defaults.WatchdogInterval), DurationSyntax.Format(defaults.StallAfter)],
             ((string[])["StallRetries", "SliceTicks", "WatchdogInterval", "StallAfter"]).Select(key => listed[$"Soak:{key}"]));

@@ -38,6 +38,24 @@ internal static class Sample
         Reason = "",
     };
 
+    public static HostFigures Host(TimeSpan elapsed) => new()
+    {
+        KernelRelease = "6.18.0",
+        Mmu = "npt, tdp_mmu=Y",
+        Cpu = "a CPU",
+        At = Time + elapsed,
+        Elapsed = elapsed,
+        InvalidationsPerSecond = 1_000_000,
+        Until = (1L << 31) + 1,
+        Share = 0.5,
+        ExpectedEnd = null,
+        IsOver = false,
+        Boundaries = [new HostBoundary("2^31", 1L << 31, 0, Time.AddSeconds(2000)), new HostBoundary("2^32", 1L << 32, 0, null)],
+        Verdict = Verdict.Inconclusive,
+        Reasons = ["It is not over."],
+        NotCovered = ["a gap"],
+    };
+
     public static FleetReport Report(params CohortReport[] cohorts) => new()
     {
         Time = Time,

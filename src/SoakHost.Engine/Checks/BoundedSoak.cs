@@ -15,10 +15,13 @@ public sealed record SoakBounds
 
     /// <summary>Time, above zero, for the cohorts under test. The control has as long again.</summary>
     public TimeSpan Time { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>Time, above zero, for cohorts of real VMs; null, the default, lets them come to their own end.</summary>
+    public TimeSpan? HostTime { get; init; }
 }
 
 /// <summary>How far a bounded soak is.</summary>
-/// <param name="Stage">"control", "soak" or "settle".</param>
+/// <param name="Stage">"control", "soak" or "host".</param>
 /// <param name="Report">The watchdog's latest report on the cohorts of this stage.</param>
 /// <param name="Share">0 to 1: how much of the stage's bound is done.</param>
 public readonly record struct SoakProgress(string Stage, FleetReport Report, double Share);
@@ -50,9 +53,15 @@ public sealed record SoakResult
 
 /// <summary>
 /// A soak with an end: the control first, which must hang or nothing else is believed; then the cohorts under test up to the bound or the
-/// first violation; then, invalidations stopped, every pending fault must be fixed.
+/// first violation; then, invalidations stopped, every pending fault must be fixed. Cohorts of real VMs come last, with the machine to
+/// themselves: simulated ones beside them would take the processors that their rate depends on.
 /// </summary>
-public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimeProvider time)
+/// <param name="options">The fleet.</param>
+/// <param name="bounds">When it ends.</param>
+/// <param name="time">The clock.</param>
+/// <param name="external">Makes the source of a cohort whose kernel is not simulated.</param>
+public sealed class BoundedSoak(
+    FleetOptions options, SoakBounds bounds, TimeProvider time, Func<Cohort, IExternalCohort>? external = null)
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(30);
@@ -67,21 +76,28 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
     {
         long started = time.GetTimestamp();
         Cohort[] controls = [.. options.Cohorts.Where(cohort => cohort.Expected == Defect.Hang)];
-        Cohort[] others = [.. options.Cohorts.Where(cohort => cohort.Expected != Defect.Hang)];
+        Cohort[] others = [.. options.Cohorts.Where(cohort => cohort.Expected != Defect.Hang && cohort.Kernel.Info.IsSimulated)];
+        Cohort[] hosts = [.. options.Cohorts.Where(cohort => cohort.Expected != Defect.Hang && !cohort.Kernel.Info.IsSimulated)];
         List<CohortReport> cohorts = [];
         List<string> notes = [];
         bool isProven = true;
         if (controls.Length > 0)
         {
             isProven = false;
-            Stage(controls, "control", settles: false, progress, cohorts, notes, HaveAllHung, cancellation);
-            if (!isProven && others.Length > 0 && !cancellation.IsCancellationRequested)
+            Stage(controls, "control", bounds.Time, settles: false, progress, cohorts, notes, HaveAllHung, cancellation);
+            if (!isProven && others.Length + hosts.Length > 0 && !cancellation.IsCancellationRequested)
                 notes.Add("the control did not hang, so the cohorts under test were not run");
         }
 
         if (isProven && others.Length > 0 && !cancellation.IsCancellationRequested)
         {
-            Stage(others, "soak", settles: true, progress, cohorts, notes, ShareOfOperations, cancellation);
+            Stage(others, "soak", bounds.Time, settles: true, progress, cohorts, notes, ShareOfOperations, cancellation);
+        }
+
+        if (isProven && hosts.Length > 0 && !cancellation.IsCancellationRequested)
+        {
+            TimeSpan timeout = bounds.HostTime ?? Timeout.InfiniteTimeSpan;
+            Stage(hosts, "host", timeout, settles: false, progress, cohorts, notes, ShareOfHosts, cancellation);
         }
 
         return Conclude(cohorts, notes, time.GetElapsedTime(started), cancellation.IsCancellationRequested);
@@ -96,6 +112,12 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
             report.Cohorts.Any(cohort => cohort.Verdict == Verdict.Violation)
                 ? 1
                 : (double)report.Cohorts.Sum(cohort => cohort.Totals.Operations) / bounds.Operations;
+
+        // Real VMs have their last probes before them when the last invalidation is made.
+        double ShareOfHosts(FleetReport report) =>
+            report.Cohorts.Length < hosts.Length ? 0
+            : report.Cohorts.All(cohort => cohort.Snapshot.Host!.IsOver) ? 1
+            : Math.Min(0.999, report.Cohorts.Min(cohort => cohort.Snapshot.Host!.Share));
     }
 
     private SoakResult Conclude(List<CohortReport> cohorts, List<string> notes, TimeSpan elapsed, bool wasInterrupted)
@@ -122,6 +144,7 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
     private void Stage(
         Cohort[] members,
         string name,
+        TimeSpan timeout,
         bool settles,
         IProgress<SoakProgress>? progress,
         List<CohortReport> cohorts,
@@ -129,7 +152,7 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         Func<FleetReport, double> shareDone,
         CancellationToken cancellation)
     {
-        using var fleet = new Fleet(options with { Cohorts = members }, time);
+        using var fleet = new Fleet(options with { Cohorts = members }, time, external);
         using var done = new ManualResetEventSlim();
         using var watchdog = new Watchdog(fleet, time, Interval, silence: TimeSpan.FromSeconds(30), report =>
         {
@@ -143,7 +166,7 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         watchdog.Start();
         try
         {
-            done.Wait(bounds.Time, cancellation);
+            done.Wait(timeout, cancellation);
         }
         catch (OperationCanceledException)
         {

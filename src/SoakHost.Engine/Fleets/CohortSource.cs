@@ -17,6 +17,20 @@ public interface ICohortSource
     CohortSnapshot? Take();
 }
 
+/// <summary>A cohort that is no part of the workers' rounds: it has threads of its own, which the fleet starts and stops.</summary>
+public interface IExternalCohort : ICohortSource, IDisposable
+{
+    /// <summary>Starts it. What goes wrong is told by the next snapshot, and does not take the other cohorts along.</summary>
+    void Start();
+
+    /// <summary>Asks it to stop, and returns at once.</summary>
+    void RequestStop();
+
+    /// <summary>Waits for its threads, after <see cref="RequestStop"/>.</summary>
+    /// <returns>Whether it stopped in time.</returns>
+    bool Join(TimeSpan timeout);
+}
+
 /// <summary>A cohort's figures at one time. Immutable.</summary>
 public sealed record CohortSnapshot
 {
@@ -38,7 +52,10 @@ public sealed record CohortSnapshot
     /// <summary>The highest of any VM.</summary>
     public required ulong InvalidateSeqMax { get; init; }
 
-    /// <summary>The condition of each vCPU: the first VM's, then the second's, and so on, in runs of consecutive VMs.</summary>
+    /// <summary>
+    /// The condition of each vCPU: the first VM's, then the second's, and so on, in runs of consecutive VMs. A vCPU of a real VM that
+    /// stopped for another reason is in none of these conditions, and left out: <see cref="Failures"/> has its name.
+    /// </summary>
     public required ImmutableArray<ImmutableArray<VcpuCondition>> Conditions { get; init; }
 
     /// <summary>Some of the stalled vCPUs, lowest VM first: all of them up to <see cref="ShardSnapshot.StalledMax"/>.</summary>
@@ -49,6 +66,9 @@ public sealed record CohortSnapshot
 
     /// <summary>Why VMs were taken out of service; empty when all is well.</summary>
     public ImmutableArray<string> Failures { get; init; } = [];
+
+    /// <summary>What only real VMs have; null for simulated ones.</summary>
+    public HostFigures? Host { get; init; }
 }
 
 /// <summary>A simulated cohort: the sum of its shards.</summary>

@@ -3,7 +3,7 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Fleets;
 
-/// <summary>Cohorts cut into shards, and the worker threads that advance them.</summary>
+/// <summary>Cohorts cut into shards, the worker threads that advance them, and cohorts of real VMs beside them.</summary>
 public sealed class Fleet : IDisposable
 {
     // Invalidations in progress end within some 20 ticks, and a fault takes about as many; the rest is margin.
@@ -13,18 +13,28 @@ public sealed class Fleet : IDisposable
     private static readonly TimeSpan FailureInterval = TimeSpan.FromMilliseconds(10);
 
     private readonly CancellationTokenSource _stop = new();
-    private readonly SimulatedCohort[] _cohorts;
+    private readonly ICohortSource[] _cohorts;
+    private readonly SimulatedCohort[] _simulated;
+    private readonly IExternalCohort[] _external;
     private readonly Worker[] _workers;
     private bool _started;
 
     /// <summary>Builds every VM; nothing runs yet.</summary>
     /// <param name="options">Valid options.</param>
     /// <param name="time">Tells when a slice ended and how long it took.</param>
-    public Fleet(FleetOptions options, TimeProvider time)
+    /// <param name="external">Makes the source of a cohort whose kernel is not simulated; the fleet disposes it.</param>
+    public Fleet(FleetOptions options, TimeProvider time, Func<Cohort, IExternalCohort>? external = null)
     {
         Options = options;
-        _cohorts = [.. options.Cohorts.Select(cohort => new SimulatedCohort(cohort, Cut(cohort, options.Shards)))];
-        _workers = [.. Share(_cohorts, options.Workers).Select((slots, w) => new Worker(w, slots, options, time, _stop.Token))];
+        _cohorts = [.. options.Cohorts.Select(Source)];
+        _simulated = [.. _cohorts.OfType<SimulatedCohort>()];
+        _external = [.. _cohorts.OfType<IExternalCohort>()];
+        _workers = [.. Share(_simulated, options.Workers).Select((slots, w) => new Worker(w, slots, options, time, _stop.Token))];
+
+        ICohortSource Source(Cohort cohort) =>
+            cohort.Kernel.Info.IsSimulated ? new SimulatedCohort(cohort, Cut(cohort, options.Shards))
+            : external is not null ? external(cohort)
+            : throw new ArgumentException($"nothing here can run cohort \"{cohort.Name}\", which is not simulated", nameof(options));
     }
 
     /// <summary>What the fleet was built from.</summary>
@@ -36,7 +46,7 @@ public sealed class Fleet : IDisposable
     /// <summary>What each worker has done.</summary>
     public IReadOnlyList<WorkerReport> Workers => [.. _workers.Select(worker => worker.Report())];
 
-    /// <summary>Starts the workers.</summary>
+    /// <summary>Starts the workers and the external cohorts.</summary>
     public void Start()
     {
         if (_started)
@@ -44,15 +54,19 @@ public sealed class Fleet : IDisposable
         _started = true;
         foreach (Worker worker in _workers)
             worker.Start();
+        foreach (IExternalCohort cohort in _external)
+            cohort.Start();
     }
 
-    /// <summary>Stops every worker at the end of its slice; each leaves a last snapshot.</summary>
+    /// <summary>Stops every worker at the end of its slice, and every external cohort; each leaves a last snapshot.</summary>
     /// <param name="timeout">How long to wait for all of them.</param>
     /// <returns>Whether all of them stopped in time.</returns>
     public bool Stop(TimeSpan timeout)
     {
         _stop.Cancel();
-        return !_started || _workers.All(worker => worker.Join(timeout));
+        foreach (IExternalCohort cohort in _external)
+            cohort.RequestStop();
+        return !_started || (_workers.All(worker => worker.Join(timeout)) & _external.All(cohort => cohort.Join(timeout)));
     }
 
     /// <summary>Lets invalidations and memslot updates of a cohort begin, or not, from each shard's next slice on.</summary>
@@ -63,17 +77,18 @@ public sealed class Fleet : IDisposable
     public void PatchKernel(string cohort, Kernel kernel) => Enqueue(cohort, shard => shard.PatchKernel(kernel));
 
     /// <summary>
-    /// Stops every cohort's invalidations, lets what is in progress end, and counts who then still does not get on: safety first, then
+    /// Stops every simulated cohort's invalidations, lets what is in progress end, and counts who then still does not get on: safety first, then
     /// liveness. Invalidations stay stopped.
     /// </summary>
     /// <param name="timeout">How long to wait for the workers.</param>
     /// <returns>
     /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where a shard failed, or did not answer in time.
+    /// An external cohort settles by itself before it is over, and counts 0 here.
     /// </returns>
     public IReadOnlyList<int?> Settle(TimeSpan timeout)
     {
         List<(ShardSlot Slot, Task<int> Stuck)>[] answers =
-            [.. _cohorts.Select(cohort => cohort.Slots.Select(slot => (slot, Settle(slot))).ToList())];
+            [.. _cohorts.Select(cohort => SlotsOf(cohort).Select(slot => (slot, Settle(slot))).ToList())];
 
         // A shard that failed never answers: it is not waited for, and its cohort is not taken to have settled.
         for (TimeSpan waited = TimeSpan.Zero; waited < timeout; waited += FailureInterval)
@@ -86,6 +101,8 @@ public sealed class Fleet : IDisposable
         return [.. answers.Select(cohort =>
             cohort.TrueForAll(answer => answer.Stuck.IsCompletedSuccessfully) ? cohort.Sum(answer => answer.Stuck.Result) : (int?)null)];
     }
+
+    private static IReadOnlyList<ShardSlot> SlotsOf(ICohortSource cohort) => (cohort as SimulatedCohort)?.Slots ?? [];
 
     private static Task<int> Settle(ShardSlot slot)
     {
@@ -103,13 +120,15 @@ public sealed class Fleet : IDisposable
     public void Dispose()
     {
         Stop(TimeSpan.FromSeconds(5));
+        foreach (IExternalCohort cohort in _external)
+            cohort.Dispose();
         _stop.Dispose();
     }
 
     private void Enqueue(string cohort, Action<Shard> operation)
     {
-        SimulatedCohort found = Array.Find(_cohorts, candidate => candidate.Cohort.Name == cohort)
-            ?? throw new ArgumentException($"there is no cohort \"{cohort}\"", nameof(cohort));
+        SimulatedCohort found = Array.Find(_simulated, candidate => candidate.Cohort.Name == cohort)
+            ?? throw new ArgumentException($"there is no simulated cohort \"{cohort}\"", nameof(cohort));
         foreach (ShardSlot slot in found.Slots)
             slot.Enqueue(operation);
     }

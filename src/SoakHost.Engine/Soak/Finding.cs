@@ -33,11 +33,14 @@ public enum FindingKind
 /// <param name="Vcpu">The vCPU's number in its VM, or -1 where it concerns the VM as a whole.</param>
 /// <param name="Tick">
 /// The VM's tick: of the event itself for crossings, unsafe installs and accounting errors; of the observation (every
-/// <see cref="Shard.ObservationTicks"/> ticks) that showed it for the state of a vCPU.
+/// <see cref="Shard.ObservationTicks"/> ticks) that showed it for the state of a vCPU. Of a real VM, milliseconds since its start.
 /// </param>
 /// <param name="Page">The guest page concerned, or -1.</param>
-/// <param name="InvalidateSeq"><c>mmu_invalidate_seq</c> at that tick.</param>
-/// <param name="Snapshot">The snapshot as the kernel stored it.</param>
-/// <param name="Boundary">The boundary's power of two for crossings (31, 32, 63 or 64), else 0.</param>
+/// <param name="InvalidateSeq"><c>mmu_invalidate_seq</c> at that tick; of a real VM the least it can have been.</param>
+/// <param name="Snapshot">The snapshot as the kernel stored it; 0 of a real VM, where nobody can see it.</param>
+/// <param name="Boundary">
+/// The boundary's power of two for crossings (31, 32, 63 or 64), else 0. Of a real VM it may be another power, or 0 for a boundary that is
+/// none: then it is <paramref name="InvalidateSeq"/>.
+/// </param>
 public readonly record struct Finding(
     FindingKind Kind, int Vm, int Vcpu, long Tick, int Page, ulong InvalidateSeq, ulong Snapshot, int Boundary);

@@ -42,11 +42,14 @@ public readonly record struct Totals
     /// <summary>VMs that crossed 2^64 (wrapped to 0) with a fault in flight.</summary>
     public long Crossings64 { get; init; }
 
+    /// <summary>Real VMs that crossed a boundary of their own, none of the above, with a probe in flight.</summary>
+    public long CrossingsElsewhere { get; init; }
+
     /// <summary>Ended invalidations and completed fault attempts.</summary>
     public long Operations => Invalidations + Fixed + Retried;
 
     /// <summary>Crossings of any boundary with a fault in flight.</summary>
-    public long Crossings => Crossings31 + Crossings32 + Crossings63 + Crossings64;
+    public long Crossings => Crossings31 + Crossings32 + Crossings63 + Crossings64 + CrossingsElsewhere;
 
     /// <summary>The sum of both.</summary>
     public static Totals operator +(Totals left, Totals right) => new()
@@ -63,6 +66,7 @@ public readonly record struct Totals
         Crossings32 = left.Crossings32 + right.Crossings32,
         Crossings63 = left.Crossings63 + right.Crossings63,
         Crossings64 = left.Crossings64 + right.Crossings64,
+        CrossingsElsewhere = left.CrossingsElsewhere + right.CrossingsElsewhere,
     };
 
     /// <summary>These totals with one more crossing of 2^<paramref name="power"/>.</summary>
@@ -98,7 +102,11 @@ public enum VcpuCondition : byte
 /// <param name="InvalidateSeq"><c>mmu_invalidate_seq</c> then.</param>
 /// <param name="Snapshot">The kernel's snapshot then.</param>
 public readonly record struct StalledVcpu(
-    int Vm, int Vcpu, VcpuCondition Condition, long Tick, int Page, ulong InvalidateSeq, ulong Snapshot);
+    int Vm, int Vcpu, VcpuCondition Condition, long Tick, int Page, ulong InvalidateSeq, ulong Snapshot)
+{
+    /// <summary>When it was last seen to get on, where the source knows better than the watchdog, which looks now and then.</summary>
+    public DateTimeOffset? LastProgress { get; init; }
+}
 
 /// <summary>What a shard had done and found at the end of one slice. Immutable, and shared by all who read it.</summary>
 public sealed record ShardSnapshot

@@ -1,3 +1,4 @@
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 
@@ -39,6 +40,22 @@ public static class Verdicts
             Defect.None => (Verdict.Pass, $"{totals.Crossings} crossings with faults in flight, and nothing amiss"),
             _ => (Verdict.Pass, "showed the defect it is meant to show"),
         };
+    }
+
+    /// <summary>
+    /// The verdict on a cohort of real VMs: its own, since it alone can tell a hang from a storm. A hang that was once told is a
+    /// violation for good, and without a crossing with a probe in flight there is no pass.
+    /// </summary>
+    /// <param name="host">What it says of itself.</param>
+    /// <param name="totals">Its sums.</param>
+    /// <param name="incidents">Its incidents.</param>
+    public static (Verdict Verdict, string Reason) OfHost(HostFigures host, in Totals totals, in IncidentCounts incidents)
+    {
+        if (incidents.Hangs > 0 && host.Verdict != Verdict.Violation)
+            return (Verdict.Violation, $"{incidents.Hangs} vCPUs hung");
+        return host.Verdict == Verdict.Pass && totals.Crossings == 0
+            ? (Verdict.Inconclusive, "no VM crossed a boundary with a probe in flight")
+            : (host.Verdict, string.Join(" ", host.Reasons));
     }
 
     /// <summary>

@@ -153,8 +153,9 @@ public sealed class Watchdog : IDisposable
             ImmutableArray<Stall> stalls = Stalls(snapshot.Stalled.AsSpan()[..Math.Min(stallsLeft, snapshot.Stalled.Length)]);
             stallsLeft -= stalls.Length;
             _before = now;
-            (Verdict verdict, string reason) =
-                Verdicts.OfCohort(source.Cohort.Expected, snapshot.Totals, _incidents, snapshot.Failures);
+            (Verdict verdict, string reason) = snapshot.Host is { } host
+                ? Verdicts.OfHost(host, snapshot.Totals, _incidents)
+                : Verdicts.OfCohort(source.Cohort.Expected, snapshot.Totals, _incidents, snapshot.Failures);
             return new CohortReport
             {
                 Cohort = source.Cohort,
@@ -176,7 +177,7 @@ public sealed class Watchdog : IDisposable
             {
                 // Whoever stalls for the first time was still getting on at the report before, or as the run began.
                 if (!_lastProgress.TryGetValue((vcpu.Vm, vcpu.Vcpu), out DateTimeOffset lastProgress))
-                    _lastProgress[(vcpu.Vm, vcpu.Vcpu)] = lastProgress = _before;
+                    _lastProgress[(vcpu.Vm, vcpu.Vcpu)] = lastProgress = vcpu.LastProgress ?? _before;
                 stalls.Add(new Stall(vcpu, lastProgress));
             }
 

@@ -1,7 +1,11 @@
+using System.Collections.Immutable;
 using System.CommandLine;
 using SoakHost.Configuration;
+using SoakHost.Engine;
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -15,10 +19,11 @@ internal static class CheckCommand
 
     public static Command Create()
     {
-        var cohorts = new CohortArguments();
+        var cohorts = new CohortArguments(takesHost: true);
         Option<long> operations = CommonOptions.Number(
             "--operations", "Operations of the cohorts under test, such as 2e9.", 2_000_000_000L, 1, long.MaxValue);
-        Option<int> seconds = CommonOptions.Number("--seconds", "Time for them; the control has as long again.", 600, 1, SecondsMax);
+        Option<int> seconds = CommonOptions.Number(
+            "--seconds", "Time for them; the control has as long again. Real VMs come to their own end unless this is given.", 600, 1, SecondsMax);
         Option<int> workers = CommonOptions.Number("--workers", "Worker threads. Default: the configuration's.", 0, 0, 1024);
         Option<ulong?> seed = ReplayCommand.Seed();
         Option<bool> json = CommonOptions.Json();
@@ -26,8 +31,8 @@ internal static class CheckCommand
         var command = new Command(
             "check",
             "A soak with an end. The control comes first, and must hang or nothing else is run; then the cohorts under test, up to the bound or "
-            + "the first violation; then invalidations stop, and every pending fault must be fixed. Exit code 0 for a pass, 1 for a "
-            + "violation, 2 when not enough was seen to say.")
+            + "the first violation; then invalidations stop, and every pending fault must be fixed. Real VMs come last. Exit code 0 for a pass, "
+            + "1 for a violation, 2 when not enough was seen to say, 3 when this machine cannot run it.")
         {
             operations, seconds, workers, seed, json, junit,
         };
@@ -42,26 +47,36 @@ internal static class CheckCommand
                 Workers = parsed.GetValue(workers) is var count and > 0 ? count : settings.Workers,
             };
             FleetOptions fleet = settings.ToFleetOptions();
-            if (cohorts.Read(parsed) is { } cohort)
+            IReadOnlyList<CohortOptions> configured = settings.Fleet;
+            if (cohorts.Read(parsed) is { } asked)
+            {
+                configured = [asked];
+                Cohort cohort = asked.ToCohort();
                 fleet = fleet with { Cohorts = cohort.Expected == Defect.Hang ? [cohort] : [CohortArguments.Control, cohort] };
+            }
+
             var bounds = new SoakBounds
             {
                 Operations = parsed.GetValue(operations),
                 Time = TimeSpan.FromSeconds(parsed.GetValue(seconds)),
+                HostTime = parsed.IsGiven(seconds) ? TimeSpan.FromSeconds(parsed.GetValue(seconds)) : null,
             };
-            return Task.FromResult(Run(fleet, bounds, parsed.GetValue(json), parsed.GetValue(junit), stop));
+            SoakResult Soak(IProgress<SoakProgress> progress) =>
+                new BoundedSoak(fleet, bounds, TimeProvider.System, SoakOptions.HostCohorts(configured, TimeProvider.System)).Run(progress, stop);
+            return Task.FromResult(Run(configured, Soak, fleet.Shards, parsed.GetValue(json), parsed.GetValue(junit)));
         });
         return command;
     }
 
-    private static int Run(FleetOptions fleet, SoakBounds bounds, bool json, FileInfo? junit, CancellationToken stop)
+    private static int Run(
+        IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ShardOptions run, bool json, FileInfo? junit)
     {
         // A report that cannot be written is better known before the soak than after it.
         using FileStream? junitFile = Open(junit);
-        SoakResult result = CheckProgress.Run(progress => new BoundedSoak(fleet, bounds, TimeProvider.System).Run(progress, stop));
-        CheckReport.WriteText(json ? Terminal.Error : Terminal.Output, result, fleet.Shards);
+        SoakResult result = Refuse(cohorts) ?? CheckProgress.Run(soak);
+        CheckReport.WriteText(json ? Terminal.Error : Terminal.Output, result, run);
         if (json)
-            CheckReport.WriteJson(Console.Out, result, fleet.Shards);
+            CheckReport.WriteJson(Console.Out, result, run);
         if (junitFile is not null)
             JUnitReport.Write(junitFile, result);
         return (int)(result.Verdict switch
@@ -73,6 +88,17 @@ internal static class CheckCommand
             _ => ExitCode.Inconclusive,
         });
     }
+
+    /// <summary>What a check comes to that this machine cannot run; null where it can.</summary>
+    private static SoakResult? Refuse(IEnumerable<CohortOptions> cohorts) => SoakOptions.WhyUnsupported(cohorts) is not { } reason ? null : new()
+    {
+        Verdict = Verdict.Unsupported,
+        Reasons = [reason],
+        Cohorts = [],
+        Elapsed = TimeSpan.Zero,
+        WasInterrupted = false,
+        FirstIncidents = ImmutableDictionary<string, IncidentId>.Empty,
+    };
 
     private static FileStream? Open(FileInfo? file)
     {

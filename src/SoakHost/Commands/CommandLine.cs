@@ -38,6 +38,11 @@ internal static class CommandLine
             await Console.Error.WriteLineAsync(exception.Message);
             return (int)ExitCode.Usage;
         }
+        catch (UnsupportedException exception)
+        {
+            await Console.Error.WriteLineAsync(exception.Message);
+            return (int)ExitCode.Unsupported;
+        }
     }
 
     private static int Fail(string message, Command command)

@@ -3,8 +3,6 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Numerics;
 using SoakHost.Configuration;
-using SoakHost.Engine;
-using SoakHost.Model;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Commands;
@@ -36,14 +34,14 @@ internal static class CommonOptions
             CustomParser = result => [.. Words(result).Select(word => Parse(result, name, word, min, max))],
         };
 
-    /// <summary>Kernels by name, several separated by commas.</summary>
+    /// <summary>Simulated kernels by name, several separated by commas.</summary>
     public static Option<Kernel[]> Kernels(string description, Func<Kernel[]> defaultValue) => new("--kernel")
     {
         Description = description,
         HelpName = "names",
         DefaultValueFactory = _ => defaultValue(),
         AllowMultipleArgumentsPerToken = true,
-        CustomParser = result => [.. Words(result).Select(word => FindKernel(result, word)).OfType<Kernel>()],
+        CustomParser = result => [.. Words(result).Select(word => FindSimulated(result, word)).OfType<Kernel>()],
     };
 
     /// <summary>One kernel by name, or null when it is not given.</summary>
@@ -52,6 +50,14 @@ internal static class CommonOptions
         Description = description,
         HelpName = "name",
         CustomParser = result => FindKernel(result, result.Tokens[0].Value),
+    };
+
+    /// <summary>One simulated kernel by name, or null when it is not given.</summary>
+    public static Option<Kernel?> SimulatedKernel(string description) => new("--kernel")
+    {
+        Description = description,
+        HelpName = "name",
+        CustomParser = result => FindSimulated(result, result.Tokens[0].Value),
     };
 
     /// <summary>One of some named values.</summary>
@@ -69,8 +75,8 @@ internal static class CommonOptions
         },
     };
 
-    private static IEnumerable<string> Words(ArgumentResult result) =>
-        result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+    /// <summary>Whether the arguments have this option, rather than its default.</summary>
+    public static bool IsGiven(this ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
 
     /// <summary>A whole number in a range, or an error on the argument.</summary>
     public static T Parse<T>(ArgumentResult result, string name, string text, T min, T max)
@@ -86,71 +92,24 @@ internal static class CommonOptions
         return min;
     }
 
+    private static IEnumerable<string> Words(ArgumentResult result) =>
+        result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
+
+    private static Kernel? FindSimulated(ArgumentResult result, string name)
+    {
+        Kernel? kernel = FindKernel(result, name);
+        if (kernel is null or { Info.IsSimulated: true })
+            return kernel;
+        result.AddError($"--kernel is \"{name}\": this machine's own kernel can only be soaked; see \"soakhost check --help\"");
+        return null;
+    }
+
     private static Kernel? FindKernel(ArgumentResult result, string name)
     {
         if (Model.Kernels.Kernel.Find(name) is { } kernel)
             return kernel;
-        IEnumerable<string> names = Model.Kernels.Kernel.All.Select(candidate => candidate.Info.Name);
+        IEnumerable<string> names = Model.Kernels.Kernel.All.Append(Model.Kernels.Kernel.Host).Select(candidate => candidate.Info.Name);
         result.AddError($"--kernel is \"{name}\"; allowed is one of {string.Join(", ", names)}");
         return null;
     }
-}
-
-/// <summary>A cohort described by options instead of the configuration's fleet.</summary>
-internal sealed class CohortArguments
-{
-    private readonly Option<Kernel?> _kernel = CommonOptions.Kernel("Soak this kernel, beside a control, instead of the configured fleet.");
-    private readonly Option<int> _vms = CommonOptions.Number("--vms", "VMs of that cohort.", 256, 1, SoakOptions.VmsMax);
-    private readonly Option<int> _vcpus = CommonOptions.Number("--vcpus", "vCPUs of each VM.", 4, 1, VmParameters.VcpusMax);
-    private readonly Option<int> _invalidators =
-        CommonOptions.Number("--invalidators", "Concurrent invalidators of each VM.", 1, 1, VmParameters.InvalidatorsMax);
-
-    private readonly Option<int> _pages = CommonOptions.Number("--pages", "Guest pages of each VM.", 32, 1, VmParameters.PagesMax);
-    private readonly Option<int> _rangePages =
-        CommonOptions.Number("--range-pages", "Longest range of one invalidation, at most all pages.", 16, 1, VmParameters.PagesMax);
-
-    private readonly Option<bool> _memslotUpdates = new("--memslot-updates") { Description = "Update memslots now and then." };
-    private readonly Option<ulong> _start = CommonOptions.Number(
-        "--start", "Where mmu_invalidate_seq starts, such as 2^31-100000.", (1UL << 31) - 100_000, ulong.MinValue, ulong.MaxValue);
-
-    private readonly Option<Defect> _expect =
-        CommonOptions.Choice("--expect", "What must be seen for the cohort to pass.", Expectations.ByName, Defect.None);
-
-    /// <summary>All of them, to add to a command.</summary>
-    public IEnumerable<Option> Options =>
-        [_kernel, _vms, _vcpus, _invalidators, _pages, _rangePages, _memslotUpdates, _start, _expect];
-
-    /// <summary>The cohort that the arguments describe, or null when they name no kernel.</summary>
-    public Cohort? Read(ParseResult parsed)
-    {
-        if (parsed.GetValue(_kernel) is not { } kernel)
-            return null;
-        int pages = parsed.GetValue(_pages);
-        return new Cohort
-        {
-            Name = kernel.Info.Name.Replace('.', '-'),
-            Kernel = kernel,
-            Vms = parsed.GetValue(_vms),
-            Expected = parsed.GetValue(_expect),
-            Vm = new VmParameters
-            {
-                Vcpus = parsed.GetValue(_vcpus),
-                Invalidators = parsed.GetValue(_invalidators),
-                MemslotUpdates = parsed.GetValue(_memslotUpdates),
-                Pages = pages,
-                RangePages = Math.Min(pages, parsed.GetValue(_rangePages)),
-                InvalidateSeqStart = parsed.GetValue(_start),
-            },
-        };
-    }
-
-    /// <summary>The known-bad cohort that runs beside it.</summary>
-    public static Cohort Control { get; } = new()
-    {
-        Name = "control",
-        Kernel = Kernel.Of<Linux61>(),
-        Vms = 64,
-        Expected = Defect.Hang,
-        Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 20_000 },
-    };
 }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using SoakHost.Engine.Checks;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
+using Spectre.Console;
 
 namespace SoakHost.Commands;
 
@@ -24,10 +25,11 @@ internal static class KernelsCommand
         {
             if (parsed.GetValue(verify))
                 return Task.FromResult(Verify(parsed.GetValue(json), stop));
+            IEnumerable<Kernel> kernels = [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant), Kernel.Host, .. Kernel.All.Where(kernel => kernel.Info.IsMutant)];
             if (parsed.GetValue(json))
-                KernelList.WriteJson(Console.Out, Kernel.All);
+                KernelList.WriteJson(Console.Out, kernels);
             else
-                KernelList.WriteTable(Terminal.Output, Kernel.All);
+                KernelList.WriteTable(Terminal.Output, kernels);
             return Task.FromResult((int)ExitCode.Pass);
         });
         return command;
@@ -44,9 +46,15 @@ internal static class KernelsCommand
         }
 
         if (json)
+        {
             KillMatrixReport.WriteJson(Console.Out, rows);
+        }
         else
+        {
             KillMatrixReport.WriteText(Terminal.Output, rows);
+            Terminal.Output.WriteLine("host was left out: what this machine's own kernel does is the question; soakhost check --kernel host asks it.");
+        }
+
         return (int)(rows.TrueForAll(row => row.IsAsExpected) ? ExitCode.Pass : ExitCode.Violation);
     }
 }

@@ -16,7 +16,7 @@ internal static class ReplayCommand
 
     public static Command Create()
     {
-        var cohorts = new CohortArguments();
+        var cohorts = new CohortArguments(takesHost: false);
         var incident = new Argument<string?>("incident")
         {
             Description = "An incident's id, as logs and reports give it: hang:control/12/3@3411968. Its cohort is taken from the "
@@ -55,7 +55,7 @@ internal static class ReplayCommand
             bool asJson = parsed.GetValue(json);
             if (parsed.GetValue(incident) is not { } text)
             {
-                Cohort cohort = Find(cohorts.Read(parsed), settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Name);
+                Cohort cohort = Find(cohorts.Read(parsed)?.ToCohort(), settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Name);
                 CheckVm(cohort, parsed.GetValue(vm));
                 return Task.FromResult(Show(
                     Replay.Range(cohort, options, parsed.GetValue(vm), parsed.GetValue(from), parsed.GetValue(ticks), stop), asJson));
@@ -67,7 +67,7 @@ internal static class ReplayCommand
                     $"\"{text}\" is no incident; allowed is hang, unsafe-install or accounting-error, as in hang:control/12/3@3411968");
             }
 
-            Cohort its = Find(cohorts.Read(parsed), settings, id.Cohort);
+            Cohort its = Find(cohorts.Read(parsed)?.ToCohort(), settings, id.Cohort);
             CheckVm(its, id.Vm);
             return Task.FromResult(Show(Replay.Incident(its, options, id, stop), asJson));
         });
@@ -96,6 +96,12 @@ internal static class ReplayCommand
 
     private static void CheckVm(Cohort cohort, int vm)
     {
+        if (!cohort.Kernel.Info.IsSimulated)
+        {
+            throw new ConfigurationException(
+                $"cohort \"{cohort.Name}\" runs real VMs of this machine's own kernel; only simulated VMs can be replayed");
+        }
+
         if (vm >= cohort.Vms)
             throw new ConfigurationException($"VM {vm} is not in cohort \"{cohort.Name}\", which has VMs 0 to {cohort.Vms - 1}");
     }

@@ -34,6 +34,8 @@ internal static class ServeCommand
     {
         WebApplicationBuilder builder = HostSettings.CreateBuilder(settings);
         SoakOptions options = SoakConfiguration.Read(builder.Configuration);
+        if (SoakOptions.WhyUnsupported(options.Fleet) is { } reason)
+            throw new UnsupportedException(reason);
         LogFormat format = LogSetup.Configure(builder, options.LogFormat);
         builder.AddSoak(options);
         builder.AddHttpLimits();
@@ -52,8 +54,8 @@ internal static class ServeCommand
         }
         catch (Exception exception) when (exception is IOException or SocketException or InvalidOperationException or FormatException)
         {
-            string reason = exception.InnerException is AddressInUseException ? "another process has that port" : exception.Message;
-            throw new ConfigurationException($"cannot listen on {HostSettings.DescribeUrls(builder.Configuration)}: {reason}");
+            string cause = exception.InnerException is AddressInUseException ? "another process has that port" : exception.Message;
+            throw new ConfigurationException($"cannot listen on {HostSettings.DescribeUrls(builder.Configuration)}: {cause}");
         }
 
         await app.WaitForShutdownAsync(stop);

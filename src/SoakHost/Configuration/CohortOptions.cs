@@ -1,4 +1,5 @@
 using SoakHost.Engine;
+using SoakHost.HostKernel;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 
@@ -16,10 +17,10 @@ internal sealed record CohortOptions
     /// <summary>The kernel, by the name that <c>soakhost kernels</c> lists it under.</summary>
     public required Kernel Kernel { get; init; }
 
-    /// <summary>Number of VMs, 1 to 1,000,000. Default 64.</summary>
+    /// <summary>Number of VMs, 1 to 1,000,000, default 64; of real ones 1 to 64, default 1.</summary>
     public int Vms { get; init; } = 64;
 
-    /// <summary>vCPUs of each VM, 1 to 8. Default 4.</summary>
+    /// <summary>vCPUs of each VM, 1 to 8, default 4; of real ones 1 to 64 and what KVM allows, default 2.</summary>
     public int Vcpus { get; init; } = 4;
 
     /// <summary>Concurrent invalidators of each VM, 1 to 4. Default 1.</summary>
@@ -39,6 +40,12 @@ internal sealed record CohortOptions
 
     /// <summary>What must be seen for the cohort to pass: progress, hang, unsafe-install or accounting-error. Default progress.</summary>
     public Defect Expect { get; init; }
+
+    /// <summary>How to run real VMs; null unless <see cref="Kernel"/> is this machine's own.</summary>
+    public HostCohortOptions? Host { get; init; }
+
+    /// <summary>Why this machine cannot run real VMs; null where it can, or need not.</summary>
+    public string? Unsupported { get; init; }
 
     /// <summary>What the engine needs to know of it.</summary>
     public Cohort ToCohort() => new()

@@ -3,6 +3,9 @@ namespace SoakHost.Configuration;
 /// <summary>The configuration cannot be used. The message is for the person who wrote it: no stack trace is needed to understand it.</summary>
 internal sealed class ConfigurationException(string message) : Exception(message);
 
+/// <summary>What is asked for is right, but this machine cannot do it. The message is the reason, for a person.</summary>
+internal sealed class UnsupportedException(string message) : Exception(message);
+
 /// <summary>Everything that is wrong with a configuration, gathered so that it is told at once.</summary>
 internal sealed class ConfigurationErrors
 {

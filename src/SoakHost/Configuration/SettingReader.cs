@@ -10,22 +10,48 @@ namespace SoakHost.Configuration;
 internal sealed class SettingReader(IConfigurationSection section, ConfigurationErrors errors)
 {
     private readonly List<string> _known = [];
+    private readonly List<string> _refused = [];
 
     /// <summary>A whole number, as <see cref="NumberSyntax"/> reads them.</summary>
     public T Number<T>(string key, T otherwise, T min, T max)
+        where T : IBinaryInteger<T> => Text(key) is { } text ? Parse(Path(key), text, otherwise, min, max) : otherwise;
+
+    /// <summary>A list of whole numbers.</summary>
+    public IReadOnlyList<T> Numbers<T>(string key, IReadOnlyList<T> otherwise, T min, T max)
         where T : IBinaryInteger<T>
     {
-        if (Text(key) is not { } text)
-            return otherwise;
-        if (NumberSyntax.TryParse(text, out BigInteger value)
-            && value >= BigInteger.CreateChecked(min) && value <= BigInteger.CreateChecked(max))
-        {
-            return T.CreateChecked(value);
-        }
-
-        errors.Add(Path(key), text, $"a whole number, {NumberSyntax.Format(BigInteger.CreateChecked(min))} to {NumberSyntax.Format(BigInteger.CreateChecked(max))}");
-        return otherwise;
+        _known.Add(key);
+        IConfigurationSection list = section.GetSection(key);
+        if (!string.IsNullOrEmpty(list.Value))
+            errors.Add(Path(key), list.Value, $"a list, such as {Path(key)}:0");
+        IConfigurationSection[] entries = [.. list.GetChildren()];
+        foreach (IConfigurationSection entry in entries.Where(entry => entry.Value is null || !IsNumbered(entry)))
+            errors.Add($"{entry.Path} is unknown; entries are numbers, numbered from 0, such as {Path(key)}:0");
+        return entries.Length == 0
+            ? otherwise
+            : [.. entries.Where(entry => entry.Value is not null && IsNumbered(entry)).Select(entry => Parse(entry.Path, entry.Value!, min, min, max))];
     }
+
+    /// <summary>A section of its own below this one.</summary>
+    public SettingReader Section(string key)
+    {
+        _known.Add(key);
+        IConfigurationSection found = section.GetSection(key);
+        if (!string.IsNullOrEmpty(found.Value))
+            errors.Add(Path(key), found.Value, "a section with keys of its own");
+        return new SettingReader(found, errors);
+    }
+
+    /// <summary>Notes an error where a key is given that means nothing here.</summary>
+    public void Refuse(string key, string why)
+    {
+        _refused.Add(key);
+        if (section.GetSection(key).Exists())
+            errors.Add($"{Path(key)} makes no sense here: {why}");
+    }
+
+    /// <summary>Text, whatever it is.</summary>
+    public string Text(string key, string otherwise) => Text(key) is { Length: > 0 } text ? text : otherwise;
 
     /// <summary>A number with a fraction.</summary>
     public double Fraction(string key, double otherwise, double min, double max)
@@ -95,7 +121,7 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
         var entries = new List<IConfigurationSection>();
         foreach (IConfigurationSection entry in list.GetChildren())
         {
-            if (!int.TryParse(entry.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _))
+            if (!IsNumbered(entry))
                 errors.Add($"{entry.Path} is unknown; entries are numbered from 0, such as {Path(key)}:0");
             else if (entry.Value is { } value)
                 errors.Add(entry.Path, value, $"an entry with keys of its own, such as {entry.Path}:Name");
@@ -111,7 +137,7 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
     {
         foreach (IConfigurationSection child in section.GetChildren())
         {
-            if (!_known.Contains(child.Key, StringComparer.OrdinalIgnoreCase))
+            if (!_known.Concat(_refused).Contains(child.Key, StringComparer.OrdinalIgnoreCase))
                 errors.Add($"{child.Path} is unknown; allowed here is {string.Join(", ", _known)}");
         }
     }
@@ -124,6 +150,22 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
             errors.Add($"{child.Path} is unknown; {found.Path} has no keys of its own");
         return found.Value;
     }
+
+    private T Parse<T>(string path, string text, T otherwise, T min, T max)
+        where T : IBinaryInteger<T>
+    {
+        if (NumberSyntax.TryParse(text, out BigInteger value)
+            && value >= BigInteger.CreateChecked(min) && value <= BigInteger.CreateChecked(max))
+        {
+            return T.CreateChecked(value);
+        }
+
+        errors.Add(path, text, $"a whole number, {NumberSyntax.Format(BigInteger.CreateChecked(min))} to {NumberSyntax.Format(BigInteger.CreateChecked(max))}");
+        return otherwise;
+    }
+
+    private static bool IsNumbered(IConfigurationSection entry) =>
+        int.TryParse(entry.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _);
 
     private string Path(string key) => ConfigurationPath.Combine(section.Path, key);
 }

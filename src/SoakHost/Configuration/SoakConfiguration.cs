@@ -1,5 +1,6 @@
 using System.Collections.Frozen;
 using SoakHost.Engine.Soak;
+using SoakHost.HostKernel;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 
@@ -18,21 +19,24 @@ internal static class SoakConfiguration
         ["json"] = LogFormat.Json,
     }.ToFrozenDictionary();
 
-    private static readonly FrozenDictionary<string, Kernel> Kernels = Kernel.All.ToFrozenDictionary(kernel => kernel.Info.Name);
+    private static readonly FrozenDictionary<string, Kernel> Kernels = Kernel.All.Append(Kernel.Host).ToFrozenDictionary(kernel => kernel.Info.Name);
 
     /// <summary>Reads and validates the section <c>Soak</c>.</summary>
+    /// <param name="configuration">All of the configuration.</param>
+    /// <param name="probe">Asks a KVM device what it allows, for cohorts of real VMs alone; null for the machine's own.</param>
     /// <exception cref="ConfigurationException">Lists every error.</exception>
-    public static SoakOptions Read(IConfiguration configuration)
+    public static SoakOptions Read(IConfiguration configuration, Func<string, HostKernelSupport>? probe = null)
     {
         var errors = new ConfigurationErrors();
-        SoakOptions options = ReadSoak(new SettingReader(configuration.GetSection(Section), errors), errors);
+        SoakOptions options =
+            ReadSoak(new SettingReader(configuration.GetSection(Section), errors), errors, probe ?? HostKernelSupport.Probe);
         foreach (IOptionsValidator validator in OptionsValidators.All)
             validator.Validate(options, errors);
         errors.ThrowIfAny();
         return options;
     }
 
-    private static SoakOptions ReadSoak(SettingReader reader, ConfigurationErrors errors)
+    private static SoakOptions ReadSoak(SettingReader reader, ConfigurationErrors errors, Func<string, HostKernelSupport> probe)
     {
         var defaults = new SoakOptions { Fleet = [] };
         var options = new SoakOptions
@@ -47,13 +51,14 @@ internal static class SoakConfiguration
             StallAfter = reader.Duration(
                 nameof(SoakOptions.StallAfter), defaults.StallAfter, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1)),
             LogFormat = reader.Choice(nameof(SoakOptions.LogFormat), defaults.LogFormat, LogFormats),
-            Fleet = [.. reader.List(nameof(SoakOptions.Fleet)).Select(entry => ReadCohort(entry, errors))],
+            Fleet = [.. reader.List(nameof(SoakOptions.Fleet)).Select(entry => ReadCohort(entry, errors, probe))],
         };
         reader.RejectUnknownKeys();
         return options;
     }
 
-    private static CohortOptions ReadCohort(IConfigurationSection entry, ConfigurationErrors errors)
+    private static CohortOptions ReadCohort(
+        IConfigurationSection entry, ConfigurationErrors errors, Func<string, HostKernelSupport> probe)
     {
         var reader = new SettingReader(entry, errors);
         var defaults = new CohortOptions
@@ -62,8 +67,17 @@ internal static class SoakConfiguration
             Name = reader.Required(nameof(CohortOptions.Name), CohortNames.Allowed) ?? $"cohort-{entry.Key}",
             Kernel = reader.Choice(nameof(CohortOptions.Kernel), Kernel.Of<Linux61Stable>(), Kernels, isRequired: true),
         };
+        CohortOptions cohort = defaults.Kernel.Info.IsSimulated
+            ? ReadSimulated(reader, defaults) : HostCohortConfiguration.Read(reader, defaults, errors, probe);
+        reader.RejectUnknownKeys();
+        return cohort;
+    }
+
+    private static CohortOptions ReadSimulated(SettingReader reader, CohortOptions defaults)
+    {
+        reader.Refuse(nameof(CohortOptions.Host), $"it is for the kernel \"{Kernel.Host.Info.Name}\", and this one is simulated");
         int pages = reader.Number(nameof(CohortOptions.Pages), defaults.Pages, 1, VmParameters.PagesMax);
-        CohortOptions cohort = defaults with
+        return defaults with
         {
             Vms = reader.Number(nameof(CohortOptions.Vms), defaults.Vms, 1, SoakOptions.VmsMax),
             Vcpus = reader.Number(nameof(CohortOptions.Vcpus), defaults.Vcpus, 1, VmParameters.VcpusMax),
@@ -75,7 +89,5 @@ internal static class SoakConfiguration
                 nameof(CohortOptions.InvalidateSeqStart), defaults.InvalidateSeqStart, ulong.MinValue, ulong.MaxValue),
             Expect = reader.Choice(nameof(CohortOptions.Expect), defaults.Expect, Expectations.ByName),
         };
-        reader.RejectUnknownKeys();
-        return cohort;
     }
 }

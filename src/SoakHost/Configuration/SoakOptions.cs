@@ -1,6 +1,8 @@
 using System.Collections.Immutable;
+using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
+using SoakHost.HostKernel;
 
 namespace SoakHost.Configuration;
 
@@ -42,6 +44,18 @@ internal sealed record SoakOptions
 
     /// <summary>The cohorts, 1 to 100, with 1,000,000 VMs in all.</summary>
     public required ImmutableArray<CohortOptions> Fleet { get; init; }
+
+    /// <summary>Makes the cohorts of real VMs that a configuration describes, by their names.</summary>
+    public static Func<Cohort, IExternalCohort> HostCohorts(IEnumerable<CohortOptions> cohorts, TimeProvider time)
+    {
+        var options = cohorts.Where(cohort => cohort.Host is not null).ToDictionary(cohort => cohort.Name, cohort => cohort.Host!);
+        return cohort => new HostCohortSource(cohort, options[cohort.Name], time);
+    }
+
+    /// <summary>Why this machine cannot run all of these cohorts, or null where it can.</summary>
+    public static string? WhyUnsupported(IEnumerable<CohortOptions> cohorts) =>
+        cohorts.FirstOrDefault(cohort => cohort.Unsupported is not null) is { } first
+            ? $"Cohort \"{first.Name}\" cannot be run here. {first.Unsupported}" : null;
 
     /// <summary>What the engine needs to know of it.</summary>
     public FleetOptions ToFleetOptions() => new()

@@ -34,7 +34,12 @@ internal sealed record Readiness(ReadinessStatus Status, IReadOnlyList<string> R
         if (reasons.Count > 0)
             return new Readiness(ReadinessStatus.NotReady, reasons);
         foreach (CohortReport cohort in report.Cohorts.Where(cohort => cohort.Snapshot.Failures.Length > 0))
-            reasons.Add($"{cohort.Cohort.Name}: {cohort.Snapshot.Failures.Length} shards were taken out of service");
+        {
+            reasons.Add(cohort.Snapshot.Host is null
+                ? $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures.Length} shards were taken out of service"
+                : $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures[0]}");
+        }
+
         return new Readiness(reasons.Count > 0 ? ReadinessStatus.Degraded : ReadinessStatus.Ready, reasons);
     }
 }

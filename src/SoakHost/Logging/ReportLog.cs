@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Configuration;
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
@@ -21,8 +22,13 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     private static readonly TimeSpan LinePeriod = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan StatusPeriod = TimeSpan.FromMinutes(1);
 
+    // The first seconds of a run, in which every VMA is touched for the first time, say little about its rate.
+    private static readonly TimeSpan RateKnownAfter = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan ExpectationPeriod = TimeSpan.FromDays(1);
+
     private readonly Dictionary<(string Cohort, FindingKind Kind), TokenBucket> _buckets = [];
-    private readonly Dictionary<string, int> _failures = [];
+    private readonly Dictionary<string, HashSet<string>> _failures = [];
+    private readonly Dictionary<(string Cohort, string Boundary), DateTimeOffset> _expected = [];
     private FleetReport? _before;
     private Verdict? _verdict;
     private FleetReport? _lastStatus;
@@ -35,6 +41,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
             foreach (Finding finding in cohort.Findings)
                 WriteLimited(cohort, finding);
             WriteFailures(cohort);
+            WriteExpectations(cohort, report.Time);
         }
 
         WriteSuppressed(now: false);
@@ -60,15 +67,16 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     private void Write(CohortReport cohort, in Finding found)
     {
         (string name, string kernel) = (cohort.Cohort.Name, cohort.Kernel.Info.Name);
-        (string seq, string snapshot) = (Hex(found.InvalidateSeq), Hex(found.Snapshot));
+        (string seq, string snapshot) = (Hex(found.InvalidateSeq), cohort.Snapshot.Host is null ? Hex(found.Snapshot) : "unknown");
+        string boundary = found.Boundary > 0 ? $"2^{found.Boundary}" : found.InvalidateSeq.ToString(CultureInfo.InvariantCulture);
         string replay = IncidentId.IsIncident(found.Kind) ? Replay(cohort, found) : "";
         switch (found.Kind)
         {
             case FindingKind.BoundaryCrossed:
-                log.BoundaryCrossed(name, kernel, found.Vm, $"2^{found.Boundary}", "with a fault in flight", seq, found.Tick);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with a fault in flight", seq, found.Tick);
                 break;
             case FindingKind.BoundaryCrossedIdle:
-                log.BoundaryCrossed(name, kernel, found.Vm, $"2^{found.Boundary}", "with no fault in flight", seq, found.Tick);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with no fault in flight", seq, found.Tick);
                 break;
             case FindingKind.VcpuStarved:
                 log.VcpuStarved(name, kernel, found.Vm, found.Vcpu, found.Page, seq, snapshot, found.Tick);
@@ -93,7 +101,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     }
 
     private string Replay(CohortReport cohort, in Finding found) =>
-        ReplayCommandLine.Of(cohort.Cohort, options.ToShardOptions(), IncidentId.Of(cohort.Cohort.Name, found));
+        ReplayCommandLine.Of(cohort.Cohort, options.ToShardOptions(), IncidentId.Of(cohort.Cohort.Name, found)) ?? "nothing else, since the VM was a real one";
 
     private static (LogLevel Level, string Remark) Judge(CohortReport cohort, Defect found) =>
         cohort.Cohort.Expected == found ? (LogLevel.Information, "as expected") : (LogLevel.Error, "not expected");
@@ -109,12 +117,30 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
 
     private void WriteFailures(CohortReport cohort)
     {
-        // Failures are only ever added to.
-        ImmutableArray<string> failures = cohort.Snapshot.Failures;
-        int told = _failures.GetValueOrDefault(cohort.Cohort.Name);
-        for (; told < Math.Min(failures.Length, FailuresPerCohortMax); told++)
-            log.ShardFailed(cohort.Cohort.Name, cohort.Kernel.Info.Name, failures[told]);
-        _failures[cohort.Cohort.Name] = told;
+        // A vCPU of a real VM may come back from what kept it; it is told once all the same.
+        if (!_failures.TryGetValue(cohort.Cohort.Name, out HashSet<string>? told))
+            _failures[cohort.Cohort.Name] = told = [];
+        foreach (string failure in cohort.Snapshot.Failures)
+        {
+            if (told.Count >= FailuresPerCohortMax)
+                return;
+            if (told.Add(failure))
+                log.ShardFailed(cohort.Cohort.Name, cohort.Kernel.Info.Name, failure);
+        }
+    }
+
+    private void WriteExpectations(CohortReport cohort, DateTimeOffset now)
+    {
+        if (cohort.Snapshot.Host is not { } host || host.Elapsed < RateKnownAfter)
+            return;
+        foreach (HostBoundary boundary in host.Boundaries)
+        {
+            (string, string) key = (cohort.Cohort.Name, boundary.Name);
+            if (boundary.Expected is not { } expected || (_expected.TryGetValue(key, out DateTimeOffset told) && now - told < ExpectationPeriod))
+                continue;
+            _expected[key] = now;
+            log.BoundaryExpected(cohort.Cohort.Name, cohort.Kernel.Info.Name, boundary.Name, expected, host.InvalidationsPerSecond);
+        }
     }
 
     private void WriteSilence(FleetReport report)

@@ -33,6 +33,11 @@ internal static partial class SoakLog
     [LoggerMessage(1006, LogLevel.Information, "{Cohort}: {Suppressed} more {EventKind} events were not logged one by one")]
     public static partial void EventsSuppressed(this ILogger log, string cohort, string eventKind, long suppressed);
 
+    [LoggerMessage(1007, LogLevel.Information,
+        "{Cohort} ({Kernel}): {Boundary} is expected to be crossed at {Expected:u}, at {InvalidationsPerSecond:N0} invalidations a second")]
+    public static partial void BoundaryExpected(
+        this ILogger log, string cohort, string kernel, string boundary, DateTimeOffset expected, double invalidationsPerSecond);
+
     [LoggerMessage(EventId = 2001, Message =
         "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}; told by {Replay}")]
     public static partial void VcpuHung(

@@ -5,6 +5,7 @@ using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
+using SoakHost.Reports;
 
 namespace SoakHost.Metrics;
 
@@ -13,10 +14,14 @@ internal sealed class FleetMetrics
 {
     private static readonly Verdict[] Verdicts = [Verdict.Pass, Verdict.Violation, Verdict.Inconclusive];
 
+    // Only real VMs can turn out not to run here.
+    private static readonly Verdict[] HostVerdicts = [.. Verdicts, Verdict.Unsupported];
+
     private readonly FleetOptions _fleet;
     private readonly Func<FleetReport> _latest;
     private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _unsafeInstalls, _accountingErrors;
     private readonly MetricFamily _recoveries, _vms, _vcpus, _lastProgress, _stallInfo, _invalidateSeq, _crossings, _verdict, _incidents;
+    private readonly MetricFamily _expectedCrossing;
     private readonly MetricFamily _lastSlice, _slices, _busy, _sliceMax, _buildInfo;
 
     /// <summary>Registers every family.</summary>
@@ -42,6 +47,11 @@ internal sealed class FleetMetrics
             [.. cohort, "kind"]);
         _crossings = registry.Counter(
             "soakhost_boundary_crossings_total", "VMs whose counter crossed the boundary with a fault in flight.", [.. cohort, "boundary"]);
+        _expectedCrossing = registry.Gauge(
+            "soakhost_boundary_expected_crossing_timestamp_seconds",
+            "When the last real VM is expected to cross the boundary at the present rate, in seconds since 1970. Absent for simulated VMs, "
+            + "once it is crossed, and while there is no rate.",
+            [.. cohort, "boundary"]);
         _vms = registry.Gauge("soakhost_vms", "VMs.", [.. cohort, "expect"]);
         _vcpus = registry.Gauge("soakhost_vcpus", "vCPUs by state: running, starved or hung.", [.. cohort, "expect", "state"]);
         _lastProgress = registry.Gauge(
@@ -92,10 +102,14 @@ internal sealed class FleetMetrics
         _unsafeInstalls.Set(totals.UnsafeInstalls, name, kernel);
         _accountingErrors.Set(totals.AccountingErrors, name, kernel);
         _recoveries.Set(totals.Recoveries, name, kernel);
-        _crossings.Set(totals.Crossings31, name, kernel, "2^31");
-        _crossings.Set(totals.Crossings32, name, kernel, "2^32");
-        _crossings.Set(totals.Crossings63, name, kernel, "2^63");
-        _crossings.Set(totals.Crossings64, name, kernel, "2^64");
+        HostFigures? host = report?.Snapshot.Host;
+        foreach ((string boundary, long crossings) in Crossings.ByBoundary(totals, host))
+            _crossings.Set(crossings, name, kernel, boundary);
+        foreach (HostBoundary boundary in host?.Boundaries ?? [])
+        {
+            if (boundary.Expected is { } expected)
+                _expectedCrossing.Set(Seconds(expected), name, kernel, boundary.Name);
+        }
 
         IncidentCounts incidents = report?.Incidents ?? default;
         _incidents.Set(incidents.Hangs, name, kernel, "hang");
@@ -112,7 +126,7 @@ internal sealed class FleetMetrics
         _vcpus.Set(report?.Starved ?? 0, name, kernel, expect, "starved");
         _vcpus.Set(report?.Hung ?? 0, name, kernel, expect, "hung");
         Verdict verdict = report?.Verdict ?? Verdict.Inconclusive;
-        foreach (Verdict other in Verdicts)
+        foreach (Verdict other in cohort.Kernel.Info.IsSimulated ? Verdicts : HostVerdicts)
             _verdict.Set(other == verdict ? 1 : 0, name, kernel, expect, other.ToString().ToLowerInvariant());
 
         if (report is null)
@@ -123,7 +137,7 @@ internal sealed class FleetMetrics
             _lastProgress.Set(Seconds(stall.LastProgress), name, kernel, Text(vcpu.Vm), Text(vcpu.Vcpu));
             _stallInfo.Set(
                 1, name, kernel, expect, Text(vcpu.Vm), Text(vcpu.Vcpu), vcpu.Condition.ToString().ToLowerInvariant(),
-                Text(vcpu.Page), Hex(vcpu.InvalidateSeq), Hex(vcpu.Snapshot));
+                Text(vcpu.Page), Hex(vcpu.InvalidateSeq), host is null ? Hex(vcpu.Snapshot) : "unknown");
         }
     }
 

@@ -1,8 +1,10 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
+using System.Text.Json.Serialization;
 using SoakHost.Configuration;
 using SoakHost.Engine.Checks;
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
@@ -30,13 +32,35 @@ internal sealed record CheckCohortDocument(
     int Vcpus,
     long Operations,
     long Invalidations,
-    CrossingsDocument Crossings,
+    IReadOnlyDictionary<string, long> Crossings,
     int VcpusHung,
     int VcpusStarved,
     long UnjustifiedRetries,
     long UnsafeInstalls,
     long AccountingErrors,
-    Verdict Verdict);
+    Verdict Verdict)
+{
+    /// <summary>What only real VMs have; simulated ones do not have these keys at all.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? KernelRelease { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Mmu { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Cpu { get; init; }
+
+    /// <summary>On average over the run.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? InvalidationsPerSecond { get; init; }
+
+    /// <summary>Sentences that justify the verdict, a pass too.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<string>? Reasons { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<string>? NotCovered { get; init; }
+}
 
 /// <summary>What a bounded soak came to.</summary>
 internal static class CheckReport
@@ -70,11 +94,13 @@ internal static class CheckReport
     private static IEnumerable<string> Replays(SoakResult result, IEnumerable<CohortReport> cohorts, ShardOptions run) =>
         from cohort in cohorts
         where result.FirstIncidents.ContainsKey(cohort.Cohort.Name)
-        select $"{cohort.Cohort.Name}: {ReplayCommandLine.Of(cohort.Cohort, run, result.FirstIncidents[cohort.Cohort.Name])}";
+        let incident = result.FirstIncidents[cohort.Cohort.Name]
+        select $"{cohort.Cohort.Name}: {ReplayCommandLine.Of(cohort.Cohort, run, incident) ?? $"{incident} cannot be replayed, the VM was a real one"}";
 
     private static CheckCohortDocument Describe(CohortReport cohort)
     {
         Totals totals = cohort.Totals;
+        HostFigures? host = cohort.Snapshot.Host;
         return new CheckCohortDocument(
             cohort.Cohort.Name,
             cohort.Kernel.Info.Name,
@@ -83,13 +109,21 @@ internal static class CheckReport
             cohort.Cohort.Vms * cohort.Cohort.Vm.Vcpus,
             totals.Operations,
             totals.Invalidations,
-            new CrossingsDocument(totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64),
+            Crossings.ByBoundary(totals, host),
             cohort.Hung,
             cohort.Starved,
             totals.UnjustifiedRetries,
             totals.UnsafeInstalls,
             totals.AccountingErrors,
-            cohort.Verdict);
+            cohort.Verdict)
+        {
+            KernelRelease = host?.KernelRelease,
+            Mmu = host?.Mmu,
+            Cpu = host?.Cpu,
+            InvalidationsPerSecond = host is null ? null : host.Average(totals.Invalidations),
+            Reasons = host?.Reasons,
+            NotCovered = host?.NotCovered,
+        };
     }
 }
 
@@ -112,12 +146,29 @@ internal static class CheckProgress
     private static string Describe(SoakProgress progress)
     {
         FleetReport report = progress.Report;
+        if (progress.Stage == "host" && !report.Cohorts.IsEmpty)
+            return string.Join("; ", report.Cohorts.Select(Describe));
         long operations = report.Cohorts.Sum(cohort => cohort.Totals.Operations);
         double seconds = Math.Max((report.Time - report.Started).TotalSeconds, 0.001);
         int hung = report.Cohorts.Sum(cohort => cohort.Hung);
         return string.Create(
             CultureInfo.InvariantCulture,
             $"{progress.Stage}: {operations / 1e6:N0} million operations, {operations / seconds / 1e6:N0} million a second, {hung} vCPUs hung");
+    }
+
+    /// <summary>
+    /// Real VMs tell their own time left: it hangs on the present rate alone, and the last seconds before a boundary are slow ones.
+    /// </summary>
+    private static string Describe(CohortReport cohort)
+    {
+        HostFigures host = cohort.Snapshot.Host!;
+        HostBoundary? next = host.Boundaries.FirstOrDefault(boundary => boundary.Expected is not null);
+        string left = host.ExpectedEnd is { } end && end > host.At ? string.Create(CultureInfo.InvariantCulture, $", {end - host.At:hh\\:mm\\:ss} left") : "";
+        string expected = next is null ? "" : string.Create(CultureInfo.InvariantCulture, $", {next.Name} expected at {next.Expected:u}");
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{cohort.Cohort.Name}: {cohort.Totals.Invalidations / 1e6:N1} million invalidations of {host.Until * cohort.Cohort.Vms / 1e6:N1}, "
+            + $"{host.InvalidationsPerSecond / 1e6:N2} million a second{left}{expected}, {cohort.Hung} vCPUs hung");
     }
 
     private sealed class Bars(ProgressContext context) : IProgress<SoakProgress>
@@ -141,7 +192,7 @@ internal static class CheckProgress
         public void Report(SoakProgress value)
         {
             DateTimeOffset now = time.GetUtcNow();
-            if (now < _next && value.Stage == _stage)
+            if (value.Report.Cohorts.IsEmpty || (now < _next && value.Stage == _stage))
                 return;
             (_next, _stage) = (now + LineInterval, value.Stage);
             Console.Error.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{Describe(value)}, {value.Share:P0} done"));

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.Json.Serialization;
 using SoakHost.Configuration;
 using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
@@ -70,13 +71,13 @@ internal sealed record FleetDocument
             Kernel = report.Kernel.Info.Name,
             Expect = report.Cohort.Expected.Label(),
             Vms = report.Cohort.Vms,
-            Vcpus = report.Running + report.Starved + report.Hung,
+            Vcpus = report.Cohort.Vms * report.Cohort.Vm.Vcpus,
             Operations = totals.Operations,
             Invalidations = totals.Invalidations,
             FaultsFixed = totals.Fixed,
             FaultsRetried = totals.Retried,
             GuestAccesses = totals.GuestAccesses,
-            Crossings = new(totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64),
+            Crossings = Reports.Crossings.ByBoundary(totals, snapshot.Host),
             InvalidateSeq = new(Hex(snapshot.InvalidateSeqMin), Hex(snapshot.InvalidateSeqMedian), Hex(snapshot.InvalidateSeqMax)),
             VcpusRunning = report.Running,
             VcpusStarved = report.Starved,
@@ -89,14 +90,26 @@ internal sealed record FleetDocument
             Reason = report.Reason,
             Failures = [.. snapshot.Failures.Take(FailuresMax)],
             Stalled = [.. report.Stalls.Select(stall => Of(stall.Vcpu, stall.LastProgress, report.Cohort, run))],
+            Host = snapshot.Host is { } host ? Of(host) : null,
         };
     }
+
+    private static HostDocument Of(HostFigures host) => new(
+        host.KernelRelease,
+        host.Mmu,
+        host.Cpu,
+        host.InvalidationsPerSecond,
+        host.Until,
+        host.Boundaries.Where(boundary => boundary.Expected is not null).ToDictionary(boundary => boundary.Name, boundary => boundary.Expected!.Value),
+        host.ExpectedEnd,
+        host.NotCovered);
 
     private static StallDocument Of(in StalledVcpu vcpu, DateTimeOffset lastProgress, Cohort cohort, ShardOptions run)
     {
         var hang = new IncidentId(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Tick);
         return new StallDocument(
-            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, Hex(vcpu.InvalidateSeq), Hex(vcpu.Snapshot), vcpu.Tick, lastProgress,
+            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, Hex(vcpu.InvalidateSeq),
+            cohort.Kernel.Info.IsSimulated ? Hex(vcpu.Snapshot) : "unknown", vcpu.Tick, lastProgress,
             vcpu.Condition == VcpuCondition.Hung ? ReplayCommandLine.Of(cohort, run, hang) : null);
     }
 
@@ -129,7 +142,7 @@ internal sealed record CohortDocument
 
     public required long GuestAccesses { get; init; }
 
-    public required CrossingsDocument Crossings { get; init; }
+    public required IReadOnlyDictionary<string, long> Crossings { get; init; }
 
     public required CounterDocument InvalidateSeq { get; init; }
 
@@ -154,4 +167,19 @@ internal sealed record CohortDocument
     public required IReadOnlyList<string> Failures { get; init; }
 
     public required IReadOnlyList<StallDocument> Stalled { get; init; }
+
+    /// <summary>What only real VMs have.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public HostDocument? Host { get; init; }
 }
+
+/// <summary>Where real VMs run, and how far they are.</summary>
+internal sealed record HostDocument(
+    string KernelRelease,
+    string Mmu,
+    string Cpu,
+    double InvalidationsPerSecond,
+    long Until,
+    IReadOnlyDictionary<string, DateTimeOffset> ExpectedCrossings,
+    DateTimeOffset? ExpectedEnd,
+    IReadOnlyList<string> NotCovered);

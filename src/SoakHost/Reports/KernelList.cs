@@ -31,13 +31,15 @@ internal static class KernelList
         KernelDocument[] documents =
         [
             .. kernels.Select(kernel => kernel.Info).Select(info => new KernelDocument(
-                info.Name, info.IsMutant, info.Expected.Label(), info.ExpectedFrom, info.Description, info.Source)),
+                info.Name, info.IsMutant, info.IsSimulated ? info.Expected.Label() : "unknown", info.ExpectedFrom, info.Description, info.Source)),
         ];
         output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.KernelDocumentArray));
     }
 
     private static string Describe(KernelInfo info)
     {
+        if (!info.IsSimulated)
+            return "unknown: that is the question";
         string what = info.Expected.Label().Replace('_', ' ');
         string from = info.ExpectedFrom == 0 ? ""
             : BitOperations.IsPow2(info.ExpectedFrom) ? $" from 2^{BitOperations.Log2(info.ExpectedFrom)}"

@@ -12,12 +12,14 @@ namespace SoakHost.Reports;
 /// </summary>
 internal static class ReplayCommandLine
 {
-    /// <summary>The command for one incident.</summary>
+    /// <summary>The command for one incident; null for one of a real VM, which nothing brings back.</summary>
     /// <param name="cohort">The cohort that it happened in.</param>
     /// <param name="run">The run's seed and stall threshold.</param>
     /// <param name="incident">The incident.</param>
-    public static string Of(Cohort cohort, ShardOptions run, IncidentId incident)
+    public static string? Of(Cohort cohort, ShardOptions run, IncidentId incident)
     {
+        if (!cohort.Kernel.Info.IsSimulated)
+            return null;
         VmParameters vm = cohort.Vm;
         string updates = vm.MemslotUpdates ? " --memslot-updates" : "";
 

@@ -5,13 +5,6 @@ using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Reports;
 
-/// <summary>VMs that crossed each boundary with a fault in flight.</summary>
-internal sealed record CrossingsDocument(
-    [property: JsonPropertyName("2^31")] long At31,
-    [property: JsonPropertyName("2^32")] long At32,
-    [property: JsonPropertyName("2^63")] long At63,
-    [property: JsonPropertyName("2^64")] long At64);
-
 /// <summary><c>mmu_invalidate_seq</c> over a cohort's VMs, in hex: a JSON number has not enough bits everywhere.</summary>
 internal sealed record CounterDocument(string Min, string Median, string Max);
 

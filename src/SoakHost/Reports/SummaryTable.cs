@@ -1,4 +1,5 @@
 using System.Globalization;
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Watchdogs;
 using Spectre.Console;
 
@@ -41,16 +42,38 @@ internal static class SummaryTable
                 Styled(cohort.Verdict));
         }
 
-        console.Write(table);
-        long operations = cohorts.Sum(cohort => cohort.Totals.Operations);
-        console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{operations:N0} operations in {elapsed.TotalSeconds:N1} s, {operations / Math.Max(elapsed.TotalSeconds, 0.001):N0} a second; seed {seed}"));
+        if (cohorts.Count > 0)
+        {
+            console.Write(table);
+            long operations = cohorts.Sum(cohort => cohort.Totals.Operations);
+            console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{operations:N0} operations in {elapsed.TotalSeconds:N1} s, {operations / Math.Max(elapsed.TotalSeconds, 0.001):N0} a second; seed {seed}"));
+        }
+
         console.Write("Verdict: ");
         console.Write(Styled(verdict));
         console.WriteLine();
         foreach (string reason in reasons)
             console.WriteLine($"  {reason}");
+        foreach (CohortReport cohort in cohorts)
+        {
+            if (cohort.Snapshot.Host is { } host)
+                Write(console, cohort, host);
+        }
+    }
+
+    /// <summary>What a result on a real kernel is about, and what it is not.</summary>
+    private static void Write(IAnsiConsole console, CohortReport cohort, HostFigures host)
+    {
+        console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{cohort.Cohort.Name}: kernel {host.KernelRelease}, MMU {host.Mmu}, CPU {host.Cpu}; "
+            + $"{cohort.Totals.Invalidations:N0} invalidations in {host.Elapsed:hh\\:mm\\:ss}, {host.Average(cohort.Totals.Invalidations):N0} a second"));
+        foreach (string reason in host.Reasons)
+            console.WriteLine($"  {reason}");
+        foreach (string gap in host.NotCovered)
+            console.WriteLine($"  not covered: {gap}");
     }
 
     private static Text Number(long value) => new(value.ToString("N0", CultureInfo.InvariantCulture));

@@ -17,7 +17,7 @@ internal sealed class SoakRun : IDisposable
     public SoakRun(SoakOptions options, TimeProvider time, Action<FleetReport>? reported = null)
     {
         Options = options;
-        _fleet = new Fleet(options.ToFleetOptions(), time);
+        _fleet = new Fleet(options.ToFleetOptions(), time, SoakOptions.HostCohorts(options.Fleet, time));
         _watchdog = new Watchdog(_fleet, time, options.WatchdogInterval, options.StallAfter, reported);
     }
 

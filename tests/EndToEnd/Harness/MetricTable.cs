@@ -29,6 +29,7 @@ public static partial class MetricTable
             [.. Cohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"], MayBeAbsent: true),
         new("soakhost_invalidate_seq", "gauge", [.. Cohort, "stat"]),
         new("soakhost_boundary_crossings_total", "counter", [.. Cohort, "boundary"]),
+        new("soakhost_boundary_expected_crossing_timestamp_seconds", "gauge", [.. Cohort, "boundary"], MayBeAbsent: true),
         new("soakhost_verdict", "gauge", [.. Cohort, "expect", "verdict"]),
         new("soakhost_incidents_total", "counter", [.. Cohort, "kind"]),
         new("soakhost_worker_last_slice_timestamp_seconds", "gauge", ["worker"]),

@@ -8,6 +8,7 @@ public sealed class IncidentIdTests
     public static TheoryData<string, IncidentId> Examples => new()
     {
         { "hang:control/12/3@3411968", new(FindingKind.VcpuHung, "control", 12, 3, 3411968) },
+        { "hang:host/0/63@2500", new(FindingKind.VcpuHung, "host", 0, 63, 2500) },
         { "unsafe-install:my-2nd-cohort/0/7@0", new(FindingKind.UnsafeInstall, "my-2nd-cohort", 0, 7, 0) },
         { "accounting-error:a/999999/-@999999999999999999", new(FindingKind.AccountingError, "a", 999999, -1, 999_999_999_999_999_999) },
     };
@@ -46,8 +47,9 @@ public sealed class IncidentIdTests
     [InlineData("hang:Control/12/3@5")]
     [InlineData("hang:/12/3@5")]
     [InlineData("hang:control/-1/3@5")]
-    [InlineData("hang:control/12/8@5")]
-    [InlineData("hang:control/12/33@5")]
+    [InlineData("hang:control/12/64@5")]
+    [InlineData("hang:control/12/03@5")]
+    [InlineData("hang:control/12/100@5")]
     [InlineData("hang:control/12345678/3@5")]
     [InlineData("hang:control/12/3@-5")]
     [InlineData("hang:control/12/3@1234567890123456789")]

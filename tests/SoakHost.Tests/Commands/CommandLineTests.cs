@@ -46,8 +46,9 @@ public class CommandLineTests(SmallService service)
     {
         ProgramResult result = await ProgramProcess.RunAsync(["kernels"]);
         Assert.Equal(0, result.ExitCode);
-        Assert.All(Kernel.All, kernel => Assert.Contains($" {kernel.Info.Name} ", result.Output, StringComparison.Ordinal));
+        Assert.All(Kernel.All.Append(Kernel.Host), kernel => Assert.Contains($" {kernel.Info.Name} ", result.Output, StringComparison.Ordinal));
         Assert.Contains("hang from 2^31", result.Output, StringComparison.Ordinal);
+        Assert.Contains("unknown: that is the question", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -55,7 +56,7 @@ public class CommandLineTests(SmallService service)
     {
         ProgramResult result = await ProgramProcess.RunAsync(["kernels", "--json"]);
         JsonElement kernels = JsonDocument.Parse(result.Output).RootElement;
-        Assert.Equal(Kernel.All.Count, kernels.GetArrayLength());
+        Assert.Equal(Kernel.All.Count + 1, kernels.GetArrayLength());
         Assert.All(kernels.EnumerateArray(), kernel => Assert.Equal(
             ["name", "is_mutant", "expected", "expected_from", "description", "source"],
             kernel.EnumerateObject().Select(property => property.Name)));

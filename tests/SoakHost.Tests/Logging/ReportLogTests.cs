@@ -84,6 +84,47 @@ public class ReportLogTests
         Assert.Equal("c (linux-6.1): VMs 0 to 63 were taken out of service: why", Assert.Single(_lines.Lines, line => line.Event.Id == 3003).Text);
     }
 
+    [Fact]
+    public void A_crossing_that_is_expected_is_told_once_the_rate_is_known_and_then_daily()
+    {
+        CohortReport cohort = Sample.Cohort("here", Defect.None);
+        foreach (int seconds in (int[])[5, 20, 60, 86_400, 86_420, 86_500])
+        {
+            CohortReport soaked = cohort with { Snapshot = cohort.Snapshot with { Host = Sample.Host(TimeSpan.FromSeconds(seconds)) } };
+            _log.Write(Sample.Report(soaked) with { Time = Sample.Time.AddSeconds(seconds) });
+        }
+
+        Assert.Equal(
+            [
+                "here (linux-6.1): 2^31 is expected to be crossed at 2026-01-01 00:33:20Z, at 1,000,000 invalidations a second",
+                "here (linux-6.1): 2^31 is expected to be crossed at 2026-01-01 00:33:20Z, at 1,000,000 invalidations a second",
+            ],
+            _lines.Lines.Where(line => line.Event.Id == 1007).Select(line => line.Text));
+    }
+
+    [Fact]
+    public void What_kept_a_real_vCPU_for_a_while_is_told_once_though_it_comes_and_goes()
+    {
+        CohortReport well = Sample.Cohort("here", Defect.None);
+        CohortReport kept = well with { Snapshot = well.Snapshot with { Failures = ["vCPU 1 is not scheduled."] } };
+        CohortReport other = well with { Snapshot = well.Snapshot with { Failures = ["vCPU 0 is halted."] } };
+        foreach (CohortReport report in (CohortReport[])[kept, well, kept, other])
+            _log.Write(Sample.Report(report));
+
+        Assert.Equal(2, _lines.Lines.Count(line => line.Event.Id == 3003));
+    }
+
+    [Fact]
+    public void A_real_VMs_snapshot_is_unknown_and_its_boundary_may_be_any_number()
+    {
+        Finding crossed = new(FindingKind.BoundaryCrossed, 0, -1, 42, -1, 3_000_000, 0, 0);
+        CohortReport cohort = Sample.Cohort("here", Defect.None, findings: [Sample.Hung(vm: 0), crossed]);
+        _log.Write(Sample.Report(cohort with { Snapshot = cohort.Snapshot with { Host = Sample.Host(TimeSpan.Zero) } }));
+
+        Assert.Contains("snapshot unknown", Assert.Single(_lines.Lines, line => line.Event.Id == 2001).Text, StringComparison.Ordinal);
+        Assert.Contains("crossed 3000000 with a fault in flight", Assert.Single(_lines.Lines, line => line.Event.Id == 1003).Text, StringComparison.Ordinal);
+    }
+
     private sealed record Line(LogLevel Level, EventId Event, string Text);
 
     private sealed class ListLogger : ILogger<ReportLog>

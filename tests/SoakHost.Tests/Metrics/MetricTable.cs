@@ -3,6 +3,9 @@ namespace SoakHost.Tests.Metrics;
 /// <summary>Every metric there is: alert rules, dashboards and the README rely on these names and labels.</summary>
 internal static class MetricTable
 {
+    /// <summary>The one that simulated VMs do not have.</summary>
+    public const string ExpectedCrossing = "soakhost_boundary_expected_crossing_timestamp_seconds";
+
     public static IReadOnlyDictionary<string, (string Type, string Labels)> All { get; } = new Dictionary<string, (string Type, string Labels)>
     {
         ["soakhost_invalidations_total"] = ("counter", "cohort,kernel"),
@@ -13,6 +16,7 @@ internal static class MetricTable
         ["soakhost_accounting_errors_total"] = ("counter", "cohort,kernel"),
         ["soakhost_vcpu_recoveries_total"] = ("counter", "cohort,kernel"),
         ["soakhost_boundary_crossings_total"] = ("counter", "cohort,kernel,boundary"),
+        [ExpectedCrossing] = ("gauge", "cohort,kernel,boundary"),
         ["soakhost_incidents_total"] = ("counter", "cohort,kernel,kind"),
         ["soakhost_vms"] = ("gauge", "cohort,kernel,expect"),
         ["soakhost_vcpus"] = ("gauge", "cohort,kernel,expect,state"),

@@ -1,0 +1,266 @@
+using System.Collections.Immutable;
+using SoakHost.Engine;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.HostKernel.Statistics;
+using SoakHost.HostKernel.Watch;
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+using VcpuState = SoakHost.HostKernel.Watch.VcpuState;
+
+namespace SoakHost.HostKernel.Tests;
+
+/// <summary>What the fleet is told of real VMs, from scripted snapshots: none of these needs a kernel.</summary>
+public sealed class HostCohortReaderTests
+{
+    private const long Boundary = 1L << 31;
+
+    private static readonly DateTimeOffset Noon = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
+    private static readonly HostCohortOptions Options = new() { Until = Boundary + 1000, Boundaries = [Boundary, 3_000_000, 1L << 32] };
+    private static readonly HostMachine Machine = new("6.18.0", "npt, tdp_mmu=Y", "a CPU");
+
+    private static readonly Cohort Cohort =
+        new() { Name = "here", Kernel = Kernel.Host, Vms = 1, Vm = new VmParameters { Vcpus = 2, InvalidateSeqStart = 0 } };
+
+    private static readonly HostVcpuSnapshot Healthy = new(
+        0, VcpuRole.Soaked, VcpuState.Running, 5000, 100, new FaultCounters(900, 800, 20, 3, 0, 2000, 0), TimeSpan.FromSeconds(1), Noon, 0, 0, 0, null, null);
+
+    private static readonly HostVcpuSnapshot Sibling = Healthy with { Index = 1, Role = VcpuRole.Sibling, Faults = null };
+
+    private static readonly HangEvidence Evidence = new(
+        HangProof.Statistics, Noon, Noon.AddSeconds(1), Noon.AddSeconds(3), Boundary + 5, Boundary + 5, default, default(FaultCounters),
+        new FaultCounters { Taken = 2444 }, (1UL << 30) + (7 * 4096));
+
+    private static readonly HostVcpuSnapshot Hung = Healthy with { State = VcpuState.Hung, Evidence = Evidence };
+
+    private readonly HostCohortReader _reader = new(Cohort, Options);
+
+    [Fact]
+    public void Totals_are_what_the_kernel_counts_and_nothing_that_nobody_can_see()
+    {
+        Totals totals = Read(Vm(Healthy, Sibling)).Totals;
+
+        Assert.Equal((1000, 10_000, 800, 900 - 800 - 20 - 3), (totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried));
+        Assert.Equal((0, 0, 0), (totals.UnjustifiedRetries, totals.UnsafeInstalls, totals.AccountingErrors));
+    }
+
+    [Fact]
+    public void Retries_never_fall_though_faults_in_flight_are_fixed_in_the_end()
+    {
+        Read(Vm(Healthy));
+        HostVcpuSnapshot later = Healthy with { Faults = Healthy.Faults!.Value with { Fixed = 801 } };
+
+        Assert.Equal(77, Read(Vm(later)).Totals.Retried);
+    }
+
+    [Fact]
+    public void The_counter_is_at_least_what_was_invalidated_of_each_VM()
+    {
+        HostVmSnapshot vm = Vm(Healthy);
+        CohortSnapshot read = Read(vm with { InvalidationsEnded = 30 }, vm with { Index = 1, InvalidationsEnded = 10 }, vm with { Index = 2, InvalidationsEnded = 20 });
+
+        Assert.Equal((10UL, 20UL, 30UL), (read.InvalidateSeqMin, read.InvalidateSeqMedian, read.InvalidateSeqMax));
+    }
+
+    [Theory]
+    [InlineData(VcpuState.Resting, VcpuCondition.Running)]
+    [InlineData(VcpuState.Running, VcpuCondition.Running)]
+    [InlineData(VcpuState.Suspect, VcpuCondition.Running)]
+    [InlineData(VcpuState.Quiescing, VcpuCondition.Running)]
+    [InlineData(VcpuState.Starved, VcpuCondition.Starved)]
+    [InlineData(VcpuState.Hung, VcpuCondition.Hung)]
+    public void A_state_that_is_a_condition_is_shown_as_it_and_is_no_failure(VcpuState state, VcpuCondition condition)
+    {
+        CohortSnapshot read = Read(Vm(Healthy with { State = state }));
+
+        Assert.Equal([condition], read.Conditions.SelectMany(run => run));
+        Assert.Empty(read.Failures);
+    }
+
+    [Theory]
+    [InlineData(VcpuState.FixedInVain, "has its faults fixed in vain")]
+    [InlineData(VcpuState.LoopingInGuest, "is looping in the guest")]
+    [InlineData(VcpuState.NotScheduled, "is not scheduled")]
+    [InlineData(VcpuState.Halted, "is halted")]
+    [InlineData(VcpuState.RunFailed, "failed: KVM_RUN gave up on the guest")]
+    [InlineData(VcpuState.Unexplained, "makes no progress, unexplained")]
+    public void A_stop_of_another_kind_is_a_failure_by_its_true_name_and_no_condition_and_no_finding(VcpuState state, string name)
+    {
+        CohortSnapshot read = Read(Vm(Healthy with { State = state, StopReason = "errno 14" }, Sibling));
+
+        Assert.StartsWith($"vCPU 0 of VM 0 {name}", Assert.Single(read.Failures), StringComparison.Ordinal);
+        Assert.EndsWith("(errno 14). That is not the defect.", read.Failures[0], StringComparison.Ordinal);
+        Assert.Equal([VcpuCondition.Running], read.Conditions.SelectMany(run => run));
+        Assert.Empty(read.Findings);
+        Assert.Empty(read.Stalled);
+    }
+
+    [Fact]
+    public void No_state_is_left_without_a_name() => Assert.All(Enum.GetValues<VcpuState>(), state =>
+    {
+        CohortSnapshot read = Read(Vm(Healthy with { State = state }));
+        Assert.Equal(1, read.Conditions.Sum(run => run.Length) + read.Failures.Length);
+    });
+
+    [Fact]
+    public void A_hang_is_found_once_with_its_page_and_counter_and_shown_for_as_long_as_it_lasts()
+    {
+        Read(Vm(Healthy, Sibling));
+        CohortSnapshot first = Read(Vm(Hung, Sibling));
+        CohortSnapshot second = Read(Vm(Hung, Sibling));
+
+        Finding finding = Assert.Single(first.Findings);
+        Assert.Equal((FindingKind.VcpuHung, 0, 0, 7, (ulong)Boundary + 5), (finding.Kind, finding.Vm, finding.Vcpu, finding.Page, finding.InvalidateSeq));
+        Assert.Empty(second.Findings);
+        Assert.Equal(first.Stalled, second.Stalled);
+        StalledVcpu stall = Assert.Single(second.Stalled);
+        Assert.Equal((VcpuCondition.Hung, 7, Noon), (stall.Condition, stall.Page, stall.LastProgress));
+    }
+
+    [Fact]
+    public void A_hang_that_was_over_before_anybody_looked_is_found_all_the_same()
+    {
+        CohortSnapshot read = Read(Vm(Healthy with { Evidence = Evidence, Recoveries = 1 }));
+
+        Assert.Equal([FindingKind.VcpuHung, FindingKind.VcpuRecovered], read.Findings.Select(finding => finding.Kind));
+        Assert.Empty(read.Stalled);
+        Assert.Equal(1, read.Totals.Recoveries);
+    }
+
+    [Fact]
+    public void A_vCPU_that_hangs_again_is_found_again()
+    {
+        Read(Vm(Hung));
+        Read(Vm(Hung with { State = VcpuState.Running, Recoveries = 1 }));
+
+        Assert.Equal([FindingKind.VcpuHung], Read(Vm(Hung with { Recoveries = 1 })).Findings.Select(finding => finding.Kind));
+    }
+
+    [Fact]
+    public void Each_starvation_is_found_and_is_not_a_hang()
+    {
+        Read(Vm(Healthy));
+        CohortSnapshot read = Read(Vm(Healthy with { State = VcpuState.Starved, Starvations = 2 }));
+
+        Assert.Equal([FindingKind.VcpuStarved, FindingKind.VcpuStarved], read.Findings.Select(finding => finding.Kind));
+        Assert.Equal(VcpuCondition.Starved, Assert.Single(read.Stalled).Condition);
+        Assert.Equal(Verdict.Inconclusive, read.Host!.Verdict);
+    }
+
+    [Fact]
+    public void A_crossing_is_found_and_counted_once_and_only_with_probes_in_flight()
+    {
+        HostVmSnapshot vm = Vm(Healthy) with { Crossings = [Crossing(3_000_000, probes: 0), Crossing(Boundary, probes: 1)], InvalidationsEnded = Boundary + 9 };
+        CohortSnapshot first = Read(vm);
+        CohortSnapshot second = Read(vm);
+
+        Assert.Equal(
+            [(FindingKind.BoundaryCrossedIdle, 0, 3_000_000UL), (FindingKind.BoundaryCrossed, 31, (ulong)Boundary)],
+            first.Findings.Select(finding => (finding.Kind, finding.Boundary, finding.InvalidateSeq)));
+        Assert.Empty(second.Findings);
+        Assert.Equal((1, 0, 1), (second.Totals.Crossings31, second.Totals.CrossingsElsewhere, second.Totals.Crossings));
+        Assert.Equal(["3000000: 0", "2^31: 1", "2^32: 0"], second.Host!.Boundaries.Select(boundary => $"{boundary.Name}: {boundary.Crossings}"));
+    }
+
+    [Fact]
+    public void A_boundary_of_its_own_counts_as_a_crossing_too()
+    {
+        Totals totals = Read(Vm(Healthy) with { Crossings = [Crossing(3_000_000, probes: 1)] }).Totals;
+
+        Assert.Equal((0, 1, 1), (totals.Crossings31, totals.CrossingsElsewhere, totals.Crossings));
+    }
+
+    [Fact]
+    public void A_crossing_is_expected_when_the_last_VM_gets_there_and_not_past_the_end_of_the_run()
+    {
+        HostVmSnapshot near = Vm(Healthy) with { InvalidationsPerSecond = 1000, NextBoundary = 3_000_000, ExpectedCrossing = Noon.AddSeconds(50) };
+        HostVmSnapshot far = near with { Index = 1, ExpectedCrossing = Noon.AddSeconds(90) };
+        ImmutableArray<HostBoundary> boundaries = Read(near, far).Host!.Boundaries;
+
+        Assert.Equal(Noon.AddSeconds(90), boundaries[0].Expected);
+        Assert.Equal(Noon.AddSeconds((Boundary - 1000) / 1000.0), boundaries[1].Expected);
+        Assert.Null(boundaries[2].Expected);
+    }
+
+    [Fact]
+    public void A_rate_close_to_nothing_is_as_good_as_none()
+    {
+        HostVmSnapshot slow = Vm(Healthy) with { InvalidationsPerSecond = 1e-9, NextBoundary = 3_000_000, ExpectedCrossing = null };
+
+        Assert.All(Read(slow).Host!.Boundaries, boundary => Assert.Null(boundary.Expected));
+    }
+
+    [Fact]
+    public void Without_a_rate_no_crossing_is_expected() =>
+        Assert.All(Read(Vm(Healthy)).Host!.Boundaries, boundary => Assert.Null(boundary.Expected));
+
+    [Theory]
+    [InlineData(HostVerdict.Pass, Verdict.Pass)]
+    [InlineData(HostVerdict.Violation, Verdict.Violation)]
+    [InlineData(HostVerdict.Inconclusive, Verdict.Inconclusive)]
+    [InlineData(HostVerdict.Undecided, Verdict.Inconclusive)]
+    public void Its_own_verdict_is_the_cohorts(HostVerdict own, Verdict verdict) =>
+        Assert.Equal(verdict, Read(Snapshot(Vm(Healthy)) with { Verdict = own }).Host!.Verdict);
+
+    [Fact]
+    public void A_run_that_is_not_over_says_how_far_it_is() => Assert.Equal(
+        ["It is not over: VM 0 came to 1000 invalidations of 2147484648 so far; 2^31 is expected at 2026-01-01 12:30:00Z."],
+        Read(Vm(Healthy) with { NextBoundary = Boundary, ExpectedCrossing = Noon.AddMinutes(30) }).Host!.Reasons);
+
+    [Fact]
+    public void A_pass_of_a_run_that_no_boundary_lies_in_is_none()
+    {
+        var reader = new HostCohortReader(Cohort, Options with { Boundaries = [1L << 32] });
+        CohortSnapshot read = reader.Read(Snapshot(Vm(Healthy)) with { Verdict = HostVerdict.Pass, IsOver = true }, Noon, stopAsked: false);
+
+        Assert.Equal(Verdict.Inconclusive, read.Host!.Verdict);
+    }
+
+    [Fact]
+    public void What_was_not_covered_is_passed_on_and_that_the_detector_met_no_real_hang_is_added()
+    {
+        ImmutableArray<string> gaps = Read(Snapshot(Vm(Healthy)) with { NotCovered = ["a gap"] }).Host!.NotCovered;
+
+        Assert.Equal("a gap", gaps[0]);
+        Assert.StartsWith("No kernel with the defect ran here", gaps[1], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Why_a_run_ended_early_is_a_failure_unless_it_was_asked_to()
+    {
+        HostCohortSnapshot end = Snapshot(Vm(Healthy)) with { IsOver = true, Verdict = HostVerdict.Inconclusive, Reasons = ["madvise failed."] };
+
+        Assert.Equal(["madvise failed."], _reader.Read(end, Noon, stopAsked: false).Failures);
+        Assert.Empty(_reader.Read(end, Noon, stopAsked: true).Failures);
+    }
+
+    [Fact]
+    public void A_cohort_that_nobody_looks_at_any_more_says_so_until_it_is_over()
+    {
+        DateTimeOffset late = Noon + HostCohortReader.SilenceMax + TimeSpan.FromTicks(1);
+
+        Assert.StartsWith("Nobody has looked at the VMs since", Assert.Single(_reader.Read(Snapshot(Vm(Healthy)), late, stopAsked: false).Failures), StringComparison.Ordinal);
+        Assert.Empty(_reader.Read(Snapshot(Vm(Healthy)) with { IsOver = true }, late, stopAsked: false).Failures);
+    }
+
+    [Fact]
+    public void With_a_VM_lost_to_a_hang_the_others_have_nothing_more_to_show()
+    {
+        HostVmSnapshot lost = Vm(Hung) with { Phase = HostVmPhase.Lost };
+
+        Assert.True(Read(Snapshot(lost, Vm(Healthy) with { Index = 1 }) with { Verdict = HostVerdict.Violation }).Host!.IsOver);
+    }
+
+    private static BoundaryCrossing Crossing(long boundary, int probes) => new(boundary, Noon, boundary + 10, probes, 500, 450, 400, 350, 350);
+
+    private static HostVmSnapshot Vm(params HostVcpuSnapshot[] vcpus) =>
+        new(0, HostVmPhase.Soaking, 1000, 1000, 0, null, null, null, [], 0, [.. vcpus]);
+
+    private static HostCohortSnapshot Snapshot(params HostVmSnapshot[] vms) =>
+        new(Noon, TimeSpan.FromMinutes(1), false, HostVerdict.Undecided, [], [], Machine, [.. vms]);
+
+    private CohortSnapshot Read(params HostVmSnapshot[] vms) => Read(Snapshot(vms));
+
+    private CohortSnapshot Read(HostCohortSnapshot snapshot) => _reader.Read(snapshot, Noon, stopAsked: false);
+}

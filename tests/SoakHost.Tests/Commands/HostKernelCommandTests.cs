@@ -1,0 +1,114 @@
+using System.Text.Json;
+using SoakHost.HostKernel;
+
+namespace SoakHost.Tests.Commands;
+
+/// <summary>The commands with this machine's own kernel. Those that run it are skipped where it cannot be.</summary>
+public class HostKernelCommandTests
+{
+    private static readonly string[] Short =
+        ["check", "--kernel", "host", "--until", "600_000", "--boundary", "400_000", "--boundary-window", "150_000"];
+
+    [Theory]
+    [InlineData("/dev/null", "The kernel refuses: could not ask for the KVM API version")]
+    [InlineData("/dev/no-kvm", "There is no /dev/no-kvm: KVM is not loaded, or the device was not passed to this container.")]
+    public async Task A_check_that_cannot_be_run_here_ends_with_3_and_the_plain_reason(string device, string reason)
+    {
+        ProgramResult text = await ProgramProcess.RunAsync([.. Short, "--device", device]);
+        ProgramResult json = await ProgramProcess.RunAsync([.. Short, "--device", device, "--json"]);
+
+        Assert.Equal((3, 3), (text.ExitCode, json.ExitCode));
+        Assert.Contains($"Cohort \"host\" cannot be run here. {reason}", text.Output, StringComparison.Ordinal);
+        JsonElement document = JsonDocument.Parse(json.Output).RootElement;
+        Assert.Equal("unsupported", document.GetProperty("verdict").GetString());
+        Assert.Contains(reason, document.GetProperty("reasons")[0].GetString(), StringComparison.Ordinal);
+        Assert.Equal(0, document.GetProperty("cohorts").GetArrayLength());
+    }
+
+    [Fact]
+    public async Task A_service_that_cannot_be_run_here_ends_with_3_and_one_line()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["serve"],
+            Fleets.Small(("Soak__Fleet__2__Name", "here"), ("Soak__Fleet__2__Kernel", "host"), ("Soak__Fleet__2__Host__DevicePath", "/dev/no-kvm")));
+
+        Assert.Equal((3, ""), (result.ExitCode, result.Output));
+        Assert.Equal(
+            "Cohort \"here\" cannot be run here. There is no /dev/no-kvm: KVM is not loaded, or the device was not passed to this container.\n",
+            result.Error);
+    }
+
+    [Theory]
+    [InlineData("explore")]
+    [InlineData("bench")]
+    [InlineData("replay")]
+    public async Task A_real_kernel_can_be_soaked_and_nothing_else(string command)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync([command, "--kernel", "host"]);
+
+        Assert.Equal(64, result.ExitCode);
+        Assert.Contains("this machine's own kernel can only be soaked", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_configured_cohort_of_real_VMs_cannot_be_replayed()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["replay", "hang:here/0/1@42"],
+            Fleets.Small(("Soak__Fleet__2__Name", "here"), ("Soak__Fleet__2__Kernel", "host"), ("Soak__Fleet__2__Host__DevicePath", "/dev/no-kvm")));
+
+        Assert.Equal(64, result.ExitCode);
+        Assert.Contains("only simulated VMs can be replayed", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Options_that_do_not_fit_the_kernel_are_told_at_once()
+    {
+        ProgramResult host = await ProgramProcess.RunAsync(["check", "--kernel", "host", "--pages", "8", "--start", "5", "--until", "5"]);
+        ProgramResult simulated = await ProgramProcess.RunAsync(["check", "--kernel", "linux-6.1", "--until", "5", "--vcpus", "9", "--invalidators", "5"]);
+
+        Assert.Equal((64, 64), (host.ExitCode, simulated.ExitCode));
+        Assert.StartsWith("3 errors in the configuration:\n  --pages makes no sense with --kernel host\n", host.Error, StringComparison.Ordinal);
+        Assert.StartsWith("3 errors in the configuration:\n  --until makes no sense without --kernel host\n", simulated.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_short_check_crosses_its_boundary_behind_a_control_and_reports_what_it_ran_on()
+    {
+        SkipUnlessItWorks();
+        ProgramResult result = await ProgramProcess.RunAsync([.. Short, "--json"]);
+
+        Assert.True(result.ExitCode == 0, result.Error);
+        JsonElement[] cohorts = [.. JsonDocument.Parse(result.Output).RootElement.GetProperty("cohorts").EnumerateArray()];
+        Assert.Equal(["control", "host"], cohorts.Select(cohort => cohort.GetProperty("name").GetString()));
+        Assert.False(cohorts[0].TryGetProperty("mmu", out _));
+        JsonElement host = cohorts[1];
+        Assert.Equal(1, host.GetProperty("crossings").GetProperty("400000").GetInt32());
+        Assert.Equal(0, host.GetProperty("crossings").GetProperty("2^31").GetInt32());
+        Assert.True(host.GetProperty("invalidations").GetInt64() >= 600_000);
+        Assert.True(host.GetProperty("invalidations_per_second").GetDouble() > 0);
+        Assert.All((string[])["kernel_release", "mmu", "cpu"], key => Assert.NotEqual("", host.GetProperty(key).GetString()));
+        Assert.True(host.GetProperty("not_covered").GetArrayLength() >= 4);
+        Assert.Matches("host: .* million invalidations of 0.6, .* million a second", result.Error);
+    }
+
+    [Fact]
+    public async Task A_check_that_is_interrupted_says_how_far_it_came_and_that_nothing_resumes_it()
+    {
+        SkipUnlessItWorks();
+        await using ProgramProcess program = await ProgramProcess.StartAsync(["check", "--kernel", "host", "--json"], "host: ");
+        program.Interrupt();
+        ProgramResult result = await program.EndAsync();
+
+        Assert.Equal(130, result.ExitCode);
+        string reason = JsonDocument.Parse(result.Output).RootElement.GetProperty("reasons")[0].GetString()!;
+        Assert.Contains("a VM cannot be resumed", reason, StringComparison.Ordinal);
+        Assert.Matches(@"VM 0 came to \d+ invalidations of 2148483648\.", reason);
+    }
+
+    internal static void SkipUnlessItWorks()
+    {
+        HostKernelSupport support = HostKernelSupport.Probe();
+        Assert.SkipUnless(support.IsSupported, support.Reason ?? "");
+    }
+}

@@ -1,0 +1,108 @@
+using Microsoft.Extensions.Configuration;
+using SoakHost.Configuration;
+using SoakHost.HostKernel;
+using SoakHost.HostKernel.Kvm;
+
+namespace SoakHost.Tests.Configuration;
+
+/// <summary>A fleet entry for this machine's own kernel, on machines that are made up: none of these opens a device.</summary>
+public class HostCohortConfigurationTests
+{
+    private static readonly KvmLimits Limits = new(4, 16, 10, 40, true);
+
+    [Fact]
+    public void An_entry_needs_a_name_and_the_kernel_alone()
+    {
+        CohortOptions cohort = Assert.Single(Read().Fleet);
+
+        Assert.Equal((1, 2, null), (cohort.Vms, cohort.Vcpus, cohort.Unsupported));
+        Assert.Equal(((1L << 31) + 1_000_000, "/dev/kvm"), (cohort.Host!.Until, cohort.Host.DevicePath));
+        Assert.Equal((2, 0UL), (cohort.ToCohort().Vm.Vcpus, cohort.ToCohort().Vm.InvalidateSeqStart));
+        Assert.False(cohort.ToCohort().Kernel.Info.IsSimulated);
+    }
+
+    [Fact]
+    public void Every_key_is_read()
+    {
+        HostCohortOptions host = Read(
+            ("Vms", "3"), ("Vcpus", "16"), ("Host:DevicePath", "/dev/kvm2"), ("Host:MemoryBytes", "2^23"), ("Host:GuestPhysicalBase", "2^32"),
+            ("Host:Memslots", "4"), ("Host:InvalidatorThreads", "2"), ("Host:VmasPerCall", "256"), ("Host:DutyCycle", "0.25"),
+            ("Host:InvalidatorCpus:0", "1"), ("Host:InvalidatorCpus:1", "3"), ("Host:VcpuCpus:0", "2"), ("Host:Until", "2^32+5"),
+            ("Host:Boundaries:0", "2^31"), ("Host:Boundaries:1", "3_000_000"), ("Host:BoundaryWindow", "1000"), ("Host:ProbeInterval", "250ms"),
+            ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s")).Fleet[0].Host!;
+
+        Assert.Equal((3, 16, "/dev/kvm2", 1L << 23, 1L << 32), (host.Vms, host.Vcpus, host.DevicePath, host.MemoryBytes, host.GuestPhysicalBase));
+        Assert.Equal((4, 2, 256, 0.25), (host.Memslots, host.InvalidatorThreads, host.VmasPerCall, host.DutyCycle));
+        Assert.Equal(("1 3", "2"), (string.Join(' ', host.InvalidatorCpus), string.Join(' ', host.VcpuCpus)));
+        Assert.Equal(((1L << 32) + 5, 1000L, 7), (host.Until, host.BoundaryWindow, host.ProbePages));
+        Assert.Equal([1L << 31, 3_000_000L], host.Boundaries);
+        Assert.Equal((TimeSpan.FromMilliseconds(250), TimeSpan.FromMilliseconds(20)), (host.ProbeInterval, host.SampleInterval));
+        Assert.Equal((TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(3)), (host.Watch.SuspectAfter, host.Watch.QuiesceFor));
+    }
+
+    [Fact]
+    public void More_threads_get_more_memory_unless_it_is_given() =>
+        Assert.Equal(6L << 20, Read(("Host:InvalidatorThreads", "3")).Fleet[0].Host!.MemoryBytes);
+
+    [Theory]
+    [InlineData("Invalidators", "2")]
+    [InlineData("MemslotUpdates", "true")]
+    [InlineData("Pages", "8")]
+    [InlineData("RangePages", "4")]
+    [InlineData("InvalidateSeqStart", "0")]
+    [InlineData("Expect", "hang")]
+    public void A_key_of_simulated_kernels_makes_no_sense_here(string key, string value) => Assert.StartsWith(
+        $"Soak:Fleet:0:{key} makes no sense here: it is for simulated kernels; ", Assert.Single(Errors((key, value))), StringComparison.Ordinal);
+
+    [Fact]
+    public void The_section_makes_no_sense_for_a_simulated_kernel() => Assert.StartsWith(
+        "Soak:Fleet:0:Host makes no sense here: it is for the kernel \"host\"",
+        Assert.Single(Errors(("Kernel", "linux-6.1"), ("Host:Until", "2^31"))),
+        StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("Vms", "65", "is \"65\"; allowed is a whole number, 1 to 64")]
+    [InlineData("Vcpus", "17", "is \"17\"; allowed is a whole number, 1 to 16")]
+    [InlineData("Host:Memslots", "10", "is \"10\"; allowed is a whole number, 1 to 9")]
+    [InlineData("Host:DutyCycle", "0", "is \"0\"; allowed is a number, 0.001 to 1")]
+    [InlineData("Host:Boundaries:0", "x", "is \"x\"; allowed is a whole number, 1 to 2^62")]
+    [InlineData("Host:Boundaries:x", "1", "is unknown; entries are numbers")]
+    [InlineData("Host:Boundaries", "1", "is \"1\"; allowed is a list")]
+    [InlineData("Host:VcpuCpus:0", "1024", "is \"1024\"; allowed is a whole number, 0 to 1_023")]
+    [InlineData("Host:MemoryBytes", "5000", "is 5000; a multiple of 2097152 is needed")]
+    [InlineData("Host:GuestPhysicalBase", "2^40", "is 0x10000000000; a multiple of 2 MiB from ")]
+    [InlineData("Host:Until", "2^31-1", "is 2^31-1, and no boundary lies up to there")]
+    [InlineData("Host:Colour", "red", "is unknown; allowed here is DevicePath, ")]
+    [InlineData("Host", "yes", "is \"yes\"; allowed is a section")]
+    public void A_value_that_is_not_allowed_is_named_with_its_key_and_what_is(string key, string value, string error) =>
+        Assert.Contains(Errors((key, value)), told => told.StartsWith($"Soak:Fleet:0:{key} {error}", StringComparison.Ordinal));
+
+    [Fact]
+    public void All_errors_are_told_at_once() =>
+        Assert.Equal(4, Errors(("Vms", "0"), ("Pages", "8"), ("Host:Colour", "red"), ("Host:Until", "x")).Count);
+
+    [Fact]
+    public void A_machine_without_KVM_is_no_error_of_the_configuration()
+    {
+        CohortOptions cohort = Read(_ => new HostKernelSupport("There is no KVM.", null), ("Vcpus", "64")).Fleet[0];
+
+        Assert.Equal("Cohort \"here\" cannot be run here. There is no KVM.", SoakOptions.WhyUnsupported([cohort]));
+    }
+
+    [Fact]
+    public void A_fleet_of_simulated_kernels_asks_no_device() =>
+        Assert.Null(SoakOptions.WhyUnsupported(Read(_ => throw new InvalidOperationException("asked"), ("Kernel", "linux-6.1")).Fleet));
+
+    private static SoakOptions Read(params (string Key, string? Value)[] more) => Read(_ => new HostKernelSupport(null, Limits), more);
+
+    private static SoakOptions Read(Func<string, HostKernelSupport> probe, params (string Key, string? Value)[] more)
+    {
+        var values = new Dictionary<string, string?> { ["Soak:Fleet:0:Name"] = "here", ["Soak:Fleet:0:Kernel"] = "host" };
+        foreach ((string key, string? value) in more)
+            values[$"Soak:Fleet:0:{key}"] = value;
+        return SoakConfiguration.Read(new ConfigurationBuilder().AddInMemoryCollection(values).Build(), probe);
+    }
+
+    private static List<string> Errors(params (string Key, string? Value)[] more) =>
+        [.. Assert.Throws<ConfigurationException>(() => Read(more)).Message.Split("\n  ")[1..]];
+}
