@@ -5,6 +5,9 @@ public interface IMemslots
 {
     /// <summary>True when memslots are updated.</summary>
     static abstract bool AreUpdated { get; }
+
+    /// <summary>True when the VM itself updates them, now and then; else they are updated when somebody asks for it.</summary>
+    static abstract bool AreUpdatedUnasked { get; }
 }
 
 /// <summary>Memslots stay as they are.</summary>
@@ -12,6 +15,9 @@ public readonly struct FixedMemslots : IMemslots
 {
     /// <inheritdoc/>
     public static bool AreUpdated => false;
+
+    /// <inheritdoc/>
+    public static bool AreUpdatedUnasked => false;
 }
 
 /// <summary>Memslots are updated now and then.</summary>
@@ -19,4 +25,17 @@ public readonly struct UpdatedMemslots : IMemslots
 {
     /// <inheritdoc/>
     public static bool AreUpdated => true;
+
+    /// <inheritdoc/>
+    public static bool AreUpdatedUnasked => true;
+}
+
+/// <summary>Memslots are updated when somebody asks for it. Until then a VM goes exactly the way that it goes with fixed ones.</summary>
+public readonly struct MemslotsUpdatedOnRequest : IMemslots
+{
+    /// <inheritdoc/>
+    public static bool AreUpdated => true;
+
+    /// <inheritdoc/>
+    public static bool AreUpdatedUnasked => false;
 }

@@ -7,6 +7,8 @@ var soakhost = new RootCommand("Soak-tests KVM's page-fault retry protocol acros
     CheckCommand.Create(),
     ExploreCommand.Create(),
     ReplayCommand.Create(),
+    IncidentsCommand.Create(),
+    CtlCommand.Create(),
     KernelsCommand.Create(),
     BenchCommand.Create(),
     HealthcheckCommand.Create(),

@@ -174,6 +174,7 @@ internal static class MonitoringCost
                 RedirectStandardOutput = true,
                 RedirectStandardError = true,
             };
+            start.Environment["Soak__DataDirectory"] = Directory.CreateTempSubdirectory("soakhost-bench-").FullName;
             foreach ((string key, string value) in settings)
                 start.Environment[key] = value;
             Process process = Process.Start(start)!;

@@ -1,7 +1,11 @@
+using System.Globalization;
 using System.Reflection;
 using BenchmarkDotNet.Running;
+using SoakHost.Benchmarks;
 
 if (args is ["monitoring"])
     await MonitoringCost.RunAsync();
+else if (args is ["checkpoints", .. var pairs])
+    CheckpointCost.Run(pairs is [var count] ? int.Parse(count, CultureInfo.InvariantCulture) : 8);
 else
     BenchmarkSwitcher.FromAssembly(Assembly.GetExecutingAssembly()).Run(args);

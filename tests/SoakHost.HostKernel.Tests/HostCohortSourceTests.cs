@@ -94,7 +94,7 @@ public sealed class HostCohortSourceTests
             using var fleet = new Fleet(
                 new FleetOptions { Cohorts = [Control, Host], Workers = 1 },
                 TimeProvider.System,
-                cohort => new HostCohortSource(cohort, Small with { Until = 1L << 40 }, TimeProvider.System));
+                external: cohort => new HostCohortSource(cohort, Small with { Until = 1L << 40 }, TimeProvider.System));
             fleet.Start();
             ICohortSource host = fleet.Cohorts[1];
             Assert.True(SpinWait.SpinUntil(() => host.Take()!.Totals.Invalidations > 1000, Patience));

@@ -17,6 +17,7 @@ internal sealed class ProgramProcess : IAsyncDisposable
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(180);
 
     private readonly Process _process;
+    private readonly string _data = Directory.CreateTempSubdirectory("soakhost-data-").FullName;
     private readonly StringBuilder _output = new();
     private readonly StringBuilder _error = new();
     private readonly TaskCompletionSource<Uri> _listening = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -37,6 +38,7 @@ internal sealed class ProgramProcess : IAsyncDisposable
         };
         foreach (string key in start.Environment.Keys.Where(key => key.StartsWith("Soak", StringComparison.Ordinal)).ToList())
             start.Environment.Remove(key);
+        start.Environment["Soak__DataDirectory"] = _data;
         foreach ((string key, string value) in environment ?? new Dictionary<string, string>())
             start.Environment[key] = value;
 
@@ -53,7 +55,7 @@ internal sealed class ProgramProcess : IAsyncDisposable
     public HttpClient Http { get; } = new() { Timeout = TimeSpan.FromSeconds(30) };
 
     /// <summary>The log so far, an object a line.</summary>
-    public IReadOnlyList<JsonElement> Log => [.. Lines(_output).Where(line => line.StartsWith('{')).Select(Parse)];
+    public IReadOnlyList<JsonElement> Log => [.. Lines(_output).Where(IsEvent).Select(Parse)];
 
     /// <summary>Runs a command to its end.</summary>
     public static async Task<ProgramResult> RunAsync(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
@@ -74,9 +76,10 @@ internal sealed class ProgramProcess : IAsyncDisposable
     }
 
     /// <summary>Starts the service, and returns once it listens.</summary>
-    public static async Task<ProgramProcess> ServeAsync(IReadOnlyDictionary<string, string>? environment = null)
+    public static async Task<ProgramProcess> ServeAsync(
+        IReadOnlyDictionary<string, string>? environment = null, string urls = "http://127.0.0.1:0")
     {
-        var program = new ProgramProcess(["serve", "--urls=http://127.0.0.1:0"], environment);
+        var program = new ProgramProcess(["serve", $"--urls={urls}"], environment);
         program.Http.BaseAddress = await program._listening.Task.WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
         return program;
     }
@@ -92,6 +95,9 @@ internal sealed class ProgramProcess : IAsyncDisposable
         if (Kill(_process.Id, signal) != 0)
             throw new InvalidOperationException($"kill: {Marshal.GetLastPInvokeErrorMessage()}");
     }
+
+    /// <summary>Ends the process as a power cut would: it has no say in it.</summary>
+    public void Kill() => _process.Kill();
 
     /// <summary>Waits for the end.</summary>
     public async Task<ProgramResult> EndAsync()
@@ -134,6 +140,7 @@ internal sealed class ProgramProcess : IAsyncDisposable
         }
 
         _process.Dispose();
+        Directory.Delete(_data, recursive: true);
     }
 
     private void Take(StringBuilder text, string? line)
@@ -144,9 +151,12 @@ internal sealed class ProgramProcess : IAsyncDisposable
             text.AppendLine(line);
         if (_awaited is not null && line.StartsWith(_awaited, StringComparison.Ordinal))
             _printed.TrySetResult();
-        if (text == _output && line is ['{', .., '}'] && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
-            _listening.TrySetResult(new Uri(addresses.GetString()!));
+        if (text == _output && IsEvent(line) && line.Contains("\"Addresses\"", StringComparison.Ordinal) && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
+            _listening.TrySetResult(new Uri(addresses.GetString()!.Split(',')[0]));
     }
+
+    // Whoever is killed may have been in the middle of a line.
+    private static bool IsEvent(string line) => line.StartsWith('{') && line.TrimEnd().EndsWith('}');
 
     private static string[] Lines(StringBuilder text)
     {

@@ -152,7 +152,7 @@ public sealed class BoundedSoak(
         Func<FleetReport, double> shareDone,
         CancellationToken cancellation)
     {
-        using var fleet = new Fleet(options with { Cohorts = members }, time, external);
+        using var fleet = new Fleet(options with { Cohorts = members }, time, external: external);
         using var done = new ManualResetEventSlim();
         using var watchdog = new Watchdog(fleet, time, Interval, silence: TimeSpan.FromSeconds(30), report =>
         {

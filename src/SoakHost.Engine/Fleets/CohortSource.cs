@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Fleets;
@@ -9,6 +10,9 @@ public interface ICohortSource
 {
     /// <summary>What was configured.</summary>
     Cohort Cohort { get; }
+
+    /// <summary>What had been seen of it before this process, if it was resumed.</summary>
+    CohortPast Past => default;
 
     /// <summary>Asks for fresh figures.</summary>
     void Request();
@@ -30,6 +34,11 @@ public interface IExternalCohort : ICohortSource, IDisposable
     /// <returns>Whether it stopped in time.</returns>
     bool Join(TimeSpan timeout);
 }
+
+/// <summary>What had been seen of a cohort before this process.</summary>
+/// <param name="Totals">Sums over its VMs.</param>
+/// <param name="Incidents">Incidents among the findings that were given out; later snapshots have the others.</param>
+public readonly record struct CohortPast(Totals Totals, IncidentCounts Incidents);
 
 /// <summary>A cohort's figures at one time. Immutable.</summary>
 public sealed record CohortSnapshot
@@ -79,6 +88,10 @@ internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> sl
     private ulong[] _seqs = [];
 
     public Cohort Cohort => cohort;
+
+    public CohortPast Past { get; } = new(
+        slots.Aggregate(default(Totals), (sum, slot) => sum + slot.Past.Totals),
+        slots.Aggregate(default(IncidentCounts), (sum, slot) => sum + slot.Past.Incidents));
 
     public IReadOnlyList<ShardSlot> Slots => slots;
 

@@ -1,5 +1,5 @@
+using System.Collections.Concurrent;
 using SoakHost.Engine.Soak;
-using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Fleets;
 
@@ -22,17 +22,20 @@ public sealed class Fleet : IDisposable
     /// <summary>Builds every VM; nothing runs yet.</summary>
     /// <param name="options">Valid options.</param>
     /// <param name="time">Tells when a slice ended and how long it took.</param>
+    /// <param name="past">What is known of the fleet's past when it is resumed, or null for one that starts.</param>
     /// <param name="external">Makes the source of a cohort whose kernel is not simulated; the fleet disposes it.</param>
-    public Fleet(FleetOptions options, TimeProvider time, Func<Cohort, IExternalCohort>? external = null)
+    public Fleet(FleetOptions options, TimeProvider time, FleetPast? past = null, Func<Cohort, IExternalCohort>? external = null)
     {
         Options = options;
         _cohorts = [.. options.Cohorts.Select(Source)];
         _simulated = [.. _cohorts.OfType<SimulatedCohort>()];
         _external = [.. _cohorts.OfType<IExternalCohort>()];
-        _workers = [.. Share(_simulated, options.Workers).Select((slots, w) => new Worker(w, slots, options, time, _stop.Token))];
+        var turns = new ConcurrentQueue<ShardSlot>(_simulated.SelectMany(cohort => cohort.Slots));
+        _workers = [.. Enumerable.Range(0, Math.Min(options.Workers, turns.Count))
+            .Select(w => new Worker(w, turns, options, time, _stop.Token))];
 
         ICohortSource Source(Cohort cohort) =>
-            cohort.Kernel.Info.IsSimulated ? new SimulatedCohort(cohort, Cut(cohort, options.Shards))
+            cohort.Kernel.Info.IsSimulated ? new SimulatedCohort(cohort, Cut(cohort, options.Shards, past))
             : external is not null ? external(cohort)
             : throw new ArgumentException($"nothing here can run cohort \"{cohort.Name}\", which is not simulated", nameof(options));
     }
@@ -69,12 +72,68 @@ public sealed class Fleet : IDisposable
         return !_started || (_workers.All(worker => worker.Join(timeout)) & _external.All(cohort => cohort.Join(timeout)));
     }
 
-    /// <summary>Lets invalidations and memslot updates of a cohort begin, or not, from each shard's next slice on.</summary>
-    public void SetMayInvalidate(string cohort, bool mayInvalidate) =>
-        Enqueue(cohort, shard => shard.MayInvalidate = mayInvalidate);
+    /// <summary>
+    /// Has an operation take effect on a cohort, at a tick that none of its shards has passed: the tick of the one that is furthest. Shards
+    /// wait there while the operation is recorded, so that it is known to whoever resumes before it can have had an effect.
+    /// </summary>
+    /// <param name="cohort">The cohort's name.</param>
+    /// <param name="operation">The operation, whose tick is set here.</param>
+    /// <param name="record">Records it; if this throws, the operation does not take effect.</param>
+    /// <returns>The operation with its tick.</returns>
+    /// <exception cref="ArgumentException">There is no such cohort or VM, or the operation makes no sense.</exception>
+    /// <exception cref="InvalidOperationException">The cohort has come to its last tick.</exception>
+    public ShardOperation Apply(string cohort, ShardOperation operation, Action<ShardOperation> record)
+    {
+        SimulatedCohort found = Array.Find(_simulated, candidate => candidate.Cohort.Name == cohort)
+            ?? throw new ArgumentException($"there is no simulated cohort \"{cohort}\"", nameof(cohort));
+        operation.ThrowUnlessValid();
+        if (operation.Vm is { } vm && (vm < 0 || vm >= found.Cohort.Vms))
+            throw new ArgumentException($"cohort \"{cohort}\" has VMs 0 to {found.Cohort.Vms - 1}", nameof(operation));
+        lock (found)
+        {
+            ShardOperation? applied = null;
+            try
+            {
+                long tick = found.Slots.Max(slot => slot.Hold());
+                if (tick >= Options.TicksMax)
+                    throw new InvalidOperationException($"cohort \"{cohort}\" has come to its last tick, {Options.TicksMax}");
+                foreach (ShardSlot slot in found.Slots)
+                    slot.Release(tick, operation: null);
+                ShardOperation timed = operation with { Tick = tick };
+                record(timed);
+                return applied = timed;
+            }
+            finally
+            {
+                foreach (ShardSlot slot in found.Slots)
+                    slot.Release(long.MaxValue, applied);
+            }
+        }
+    }
 
-    /// <summary>Patches a cohort's kernel from each shard's next slice on.</summary>
-    public void PatchKernel(string cohort, Kernel kernel) => Enqueue(cohort, shard => shard.PatchKernel(kernel));
+    /// <summary>Has findings kept for checkpoints. To be called before the workers start, if checkpoints are taken at all.</summary>
+    public void KeepFindings() => ForEachSlot(slot => slot.KeepFindings());
+
+    /// <summary>Has each worker write its shards' states down, each shard at the end of its next slice.</summary>
+    /// <param name="sink">Called once for each shard that is in service, on the workers' threads; it must not throw.</param>
+    /// <returns>The number of shards that will answer, if none of them fails meanwhile.</returns>
+    public int RequestCheckpoint(Action<ShardCheckpoint> sink)
+    {
+        int asked = 0;
+        ForEachSlot(slot =>
+        {
+            slot.RequestCheckpoint(sink);
+            asked += slot.Failure is null ? 1 : 0;
+        });
+        return asked;
+    }
+
+    /// <summary>Writes every shard's state down. The workers must have stopped.</summary>
+    public void Checkpoint(Action<ShardCheckpoint> sink) => ForEachSlot(slot =>
+    {
+        slot.RequestCheckpoint(sink);
+        slot.Save();
+    });
 
     /// <summary>
     /// Stops every simulated cohort's invalidations, lets what is in progress end, and counts who then still does not get on: safety first, then
@@ -125,12 +184,13 @@ public sealed class Fleet : IDisposable
         _stop.Dispose();
     }
 
-    private void Enqueue(string cohort, Action<Shard> operation)
+    private void ForEachSlot(Action<ShardSlot> action)
     {
-        SimulatedCohort found = Array.Find(_simulated, candidate => candidate.Cohort.Name == cohort)
-            ?? throw new ArgumentException($"there is no simulated cohort \"{cohort}\"", nameof(cohort));
-        foreach (ShardSlot slot in found.Slots)
-            slot.Enqueue(operation);
+        foreach (SimulatedCohort cohort in _simulated)
+        {
+            foreach (ShardSlot slot in cohort.Slots)
+                action(slot);
+        }
     }
 
     private static int CountStuck(Shard shard)
@@ -141,37 +201,19 @@ public sealed class Fleet : IDisposable
         return stuck;
     }
 
-    private static ShardSlot[] Cut(Cohort cohort, ShardOptions options)
+    private static ShardSlot[] Cut(Cohort cohort, ShardOptions options, FleetPast? past)
     {
         var slots = new ShardSlot[(cohort.Vms + FleetOptions.ShardVms - 1) / FleetOptions.ShardVms];
         for (int s = 0; s < slots.Length; s++)
         {
             int firstVm = s * FleetOptions.ShardVms;
-            slots[s] = new(Shard.Create(cohort, firstVm, Math.Min(FleetOptions.ShardVms, cohort.Vms - firstVm), options));
+            Shard shard = past?.Shard(cohort.Name, firstVm)
+                ?? Shard.Create(cohort, firstVm, Math.Min(FleetOptions.ShardVms, cohort.Vms - firstVm), options);
+            foreach (ShardOperation operation in past?.Operations(cohort.Name, from: shard.Tick) ?? [])
+                shard.Schedule(operation);
+            slots[s] = new(shard);
         }
 
         return slots;
     }
-
-    /// <summary>Gives each shard to the worker with the least work so far, the heaviest first.</summary>
-    private static IEnumerable<IReadOnlyList<ShardSlot>> Share(SimulatedCohort[] cohorts, int workers)
-    {
-        var shares = new PriorityQueue<List<ShardSlot>, (long Work, int Worker)>();
-        for (int w = 0; w < workers; w++)
-            shares.Enqueue([], (0, w));
-        var slots = cohorts
-            .SelectMany(cohort => cohort.Slots.Select(slot => (Slot: slot, Work: Work(cohort.Cohort, slot))))
-            .OrderByDescending(entry => entry.Work);
-        foreach ((ShardSlot slot, long work) in slots)
-        {
-            shares.TryDequeue(out List<ShardSlot>? share, out (long Work, int Worker) at);
-            share!.Add(slot);
-            shares.Enqueue(share, (at.Work + work, at.Worker));
-        }
-
-        return shares.UnorderedItems.Where(item => item.Element.Count > 0).OrderBy(item => item.Priority.Worker)
-            .Select(item => item.Element);
-    }
-
-    private static long Work(Cohort cohort, ShardSlot slot) => (long)slot.Vms * (cohort.Vm.Vcpus + cohort.Vm.Invalidators);
 }

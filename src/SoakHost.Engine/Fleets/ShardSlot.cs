@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Collections.Immutable;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Fleets;
@@ -10,6 +11,13 @@ namespace SoakHost.Engine.Fleets;
 internal sealed class ShardSlot(Shard shard)
 {
     private readonly ConcurrentQueue<Action<Shard>> _operations = new();
+    private readonly Lock _gate = new();
+    private readonly List<ShardOperation> _scheduled = [];
+    private readonly List<Finding> _unsaved = [];
+    private long _end = shard.Tick;
+    private long _limit = long.MaxValue;
+    private volatile Action<ShardCheckpoint>? _checkpoint;
+    private bool _isSaved;
     private ShardSnapshot? _unread;
     private volatile bool _requested = true;
     private volatile Exception? _failure;
@@ -17,6 +25,9 @@ internal sealed class ShardSlot(Shard shard)
     public int FirstVm { get; } = shard.FirstVm;
 
     public int Vms { get; } = shard.Vms;
+
+    /// <summary>What had been seen of the shard before it came here.</summary>
+    public CohortPast Past { get; } = new(shard.Totals, shard.Reported);
 
     /// <summary>Which shard it is, for people.</summary>
     public string Description { get; } =
@@ -34,6 +45,27 @@ internal sealed class ShardSlot(Shard shard)
     /// <summary>Has the worker do something to the shard between two slices.</summary>
     public void Enqueue(Action<Shard> operation) => _operations.Enqueue(operation);
 
+    /// <summary>Has the worker write the shard's state down at the end of its next slice.</summary>
+    public void RequestCheckpoint(Action<ShardCheckpoint> sink) => _checkpoint = sink;
+
+    /// <summary>Lets no slice begin beyond those that have begun, and tells where the last of them ends.</summary>
+    public long Hold()
+    {
+        lock (_gate)
+            return _limit = _end;
+    }
+
+    /// <summary>Lets the shard advance up to a tick, and do an operation on its way where there is one.</summary>
+    public void Release(long limit, ShardOperation? operation)
+    {
+        lock (_gate)
+        {
+            if (operation is not null)
+                _scheduled.Add(operation);
+            _limit = limit;
+        }
+    }
+
     /// <summary>One slice, by the worker. A shard that throws is quarantined, so that the others go on.</summary>
     /// <returns>Whether the shard advanced.</returns>
     public bool Run(int sliceTicks, long ticksMax)
@@ -44,12 +76,14 @@ internal sealed class ShardSlot(Shard shard)
         {
             while (_operations.TryDequeue(out Action<Shard>? operation))
                 operation(shard);
-            bool advances = shard.Tick < ticksMax;
-            if (advances)
-                shard.Advance(sliceTicks);
+            int ticks = Reserve(sliceTicks, ticksMax);
+            if (ticks > 0)
+                shard.Advance(ticks);
             if (_requested)
                 Publish();
-            return advances;
+            if (_checkpoint is not null)
+                Save();
+            return ticks > 0;
         }
 #pragma warning disable CA1031 // Whatever is wrong with one shard must not take the others along.
         catch (Exception exception)
@@ -67,8 +101,48 @@ internal sealed class ShardSlot(Shard shard)
             return;
         _requested = false;
         ShardSnapshot snapshot = shard.TakeSnapshot();
+        if (_isSaved)
+            _unsaved.AddRange(snapshot.Findings);
         if (Interlocked.Exchange(ref _unread, null) is { } unread)
             snapshot = snapshot with { Findings = [.. unread.Findings, .. snapshot.Findings] };
         Volatile.Write(ref _unread, snapshot);
     }
+
+    /// <summary>Has findings kept from now on until a checkpoint takes them.</summary>
+    public void KeepFindings() => _isSaved = true;
+
+    /// <summary>Writes the state down for whoever asked, by the worker, or by anyone once the workers have stopped.</summary>
+    public void Save()
+    {
+        if (_failure is not null || Interlocked.Exchange(ref _checkpoint, null) is not { } sink)
+            return;
+
+        // What was found before the checkpoint goes with it: whoever resumes from it will not find it again.
+        Publish();
+        byte[] state = ShardState.Write(shard);
+        sink(new ShardCheckpoint(shard.Cohort.Name, FirstVm, shard.Tick, state, [.. _unsaved]));
+        _unsaved.Clear();
+    }
+
+    /// <summary>How far the next slice goes, so that nobody else lets the shard do something at a tick that it is beyond by then.</summary>
+    private int Reserve(int sliceTicks, long ticksMax)
+    {
+        lock (_gate)
+        {
+            foreach (ShardOperation operation in _scheduled)
+                shard.Schedule(operation);
+            _scheduled.Clear();
+            int ticks = (int)Math.Clamp(Math.Min(ticksMax, _limit) - shard.Tick, 0, sliceTicks);
+            _end = shard.Tick + ticks;
+            return ticks;
+        }
+    }
 }
+
+/// <summary>A shard's state at the end of a slice.</summary>
+/// <param name="Cohort">The cohort's name.</param>
+/// <param name="FirstVm">The number, in its cohort, of the shard's first VM.</param>
+/// <param name="Tick">The tick reached.</param>
+/// <param name="State">What <see cref="ShardState"/> wrote.</param>
+/// <param name="Findings">What was found since the checkpoint before, oldest first.</param>
+public sealed record ShardCheckpoint(string Cohort, int FirstVm, long Tick, byte[] State, ImmutableArray<Finding> Findings);

@@ -1,3 +1,5 @@
+using System.Collections.Concurrent;
+
 namespace SoakHost.Engine.Fleets;
 
 /// <summary>What a worker did up to the end of a slice.</summary>
@@ -11,13 +13,17 @@ namespace SoakHost.Engine.Fleets;
 public sealed record WorkerReport(
     int Index, DateTimeOffset LastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsDone, string Shard);
 
-/// <summary>A thread of its own that advances its shards in turn, a slice each.</summary>
+/// <summary>
+/// A thread of its own that advances shards, a slice each. All workers take the shard whose turn it is from one queue and put it back at
+/// the end, so that shards stay within a few slices of each other: an operation reaches all of a cohort at once.
+/// </summary>
 internal sealed class Worker
 {
     // A sleep shorter than this costs more than it gives back.
     private static readonly TimeSpan RestMin = TimeSpan.FromMilliseconds(5);
 
-    private readonly IReadOnlyList<ShardSlot> _slots;
+    private readonly ConcurrentQueue<ShardSlot> _turns;
+    private readonly int _shards;
     private readonly FleetOptions _options;
     private readonly TimeProvider _time;
     private readonly CancellationToken _stop;
@@ -30,10 +36,10 @@ internal sealed class Worker
     private long _longest;
     private volatile bool _isDone;
 
-    public Worker(int index, IReadOnlyList<ShardSlot> slots, FleetOptions options, TimeProvider time, CancellationToken stop)
+    public Worker(int index, ConcurrentQueue<ShardSlot> turns, FleetOptions options, TimeProvider time, CancellationToken stop)
     {
-        (_index, _slots, _options, _time, _stop) = (index, slots, options, time, stop);
-        _inHand = slots[0];
+        (_index, _turns, _shards, _options, _time, _stop) = (index, turns, turns.Count, options, time, stop);
+        _inHand = turns.First();
         _lastSlice = time.GetUtcNow().UtcTicks;
         _thread = new Thread(Run) { Name = $"soak-worker-{index}", IsBackground = true };
     }
@@ -58,37 +64,39 @@ internal sealed class Worker
     private void Run()
     {
         TimeSpan owed = TimeSpan.Zero;
-        bool advanced = true;
+        int standing = 0;
         while (!_stop.IsCancellationRequested)
         {
             // With nothing left to advance the worker still answers requests and operations.
-            if (!advanced)
-                _stop.WaitHandle.WaitOne(RestMin);
-            advanced = false;
-            foreach (ShardSlot slot in _slots)
+            if (!_turns.TryDequeue(out ShardSlot? slot) || standing >= _shards)
             {
-                _inHand = slot;
-                long start = _time.GetTimestamp();
-                if (!slot.Run(_options.SliceTicks, _options.TicksMax))
-                    continue;
-                advanced = true;
-                TimeSpan took = _time.GetElapsedTime(start);
-                Record(took);
-                owed += took * ((1 / _options.DutyCycle) - 1);
-                if (owed >= RestMin)
-                {
-                    _stop.WaitHandle.WaitOne(owed);
-                    owed = TimeSpan.Zero;
-                }
-
-                if (_stop.IsCancellationRequested)
-                    break;
+                if (slot is not null)
+                    _turns.Enqueue(slot);
+                _stop.WaitHandle.WaitOne(RestMin);
+                standing = 0;
+                continue;
             }
 
-            _isDone = !advanced;
+            _inHand = slot;
+            long start = _time.GetTimestamp();
+            bool advanced = slot.Run(_options.SliceTicks, _options.TicksMax);
+            _turns.Enqueue(slot);
+            standing = advanced ? 0 : standing + 1;
+            _isDone = standing > 0 && (_isDone || standing >= _shards);
+            if (!advanced)
+                continue;
+            TimeSpan took = _time.GetElapsedTime(start);
+            Record(took);
+            owed += took * ((1 / _options.DutyCycle) - 1);
+            if (owed >= RestMin)
+            {
+                _stop.WaitHandle.WaitOne(owed);
+                owed = TimeSpan.Zero;
+            }
         }
 
-        foreach (ShardSlot slot in _slots)
+        // Whatever another worker has in hand it puts back before it comes here itself.
+        while (_turns.TryDequeue(out ShardSlot? slot))
             slot.Publish();
     }
 

@@ -24,15 +24,22 @@ public static class Replay
     /// <param name="vm">The VM's number.</param>
     /// <param name="from">First tick, from 0.</param>
     /// <param name="ticks">How many, at least 1; what goes beyond <see cref="StepsMax"/> steps is left out.</param>
+    /// <param name="operations">What was done to the cohort, in the order in which it was recorded.</param>
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     public static Timeline Range(
-        Cohort cohort, ShardOptions options, int vm, long from, long ticks, CancellationToken cancellation)
+        Cohort cohort,
+        ShardOptions options,
+        int vm,
+        long from,
+        long ticks,
+        IReadOnlyCollection<ShardOperation> operations,
+        CancellationToken cancellation)
     {
-        var scribe = new Scribe(cohort.Kernel.SnapshotPoint, from, from + ticks);
-        Run(cohort, options, vm, from, from + ticks, scribe, cancellation);
+        var scribe = new Scribe(SnapshotPoints(cohort, operations), from, from + ticks);
+        Kernel kernel = Run(cohort, options, vm, from, from + ticks, operations, scribe, cancellation);
         string more = scribe.IsFull ? $" The first {StepsMax} steps are told." : "";
         return new Timeline(
-            cohort.Kernel.Info.Name,
+            kernel.Info.Name,
             [.. scribe.Steps.Take(StepsMax)],
             string.Create(CultureInfo.InvariantCulture, $"VM {vm} from tick {from} to {from + ticks - 1}.{more}"));
     }
@@ -41,21 +48,28 @@ public static class Replay
     /// <param name="cohort">The cohort.</param>
     /// <param name="options">The run's seed and threshold.</param>
     /// <param name="incident">The incident.</param>
+    /// <param name="operations">What was done to the cohort, in the order in which it was recorded.</param>
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     /// <returns>The story, or null where this run has no such incident.</returns>
-    public static Timeline? Incident(Cohort cohort, ShardOptions options, IncidentId incident, CancellationToken cancellation)
+    public static Timeline? Incident(
+        Cohort cohort,
+        ShardOptions options,
+        IncidentId incident,
+        IReadOnlyCollection<ShardOperation> operations,
+        CancellationToken cancellation)
     {
-        if (incident.Vm >= cohort.Vms || !Happens(cohort, options, incident, cancellation))
+        if (incident.Vm >= cohort.Vms || !Happens(cohort, options, incident, operations, cancellation))
             return null;
 
         // The row of retries that made a vCPU hang may have begun long before it was found; look back ever further.
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
             long from = Math.Max(0, incident.Tick - back);
-            var detective = new Detective(cohort.Kernel.SnapshotPoint, incident, from == 0);
-            Run(cohort, options, incident.Vm, from, incident.Tick + Shard.ObservationTicks, detective, cancellation);
+            var detective = new Detective(SnapshotPoints(cohort, operations), incident, from == 0);
+            long to = incident.Tick + Shard.ObservationTicks;
+            Kernel kernel = Run(cohort, options, incident.Vm, from, to, operations, detective, cancellation);
             if (detective.Story is { } story)
-                return new Timeline(cohort.Kernel.Info.Name, [.. story], Conclude(incident, detective.Defect!));
+                return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, detective.Defect!));
             if (from == 0)
                 return null;
         }
@@ -65,9 +79,16 @@ public static class Replay
     /// Whether the VM, run again, makes the very finding that the incident was named after. A vCPU that hangs under another seed does so at
     /// much the same time, and must not pass for the one that was asked about.
     /// </summary>
-    private static bool Happens(Cohort cohort, ShardOptions options, IncidentId incident, CancellationToken cancellation)
+    private static bool Happens(
+        Cohort cohort,
+        ShardOptions options,
+        IncidentId incident,
+        IReadOnlyCollection<ShardOperation> operations,
+        CancellationToken cancellation)
     {
         Shard shard = Shard.Create(cohort, incident.Vm, 1, options with { VectorBits = 32 });
+        foreach (ShardOperation operation in operations)
+            shard.Schedule(operation);
         while (shard.Tick <= incident.Tick)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -86,10 +107,27 @@ public static class Replay
     private static string Conclude(IncidentId incident, TimelineStep defect) =>
         incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {defect.Explanation}" : defect.Explanation;
 
-    private static void Run(
-        Cohort cohort, ShardOptions options, int vm, long from, long to, IStepListener listener, CancellationToken cancellation)
+    /// <summary>Where the kernel takes its snapshot, by the tick: a patch may bring one that does so elsewhere.</summary>
+    private static Func<long, SnapshotPoint> SnapshotPoints(Cohort cohort, IReadOnlyCollection<ShardOperation> operations)
+    {
+        ShardOperation[] patches = [.. operations.Where(operation => operation.Kind == OperationKind.PatchKernel).OrderBy(patch => patch.Tick)];
+        return tick => (Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel).SnapshotPoint;
+    }
+
+    /// <returns>The kernel that the VM runs at the end.</returns>
+    private static Kernel Run(
+        Cohort cohort,
+        ShardOptions options,
+        int vm,
+        long from,
+        long to,
+        IReadOnlyCollection<ShardOperation> operations,
+        IStepListener listener,
+        CancellationToken cancellation)
     {
         Shard shard = Shard.Create(cohort, vm, 1, options with { VectorBits = 32 });
+        foreach (ShardOperation operation in operations)
+            shard.Schedule(operation);
         while (shard.Tick + Shard.ObservationTicks <= from)
         {
             cancellation.ThrowIfCancellationRequested();
@@ -102,10 +140,12 @@ public static class Replay
             cancellation.ThrowIfCancellationRequested();
             shard.AdvanceTold(Shard.ObservationTicks, listener);
         }
+
+        return shard.Kernel;
     }
 
     /// <summary>Writes down every step of a range of ticks.</summary>
-    private sealed class Scribe(SnapshotPoint snapshotPoint, long from, long to) : IStepListener
+    private sealed class Scribe(Func<long, SnapshotPoint> snapshotPoint, long from, long to) : IStepListener
     {
         public List<TimelineStep> Steps { get; } = [];
 
@@ -113,7 +153,7 @@ public static class Replay
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            if (tick >= from && tick < to && !IsFull && Narrator.Tell(snapshotPoint, tick, actor, before, after, counts) is { } step)
+            if (tick >= from && tick < to && !IsFull && Narrator.Tell(snapshotPoint(tick), tick, actor, before, after, counts) is { } step)
                 Steps.Add(step);
         }
     }
@@ -122,10 +162,10 @@ public static class Replay
     /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install or accounting error
     /// itself, or the first unjustified retry of the row in which the vCPU is found hung.
     /// </summary>
-    /// <param name="snapshotPoint">Where the kernel takes its snapshot.</param>
+    /// <param name="snapshotPoint">Where the kernel takes its snapshot, by the tick.</param>
     /// <param name="incident">The incident.</param>
     /// <param name="fromStart">Whether it hears of every step that there was; if not, a story without its beginning is none.</param>
-    private sealed class Detective(SnapshotPoint snapshotPoint, IncidentId incident, bool fromStart) : IStepListener
+    private sealed class Detective(Func<long, SnapshotPoint> snapshotPoint, IncidentId incident, bool fromStart) : IStepListener
     {
         private const int RecentMax = 256;
 
@@ -148,7 +188,7 @@ public static class Replay
                 (_story, _isTelling) = (null, false);
             }
 
-            if (Narrator.Tell(snapshotPoint, tick, actor, before, after, counts) is not { } step)
+            if (Narrator.Tell(snapshotPoint(tick), tick, actor, before, after, counts) is not { } step)
                 return;
             if (_isTelling)
             {

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Numerics;
 using System.Runtime.InteropServices;
+using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Lanes;
@@ -15,9 +16,6 @@ internal sealed class Observer<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    // Retry counts are cut here, far above any threshold and far below an overflow.
-    private const uint RetriesMax = 1u << 30;
-
     private static readonly int[] Boundaries = [31, 32, 63, 64];
 
     private readonly int _firstVm;
@@ -29,6 +27,7 @@ internal sealed class Observer<TPages, TLanes>
     private readonly SortedDictionary<int, StalledVcpu> _stalled = [];
     private readonly List<Finding> _findings = [];
     private Totals _totals;
+    private IncidentCounts _reported;
 
     public Observer(Cohort cohort, int firstVm, int vms, uint stallRetries)
     {
@@ -74,8 +73,40 @@ internal sealed class Observer<TPages, TLanes>
             Stalled = [.. _stalled.Values.Take(ShardSnapshot.StalledMax)],
             Findings = [.. _findings],
         };
+        _reported = _reported.With(_findings);
         _findings.Clear();
         return snapshot;
+    }
+
+    /// <summary>Sums over the VMs.</summary>
+    public Totals Totals => _totals;
+
+    /// <summary>Incidents among the findings that were given out.</summary>
+    public IncidentCounts Reported => _reported;
+
+    public ObserverState ReadState() => new()
+    {
+        Totals = _totals,
+        Reported = _reported,
+        Conditions = [.. _conditions],
+        UnsafeInstallSeen = [.. _unsafeInstallSeen],
+        AccountingErrorSeen = [.. _accountingErrorSeen],
+        Stalled = [.. _stalled.Values],
+        Findings = [.. _findings],
+    };
+
+    public void WriteState(ObserverState state)
+    {
+        _totals = state.Totals;
+        _reported = state.Reported;
+        state.Conditions.CopyTo(_conditions, 0);
+        state.UnsafeInstallSeen.CopyTo(_unsafeInstallSeen, 0);
+        state.AccountingErrorSeen.CopyTo(_accountingErrorSeen, 0);
+        _stalled.Clear();
+        foreach (StalledVcpu vcpu in state.Stalled)
+            _stalled[((vcpu.Vm - _firstVm) * (_conditions.Length / _vms)) + vcpu.Vcpu] = vcpu;
+        _findings.Clear();
+        _findings.AddRange(state.Findings);
     }
 
     /// <summary>Adds a group's totals to the sums and zeroes them; returns the lanes whose first unsafe install or accounting error is among them.</summary>
@@ -157,7 +188,7 @@ internal sealed class Observer<TPages, TLanes>
             ReadOnlySpan<uint> anyUnjustified = Words(ref group.Vcpus[v].AnyUnjustified)[..lanes];
             for (int lane = 0; lane < lanes; lane++)
             {
-                retries[lane] = Math.Min(retries[lane], RetriesMax);
+                retries[lane] = Math.Min(retries[lane], Shard.RetriesMax);
                 VcpuCondition condition =
                     retries[lane] < _stallRetries ? VcpuCondition.Running
                     : anyUnjustified[lane] == 0 ? VcpuCondition.Starved : VcpuCondition.Hung;

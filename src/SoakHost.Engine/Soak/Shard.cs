@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Runtime.Intrinsics;
+using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Lanes;
@@ -37,6 +38,12 @@ public abstract class Shard
     /// </summary>
     public const int ObservationTicks = 1024;
 
+    // Retry counts are cut here, far above any threshold and far below an overflow.
+    internal const uint RetriesMax = 1u << 30;
+
+    // In the order in which they take effect.
+    private readonly List<ShardOperation> _scheduled = [];
+
     private protected Shard(Cohort cohort, int firstVm, int vms, ShardOptions options)
     {
         Cohort = cohort;
@@ -46,7 +53,7 @@ public abstract class Shard
     }
 
     /// <summary>The cohort the VMs belong to.</summary>
-    public Cohort Cohort { get; }
+    public Cohort Cohort { get; private set; }
 
     /// <summary>The number, in its cohort, of the first VM.</summary>
     public int FirstVm { get; }
@@ -60,7 +67,7 @@ public abstract class Shard
     /// <summary>The kernel that the VMs run now.</summary>
     public abstract Kernel Kernel { get; }
 
-    private protected ShardOptions Options { get; }
+    internal ShardOptions Options { get; }
 
     /// <summary>Builds a shard whose VMs are at the start of their history.</summary>
     /// <param name="cohort">The cohort, valid.</param>
@@ -87,12 +94,102 @@ public abstract class Shard
 
     /// <summary>Advances every VM. Does not allocate unless something is found.</summary>
     /// <param name="ticks">A multiple of <see cref="ObservationTicks"/>.</param>
-    public abstract void Advance(int ticks);
+    public void Advance(int ticks)
+    {
+        ThrowUnlessOnGrid(ticks);
+        for (long end = Tick + ticks; Tick < end;)
+            AdvanceUndisturbed(ApplyDue(end));
+    }
 
     /// <summary>
     /// The same as <see cref="Advance"/>, and tells of each step of the first VM. Slow: for following one VM.
     /// </summary>
-    internal abstract void AdvanceTold(int ticks, IStepListener listener);
+    internal void AdvanceTold(int ticks, IStepListener listener)
+    {
+        ThrowUnlessOnGrid(ticks);
+        for (long end = Tick + ticks; Tick < end;)
+            AdvanceUndisturbedTold(ApplyDue(end), listener);
+    }
+
+    /// <summary>
+    /// Has an operation take effect at its tick: before the first step of that tick, and after operations of the same tick that
+    /// were scheduled earlier. One that is for a VM of another shard is passed over.
+    /// </summary>
+    /// <exception cref="ArgumentException">The operation is not valid, or its tick is past.</exception>
+    public void Schedule(ShardOperation operation)
+    {
+        operation.ThrowUnlessValid();
+        if (operation.Tick < Tick)
+            throw new ArgumentException($"tick {operation.Tick} is past: the shard is at tick {Tick}");
+        if (operation.Vm is { } vm && (vm < FirstVm || vm >= FirstVm + Vms))
+            return;
+        int after = _scheduled.FindLastIndex(earlier => earlier.Tick <= operation.Tick);
+        _scheduled.Insert(after + 1, operation);
+    }
+
+    private static void ThrowUnlessOnGrid(int ticks)
+    {
+        if (ticks % ObservationTicks != 0)
+            throw new ArgumentOutOfRangeException(nameof(ticks), ticks, $"a slice is a multiple of {ObservationTicks} ticks");
+    }
+
+    /// <summary>Applies the operations of this tick, and returns the ticks from here to the next operation or the end.</summary>
+    private int ApplyDue(long end)
+    {
+        while (_scheduled.Count > 0 && _scheduled[0].Tick == Tick)
+        {
+            ShardOperation due = _scheduled[0];
+            _scheduled.RemoveAt(0);
+            Apply(due);
+        }
+
+        return (int)((_scheduled.Count > 0 ? Math.Min(end, _scheduled[0].Tick) : end) - Tick);
+    }
+
+    private void Apply(ShardOperation operation)
+    {
+        switch (operation.Kind)
+        {
+            case OperationKind.PatchKernel:
+                PatchKernel(operation.Kernel!);
+                break;
+            case OperationKind.PauseInvalidations:
+                MayInvalidate = false;
+                break;
+            case OperationKind.ResumeInvalidations:
+                MayInvalidate = true;
+                break;
+            case OperationKind.UpdateMemslots:
+                UpdateMemslots(operation.Vm);
+                break;
+            default:
+                for (int vm = operation.Vm ?? FirstVm; vm <= (operation.Vm ?? FirstVm + Vms - 1); vm++)
+                    Write(vm, Change(Read(vm), operation));
+                break;
+        }
+    }
+
+    private VmState Change(VmState state, ShardOperation operation)
+    {
+        if (operation.Kind == OperationKind.Migrate)
+        {
+            var arrived = new VmState(Cohort.Vm);
+            for (int v = 0; v < arrived.Vcpus.Length; v++)
+                arrived.Vcpus[v] = new VcpuState { Page = state.Vcpus[v].Page };
+            state = arrived;
+        }
+
+        for (int v = 0; v < state.Vcpus.Length; v++)
+            state.Vcpus[v] = state.Vcpus[v] with { Phase = VcpuPhase.Access };
+        state.InvalidateSeq = operation.InvalidateSeq;
+        return state;
+    }
+
+    private protected abstract void AdvanceUndisturbed(int ticks);
+
+    private protected abstract void AdvanceUndisturbedTold(int ticks, IStepListener listener);
+
+    private protected abstract void UpdateMemslots(int? vm);
 
     /// <summary>Totals, counters, conditions and findings as they are now. Takes the findings: the next snapshot has later ones alone.</summary>
     public abstract ShardSnapshot TakeSnapshot();
@@ -105,6 +202,12 @@ public abstract class Shard
     /// </summary>
     public abstract void PatchKernel(Kernel kernel);
 
+    /// <summary>Sums over the VMs.</summary>
+    internal abstract Totals Totals { get; }
+
+    /// <summary>Incidents among the findings that snapshots have given out.</summary>
+    internal abstract IncidentCounts Reported { get; }
+
     /// <summary>One VM's state, by its number in the cohort.</summary>
     public abstract VmState Read(int vm);
 
@@ -113,6 +216,18 @@ public abstract class Shard
 
     /// <summary>Overwrites one VM's state.</summary>
     public abstract void Write(int vm, VmState state);
+
+    /// <summary>Puts one VM's random stream at a place.</summary>
+    internal abstract void WriteRandom(int vm, RandomState state);
+
+    /// <summary>What was seen so far.</summary>
+    internal abstract ObserverState ReadObserver();
+
+    /// <summary>Overwrites what was seen so far.</summary>
+    internal abstract void WriteObserver(ObserverState state);
+
+    /// <summary>Makes a new shard stand at a tick of its cohort, whose first kernel may be another than the one the shard was built with.</summary>
+    internal void Restart(Cohort cohort, long tick) => (Cohort, Tick) = (cohort, tick);
 }
 
 /// <inheritdoc/>
@@ -130,6 +245,9 @@ internal sealed class Shard<TPages, TLanes> : Shard
     private ChoiceBounds<TPages, TLanes> _bounds;
     private bool _mayInvalidate = true;
 
+    // Whether memslots were ever updated on request: then the program must be one that knows of obsolete roots.
+    private bool _hasObsoleteRoots;
+
     public Shard(Cohort cohort, int firstVm, int vms, ShardOptions options)
         : base(cohort, firstVm, vms, options)
     {
@@ -140,7 +258,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
         _vcpus = new((_groups + 1) * cohort.Vm.Vcpus);
         _invalidators = new((_groups + 1) * cohort.Vm.Invalidators);
         _randoms = new(_groups + 1);
-        _program = ProgramOf(cohort.Kernel);
+        _program = ProgramOf(cohort.Kernel, _hasObsoleteRoots);
         _bounds = new(cohort.Vm, _mayInvalidate);
         _observer = new(cohort, firstVm, vms, options.StallRetries);
 
@@ -156,6 +274,10 @@ internal sealed class Shard<TPages, TLanes> : Shard
 
     public override Kernel Kernel => _program.Kernel;
 
+    internal override Totals Totals => _observer.Totals;
+
+    internal override IncidentCounts Reported => _observer.Reported;
+
     public override bool MayInvalidate
     {
         get => _mayInvalidate;
@@ -166,11 +288,8 @@ internal sealed class Shard<TPages, TLanes> : Shard
         }
     }
 
-    public override void Advance(int ticks)
+    private protected override void AdvanceUndisturbed(int ticks)
     {
-        if (ticks % ObservationTicks != 0)
-            throw new ArgumentOutOfRangeException(nameof(ticks), ticks, $"a slice is a multiple of {ObservationTicks} ticks");
-
         // Group by group through the whole slice, so that the state stays in the first-level cache while it is worked on.
         VmGroup<TPages, TLanes> before = Group(_groups);
         for (int g = 0; g < _groups; g++)
@@ -187,10 +306,8 @@ internal sealed class Shard<TPages, TLanes> : Shard
         Tick += ticks;
     }
 
-    internal override void AdvanceTold(int ticks, IStepListener listener)
+    private protected override void AdvanceUndisturbedTold(int ticks, IStepListener listener)
     {
-        if (ticks % ObservationTicks != 0)
-            throw new ArgumentOutOfRangeException(nameof(ticks), ticks, $"a slice is a multiple of {ObservationTicks} ticks");
         VmGroup<TPages, TLanes> group = Group(0);
         var teller = new Teller<TPages, TLanes>(_program, group, Tick, listener);
         _program.AdvanceObserved(group, _bounds, ticks, ref teller);
@@ -208,7 +325,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
 
     public override void PatchKernel(Kernel kernel)
     {
-        SoakProgram<TPages, TLanes> program = ProgramOf(kernel);
+        SoakProgram<TPages, TLanes> program = ProgramOf(kernel, _hasObsoleteRoots);
         for (int vm = 0; vm < Vms; vm++)
         {
             VmGroup<TPages, TLanes> group = Group(vm / TLanes.Count);
@@ -225,7 +342,40 @@ internal sealed class Shard<TPages, TLanes> : Shard
 
     public override RandomState ReadRandom(int vm) => GroupOf(vm, out int lane).Random.Read(lane);
 
-    public override void Write(int vm, VmState state) => _program.Write(GroupOf(vm, out int lane), lane, state);
+    public override void Write(int vm, VmState state)
+    {
+        if (state.RootGeneration != 0)
+            KnowObsoleteRoots();
+        _program.Write(GroupOf(vm, out int lane), lane, state);
+    }
+
+    internal override void WriteRandom(int vm, RandomState state) => GroupOf(vm, out int lane).Random.Write(lane, state);
+
+    internal override ObserverState ReadObserver() => _observer.ReadState();
+
+    internal override void WriteObserver(ObserverState state) => _observer.WriteState(state);
+
+    private protected override void UpdateMemslots(int? vm)
+    {
+        KnowObsoleteRoots();
+        if (vm is { } one)
+        {
+            VmGroup<TPages, TLanes> its = GroupOf(one, out int lane);
+            _program.UpdateMemslots(its, default(TLanes).With(lane, uint.MaxValue));
+            return;
+        }
+
+        for (int g = 0; g < _groups; g++)
+            _program.UpdateMemslots(Group(g), TLanes.Broadcast(uint.MaxValue));
+    }
+
+    private void KnowObsoleteRoots()
+    {
+        if (_hasObsoleteRoots)
+            return;
+        _hasObsoleteRoots = true;
+        _program = ProgramOf(Kernel, hasObsoleteRoots: true);
+    }
 
     private VmGroup<TPages, TLanes> GroupOf(int vm, out int lane)
     {
@@ -246,14 +396,16 @@ internal sealed class Shard<TPages, TLanes> : Shard
             ref _randoms.Span[group]);
     }
 
-    private SoakProgram<TPages, TLanes> ProgramOf(Kernel kernel) =>
-        kernel.Accept(new ProgramBuilder(Cohort.Vm.MemslotUpdates));
+    private SoakProgram<TPages, TLanes> ProgramOf(Kernel kernel, bool hasObsoleteRoots) =>
+        kernel.Accept(new ProgramBuilder(Cohort.Vm.MemslotUpdates, hasObsoleteRoots));
 
-    private sealed class ProgramBuilder(bool memslotUpdates) : IKernelVisitor<SoakProgram<TPages, TLanes>>
+    private sealed class ProgramBuilder(bool memslotUpdates, bool hasObsoleteRoots) : IKernelVisitor<SoakProgram<TPages, TLanes>>
     {
         public SoakProgram<TPages, TLanes> Visit<TKernel>()
             where TKernel : struct, IKernel => memslotUpdates
                 ? new SoakProgram<TKernel, UpdatedMemslots, TPages, TLanes>()
-                : new SoakProgram<TKernel, FixedMemslots, TPages, TLanes>();
+                : hasObsoleteRoots
+                    ? new SoakProgram<TKernel, MemslotsUpdatedOnRequest, TPages, TLanes>()
+                    : new SoakProgram<TKernel, FixedMemslots, TPages, TLanes>();
     }
 }

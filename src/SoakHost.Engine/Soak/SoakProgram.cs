@@ -81,6 +81,9 @@ internal abstract class SoakProgram<TPages, TLanes>
         in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, int ticks, ref TObserver observer)
         where TObserver : struct, IStepObserver<TPages, TLanes>;
 
+    /// <summary>Updates the memslots of some lanes' VMs once. The program must be one that knows of obsolete roots.</summary>
+    public abstract void UpdateMemslots(in VmGroup<TPages, TLanes> group, TLanes moves);
+
     public abstract VmState Read(in VmGroup<TPages, TLanes> group, int lane);
 
     public abstract void Write(in VmGroup<TPages, TLanes> group, int lane, VmState state);
@@ -140,7 +143,7 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
                 }
             }
 
-            if (TMemslots.AreUpdated)
+            if (TMemslots.AreUpdatedUnasked)
             {
                 TLanes moves = Choices<TPages, TLanes>.IsRare(random.Next()) & bounds.MayInvalidate;
                 Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref vm, moves);
@@ -149,6 +152,13 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
         }
 
         group.Random = random;
+    }
+
+    public override void UpdateMemslots(in VmGroup<TPages, TLanes> group, TLanes moves)
+    {
+        if (!TMemslots.AreUpdated)
+            throw new InvalidOperationException("this program takes every root for a current one");
+        Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, moves);
     }
 
     public override VmState Read(in VmGroup<TPages, TLanes> group, int lane) =>

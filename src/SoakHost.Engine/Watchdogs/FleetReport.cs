@@ -14,6 +14,9 @@ public sealed record FleetReport
     /// <summary>When the watchdog began to watch.</summary>
     public required DateTimeOffset Started { get; init; }
 
+    /// <summary>Operations that were done before the watchdog began: those of a run that was resumed.</summary>
+    public long OperationsBefore { get; init; }
+
     /// <summary>The cohorts that have figures, in the order of the fleet.</summary>
     public required ImmutableArray<CohortReport> Cohorts { get; init; }
 
@@ -79,4 +82,23 @@ public readonly record struct Stall(StalledVcpu Vcpu, DateTimeOffset LastProgres
 /// <param name="Hangs">vCPUs that hung, each time they did.</param>
 /// <param name="UnsafeInstalls">VMs that had an unsafe install.</param>
 /// <param name="AccountingErrors">VMs that had an accounting error.</param>
-public readonly record struct IncidentCounts(long Hangs, long UnsafeInstalls, long AccountingErrors);
+public readonly record struct IncidentCounts(long Hangs, long UnsafeInstalls, long AccountingErrors)
+{
+    /// <summary>The sum of both.</summary>
+    public static IncidentCounts operator +(IncidentCounts left, IncidentCounts right) => new(
+        left.Hangs + right.Hangs, left.UnsafeInstalls + right.UnsafeInstalls, left.AccountingErrors + right.AccountingErrors);
+
+    /// <summary>These and the incidents among some findings.</summary>
+    internal IncidentCounts With(IEnumerable<Finding> findings)
+    {
+        (long hangs, long unsafeInstalls, long accountingErrors) = this;
+        foreach (Finding finding in findings)
+        {
+            hangs += finding.Kind == FindingKind.VcpuHung ? 1 : 0;
+            unsafeInstalls += finding.Kind == FindingKind.UnsafeInstall ? 1 : 0;
+            accountingErrors += finding.Kind == FindingKind.AccountingError ? 1 : 0;
+        }
+
+        return new(hangs, unsafeInstalls, accountingErrors);
+    }
+}

@@ -107,6 +107,7 @@ public sealed class Watchdog : IDisposable
         {
             Time = now,
             Started = _started,
+            OperationsBefore = _fleet.Cohorts.Sum(cohort => cohort.Past.Totals.Operations),
             Cohorts = cohorts,
             Workers = workers,
             SilentWorkers = [.. workers.Where(worker => !worker.IsDone && now - worker.LastSlice > _silence)
@@ -121,7 +122,7 @@ public sealed class Watchdog : IDisposable
     {
         private readonly Dictionary<(int Vm, int Vcpu), DateTimeOffset> _lastProgress = [];
         private DateTimeOffset _before = started;
-        private IncidentCounts _incidents;
+        private IncidentCounts _incidents = source.Past.Incidents;
 
         public Defect Expected => source.Cohort.Expected;
 
@@ -139,17 +140,7 @@ public sealed class Watchdog : IDisposable
                 hung += run.AsSpan().Count(VcpuCondition.Hung);
             }
 
-            foreach (Finding finding in snapshot.Findings)
-            {
-                _incidents = finding.Kind switch
-                {
-                    FindingKind.VcpuHung => _incidents with { Hangs = _incidents.Hangs + 1 },
-                    FindingKind.UnsafeInstall => _incidents with { UnsafeInstalls = _incidents.UnsafeInstalls + 1 },
-                    FindingKind.AccountingError => _incidents with { AccountingErrors = _incidents.AccountingErrors + 1 },
-                    _ => _incidents,
-                };
-            }
-
+            _incidents = _incidents.With(snapshot.Findings);
             ImmutableArray<Stall> stalls = Stalls(snapshot.Stalled.AsSpan()[..Math.Min(stallsLeft, snapshot.Stalled.Length)]);
             stallsLeft -= stalls.Length;
             _before = now;

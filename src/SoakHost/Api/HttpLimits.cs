@@ -21,6 +21,7 @@ internal static class HttpLimits
             limits.KeepAliveTimeout = TimeSpan.FromMinutes(2);
         });
         builder.Services.AddProblemDetails();
+        builder.Services.AddOpenApi("v1");
     }
 
     public static void UseProblemDetails(this WebApplication app) => app.UseExceptionHandler().UseStatusCodePages();

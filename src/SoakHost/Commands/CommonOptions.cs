@@ -13,6 +13,20 @@ internal static class CommonOptions
     /// <summary><c>--json</c>.</summary>
     public static Option<bool> Json() => new("--json") { Description = "One JSON document on standard output, and nothing else there." };
 
+    /// <summary>The address of a service.</summary>
+    public static Option<Uri?> Url(string description) => new("--url")
+    {
+        Description = description,
+        HelpName = "http://host:port",
+        CustomParser = result =>
+        {
+            if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out Uri? value) && value.Scheme is "http" or "https")
+                return value;
+            result.AddError($"--url is \"{result.Tokens[0].Value}\"; allowed is an absolute http or https address");
+            return null;
+        },
+    };
+
     /// <summary>A whole number in a range, as people write them: 123, 1_000, 0x7fff, 2^31-2, 2e9.</summary>
     public static Option<T> Number<T>(string name, string description, T defaultValue, T min, T max)
         where T : INumber<T> => new(name)

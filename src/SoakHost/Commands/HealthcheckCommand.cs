@@ -10,19 +10,8 @@ internal static class HealthcheckCommand
 
     public static Command Create()
     {
-        var url = new Option<Uri?>("--url")
-        {
-            Description = "Address of the service, or of one of its probes. Default: this machine, at the port that the "
-                + "configuration gives the service.",
-            HelpName = "http://host:port",
-            CustomParser = result =>
-            {
-                if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out Uri? value) && value.Scheme is "http" or "https")
-                    return value;
-                result.AddError($"--url is \"{result.Tokens[0].Value}\"; allowed is an absolute http or https address");
-                return null;
-            },
-        };
+        Option<Uri?> url = CommonOptions.Url(
+            "Address of the service, or of one of its probes. Default: this machine, at the port that the configuration gives the service.");
         var command = new Command("healthcheck", "Asks a running service whether it is ready: exit code 0 when it is, 1 when it is not.")
         {
             url,

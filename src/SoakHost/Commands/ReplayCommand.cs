@@ -6,6 +6,7 @@ using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Reports;
+using SoakHost.Storage;
 
 namespace SoakHost.Commands;
 
@@ -19,8 +20,8 @@ internal static class ReplayCommand
         var cohorts = new CohortArguments(takesHost: false);
         var incident = new Argument<string?>("incident")
         {
-            Description = "An incident's id, as logs and reports give it: hang:control/12/3@3411968. Its cohort is taken from the "
-                + "configuration, or from the options below.",
+            Description = "An incident's id, as logs and reports give it: hang:control/12/3@3411968. Its run is taken from the data "
+                + "directory, with all that was done to the cohort; or, where that has no such incident, from the configuration or the options below.",
             Arity = ArgumentArity.ZeroOrOne,
         };
         var cohortName = new Option<string?>("--cohort") { Description = "Without an incident: the cohort, by its name in the configuration." };
@@ -58,7 +59,7 @@ internal static class ReplayCommand
                 Cohort cohort = Find(cohorts.Read(parsed)?.ToCohort(), settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Name);
                 CheckVm(cohort, parsed.GetValue(vm));
                 return Task.FromResult(Show(
-                    Replay.Range(cohort, options, parsed.GetValue(vm), parsed.GetValue(from), parsed.GetValue(ticks), stop), asJson));
+                    Replay.Range(cohort, options, parsed.GetValue(vm), parsed.GetValue(from), parsed.GetValue(ticks), [], stop), asJson));
             }
 
             if (!IncidentId.TryParse(text, out IncidentId id))
@@ -67,9 +68,17 @@ internal static class ReplayCommand
                     $"\"{text}\" is no incident; allowed is hang, unsafe-install or accounting-error, as in hang:control/12/3@3411968");
             }
 
-            Cohort its = Find(cohorts.Read(parsed)?.ToCohort(), settings, id.Cohort);
+            Cohort? described = cohorts.Read(parsed)?.ToCohort();
+            bool isDescribed = described is not null || parsed.GetValue(seed) is not null || parsed.GetValue(stallRetries) is not null;
+            if (Recorded(settings.DataDirectory, id) is { } recorded
+                && (!isDescribed || IsSame(recorded.Cohort, recorded.Options, Find(described, settings, id.Cohort), options)))
+            {
+                return Task.FromResult(Show(Replay.Incident(recorded.Cohort, recorded.Options, id, recorded.Operations, stop), asJson));
+            }
+
+            Cohort its = Find(described, settings, id.Cohort);
             CheckVm(its, id.Vm);
-            return Task.FromResult(Show(Replay.Incident(its, options, id, stop), asJson));
+            return Task.FromResult(Show(Replay.Incident(its, options, id, [], stop), asJson));
         });
         return command;
     }
@@ -87,6 +96,21 @@ internal static class ReplayCommand
             return null;
         },
     };
+
+    /// <summary>How the run went that has this incident, if the data directory knows it: cohort, seed and all that was done to the cohort.</summary>
+    private static (Cohort Cohort, ShardOptions Options, ShardOperation[] Operations)? Recorded(string directory, IncidentId id)
+    {
+        using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
+        if (database?.RunOf(id) is not { } run || run.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort() is not { } cohort)
+            return null;
+        var options = new ShardOptions { Seed = run.Identity.Seed, StallRetries = run.Identity.StallRetries };
+        return (cohort, options, [.. database.Operations(run.Id).Where(record => record.Cohort == id.Cohort).Select(record => record.Operation)]);
+    }
+
+    /// <summary>Whether VMs have the same histories by both descriptions.</summary>
+    private static bool IsSame(Cohort cohort, ShardOptions options, Cohort other, ShardOptions others) =>
+        cohort.Kernel.Info.Name == other.Kernel.Info.Name && cohort.Vm == other.Vm
+        && (options.Seed, options.StallRetries) == (others.Seed, others.StallRetries);
 
     private static Cohort Find(Cohort? described, SoakOptions settings, string name) =>
         described

@@ -47,6 +47,9 @@ internal static class ServeCommand
         app.MapHealth();
         app.MapFleet();
         app.MapAlerts();
+        app.MapIncidents();
+        app.MapOperations();
+        app.MapOpenApi();
 
         try
         {

@@ -82,5 +82,13 @@ internal sealed class Slices : IOptionsValidator
                 options.SliceTicks.ToString(CultureInfo.InvariantCulture),
                 $"a multiple of {Shard.ObservationTicks}");
         }
+
+        if (options.TicksMax % Shard.ObservationTicks != 0)
+        {
+            errors.Add(
+                $"{SoakConfiguration.Section}:{nameof(SoakOptions.TicksMax)}",
+                options.TicksMax.ToString(CultureInfo.InvariantCulture),
+                $"a multiple of {Shard.ObservationTicks}, or 0 for no end");
+        }
     }
 }

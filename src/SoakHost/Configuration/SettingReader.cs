@@ -90,6 +90,27 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
         return otherwise;
     }
 
+    /// <summary>Any text with something in it.</summary>
+    public string Words(string key, string otherwise, string allowed)
+    {
+        if (Text(key) is not { } text)
+            return otherwise;
+        if (!string.IsNullOrWhiteSpace(text))
+            return text;
+        errors.Add(Path(key), text, allowed);
+        return otherwise;
+    }
+
+    /// <summary>A text that nobody is to guess or see; null when there is none, or an empty one.</summary>
+    public string? Secret(string key, int lengthMin)
+    {
+        if (Text(key) is not { Length: > 0 } text)
+            return null;
+        if (text.Length < lengthMin || !text.All(character => character is > ' ' and <= '~'))
+            errors.Add(Path(key), "***", $"at least {lengthMin} characters of ASCII without blanks");
+        return text;
+    }
+
     /// <summary>One of several names.</summary>
     public T Choice<T>(string key, T otherwise, IReadOnlyDictionary<string, T> choices, bool isRequired = false)
     {

@@ -19,6 +19,12 @@ internal static class SoakConfiguration
         ["json"] = LogFormat.Json,
     }.ToFrozenDictionary();
 
+    private static readonly FrozenDictionary<string, MismatchChoice> MismatchChoices = new Dictionary<string, MismatchChoice>
+    {
+        ["new"] = MismatchChoice.New,
+        ["refuse"] = MismatchChoice.Refuse,
+    }.ToFrozenDictionary();
+
     private static readonly FrozenDictionary<string, Kernel> Kernels = Kernel.All.Append(Kernel.Host).ToFrozenDictionary(kernel => kernel.Info.Name);
 
     /// <summary>Reads and validates the section <c>Soak</c>.</summary>
@@ -50,6 +56,13 @@ internal static class SoakConfiguration
                 nameof(SoakOptions.WatchdogInterval), defaults.WatchdogInterval, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(1)),
             StallAfter = reader.Duration(
                 nameof(SoakOptions.StallAfter), defaults.StallAfter, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1)),
+            TicksMax = reader.Number(nameof(SoakOptions.TicksMax), defaults.TicksMax, 0, 1L << 60),
+            DataDirectory = reader.Words(nameof(SoakOptions.DataDirectory), defaults.DataDirectory, "the path of a folder"),
+            CheckpointInterval = reader.Duration(
+                nameof(SoakOptions.CheckpointInterval), defaults.CheckpointInterval, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1)),
+            OnMismatch = reader.Choice(nameof(SoakOptions.OnMismatch), defaults.OnMismatch, MismatchChoices),
+            IncidentsMax = reader.Number(nameof(SoakOptions.IncidentsMax), defaults.IncidentsMax, 1, 10_000_000),
+            ApiToken = reader.Secret(nameof(SoakOptions.ApiToken), 16),
             LogFormat = reader.Choice(nameof(SoakOptions.LogFormat), defaults.LogFormat, LogFormats),
             Fleet = [.. reader.List(nameof(SoakOptions.Fleet)).Select(entry => ReadCohort(entry, errors, probe))],
         };

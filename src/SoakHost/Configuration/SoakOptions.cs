@@ -39,6 +39,24 @@ internal sealed record SoakOptions
     /// </summary>
     public TimeSpan StallAfter { get; init; } = TimeSpan.FromSeconds(10);
 
+    /// <summary>Ticks after which every VM stands still, a multiple of 1024; 0 is never. Default 0.</summary>
+    public long TicksMax { get; init; }
+
+    /// <summary>The folder of the database; created when it is not there. Default ./data.</summary>
+    public string DataDirectory { get; init; } = "./data";
+
+    /// <summary>Time between two checkpoints, 20 ms to 1 h. Default 10 s.</summary>
+    public TimeSpan CheckpointInterval { get; init; } = TimeSpan.FromSeconds(10);
+
+    /// <summary>What to do when the data directory holds a run of another fleet, seed or model: new or refuse. Default new.</summary>
+    public MismatchChoice OnMismatch { get; init; }
+
+    /// <summary>The most incidents that are kept, and the most crossings, the newest ones: 1 to 10,000,000. Default 100,000.</summary>
+    public int IncidentsMax { get; init; } = 100_000;
+
+    /// <summary>The token that operations need, at least 16 characters; null for none. Default null.</summary>
+    public string? ApiToken { get; init; }
+
     /// <summary>How log lines look: text, json, or auto for text on a terminal and JSON elsewhere. Default auto.</summary>
     public LogFormat LogFormat { get; init; }
 
@@ -64,6 +82,7 @@ internal sealed record SoakOptions
         Workers = Workers == 0 ? Environment.ProcessorCount : Workers,
         DutyCycle = DutyCycle,
         SliceTicks = SliceTicks,
+        TicksMax = TicksMax == 0 ? long.MaxValue : TicksMax,
         Shards = ToShardOptions(),
     };
 
@@ -82,4 +101,14 @@ internal enum LogFormat
 
     /// <summary>One JSON object a line (compact log event format).</summary>
     Json,
+}
+
+/// <summary>What to do when the data directory holds another run.</summary>
+internal enum MismatchChoice
+{
+    /// <summary>Say what differs and start a new run.</summary>
+    New,
+
+    /// <summary>Say what differs and refuse to start.</summary>
+    Refuse,
 }

@@ -23,7 +23,9 @@ internal sealed record Readiness(ReadinessStatus Status, IReadOnlyList<string> R
     /// <param name="cohorts">How many cohorts it should have figures of.</param>
     /// <param name="now">The time.</param>
     /// <param name="reportAgeMax">From what age on a report is too old to say anything.</param>
-    public static Readiness Of(FleetReport report, int cohorts, DateTimeOffset now, TimeSpan reportAgeMax)
+    /// <param name="storageFailure">Why nothing can be stored, or null.</param>
+    public static Readiness Of(
+        FleetReport report, int cohorts, DateTimeOffset now, TimeSpan reportAgeMax, string? storageFailure = null)
     {
         List<string> reasons = [];
         if (report.Cohorts.Length < cohorts)
@@ -40,6 +42,8 @@ internal sealed record Readiness(ReadinessStatus Status, IReadOnlyList<string> R
                 : $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures[0]}");
         }
 
+        if (storageFailure is not null)
+            reasons.Add(storageFailure);
         return new Readiness(reasons.Count > 0 ? ReadinessStatus.Degraded : ReadinessStatus.Ready, reasons);
     }
 }

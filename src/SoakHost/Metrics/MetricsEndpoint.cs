@@ -10,6 +10,8 @@ internal static class MetricsEndpoint
         app.Services.GetRequiredService<FleetMetrics>();
         app.Services.GetRequiredService<ProcessMetrics>();
         app.Services.GetRequiredService<AlertMetrics>();
+        app.Services.GetRequiredService<StorageMetrics>();
+        app.Services.GetRequiredService<OperationMetrics>();
 
         app.MapGet("/metrics", async context =>
         {

@@ -54,7 +54,7 @@ internal sealed record FleetDocument
             Time = report.Time,
             ElapsedSeconds = elapsed,
             Operations = operations,
-            OperationsPerSecond = elapsed > 0 ? operations / elapsed : 0,
+            OperationsPerSecond = elapsed > 0 ? (operations - report.OperationsBefore) / elapsed : 0,
             Cohorts = [.. report.Cohorts.Select(cohort => Of(cohort, run))],
             Workers = [.. report.Workers.Select(Of)],
             SilentWorkers = report.SilentWorkers,

@@ -1,6 +1,8 @@
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
+using SoakHost.Storage;
 
 namespace SoakHost.Service;
 
@@ -9,16 +11,24 @@ internal sealed class SoakRun : IDisposable
 {
     private readonly Fleet _fleet;
     private readonly Watchdog _watchdog;
+    private readonly SoakStorage? _storage;
 
     /// <summary>Builds every VM; nothing runs yet.</summary>
     /// <param name="options">Valid options.</param>
     /// <param name="time">The clock of workers and watchdog.</param>
     /// <param name="reported">Called on the watchdog's thread with each report; it must not throw.</param>
-    public SoakRun(SoakOptions options, TimeProvider time, Action<FleetReport>? reported = null)
+    /// <param name="storage">What keeps the run on disk, or null.</param>
+    public SoakRun(SoakOptions options, TimeProvider time, Action<FleetReport>? reported = null, SoakStorage? storage = null)
     {
-        Options = options;
-        _fleet = new Fleet(options.ToFleetOptions(), time, SoakOptions.HostCohorts(options.Fleet, time));
-        _watchdog = new Watchdog(_fleet, time, options.WatchdogInterval, options.StallAfter, reported);
+        (Options, _storage) = (options, storage);
+        _fleet = new Fleet(options.ToFleetOptions(), time, storage?.Past, SoakOptions.HostCohorts(options.Fleet, time));
+        if (storage is not null)
+            _fleet.KeepFindings();
+        _watchdog = new Watchdog(_fleet, time, options.WatchdogInterval, options.StallAfter, report =>
+        {
+            storage?.Keep(report);
+            reported?.Invoke(report);
+        });
     }
 
     /// <summary>What was configured.</summary>
@@ -30,11 +40,20 @@ internal sealed class SoakRun : IDisposable
     /// <summary>The watchdog's latest report.</summary>
     public FleetReport Latest => _watchdog.Latest;
 
+    /// <summary>How the run's storage gets on.</summary>
+    public StorageStatus Storage => _storage?.Status ?? new StorageStatus(null, null);
+
+    /// <summary>Does something to a cohort, recorded before it takes effect.</summary>
+    /// <exception cref="StorageUnavailableException">It cannot be recorded, and so does not happen.</exception>
+    public OperationRecord Operate(string cohort, ShardOperation operation) =>
+        _storage?.Operate(_fleet, cohort, operation) ?? throw new StorageUnavailableException("this run is not kept");
+
     /// <summary>Lets the workers and the watchdog go.</summary>
     public void Start()
     {
         _fleet.Start();
         _watchdog.Start();
+        _storage?.Start(_fleet);
     }
 
     /// <summary>Stops the workers at the end of their slices, and looks a last time.</summary>
@@ -43,7 +62,9 @@ internal sealed class SoakRun : IDisposable
     public FleetReport Stop(TimeSpan timeout, out bool isComplete)
     {
         isComplete = _fleet.Stop(timeout);
-        return _watchdog.Stop();
+        FleetReport report = _watchdog.Stop();
+        _storage?.Stop(_fleet, isComplete);
+        return report;
     }
 
     /// <inheritdoc/>

@@ -1,11 +1,13 @@
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
+using SoakHost.Api;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Logging;
 using SoakHost.Metrics;
 using SoakHost.Model;
+using SoakHost.Storage;
 
 namespace SoakHost.Service;
 
@@ -69,7 +71,14 @@ internal static class SoakServiceExtensions
             .AddSingleton(options)
             .AddSingleton<ReportLog>()
             .AddSingleton(services => new SoakRun(
-                options, services.GetRequiredService<TimeProvider>(), services.GetRequiredService<ReportLog>().Write))
+                options,
+                services.GetRequiredService<TimeProvider>(),
+                services.GetRequiredService<ReportLog>().Write,
+                services.GetRequiredService<SoakStorage>()))
+            .AddSingleton<SoakStorage>()
+            .AddSingleton<StorageMetrics>()
+            .AddSingleton<OperationMetrics>()
+            .AddSingleton<OperatorFilter>()
             .AddSingleton<MetricRegistry>()
             .AddSingleton(services =>
             {

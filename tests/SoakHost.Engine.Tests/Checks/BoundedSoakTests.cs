@@ -55,7 +55,7 @@ public sealed class BoundedSoakTests
         Assert.EndsWith(" unsafe installs", result.Reasons[0], StringComparison.Ordinal);
         IncidentId incident = result.FirstIncidents["bad"];
         Assert.Equal(FindingKind.UnsafeInstall, incident.Kind);
-        Assert.NotNull(Replay.Incident(bad, new ShardOptions(), incident, TestContext.Current.CancellationToken));
+        Assert.NotNull(Replay.Incident(bad, new ShardOptions(), incident, [], TestContext.Current.CancellationToken));
     }
 
     [Fact]

@@ -1,4 +1,5 @@
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Fleets;
@@ -55,12 +56,11 @@ public sealed class ExternalCohortTests : IDisposable
     {
         using Fleet fleet = Build(Real);
 
-        Assert.Throws<ArgumentException>(() => fleet.SetMayInvalidate("real", false));
-        Assert.Throws<ArgumentException>(() => fleet.PatchKernel("real", Kernel.Of<Linux61>()));
+        Assert.Throws<ArgumentException>(() => fleet.Apply("real", new ShardOperation { Kind = OperationKind.PauseInvalidations }, _ => { }));
     }
 
     private Fleet Build(params Cohort[] cohorts) =>
-        new(new FleetOptions { Cohorts = cohorts, Workers = 1 }, TimeProvider.System, cohort => _source.For(cohort));
+        new(new FleetOptions { Cohorts = cohorts, Workers = 1 }, TimeProvider.System, external: cohort => _source.For(cohort));
 
     private sealed class Recorded : IExternalCohort
     {

@@ -119,8 +119,8 @@ public sealed class ReplayTests
     [Fact]
     public void A_range_tells_the_steps_of_its_ticks_and_no_others()
     {
-        Timeline all = Replay.Range(Cohorts[1], Run, 5, 0, 3000, TestContext.Current.CancellationToken);
-        Timeline part = Replay.Range(Cohorts[1], Run, 5, 1500, 700, TestContext.Current.CancellationToken);
+        Timeline all = Replay.Range(Cohorts[1], Run, 5, 0, 3000, [], TestContext.Current.CancellationToken);
+        Timeline part = Replay.Range(Cohorts[1], Run, 5, 1500, 700, [], TestContext.Current.CancellationToken);
         Assert.Equal(all.Steps.Where(step => step.Tick is >= 1500 and < 2200), part.Steps);
         Assert.Equal("VM 5 from tick 1500 to 2199.", part.Conclusion);
         Assert.Equal("no-seq-check", part.Kernel);
@@ -130,7 +130,7 @@ public sealed class ReplayTests
     [Fact]
     public void A_range_of_more_steps_than_anyone_reads_is_cut_and_says_so()
     {
-        Timeline story = Replay.Range(Cohorts[0], Run, 0, 0, 20_000, TestContext.Current.CancellationToken);
+        Timeline story = Replay.Range(Cohorts[0], Run, 0, 0, 20_000, [], TestContext.Current.CancellationToken);
         Assert.Equal(Replay.StepsMax, story.Steps.Length);
         Assert.EndsWith("The first 10000 steps are told.", story.Conclusion, StringComparison.Ordinal);
     }
@@ -139,16 +139,16 @@ public sealed class ReplayTests
     public void A_replay_can_be_stopped()
     {
         var stopped = new CancellationToken(canceled: true);
-        Assert.Throws<OperationCanceledException>(() => Replay.Range(Cohorts[0], Run, 0, 1_000_000_000_000, 1, stopped));
+        Assert.Throws<OperationCanceledException>(() => Replay.Range(Cohorts[0], Run, 0, 1_000_000_000_000, 1, [], stopped));
         Assert.Throws<OperationCanceledException>(
-            () => Replay.Incident(Cohorts[0], Run, new(FindingKind.VcpuHung, "linux-6-1", 0, 0, 1024), stopped));
+            () => Replay.Incident(Cohorts[0], Run, new(FindingKind.VcpuHung, "linux-6-1", 0, 0, 1024), [], stopped));
     }
 
     private static Cohort CohortOf(string kernel, VmParameters vm) =>
         new() { Name = kernel.Replace('.', '-'), Kernel = Kernel.Find(kernel)!, Vms = 2000, Vm = vm };
 
     private static Timeline? Tell(Cohort cohort, ShardOptions options, Finding finding) =>
-        Replay.Incident(cohort, options, IncidentId.Of(cohort.Name, finding), TestContext.Current.CancellationToken);
+        Replay.Incident(cohort, options, IncidentId.Of(cohort.Name, finding), [], TestContext.Current.CancellationToken);
 
     private static ImmutableArray<Finding>[] SoakWithTwoWorkers()
     {

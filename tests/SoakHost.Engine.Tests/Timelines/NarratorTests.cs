@@ -63,7 +63,7 @@ public sealed partial class NarratorTests
                 InvalidateSeqStart = unchecked(kernel.Info.ExpectedFrom - 100),
             };
             var cohort = new Cohort { Name = "c", Kernel = kernel, Vms = 1, Vm = vm };
-            steps.AddRange(Replay.Range(cohort, new ShardOptions(), 0, 0, 2000, TestContext.Current.CancellationToken).Steps);
+            steps.AddRange(Replay.Range(cohort, new ShardOptions(), 0, 0, 2000, [], TestContext.Current.CancellationToken).Steps);
             if (kernel.Info.Expected != Defect.None)
             {
                 steps.AddRange(Explorer.Explore(

@@ -28,6 +28,8 @@ internal static class MetricTable
         ["soakhost_worker_slices_total"] = ("counter", "worker"),
         ["soakhost_worker_busy_seconds_total"] = ("counter", "worker"),
         ["soakhost_worker_slice_max_seconds"] = ("gauge", "worker"),
+        ["soakhost_checkpoint_last_success_timestamp_seconds"] = ("gauge", ""),
+        ["soakhost_operations_applied_total"] = ("counter", "cohort,kind"),
         ["soakhost_build_info"] = ("gauge", "version,model_version,vector_bits"),
         ["soakhost_alerts_received_total"] = ("counter", "status"),
         ["process_start_time_seconds"] = ("gauge", ""),

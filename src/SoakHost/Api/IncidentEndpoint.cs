@@ -1,0 +1,75 @@
+using System.Globalization;
+using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.Http.HttpResults;
+using SoakHost.Configuration;
+using SoakHost.Engine.Soak;
+using SoakHost.Storage;
+
+namespace SoakHost.Api;
+
+/// <summary><c>GET /api/v1/incidents</c>: what is recorded, newest first, a page at a time.</summary>
+internal static class IncidentEndpoint
+{
+    /// <summary>The longest page.</summary>
+    public const int PageMax = 1000;
+
+    public static void MapIncidents(this WebApplication app) => app
+        .MapGet("/api/v1/incidents", Read).Produces<IncidentPage>().ProducesProblem(StatusCodes.Status400BadRequest).WithName("incidents").WithTags("incidents")
+        .WithSummary("Incidents, newest first. \"next\" of a page is the \"before\" of the next one.");
+
+    private static Results<JsonHttpResult<IncidentPage>, ProblemHttpResult> Read(
+        SoakOptions options, long before = long.MaxValue, int limit = 100, string? cohort = null)
+    {
+        if (limit is < 1 or > PageMax)
+            return TypedResults.Problem($"limit is {limit}; allowed is 1 to {PageMax}", statusCode: StatusCodes.Status400BadRequest);
+        try
+        {
+            return TypedResults.Json(IncidentPage.Read(options.DataDirectory, before, limit, cohort), IncidentJson.Default.IncidentPage);
+        }
+        catch (ConfigurationException exception)
+        {
+            return TypedResults.Problem(exception.Message, statusCode: StatusCodes.Status503ServiceUnavailable);
+        }
+    }
+}
+
+/// <summary>A page of incidents.</summary>
+/// <param name="Incidents">Newest first.</param>
+/// <param name="Next">What to ask for as "before" to see the next page, or null when this is the last.</param>
+internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, long? Next)
+{
+    /// <summary>Reads a page from a data directory, beside whoever writes there.</summary>
+    public static IncidentPage Read(string directory, long before, int limit, string? cohort)
+    {
+        using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
+        IReadOnlyList<IncidentRecord> incidents = database?.Incidents(before, limit, cohort) ?? [];
+        return new IncidentPage([.. incidents.Select(IncidentDocument.Of)], incidents.Count == limit ? incidents[^1].Number : null);
+    }
+}
+
+/// <summary>An incident. <c>soakhost replay</c> takes its id.</summary>
+internal sealed record IncidentDocument(
+    string Id, long Run, string Kind, string Cohort, int Vm, int? Vcpu, long Tick, int? Page, string InvalidateSeq, string Snapshot,
+    DateTimeOffset FirstSeen, DateTimeOffset LastSeen, DateTimeOffset? Recovered, long? RecoveredTick, string? RecoveredBy)
+{
+    public static IncidentDocument Of(IncidentRecord incident) => new(
+        incident.Id.ToString(), incident.RunId, Name(incident.Id.Kind), incident.Id.Cohort, incident.Id.Vm, NullIfNone(incident.Id.Vcpu),
+        incident.Id.Tick, NullIfNone(incident.Page), Hex(incident.InvalidateSeq), Hex(incident.Snapshot), incident.FirstSeen, incident.LastSeen,
+        incident.Recovery?.At, incident.Recovery?.Tick, incident.Recovery?.By);
+
+    private static string Name(FindingKind kind) => kind switch
+    {
+        FindingKind.VcpuHung => "hang",
+        FindingKind.UnsafeInstall => "unsafe_install",
+        _ => "accounting_error",
+    };
+
+    private static int? NullIfNone(int value) => value < 0 ? null : value;
+
+    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
+}
+
+/// <summary>What pages of incidents look like.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
+[JsonSerializable(typeof(IncidentPage))]
+internal sealed partial class IncidentJson : JsonSerializerContext;

@@ -1,0 +1,29 @@
+using System.Collections.Concurrent;
+using SoakHost.Engine.Soak;
+using SoakHost.Service;
+using SoakHost.Storage;
+
+namespace SoakHost.Metrics;
+
+/// <summary>Operations that were done to cohorts since the service started.</summary>
+internal sealed class OperationMetrics
+{
+    private readonly ConcurrentDictionary<(string Cohort, string Kind), long> _applied = [];
+
+    public OperationMetrics(MetricRegistry registry, SoakRun run)
+    {
+        MetricFamily applied = registry.Counter(
+            "soakhost_operations_applied_total", "Operations done to the cohort: kernel, migrate, pause, resume, memslots or counter.", "cohort", "kind");
+        registry.BeforeScrape(() =>
+        {
+            foreach (string cohort in run.FleetOptions.Cohorts.Select(cohort => cohort.Name))
+            {
+                foreach (string kind in OperationNames.Names)
+                    applied.Set(_applied.GetValueOrDefault((cohort, kind)), cohort, kind);
+            }
+        });
+    }
+
+    /// <summary>Counts one.</summary>
+    public void Count(string cohort, OperationKind kind) => _applied.AddOrUpdate((cohort, kind.Name()), 1, (_, count) => count + 1);
+}

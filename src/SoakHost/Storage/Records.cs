@@ -1,0 +1,54 @@
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
+
+namespace SoakHost.Storage;
+
+/// <summary>A run as it is stored.</summary>
+internal sealed record RunRecord(long Id, DateTimeOffset Started, DateTimeOffset? Checkpointed, RunIdentity Identity);
+
+/// <summary>A shard's checkpoint as it is stored.</summary>
+internal sealed record CheckpointRecord(string Cohort, int FirstVm, long Tick, byte[] State);
+
+/// <summary>Something that was done to a cohort.</summary>
+internal sealed record OperationRecord(long Id, string Cohort, ShardOperation Operation, DateTimeOffset Requested);
+
+/// <summary>An incident: with its run's identity and operations, all that is needed to replay it.</summary>
+/// <param name="Number">Grows with each incident of the database; pages are cut by it.</param>
+/// <param name="RunId">The run.</param>
+/// <param name="Id">Kind, cohort, VM, vCPU and tick.</param>
+/// <param name="Page">The guest page concerned, or -1.</param>
+/// <param name="InvalidateSeq">The counter when it was found.</param>
+/// <param name="Snapshot">The kernel's snapshot then.</param>
+/// <param name="FirstSeen">When it was first recorded.</param>
+/// <param name="LastSeen">The last checkpoint at which it was still so.</param>
+/// <param name="Recovery">How it ended, or null.</param>
+internal sealed record IncidentRecord(
+    long Number, long RunId, IncidentId Id, int Page, ulong InvalidateSeq, ulong Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
+    IncidentRecovery? Recovery);
+
+/// <summary>How an incident ended.</summary>
+/// <param name="Tick">The tick at which the vCPU was seen to get on.</param>
+/// <param name="At">When that was recorded.</param>
+/// <param name="By">What was done between, such as "kernel linux-6.1.y at tick 81920", or "itself".</param>
+internal sealed record IncidentRecovery(long Tick, DateTimeOffset At, string By);
+
+/// <summary>Names of kinds as the database, the API and metrics spell them.</summary>
+internal static class OperationNames
+{
+    private static readonly (OperationKind Kind, string Name)[] All =
+    [
+        (OperationKind.PatchKernel, "kernel"), (OperationKind.Migrate, "migrate"), (OperationKind.PauseInvalidations, "pause"),
+        (OperationKind.ResumeInvalidations, "resume"), (OperationKind.UpdateMemslots, "memslots"), (OperationKind.SetCounter, "counter"),
+    ];
+
+    /// <summary>Every name.</summary>
+    public static IEnumerable<string> Names => All.Select(entry => entry.Name);
+
+    /// <summary>The kind's name.</summary>
+    public static string Name(this OperationKind kind) => Array.Find(All, entry => entry.Kind == kind).Name;
+
+    /// <summary>The kind of that name, which must be one of these.</summary>
+    public static OperationKind Parse(string name) => Array.Find(All, entry => entry.Name == name) is { Name: not null } found
+        ? found.Kind
+        : throw new InvalidDataException($"there is no operation \"{name}\"");
+}

@@ -1,0 +1,100 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using SoakHost.Configuration;
+using SoakHost.Engine;
+using SoakHost.Engine.Fleets;
+using SoakHost.Model;
+
+namespace SoakHost.Storage;
+
+/// <summary>
+/// All that the histories of a run's simulated VMs depend on: two runs with equal identities are one and the same. A real VM's counter
+/// ends with its process, so that cohorts of real VMs are no part of it.
+/// </summary>
+internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetries, IReadOnlyList<CohortIdentity> Fleet)
+{
+    /// <summary>The identity of what is configured now.</summary>
+    public static RunIdentity Of(FleetOptions options) => new(
+        Model.ModelVersion.Current,
+        options.Shards.Seed,
+        options.Shards.StallRetries,
+        [.. options.Cohorts.Where(cohort => cohort.Kernel.Info.IsSimulated).Select(CohortIdentity.Of)]);
+
+    /// <summary>What differs, in phrases such as "seed was 1 and is 2"; empty when nothing does.</summary>
+    /// <param name="now">The identity to compare this earlier one with.</param>
+    public IReadOnlyList<string> DifferencesFrom(RunIdentity now)
+    {
+        List<string> differences = [];
+        Compare("model version", ModelVersion, now.ModelVersion);
+        Compare("seed", Seed, now.Seed);
+        Compare("stall threshold", StallRetries, now.StallRetries);
+        var before = Fleet.ToDictionary(cohort => cohort.Name);
+        foreach (CohortIdentity cohort in now.Fleet)
+        {
+            if (!before.Remove(cohort.Name, out CohortIdentity? was))
+                differences.Add($"cohort {cohort.Name} is new");
+            else
+                differences.AddRange(was.DifferencesFrom(cohort));
+        }
+
+        differences.AddRange(before.Keys.Select(name => $"cohort {name} is gone"));
+        return differences;
+
+        void Compare<T>(string what, T was, T isNow)
+            where T : IEquatable<T>
+        {
+            if (!was.Equals(isNow))
+                differences.Add($"{what} was {was} and is {isNow}");
+        }
+    }
+
+    /// <summary>The fleet as it is stored.</summary>
+    public string FleetJson() => JsonSerializer.Serialize([.. Fleet], IdentityJson.Default.CohortIdentityArray);
+
+    /// <summary>The fleet of what <see cref="FleetJson"/> returned.</summary>
+    public static IReadOnlyList<CohortIdentity> FleetOf(string json) =>
+        JsonSerializer.Deserialize(json, IdentityJson.Default.CohortIdentityArray) ?? [];
+}
+
+/// <summary>All that the histories of a cohort's VMs depend on, besides the seed.</summary>
+internal sealed record CohortIdentity(
+    string Name, string Kernel, int Vms, int Vcpus, int Invalidators, bool MemslotUpdates, int Pages, int RangePages, ulong InvalidateSeqStart)
+{
+    public static CohortIdentity Of(Cohort cohort) => new(
+        cohort.Name, cohort.Kernel.Info.Name, cohort.Vms, cohort.Vm.Vcpus, cohort.Vm.Invalidators, cohort.Vm.MemslotUpdates, cohort.Vm.Pages,
+        cohort.Vm.RangePages, cohort.Vm.InvalidateSeqStart);
+
+    /// <summary>The cohort again, or null where this program has no such kernel any more.</summary>
+    public Cohort? ToCohort() => Model.Kernels.Kernel.Find(Kernel) is not { } kernel ? null : new Cohort
+    {
+        Name = Name,
+        Kernel = kernel,
+        Vms = Vms,
+        Vm = new VmParameters
+        {
+            Vcpus = Vcpus,
+            Invalidators = Invalidators,
+            MemslotUpdates = MemslotUpdates,
+            Pages = Pages,
+            RangePages = RangePages,
+            InvalidateSeqStart = InvalidateSeqStart,
+        },
+    };
+
+    public IEnumerable<string> DifferencesFrom(CohortIdentity now)
+    {
+        (string Key, object Was, object Is)[] keys =
+        [
+            (nameof(Kernel), Kernel, now.Kernel), (nameof(Vms), Vms, now.Vms), (nameof(Vcpus), Vcpus, now.Vcpus),
+            (nameof(Invalidators), Invalidators, now.Invalidators), (nameof(MemslotUpdates), MemslotUpdates, now.MemslotUpdates),
+            (nameof(Pages), Pages, now.Pages), (nameof(RangePages), RangePages, now.RangePages),
+            (nameof(InvalidateSeqStart), NumberSyntax.Format(InvalidateSeqStart), NumberSyntax.Format(now.InvalidateSeqStart)),
+        ];
+        return keys.Where(key => !key.Was.Equals(key.Is)).Select(key => $"{key.Key} of cohort {Name} was {key.Was} and is {key.Is}");
+    }
+}
+
+/// <summary>How a fleet is stored.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSerializable(typeof(CohortIdentity[]))]
+internal sealed partial class IdentityJson : JsonSerializerContext;

@@ -1,0 +1,384 @@
+using Microsoft.Data.Sqlite;
+using SoakHost.Configuration;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Storage;
+
+/// <summary>The data directory cannot be written to now. It may be later: its disk is full, say, or not mounted.</summary>
+internal sealed class StorageUnavailableException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>
+/// The database of a data directory: all the SQL there is. One process at a time may open it for writing, and one thread at a time may use it;
+/// any number of others may read it meanwhile.
+/// </summary>
+/// <remarks>
+/// Write-ahead log with <c>synchronous=NORMAL</c>: a killed process loses nothing that was committed, and a machine that loses power may lose
+/// the last transactions but is left with an intact database as it was some seconds before. All that these transactions held is found
+/// again by resuming from the checkpoint before them. All but operations, which nobody would repeat: they are committed with <c>FULL</c>.
+/// </remarks>
+internal sealed class SoakDatabase : IDisposable
+{
+    public const string FileName = "soakhost.db";
+    private const string LockName = "soakhost.lock";
+    private const int CheckpointsPerShard = 2;
+    private const int RunsWithCheckpoints = 2;
+
+    private readonly SqliteConnection _connection;
+    private readonly FileStream? _lock;
+
+    private SoakDatabase(SqliteConnection connection, FileStream? @lock) => (_connection, _lock) = (connection, @lock);
+
+    /// <summary>Opens the database for writing, and makes it, or brings it up to date, where that is needed.</summary>
+    /// <exception cref="ConfigurationException">It is damaged, from a newer version, or in use; it was not touched.</exception>
+    /// <exception cref="StorageUnavailableException">The directory cannot be written to.</exception>
+    public static SoakDatabase Open(string directory)
+    {
+        string path = Path.Combine(directory, FileName);
+        FileStream? @lock = null;
+        SqliteConnection? connection = null;
+        try
+        {
+            Directory.CreateDirectory(directory);
+            @lock = TakeLock(directory);
+            connection = Connect(path, SqliteOpenMode.ReadWriteCreate);
+            Check(connection, path);
+
+            // A log that was once large is cut back, so that the disk it took is free again.
+            Execute(connection, "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=67108864; PRAGMA foreign_keys=ON");
+            Schema.Migrate(connection);
+            return new SoakDatabase(connection, @lock);
+        }
+        catch (Exception exception)
+        {
+            connection?.Dispose();
+            @lock?.Dispose();
+            if (exception is SqliteException { SqliteErrorCode: SqliteCodes.Corrupt or SqliteCodes.NotADatabase } damage)
+                throw Damaged(path, damage.Message);
+            if (exception is IOException or UnauthorizedAccessException or SqliteException)
+                throw new StorageUnavailableException($"{Path.GetFullPath(directory)} cannot be written to: {exception.Message}", exception);
+            throw;
+        }
+    }
+
+    /// <summary>Opens the database for reading, or returns null where there is none.</summary>
+    /// <exception cref="ConfigurationException">It is damaged or from another version, or cannot be read.</exception>
+    public static SoakDatabase? OpenForReading(string directory)
+    {
+        string path = Path.Combine(directory, FileName);
+        if (!File.Exists(path))
+            return null;
+        SqliteConnection? connection = null;
+        try
+        {
+            connection = Connect(path, SqliteOpenMode.ReadOnly);
+            long version = Schema.Version(connection);
+            if (version != Schema.Current)
+                throw new ConfigurationException($"{path} has schema {version}; this version of SoakHost reads {Schema.Current}");
+            return new SoakDatabase(connection, @lock: null);
+        }
+        catch (Exception exception)
+        {
+            connection?.Dispose();
+            if (exception is SqliteException sqlite)
+                throw new ConfigurationException($"{path} cannot be read: {sqlite.Message}");
+            throw;
+        }
+    }
+
+    /// <summary>The newest run, or null.</summary>
+    public RunRecord? LatestRun() => Runs("ORDER BY id DESC LIMIT 1").FirstOrDefault();
+
+    /// <summary>Starts a run. Checkpoints of runs that are long over go.</summary>
+    public long AddRun(RunIdentity identity, DateTimeOffset now)
+    {
+        using SqliteTransaction transaction = _connection.BeginTransaction();
+        long id = (long)Scalar(
+            "INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES ($now, $model, $seed, $retries, $fleet) RETURNING id",
+            ("$now", now.ToUnixTimeMilliseconds()),
+            ("$model", identity.ModelVersion),
+            ("$seed", Signed(identity.Seed)),
+            ("$retries", (long)identity.StallRetries),
+            ("$fleet", identity.FleetJson()))!;
+        Run("DELETE FROM checkpoints WHERE run_id <= $id", ("$id", id - RunsWithCheckpoints));
+        transaction.Commit();
+        return id;
+    }
+
+    /// <summary>A run's checkpoints, a shard after the other, the newest first.</summary>
+    public IEnumerable<CheckpointRecord> Checkpoints(long runId) => Query(
+        "SELECT cohort, first_vm, tick, state FROM checkpoints WHERE run_id = $run ORDER BY cohort, first_vm, tick DESC",
+        row => new CheckpointRecord(row.GetString(0), row.GetInt32(1), row.GetInt64(2), row.GetFieldValue<byte[]>(3)),
+        ("$run", runId));
+
+    /// <summary>Removes a checkpoint that cannot be read.</summary>
+    public void RemoveCheckpoint(long runId, CheckpointRecord checkpoint) => Run(
+        "DELETE FROM checkpoints WHERE run_id = $run AND cohort = $cohort AND first_vm = $vm AND tick = $tick",
+        ("$run", runId), ("$cohort", checkpoint.Cohort), ("$vm", checkpoint.FirstVm), ("$tick", checkpoint.Tick));
+
+    /// <summary>A run's operations, in the order in which they were recorded.</summary>
+    public IReadOnlyList<OperationRecord> Operations(long runId) => [.. Query(
+        "SELECT id, cohort, kind, tick, vm, kernel, invalidate_seq, requested_ms FROM operations WHERE run_id = $run ORDER BY id",
+        row => new OperationRecord(
+            row.GetInt64(0),
+            row.GetString(1),
+            new ShardOperation
+            {
+                Kind = OperationNames.Parse(row.GetString(2)),
+                Tick = row.GetInt64(3),
+                Vm = row.IsDBNull(4) ? null : row.GetInt32(4),
+                Kernel = row.IsDBNull(5) ? null : Kernel.Find(row.GetString(5)),
+                InvalidateSeq = Unsigned(row.GetInt64(6)),
+            },
+            Time(row.GetInt64(7))),
+        ("$run", runId))];
+
+    /// <summary>Records an operation; when this returns, it is on the disk.</summary>
+    public long AddOperation(long runId, string cohort, ShardOperation operation, DateTimeOffset now)
+    {
+        Execute(_connection, "PRAGMA synchronous=FULL");
+        try
+        {
+            return (long)Scalar(
+                "INSERT INTO operations (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, requested_ms) "
+                + "VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $now) RETURNING id",
+                ("$run", runId),
+                ("$cohort", cohort),
+                ("$kind", operation.Kind.Name()),
+                ("$tick", operation.Tick),
+                ("$vm", operation.Vm),
+                ("$kernel", operation.Kernel?.Info.Name),
+                ("$seq", Signed(operation.InvalidateSeq)),
+                ("$now", now.ToUnixTimeMilliseconds()))!;
+        }
+        finally
+        {
+            Execute(_connection, "PRAGMA synchronous=NORMAL");
+        }
+    }
+
+    /// <summary>
+    /// Writes checkpoints, and all that was found before them, in one transaction: whoever resumes from a checkpoint finds what came after
+    /// it again, and nothing else.
+    /// </summary>
+    /// <param name="runId">The run.</param>
+    /// <param name="checkpoints">The checkpoints; those before the last two of each shard go.</param>
+    /// <param name="findings">What was found, by cohort.</param>
+    /// <param name="incidentsMax">How many incidents, and how many crossings, are kept.</param>
+    /// <param name="now">The time.</param>
+    public void AddCheckpoints(
+        long runId,
+        IReadOnlyCollection<ShardCheckpoint> checkpoints,
+        IReadOnlyCollection<(string Cohort, Finding Finding)> findings,
+        int incidentsMax,
+        DateTimeOffset now)
+    {
+        using SqliteTransaction transaction = _connection.BeginTransaction();
+        foreach ((string cohort, Finding finding) in findings)
+            Add(runId, cohort, finding, now);
+        using SqliteCommand insert = Command(
+            "INSERT OR REPLACE INTO checkpoints (run_id, cohort, first_vm, tick, model_version, state) VALUES ($run, $cohort, $vm, $tick, $model, $state)");
+        using SqliteCommand prune = Command(
+            "DELETE FROM checkpoints WHERE run_id = $run AND cohort = $cohort AND first_vm = $vm AND tick < (SELECT min(tick) FROM (SELECT tick "
+            + $"FROM checkpoints WHERE run_id = $run AND cohort = $cohort AND first_vm = $vm ORDER BY tick DESC LIMIT {CheckpointsPerShard}))");
+        foreach (ShardCheckpoint checkpoint in checkpoints)
+        {
+            (string, object?)[] key = [("$run", runId), ("$cohort", checkpoint.Cohort), ("$vm", checkpoint.FirstVm)];
+            Bind(insert, [.. key, ("$tick", checkpoint.Tick), ("$model", Model.ModelVersion.Current), ("$state", checkpoint.State)]);
+            insert.ExecuteNonQuery();
+            Bind(prune, key);
+            prune.ExecuteNonQuery();
+        }
+
+        Run("UPDATE runs SET checkpointed_ms = $now WHERE id = $run", ("$now", now.ToUnixTimeMilliseconds()), ("$run", runId));
+        if (findings.Count > 0)
+        {
+            Run("DELETE FROM incidents WHERE number <= (SELECT number FROM incidents ORDER BY number DESC LIMIT 1 OFFSET $max)", ("$max", incidentsMax));
+            Run("DELETE FROM crossings WHERE number <= (SELECT number FROM crossings ORDER BY number DESC LIMIT 1 OFFSET $max)", ("$max", incidentsMax));
+        }
+
+        transaction.Commit();
+    }
+
+    /// <summary>Incidents, newest first.</summary>
+    /// <param name="before">Those with a lower number than this one alone.</param>
+    /// <param name="count">At most so many.</param>
+    /// <param name="cohort">Those of this cohort alone, or null for all.</param>
+    public IReadOnlyList<IncidentRecord> Incidents(long before, int count, string? cohort = null) => [.. Query(
+        "SELECT number, run_id, kind, cohort, vm, vcpu, tick, page, invalidate_seq, snapshot, first_seen_ms, "
+        + "coalesce(recovered_ms, CASE WHEN kind = 'VcpuHung' THEN checkpointed_ms END, first_seen_ms), recovered_tick, recovered_ms, recovered_by "
+        + "FROM incidents JOIN runs ON runs.id = run_id WHERE number < $before AND ($cohort IS NULL OR cohort = $cohort) ORDER BY number DESC LIMIT $count",
+        row => new IncidentRecord(
+            row.GetInt64(0),
+            row.GetInt64(1),
+            new IncidentId(Enum.Parse<FindingKind>(row.GetString(2)), row.GetString(3), row.GetInt32(4), row.GetInt32(5), row.GetInt64(6)),
+            row.GetInt32(7),
+            Unsigned(row.GetInt64(8)),
+            Unsigned(row.GetInt64(9)),
+            Time(row.GetInt64(10)),
+            Time(row.GetInt64(11)),
+            row.IsDBNull(12) ? null : new IncidentRecovery(row.GetInt64(12), Time(row.GetInt64(13)), row.GetString(14))),
+        ("$before", before), ("$count", count), ("$cohort", cohort))];
+
+    /// <summary>The newest run that has an incident of this id, or null.</summary>
+    public RunRecord? RunOf(IncidentId id) => Runs(
+        "WHERE id = (SELECT max(run_id) FROM incidents WHERE cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND tick = $tick AND kind = $kind)",
+        ("$cohort", id.Cohort), ("$vm", id.Vm), ("$vcpu", id.Vcpu), ("$tick", id.Tick), ("$kind", id.Kind.ToString())).FirstOrDefault();
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _connection.Dispose();
+        _lock?.Dispose();
+    }
+
+    private void Add(long runId, string cohort, Finding finding, DateTimeOffset now)
+    {
+        switch (finding.Kind)
+        {
+            case FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle:
+                Run(
+                    "INSERT OR IGNORE INTO crossings (run_id, cohort, vm, tick, boundary, in_flight, seen_ms) VALUES ($run, $cohort, $vm, $tick, $boundary, $flight, $now)",
+                    ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$tick", finding.Tick), ("$boundary", finding.Boundary),
+                    ("$flight", finding.Kind == FindingKind.BoundaryCrossed), ("$now", now.ToUnixTimeMilliseconds()));
+                break;
+            case FindingKind.VcpuRecovered:
+                Recover(runId, cohort, finding, now);
+                break;
+            case FindingKind kind when IncidentId.IsIncident(kind):
+                Run(
+                    "INSERT OR IGNORE INTO incidents (run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, first_seen_ms) "
+                    + "VALUES ($run, $cohort, $vm, $vcpu, $tick, $kind, $page, $seq, $snapshot, $now)",
+                    ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick),
+                    ("$kind", kind.ToString()), ("$page", finding.Page), ("$seq", Signed(finding.InvalidateSeq)),
+                    ("$snapshot", Signed(finding.Snapshot)), ("$now", now.ToUnixTimeMilliseconds()));
+                break;
+        }
+    }
+
+    private void Recover(long runId, string cohort, Finding finding, DateTimeOffset now)
+    {
+        // An operation at the tick of an observation takes effect after it.
+        string by = (string?)Scalar(
+            "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM operations WHERE run_id = $run AND cohort = $cohort "
+            + "AND tick < $tick AND (vm IS NULL OR vm = $vm) AND tick >= (SELECT max(tick) FROM incidents WHERE run_id = $run AND cohort = $cohort "
+            + "AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick) ORDER BY tick DESC, id DESC LIMIT 1",
+            ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick)) ?? "itself";
+        Run(
+            "UPDATE incidents SET recovered_tick = $tick, recovered_ms = $now, recovered_by = $by WHERE run_id = $run AND cohort = $cohort "
+            + "AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick AND recovered_tick IS NULL",
+            ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick), ("$by", by),
+            ("$now", now.ToUnixTimeMilliseconds()));
+    }
+
+    private IEnumerable<RunRecord> Runs(string where, params (string, object?)[] parameters) => Query(
+        $"SELECT id, started_ms, checkpointed_ms, model_version, seed, stall_retries, fleet FROM runs {where}",
+        row => new RunRecord(
+            row.GetInt64(0),
+            Time(row.GetInt64(1)),
+            row.IsDBNull(2) ? null : Time(row.GetInt64(2)),
+            new RunIdentity(row.GetInt32(3), Unsigned(row.GetInt64(4)), (uint)row.GetInt64(5), RunIdentity.FleetOf(row.GetString(6)))),
+        parameters);
+
+    private static FileStream TakeLock(string directory)
+    {
+        try
+        {
+            // The operating system releases it with the process, however that ends.
+            return new FileStream(Path.Combine(directory, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+        }
+        catch (IOException exception) when (exception.HResult is 11 or 35 or unchecked((int)0x80070020))
+        {
+            throw new ConfigurationException(
+                $"another process uses {Path.GetFullPath(directory)}; stop it, or give this one a Soak:DataDirectory of its own");
+        }
+    }
+
+    private static void Check(SqliteConnection connection, string path)
+    {
+        long version = Schema.Version(connection);
+        if (version > Schema.Current)
+        {
+            throw new ConfigurationException(
+                $"{path} is from a newer version of SoakHost: its schema is {version}, and this version knows up to {Schema.Current}. "
+                + "Run that version, or give this one a Soak:DataDirectory of its own; nothing was changed");
+        }
+
+        using SqliteCommand check = connection.CreateCommand();
+        check.CommandText = "PRAGMA quick_check(1)";
+        if (check.ExecuteScalar() is string answer and not "ok")
+            throw Damaged(path, answer);
+    }
+
+    private static ConfigurationException Damaged(string path, string how) => new(
+        $"{path} is damaged: {how.ReplaceLineEndings(" ")}. Move it away to start anew, or restore it from a copy; nothing was changed");
+
+    private static SqliteConnection Connect(string path, SqliteOpenMode mode)
+    {
+        var connection = new SqliteConnection(
+            new SqliteConnectionStringBuilder { DataSource = path, Mode = mode, Pooling = false, DefaultTimeout = 5 }.ToString());
+        connection.Open();
+        return connection;
+    }
+
+    private static void Execute(SqliteConnection connection, string sql)
+    {
+        using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.ExecuteNonQuery();
+    }
+
+    private IEnumerable<T> Query<T>(string sql, Func<SqliteDataReader, T> read, params (string, object?)[] parameters)
+    {
+        using SqliteCommand command = Command(sql);
+        Bind(command, parameters);
+        using SqliteDataReader reader = command.ExecuteReader();
+        while (reader.Read())
+            yield return read(reader);
+    }
+
+    private void Run(string sql, params (string, object?)[] parameters)
+    {
+        using SqliteCommand command = Command(sql);
+        Bind(command, parameters);
+        command.ExecuteNonQuery();
+    }
+
+    private object? Scalar(string sql, params (string, object?)[] parameters)
+    {
+        using SqliteCommand command = Command(sql);
+        Bind(command, parameters);
+        return command.ExecuteScalar();
+    }
+
+    private SqliteCommand Command(string sql)
+    {
+        SqliteCommand command = _connection.CreateCommand();
+#pragma warning disable CA2100 // Every text is a constant of this class; what comes from outside is a parameter.
+        command.CommandText = sql;
+#pragma warning restore CA2100
+        return command;
+    }
+
+    private static void Bind(SqliteCommand command, params (string Name, object? Value)[] parameters)
+    {
+        command.Parameters.Clear();
+        foreach ((string name, object? value) in parameters)
+            command.Parameters.AddWithValue(name, value ?? DBNull.Value);
+    }
+
+    private static long Signed(ulong value) => unchecked((long)value);
+
+    private static ulong Unsigned(long value) => unchecked((ulong)value);
+
+    private static DateTimeOffset Time(long milliseconds) => DateTimeOffset.FromUnixTimeMilliseconds(milliseconds);
+}
+
+/// <summary>SQLite's result codes that are told apart.</summary>
+internal static class SqliteCodes
+{
+    public const int Corrupt = 11;
+    public const int NotADatabase = 26;
+}

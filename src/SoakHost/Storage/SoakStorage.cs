@@ -1,0 +1,331 @@
+using System.Collections.Concurrent;
+using Microsoft.Data.Sqlite;
+using SoakHost.Configuration;
+using SoakHost.Engine;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Logging;
+
+namespace SoakHost.Storage;
+
+/// <summary>How storage gets on.</summary>
+/// <param name="LastSuccess">When every shard's checkpoint was last written, or null.</param>
+/// <param name="Failure">Why nothing can be written now, or null.</param>
+internal sealed record StorageStatus(DateTimeOffset? LastSuccess, string? Failure);
+
+/// <summary>
+/// Keeps a run on disk: takes checkpoints on a timer, and writes them, what was found, and operations, on the one thread that uses the
+/// database. A disk that cannot be written to stops nothing: the soak goes on, what was found is kept in memory, and every checkpoint is
+/// another attempt.
+/// </summary>
+internal sealed class SoakStorage : IDisposable
+{
+    // Written in one transaction, and so the most that is in memory at once: some 5 MB.
+    private const int BatchShards = 512;
+
+    // A run of defective VMs on a full disk must not eat the memory.
+    private const int FindingsMax = 1_000_000;
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
+    private static readonly TimeSpan RecordTimeout = TimeSpan.FromSeconds(5);
+
+    private readonly SoakOptions _options;
+    private readonly RunIdentity _identity;
+    private readonly TimeProvider _time;
+    private readonly ILogger<SoakStorage> _log;
+    private readonly BlockingCollection<Action> _work = [];
+    private readonly List<ShardCheckpoint> _batch = [];
+    private readonly List<(string Cohort, Finding Finding)> _findings = [];
+    private readonly Thread _thread;
+    private ITimer? _timer;
+    private SoakDatabase? _database;
+    private long _runId;
+    private int _round;
+    private int _outstanding;
+    private bool _hasFailed;
+    private long _asked;
+    private long _dropped;
+    private StorageStatus _status = new(null, null);
+
+    /// <summary>Opens the data directory, and finds out whether its run goes on or a new one begins.</summary>
+    /// <exception cref="ConfigurationException">The directory must not be used, or the run in it must not be replaced.</exception>
+    public SoakStorage(SoakOptions options, TimeProvider time, ILogger<SoakStorage> log)
+    {
+        (_options, _time, _log) = (options, time, log);
+        FleetOptions fleet = options.ToFleetOptions();
+        _identity = RunIdentity.Of(fleet);
+        _thread = new Thread(Run) { Name = "soak-storage", IsBackground = true };
+        try
+        {
+            _database = SoakDatabase.Open(options.DataDirectory);
+            Past = Resume(fleet);
+        }
+        catch (Exception exception) when (IsUnavailable(exception))
+        {
+            Fail(exception);
+        }
+        catch
+        {
+            _database?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What the fleet is to be resumed from, or null when a new run begins.</summary>
+    public FleetPast? Past { get; }
+
+    /// <summary>How it gets on now.</summary>
+    public StorageStatus Status => Volatile.Read(ref _status);
+
+    /// <summary>Starts to take checkpoints of a fleet whose workers were started.</summary>
+    public void Start(Fleet fleet)
+    {
+        _thread.Start();
+        _timer = _time.CreateTimer(_ => Post(() => Ask(fleet)), null, _options.CheckpointInterval, _options.CheckpointInterval);
+    }
+
+    /// <summary>Does something to a cohort, recorded before it takes effect.</summary>
+    /// <exception cref="StorageUnavailableException">It cannot be recorded, and so does not happen.</exception>
+    public OperationRecord Operate(Fleet fleet, string cohort, ShardOperation operation)
+    {
+        var recorded = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
+        DateTimeOffset now = _time.GetUtcNow();
+        ShardOperation applied = fleet.Apply(cohort, operation, timed =>
+        {
+            // Whoever gives up waiting takes the operation back, so that it is not recorded after all.
+            using var patience = new CancellationTokenSource(RecordTimeout, _time);
+            using CancellationTokenRegistration _ = patience.Token.Register(
+                () => recorded.TrySetException(new StorageUnavailableException("the disk did not answer in time")));
+            Post(() => Record(cohort, timed, now, recorded));
+            recorded.Task.GetAwaiter().GetResult();
+        });
+        return new OperationRecord(recorded.Task.Result, cohort, applied, now);
+    }
+
+    /// <summary>Keeps what was found of real VMs, to be written with the next checkpoint. What is found of simulated ones comes with theirs.</summary>
+    public void Keep(FleetReport report)
+    {
+        (string, Finding)[] found =
+            [.. report.Cohorts.Where(cohort => !cohort.Kernel.Info.IsSimulated).SelectMany(cohort => cohort.Findings, (cohort, finding) => (cohort.Cohort.Name, finding))];
+        if (found.Length > 0)
+            Post(() => Array.ForEach(found, entry => Keep(entry.Item1, entry.Item2)));
+    }
+
+    /// <summary>Writes a last checkpoint. The fleet's workers must have stopped; if not all did, there is none of their last slices.</summary>
+    public void Stop(Fleet fleet, bool isStopped)
+    {
+        _timer?.Dispose();
+        if (!_thread.IsAlive)
+            return;
+        Post(() =>
+        {
+            // What workers still had to answer they answer here.
+            _round++;
+            _outstanding = int.MaxValue;
+            if (isStopped)
+                fleet.Checkpoint(Take);
+            Flush(isComplete: isStopped);
+        });
+        _work.CompleteAdding();
+        _thread.Join();
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _timer?.Dispose();
+        if (!_work.IsAddingCompleted)
+            _work.CompleteAdding();
+        if (_thread.IsAlive)
+            _thread.Join();
+        _work.Dispose();
+        _database?.Dispose();
+    }
+
+    private static bool IsUnavailable(Exception exception) =>
+        exception is StorageUnavailableException or SqliteException or IOException or UnauthorizedAccessException;
+
+    private FleetPast? Resume(FleetOptions fleet)
+    {
+        RunRecord? latest = _database!.LatestRun();
+        IReadOnlyList<string> differences = latest?.Identity.DifferencesFrom(_identity) ?? [];
+        if (latest is null || differences.Count > 0)
+        {
+            if (latest is not null && _options.OnMismatch == MismatchChoice.Refuse)
+            {
+                throw new ConfigurationException(
+                    $"the run in {Path.GetFullPath(_options.DataDirectory)} is another one: {string.Join("; ", differences)}. Soak:OnMismatch is refuse; "
+                    + "with new, a new run begins");
+            }
+
+            _runId = _database.AddRun(_identity, _time.GetUtcNow());
+            if (latest is not null)
+                _log.RunReplaced(latest.Id, string.Join("; ", differences), _runId);
+            return null;
+        }
+
+        _runId = latest.Id;
+        Dictionary<(string, int), Shard> shards = Load(fleet);
+        ILookup<string, ShardOperation> operations =
+            _database.Operations(_runId).ToLookup(record => record.Cohort, record => record.Operation);
+        _status = new(latest.Checkpointed, null);
+        _log.RunResumed(
+            _runId, latest.Started, shards.Count, shards.Values.Select(shard => shard.Tick).DefaultIfEmpty().Min(),
+            shards.Values.Select(shard => shard.Tick).DefaultIfEmpty().Max());
+        return new FleetPast(shards, operations);
+    }
+
+    private Dictionary<(string Cohort, int FirstVm), Shard> Load(FleetOptions fleet)
+    {
+        var cohorts = fleet.Cohorts.ToDictionary(cohort => cohort.Name);
+        var shards = new Dictionary<(string, int), Shard>();
+        List<CheckpointRecord> damaged = [];
+        foreach (CheckpointRecord checkpoint in _database!.Checkpoints(_runId))
+        {
+            if (shards.ContainsKey((checkpoint.Cohort, checkpoint.FirstVm)))
+                continue;
+            try
+            {
+                Cohort cohort = cohorts[checkpoint.Cohort];
+                int vms = Math.Min(FleetOptions.ShardVms, cohort.Vms - checkpoint.FirstVm);
+                shards.Add(
+                    (checkpoint.Cohort, checkpoint.FirstVm),
+                    ShardState.Read(checkpoint.State, cohort, checkpoint.FirstVm, vms, fleet.Shards));
+            }
+            catch (ShardStateException exception)
+            {
+                damaged.Add(checkpoint);
+                _log.CheckpointDamaged(checkpoint.Cohort, checkpoint.FirstVm, checkpoint.Tick, exception.Message);
+            }
+        }
+
+        foreach (CheckpointRecord checkpoint in damaged)
+        {
+            _database.RemoveCheckpoint(_runId, checkpoint);
+            if (!shards.ContainsKey((checkpoint.Cohort, checkpoint.FirstVm)))
+                _log.ShardStartsOver(checkpoint.Cohort, checkpoint.FirstVm);
+        }
+
+        return shards;
+    }
+
+    private void Post(Action work)
+    {
+        try
+        {
+            _work.Add(work);
+        }
+        catch (InvalidOperationException)
+        {
+            // It has stopped, and what comes now comes too late.
+        }
+    }
+
+    private void Run()
+    {
+        foreach (Action work in _work.GetConsumingEnumerable())
+            work();
+    }
+
+    /// <summary>Begins a round of checkpoints, unless the one before is still on its way.</summary>
+    private void Ask(Fleet fleet)
+    {
+        if (_outstanding > 0 && _time.GetElapsedTime(_asked) < AnswerTimeout)
+            return;
+        if (_outstanding > 0)
+            Flush(isComplete: false);
+        _asked = _time.GetTimestamp();
+        int round = ++_round;
+        _hasFailed = false;
+        _outstanding = fleet.RequestCheckpoint(checkpoint => Post(() => Take(checkpoint, round)));
+
+        // A fleet of real VMs alone has no state to write, but there may be findings.
+        if (_outstanding == 0)
+            Flush(isComplete: true);
+    }
+
+    private void Take(ShardCheckpoint checkpoint, int round)
+    {
+        Take(checkpoint);
+        if (round != _round || --_outstanding > 0)
+            return;
+        Flush(isComplete: true);
+    }
+
+    private void Take(ShardCheckpoint checkpoint)
+    {
+        _batch.Add(checkpoint);
+        foreach (Finding finding in checkpoint.Findings)
+            Keep(checkpoint.Cohort, finding);
+        if (_batch.Count >= BatchShards)
+            Flush(isComplete: false);
+    }
+
+    private void Keep(string cohort, Finding finding)
+    {
+        if (_findings.Count < FindingsMax)
+            _findings.Add((cohort, finding));
+        else
+            _dropped++;
+    }
+
+    /// <summary>Writes what has come. Checkpoints that cannot be written are dropped, for newer ones will come; what was found is kept.</summary>
+    private void Flush(bool isComplete)
+    {
+        try
+        {
+            DateTimeOffset now = _time.GetUtcNow();
+            Database(now).AddCheckpoints(_runId, _batch, _findings, _options.IncidentsMax, now);
+            _findings.Clear();
+            if (isComplete && !_hasFailed)
+                Succeed(now);
+        }
+        catch (Exception exception) when (IsUnavailable(exception) || exception is ConfigurationException)
+        {
+            _hasFailed = true;
+            Fail(exception);
+        }
+
+        _batch.Clear();
+    }
+
+    private void Record(string cohort, ShardOperation operation, DateTimeOffset now, TaskCompletionSource<long> recorded)
+    {
+        if (recorded.Task.IsCompleted)
+            return;
+        try
+        {
+            recorded.TrySetResult(Database(now).AddOperation(_runId, cohort, operation, now));
+        }
+        catch (Exception exception) when (IsUnavailable(exception) || exception is ConfigurationException)
+        {
+            recorded.TrySetException(new StorageUnavailableException($"the operation cannot be recorded: {exception.Message}", exception));
+        }
+    }
+
+    /// <summary>The database; opened now, with a new run in it, where it could not be opened before.</summary>
+    private SoakDatabase Database(DateTimeOffset now)
+    {
+        if (_database is { } open && _runId != 0)
+            return open;
+        _database ??= SoakDatabase.Open(_options.DataDirectory);
+        _runId = _database.AddRun(_identity, now);
+        return _database;
+    }
+
+    private void Fail(Exception exception)
+    {
+        string failure = exception is SqliteException ? $"{Path.GetFullPath(_options.DataDirectory)} cannot be written to: {exception.Message}" : exception.Message;
+        if (Status.Failure is null)
+            _log.StorageFailed(failure);
+        Volatile.Write(ref _status, Status with { Failure = failure });
+    }
+
+    private void Succeed(DateTimeOffset now)
+    {
+        if (Status.Failure is not null)
+            _log.StorageRecovered(_dropped);
+        _dropped = 0;
+        Volatile.Write(ref _status, new StorageStatus(now, null));
+    }
+}

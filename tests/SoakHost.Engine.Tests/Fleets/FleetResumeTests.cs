@@ -1,0 +1,158 @@
+using System.Collections.Concurrent;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Tests.Soak;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Engine.Tests.Fleets;
+
+/// <summary>Fleets on real workers that are stopped, resumed and operated.</summary>
+public sealed class FleetResumeTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    private static readonly Cohort Control =
+        SoakRun.CohortOf("linux-6.1", 150, new() { InvalidateSeqStart = (1UL << 31) - 2000 }) with { Name = "control" };
+
+    private static readonly FleetOptions Options = new()
+    {
+        Cohorts = [Control, Control with { Name = "stable", Kernel = Kernel.Of<Linux61Stable>() }],
+        Workers = 2,
+        TicksMax = 200 * Shard.ObservationTicks,
+        Shards = new() { StallRetries = 100 },
+    };
+
+    [Fact]
+    public void A_fleet_that_is_resumed_from_whatever_its_shards_last_wrote_ends_as_one_that_never_stopped()
+    {
+        Dictionary<(string, int), byte[]> straight = Run(Options, past: null, _ => { });
+
+        // Every stage stops as soon as each shard has answered one request, so that shards stop at different ticks.
+        FleetPast? past = null;
+        Dictionary<(string, int), byte[]> last = [];
+        for (int stage = 0; stage < 4; stage++)
+        {
+            last = Run(Options with { Workers = 1 + (stage % 3) }, past, fleet => Answers(fleet), finish: stage == 3);
+            past = PastOf(last, []);
+        }
+
+        Assert.Equal(straight.Keys.Order(), last.Keys.Order());
+        Assert.All(straight, shard => Assert.Equal(shard.Value, last[shard.Key]));
+    }
+
+    [Fact]
+    public void An_operation_takes_effect_at_one_tick_in_every_shard_and_is_recorded_before_any_passes_it()
+    {
+        FleetOptions endless = Options with { TicksMax = long.MaxValue, Cohorts = [Control] };
+        List<ShardOperation> recorded = [];
+        Dictionary<(string, int), byte[]> patched = Run(
+            endless,
+            past: null,
+            fleet =>
+            {
+                Answers(fleet);
+                for (int i = 0; i < 5; i++)
+                {
+                    fleet.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
+                    fleet.Apply("control", new() { Kind = OperationKind.Migrate, InvalidateSeq = (1UL << 31) - 3000, Vm = i }, Record);
+                    fleet.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux61>() }, Record);
+                }
+            },
+            finish: false);
+        Assert.Equal(recorded.OrderBy(operation => operation.Tick), recorded);
+
+        // Alone, one after another, from the start and with what was recorded, each shard comes to the same state.
+        foreach (((string cohort, int firstVm), byte[] expected) in patched)
+        {
+            Shard again = Shard.Create(Control, firstVm, Math.Min(64, 150 - firstVm), endless.Shards);
+            foreach (ShardOperation operation in recorded)
+                again.Schedule(operation);
+            long end = ShardState.Read(expected, Control, firstVm, again.Vms, endless.Shards).Tick;
+            while (again.Tick < end)
+                again.Advance((int)Math.Min(64 * Shard.ObservationTicks, end - again.Tick));
+            again.TakeSnapshot();
+            Assert.Equal(expected, ShardState.Write(again));
+        }
+
+        void Record(ShardOperation operation) => recorded.Add(operation);
+    }
+
+    [Fact]
+    public void An_operation_that_cannot_be_recorded_does_not_happen()
+    {
+        using var fleet = new Fleet(Options with { TicksMax = long.MaxValue }, TimeProvider.System);
+        fleet.Start();
+        var patch = new ShardOperation { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() };
+        Assert.Throws<IOException>(() => fleet.Apply("control", patch, _ => throw new IOException("no space")));
+        Assert.Throws<ArgumentException>(() => fleet.Apply("nobody", patch, _ => { }));
+        Assert.Throws<ArgumentException>(() => fleet.Apply("control", new() { Kind = OperationKind.Migrate, Vm = 150 }, _ => { }));
+        Answers(fleet);
+        ConcurrentBag<ShardCheckpoint> states = Answers(fleet);
+        Assert.All(states.Where(state => state.Cohort == "control"), state => Assert.Equal("linux-6.1", ReadOf(state).Kernel.Info.Name));
+        Assert.True(fleet.Stop(Patience));
+    }
+
+    [Fact]
+    public void A_resumed_watchdog_counts_on_from_the_incidents_of_the_past()
+    {
+        FleetReport first = default!;
+        Dictionary<(string, int), byte[]> ended = Run(Options, past: null, fleet => first = Watch(fleet));
+        Assert.True(first.Cohorts[0].Incidents.Hangs >= 600);
+        FleetReport second = default!;
+        Run(Options, PastOf(ended, []), fleet => second = Watch(fleet));
+        Assert.Equal(first.Cohorts.Select(cohort => cohort.Incidents), second.Cohorts.Select(cohort => cohort.Incidents));
+        Assert.Equal(first.Verdict, second.Verdict);
+        Assert.Equal(second.OperationsBefore, second.Cohorts.Sum(cohort => cohort.Totals.Operations));
+        Assert.Equal(0, first.OperationsBefore);
+
+        static FleetReport Watch(Fleet fleet)
+        {
+            using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromHours(1), TimeSpan.FromHours(1));
+            WaitUntilDone(fleet);
+            Assert.True(fleet.Stop(Patience));
+            return watchdog.Stop();
+        }
+    }
+
+    private static Dictionary<(string, int), byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during, bool finish = true)
+    {
+        using var fleet = new Fleet(options, TimeProvider.System, past);
+        fleet.KeepFindings();
+        fleet.Start();
+        during(fleet);
+        if (finish)
+            WaitUntilDone(fleet);
+        Assert.True(fleet.Stop(Patience));
+        Dictionary<(string, int), byte[]> states = [];
+        fleet.Checkpoint(state => states.Add((state.Cohort, state.FirstVm), state.State));
+        return states;
+    }
+
+    private static ConcurrentBag<ShardCheckpoint> Answers(Fleet fleet)
+    {
+        var answers = new ConcurrentBag<ShardCheckpoint>();
+        using var answered = new SemaphoreSlim(0);
+        int asked = fleet.RequestCheckpoint(answer =>
+        {
+            answers.Add(answer);
+            answered.Release();
+        });
+        for (int i = 0; i < asked; i++)
+            Assert.True(answered.Wait(Patience));
+        return answers;
+    }
+
+    private static void WaitUntilDone(Fleet fleet) =>
+        Assert.True(SpinWait.SpinUntil(() => fleet.Workers.All(worker => worker.IsDone), Patience));
+
+    private static FleetPast PastOf(Dictionary<(string Cohort, int FirstVm), byte[]> states, ShardOperation[] operations) => new(
+        states.ToDictionary(
+            state => state.Key,
+            state => ShardState.Read(
+                state.Value, Options.Cohorts.First(cohort => cohort.Name == state.Key.Cohort), state.Key.FirstVm, Math.Min(64, 150 - state.Key.FirstVm), Options.Shards)),
+        operations.ToLookup(_ => "control"));
+
+    private static Shard ReadOf(ShardCheckpoint state) =>
+        ShardState.Read(state.State, Control, state.FirstVm, Math.Min(64, 150 - state.FirstVm), Options.Shards);
+}

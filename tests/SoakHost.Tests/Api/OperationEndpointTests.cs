@@ -1,0 +1,184 @@
+using System.Net;
+using System.Net.Http.Headers;
+using System.Net.Http.Json;
+using System.Text.Json;
+using SoakHost.Tests.Service;
+using SoakHost.Tests.Storage;
+
+namespace SoakHost.Tests.Api;
+
+public sealed class OperationEndpointTests(SmallService small)
+{
+    private const string Token = "correct-horse-battery";
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_live_patch_revives_every_hung_vcpu_within_a_second_and_the_old_kernel_hangs_them_again()
+    {
+        using var folder = new DataFolder();
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
+            ("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms"), ("Soak__Fleet__0__Vms", "64")));
+        await program.UntilAsync(fleet => Hung(fleet) == 256, Patience);
+
+        JsonElement patched = await PostAsync(program, "kernel", new { kernel = "linux-6.1.y" });
+        Assert.Equal(0, patched.GetProperty("tick").GetInt64() % 1024);
+        await program.UntilAsync(fleet => Hung(fleet) == 0 && Control(fleet).GetProperty("kernel").GetString() == "linux-6.1.y", TimeSpan.FromSeconds(1));
+        Assert.Equal(256, await program.MetricAsync("soakhost_vcpu_recoveries_total{cohort=\"control\",kernel=\"linux-6.1.y\"}"));
+
+        await PostAsync(program, "kernel", new { kernel = "linux-6.1" });
+        await program.UntilAsync(fleet => Hung(fleet) == 256, Patience);
+        Assert.Equal(2, await program.MetricAsync("soakhost_operations_applied_total{cohort=\"control\",kind=\"kernel\"}"));
+        Assert.Equal(2, DataDirectoryTests.Events(program, 1012).Count());
+
+        // The first hang of each vCPU is over, and it is known why.
+        JsonElement oldest = await UntilIncidentsAsync(program, incidents => incidents.Length == 512);
+        JsonElement newest = (await program.Http.GetFromJsonAsync<JsonElement>("/api/v1/incidents?limit=1", Stop)).GetProperty("incidents")[0];
+        ProgramResult replayed = await ProgramProcess.RunAsync(
+            ["replay", newest.GetProperty("id").GetString()!, "--json"], new Dictionary<string, string> { ["Soak__DataDirectory"] = folder.Path });
+        Assert.Equal((0, "linux-6.1"), (replayed.ExitCode, JsonDocument.Parse(replayed.Output).RootElement.GetProperty("kernel").GetString()));
+        Assert.Equal($"kernel linux-6.1.y at tick {patched.GetProperty("tick")}", oldest.GetProperty("recovered_by").GetString());
+    }
+
+    [Fact]
+    public async Task Migrating_one_vm_and_setting_a_counter_revive_and_hang_as_the_counter_says()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small());
+        await program.UntilAsync(fleet => Hung(fleet) == 8, Patience);
+        await PostAsync(program, "migrate", new { vm = 1 });
+        await program.UntilAsync(fleet => Hung(fleet) == 4, Patience);
+        await PostAsync(program, "counter", new { vm = 1, invalidate_seq = "2^31-100" });
+        await program.UntilAsync(fleet => Hung(fleet) == 8, Patience);
+        await PostAsync(program, "memslots", new { vm = 0 });
+        await PostAsync(program, "pause", null);
+        await PostAsync(program, "resume", null);
+    }
+
+    [Theory]
+    [InlineData("control/kernel", """{"kernel":"linux-9"}""", 400, "there is no such kernel")]
+    [InlineData("control/kernel", "{}", 400, "kernel is missing")]
+    [InlineData("control/kernel", "{", 400, "")]
+    [InlineData("control/pause", """{"vm":0}""", 400, "whole cohort")]
+    [InlineData("control/pause", """{"what":0}""", 400, "what")]
+    [InlineData("control/migrate", """{"vm":2}""", 400, "has VMs 0 to 1")]
+    [InlineData("control/counter", """{"invalidate_seq":"2^65"}""", 400, "whole number")]
+    [InlineData("nobody/pause", "{}", 404, "no such cohort")]
+    [InlineData("control/destroy", "{}", 404, null)]
+    public async Task What_makes_no_sense_is_told_as_problem_details(string path, string body, int status, string? detail)
+    {
+        using var content = new StringContent(body, null, "application/json");
+        using HttpResponseMessage response = await small.Program.Http.PostAsync($"/api/v1/cohorts/{path}", content, Stop);
+        Assert.Equal(status, (int)response.StatusCode);
+        Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
+        if (detail is not null)
+            Assert.Contains(detail, (await response.Content.ReadFromJsonAsync<JsonElement>(Stop)).GetProperty("detail").GetString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task With_a_token_nobody_gets_in_without_it()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__ApiToken", Token)));
+        Assert.Equal(HttpStatusCode.Unauthorized, await StatusAsync(program, token: null));
+        Assert.Equal(HttpStatusCode.Unauthorized, await StatusAsync(program, Token[..^1]));
+        Assert.Equal(HttpStatusCode.Unauthorized, await StatusAsync(program, Token + "x"));
+        Assert.Equal(HttpStatusCode.OK, await StatusAsync(program, Token));
+        Assert.Equal(HttpStatusCode.OK, (await program.Http.GetAsync("/api/v1/incidents", Stop)).StatusCode);
+        Assert.DoesNotContain(program.Log, line => line.ToString().Contains(Token, StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Without_a_token_pages_are_refused_and_so_are_all_once_it_listens_beyond_loopback()
+    {
+        await using (ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small()))
+        {
+            Assert.Equal(HttpStatusCode.OK, await StatusAsync(program, token: null));
+            Assert.Equal(HttpStatusCode.Forbidden, await StatusAsync(program, token: null, origin: "http://127.0.0.1"));
+        }
+
+        await using ProgramProcess open = await ProgramProcess.ServeAsync(Fleets.Small(), urls: "http://127.0.0.1:0;http://0.0.0.0:0");
+        Assert.Equal(HttpStatusCode.Forbidden, await StatusAsync(open, token: null));
+    }
+
+    [Fact]
+    public async Task More_operations_than_a_person_asks_for_are_refused_for_a_while()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__TicksMax", "1024")));
+        var statuses = new List<HttpStatusCode>();
+        for (int i = 0; i < 40; i++)
+            statuses.Add(await StatusAsync(program, token: null));
+        Assert.Contains(HttpStatusCode.TooManyRequests, statuses);
+        Assert.Contains(HttpStatusCode.Conflict, statuses);
+    }
+
+    [Fact]
+    public async Task The_api_describes_itself_and_ctl_and_incidents_speak_it()
+    {
+        using var folder = new DataFolder();
+        Dictionary<string, string> settings = Fleets.Small(
+            ("Soak__ApiToken", Token), ("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms"));
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(settings);
+        await program.UntilAsync(fleet => Hung(fleet) == 8, Patience);
+        JsonElement paths = (await program.Http.GetFromJsonAsync<JsonElement>("/openapi/v1.json", Stop)).GetProperty("paths");
+        foreach (string kind in (string[])["kernel", "migrate", "pause", "resume", "memslots", "counter"])
+            Assert.True(paths.GetProperty($"/api/v1/cohorts/{{name}}/{kind}").TryGetProperty("post", out _), kind);
+        Assert.True(paths.TryGetProperty("/api/v1/incidents", out _));
+
+        string url = program.Http.BaseAddress!.ToString();
+        ProgramResult done = await ProgramProcess.RunAsync(["ctl", "kernel", "control", "linux-6.3", "--url", url], settings);
+        Assert.Equal((0, ""), (done.ExitCode, done.Error));
+        Assert.Equal("linux-6.3", JsonDocument.Parse(done.Output).RootElement.GetProperty("kernel").GetString());
+        ProgramResult wrong = await ProgramProcess.RunAsync(["ctl", "kernel", "control", "linux-9", "--url", url], settings);
+        Assert.Equal(64, wrong.ExitCode);
+        Assert.Contains("there is no such kernel", wrong.Error, StringComparison.Ordinal);
+
+        await UntilIncidentsAsync(program, incidents => incidents.Length == 8 && incidents.All(incident => incident.GetProperty("recovered").ValueKind != JsonValueKind.Null));
+        ProgramResult first = await ProgramProcess.RunAsync(["incidents", "--json", "--limit", "5", "--data-directory", folder.Path]);
+        JsonElement page = JsonDocument.Parse(first.Output).RootElement;
+        Assert.Equal(5, page.GetProperty("incidents").GetArrayLength());
+        ProgramResult second = await ProgramProcess.RunAsync(
+            ["incidents", "--json", "--limit", "5", "--data-directory", folder.Path, "--before", page.GetProperty("next").ToString()]);
+        JsonElement rest = JsonDocument.Parse(second.Output).RootElement;
+        Assert.Equal(3, rest.GetProperty("incidents").GetArrayLength());
+        Assert.Equal(JsonValueKind.Null, rest.GetProperty("next").ValueKind);
+    }
+
+    private static JsonElement Control(JsonElement fleet) => fleet.GetProperty("cohorts").EnumerateArray().FirstOrDefault(cohort => cohort.GetProperty("name").GetString() == "control");
+
+    private static int Hung(JsonElement fleet) =>
+        Control(fleet) is { ValueKind: JsonValueKind.Object } control ? control.GetProperty("vcpus_hung").GetInt32() : -1;
+
+    private static async Task<JsonElement> PostAsync(ProgramProcess program, string kind, object? body)
+    {
+        using HttpResponseMessage response = await program.Http.PostAsJsonAsync($"/api/v1/cohorts/control/{kind}", body ?? new { }, Stop);
+        string text = await response.Content.ReadAsStringAsync(Stop);
+        Assert.True(response.IsSuccessStatusCode, text);
+        return JsonDocument.Parse(text).RootElement;
+    }
+
+    private static async Task<HttpStatusCode> StatusAsync(ProgramProcess program, string? token, string? origin = null)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Post, "/api/v1/cohorts/control/pause");
+        if (token is not null)
+            request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
+        if (origin is not null)
+            request.Headers.Add("Origin", origin);
+        using HttpResponseMessage response = await program.Http.SendAsync(request, Stop);
+        return response.StatusCode;
+    }
+
+    /// <summary>Asks for incidents until they are as wanted; returns the oldest.</summary>
+    private static async Task<JsonElement> UntilIncidentsAsync(ProgramProcess program, Func<JsonElement[], bool> areWanted)
+    {
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        using var patience = new CancellationTokenSource(Patience);
+        while (true)
+        {
+            JsonElement page = await program.Http.GetFromJsonAsync<JsonElement>("/api/v1/incidents?limit=1000", Stop);
+            JsonElement[] incidents = [.. page.GetProperty("incidents").EnumerateArray()];
+            if (areWanted(incidents))
+                return incidents[^1];
+            await pace.WaitForNextTickAsync(patience.Token);
+        }
+    }
+}

@@ -1,0 +1,46 @@
+using System.Net.Sockets;
+using System.Text;
+
+namespace SoakHost.Tests.Service;
+
+/// <summary>Clients that ask for too much, and too slowly.</summary>
+public sealed class HostileClientTests
+{
+    private const int Connections = 400;
+
+    [Fact]
+    public async Task Hundreds_of_connections_and_a_reader_of_a_byte_at_a_time_do_not_keep_a_probe_or_the_soak_waiting()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small());
+        Uri address = program.Http.BaseAddress!;
+        CancellationToken stop = TestContext.Current.CancellationToken;
+
+        // Keeps a connection of its own, as a scraper does, before the others come.
+        await program.Http.GetStringAsync("/health/live", stop);
+        using var slow = new TcpClient { ReceiveBufferSize = 1024 };
+        await slow.ConnectAsync(address.Host, address.Port, stop);
+        NetworkStream stream = slow.GetStream();
+        await stream.WriteAsync(Encoding.ASCII.GetBytes("GET /metrics HTTP/1.1\r\nHost: localhost\r\n\r\n"), stop);
+        List<TcpClient> idle = [];
+        try
+        {
+            byte[] one = new byte[1];
+            for (int i = 0; i < Connections; i++)
+            {
+                var client = new TcpClient();
+                idle.Add(client);
+                await client.ConnectAsync(address.Host, address.Port, stop);
+                await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes("GET /metrics HTTP/1.1\r\nHost:"), stop);
+                Assert.Equal(1, await stream.ReadAsync(one, stop));
+            }
+
+            long before = (await program.UntilAsync(_ => true, TimeSpan.FromSeconds(10))).GetProperty("operations").GetInt64();
+            await program.UntilAsync(fleet => fleet.GetProperty("operations").GetInt64() > before, TimeSpan.FromSeconds(10));
+            Assert.Contains("soakhost_invalidations_total", await program.Http.GetStringAsync("/metrics", stop), StringComparison.Ordinal);
+        }
+        finally
+        {
+            idle.ForEach(client => client.Dispose());
+        }
+    }
+}

@@ -1,0 +1,215 @@
+using System.Diagnostics;
+using System.Text;
+using System.Text.Json;
+using SoakHost.Configuration;
+using SoakHost.Storage;
+
+namespace SoakHost.Tests.Storage;
+
+/// <summary>What a service does about a data directory that is not as it left it.</summary>
+public sealed class DataDirectoryTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public async Task A_damaged_checkpoint_is_reported_and_the_one_before_it_is_used()
+    {
+        using var folder = new DataFolder();
+        await SoakAsync(folder);
+        folder.Execute(
+            "UPDATE checkpoints SET state = substr(state, 1, 50) || x'ff' || substr(state, 52) WHERE cohort = 'control' "
+            + "AND tick = (SELECT max(tick) FROM checkpoints WHERE cohort = 'control')");
+        folder.Execute(
+            "UPDATE checkpoints SET state = substr(state, 1, 99) WHERE cohort = 'healthy' AND tick = (SELECT max(tick) FROM checkpoints WHERE cohort = 'healthy')");
+
+        await using ProgramProcess program = await ServeAsync(folder);
+        JsonElement[] reports = [.. Events(program, 3010)];
+        Assert.Equal(["control", "healthy"], reports.Select(report => report.GetProperty("Cohort").GetString()!).Order());
+        Assert.Contains("checksum", reports[0].GetProperty("Reason").GetString(), StringComparison.Ordinal);
+        JsonElement resumed = Assert.Single(Events(program, 1010));
+        Assert.Equal(2, resumed.GetProperty("Shards").GetInt32());
+        Assert.True(resumed.GetProperty("FirstTick").GetInt64() > 0);
+        Assert.Empty(Events(program, 3011));
+    }
+
+    [Fact]
+    public async Task A_run_that_is_resumed_has_its_figures_from_the_first_report_on()
+    {
+        using var folder = new DataFolder();
+        long operations = await SoakAsync(folder);
+        await using ProgramProcess program = await ServeAsync(folder);
+        JsonElement fleet = await program.UntilAsync(fleet => fleet.GetProperty("cohorts").GetArrayLength() == 2, Patience);
+        Assert.True(fleet.GetProperty("operations").GetInt64() >= operations);
+        Assert.Equal("pass", fleet.GetProperty("verdict").GetString());
+        Assert.True(await program.MetricAsync("soakhost_incidents_total{cohort=\"control\",kernel=\"linux-6.1\",kind=\"hang\"}") >= 8);
+        Assert.Equal(["1"], folder.Rows("SELECT count(*) FROM runs"));
+    }
+
+    [Fact]
+    public async Task Another_fleet_starts_another_run_and_says_what_differs_or_is_refused()
+    {
+        using var folder = new DataFolder();
+        await SoakAsync(folder);
+        ProgramResult refused = await ProgramProcess.RunAsync(
+            ["serve", "--urls=http://127.0.0.1:0"], Settings(folder, ("Soak__Seed", "2"), ("Soak__Fleet__1__Vms", "5"), ("Soak__OnMismatch", "refuse")));
+        Assert.Equal(64, refused.ExitCode);
+        Assert.Contains("seed was 1 and is 2; Vms of cohort healthy was 3 and is 5", refused.Error, StringComparison.Ordinal);
+        Assert.Equal(["1"], folder.Rows("SELECT count(*) FROM runs"));
+
+        await using ProgramProcess program = await ServeAsync(folder, ("Soak__Seed", "2"));
+        Assert.Equal("seed was 1 and is 2", Assert.Single(Events(program, 1011)).GetProperty("Differences").GetString());
+        Assert.Equal(["2"], folder.Rows("SELECT count(*) FROM runs"));
+    }
+
+    [Fact]
+    public async Task A_second_service_on_the_same_directory_is_refused_and_the_first_does_not_notice()
+    {
+        using var folder = new DataFolder();
+        await using ProgramProcess first = await ServeAsync(folder);
+        ProgramResult second = await ProgramProcess.RunAsync(["serve", "--urls=http://127.0.0.1:0"], Settings(folder));
+        Assert.Equal(64, second.ExitCode);
+        Assert.Contains($"another process uses {folder.Path}", second.Error, StringComparison.Ordinal);
+        await folder.NextCommitAsync(Patience);
+    }
+
+    [Fact]
+    public void A_newer_database_and_a_damaged_one_are_refused_and_left_as_they_are()
+    {
+        using var folder = new DataFolder();
+        SoakDatabase.Open(folder.Path).Dispose();
+        folder.Execute($"PRAGMA user_version = {Schema.Current + 1}");
+        byte[] newer = File.ReadAllBytes(folder.Database);
+        Assert.Contains("from a newer version of SoakHost", Refusal(), StringComparison.Ordinal);
+        Assert.Equal(newer, File.ReadAllBytes(folder.Database));
+
+        folder.Execute("PRAGMA user_version = 2");
+        byte[] damaged = File.ReadAllBytes(folder.Database);
+        Encoding.ASCII.GetBytes("not a page of any tree").CopyTo(damaged, 4096);
+        File.WriteAllBytes(folder.Database, damaged);
+        Assert.Contains("is damaged", Refusal(), StringComparison.Ordinal);
+        Assert.Equal(damaged, File.ReadAllBytes(folder.Database));
+
+        File.WriteAllText(folder.Database, "This was a database once. It is a letter now, and a rather long one at that, to be taken for one. ...");
+        Assert.Contains("is damaged", Refusal(), StringComparison.Ordinal);
+
+        string Refusal() => Assert.Throws<ConfigurationException>(() => SoakDatabase.Open(folder.Path)).Message;
+    }
+
+    [Fact]
+    public void A_database_of_the_first_schema_is_brought_up_to_date()
+    {
+        using var folder = new DataFolder();
+        using (var connection = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={folder.Database};Pooling=False"))
+        {
+            connection.Open();
+            Schema.Migrate(connection, to: 1);
+        }
+
+        folder.Execute("INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES (0, 1, 7, 1000, '[]')");
+        using SoakDatabase database = SoakDatabase.Open(folder.Path);
+        Assert.Equal(7UL, database.LatestRun()?.Identity.Seed);
+        Assert.Empty(database.Incidents(long.MaxValue, 10));
+    }
+
+    [Fact]
+    public async Task Where_nothing_can_be_written_the_soak_goes_on_degraded_and_refuses_operations()
+    {
+        Assert.SkipUnless(OperatingSystem.IsLinux(), "needs a folder in which nobody may make one");
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__DataDirectory", "/sys/soakhost"), ("Soak__CheckpointInterval", "50ms")));
+        await program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "pass", Patience);
+        using JsonDocument ready = JsonDocument.Parse(await program.Http.GetStringAsync("/health/ready", TestContext.Current.CancellationToken));
+        Assert.Equal("degraded", ready.RootElement.GetProperty("status").GetString());
+        Assert.Contains("/sys/soakhost cannot be written to", ready.RootElement.GetProperty("reasons")[0].GetString(), StringComparison.Ordinal);
+        Assert.Single(Events(program, 3012));
+        using HttpResponseMessage refused = await program.Http.PostAsync("/api/v1/cohorts/control/pause", null, TestContext.Current.CancellationToken);
+        Assert.Equal(503, (int)refused.StatusCode);
+    }
+
+    [Fact]
+    public async Task On_a_full_disk_the_soak_goes_on_and_once_there_is_space_every_incident_is_there()
+    {
+        string disk = Directory.CreateTempSubdirectory("soakhost-disk-").FullName;
+        Assert.SkipUnless(await RunAsync("mount", "-t", "tmpfs", "-o", "size=400k", "soakhost-test", disk) == 0, "mounting is not permitted here");
+        try
+        {
+            await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
+                ("Soak__DataDirectory", disk), ("Soak__CheckpointInterval", "50ms"), ("Soak__Fleet__0__Vms", "200"), ("Soak__Fleet__1__Vms", "2000")));
+            await program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "pass", Patience);
+            await UntilAsync(program, "degraded");
+            Assert.NotEmpty(Events(program, 3012));
+
+            Assert.Equal(0, await RunAsync("mount", "-o", "remount,size=64m", disk));
+            await UntilAsync(program, "ready");
+            Assert.Equal(0, Assert.Single(Events(program, 3013)).GetProperty("Dropped").GetInt64());
+            JsonElement fleet = await program.UntilAsync(_ => true, Patience);
+            program.Terminate();
+            await program.EndAsync();
+            using var database = SoakDatabase.OpenForReading(disk)!;
+            Assert.Equal(800, database.Incidents(long.MaxValue, 10_000, "control").Count(incident => incident.Recovery is null));
+        }
+        finally
+        {
+            Assert.Equal(0, await RunAsync("umount", disk));
+            Directory.Delete(disk);
+        }
+    }
+
+    [Fact]
+    public async Task Stopped_during_a_checkpoint_it_still_writes_the_last_one()
+    {
+        using var folder = new DataFolder();
+        await using ProgramProcess program = await ServeAsync(folder, ("Soak__Fleet__1__Vms", "3000"), ("Soak__CheckpointInterval", "20ms"));
+        await folder.NextCommitAsync(Patience);
+        program.Terminate();
+        Assert.Equal(0, (await program.EndAsync()).ExitCode);
+
+        // Every shard has a checkpoint that was written after the workers had stopped.
+        Assert.Equal([$"{1 + (3000 / 64) + 1}"], folder.Rows("SELECT count(DISTINCT cohort || first_vm) FROM checkpoints"));
+        await using ProgramProcess again = await ServeAsync(folder, ("Soak__Fleet__1__Vms", "3000"));
+        Assert.Empty(Events(again, 3010));
+        Assert.Equal(48, Assert.Single(Events(again, 1010)).GetProperty("Shards").GetInt32());
+    }
+
+    internal static IEnumerable<JsonElement> Events(ProgramProcess program, int id) =>
+        program.Log.Where(line => line.GetProperty("EventId").GetProperty("Id").GetInt32() == id);
+
+    private static async Task UntilAsync(ProgramProcess program, string status)
+    {
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        long waited = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            using HttpResponseMessage response = await program.Http.GetAsync("/health/ready", TestContext.Current.CancellationToken);
+            string text = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+            if (text.Contains($"\"{status}\"", StringComparison.Ordinal))
+                return;
+            if (Stopwatch.GetElapsedTime(waited) > Patience)
+                throw new TimeoutException($"not {status}: {text}");
+            await pace.WaitForNextTickAsync(TestContext.Current.CancellationToken);
+        }
+    }
+
+    private static async Task<long> SoakAsync(DataFolder folder)
+    {
+        await using ProgramProcess program = await ServeAsync(folder);
+        JsonElement fleet = await program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "pass", Patience);
+        await folder.NextCommitAsync(Patience);
+        await folder.NextCommitAsync(Patience);
+        program.Terminate();
+        Assert.Equal(0, (await program.EndAsync()).ExitCode);
+        return fleet.GetProperty("operations").GetInt64();
+    }
+
+    private static Task<ProgramProcess> ServeAsync(DataFolder folder, params (string Key, string Value)[] more) =>
+        ProgramProcess.ServeAsync(Settings(folder, more));
+
+    private static Dictionary<string, string> Settings(DataFolder folder, params (string Key, string Value)[] more) =>
+        Fleets.Small([("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms"), .. more]);
+
+    private static async Task<int> RunAsync(string program, params string[] arguments)
+    {
+        using Process process = Process.Start(new ProcessStartInfo(program, arguments) { RedirectStandardError = true })!;
+        await process.WaitForExitAsync(TestContext.Current.CancellationToken);
+        return process.ExitCode;
+    }
+}

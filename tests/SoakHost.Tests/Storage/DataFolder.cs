@@ -1,0 +1,91 @@
+using System.Diagnostics;
+using System.Globalization;
+using Microsoft.Data.Sqlite;
+
+namespace SoakHost.Tests.Storage;
+
+/// <summary>A data directory of its own, and what a service left in it, read as any other program would.</summary>
+internal sealed class DataFolder : IDisposable
+{
+    private SqliteConnection? _watch;
+
+    public string Path { get; } = Directory.CreateTempSubdirectory("soakhost-data-").FullName;
+
+    public string Database => System.IO.Path.Combine(Path, "soakhost.db");
+
+    /// <summary>The furthest tick of any checkpoint.</summary>
+    public long Ticks() => long.Parse(Rows("SELECT coalesce(max(tick), 0) FROM checkpoints").Single(), CultureInfo.InvariantCulture);
+
+    /// <summary>Runs, without the times.</summary>
+    public IReadOnlyList<string> Runs() => Rows("SELECT id, model_version, seed, stall_retries, fleet FROM runs ORDER BY id");
+
+    /// <summary>The last state of each shard: its VMs, streams, totals, conditions and findings.</summary>
+    public IReadOnlyList<string> FinalStates() =>
+        Rows("SELECT cohort, first_vm, max(tick), hex(state) FROM checkpoints GROUP BY cohort, first_vm ORDER BY cohort, first_vm");
+
+    /// <summary>Incidents, without numbers and times.</summary>
+    public IReadOnlyList<string> Incidents() => Rows(
+        "SELECT run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, recovered_tick, recovered_by FROM incidents ORDER BY 2, 3, 4, 5, 6");
+
+    /// <summary>Crossings, without numbers and times.</summary>
+    public IReadOnlyList<string> Crossings() => Rows("SELECT run_id, cohort, vm, tick, boundary, in_flight FROM crossings ORDER BY 2, 3, 4, 5");
+
+    /// <summary>Waits until the service has committed something.</summary>
+    public async Task NextCommitAsync(TimeSpan patience)
+    {
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(2));
+        long waited = Stopwatch.GetTimestamp();
+        long before = DataVersion();
+        while (DataVersion() == before)
+        {
+            if (Stopwatch.GetElapsedTime(waited) > patience)
+                throw new TimeoutException($"nothing was committed within {patience}");
+            await pace.WaitForNextTickAsync(TestContext.Current.CancellationToken);
+        }
+    }
+
+    /// <summary>Changes the database as only a test, or a bad disk, does.</summary>
+    public void Execute(string sql)
+    {
+        using SqliteConnection connection = Open(SqliteOpenMode.ReadWrite);
+        using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = sql;
+        command.ExecuteNonQuery();
+    }
+
+    public IReadOnlyList<string> Rows(string sql)
+    {
+        if (!File.Exists(Database))
+            return ["0"];
+        using SqliteConnection connection = Open(SqliteOpenMode.ReadOnly);
+        using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = sql;
+        using SqliteDataReader reader = command.ExecuteReader();
+        List<string> rows = [];
+        while (reader.Read())
+            rows.Add(string.Join('|', Enumerable.Range(0, reader.FieldCount).Select(field => $"{reader.GetValue(field)}")));
+        return rows;
+    }
+
+    public void Dispose()
+    {
+        _watch?.Dispose();
+        Directory.Delete(Path, recursive: true);
+    }
+
+    /// <summary>A number that changes whenever another connection commits.</summary>
+    private long DataVersion()
+    {
+        _watch ??= Open(SqliteOpenMode.ReadOnly);
+        using SqliteCommand command = _watch.CreateCommand();
+        command.CommandText = "PRAGMA data_version";
+        return (long)command.ExecuteScalar()!;
+    }
+
+    private SqliteConnection Open(SqliteOpenMode mode)
+    {
+        var connection = new SqliteConnection($"Data Source={Database};Mode={mode};Pooling=False");
+        connection.Open();
+        return connection;
+    }
+}

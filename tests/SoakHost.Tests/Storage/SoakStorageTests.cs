@@ -1,0 +1,92 @@
+using Microsoft.Extensions.Logging.Abstractions;
+using Microsoft.Extensions.Time.Testing;
+using SoakHost.Configuration;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
+using SoakHost.Model.Kernels;
+using SoakHost.Storage;
+
+namespace SoakHost.Tests.Storage;
+
+/// <summary>Storage on a clock of its own.</summary>
+public sealed class SoakStorageTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+
+    [Fact]
+    public void A_clock_that_jumps_back_and_forth_loses_no_checkpoint()
+    {
+        using var folder = new DataFolder();
+        var time = new FakeTimeProvider(Sample.Time) { AutoAdvanceAmount = TimeSpan.Zero };
+        SoakOptions options = Options(folder);
+        using var storage = new SoakStorage(options, time, NullLogger<SoakStorage>.Instance);
+        using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.Past);
+        fleet.KeepFindings();
+        fleet.Start();
+        storage.Start(fleet);
+        Checkpoint(Sample.Time + TimeSpan.FromSeconds(10));
+
+        // The wall clock alone jumps; timers go by the monotonic one.
+        time.AdjustTime(Sample.Time + TimeSpan.FromDays(400));
+        Checkpoint(Sample.Time + TimeSpan.FromDays(400) + TimeSpan.FromSeconds(10));
+        time.AdjustTime(Sample.Time - TimeSpan.FromDays(1));
+        Checkpoint(Sample.Time - TimeSpan.FromDays(1) + TimeSpan.FromSeconds(10));
+        long ticks = folder.Ticks();
+        Checkpoint(Sample.Time - TimeSpan.FromDays(1) + TimeSpan.FromSeconds(20));
+        Assert.True(folder.Ticks() > ticks);
+        storage.Stop(fleet, fleet.Stop(Patience));
+
+        void Checkpoint(DateTimeOffset at)
+        {
+            time.Advance(options.CheckpointInterval);
+            Assert.True(SpinWait.SpinUntil(() => storage.Status.LastSuccess == at, Patience), $"{storage.Status}, not {at}");
+        }
+    }
+
+    [Fact]
+    public void Incidents_and_crossings_are_kept_up_to_their_bound_and_the_oldest_go()
+    {
+        using var folder = new DataFolder();
+        using SoakDatabase database = SoakDatabase.Open(folder.Path);
+        long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
+        for (int tick = 1; tick <= 8; tick++)
+        {
+            Finding hung = Sample.Hung(3) with { Tick = tick * 1024 };
+            Finding crossed = new(FindingKind.BoundaryCrossed, 3, -1, tick, -1, 1UL << 31, 0, 31);
+            database.AddCheckpoints(run, [], [("control", hung), ("control", hung), ("control", crossed)], incidentsMax: 5, Sample.Time);
+        }
+
+        Assert.Equal([8192, 7168, 6144, 5120, 4096], database.Incidents(long.MaxValue, 100).Select(incident => incident.Id.Tick));
+        Assert.Equal(5, folder.Crossings().Count);
+        Assert.Empty(database.Incidents(long.MaxValue, 100, "stable"));
+    }
+
+    [Fact]
+    public void A_recovery_ends_the_last_hang_and_names_what_was_done()
+    {
+        using var folder = new DataFolder();
+        using SoakDatabase database = SoakDatabase.Open(folder.Path);
+        long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
+        database.AddOperation(run, "control", new() { Kind = OperationKind.PauseInvalidations, Tick = 1024 }, Sample.Time);
+        database.AddOperation(run, "control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>(), Tick = 4096 }, Sample.Time);
+        database.AddOperation(run, "control", new() { Kind = OperationKind.Migrate, Vm = 9, Tick = 4096 }, Sample.Time);
+        Finding hung = Sample.Hung(3) with { Tick = 2048 };
+        Finding recovered = hung with { Kind = FindingKind.VcpuRecovered, Tick = 5120 };
+        Finding again = hung with { Tick = 6144 };
+        Finding byItself = recovered with { Tick = 7168 };
+        database.AddCheckpoints(run, [], [("control", hung), ("control", recovered), ("control", again), ("control", byItself)], 100, Sample.Time);
+        Assert.Equal(
+            [(6144L, 7168L, "itself"), (2048L, 5120L, "kernel linux-6.3 at tick 4096")],
+            database.Incidents(long.MaxValue, 100).Select(incident => (incident.Id.Tick, incident.Recovery!.Tick, incident.Recovery.By)));
+        Assert.Equal(
+            [OperationKind.PauseInvalidations, OperationKind.PatchKernel, OperationKind.Migrate],
+            database.Operations(run).Select(record => record.Operation.Kind));
+    }
+
+    private static SoakOptions Options(DataFolder folder) => new()
+    {
+        Workers = 1,
+        DataDirectory = folder.Path,
+        Fleet = [new CohortOptions { Key = "Soak:Fleet:0", Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 70 }],
+    };
+}
