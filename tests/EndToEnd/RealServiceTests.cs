@@ -18,7 +18,7 @@ public sealed partial class RealServiceTests
     private static readonly TimeSpan CrossedWithin = TimeSpan.FromSeconds(90);
 
     [Fact]
-    public async Task A_known_bad_kernel_is_paged_within_a_minute_of_the_start_and_the_page_is_resolved_once_the_kernel_is_fixed()
+    public async Task A_known_bad_kernel_is_paged_within_a_minute_of_the_start_and_the_page_is_resolved_by_a_live_patch_and_by_a_restart()
     {
         var cancellationToken = TestContext.Current.CancellationToken;
         await using var pages = await StubFleet.StartAsync(cancellationToken);
@@ -46,12 +46,31 @@ public sealed partial class RealServiceTests
         Assert.Matches("(?m)^soakhost_alerts_received_total\\{status=\"firing\"\\} [1-9]", exposition);
         await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken, vcpuHangs: true);
 
+        // A live patch makes them recover and the page resolve; patched back they hang, and the page comes, again.
+        var delivered = pages.Pages.Count;
+        await bad.PatchAsync("stable", "linux-6.1.y", cancellationToken);
+        var patched = await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, "vcpu", delivered);
+        Assert.Equal(("stable", "linux-6.1"), (patched.Labels["cohort"], patched.Labels["kernel"]));
+        await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, "cohort", delivered);
+        await monitoring.Prometheus.WaitForAsync(
+            "sum(soakhost_vcpus{cohort=\"stable\",kernel=\"linux-6.1.y\",state!=\"running\"}) == 0", ResolvedWithin, cancellationToken);
+        await monitoring.Prometheus.WaitForAsync(
+            Dashboard.Substitute(Dashboard.All[0].Annotations["Operation"]), ResolvedWithin, cancellationToken);
+        Assert.Empty(await monitoring.Prometheus.QueryAsync("ALERTS{alertname=\"VcpuHung\"}", cancellationToken));
+
+        delivered = pages.Pages.Count;
+        await bad.PatchAsync("stable", "linux-6.1", cancellationToken);
+        await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, "vcpu", delivered);
+        await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, "cohort", delivered);
+
+        // A restart with a fixed kernel resolves it as well.
+        delivered = pages.Pages.Count;
         await bad.DisposeAsync();
         Assert.Contains("Verdict: violation", bad.Output, StringComparison.Ordinal);
         await using var repaired = await SoakHostServer.StartAsync(StableRuns("linux-6.1.y"), cancellationToken, port);
-        var resolved = await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, scope: "vcpu");
+        var resolved = await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, "vcpu", delivered);
         Assert.Equal(("stable", "linux-6.1"), (resolved.Labels["cohort"], resolved.Labels["kernel"]));
-        await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, scope: "cohort");
+        await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, "cohort", delivered);
         AssertLogged(repaired, "resolved", resolved);
         Assert.Empty(await monitoring.Prometheus.QueryAsync("ALERTS{alertname=\"VcpuHung\"}", cancellationToken));
     }

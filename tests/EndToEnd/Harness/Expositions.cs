@@ -23,6 +23,7 @@ public static class Expositions
         soakhost_worker_slices_total{worker="0"} 200*n
         soakhost_worker_busy_seconds_total{worker="0"} 1*n
         soakhost_worker_slice_max_seconds{worker="0"} 0.004
+        soakhost_checkpoint_last_success_timestamp_seconds now-3
         soakhost_build_info{version="0.1.0",model_version="1",vector_bits="256"} 1
         soakhost_alerts_received_total{status="firing"} 1*n
         soakhost_alerts_received_total{status="resolved"} 0
@@ -65,6 +66,7 @@ public static class Expositions
             soakhost_verdict{{{of}},expect="{{expect}}",verdict="pass"} {{(verdict == "pass" ? 1 : 0)}}
             soakhost_verdict{{{of}},expect="{{expect}}",verdict="violation"} {{(verdict == "violation" ? 1 : 0)}}
             soakhost_verdict{{{of}},expect="{{expect}}",verdict="inconclusive"} 0
+            soakhost_operations_applied_total{cohort="{{name}}",kind="kernel"} 0
             soakhost_incidents_total{{{of}},kind="hang"} {{hung}}
             soakhost_incidents_total{{{of}},kind="unsafe_install"} 0
             soakhost_incidents_total{{{of}},kind="accounting_error"} 0

@@ -1,4 +1,6 @@
+using System.Net.Http.Json;
 using System.Text.Json;
+using Xunit;
 
 namespace SoakHost.EndToEnd.Harness;
 
@@ -54,6 +56,13 @@ public sealed class SoakHostServer : IAsyncDisposable
     /// <summary>Its <c>/metrics</c>, for <see cref="MetricTable.DifferencesFrom"/>.</summary>
     public Task<string> MetricsAsync(CancellationToken cancellationToken) =>
         _http.GetStringAsync(new Uri(Address, "/metrics"), cancellationToken);
+
+    /// <summary>Live-patches a cohort's kernel.</summary>
+    public async Task PatchAsync(string cohort, string kernel, CancellationToken cancellationToken)
+    {
+        using var answer = await _http.PostAsJsonAsync(new Uri(Address, $"/api/v1/cohorts/{cohort}/kernel"), new { kernel }, cancellationToken);
+        Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync(cancellationToken));
+    }
 
     public async ValueTask DisposeAsync()
     {

@@ -76,13 +76,14 @@ public sealed partial class StubFleet : IAsyncDisposable
         static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
     }
 
-    /// <summary>Waits for an alert to be delivered, and returns it. Rules that share a name differ in <paramref name="scope"/>.</summary>
+    /// <summary>Waits for an alert to be delivered, and returns it. Rules that share a name differ in <paramref name="scope"/>; the
+    /// first <paramref name="after"/> of <see cref="Pages"/> do not count.</summary>
     public async Task<Page> WaitForPageAsync(
-        string name, string status, TimeSpan limit, CancellationToken cancellationToken, string? scope = null)
+        string name, string status, TimeSpan limit, CancellationToken cancellationToken, string? scope = null, int after = 0)
     {
         Page? found = null;
         await Poll.UntilAsync(
-            () => Task.FromResult((found = _pages.FirstOrDefault(IsMeant)) is not null),
+            () => Task.FromResult((found = _pages.Skip(after).FirstOrDefault(IsMeant)) is not null),
             limit,
             () => $"no {name} was delivered as {status} within {limit.TotalSeconds} s; delivered were:\n{string.Join('\n', _pages)}",
             cancellationToken);
