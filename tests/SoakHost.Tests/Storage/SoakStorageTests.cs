@@ -3,6 +3,7 @@ using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Storage;
 
@@ -81,6 +82,25 @@ public sealed class SoakStorageTests
         Assert.Equal(
             [OperationKind.PauseInvalidations, OperationKind.PatchKernel, OperationKind.Migrate],
             database.Operations(run).Select(record => record.Operation.Kind));
+    }
+
+    [Fact]
+    public void Incidents_of_real_VMs_are_kept_as_well_and_those_of_simulated_ones_come_with_their_checkpoints_alone()
+    {
+        using var folder = new DataFolder();
+        SoakOptions options = Options(folder);
+        using (var storage = new SoakStorage(options, TimeProvider.System, NullLogger<SoakStorage>.Instance))
+        {
+            using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.Past);
+            CohortReport real = Sample.Cohort("here", Defect.None, [Sample.Hung(0)]);
+            storage.Start(fleet);
+            storage.Keep(Sample.Report(
+                real with { Snapshot = real.Snapshot with { Kernel = Kernel.Host } }, Sample.Cohort("control", Defect.Hang, [Sample.Hung(1)])));
+            storage.Stop(fleet, isStopped: true);
+        }
+
+        using SoakDatabase database = SoakDatabase.Open(folder.Path);
+        Assert.Equal("hang:here/0/1@42", Assert.Single(database.Incidents(long.MaxValue, 100)).Id.ToString());
     }
 
     private static SoakOptions Options(DataFolder folder) => new()
