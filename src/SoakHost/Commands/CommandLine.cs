@@ -20,8 +20,17 @@ internal static class CommandLine
         if (parsed.CommandResult != parsed.RootCommandResult
             && parsed.RootCommandResult.Children.OfType<ArgumentResult>().SelectMany(result => result.Tokens).FirstOrDefault() is { } early)
         {
-            return Fail($"\"{early.Value}\" is to come after the command", parsed.CommandResult.Command);
+            return Fail(
+                parsed.CommandResult.Command.Name == "serve"
+                    ? $"\"{early.Value}\" is to come after the command"
+                    : $"\"{early.Value}\": only the service takes settings as arguments; others read them from the environment, as in Soak__Workers=4, "
+                        + "and from appsettings.json",
+                parsed.CommandResult.Command);
         }
+
+        // The settings that the program takes without a command are none of its commands' arguments.
+        foreach (Argument argument in root.Arguments)
+            argument.Hidden = parsed.CommandResult != parsed.RootCommandResult;
 
         try
         {

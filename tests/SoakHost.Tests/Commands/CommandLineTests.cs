@@ -22,6 +22,17 @@ public class CommandLineTests(SmallService service)
     }
 
     [Theory]
+    [InlineData(true, "--help")]
+    [InlineData(true, "serve", "--help")]
+    [InlineData(false, "check", "--help")]
+    [InlineData(false, "ctl", "migrate", "--help")]
+    public async Task Help_names_settings_where_they_may_be_given(bool takesSettings, params string[] arguments)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(arguments);
+        Assert.Equal(takesSettings, result.Output.Contains("<setting>", StringComparison.Ordinal));
+    }
+
+    [Theory]
     [InlineData("bogus")]
     [InlineData("--bogus")]
     [InlineData("@file")]
