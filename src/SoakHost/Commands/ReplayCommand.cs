@@ -17,7 +17,7 @@ internal static class ReplayCommand
 
     public static Command Create()
     {
-        var cohorts = new CohortArguments(takesHost: false);
+        var cohorts = new CohortArguments(takesHost: false, "Take a cohort of this kernel instead of the configuration's.");
         var incident = new Argument<string?>("incident")
         {
             Description = "An incident's id, as logs and reports give it: hang:control/12/3@3411968. Its run is taken from the data "
@@ -101,10 +101,13 @@ internal static class ReplayCommand
     private static (Cohort Cohort, ShardOptions Options, ShardOperation[] Operations)? Recorded(string directory, IncidentId id)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        if (database?.RunOf(id) is not { } run || run.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort() is not { } cohort)
+        if (database?.RunOf(id) is not { } run)
+            return null;
+        ShardOperation[] operations = [.. database.Operations(run.Id).Where(record => record.Cohort == id.Cohort).Select(record => record.Operation)];
+        if ((run.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort() ?? operations.FirstOrDefault()?.Cohort) is not { } cohort)
             return null;
         var options = new ShardOptions { Seed = run.Identity.Seed, StallRetries = run.Identity.StallRetries };
-        return (cohort, options, [.. database.Operations(run.Id).Where(record => record.Cohort == id.Cohort).Select(record => record.Operation)]);
+        return (cohort, options, operations);
     }
 
     /// <summary>Whether VMs have the same histories by both descriptions.</summary>
