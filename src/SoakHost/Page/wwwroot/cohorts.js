@@ -6,10 +6,10 @@ import { counted, fitted, grouped, moment, si } from './format.js';
 import { showSparkline } from './sparkline.js';
 
 const EXPECTATIONS = {
-  progress: 'must progress',
-  hang: 'must hang: the control',
-  unsafe_install: 'must show an unsafe install',
-  accounting_error: 'must show an accounting error',
+  progress: 'Must progress:',
+  hang: 'The control, must hang:',
+  unsafe_install: 'Must show an unsafe install:',
+  accounting_error: 'Must show an accounting error:',
 };
 
 const cards = /** @type {HTMLElement} */ (document.querySelector('#cohorts [data-part=cards]'));
@@ -61,7 +61,7 @@ function showVerdict(card, parts, cohort) {
   setText(parts['verdict-word'], cohort.verdict);
   setText(parts.kernel, cohort.kernel);
   setText(parts.expect, EXPECTATIONS[cohort.expect]);
-  setText(parts.reason, `${cohort.reason.charAt(0).toUpperCase()}${cohort.reason.slice(1)}`);
+  setText(parts.reason, cohort.reason);
 }
 
 /**

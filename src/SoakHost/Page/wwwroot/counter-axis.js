@@ -4,11 +4,11 @@
  */
 
 import { setAttribute, setProperty, setText } from './dom.js';
-import { distanceText, nearestBoundary, parseBoundary, si } from './format.js';
+import { distanceText, nearestBoundary, parseBoundary, powerOfTen } from './format.js';
 
 // Nearer than that the axis is linear: a logarithm has no zero.
 const LINEAR = 100;
-const REACH_MIN = 10_000;
+const REACH_MIN_POWER = 4;
 const WIDTH_MIN = 0.012;
 
 /**
@@ -23,13 +23,14 @@ export function showCounter(parts, cohort) {
     return;
   const boundary = nearestBoundary(median, boundaries);
   const [low, middle, high] = [min, median, max].map(counter => Number(counter - boundary.value));
-  const reach = Math.max(REACH_MIN, 10 ** Math.ceil(Math.log10(1.5 * Math.max(Math.abs(low), Math.abs(high), 1))));
+  const power = Math.max(REACH_MIN_POWER, Math.ceil(Math.log10(1.5 * Math.max(Math.abs(low), Math.abs(high), 1))));
+  const reach = 10 ** power;
   const [from, at, to] = [low, middle, high].map(distance => position(distance, reach));
   setText(parts.distance, `, ${distanceText(median, boundary)}`);
   setText(parts['counter-range'], `From ${distanceText(min, boundary)} to ${distanceText(max, boundary)}.`);
-  setText(parts['scale-before'], `−${si(reach)}`);
+  setText(parts['scale-before'], `−${powerOfTen(power)}`);
   setText(parts['scale-boundary'], boundary.name);
-  setText(parts['scale-past'], `+${si(reach)}`);
+  setText(parts['scale-past'], `+${powerOfTen(power)}`);
 
   // Far away all VMs are at the same place; a mark has to be wide enough to be seen even so.
   const width = Math.max(to - from, WIDTH_MIN);

@@ -20,6 +20,12 @@ export function si(value) {
   return power === 0 ? whole.format(value) : `${threeDigits.format(value)} ${prefixes[power]}`;
 }
 
+/** @param {number} power @returns {string} a power of ten: "10 k", "1 M" */
+export function powerOfTen(power) {
+  const prefix = Math.floor(power / 3);
+  return prefix < prefixes.length ? `${10 ** (power % 3)} ${prefixes[prefix]}`.trim() : `10^${power}`;
+}
+
 /** @param {number} value @returns {string} in full up to a billion, then with an SI prefix */
 export const fitted = value => (Math.abs(value) < 1e9 ? grouped(value) : si(value));
 

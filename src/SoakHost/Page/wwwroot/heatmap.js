@@ -5,11 +5,13 @@
  */
 
 import { cloneOf, partsOf, patchChildren, setAttribute, setProperty, setText } from './dom.js';
-import { counted, grouped } from './format.js';
+import { counted, grouped, moment } from './format.js';
 import { cellAt, cornerOf, gridOf, moved, pitchFor } from './heatmap-grid.js';
 import { paintCell } from './heatmap-paint.js';
 
-const HEIGHT_MAX = 440;
+// Of all maps together: a share of the window, so that a wall shows them without scrolling wherever it can.
+const HEIGHT_SHARE = 0.3;
+const HEIGHT_MIN = 240;
 
 const section = partsOf(/** @type {HTMLElement} */ (document.getElementById('heatmap')));
 const dark = matchMedia('(prefers-color-scheme: dark)');
@@ -60,7 +62,7 @@ export class HeatMap {
     if (width === 0)
       return;
     const shapes = maps.map(({ cells, rows }) => ({ count: cells.hung.length, rows }));
-    const pitch = pitchFor(shapes, width, HEIGHT_MAX);
+    const pitch = pitchFor(shapes, width, Math.max(HEIGHT_MIN, HEIGHT_SHARE * innerHeight));
     for (const track of maps)
       track.layOut(width, pitch, devicePixelRatio, repaint);
   }
@@ -102,6 +104,9 @@ class Track {
     this.rows = 1;
     this.perVm = 1;
     this.ratio = 1;
+    this.vms = 0;
+    /** @type {readonly import('./types.js').Stall[]} */
+    this.stalled = [];
     /** @type {Set<number>} */
     this.changed = new Set();
     this.selected = -1;
@@ -141,6 +146,7 @@ class Track {
     this.parts.map.hidden = !cells;
     this.parts.absent.hidden = Boolean(cells);
     this.vms = cohort.vms;
+    this.stalled = cohort.stalled;
     this.perVm = Math.max(1, Math.round(cohort.vcpus / cohort.vms));
     const before = this.cells;
     this.cells = cells;
@@ -274,8 +280,12 @@ class Track {
   describe(index) {
     const { vcpus_per_cell: size, hung, starved } = this.cells;
     const vm = Math.floor(index * size / this.perVm);
-    if (size === 1)
-      return `${this.name}: VM ${vm}, vCPU ${index % this.perVm}: ${this.stateOf(index)}`;
+    if (size === 1) {
+      const vcpu = index % this.perVm;
+      const stall = this.stalled.find(each => each.vm === vm && each.vcpu === vcpu);
+      const details = stall ? ` on page ${stall.page} since ${moment(stall.last_progress)}` : '';
+      return `${this.name}: VM ${grouped(vm)}, vCPU ${vcpu}: ${this.stateOf(index)}${details}`;
+    }
     const last = Math.min(this.vms, vm + size / this.perVm) - 1;
     const all = this.vcpusIn(index);
     const running = all - hung[index] - starved[index];

@@ -7,7 +7,7 @@ import { request } from './api.js';
 import { cloneOf, partsOf, patchChildren, setAttribute, setText } from './dom.js';
 import { counterText, grouped, moment } from './format.js';
 
-const FIRST_ROWS = 25;
+const FIRST_ROWS = 20;
 const MORE_ROWS = 100;
 const ROWS_MAX = 1000;
 const REFRESH_MS = 5000;

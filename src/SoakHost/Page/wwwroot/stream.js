@@ -35,6 +35,9 @@ export class FleetStream {
     this.received = 0;
     this.interval = REPORT_MS;
     this.retry = 0;
+
+    // Why the stream was refused; asked once an outage, and not with each attempt.
+    this.isAsked = false;
   }
 
   start() {
@@ -66,6 +69,7 @@ export class FleetStream {
       this.interval += (Math.min(now - this.received, 60_000) - this.interval) / 4;
     this.received = now;
     this.delay = DELAY_MIN_MS;
+    this.isAsked = false;
     if (this.state !== 'live')
       this.become('live', '');
     this.onReport(JSON.parse(data));
@@ -86,6 +90,9 @@ export class FleetStream {
     clearTimeout(this.retry);
     this.retry = setTimeout(() => this.open(), this.delay);
     this.delay = Math.min(2 * this.delay, DELAY_MAX_MS);
+    if (this.isAsked)
+      return;
+    this.isAsked = true;
     const why = await whyRefused();
     if (why && this.state !== 'live')
       this.become('lost', why);

@@ -101,7 +101,8 @@ function showProblem(error) {
 
 /** @param {string} command */
 function showCommand(command) {
-  setText(parts.command, command);
+  // Lines break between arguments, and not after the hyphens of an option.
+  parts.command.replaceChildren(...command.split(' ').flatMap((word, index) => [...(index > 0 ? [' '] : []), textElement('span', word)]));
   parts.repeat.hidden = false;
 }
 
@@ -123,7 +124,14 @@ function show(timeline, id) {
   parts.steps.replaceChildren(...steps.map(step => rowOf(step, defect?.actor ?? '')));
   parts.story.hidden = false;
   showCommand(command);
-  parts.steps.querySelector('[data-defect]')?.scrollIntoView({ block: 'nearest' });
+  showDefect();
+}
+
+/** Scrolls the steps, and not the dialog, whose top says what they come to. */
+function showDefect() {
+  const row = /** @type {HTMLElement | null} */ (parts.steps.querySelector('[data-defect]'));
+  const scroller = /** @type {HTMLElement} */ (parts.steps.closest('.steps'));
+  scroller.scrollTop = row ? row.offsetTop - scroller.clientHeight / 2 : 0;
 }
 
 /** @param {string} term @param {string} text */

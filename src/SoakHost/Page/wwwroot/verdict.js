@@ -38,13 +38,14 @@ export function showVerdict(fleet, connection) {
 /** @param {import('./types.js').Fleet} fleet */
 function ofFleet(fleet) {
   const sum = (/** @type {(cohort: import('./types.js').Cohort) => number} */ of) => fleet.cohorts.reduce((total, cohort) => total + of(cohort), 0);
-  const hung = sum(cohort => cohort.vcpus_hung);
+  const hung = sum(cohort => (cohort.expect === 'hang' ? 0 : cohort.vcpus_hung));
+  const meantTo = sum(cohort => (cohort.expect === 'hang' ? cohort.vcpus_hung : 0));
   const size = `${counted(fleet.cohorts.length, 'cohort')}, ${counted(sum(cohort => cohort.vms), 'VM')}, ${counted(sum(cohort => cohort.vcpus), 'vCPU')}`;
   const [first, ...others] = fleet.reasons;
   const more = others.slice(0, REASONS_MAX - 1);
   if (others.length > more.length)
     more.push(`and ${grouped(others.length - more.length)} more`);
-  more.push(hung > 0 ? `${size}; ${grouped(hung)} hung` : size);
+  more.push([size, ...(meantTo > 0 ? [`${grouped(meantTo)} hung as expected`] : []), ...(hung > 0 ? [`${grouped(hung)} hung unexpectedly`] : [])].join('; '));
   return {
     verdict: fleet.verdict,
     word: fleet.verdict.toUpperCase(),
@@ -65,7 +66,7 @@ function withoutReports(fleet, connection) {
     verdict: 'disconnected',
     word: 'DISCONNECTED',
     sentence: `No report since ${moment(connection.since)}, ${ago} ago. ${connection.reason} Trying again.`,
-    more: fleet ? [`The last verdict was ${fleet.verdict}; what is below is as old.`] : [],
+    more: fleet ? [`The last verdict was ${fleet.verdict}. What is shown below is from then.`] : [],
   };
 }
 
