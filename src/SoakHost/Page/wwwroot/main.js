@@ -36,6 +36,9 @@ function receive(report) {
 function render() {
   frame = 0;
   if (fleet) {
+    // Nothing to show before the first report.
+    for (const section of document.querySelectorAll('main > [hidden]'))
+      section.hidden = false;
     showVerdict(fleet, connection);
     showConnection(connection, note);
     showRun(fleet, history.total());

@@ -189,7 +189,7 @@ export class Operations {
 
   /** @param {Error} error */
   showProblem(error) {
-    setText(parts.problem, sentence(error.message));
+    setText(parts.problem, error.message);
     parts.problem.hidden = false;
     if (error instanceof Problem && error.status === 401) {
       parts.token.value = '';

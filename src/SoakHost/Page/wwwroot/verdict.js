@@ -3,7 +3,8 @@
 import { partsOf, setAttribute, setList, setText } from './dom.js';
 import { counted, duration, grouped, moment, si } from './format.js';
 
-const REASONS_MAX = 5;
+const REASONS_MAX = 3;
+const NAMES_MAX = 6;
 const NOTE_MS = 60_000;
 
 const masthead = partsOf(/** @type {HTMLElement} */ (document.getElementById('run')));
@@ -41,7 +42,7 @@ function ofFleet(fleet) {
   const hung = sum(cohort => (cohort.expect === 'hang' ? 0 : cohort.vcpus_hung));
   const meantTo = sum(cohort => (cohort.expect === 'hang' ? cohort.vcpus_hung : 0));
   const size = `${counted(fleet.cohorts.length, 'cohort')}, ${counted(sum(cohort => cohort.vms), 'VM')}, ${counted(sum(cohort => cohort.vcpus), 'vCPU')}`;
-  const [first, ...others] = fleet.reasons;
+  const [first, ...others] = reasonsOf(fleet);
   const more = others.slice(0, REASONS_MAX - 1);
   if (others.length > more.length)
     more.push(`and ${grouped(others.length - more.length)} more`);
@@ -53,6 +54,26 @@ function ofFleet(fleet) {
     more,
   };
 }
+
+/**
+ * The reasons, each once: early in a run most cohorts have the same one.
+ * @param {import('./types.js').Fleet} fleet
+ * @returns {string[]}
+ */
+function reasonsOf(fleet) {
+  const cohorts = new Map(fleet.cohorts.map(cohort => [`${cohort.name} (${cohort.kernel}): ${cohort.reason}`, cohort]));
+  /** @type {Map<string, string[]>} */
+  const namesOf = new Map();
+  for (const sentence of fleet.reasons) {
+    const cohort = cohorts.get(sentence);
+    const reason = cohort?.reason ?? sentence;
+    namesOf.set(reason, [...namesOf.get(reason) ?? [], ...(cohort ? [`${cohort.name} (${cohort.kernel})`] : [])]);
+  }
+  return [...namesOf].map(([reason, names]) => (names.length === 0 ? reason : `${listed(names)}: ${reason}`));
+}
+
+/** @param {string[]} names */
+const listed = names => (names.length <= NAMES_MAX ? names : [...names.slice(0, NAMES_MAX), `${grouped(names.length - NAMES_MAX)} more`]).join(', ');
 
 /**
  * @param {import('./types.js').Fleet | null} fleet
