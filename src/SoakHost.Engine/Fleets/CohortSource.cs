@@ -73,6 +73,9 @@ public sealed record CohortSnapshot
     /// <summary>What was found since the snapshot before.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
 
+    /// <summary>Whether no invalidation begins in any VM until an operation lets them. Real VMs are never paused.</summary>
+    public bool InvalidationsPaused { get; init; }
+
     /// <summary>Why VMs were taken out of service; empty when all is well.</summary>
     public ImmutableArray<string> Failures { get; init; } = [];
 
@@ -132,6 +135,7 @@ internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> sl
             Conditions = [.. shards.Select(shard => shard.Conditions)],
             Stalled = [.. shards.SelectMany(shard => shard.Stalled).Take(ShardSnapshot.StalledMax)],
             Findings = findings,
+            InvalidationsPaused = Array.TrueForAll(shards, shard => shard.InvalidationsPaused),
             Failures = [.. slots.Where(slot => slot.Failure is not null).Select(Describe)],
         };
     }
