@@ -43,6 +43,9 @@ internal sealed class CohortHistory
     /// <summary>Whether it was removed.</summary>
     public bool IsRemoved { get; private set; }
 
+    /// <summary>Whether anything was done to it after it came into the fleet.</summary>
+    public bool WasOperated => _operations.Exists(operation => operation.Kind != OperationKind.AddCohort);
+
     /// <summary>All VMs that it ever had.</summary>
     public long VmsEver => _plans.Sum(plan => (long)plan.Vms);
 

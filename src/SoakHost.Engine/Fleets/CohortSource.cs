@@ -11,6 +11,9 @@ public interface ICohortSource
     /// <summary>What was configured, with the number of VMs that it has now.</summary>
     Cohort Cohort { get; }
 
+    /// <summary>Whether anything was done to it since it came into the fleet, on which its VMs' histories depend then.</summary>
+    bool WasOperated => false;
+
     /// <summary>What had been seen of it before this process, if it was resumed.</summary>
     CohortPast Past => default;
 
@@ -76,6 +79,9 @@ public sealed record CohortSnapshot
     /// <summary>What was found since the snapshot before.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
 
+    /// <summary>Whether no invalidation begins in any VM until an operation lets them. Real VMs are never paused.</summary>
+    public bool InvalidationsPaused { get; init; }
+
     /// <summary>Why VMs were taken out of service; empty when all is well.</summary>
     public ImmutableArray<string> Failures { get; init; } = [];
 
@@ -91,6 +97,7 @@ internal sealed class SimulatedCohort : ICohortSource
     private ulong[] _seqs = [];
     private volatile ShardSlot[] _slots;
     private volatile Cohort _cohort;
+    private volatile bool _wasOperated;
 
     /// <summary>A cohort at the start of its history, or as it is resumed.</summary>
     /// <param name="history">Its past.</param>
@@ -100,12 +107,15 @@ internal sealed class SimulatedCohort : ICohortSource
         History = history;
         _slots = [.. history.Plans.Select(plan => build(history, plan))];
         _cohort = history.First with { Vms = history.Vms };
+        _wasOperated = history.WasOperated;
         Past = new(
             _slots.Aggregate(default(Totals), (sum, slot) => sum + slot.Past.Totals),
             _slots.Aggregate(default(IncidentCounts), (sum, slot) => sum + slot.Past.Incidents));
     }
 
     public Cohort Cohort => _cohort;
+
+    public bool WasOperated => _wasOperated;
 
     public CohortPast Past { get; }
 
@@ -120,6 +130,7 @@ internal sealed class SimulatedCohort : ICohortSource
     {
         _slots = [.. _slots, .. added];
         _cohort = History.First with { Vms = History.Vms };
+        _wasOperated = History.WasOperated;
     }
 
     public void Request()
@@ -166,6 +177,7 @@ internal sealed class SimulatedCohort : ICohortSource
             Conditions = [.. shards.Select(shard => shard.Conditions)],
             Stalled = [.. shards.SelectMany(shard => shard.Stalled).Take(ShardSnapshot.StalledMax)],
             Findings = findings,
+            InvalidationsPaused = Array.TrueForAll(shards, shard => shard.InvalidationsPaused),
             Failures = [.. slots.Where(slot => slot.Failure is not null).Select(Describe)],
         };
     }

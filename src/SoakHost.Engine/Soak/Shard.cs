@@ -331,7 +331,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
         var seqs = ImmutableArray.CreateBuilder<ulong>(Vms);
         for (int vm = 0; vm < Vms; vm++)
             seqs.Add(_vms.Span[vm / TLanes.Count].InvalidateSeq[vm % TLanes.Count]);
-        return _observer.TakeSnapshot(Tick, Kernel, seqs.MoveToImmutable());
+        return _observer.TakeSnapshot(Tick, Kernel, seqs.MoveToImmutable()) with { InvalidationsPaused = !_mayInvalidate };
     }
 
     public override void PatchKernel(Kernel kernel)

@@ -134,4 +134,7 @@ public sealed record ShardSnapshot
 
     /// <summary>What was found since the snapshot before, oldest first.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
+
+    /// <summary>Whether no invalidation begins until an operation lets them.</summary>
+    public bool InvalidationsPaused { get; init; }
 }

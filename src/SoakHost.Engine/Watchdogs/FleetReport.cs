@@ -48,6 +48,9 @@ public sealed record CohortReport
     /// <summary>What was configured, with the number of VMs that the figures are of.</summary>
     public required Cohort Cohort { get; init; }
 
+    /// <summary>Whether anything was done to it since it came into the fleet, on which its VMs' histories depend then.</summary>
+    public bool WasOperated { get; init; }
+
     /// <summary>Its latest figures.</summary>
     public required CohortSnapshot Snapshot { get; init; }
 

@@ -155,6 +155,7 @@ public sealed class Watchdog : IDisposable
             return new CohortReport
             {
                 Cohort = source.Cohort with { Vms = snapshot.Vms },
+                WasOperated = source.WasOperated,
                 Snapshot = snapshot,
                 Running = vcpus - starved - hung,
                 Starved = starved,

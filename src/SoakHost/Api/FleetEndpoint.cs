@@ -1,24 +1,35 @@
+using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Reports;
 using SoakHost.Service;
 
 namespace SoakHost.Api;
 
-/// <summary><c>GET /api/v1/fleet</c>: the watchdog's latest report.</summary>
+/// <summary><c>GET /api/v1/fleet</c>: the watchdog's latest report; <c>/stream</c> beside it: each one as it comes.</summary>
 internal static class FleetEndpoint
 {
-    public static void MapFleet(this WebApplication app) => app.MapGet(
-        "/api/v1/fleet",
-        (SoakRun run) => TypedResults.Json(FleetDocument.Of(run.Latest, run.Options.ToShardOptions()), ReportJson.Default.FleetDocument));
+    public static void MapFleet(this WebApplication app)
+    {
+        app.MapGet("/api/v1/fleet", (SoakRun run) => TypedResults.Json(FleetDocument.Of(run.Latest, run.Options), ReportJson.Default.FleetDocument))
+            .Produces<FleetDocument>().WithName("fleet").WithTags("fleet").WithSummary("The watchdog's latest report.");
+        app.MapGet("/api/v1/fleet/stream", Follow)
+            .ProducesProblem(StatusCodes.Status503ServiceUnavailable).WithName("fleet-stream").WithTags("fleet")
+            .WithSummary("The latest report, and then each new one, as server-sent events \"fleet\": the document of /api/v1/fleet in one line, with \"version\" and, "
+                + "for each cohort, \"vcpu_cells\". Whoever is slow skips reports.");
+    }
 
-    /// <summary><c>GET /</c>: what else there is.</summary>
-    public static void MapIndex(this WebApplication app) => app.MapGet("/", () => $"""
-        SoakHost {ProgramVersion.Current}
+    private static Results<ServerSentEventsResult<string>, ProblemHttpResult> Follow(FleetStream stream, HttpContext http, IHostApplicationLifetime host)
+    {
+        if (stream.TryEnter() is not { } place)
+        {
+            return TypedResults.Problem(
+                $"{FleetStream.FollowersMax} clients follow the fleet already; /api/v1/fleet has the latest report", statusCode: StatusCodes.Status503ServiceUnavailable);
+        }
 
-        /metrics        for Prometheus
-        /health/live    the process answers
-        /health/ready   the fleet is soaked and watched
-        /api/v1/fleet   the latest report
-        /api/v1/alerts  takes Alertmanager's webhook (POST)
+        http.Response.RegisterForDispose(place);
 
-        """);
+        // A service that stops must not wait for pages that somebody left open.
+        var stop = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, host.ApplicationStopping);
+        http.Response.RegisterForDispose(stop);
+        return TypedResults.ServerSentEvents(stream.FollowAsync(stop.Token));
+    }
 }

@@ -1,11 +1,6 @@
-using System.Net;
 using System.Numerics;
-using System.Security.Cryptography;
-using System.Text;
 using System.Text.Json;
 using System.Text.Json.Serialization;
-using Microsoft.AspNetCore.Hosting.Server;
-using Microsoft.AspNetCore.Hosting.Server.Features;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
 using SoakHost.Engine;
@@ -18,8 +13,8 @@ using SoakHost.Storage;
 namespace SoakHost.Api;
 
 /// <summary>
-/// <c>POST /api/v1/cohorts/...</c>: what can be done to the fleet while it runs; <c>GET /api/v1/operations</c>: what was done. Reading is open; changing needs the token, or, where none
-/// is set, a client on this machine of a service that listens nowhere else.
+/// <c>POST /api/v1/cohorts/...</c>: what can be done to the fleet while it runs; <c>GET /api/v1/operations</c>: what was done. Reading is open; who may
+/// change it, <see cref="OperatorAccess"/> says.
 /// </summary>
 internal static class OperationEndpoints
 {
@@ -197,7 +192,7 @@ internal sealed record OperationPage(IReadOnlyList<OperationDocument> Operations
 internal sealed partial class OperationJson : JsonSerializerContext;
 
 /// <summary>Lets operators in, and nobody else, and not too many requests at once.</summary>
-internal sealed class OperatorFilter(SoakOptions options, IServer server, TimeProvider time) : IEndpointFilter
+internal sealed class OperatorFilter(OperatorAccess access, TimeProvider time) : IEndpointFilter
 {
     // Each operation is a commit to disk and a wait for all shards of a cohort.
     private const int RequestsAtOnce = 20;
@@ -206,8 +201,7 @@ internal sealed class OperatorFilter(SoakOptions options, IServer server, TimePr
 
     public async ValueTask<object?> InvokeAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
     {
-        HttpContext http = context.HttpContext;
-        if (Refuse(http) is { } refusal)
+        if (access.Refuse(context.HttpContext) is { } refusal)
             return refusal;
         lock (_gate)
         {
@@ -217,34 +211,4 @@ internal sealed class OperatorFilter(SoakOptions options, IServer server, TimePr
 
         return await next(context);
     }
-
-    private ProblemHttpResult? Refuse(HttpContext http)
-    {
-        if (options.ApiToken is { } token)
-        {
-            string given = http.Request.Headers.Authorization.ToString();
-            string bearer = given.StartsWith("Bearer ", StringComparison.OrdinalIgnoreCase) ? given["Bearer ".Length..] : "";
-
-            // Hashes are equally long, so that the time it takes says nothing about the token, not even its length.
-            if (CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(bearer)), SHA256.HashData(Encoding.UTF8.GetBytes(token))))
-                return null;
-            http.Response.Headers.WWWAuthenticate = "Bearer";
-            return TypedResults.Problem("operations need the token of Soak:ApiToken: Authorization: Bearer ...", statusCode: StatusCodes.Status401Unauthorized);
-        }
-
-        if (!ListensOnLoopbackAlone())
-            return Forbid("the service listens beyond loopback and has no Soak:ApiToken: nobody may change anything");
-        if (http.Connection.RemoteIpAddress is not { } client || !IPAddress.IsLoopback(client))
-            return Forbid("without a Soak:ApiToken only clients on this machine may change anything");
-
-        // A page in somebody's browser has this machine's address too, but cannot leave its origin out.
-        return http.Request.Headers.Origin.Count > 0 ? Forbid("not from a page; set a Soak:ApiToken for that") : null;
-    }
-
-    private bool ListensOnLoopbackAlone() =>
-        server.Features.Get<IServerAddressesFeature>()?.Addresses is { Count: > 0 } addresses
-        && addresses.All(address => BindingAddress.Parse(address).Host is var host
-            && (host == "localhost" || (IPAddress.TryParse(host.Trim('[', ']'), out IPAddress? ip) && IPAddress.IsLoopback(ip))));
-
-    private static ProblemHttpResult Forbid(string why) => TypedResults.Problem(why, statusCode: StatusCodes.Status403Forbidden);
 }

@@ -25,11 +25,10 @@ internal static class KernelsCommand
         {
             if (parsed.GetValue(verify))
                 return Task.FromResult(Verify(parsed.GetValue(json), stop));
-            IEnumerable<Kernel> kernels = [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant), Kernel.Host, .. Kernel.All.Where(kernel => kernel.Info.IsMutant)];
             if (parsed.GetValue(json))
-                KernelList.WriteJson(Console.Out, kernels);
+                KernelList.WriteJson(Console.Out);
             else
-                KernelList.WriteTable(Terminal.Output, kernels);
+                KernelList.WriteTable(Terminal.Output);
             return Task.FromResult((int)ExitCode.Pass);
         });
         return command;

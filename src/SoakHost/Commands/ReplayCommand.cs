@@ -70,10 +70,10 @@ internal static class ReplayCommand
 
             Cohort? described = cohorts.Read(parsed)?.ToCohort();
             bool isDescribed = described is not null || parsed.GetValue(seed) is not null || parsed.GetValue(stallRetries) is not null;
-            if (Recorded(settings.DataDirectory, id) is { } recorded
-                && (!isDescribed || IsSame(recorded.Cohort, recorded.Options, Find(described, settings, id.Cohort), options)))
+            if (IncidentRun.Recorded(settings.DataDirectory, id) is { Cohort: { } itsCohort } recorded
+                && (!isDescribed || IsSame(itsCohort, recorded.Options, Find(described, settings, id.Cohort), options)))
             {
-                return Task.FromResult(Show(Replay.Incident(recorded.Cohort, recorded.Options, id, recorded.Operations, stop), asJson));
+                return Task.FromResult(Show(Replay.Incident(itsCohort, recorded.Options, id, recorded.Operations, stop), asJson));
             }
 
             Cohort its = Find(described, settings, id.Cohort);
@@ -96,19 +96,6 @@ internal static class ReplayCommand
             return null;
         },
     };
-
-    /// <summary>How the run went that has this incident, if the data directory knows it: cohort, seed and all that was done to the cohort.</summary>
-    private static (Cohort Cohort, ShardOptions Options, ShardOperation[] Operations)? Recorded(string directory, IncidentId id)
-    {
-        using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        if (database?.RunOf(id) is not { } run)
-            return null;
-        ShardOperation[] operations = [.. database.Operations(run.Id).Where(record => record.Cohort == id.Cohort).Select(record => record.Operation)];
-        if ((run.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort() ?? operations.FirstOrDefault()?.Cohort) is not { } cohort)
-            return null;
-        var options = new ShardOptions { Seed = run.Identity.Seed, StallRetries = run.Identity.StallRetries };
-        return (cohort, options, operations);
-    }
 
     /// <summary>Whether VMs have the same histories by both descriptions.</summary>
     private static bool IsSame(Cohort cohort, ShardOptions options, Cohort other, ShardOptions others) =>

@@ -7,6 +7,7 @@ using SoakHost.Engine.Watchdogs;
 using SoakHost.Health;
 using SoakHost.Logging;
 using SoakHost.Metrics;
+using SoakHost.Page;
 using SoakHost.Reports;
 using SoakHost.Service;
 
@@ -42,12 +43,15 @@ internal static class ServeCommand
 
         await using WebApplication app = builder.Build();
         app.UseProblemDetails();
-        app.MapIndex();
+        app.UsePage();
         app.MapMetrics();
         app.MapHealth();
         app.MapFleet();
+        app.MapKernels();
         app.MapAlerts();
         app.MapIncidents();
+        app.MapTimeline();
+        app.MapAccess();
         app.MapOperations();
         app.MapOpenApi();
 

@@ -101,7 +101,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     }
 
     private string Replay(CohortReport cohort, in Finding found) =>
-        ReplayCommandLine.Of(cohort.Cohort, options.ToShardOptions(), IncidentId.Of(cohort.Cohort.Name, found)) ?? "nothing else, since the VM was a real one";
+        ReplayCommandLine.Of(cohort, options, IncidentId.Of(cohort.Cohort.Name, found)) ?? "nothing else, since the VM was a real one";
 
     private static (LogLevel Level, string Remark) Judge(CohortReport cohort, Defect found) =>
         cohort.Cohort.Expected == found ? (LogLevel.Information, "as expected") : (LogLevel.Error, "not expected");

@@ -43,8 +43,12 @@ internal sealed record FleetDocument
 
     public required IReadOnlyList<int> SilentWorkers { get; init; }
 
+    /// <summary>The program's version, for those who follow the fleet and may outlive the program.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? Version { get; init; }
+
     /// <summary>The document of a report.</summary>
-    public static FleetDocument Of(FleetReport report, ShardOptions run)
+    public static FleetDocument Of(FleetReport report, SoakOptions run)
     {
         double elapsed = (report.Time - report.Started).TotalSeconds;
         long operations = report.Operations;
@@ -67,7 +71,19 @@ internal sealed record FleetDocument
         };
     }
 
-    private static CohortDocument Of(CohortReport report, ShardOptions run)
+    /// <summary>The document of a report for those who follow the fleet: with the program's version and the vCPUs in cells.</summary>
+    public static FleetDocument WithCells(FleetReport report, SoakOptions run)
+    {
+        FleetDocument document = Of(report, run);
+        VcpuCells?[] cells = VcpuCells.Of(report.Cohorts);
+        return document with
+        {
+            Version = ProgramVersion.Current,
+            Cohorts = [.. document.Cohorts.Select((cohort, c) => cohort with { VcpuCells = cells[c] })],
+        };
+    }
+
+    private static CohortDocument Of(CohortReport report, SoakOptions run)
     {
         CohortSnapshot snapshot = report.Snapshot;
         Totals totals = report.Totals;
@@ -88,6 +104,7 @@ internal sealed record FleetDocument
             VcpusRunning = report.Running,
             VcpusStarved = report.Starved,
             VcpusHung = report.Hung,
+            InvalidationsPaused = snapshot.InvalidationsPaused,
             VcpuRecoveries = totals.Recoveries,
             UnjustifiedRetries = totals.UnjustifiedRetries,
             UnsafeInstalls = totals.UnsafeInstalls,
@@ -95,7 +112,7 @@ internal sealed record FleetDocument
             Verdict = report.Verdict,
             Reason = report.Reason,
             Failures = [.. snapshot.Failures.Take(FailuresMax)],
-            Stalled = [.. report.Stalls.Select(stall => Of(stall.Vcpu, stall.LastProgress, report.Cohort, run))],
+            Stalled = [.. report.Stalls.Select(stall => Of(stall.Vcpu, stall.LastProgress, report, run))],
             Host = snapshot.Host is { } host ? Of(host) : null,
         };
     }
@@ -110,13 +127,15 @@ internal sealed record FleetDocument
         host.ExpectedEnd,
         host.NotCovered);
 
-    private static StallDocument Of(in StalledVcpu vcpu, DateTimeOffset lastProgress, Cohort cohort, ShardOptions run)
+    private static StallDocument Of(in StalledVcpu vcpu, DateTimeOffset lastProgress, CohortReport report, SoakOptions run)
     {
-        var hang = new IncidentId(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Tick);
+        Cohort cohort = report.Cohort;
+        IncidentId? hang = vcpu.Condition == VcpuCondition.Hung
+            ? new(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Tick) : null;
         return new StallDocument(
             vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, Hex(vcpu.InvalidateSeq),
             cohort.Kernel.Info.IsSimulated ? Hex(vcpu.Snapshot) : "unknown", vcpu.Tick, lastProgress,
-            vcpu.Condition == VcpuCondition.Hung ? ReplayCommandLine.Of(cohort, run, hang) : null);
+            hang?.ToString(), hang is { } id ? ReplayCommandLine.Of(report, run, id) : null);
     }
 
     private static WorkerDocument Of(WorkerReport worker) => new(
@@ -158,6 +177,9 @@ internal sealed record CohortDocument
 
     public required int VcpusHung { get; init; }
 
+    /// <summary>Whether no invalidation begins until an operation lets them.</summary>
+    public required bool InvalidationsPaused { get; init; }
+
     public required long VcpuRecoveries { get; init; }
 
     public required long UnjustifiedRetries { get; init; }
@@ -173,6 +195,10 @@ internal sealed record CohortDocument
     public required IReadOnlyList<string> Failures { get; init; }
 
     public required IReadOnlyList<StallDocument> Stalled { get; init; }
+
+    /// <summary>The vCPUs in cells, for those who follow the fleet; absent where a cohort has none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public VcpuCells? VcpuCells { get; init; }
 
     /// <summary>What only real VMs have.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]

@@ -10,12 +10,23 @@ namespace SoakHost.Reports;
 /// <summary>The kernels, as a table or as JSON.</summary>
 internal static class KernelList
 {
-    public static void WriteTable(IAnsiConsole console, IEnumerable<Kernel> kernels)
+    /// <summary>Kernels, then this machine's own, then mutants.</summary>
+    private static readonly KernelInfo[] All =
+        [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant).Append(Kernel.Host).Concat(Kernel.All.Where(kernel => kernel.Info.IsMutant)).Select(kernel => kernel.Info)];
+
+    /// <summary>One document for each.</summary>
+    public static KernelDocument[] Documents { get; } =
+    [
+        .. All.Select(info => new KernelDocument(
+            info.Name, info.IsMutant, info.IsSimulated ? info.Expected.Label() : "unknown", info.ExpectedFrom, info.Description, info.Source)),
+    ];
+
+    public static void WriteTable(IAnsiConsole console)
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "what differs", "taken from");
         table.Columns[0].NoWrap();
         bool isMutantBefore = false;
-        foreach (KernelInfo info in kernels.Select(kernel => kernel.Info))
+        foreach (KernelInfo info in All)
         {
             if (info.IsMutant && !isMutantBefore)
                 table.AddEmptyRow().AddRow("mutants:");
@@ -26,15 +37,8 @@ internal static class KernelList
         console.Write(table);
     }
 
-    public static void WriteJson(TextWriter output, IEnumerable<Kernel> kernels)
-    {
-        KernelDocument[] documents =
-        [
-            .. kernels.Select(kernel => kernel.Info).Select(info => new KernelDocument(
-                info.Name, info.IsMutant, info.IsSimulated ? info.Expected.Label() : "unknown", info.ExpectedFrom, info.Description, info.Source)),
-        ];
-        output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.KernelDocumentArray));
-    }
+    public static void WriteJson(TextWriter output) =>
+        output.WriteLine(JsonSerializer.Serialize(Documents, ReportJson.Default.KernelDocumentArray));
 
     private static string Describe(KernelInfo info)
     {

@@ -1,25 +1,34 @@
 using System.Globalization;
+using SoakHost.Configuration;
 using SoakHost.Engine;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
 
 namespace SoakHost.Reports;
 
 /// <summary>
 /// The command that tells an incident again. It names all that the VM's history depends on, so that it needs no configuration and does the
-/// same on any machine.
+/// same on any machine; but of a cohort that was operated it needs what was done, and so the data directory.
 /// </summary>
 internal static class ReplayCommandLine
 {
+    /// <summary>The command for one incident of the present run; null for one of a real VM, which nothing brings back.</summary>
+    public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident) =>
+        Of(cohort.Cohort, run.ToShardOptions(), incident, cohort.WasOperated ? run.DataDirectory : null);
+
     /// <summary>The command for one incident; null for one of a real VM, which nothing brings back.</summary>
     /// <param name="cohort">The cohort that it happened in.</param>
     /// <param name="run">The run's seed and stall threshold.</param>
     /// <param name="incident">The incident.</param>
-    public static string? Of(Cohort cohort, ShardOptions run, IncidentId incident)
+    /// <param name="dataDirectory">Where the run's operations are kept, if any were done to the cohort: the command needs them. Else null.</param>
+    public static string? Of(Cohort cohort, ShardOptions run, IncidentId incident, string? dataDirectory = null)
     {
         if (!cohort.Kernel.Info.IsSimulated)
             return null;
+        if (dataDirectory is not null)
+            return $"Soak__DataDirectory='{Path.GetFullPath(dataDirectory).Replace("'", @"'\''", StringComparison.Ordinal)}' soakhost replay {incident}";
         VmParameters vm = cohort.Vm;
         string updates = vm.MemslotUpdates ? " --memslot-updates" : "";
 

@@ -8,10 +8,10 @@ namespace SoakHost.Reports;
 /// <summary><c>mmu_invalidate_seq</c> over a cohort's VMs, in hex: a JSON number has not enough bits everywhere.</summary>
 internal sealed record CounterDocument(string Min, string Median, string Max);
 
-/// <summary>A stalled vCPU; a hung one with the command that tells how it came about.</summary>
+/// <summary>A stalled vCPU; a hung one with its incident's id and the command that tells how it came about.</summary>
 internal sealed record StallDocument(
     int Vm, int Vcpu, VcpuCondition State, int Page, string InvalidateSeq, string Snapshot, long Tick, DateTimeOffset LastProgress,
-    string? Replay);
+    string? Incident, string? Replay);
 
 /// <summary>A worker.</summary>
 internal sealed record WorkerDocument(
@@ -24,10 +24,17 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(KernelDocument[]))]
 [JsonSerializable(typeof(ExploreDocument[]))]
 [JsonSerializable(typeof(TimelineDocument))]
+[JsonSerializable(typeof(Api.IncidentTimelineDocument))]
 [JsonSerializable(typeof(CheckDocument))]
 [JsonSerializable(typeof(BenchDocument[]))]
 [JsonSerializable(typeof(KillMatrixDocument[]))]
 internal sealed partial class ReportJson : JsonSerializerContext;
+
+/// <summary>The same for programs that are told often: in one line.</summary>
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, Converters = [typeof(VerdictNames), typeof(ConditionNames)])]
+[JsonSerializable(typeof(FleetDocument))]
+internal sealed partial class CompactReportJson : JsonSerializerContext;
 
 /// <summary>Verdicts by their names in snake_case.</summary>
 internal sealed class VerdictNames() : JsonStringEnumConverter<Verdict>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);

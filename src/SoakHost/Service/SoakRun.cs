@@ -44,6 +44,9 @@ internal sealed class SoakRun : IDisposable
     /// <summary>The watchdog's latest report.</summary>
     public FleetReport Latest => _watchdog.Latest;
 
+    /// <summary>The run's number in the data directory; 0 where it is not kept.</summary>
+    public long RunId => _storage?.RunId ?? 0;
+
     /// <summary>How the run's storage gets on.</summary>
     public StorageStatus Storage => _storage?.Status ?? new StorageStatus(null, null);
 

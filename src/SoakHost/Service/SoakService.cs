@@ -70,15 +70,22 @@ internal static class SoakServiceExtensions
             .AddSingleton(TimeProvider.System)
             .AddSingleton(options)
             .AddSingleton<ReportLog>()
+            .AddSingleton<FleetStream>()
             .AddSingleton(services => new SoakRun(
                 options,
                 services.GetRequiredService<TimeProvider>(),
-                services.GetRequiredService<ReportLog>().Write,
+                report =>
+                {
+                    services.GetRequiredService<ReportLog>().Write(report);
+                    services.GetRequiredService<FleetStream>().Publish(report);
+                },
                 services.GetRequiredService<SoakStorage>()))
             .AddSingleton<SoakStorage>()
             .AddSingleton<StorageMetrics>()
             .AddSingleton<OperationMetrics>()
+            .AddSingleton<OperatorAccess>()
             .AddSingleton<OperatorFilter>()
+            .AddSingleton<IncidentReplays>()
             .AddSingleton<MetricRegistry>()
             .AddSingleton(services =>
             {

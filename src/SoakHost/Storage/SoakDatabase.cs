@@ -243,10 +243,11 @@ internal sealed class SoakDatabase : IDisposable
             row.IsDBNull(12) ? null : new IncidentRecovery(row.GetInt64(12), Time(row.GetInt64(13)), row.GetString(14))),
         ("$before", before), ("$count", count), ("$cohort", cohort))];
 
-    /// <summary>The newest run that has an incident of this id, or null.</summary>
-    public RunRecord? RunOf(IncidentId id) => Runs(
-        "WHERE id = (SELECT max(run_id) FROM incidents WHERE cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND tick = $tick AND kind = $kind)",
-        ("$cohort", id.Cohort), ("$vm", id.Vm), ("$vcpu", id.Vcpu), ("$tick", id.Tick), ("$kind", id.Kind.ToString())).FirstOrDefault();
+    /// <summary>The run that has an incident of this id, the newest where none is named; or null.</summary>
+    public RunRecord? RunOf(IncidentId id, long? run = null) => Runs(
+        "WHERE id = (SELECT max(run_id) FROM incidents WHERE cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND tick = $tick AND kind = $kind "
+        + "AND ($run IS NULL OR run_id = $run))",
+        ("$cohort", id.Cohort), ("$vm", id.Vm), ("$vcpu", id.Vcpu), ("$tick", id.Tick), ("$kind", id.Kind.ToString()), ("$run", run)).FirstOrDefault();
 
     /// <inheritdoc/>
     public void Dispose()

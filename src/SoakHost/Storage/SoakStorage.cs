@@ -74,6 +74,9 @@ internal sealed class SoakStorage : IDisposable
     /// <summary>What the fleet is to be resumed from, or null when a new run begins.</summary>
     public FleetPast? Past { get; }
 
+    /// <summary>The run's number in the data directory; 0 as long as it could not be written there.</summary>
+    public long RunId => Volatile.Read(ref _runId);
+
     /// <summary>How it gets on now.</summary>
     public StorageStatus Status => Volatile.Read(ref _status);
 

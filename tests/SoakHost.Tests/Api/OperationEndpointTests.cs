@@ -100,7 +100,7 @@ public sealed class OperationEndpointTests(SmallService small)
     }
 
     [Fact]
-    public async Task Without_a_token_pages_are_refused_and_so_are_all_once_it_listens_beyond_loopback()
+    public async Task Without_a_token_pages_of_another_origin_are_refused_and_so_are_all_once_it_listens_beyond_loopback()
     {
         await using (ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small()))
         {

@@ -31,10 +31,6 @@ public class ServiceTests(SmallService service)
     }
 
     [Fact]
-    public async Task The_front_page_says_what_else_there_is() =>
-        Assert.Contains("/api/v1/fleet", await GetAsync("/"), StringComparison.Ordinal);
-
-    [Fact]
     public async Task What_is_not_there_is_told_as_a_problem()
     {
         using HttpResponseMessage response = await _program.Http.GetAsync("/nothing", TestContext.Current.CancellationToken);

@@ -1,0 +1,82 @@
+using System.Net.ServerSentEvents;
+using System.Runtime.CompilerServices;
+using System.Text.Json;
+using SoakHost.Configuration;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Reports;
+
+namespace SoakHost.Api;
+
+/// <summary>
+/// Hands each of the watchdog's reports to whoever follows the fleet. A report is put into words once, by the first follower who wants
+/// it, and never when nobody follows; the watchdog waits for none of them. A follower who is slow skips reports.
+/// </summary>
+internal sealed class FleetStream(SoakOptions options)
+{
+    /// <summary>The most followers at once.</summary>
+    public const int FollowersMax = 32;
+
+    /// <summary>The type of its events.</summary>
+    public const string EventType = "fleet";
+
+    // How long a browser waits before it connects again.
+    private static readonly TimeSpan Retry = TimeSpan.FromSeconds(1);
+
+    private int _followers;
+    private Edition _latest = new(report: null, options);
+
+    /// <summary>Takes the watchdog's next report.</summary>
+    public void Publish(FleetReport report)
+    {
+        var next = new Edition(report, options);
+        Interlocked.Exchange(ref _latest, next).IsPast.SetResult();
+    }
+
+    /// <summary>A follower's place, to be disposed as it leaves; null when all are taken.</summary>
+    public IDisposable? TryEnter()
+    {
+        if (Interlocked.Increment(ref _followers) <= FollowersMax)
+            return new Place(this);
+        Interlocked.Decrement(ref _followers);
+        return null;
+    }
+
+    /// <summary>The latest report at once, and each one after it, until <paramref name="stop"/>; then it ends without an exception.</summary>
+    public async IAsyncEnumerable<SseItem<string>> FollowAsync([EnumeratorCancellation] CancellationToken stop)
+    {
+        bool isFirst = true;
+        while (!stop.IsCancellationRequested)
+        {
+            // Not the one after the last that was told, but the latest: whoever is slow must not keep all between alive.
+            Edition edition = Volatile.Read(ref _latest);
+            if (edition.Text is { } text)
+            {
+                yield return new SseItem<string>(text.Value, EventType) { ReconnectionInterval = isFirst ? Retry : null };
+                isFirst = false;
+            }
+
+            await edition.IsPast.Task.WaitAsync(stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+        }
+    }
+
+    /// <summary>A report and, once somebody wants it, its text.</summary>
+    private sealed class Edition(FleetReport? report, SoakOptions options)
+    {
+        public Lazy<string>? Text { get; } = report is null ? null : new(() => JsonSerializer.Serialize(
+            FleetDocument.WithCells(report, options), CompactReportJson.Default.FleetDocument));
+
+        /// <summary>Completes when there is a later one. Followers go on elsewhere than on the watchdog's thread.</summary>
+        public TaskCompletionSource IsPast { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+    }
+
+    private sealed class Place(FleetStream stream) : IDisposable
+    {
+        private bool _isLeft;
+
+        public void Dispose()
+        {
+            if (!Interlocked.Exchange(ref _isLeft, true))
+                Interlocked.Decrement(ref stream._followers);
+        }
+    }
+}

@@ -1,0 +1,53 @@
+/**
+ * Where a cohort's counters are, seen from the nearest boundary. The axis is logarithmic in the distance on both sides of it, so
+ * that the last thousand before a crossing has as much room as the million before that.
+ */
+
+import { setAttribute, setProperty, setText } from './dom.js';
+import { distanceText, nearestBoundary, parseBoundary, powerOfTen } from './format.js';
+
+// Nearer than that the axis is linear: a logarithm has no zero.
+const LINEAR = 100;
+const REACH_MIN_POWER = 4;
+const WIDTH_MIN = 0.012;
+
+/**
+ * @param {import('./dom.js').Parts} parts of a card
+ * @param {import('./types.js').Cohort} cohort
+ */
+export function showCounter(parts, cohort) {
+  const [min, median, max] = [cohort.invalidate_seq.min, cohort.invalidate_seq.median, cohort.invalidate_seq.max].map(BigInt);
+  const boundaries = Object.keys(cohort.crossings)
+    .map(parseBoundary)
+    .filter(boundary => boundary !== null);
+  setText(parts.counter, cohort.invalidate_seq.median);
+  if (boundaries.length === 0) return;
+  const boundary = nearestBoundary(median, boundaries);
+  const [low, middle, high] = [min, median, max].map(counter => Number(counter - boundary.value));
+  const power = Math.max(REACH_MIN_POWER, Math.ceil(Math.log10(1.5 * Math.max(Math.abs(low), Math.abs(high), 1))));
+  const reach = 10 ** power;
+  const [from, at, to] = [low, middle, high].map(distance => position(distance, reach));
+  setText(parts.distance, `, ${distanceText(median, boundary)}`);
+  setText(parts['counter-range'], `From ${distanceText(min, boundary)} to ${distanceText(max, boundary)}.`);
+  setText(parts['scale-before'], `−${powerOfTen(power)}`);
+  setText(parts['scale-boundary'], boundary.name);
+  setText(parts['scale-past'], `+${powerOfTen(power)}`);
+
+  // Far away all VMs are at the same place; a mark has to be wide enough to be seen even so.
+  const width = Math.max(to - from, WIDTH_MIN);
+  const start = width > WIDTH_MIN ? from : Math.min(Math.max(at - width / 2, 0), 1 - width);
+  setProperty(parts.axis, '--from', start.toFixed(4));
+  setProperty(parts.axis, '--width', width.toFixed(4));
+  setProperty(parts.axis, '--decade', (0.5 / Math.log10(1 + reach / LINEAR)).toFixed(4));
+  setAttribute(parts.axis, 'data-crossing', low >= 0 ? 'past' : high >= 0 ? 'now' : 'before');
+}
+
+/**
+ * @param {number} distance from the boundary, negative before it
+ * @param {number} reach the distance at either end
+ * @returns {number} 0 to 1; 0.5 is the boundary
+ */
+function position(distance, reach) {
+  const share = Math.log10(1 + Math.abs(distance) / LINEAR) / Math.log10(1 + reach / LINEAR);
+  return 0.5 + 0.5 * Math.sign(distance) * Math.min(share, 1);
+}

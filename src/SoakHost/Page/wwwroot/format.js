@@ -1,0 +1,114 @@
+/** Figures as people read them. Counters have 64 bits and come as hex text, so that they are BigInt here. */
+
+const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
+const threeDigits = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3, minimumSignificantDigits: 3 });
+const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const date = new Intl.DateTimeFormat('en-GB', {
+  day: 'numeric',
+  month: 'short',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+});
+const prefixes = ['', 'k', 'M', 'G', 'T', 'P', 'E'];
+
+/** @param {number | bigint} value @returns {string} "1,234,567" */
+export const grouped = value => whole.format(value);
+
+/** @param {number} value @returns {string} at most 5 characters and an SI prefix: "81.2 M" */
+export function si(value) {
+  let power = 0;
+  // 999.5 would be rounded to 1,000.
+  while (Math.abs(value) >= 999.5 && power < prefixes.length - 1) {
+    value /= 1000;
+    power++;
+  }
+  return power === 0 ? whole.format(value) : `${threeDigits.format(value)} ${prefixes[power]}`;
+}
+
+/** @param {number} power @returns {string} a power of ten: "10 k", "1 M" */
+export function powerOfTen(power) {
+  const prefix = Math.floor(power / 3);
+  return prefix < prefixes.length ? `${10 ** (power % 3)} ${prefixes[prefix]}`.trim() : `10^${power}`;
+}
+
+/** @param {number} value @returns {string} in full up to a billion, then with an SI prefix */
+export const fitted = value => (Math.abs(value) < 1e9 ? grouped(value) : si(value));
+
+/** @param {number} count @param {string} one @param {string} [many] @returns {string} "1 vCPU", "4 vCPUs" */
+export const counted = (count, one, many = `${one}s`) => `${grouped(count)} ${count === 1 ? one : many}`;
+
+/** @param {number} seconds @returns {string} "34 s", "12 min 4 s", "3 h 12 min", "5 d 3 h" */
+export function duration(seconds) {
+  const s = Math.max(0, Math.floor(seconds));
+  const [minutes, hours, days] = [Math.floor(s / 60), Math.floor(s / 3600), Math.floor(s / 86400)];
+  return days > 0
+    ? `${grouped(days)} d ${hours % 24} h`
+    : hours > 0
+      ? `${hours} h ${minutes % 60} min`
+      : minutes > 0
+        ? `${minutes} min ${s % 60} s`
+        : `${s} s`;
+}
+
+/** @param {string | number | Date} time @returns {string} the local time of day, with the date unless it is today's */
+export function moment(time) {
+  const then = new Date(time);
+  return (then.toDateString() === new Date().toDateString() ? clock : date).format(then);
+}
+
+/** @typedef {{ name: string, value: bigint }} Boundary */
+
+/**
+ * @param {string} name "2^31", or a plain number as real VMs may be given
+ * @returns {Boundary | null} null when it is neither
+ */
+export function parseBoundary(name) {
+  const power = /^2\^(\d{1,2})$/.exec(name);
+  if (power) return { name, value: 1n << BigInt(power[1]) };
+  const digits = name.replace(/[_,]/g, '');
+  return /^(0x[0-9a-f]+|\d+)$/i.test(digits) ? { name, value: BigInt(digits) } : null;
+}
+
+/**
+ * @param {bigint} counter
+ * @param {readonly Boundary[]} boundaries at least one
+ * @returns {Boundary} the one that is least far away
+ */
+export function nearestBoundary(counter, boundaries) {
+  const distance = (/** @type {Boundary} */ boundary) =>
+    counter < boundary.value ? boundary.value - counter : counter - boundary.value;
+  return boundaries.reduce((best, boundary) => (distance(boundary) < distance(best) ? boundary : best));
+}
+
+/** @param {bigint} counter @param {Boundary} boundary @returns {string} "1,011 past 2^31" */
+export function distanceText(counter, boundary) {
+  const past = counter - boundary.value;
+  return past === 0n
+    ? `at ${boundary.name}`
+    : past > 0n
+      ? `${grouped(past)} past ${boundary.name}`
+      : `${grouped(-past)} before ${boundary.name}`;
+}
+
+const common = /** @type {Boundary[]} */ (['2^31', '2^32', '2^63', '2^64'].map(parseBoundary));
+
+/** @param {string} hex @returns {string} "0x800003f3, 1,011 past 2^31"; what is no number, such as "unknown", stays as it is */
+export function counterText(hex) {
+  if (!/^0x[0-9a-f]+$/i.test(hex)) return hex;
+  const counter = BigInt(hex);
+  return `${hex}, ${distanceText(counter, nearestBoundary(counter, common))}`;
+}
+
+/** @param {string} mask pages as bits, in hex @returns {string} "0-3, 7", or "none" */
+export function pagesText(mask) {
+  const bits = BigInt(mask);
+  const runs = [];
+  for (let page = 0; page < 64; page++) {
+    if (!((bits >> BigInt(page)) & 1n)) continue;
+    const first = page;
+    while (page < 63 && (bits >> BigInt(page + 1)) & 1n) page++;
+    runs.push(first === page ? `${first}` : `${first}-${page}`);
+  }
+  return runs.length > 0 ? runs.join(', ') : 'none';
+}

@@ -1,0 +1,85 @@
+/**
+ * How a cell looks. States differ in shape and size as well as in colour: a running vCPU is a dot, a starved one a triangle, a
+ * hung one a whole square with a cross. Of a cell of several vCPUs the starved and the hung ones fill their share from below.
+ */
+
+/** @typedef {{ running: string, starved: string, hung: string, cut: string }} Palette */
+
+const CROSS_FROM = 7;
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {import('./heatmap-grid.js').Grid} grid
+ * @param {{ x: number, y: number }} corner
+ * @param {number} hung share of the cell's vCPUs, 0 to 1
+ * @param {number} starved likewise
+ * @param {Palette} palette
+ */
+export function paintCell(context, { pitch }, { x, y }, hung, starved, palette) {
+  context.clearRect(x, y, pitch, pitch);
+  const size = pitch - Math.max(1, Math.round(pitch * 0.14));
+  if (hung < 1 && starved < 1) {
+    const dot = Math.max(2, Math.round(size * 0.45));
+    const inset = Math.floor((size - dot) / 2);
+    context.fillStyle = palette.running;
+    context.fillRect(x + inset, y + inset, dot, dot);
+  }
+  const hungHeight = heightOf(hung, size);
+  if (starved === 1) paintTriangle(context, x, y, size, palette.starved);
+  else if (starved > 0)
+    paintBar(context, x, y + size - hungHeight, size, Math.min(heightOf(starved, size), size - hungHeight), palette.starved);
+  if (hung > 0) paintBar(context, x, y + size, size, hungHeight, palette.hung);
+  if (hung === 1 && size >= CROSS_FROM) paintCross(context, x, y, size, palette.cut);
+}
+
+/** However few of its vCPUs hang, a cell must show it. */
+const heightOf = (/** @type {number} */ share, /** @type {number} */ size) =>
+  share === 0 ? 0 : share === 1 ? size : Math.min(size - 1, Math.max(Math.ceil(size / 3), Math.round(share * size)));
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} bottom
+ * @param {number} size
+ * @param {number} height
+ * @param {string} color
+ */
+function paintBar(context, x, bottom, size, height, color) {
+  context.fillStyle = color;
+  context.fillRect(x, bottom - height, size, height);
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} y
+ * @param {number} size
+ * @param {string} color
+ */
+function paintTriangle(context, x, y, size, color) {
+  context.fillStyle = color;
+  context.beginPath();
+  context.moveTo(x, y);
+  context.lineTo(x, y + size);
+  context.lineTo(x + size, y + size);
+  context.fill();
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} y
+ * @param {number} size
+ * @param {string} color
+ */
+function paintCross(context, x, y, size, color) {
+  const inset = size * 0.26;
+  context.strokeStyle = color;
+  context.lineWidth = Math.max(1, size * 0.13);
+  context.beginPath();
+  context.moveTo(x + inset, y + inset);
+  context.lineTo(x + size - inset, y + size - inset);
+  context.moveTo(x + size - inset, y + inset);
+  context.lineTo(x + inset, y + size - inset);
+  context.stroke();
+}

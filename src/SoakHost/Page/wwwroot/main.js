@@ -1,0 +1,87 @@
+/** What happens when: a report comes, the connection changes, a second passes. */
+
+import { showCohorts } from './cohorts.js';
+import { duration, moment } from './format.js';
+import { HeatMap } from './heatmap.js';
+import { RateHistory } from './history.js';
+import { fragmentOf, IncidentList } from './incidents.js';
+import { Operations } from './operations.js';
+import { FleetStream } from './stream.js';
+import { listenForTimelines } from './timeline.js';
+import { showConnection, showRun, showVerdict } from './verdict.js';
+
+const history = new RateHistory();
+const incidents = new IncidentList();
+const operations = new Operations();
+const heatMap = new HeatMap(openIncident);
+
+/** @type {import('./types.js').Fleet | null} */
+let fleet = null;
+/** @type {import('./stream.js').Connection} */
+let connection = { state: 'connecting', since: Date.now(), reason: '' };
+/** @type {{ text: string, time: number } | null} */
+let note = null;
+let lostAt = 0;
+let news = '';
+let frame = 0;
+
+/** @param {import('./types.js').Fleet} report */
+function receive(report) {
+  if (lostAt > 0) tellReconnection(report);
+  fleet = report;
+  history.add(report);
+  frame ||= requestAnimationFrame(render);
+}
+
+function render() {
+  frame = 0;
+  if (fleet) {
+    // Nothing to show before the first report.
+    for (const section of document.querySelectorAll('main > [hidden]')) section.removeAttribute('hidden');
+    showVerdict(fleet, connection, news);
+    news = '';
+    showConnection(connection, note);
+    showRun(fleet, history.total());
+    showCohorts(fleet, history);
+    operations.take(fleet);
+    heatMap.show(fleet.cohorts);
+    incidents.take(fleet);
+  }
+}
+
+/** @param {import('./stream.js').Connection} changed */
+function connect(changed) {
+  const wasLive = connection.state === 'live';
+  if (changed.state === 'lost' && wasLive) lostAt = Date.now();
+
+  // Since when there is no report does not change with each attempt to get one.
+  connection = changed.state === connection.state ? { ...changed, since: connection.since } : changed;
+  if (changed.state === 'live') operations.connect();
+  else showVerdict(fleet, connection);
+  showConnection(connection, note);
+}
+
+/** @param {import('./types.js').Fleet} report */
+function tellReconnection(report) {
+  const gap = duration((Date.now() - lostAt) / 1000);
+  const what = fleet && report.started !== fleet.started ? 'the service was restarted' : 'the same service';
+  note = { text: `reconnected ${moment(Date.now())} after ${gap}: ${what}`, time: Date.now() };
+  lostAt = 0;
+  news = `Live again after ${gap}: ${what}.`;
+}
+
+/** @type {import('./heatmap-track.js').Surroundings['openIncident']} */
+async function openIncident(cohort, from, vms) {
+  const incident = await incidents.find(cohort, from, vms);
+  if (incident) location.hash = fragmentOf(incident.id, incident.run);
+  return incident !== null;
+}
+
+setInterval(() => {
+  if (connection.state !== 'live') {
+    showVerdict(fleet, connection);
+    showConnection(connection, note);
+  }
+}, 1000);
+listenForTimelines();
+new FleetStream(receive, connect).start();

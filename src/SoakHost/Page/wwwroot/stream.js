@@ -1,0 +1,127 @@
+/**
+ * The fleet's reports as they come. EventSource reconnects by itself after a lost connection, but gives up for good on an answer
+ * that is not 200, as while the service starts, and never notices one that merely falls silent. Both are handled here.
+ */
+
+import { problemOf } from './api.js';
+
+const ADDRESS = 'api/v1/fleet/stream';
+const DELAY_MIN_MS = 1000;
+const DELAY_MAX_MS = 10_000;
+const SILENT_REPORTS = 5;
+const SILENT_MIN_MS = 3000;
+const REPORT_MS = 1000;
+
+/**
+ * @typedef {'connecting' | 'live' | 'lost'} ConnectionState
+ * @typedef {object} Connection
+ * @property {ConnectionState} state
+ * @property {number} since when it came to be so, ms
+ * @property {string} reason a sentence, or empty
+ */
+
+export class FleetStream {
+  /**
+   * @param {(fleet: import('./types.js').Fleet) => void} onReport
+   * @param {(connection: Connection) => void} onConnection
+   */
+  constructor(onReport, onConnection) {
+    this.onReport = onReport;
+    this.onConnection = onConnection;
+    /** @type {EventSource | null} */
+    this.source = null;
+    this.state = /** @type {ConnectionState} */ ('connecting');
+    this.delay = DELAY_MIN_MS;
+    this.received = 0;
+    this.time = '';
+    this.interval = REPORT_MS;
+    this.retry = 0;
+
+    // Why the stream was refused; asked once an outage, and not with each attempt.
+    this.isAsked = false;
+  }
+
+  start() {
+    this.open();
+    setInterval(() => this.checkSilence(), 500);
+
+    // A page that a browser had frozen would otherwise show old figures as live ones until its timers run again.
+    document.addEventListener('visibilitychange', () => this.checkSilence());
+  }
+
+  open() {
+    this.source?.close();
+    this.opened = Date.now();
+    const source = (this.source = new EventSource(ADDRESS));
+    source.addEventListener('fleet', event => this.receive(/** @type {MessageEvent} */ (event).data));
+    source.addEventListener('error', () => {
+      if (source !== this.source) return;
+      this.lose('The connection was lost.');
+      if (source.readyState === EventSource.CLOSED) this.openLater();
+    });
+  }
+
+  /** @param {string} data */
+  receive(data) {
+    const report = JSON.parse(data);
+
+    // Whoever connects is sent the latest report, however old it is: the same one again is no sign of life.
+    if (report.time === this.time) return;
+    this.time = report.time;
+    const now = Date.now();
+    if (this.state === 'live') this.interval += (Math.min(now - this.received, 60_000) - this.interval) / 4;
+    this.received = now;
+    this.delay = DELAY_MIN_MS;
+    this.isAsked = false;
+    if (this.state !== 'live') this.become('live', '');
+    this.onReport(report);
+  }
+
+  checkSilence() {
+    const silentFor = Date.now() - Math.max(this.received, this.opened ?? 0);
+    if (this.state === 'live' && silentFor > Math.max(SILENT_MIN_MS, SILENT_REPORTS * this.interval)) {
+      this.lose('The service went silent.');
+      this.open();
+    } else if (this.state !== 'live' && this.source?.readyState !== EventSource.CLOSED && silentFor > 2 * DELAY_MAX_MS) {
+      // Connected to something that answers and sends nothing.
+      this.open();
+    }
+  }
+
+  async openLater() {
+    clearTimeout(this.retry);
+    this.retry = setTimeout(() => this.open(), this.delay);
+    this.delay = Math.min(2 * this.delay, DELAY_MAX_MS);
+    if (this.isAsked) return;
+    this.isAsked = true;
+    const why = await whyRefused();
+    if (why && this.state !== 'live') this.become('lost', why);
+  }
+
+  /** @param {string} reason */
+  lose(reason) {
+    if (this.state !== 'lost') this.become('lost', reason);
+  }
+
+  /**
+   * @param {ConnectionState} state
+   * @param {string} reason
+   */
+  become(state, reason) {
+    this.state = state;
+    this.onConnection({ state, since: Date.now(), reason });
+  }
+}
+
+/** EventSource does not tell what was answered; asking again does. */
+async function whyRefused() {
+  const abort = new AbortController();
+  try {
+    const response = await fetch(ADDRESS, { signal: abort.signal, cache: 'no-store' });
+    return response.ok ? '' : (await problemOf(response)).message;
+  } catch {
+    return 'The service does not answer.';
+  } finally {
+    abort.abort();
+  }
+}

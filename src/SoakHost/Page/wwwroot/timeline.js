@@ -1,0 +1,217 @@
+/**
+ * An incident told again, step by step, in a dialog whose address can be linked: #incident=... opens it, and the back button
+ * closes it.
+ */
+
+import { Problem, request } from './api.js';
+import { partsOf, setText, textElement } from './dom.js';
+import { grouped, pagesText } from './format.js';
+
+/** @type {Record<string, string>} */
+const DEFECTS = {
+  unjustified_retry: 'unjustified retry',
+  unsafe_install: 'unsafe install',
+  accounting_error: 'accounting error',
+};
+
+const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('timeline'));
+const parts = partsOf(dialog);
+
+/** @type {AbortController | null} */
+let asking = null;
+
+// Whether going back leads to this page without the dialog, and not to where the link came from.
+let isOpenedHere = false;
+
+export function listenForTimelines() {
+  addEventListener('hashchange', event => {
+    isOpenedHere = incidentOf(new URL(event.oldURL).hash) === null;
+    follow();
+  });
+  parts.close.addEventListener('click', () => dialog.close());
+  parts.copy.addEventListener('click', copy);
+  dialog.addEventListener('click', event => {
+    if (event.target === dialog) dialog.close();
+  });
+  dialog.addEventListener('close', () => {
+    asking?.abort();
+    if (incidentOf(location.hash) === null) return;
+    if (isOpenedHere) history.back();
+    else history.replaceState(null, '', location.pathname + location.search);
+  });
+  follow();
+}
+
+/** @param {string} hash @returns {{ id: string, run: string | null } | null} */
+function incidentOf(hash) {
+  const values = new URLSearchParams(hash.slice(1).replaceAll('+', '%2B'));
+  const id = values.get('incident');
+  return id ? { id, run: values.get('run') } : null;
+}
+
+function follow() {
+  const incident = incidentOf(location.hash);
+  if (!incident) {
+    dialog.close();
+    return;
+  }
+  if (!dialog.open) dialog.showModal();
+  parts.heading.focus();
+  load(incident.id, incident.run);
+}
+
+/**
+ * @param {string} id
+ * @param {string | null} run
+ */
+async function load(id, run) {
+  asking?.abort();
+  const { signal } = (asking = new AbortController());
+  setText(parts.heading, headingOf(id));
+  setText(parts.progress, 'Replaying the VM’s history up to the incident.');
+  setText(parts.copied, '');
+  setText(parts.copy, 'Copy');
+  parts.progress.hidden = false;
+  parts.story.hidden = parts.problem.hidden = parts.repeat.hidden = true;
+  try {
+    show(
+      await request(`timeline?incident=${encodeURIComponent(id)}${run ? `&run=${encodeURIComponent(run)}` : ''}`, { signal }),
+      id,
+    );
+  } catch (error) {
+    if (!signal.aborted) showProblem(/** @type {Error} */ (error));
+  } finally {
+    if (!signal.aborted) parts.progress.hidden = true;
+  }
+}
+
+/** @param {string} id "hang:control/2/0@689152" @returns {string} the same for people, or the id itself */
+function headingOf(id) {
+  const match = /^([a-z-_]+):([a-z0-9-]+)\/(\d+)(?:\/(\d+))?@(\d+)$/.exec(id);
+  if (!match) return id;
+  const [, kind, cohort, vm, vcpu] = match;
+  const words = kind.replaceAll(/[-_]/g, ' ');
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)} in ${cohort}: VM ${vm}${vcpu ? `, vCPU ${vcpu}` : ''}`;
+}
+
+/** @param {Error} error */
+function showProblem(error) {
+  setText(parts.problem, error.message);
+  parts.problem.hidden = false;
+  const command = error instanceof Problem ? error.members.command : null;
+  if (typeof command === 'string') showCommand(command);
+}
+
+/** @param {string} command */
+function showCommand(command) {
+  // Lines break between arguments, and not after the hyphens of an option.
+  parts.command.replaceChildren(
+    ...command.split(' ').flatMap((word, index) => [...(index > 0 ? [' '] : []), textElement('span', word)]),
+  );
+  parts.repeat.hidden = false;
+}
+
+/**
+ * @param {import('./types.js').Timeline} timeline
+ * @param {string} id
+ */
+function show(timeline, id) {
+  const { conclusion, kernel, command, steps } = timeline;
+  setText(parts.conclusion, /[.!?]$/.test(conclusion) ? conclusion : `${conclusion}.`);
+  const defect = steps.find(step => step.verdict in DEFECTS);
+  compare(defect?.verdict === 'unjustified_retry' && defect.snapshot !== null ? defect : null);
+  parts.facts.replaceChildren(
+    ...fact('Kernel', kernel),
+    ...fact('Steps shown', grouped(steps.length)),
+    ...(defect ? fact('First defect', `${DEFECTS[defect.verdict]}, tick ${grouped(defect.tick)}, ${defect.actor}`) : []),
+    ...fact('Incident', id),
+  );
+  parts.steps.replaceChildren(...steps.map(step => rowOf(step, defect?.actor ?? '')));
+  parts.story.hidden = false;
+  showCommand(command);
+  showDefect();
+}
+
+/** Scrolls the steps, and not the dialog, whose top says what they come to. */
+function showDefect() {
+  const row = /** @type {HTMLElement | null} */ (parts.steps.querySelector('[data-defect]'));
+  const scroller = /** @type {HTMLElement} */ (parts.steps.closest('.steps'));
+  scroller.scrollTop = row ? row.offsetTop - scroller.clientHeight / 2 : 0;
+}
+
+/** @param {string} term @param {string} text */
+const fact = (term, text) => {
+  const group = document.createElement('div');
+  group.append(textElement('dt', term), textElement('dd', text));
+  return [group];
+};
+
+/**
+ * The two values that the kernel compared, digit below digit: that they are not the same is the whole story of a hang.
+ * @param {import('./types.js').Step | null} step
+ */
+function compare(step) {
+  parts.compare.hidden = !step;
+  if (!step) return;
+  const [seq, snapshot] = [step.invalidate_seq, /** @type {string} */ (step.snapshot)].map(hex => hex.slice(2).padStart(16, '0'));
+  parts['compare-seq'].replaceChildren(...digits(seq, snapshot));
+  parts['compare-snapshot'].replaceChildren(...digits(snapshot, seq));
+}
+
+/** @param {string} own @param {string} other @returns {(string | Element)[]} */
+function digits(own, other) {
+  /** @type {(string | Element)[]} */
+  const runs = ['0x'];
+  for (let i = 0; i < own.length;) {
+    const differs = own[i] !== other[i];
+    let end = i;
+    while (end < own.length && (own[end] !== other[end]) === differs) end++;
+    runs.push(differs ? textElement('mark', own.slice(i, end)) : own.slice(i, end));
+    i = end;
+  }
+  return runs;
+}
+
+/**
+ * @param {import('./types.js').Step} step
+ * @param {string} culprit the actor whose story it is
+ */
+function rowOf(step, culprit) {
+  const row = document.createElement('tr');
+  row.dataset.verdict = step.verdict;
+  row.dataset.actor = step.actor === culprit ? 'own' : 'other';
+  const what = textElement('td', step.action);
+  if (step.verdict in DEFECTS) {
+    row.dataset.defect = step.verdict;
+    what.prepend(textElement('strong', `Defect: ${DEFECTS[step.verdict]}`, 'defect'), ' ');
+  }
+  for (const more of [step.truth, step.explanation].filter(text => text !== '')) what.append(textElement('span', more, 'truth'));
+  row.append(
+    textElement('td', grouped(step.tick), 'number'),
+    textElement('td', step.actor),
+    what,
+    textElement('td', step.invalidate_seq, 'mono'),
+    textElement('td', step.snapshot ?? '', 'mono'),
+    textElement('td', String(step.in_progress), 'number'),
+    textElement('td', `[${step.range[0]}, ${step.range[1]})`, 'mono'),
+    textElement('td', pagesText(step.mapped), 'mono'),
+  );
+  return row;
+}
+
+/**
+ * The clipboard needs a secure context, which a page from elsewhere than this machine may not be; then the text is selected for
+ * Ctrl+C.
+ */
+async function copy() {
+  const text = parts.command.textContent ?? '';
+  try {
+    await navigator.clipboard.writeText(text);
+    setText(parts.copy, 'Copied');
+    setText(parts.copied, 'The command was copied.');
+  } catch {
+    getSelection()?.selectAllChildren(parts.command);
+    setText(parts.copy, 'Selected');
+    setText(parts.copied, 'The command is selected; press Ctrl+C to copy it.');
+  }
+}

@@ -1,0 +1,112 @@
+/**
+ * The documents that the service sends, as far as the page reads them. Types alone.
+ *
+ * @typedef {'pass' | 'violation' | 'inconclusive' | 'unsupported'} Verdict
+ * @typedef {'running' | 'starved' | 'hung'} VcpuState
+ *
+ * @typedef {object} Stall
+ * @property {number} vm
+ * @property {number} vcpu
+ * @property {VcpuState} state
+ * @property {number} page
+ * @property {string} invalidate_seq
+ * @property {string} snapshot
+ * @property {number} tick
+ * @property {string} last_progress
+ * @property {string | null} incident
+ *
+ * @typedef {object} Cells
+ * @property {number} vcpus_per_cell
+ * @property {number[]} hung
+ * @property {number[]} starved
+ *
+ * @typedef {object} Host
+ * @property {string} kernel_release
+ * @property {string} mmu
+ * @property {string} cpu
+ * @property {number} invalidations_per_second
+ * @property {number} until
+ * @property {Record<string, string>} expected_crossings
+ * @property {string[]} not_covered
+ *
+ * @typedef {object} Cohort
+ * @property {string} name
+ * @property {string} kernel
+ * @property {'progress' | 'hang' | 'unsafe_install' | 'accounting_error'} expect
+ * @property {number} vms
+ * @property {number} vcpus
+ * @property {number} operations
+ * @property {Record<string, number>} crossings
+ * @property {{ min: string, median: string, max: string }} invalidate_seq
+ * @property {number} vcpus_running
+ * @property {number} vcpus_starved
+ * @property {number} vcpus_hung
+ * @property {number} vcpu_recoveries
+ * @property {number} unjustified_retries
+ * @property {number} unsafe_installs
+ * @property {number} accounting_errors
+ * @property {boolean} invalidations_paused
+ * @property {Verdict} verdict
+ * @property {string} reason
+ * @property {string[]} failures
+ * @property {Stall[]} stalled
+ * @property {Host} [host]
+ * @property {Cells | null} vcpu_cells
+ *
+ * @typedef {object} Fleet
+ * @property {Verdict} verdict
+ * @property {string[]} reasons
+ * @property {number} seed
+ * @property {string} version
+ * @property {string} started
+ * @property {string} time
+ * @property {number} elapsed_seconds
+ * @property {number} operations
+ * @property {Cohort[]} cohorts
+ * @property {number[]} silent_workers
+ *
+ * @typedef {object} Incident
+ * @property {string} id
+ * @property {number | null} run null as long as it is not recorded
+ * @property {'hang' | 'unsafe_install' | 'accounting_error'} kind
+ * @property {string} cohort
+ * @property {number} vm
+ * @property {number | null} vcpu
+ * @property {number} tick
+ * @property {number | null} page
+ * @property {string} invalidate_seq
+ * @property {string} snapshot
+ * @property {string | null} first_seen
+ * @property {string | null} recovered
+ * @property {string | null} recovered_by
+ *
+ * @typedef {object} Step
+ * @property {number} tick
+ * @property {string} actor
+ * @property {string} action
+ * @property {string} invalidate_seq
+ * @property {string | null} snapshot
+ * @property {number} in_progress
+ * @property {[number, number]} range
+ * @property {string} mapped
+ * @property {string} verdict
+ * @property {string} truth
+ * @property {string} explanation
+ *
+ * @typedef {object} Timeline
+ * @property {string} incident
+ * @property {string} kernel
+ * @property {string} conclusion
+ * @property {string} command
+ * @property {Step[]} steps
+ *
+ * @typedef {object} KernelInfo
+ * @property {string} name
+ * @property {boolean} is_mutant
+ * @property {string} expected
+ * @property {string} description
+ *
+ * @typedef {{ operations: 'open' | 'token' | 'refused', reason: string | null }} Access
+ */
+
+export {};

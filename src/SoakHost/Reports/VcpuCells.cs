@@ -1,0 +1,89 @@
+using System.Collections.Immutable;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
+
+namespace SoakHost.Reports;
+
+/// <summary>
+/// The vCPUs of a cohort, counted in cells, for a picture of them. Cell i has vCPUs i * <see cref="VcpusPerCell"/> and on, numbered VM by VM:
+/// vCPU v of VM m has number m * (vCPUs of a VM) + v.
+/// </summary>
+/// <param name="VcpusPerCell">vCPUs in a cell: 1, or a multiple of the vCPUs of a VM. The last cell may have fewer.</param>
+/// <param name="Hung">How many of each cell are hung.</param>
+/// <param name="Starved">How many of each cell are starved.</param>
+internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
+{
+    /// <summary>The most cells of all of a report's cohorts together, whatever the size of the fleet.</summary>
+    public const int CellsMax = 8192;
+
+    /// <summary>
+    /// The cells of each cohort, in order; null for one whose conditions leave vCPUs out, since nobody knows then whose they are: real VMs
+    /// with a vCPU that stopped for another reason, or a shard that failed before it had any.
+    /// </summary>
+    public static VcpuCells?[] Of(IReadOnlyList<CohortReport> cohorts)
+    {
+        int[] shares = Share([.. cohorts.Select(Vcpus)], CellsMax);
+        return [.. cohorts.Select((cohort, c) => Of(cohort, shares[c]))];
+    }
+
+    /// <summary>Shares out cells: whoever needs less than an equal share gets what it needs, and the others share the rest.</summary>
+    /// <param name="needs">What each needs, at least 1.</param>
+    /// <param name="cells">What there is, at least 1 for each.</param>
+    internal static int[] Share(int[] needs, int cells)
+    {
+        int[] shares = new int[needs.Length];
+        int left = needs.Length;
+        foreach (int c in Enumerable.Range(0, needs.Length).OrderBy(c => needs[c]))
+        {
+            shares[c] = Math.Min(needs[c], cells / left);
+            cells -= shares[c];
+            left--;
+        }
+
+        return shares;
+    }
+
+    private static int Vcpus(CohortReport cohort) => cohort.Cohort.Vms * cohort.Cohort.Vm.Vcpus;
+
+    private static VcpuCells? Of(CohortReport cohort, int cellsMax)
+    {
+        ImmutableArray<ImmutableArray<VcpuCondition>> runs = cohort.Snapshot.Conditions;
+        int vcpus = Vcpus(cohort);
+        if (runs.Sum(run => run.Length) != vcpus)
+            return null;
+        int vcpusPerCell = VcpusInCell(vcpus, cohort.Cohort.Vm.Vcpus, cellsMax);
+        int cells = (vcpus + vcpusPerCell - 1) / vcpusPerCell;
+        var counted = new VcpuCells(vcpusPerCell, new int[cells], new int[cells]);
+        int at = 0;
+        foreach (ImmutableArray<VcpuCondition> run in runs)
+            at = counted.Count(run.AsSpan(), at);
+        return counted;
+    }
+
+    private static int VcpusInCell(int vcpus, int vcpusOfVm, int cellsMax)
+    {
+        if (vcpus <= cellsMax)
+            return 1;
+        int vms = vcpus / vcpusOfVm;
+        return (vms + cellsMax - 1) / cellsMax * vcpusOfVm;
+    }
+
+    /// <summary>Counts a run of conditions that begins with vCPU <paramref name="at"/>; returns the vCPU after it.</summary>
+    private int Count(ReadOnlySpan<VcpuCondition> run, int at)
+    {
+        // Nearly all of a fleet is well nearly all of the time, and that is seen many vCPUs at once.
+        if (!run.ContainsAnyExcept(VcpuCondition.Running))
+            return at + run.Length;
+        while (!run.IsEmpty)
+        {
+            int cell = at / VcpusPerCell;
+            ReadOnlySpan<VcpuCondition> part = run[..Math.Min(run.Length, ((cell + 1) * VcpusPerCell) - at)];
+            Hung[cell] += part.Count(VcpuCondition.Hung);
+            Starved[cell] += part.Count(VcpuCondition.Starved);
+            at += part.Length;
+            run = run[part.Length..];
+        }
+
+        return at;
+    }
+}

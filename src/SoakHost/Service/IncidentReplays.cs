@@ -1,0 +1,95 @@
+using SoakHost.Engine;
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Timelines;
+using SoakHost.Storage;
+
+namespace SoakHost.Service;
+
+/// <summary>What became of a replay.</summary>
+internal enum ReplayOutcome
+{
+    /// <summary>The incident was told.</summary>
+    Told,
+
+    /// <summary>The run, run again, has no such incident.</summary>
+    NoSuchIncident,
+
+    /// <summary>Another replay was under way.</summary>
+    Busy,
+
+    /// <summary>It took longer than <see cref="IncidentReplays.TimeMax"/>.</summary>
+    TookTooLong,
+}
+
+/// <summary>
+/// Tells incidents again for whoever asks over HTTP, beside the soak. What that can take from the soak is bounded: one thread, for at most
+/// <see cref="TimeMax"/> at a time, as long as the one who asked waits for it; the others are sent away. A timeline never changes, so that the
+/// last few are remembered and cost nothing when they are asked for again.
+/// </summary>
+internal sealed class IncidentReplays(TimeProvider time)
+{
+    /// <summary>The longest that a replay may take. One of a long soak takes longer; the command has no limit.</summary>
+    public static readonly TimeSpan TimeMax = TimeSpan.FromSeconds(20);
+
+    // Some ten steps each; the longest that there can be have 500, which is 150 KB.
+    private const int RememberedMax = 64;
+
+    private readonly Lock _gate = new();
+    private readonly Dictionary<(long Run, Cohort Cohort, IncidentId Incident), Timeline> _remembered = [];
+    private readonly Queue<(long Run, Cohort Cohort, IncidentId Incident)> _oldest = [];
+    private bool _isBusy;
+
+    /// <summary>Tells an incident.</summary>
+    /// <param name="run">The run that has it.</param>
+    /// <param name="cohort">The run's cohort, simulated.</param>
+    /// <param name="incident">The incident.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled.</exception>
+    public async Task<(ReplayOutcome Outcome, Timeline? Timeline)> TellAsync(
+        IncidentRun run, Cohort cohort, IncidentId incident, CancellationToken stop)
+    {
+        if (Recall((run.Run, cohort, incident)) is { } remembered)
+            return (ReplayOutcome.Told, remembered);
+        if (Interlocked.Exchange(ref _isBusy, true))
+            return (ReplayOutcome.Busy, null);
+        using var limit = new CancellationTokenSource(TimeMax, time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, limit.Token);
+        try
+        {
+            // A thread of its own: one of the pool would be missed by requests.
+            Timeline? timeline = await Task.Factory.StartNew(
+                () => Replay.Incident(cohort, run.Options, incident, run.Operations, either.Token),
+                either.Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+            if (timeline is null)
+                return (ReplayOutcome.NoSuchIncident, null);
+            Remember((run.Run, cohort, incident), timeline);
+            return (ReplayOutcome.Told, timeline);
+        }
+        catch (OperationCanceledException) when (!stop.IsCancellationRequested)
+        {
+            return (ReplayOutcome.TookTooLong, null);
+        }
+        finally
+        {
+            Volatile.Write(ref _isBusy, false);
+        }
+    }
+
+    private Timeline? Recall((long, Cohort, IncidentId) key)
+    {
+        lock (_gate)
+            return _remembered.GetValueOrDefault(key);
+    }
+
+    private void Remember((long, Cohort, IncidentId) key, Timeline timeline)
+    {
+        lock (_gate)
+        {
+            if (!_remembered.TryAdd(key, timeline))
+                return;
+            _oldest.Enqueue(key);
+            if (_oldest.Count > RememberedMax)
+                _remembered.Remove(_oldest.Dequeue());
+        }
+    }
+}

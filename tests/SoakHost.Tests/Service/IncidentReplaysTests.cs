@@ -1,0 +1,83 @@
+using Microsoft.Extensions.Time.Testing;
+using SoakHost.Engine;
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Timelines;
+using SoakHost.Model.Kernels;
+using SoakHost.Service;
+using SoakHost.Storage;
+
+namespace SoakHost.Tests.Service;
+
+public sealed class IncidentReplaysTests
+{
+    private readonly FakeTimeProvider _time = new();
+    private readonly Cohort _cohort = new() { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 1, Vm = new() { InvalidateSeqStart = (1UL << 31) - 100 } };
+
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task An_incident_is_told_and_the_same_timeline_again_when_it_is_asked_for_again()
+    {
+        var replays = new IncidentReplays(_time);
+        IncidentId incident = FirstHang();
+        (ReplayOutcome outcome, Timeline? timeline) = await replays.TellAsync(Run(), _cohort, incident, Stop);
+        Assert.Equal(ReplayOutcome.Told, outcome);
+        Assert.Contains("was kept as an int", timeline!.Conclusion, StringComparison.Ordinal);
+
+        (ReplayOutcome again, Timeline? remembered) = await replays.TellAsync(Run(), _cohort, incident, Stop);
+        Assert.Equal(ReplayOutcome.Told, again);
+        Assert.Same(timeline, remembered);
+
+        // Another run may have had another story under the same name.
+        (_, Timeline? other) = await replays.TellAsync(Run() with { Run = 2 }, _cohort, incident, Stop);
+        Assert.NotSame(timeline, other);
+    }
+
+    [Fact]
+    public async Task What_did_not_happen_is_not_told() => Assert.Equal(
+        (ReplayOutcome.NoSuchIncident, null), await new IncidentReplays(_time).TellAsync(Run(), _cohort, FirstHang() with { Tick = 1024 }, Stop));
+
+    [Fact]
+    public async Task A_replay_that_takes_too_long_is_given_up_and_others_are_sent_away_until_then()
+    {
+        var replays = new IncidentReplays(_time);
+        Task<(ReplayOutcome Outcome, Timeline?)> endless = replays.TellAsync(Run(), _cohort, Endless(), Stop);
+        Assert.Equal(ReplayOutcome.Busy, (await replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
+
+        _time.Advance(IncidentReplays.TimeMax - TimeSpan.FromMilliseconds(1));
+        Assert.Equal(ReplayOutcome.Busy, (await replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.Equal(ReplayOutcome.TookTooLong, (await endless).Outcome);
+        Assert.Equal(ReplayOutcome.Told, (await replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
+    }
+
+    [Fact]
+    public async Task A_replay_ends_when_the_one_who_asked_does_not_wait_any_more()
+    {
+        var replays = new IncidentReplays(_time);
+        using var gone = new CancellationTokenSource();
+        Task<(ReplayOutcome, Timeline?)> endless = replays.TellAsync(Run(), _cohort, Endless(), gone.Token);
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => endless);
+        Assert.Equal(ReplayOutcome.Told, (await replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
+    }
+
+    private static IncidentId Endless() => new(FindingKind.VcpuHung, "control", 0, 0, 1L << 50);
+
+    private IncidentRun Run() => new(1, _cohort, new ShardOptions(), []);
+
+    private IncidentId FirstHang()
+    {
+        Shard shard = Shard.Create(_cohort, 0, 1, new ShardOptions());
+        while (true)
+        {
+            shard.Advance(Shard.ObservationTicks);
+            foreach (Finding finding in shard.TakeSnapshot().Findings)
+            {
+                if (finding.Kind == FindingKind.VcpuHung)
+                    return IncidentId.Of("control", finding);
+            }
+        }
+    }
+}
