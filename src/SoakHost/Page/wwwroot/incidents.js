@@ -15,6 +15,9 @@ const REFRESH_MS = 5000;
 // Longer than the default time between two checkpoints.
 const RECORDED_MS = 12_000;
 
+// What is seen to stall was last seen to get on up to some reports earlier.
+const REPORTED_MS = 2000;
+
 const ICONS = { hang: 'hung', unsafe_install: 'violation', accounting_error: 'warning' };
 
 /** @typedef {import('./types.js').Incident} Incident */
@@ -29,6 +32,9 @@ export function fragmentOf(id, run) {
   const readable = encodeURIComponent(id).replaceAll('%3A', ':').replaceAll('%2F', '/').replaceAll('%40', '@');
   return `#incident=${readable}${run === null ? '' : `&run=${run}`}`;
 }
+
+/** @param {Incident} incident */
+const timeOf = incident => Date.parse(incident.first_seen ?? '');
 
 /** @param {Incident} incident @returns {string} "vCPU 0 of VM 2 hung on page 17" */
 export function titleOf({ kind, vm, vcpu, page }) {
@@ -135,9 +141,16 @@ export class IncidentList {
     return [...fresh.sort((a, b) => b.tick - a.tick || b.vm - a.vm), ...this.recorded].slice(0, this.rows);
   }
 
-  /** Stalled vCPUs beyond the rows that were fetched are recorded all the same. @param {Incident} incident */
+  /**
+   * Stalled vCPUs that are not among the rows that were fetched may be recorded all the same: those that hung well before the newest
+   * one that is, or long ago.
+   * @param {Incident} incident
+   */
   isOld(incident) {
-    return this.hasMore && Date.parse(/** @type {string} */ (incident.first_seen)) < Date.now() - 2 * RECORDED_MS;
+    if (!this.hasMore) return false;
+    const seen = timeOf(incident);
+    const newest = this.recorded.find(({ cohort }) => cohort === incident.cohort);
+    return seen < Date.now() - 2 * RECORDED_MS || (newest !== undefined && seen + REPORTED_MS < timeOf(newest));
   }
 
   show() {

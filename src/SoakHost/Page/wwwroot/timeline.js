@@ -23,6 +23,9 @@ let asking = null;
 // Whether going back leads to this page without the dialog, and not to where the link came from.
 let isOpenedHere = false;
 
+// Whether the dialog was closed because the address no longer names an incident, and not by whoever looks at it.
+let isClosedByAddress = false;
+
 export function listenForTimelines() {
   addEventListener('hashchange', event => {
     isOpenedHere = incidentOf(new URL(event.oldURL).hash) === null;
@@ -34,6 +37,11 @@ export function listenForTimelines() {
     if (event.target === dialog) dialog.close();
   });
   dialog.addEventListener('close', () => {
+    // The event comes late: by then the address may name another incident, which is not to be left.
+    if (isClosedByAddress) {
+      isClosedByAddress = false;
+      return;
+    }
     asking?.abort();
     if (incidentOf(location.hash) === null) return;
     if (isOpenedHere) history.back();
@@ -52,6 +60,8 @@ function incidentOf(hash) {
 function follow() {
   const incident = incidentOf(location.hash);
   if (!incident) {
+    asking?.abort();
+    isClosedByAddress = dialog.open;
     dialog.close();
     return;
   }
