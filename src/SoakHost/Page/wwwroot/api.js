@@ -25,12 +25,10 @@ export async function request(path, options = {}) {
   try {
     response = await fetch(`api/v1/${path}`, { cache: 'no-store', ...options });
   } catch (error) {
-    if (options.signal?.aborted)
-      throw error;
+    if (options.signal?.aborted) throw error;
     throw new Problem('The service does not answer.', 0);
   }
-  if (!response.ok)
-    throw await problemOf(response);
+  if (!response.ok) throw await problemOf(response);
   return response.json();
 }
 

@@ -22,17 +22,23 @@ const partsOfCards = new WeakMap();
  * @param {import('./history.js').RateHistory} history
  */
 export function showCohorts(fleet, history) {
-  patchChildren(cards, fleet.cohorts, cohort => cohort.name, createCard, (card, cohort) => {
-    const parts = /** @type {import('./dom.js').Parts} */ (partsOfCards.get(card));
-    showVerdict(/** @type {HTMLElement} */ (card), parts, cohort);
-    showStates(parts, cohort);
-    const rate = history.rate(cohort.name);
-    setText(parts.rate, rate === null ? '–' : si(rate));
-    showSparkline(parts, history.samples(cohort.name));
-    showCounter(parts, cohort);
-    showTotals(parts, cohort);
-    showNotes(parts, cohort);
-  });
+  patchChildren(
+    cards,
+    fleet.cohorts,
+    cohort => cohort.name,
+    createCard,
+    (card, cohort) => {
+      const parts = /** @type {import('./dom.js').Parts} */ (partsOfCards.get(card));
+      showVerdict(/** @type {HTMLElement} */ (card), parts, cohort);
+      showStates(parts, cohort);
+      const rate = history.rate(cohort.name);
+      setText(parts.rate, rate === null ? '–' : si(rate));
+      showSparkline(parts, history.samples(cohort.name));
+      showCounter(parts, cohort);
+      showTotals(parts, cohort);
+      showNotes(parts, cohort);
+    },
+  );
 }
 
 /** @param {import('./types.js').Cohort} cohort */
@@ -86,7 +92,10 @@ function showStates(parts, cohort) {
  */
 function showTotals(parts, cohort) {
   const crossed = Object.entries(cohort.crossings).filter(([, count]) => count > 0);
-  setText(parts.crossings, crossed.length === 0 ? 'none yet' : crossed.map(([boundary, count]) => `${grouped(count)} of ${boundary}`).join(', '));
+  setText(
+    parts.crossings,
+    crossed.length === 0 ? 'none yet' : crossed.map(([boundary, count]) => `${grouped(count)} of ${boundary}`).join(', '),
+  );
   showDefect(parts['unjustified-retries'], cohort.unjustified_retries, cohort.expect === 'hang');
   showDefect(parts['unsafe-installs'], cohort.unsafe_installs, cohort.expect === 'unsafe_install');
   showDefect(parts['accounting-errors'], cohort.accounting_errors, cohort.expect === 'accounting_error');
@@ -100,7 +109,11 @@ function showTotals(parts, cohort) {
 function showDefect(element, count, isExpected) {
   setText(element, fitted(count));
   setAttribute(element, 'title', grouped(count));
-  setAttribute(/** @type {HTMLElement} */ (element.parentElement), 'data-defect', count === 0 ? 'none' : isExpected ? 'expected' : 'unexpected');
+  setAttribute(
+    /** @type {HTMLElement} */ (element.parentElement),
+    'data-defect',
+    count === 0 ? 'none' : isExpected ? 'expected' : 'unexpected',
+  );
 }
 
 /**
@@ -109,14 +122,16 @@ function showDefect(element, count, isExpected) {
  */
 function showNotes(parts, cohort) {
   const notes = [];
-  if (cohort.invalidations_paused)
-    notes.push('Invalidations are paused.');
+  if (cohort.invalidations_paused) notes.push('Invalidations are paused.');
   if (cohort.host) {
-    const { kernel_release: release, mmu, cpu, invalidations_per_second: rate, until, expected_crossings: expected, not_covered: left } = cohort.host;
-    notes.push(`Real VMs on ${release}, ${mmu}, ${cpu}: ${si(rate)} invalidations/s, until ${grouped(until)}.`);
+    const { kernel_release: release, mmu, cpu, invalidations_per_second: rate, until } = cohort.host;
+    const { expected_crossings: expected, not_covered: left } = cohort.host;
+    notes.push(
+      `Real VMs on ${release}, ${mmu}, ${cpu}: ${si(rate)} invalidations/s, until ${grouped(until)}.`,
+      'Their kernel is this machine’s own, so that nothing can be operated.',
+    );
     notes.push(...Object.entries(expected).map(([boundary, time]) => `Expected to cross ${boundary} at ${moment(time)}.`));
-    if (left.length > 0)
-      notes.push(`Not covered: ${left.join('; ')}.`);
+    if (left.length > 0) notes.push(`Not covered: ${left.join('; ')}.`);
   }
   notes.push(...cohort.failures);
   setList(parts.notes, notes);

@@ -1,6 +1,6 @@
 /**
- * Where a cohort's counters are, seen from the nearest boundary. The axis is logarithmic in the distance on both sides of it, so that the last
- * thousand before a crossing has as much room as the million before that.
+ * Where a cohort's counters are, seen from the nearest boundary. The axis is logarithmic in the distance on both sides of it, so
+ * that the last thousand before a crossing has as much room as the million before that.
  */
 
 import { setAttribute, setProperty, setText } from './dom.js';
@@ -17,10 +17,11 @@ const WIDTH_MIN = 0.012;
  */
 export function showCounter(parts, cohort) {
   const [min, median, max] = [cohort.invalidate_seq.min, cohort.invalidate_seq.median, cohort.invalidate_seq.max].map(BigInt);
-  const boundaries = Object.keys(cohort.crossings).map(parseBoundary).filter(boundary => boundary !== null);
+  const boundaries = Object.keys(cohort.crossings)
+    .map(parseBoundary)
+    .filter(boundary => boundary !== null);
   setText(parts.counter, cohort.invalidate_seq.median);
-  if (boundaries.length === 0)
-    return;
+  if (boundaries.length === 0) return;
   const boundary = nearestBoundary(median, boundaries);
   const [low, middle, high] = [min, median, max].map(counter => Number(counter - boundary.value));
   const power = Math.max(REACH_MIN_POWER, Math.ceil(Math.log10(1.5 * Math.max(Math.abs(low), Math.abs(high), 1))));

@@ -1,6 +1,6 @@
 /**
- * What the page's modules share to change the document. Data reaches it as text and attributes alone, so that a name can never become markup; and
- * only what differs is written, so that a report each second costs no layout where nothing changed.
+ * What the page's modules share to change the document. Data reaches it as text and attributes alone, so that a name can never
+ * become markup; and only what differs is written, so that a report each second costs no layout where nothing changed.
  */
 
 /** @typedef {Record<string, any>} Parts The elements of a piece of the page by their data-part. */
@@ -10,7 +10,9 @@
  * @returns {Parts}
  */
 export function partsOf(root) {
-  return Object.fromEntries([...root.querySelectorAll('[data-part]')].map(element => [element.dataset.part, element]));
+  return Object.fromEntries(
+    [...root.querySelectorAll('[data-part]')].map(element => [element.getAttribute('data-part'), element]),
+  );
 }
 
 /**
@@ -27,8 +29,7 @@ export function cloneOf(id) {
  * @param {string} text
  */
 export function setText(element, text) {
-  if (element.textContent !== text)
-    element.textContent = text;
+  if (element.textContent !== text) element.textContent = text;
 }
 
 /**
@@ -37,10 +38,8 @@ export function setText(element, text) {
  * @param {string | null} value null removes it
  */
 export function setAttribute(element, name, value) {
-  if (value === null)
-    element.removeAttribute(name);
-  else if (element.getAttribute(name) !== value)
-    element.setAttribute(name, value);
+  if (value === null) element.removeAttribute(name);
+  else if (element.getAttribute(name) !== value) element.setAttribute(name, value);
 }
 
 /**
@@ -50,8 +49,7 @@ export function setAttribute(element, name, value) {
  * @param {number | string} value
  */
 export function setProperty(element, name, value) {
-  if (element.style.getPropertyValue(name) !== String(value))
-    element.style.setProperty(name, String(value));
+  if (element.style.getPropertyValue(name) !== String(value)) element.style.setProperty(name, String(value));
 }
 
 /**
@@ -62,8 +60,7 @@ export function setProperty(element, name, value) {
 export function textElement(tag, text, className) {
   const element = document.createElement(tag);
   element.textContent = text;
-  if (className)
-    element.className = className;
+  if (className) element.className = className;
   return element;
 }
 
@@ -77,24 +74,24 @@ export function textElement(tag, text, className) {
  * @param {(element: Element, item: T) => void} update is called for new ones too
  */
 export function patchChildren(parent, items, keyOf, create, update) {
+  // Those that are gone first, so that those that stay need not be moved, which would cost them their focus.
+  const keys = new Set(items.map(keyOf));
+  for (const child of [...parent.children]) {
+    if (!keys.has(child.getAttribute('data-key') ?? '')) child.remove();
+  }
   const before = new Map([...parent.children].map(child => [child.getAttribute('data-key'), child]));
   let next = parent.firstElementChild;
   for (const item of items) {
     const key = keyOf(item);
     let element = before.get(key);
-    before.delete(key);
     if (!element) {
       element = create(item);
       element.setAttribute('data-key', key);
     }
-    if (element === next)
-      next = next.nextElementSibling;
-    else
-      parent.insertBefore(element, next);
+    if (element === next) next = next.nextElementSibling;
+    else parent.insertBefore(element, next);
     update(element, item);
   }
-  for (const gone of before.values())
-    gone.remove();
 }
 
 /**
@@ -102,6 +99,11 @@ export function patchChildren(parent, items, keyOf, create, update) {
  * @param {readonly string[]} sentences
  */
 export function setList(list, sentences) {
-  patchChildren(list, sentences.map((text, index) => ({ text, index })), item => String(item.index),
-    () => document.createElement('li'), (element, item) => setText(element, item.text));
+  patchChildren(
+    list,
+    sentences.map((text, index) => ({ text, index })),
+    item => String(item.index),
+    () => document.createElement('li'),
+    (element, item) => setText(element, item.text),
+  );
 }

@@ -3,7 +3,13 @@
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 const threeDigits = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3, minimumSignificantDigits: 3 });
 const clock = new Intl.DateTimeFormat('en-GB', { hour: '2-digit', minute: '2-digit', second: '2-digit' });
-const date = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', hour: '2-digit', minute: '2-digit', second: '2-digit' });
+const date = new Intl.DateTimeFormat('en-GB', {
+  day: 'numeric',
+  month: 'short',
+  hour: '2-digit',
+  minute: '2-digit',
+  second: '2-digit',
+});
 const prefixes = ['', 'k', 'M', 'G', 'T', 'P', 'E'];
 
 /** @param {number | bigint} value @returns {string} "1,234,567" */
@@ -36,10 +42,13 @@ export const counted = (count, one, many = `${one}s`) => `${grouped(count)} ${co
 export function duration(seconds) {
   const s = Math.max(0, Math.floor(seconds));
   const [minutes, hours, days] = [Math.floor(s / 60), Math.floor(s / 3600), Math.floor(s / 86400)];
-  return days > 0 ? `${grouped(days)} d ${hours % 24} h`
-    : hours > 0 ? `${hours} h ${minutes % 60} min`
-    : minutes > 0 ? `${minutes} min ${s % 60} s`
-    : `${s} s`;
+  return days > 0
+    ? `${grouped(days)} d ${hours % 24} h`
+    : hours > 0
+      ? `${hours} h ${minutes % 60} min`
+      : minutes > 0
+        ? `${minutes} min ${s % 60} s`
+        : `${s} s`;
 }
 
 /** @param {string | number | Date} time @returns {string} the local time of day, with the date unless it is today's */
@@ -56,8 +65,7 @@ export function moment(time) {
  */
 export function parseBoundary(name) {
   const power = /^2\^(\d{1,2})$/.exec(name);
-  if (power)
-    return { name, value: 1n << BigInt(power[1]) };
+  if (power) return { name, value: 1n << BigInt(power[1]) };
   const digits = name.replace(/[_,]/g, '');
   return /^(0x[0-9a-f]+|\d+)$/i.test(digits) ? { name, value: BigInt(digits) } : null;
 }
@@ -68,24 +76,26 @@ export function parseBoundary(name) {
  * @returns {Boundary} the one that is least far away
  */
 export function nearestBoundary(counter, boundaries) {
-  const distance = (/** @type {Boundary} */ boundary) => (counter < boundary.value ? boundary.value - counter : counter - boundary.value);
+  const distance = (/** @type {Boundary} */ boundary) =>
+    counter < boundary.value ? boundary.value - counter : counter - boundary.value;
   return boundaries.reduce((best, boundary) => (distance(boundary) < distance(best) ? boundary : best));
 }
 
 /** @param {bigint} counter @param {Boundary} boundary @returns {string} "1,011 past 2^31" */
 export function distanceText(counter, boundary) {
   const past = counter - boundary.value;
-  return past === 0n ? `at ${boundary.name}`
-    : past > 0n ? `${grouped(past)} past ${boundary.name}`
-    : `${grouped(-past)} before ${boundary.name}`;
+  return past === 0n
+    ? `at ${boundary.name}`
+    : past > 0n
+      ? `${grouped(past)} past ${boundary.name}`
+      : `${grouped(-past)} before ${boundary.name}`;
 }
 
 const common = /** @type {Boundary[]} */ (['2^31', '2^32', '2^63', '2^64'].map(parseBoundary));
 
 /** @param {string} hex @returns {string} "0x800003f3, 1,011 past 2^31"; what is no number, such as "unknown", stays as it is */
 export function counterText(hex) {
-  if (!/^0x[0-9a-f]+$/i.test(hex))
-    return hex;
+  if (!/^0x[0-9a-f]+$/i.test(hex)) return hex;
   const counter = BigInt(hex);
   return `${hex}, ${distanceText(counter, nearestBoundary(counter, common))}`;
 }
@@ -95,11 +105,9 @@ export function pagesText(mask) {
   const bits = BigInt(mask);
   const runs = [];
   for (let page = 0; page < 64; page++) {
-    if (!((bits >> BigInt(page)) & 1n))
-      continue;
+    if (!((bits >> BigInt(page)) & 1n)) continue;
     const first = page;
-    while (page < 63 && (bits >> BigInt(page + 1)) & 1n)
-      page++;
+    while (page < 63 && (bits >> BigInt(page + 1)) & 1n) page++;
     runs.push(first === page ? `${first}` : `${first}-${page}`);
   }
   return runs.length > 0 ? runs.join(', ') : 'none';

@@ -1,6 +1,6 @@
 /**
- * Where the cells of a heat map are. A VM is a column of its vCPUs, and columns wrap into bands; a cell of several VMs is a column by itself, and
- * bands touch. Lengths are device pixels, whole ones, so that every cell is equally sharp.
+ * Where the cells of a heat map are. A VM is a column of its vCPUs, and columns wrap into bands; a cell of several VMs is a
+ * column by itself, and bands touch. Lengths are device pixels, whole ones, so that every cell is equally sharp.
  */
 
 /**
@@ -38,8 +38,11 @@ export function gridOf(count, rows, width, pitch) {
  * @returns {number} CSS pixels
  */
 export function pitchFor(maps, width, heightMax) {
-  return PITCHES.find(pitch => maps.reduce((sum, { count, rows }) => sum + gridOf(count, rows, width, pitch).height, 0) <= heightMax)
-    ?? PITCHES[PITCHES.length - 1];
+  return (
+    PITCHES.find(
+      pitch => maps.reduce((sum, { count, rows }) => sum + gridOf(count, rows, width, pitch).height, 0) <= heightMax,
+    ) ?? PITCHES[PITCHES.length - 1]
+  );
 }
 
 /**
@@ -65,8 +68,7 @@ export function cellAt(grid, x, y) {
   const column = Math.floor(x / grid.pitch);
   const band = Math.floor(y / grid.bandPitch);
   const row = Math.floor((y - band * grid.bandPitch) / grid.pitch);
-  if (x < 0 || y < 0 || column >= grid.columns || row >= grid.rows)
-    return -1;
+  if (x < 0 || y < 0 || column >= grid.columns || row >= grid.rows) return -1;
   const index = (band * grid.columns + column) * grid.rows + row;
   return index < grid.count ? index : -1;
 }

@@ -1,6 +1,6 @@
 /**
- * How a cell looks. States differ in shape and size as well as in colour: a running vCPU is a dot, a starved one a triangle, a hung one a whole square
- * with a cross. Of a cell of several vCPUs the starved and the hung ones fill their share from below.
+ * How a cell looks. States differ in shape and size as well as in colour: a running vCPU is a dot, a starved one a triangle, a
+ * hung one a whole square with a cross. Of a cell of several vCPUs the starved and the hung ones fill their share from below.
  */
 
 /** @typedef {{ running: string, starved: string, hung: string, cut: string }} Palette */
@@ -25,27 +25,37 @@ export function paintCell(context, { pitch }, { x, y }, hung, starved, palette) 
     context.fillRect(x + inset, y + inset, dot, dot);
   }
   const hungHeight = heightOf(hung, size);
-  if (starved === 1)
-    paintTriangle(context, x, y, size, palette.starved);
+  if (starved === 1) paintTriangle(context, x, y, size, palette.starved);
   else if (starved > 0)
     paintBar(context, x, y + size - hungHeight, size, Math.min(heightOf(starved, size), size - hungHeight), palette.starved);
-  if (hung > 0)
-    paintBar(context, x, y + size, size, hungHeight, palette.hung);
-  if (hung === 1 && size >= CROSS_FROM)
-    paintCross(context, x, y, size, palette.cut);
+  if (hung > 0) paintBar(context, x, y + size, size, hungHeight, palette.hung);
+  if (hung === 1 && size >= CROSS_FROM) paintCross(context, x, y, size, palette.cut);
 }
 
 /** However few of its vCPUs hang, a cell must show it. */
 const heightOf = (/** @type {number} */ share, /** @type {number} */ size) =>
-  (share === 0 ? 0 : share === 1 ? size : Math.min(size - 1, Math.max(Math.ceil(size / 3), Math.round(share * size))));
+  share === 0 ? 0 : share === 1 ? size : Math.min(size - 1, Math.max(Math.ceil(size / 3), Math.round(share * size)));
 
-/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} bottom @param {number} size @param {number} height @param {string} color */
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} bottom
+ * @param {number} size
+ * @param {number} height
+ * @param {string} color
+ */
 function paintBar(context, x, bottom, size, height, color) {
   context.fillStyle = color;
   context.fillRect(x, bottom - height, size, height);
 }
 
-/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} size @param {string} color */
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} y
+ * @param {number} size
+ * @param {string} color
+ */
 function paintTriangle(context, x, y, size, color) {
   context.fillStyle = color;
   context.beginPath();
@@ -55,7 +65,13 @@ function paintTriangle(context, x, y, size, color) {
   context.fill();
 }
 
-/** @param {CanvasRenderingContext2D} context @param {number} x @param {number} y @param {number} size @param {string} color */
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} y
+ * @param {number} size
+ * @param {string} color
+ */
 function paintCross(context, x, y, size, color) {
   const inset = size * 0.26;
   context.strokeStyle = color;

@@ -18,21 +18,22 @@ export class RateHistory {
   /** @param {import('./types.js').Fleet} fleet */
   add(fleet) {
     // After a restart the totals begin at the last checkpoint again, which is no rate of anything.
-    if (fleet.started !== this.started)
-      this.cohorts.clear();
+    if (fleet.started !== this.started) this.cohorts.clear();
     const time = Date.parse(fleet.time);
     const seconds = (time - this.time) / 1000;
     const before = this.cohorts;
-    this.cohorts = new Map(fleet.cohorts.map(({ name, operations }) => {
-      const known = before.get(name);
+    this.cohorts = new Map(
+      fleet.cohorts.map(({ name, operations }) => {
+        const known = before.get(name);
 
-      // Fewer operations than before: another cohort of the same name.
-      if (!known || operations < known.operations || seconds <= 0)
-        return [name, { operations, samples: known && seconds <= 0 ? known.samples : [] }];
-      const samples = known.samples.filter(sample => sample.time > time - WINDOW_MS);
-      samples.push({ time, rate: (operations - known.operations) / seconds });
-      return [name, { operations, samples }];
-    }));
+        // Fewer operations than before: another cohort of the same name.
+        if (!known || operations < known.operations || seconds <= 0)
+          return [name, { operations, samples: known && seconds <= 0 ? known.samples : [] }];
+        const samples = known.samples.filter(sample => sample.time > time - WINDOW_MS);
+        samples.push({ time, rate: (operations - known.operations) / seconds });
+        return [name, { operations, samples }];
+      }),
+    );
     this.started = fleet.started;
     this.time = time;
   }

@@ -1,6 +1,6 @@
 /**
- * What happened, newest first: the recorded incidents, and above them those that are not recorded yet, since incidents are with a checkpoint.
- * A row is a link to its timeline, so that it can be copied and opened elsewhere.
+ * What happened, newest first: the recorded incidents, and above them those that are not recorded yet, since incidents are with a
+ * checkpoint. A row is a link to its timeline, so that it can be copied and opened elsewhere.
  */
 
 import { request } from './api.js';
@@ -14,6 +14,9 @@ const REFRESH_MS = 5000;
 
 // Longer than the default time between two checkpoints.
 const RECORDED_MS = 12_000;
+
+// What is seen to stall was last seen to get on up to some reports earlier.
+const REPORTED_MS = 2000;
 
 const ICONS = { hang: 'hung', unsafe_install: 'violation', accounting_error: 'warning' };
 
@@ -30,11 +33,18 @@ export function fragmentOf(id, run) {
   return `#incident=${readable}${run === null ? '' : `&run=${run}`}`;
 }
 
+/** @param {Incident} incident */
+const timeOf = incident => Date.parse(incident.first_seen ?? '');
+
 /** @param {Incident} incident @returns {string} "vCPU 0 of VM 2 hung on page 17" */
 export function titleOf({ kind, vm, vcpu, page }) {
   const who = vcpu === null ? `VM ${vm}` : `vCPU ${vcpu} of VM ${vm}`;
   const where = page === null ? '' : ` on page ${page}`;
-  return kind === 'hang' ? `${who} hung${where}` : kind === 'unsafe_install' ? `Unsafe install${where}, ${who}` : `Accounting error, ${who}`;
+  return kind === 'hang'
+    ? `${who} hung${where}`
+    : kind === 'unsafe_install'
+      ? `Unsafe install${where}, ${who}`
+      : `Accounting error, ${who}`;
 }
 
 export class IncidentList {
@@ -67,12 +77,27 @@ export class IncidentList {
   /** @param {import('./types.js').Fleet} fleet */
   take(fleet) {
     this.expected = new Map(fleet.cohorts.map(cohort => [cohort.name, cohort.expect]));
-    this.unrecorded = fleet.cohorts.flatMap(cohort => cohort.stalled.filter(stall => stall.incident).map(stall => ofStall(cohort.name, stall)));
-    patchChildren(parts.filter, ['', ...this.expected.keys()], name => name, name => new Option(name || 'all', name), () => {});
+    this.unrecorded = fleet.cohorts.flatMap(cohort =>
+      cohort.stalled.filter(stall => stall.incident).map(stall => ofStall(cohort.name, stall)),
+    );
+    patchChildren(
+      parts.filter,
+      ['', ...this.expected.keys()],
+      name => name,
+      name => new Option(name || 'all', name),
+      () => {},
+    );
 
     // Fetched when something happened, and once more when what happened must be recorded.
-    const signature = JSON.stringify([fleet.started, ...fleet.cohorts.map(cohort =>
-      [cohort.vcpus_hung, cohort.vcpu_recoveries, cohort.unsafe_installs, cohort.accounting_errors])]);
+    const signature = JSON.stringify([
+      fleet.started,
+      ...fleet.cohorts.map(cohort => [
+        cohort.vcpus_hung,
+        cohort.vcpu_recoveries,
+        cohort.unsafe_installs,
+        cohort.accounting_errors,
+      ]),
+    ]);
     if (signature !== this.signature) {
       this.signature = signature;
       this.refreshWithin(0);
@@ -96,8 +121,7 @@ export class IncidentList {
     const filter = this.filter;
     try {
       const page = await request(`incidents?limit=${this.rows}${filter ? `&cohort=${encodeURIComponent(filter)}` : ''}`);
-      if (filter !== this.filter)
-        return;
+      if (filter !== this.filter) return;
       this.recorded = page.incidents;
       this.hasMore = page.next !== null;
       this.problem = '';
@@ -111,21 +135,38 @@ export class IncidentList {
   /** @returns {Incident[]} newest first */
   listed() {
     const known = new Set(this.recorded.map(incident => incident.id));
-    const fresh = this.unrecorded.filter(incident => !known.has(incident.id) && (!this.filter || incident.cohort === this.filter) && !this.isOld(incident));
-    return [...fresh.sort((a, b) => b.tick - a.tick), ...this.recorded].slice(0, this.rows);
+    const fresh = this.unrecorded.filter(
+      incident => !known.has(incident.id) && (!this.filter || incident.cohort === this.filter) && !this.isOld(incident),
+    );
+    return [...fresh.sort((a, b) => b.tick - a.tick || b.vm - a.vm), ...this.recorded];
   }
 
-  /** Stalled vCPUs beyond the rows that were fetched are recorded all the same. @param {Incident} incident */
+  /**
+   * Stalled vCPUs that are not among the rows that were fetched may be recorded all the same: those that hung well before the newest
+   * one that is, or long ago.
+   * @param {Incident} incident
+   */
   isOld(incident) {
-    return this.hasMore && Date.parse(/** @type {string} */ (incident.first_seen)) < Date.now() - 2 * RECORDED_MS;
+    if (!this.hasMore) return false;
+    const seen = timeOf(incident);
+    const newest = this.recorded.find(({ cohort }) => cohort === incident.cohort);
+    return seen < Date.now() - 2 * RECORDED_MS || (newest !== undefined && seen + REPORTED_MS < timeOf(newest));
   }
 
   show() {
-    const incidents = this.listed();
-    patchChildren(parts.list, incidents, incident => `${incident.run ?? 'new'} ${incident.id}`, createRow,
-      (row, incident) => this.showRow(/** @type {HTMLElement} */ (row), incident));
-    parts.older.hidden = !this.hasMore || this.rows >= ROWS_MAX;
-    setText(parts.summary, incidents.length === 0 ? '' : `The newest ${grouped(incidents.length)}${this.hasMore ? ' of more' : ''}`);
+    const listed = this.listed();
+    const incidents = listed.slice(0, this.rows);
+    const hasMore = this.hasMore || listed.length > this.rows;
+
+    // An incident keeps its row, and the row its focus, as it is recorded. An older run may have had one of the same id.
+    const newest = new Map(incidents.toReversed().map(incident => [incident.id, incident]));
+    const keyOf = (/** @type {Incident} */ incident) =>
+      newest.get(incident.id) === incident ? incident.id : `${incident.id} ${incident.run}`;
+    patchChildren(parts.list, incidents, keyOf, createRow, (row, incident) =>
+      this.showRow(/** @type {HTMLElement} */ (row), incident),
+    );
+    parts.older.hidden = !hasMore || this.rows >= ROWS_MAX;
+    setText(parts.summary, incidents.length === 0 ? '' : `The newest ${grouped(incidents.length)}${hasMore ? ' of more' : ''}`);
     parts.empty.hidden = incidents.length > 0 && !this.problem;
     setText(parts.empty, this.problem || 'None so far.');
   }
@@ -135,12 +176,15 @@ export class IncidentList {
    * @param {Incident} incident
    */
   showRow(row, incident) {
-    const row_ = /** @type {import('./dom.js').Parts} */ (partsOfRows.get(row));
+    const fields = /** @type {import('./dom.js').Parts} */ (partsOfRows.get(row));
     const isExpected = this.expected.get(incident.cohort) === incident.kind;
     setAttribute(row, 'data-expected', String(isExpected));
     setAttribute(row, 'data-state', incident.recovered ? 'recovered' : incident.kind === 'hang' ? 'hung' : 'seen');
-    setText(row_.expected, isExpected ? 'as expected' : 'unexpected');
-    setText(row_.state, stateOf(incident));
+    setText(fields.expected, isExpected ? 'as expected' : 'unexpected');
+    setText(fields.state, stateOf(incident));
+    setAttribute(fields.link, 'href', fragmentOf(incident.id, incident.run));
+    setText(fields.time, moment(/** @type {string} */ (incident.first_seen)));
+    setAttribute(fields.time, 'datetime', incident.first_seen);
   }
 
   /**
@@ -151,12 +195,18 @@ export class IncidentList {
    * @returns {Promise<Incident | null>}
    */
   async find(cohort, from, vms) {
-    const isIt = (/** @type {Incident} */ incident) => incident.cohort === cohort && incident.kind === 'hang' && !incident.recovered
-      && incident.vm >= from.vm && incident.vm < from.vm + vms && (from.vcpu === null || incident.vcpu === from.vcpu);
+    const isIt = (/** @type {Incident} */ incident) =>
+      incident.cohort === cohort &&
+      incident.kind === 'hang' &&
+      !incident.recovered &&
+      incident.vm >= from.vm &&
+      incident.vm < from.vm + vms &&
+      (from.vcpu === null || incident.vcpu === from.vcpu);
     const known = [...this.recorded, ...this.unrecorded].find(isIt);
-    if (known)
-      return known;
-    const page = await request(`incidents?limit=${ROWS_MAX}&cohort=${encodeURIComponent(cohort)}`).catch(() => ({ incidents: [] }));
+    if (known) return known;
+    const page = await request(`incidents?limit=${ROWS_MAX}&cohort=${encodeURIComponent(cohort)}`).catch(() => ({
+      incidents: [],
+    }));
     return page.incidents.find(isIt) ?? null;
   }
 }
@@ -168,32 +218,39 @@ export class IncidentList {
  */
 function ofStall(cohort, stall) {
   return {
-    id: /** @type {string} */ (stall.incident), run: null, kind: 'hang', cohort, vm: stall.vm, vcpu: stall.vcpu, tick: stall.tick, page: stall.page,
-    invalidate_seq: stall.invalidate_seq, snapshot: stall.snapshot, first_seen: stall.last_progress, recovered: null, recovered_by: null,
+    id: /** @type {string} */ (stall.incident),
+    run: null,
+    kind: 'hang',
+    cohort,
+    vm: stall.vm,
+    vcpu: stall.vcpu,
+    tick: stall.tick,
+    page: stall.page,
+    invalidate_seq: stall.invalidate_seq,
+    snapshot: stall.snapshot,
+    first_seen: stall.last_progress,
+    recovered: null,
+    recovered_by: null,
   };
 }
 
 /** @param {Incident} incident */
 function stateOf({ kind, run, recovered, recovered_by: by }) {
-  if (recovered)
-    return `recovered ${moment(recovered)}${by ? ` by ${by}` : ''}`;
+  if (recovered) return `recovered ${moment(recovered)}${by ? ` by ${by}` : ''}`;
   return run === null ? 'hung, not recorded yet' : kind === 'hang' ? 'hung' : '';
 }
 
 /** @param {Incident} incident */
 function createRow(incident) {
   const row = cloneOf('incident-row');
-  const row_ = partsOf(row);
-  partsOfRows.set(row, row_);
+  const fields = partsOf(row);
+  partsOfRows.set(row, fields);
   row.dataset.incident = incident.id;
   row.dataset.kind = incident.kind;
   row.dataset.cohort = incident.cohort;
-  row_.link.href = fragmentOf(incident.id, incident.run);
-  setAttribute(row_.icon, 'href', `#icon-${ICONS[incident.kind]}`);
-  setText(row_.title, titleOf(incident));
-  setText(row_.cohort, incident.cohort);
-  setText(row_.seq, counterText(incident.invalidate_seq));
-  setText(row_.time, moment(/** @type {string} */ (incident.first_seen)));
-  setAttribute(row_.time, 'datetime', incident.first_seen);
+  setAttribute(fields.icon, 'href', `#icon-${ICONS[incident.kind]}`);
+  setText(fields.title, titleOf(incident));
+  setText(fields.cohort, incident.cohort);
+  setText(fields.seq, counterText(incident.invalidate_seq));
   return row;
 }

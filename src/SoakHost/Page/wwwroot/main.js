@@ -8,7 +8,7 @@ import { fragmentOf, IncidentList } from './incidents.js';
 import { Operations } from './operations.js';
 import { FleetStream } from './stream.js';
 import { listenForTimelines } from './timeline.js';
-import { announce, showConnection, showRun, showVerdict } from './verdict.js';
+import { showConnection, showRun, showVerdict } from './verdict.js';
 
 const history = new RateHistory();
 const incidents = new IncidentList();
@@ -22,12 +22,12 @@ let connection = { state: 'connecting', since: Date.now(), reason: '' };
 /** @type {{ text: string, time: number } | null} */
 let note = null;
 let lostAt = 0;
+let news = '';
 let frame = 0;
 
 /** @param {import('./types.js').Fleet} report */
 function receive(report) {
-  if (lostAt > 0)
-    tellReconnection(report);
+  if (lostAt > 0) tellReconnection(report);
   fleet = report;
   history.add(report);
   frame ||= requestAnimationFrame(render);
@@ -37,9 +37,9 @@ function render() {
   frame = 0;
   if (fleet) {
     // Nothing to show before the first report.
-    for (const section of document.querySelectorAll('main > [hidden]'))
-      section.hidden = false;
-    showVerdict(fleet, connection);
+    for (const section of document.querySelectorAll('main > [hidden]')) section.removeAttribute('hidden');
+    showVerdict(fleet, connection, news);
+    news = '';
     showConnection(connection, note);
     showRun(fleet, history.total());
     showCohorts(fleet, history);
@@ -51,16 +51,10 @@ function render() {
 
 /** @param {import('./stream.js').Connection} changed */
 function connect(changed) {
-  const wasLive = connection.state === 'live';
-  if (changed.state === 'lost' && wasLive)
-    lostAt = Date.now();
-
-  // Since when there is no report does not change with each attempt to get one.
-  connection = changed.state === connection.state ? { ...changed, since: connection.since } : changed;
-  if (changed.state === 'live')
-    operations.connect();
-  else
-    showVerdict(fleet, connection);
+  if (changed.state === 'lost' && connection.state === 'live') lostAt = changed.since;
+  connection = changed;
+  if (changed.state === 'live') operations.connect();
+  else showVerdict(fleet, connection);
   showConnection(connection, note);
 }
 
@@ -70,14 +64,13 @@ function tellReconnection(report) {
   const what = fleet && report.started !== fleet.started ? 'the service was restarted' : 'the same service';
   note = { text: `reconnected ${moment(Date.now())} after ${gap}: ${what}`, time: Date.now() };
   lostAt = 0;
-  announce(`Live again after ${gap}: ${what}.`);
+  news = `Live again after ${gap}: ${what}.`;
 }
 
-/** @type {import('./heatmap.js').OpenIncident} */
+/** @type {import('./heatmap-track.js').Surroundings['openIncident']} */
 async function openIncident(cohort, from, vms) {
   const incident = await incidents.find(cohort, from, vms);
-  if (incident)
-    location.hash = fragmentOf(incident.id, incident.run);
+  if (incident) location.hash = fragmentOf(incident.id, incident.run);
   return incident !== null;
 }
 

@@ -51,7 +51,8 @@ const field = name => /** @type {HTMLElement} */ (dialog.querySelector(`[data-fi
 export class Operations {
   constructor() {
     /** @type {import('./types.js').Access} */
-    this.access = { operations: 'refused', reason: 'Whether this page may operate the fleet is not known yet.' };
+    this.access = { operations: 'refused', reason: null };
+    this.isAnswered = true;
     /** @type {import('./types.js').KernelInfo[]} */
     this.kernels = [];
     /** @type {Map<string, Cohort>} */
@@ -63,7 +64,7 @@ export class Operations {
     cards.addEventListener('click', event => {
       const button = /** @type {HTMLElement} */ (event.target).closest('[data-operation]');
       if (button instanceof HTMLButtonElement && !button.disabled)
-        this.ask(/** @type {Kind} */ (button.dataset.operation), button.closest('[data-cohort]').dataset.cohort);
+        this.ask(/** @type {Kind} */ (button.dataset.operation), button.closest('article')?.dataset.cohort ?? '');
     });
     parts.cancel.addEventListener('click', () => dialog.close());
     parts.kernel.addEventListener('change', () => this.showKernel());
@@ -74,11 +75,16 @@ export class Operations {
     status.dismiss.addEventListener('click', () => this.dismiss());
   }
 
-  /** Asked at each connection: after a restart the service may be another. */
+  /** Asked at each connection, since after a restart the service may be another, and until there is an answer. */
   async connect() {
+    this.isAnswered = true;
     try {
-      [this.access, this.kernels] = await Promise.all([request('access'), this.kernels.length > 0 ? this.kernels : request('kernels')]);
+      [this.access, this.kernels] = await Promise.all([
+        request('access'),
+        this.kernels.length > 0 ? this.kernels : request('kernels'),
+      ]);
     } catch (error) {
+      this.isAnswered = false;
       this.access = { operations: 'refused', reason: /** @type {Error} */ (error).message };
     }
     this.showAccess();
@@ -87,24 +93,24 @@ export class Operations {
   /** @param {import('./types.js').Fleet} fleet */
   take(fleet) {
     this.cohorts = new Map(fleet.cohorts.map(cohort => [cohort.name, cohort]));
+    if (!this.isAnswered) this.connect();
     this.showAccess();
-    if (this.awaited)
-      this.followUp(this.awaited);
+    if (this.awaited) this.followUp(this.awaited);
   }
 
   showAccess() {
     const isRefused = this.access.operations === 'refused';
-    refused.hidden = !isRefused;
-    setText(refused, isRefused ? `Operations are not possible here: ${this.access.reason}` : '');
-    for (const card of cards.children) {
-      const cohort = this.cohorts.get(card.dataset.cohort);
-      for (const button of card.querySelectorAll('[data-operation]')) {
+    const reason = isRefused ? this.access.reason : null;
+    refused.hidden = !reason;
+    setText(refused, reason ? `Operations are not possible here: ${reason}` : '');
+    for (const card of cards.querySelectorAll('article')) {
+      const cohort = this.cohorts.get(card.dataset.cohort ?? '');
+      for (const button of card.querySelectorAll('button')) {
         button.disabled = isRefused || Boolean(cohort?.host);
-        setAttribute(button, 'aria-describedby', isRefused ? refused.id : null);
-        setAttribute(button, 'title', cohort?.host ? 'Real VMs run this machine’s own kernel, which cannot be operated from here.' : null);
+        setAttribute(button, 'aria-describedby', reason ? refused.id : null);
       }
       if (cohort)
-        showPause(card.querySelector('[data-part=pause]'), cohort.invalidations_paused);
+        showPause(/** @type {HTMLButtonElement} */ (card.querySelector('[data-part=pause]')), cohort.invalidations_paused);
     }
   }
 
@@ -114,8 +120,7 @@ export class Operations {
    */
   ask(kind, name) {
     const cohort = this.cohorts.get(name);
-    if (!cohort)
-      return;
+    if (!cohort) return;
     this.asked = { kind, cohort: name };
     const { heading, confirm, effect, fields } = DIALOGS[kind];
     setText(parts.heading, heading(name));
@@ -123,15 +128,13 @@ export class Operations {
     setText(parts.effect, effect);
     parts.problem.hidden = true;
     parts.confirm.disabled = false;
-    for (const each of ['kernel', 'vm', 'counter'])
-      field(each).hidden = !fields.includes(each);
+    for (const each of ['kernel', 'vm', 'counter']) field(each).hidden = !fields.includes(each);
 
     // A token that was accepted is not asked for again.
     field('token').hidden = this.access.operations !== 'token' || parts.token.value !== '';
     parts.vm.value = parts.counter.value = '';
     setText(parts['vm-about'], `One of 0 to ${grouped(cohort.vms - 1)}. Empty is all of them.`);
-    if (kind === 'kernel')
-      this.listKernels(cohort.kernel);
+    if (kind === 'kernel') this.listKernels(cohort.kernel);
     dialog.showModal();
   }
 
@@ -145,23 +148,32 @@ export class Operations {
       return element;
     };
     parts.kernel.replaceChildren(
-      group('Linux', others.filter(kernel => !kernel.is_mutant)),
-      group('Mutants, with one seeded defect each', others.filter(kernel => kernel.is_mutant)));
+      group(
+        'Linux',
+        others.filter(kernel => !kernel.is_mutant),
+      ),
+      group(
+        'Mutants, with one seeded defect each',
+        others.filter(kernel => kernel.is_mutant),
+      ),
+    );
 
     // From a defective kernel one most often wants the fix.
     const fixed = `${current}.y`;
-    parts.kernel.value = others.some(kernel => kernel.name === fixed) ? fixed : others[0]?.name ?? '';
+    parts.kernel.value = others.some(kernel => kernel.name === fixed) ? fixed : (others[0]?.name ?? '');
     this.showKernel();
   }
 
   showKernel() {
     const kernel = this.kernels.find(({ name }) => name === parts.kernel.value);
-    setText(parts['kernel-about'], kernel ? `Expected: ${kernel.expected.replaceAll('_', ' ')}. ${sentence(kernel.description)}` : '');
+    setText(
+      parts['kernel-about'],
+      kernel ? `Expected: ${kernel.expected.replaceAll('_', ' ')}. ${sentence(kernel.description)}` : '',
+    );
   }
 
   async send() {
-    if (!this.asked)
-      return;
+    if (!this.asked) return;
     const { kind, cohort } = this.asked;
     const before = /** @type {Cohort} */ (this.cohorts.get(cohort));
     const token = parts.token.value;
@@ -169,8 +181,7 @@ export class Operations {
     parts.confirm.disabled = true;
     parts.problem.hidden = true;
     try {
-      if (typeof body === 'string')
-        throw new Problem(body, 400);
+      if (typeof body === 'string') throw new Problem(body, 400);
       const answer = await request(`cohorts/${encodeURIComponent(cohort)}/${kind}`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', ...(token ? { Authorization: `Bearer ${token}` } : {}) },
@@ -202,10 +213,8 @@ export class Operations {
   followUp(awaited) {
     const now = this.cohorts.get(awaited.before.name);
     const seen = now ? effectOf(awaited, now) : null;
-    if (!seen && ++awaited.reports < REPORTS_MAX)
-      return;
-    if (seen && !statusBar.hidden)
-      this.say(`${awaited.text} ${seen}`);
+    if (!seen && ++awaited.reports < REPORTS_MAX) return;
+    if (seen && !statusBar.hidden) this.say(`${awaited.text} ${seen}`);
     this.awaited = null;
   }
 
@@ -234,14 +243,11 @@ function showPause(button, isPaused) {
 
 /** @param {Kind} kind @returns {object | string} the request, or what is wrong with it */
 function bodyOf(kind) {
-  if (kind === 'kernel')
-    return { kernel: parts.kernel.value };
-  if (kind !== 'migrate')
-    return {};
+  if (kind === 'kernel') return { kernel: parts.kernel.value };
+  if (kind !== 'migrate') return {};
   const vm = parts.vm.value.trim().replaceAll(',', '');
   const counter = parts.counter.value.trim();
-  if (vm !== '' && !/^\d{1,9}$/.test(vm))
-    return 'VM is to be a whole number, or empty for all of them.';
+  if (vm !== '' && !/^\d{1,9}$/.test(vm)) return 'VM is to be a whole number, or empty for all of them.';
   return { ...(vm === '' ? {} : { vm: Number(vm) }), ...(counter === '' ? {} : { invalidate_seq: counter }) };
 }
 
@@ -256,11 +262,17 @@ function effectOf({ kind, kernel, before }, now) {
   switch (kind) {
     case 'kernel':
       // The patch and the recoveries that it brings come in different reports.
-      return now.kernel === kernel && (before.vcpus_hung === 0 || now.vcpus_hung === 0) ? `Seen: it runs ${now.kernel}.${recovery}` : null;
+      return now.kernel === kernel && (before.vcpus_hung === 0 || now.vcpus_hung === 0)
+        ? `Seen: it runs ${now.kernel}.${recovery}`
+        : null;
     case 'migrate':
-      return BigInt(now.invalidate_seq.min) < BigInt(before.invalidate_seq.min) ? `Seen: the lowest counter is ${now.invalidate_seq.min}.${recovery}` : null;
+      return BigInt(now.invalidate_seq.min) < BigInt(before.invalidate_seq.min)
+        ? `Seen: the lowest counter is ${now.invalidate_seq.min}.${recovery}`
+        : null;
     default:
-      return now.invalidations_paused === (kind === 'pause') ? `Seen: invalidations are ${kind === 'pause' ? 'paused' : 'going on'}.` : null;
+      return now.invalidations_paused === (kind === 'pause')
+        ? `Seen: invalidations are ${kind === 'pause' ? 'paused' : 'going on'}.`
+        : null;
   }
 }
 

@@ -1,6 +1,6 @@
 /**
- * The fleet's reports as they come. EventSource reconnects by itself after a lost connection, but gives up for good on an answer that is not
- * 200, as while the service starts, and never notices one that merely falls silent. Both are handled here.
+ * The fleet's reports as they come. EventSource reconnects by itself after a lost connection, but gives up for good on an answer
+ * that is not 200, as while the service starts, and never notices one that merely falls silent. Both are handled here.
  */
 
 import { problemOf } from './api.js';
@@ -16,7 +16,7 @@ const REPORT_MS = 1000;
  * @typedef {'connecting' | 'live' | 'lost'} ConnectionState
  * @typedef {object} Connection
  * @property {ConnectionState} state
- * @property {number} since when it came to be so, ms
+ * @property {number} since when the last report came, or the page began to wait for one, ms
  * @property {string} reason a sentence, or empty
  */
 
@@ -33,6 +33,8 @@ export class FleetStream {
     this.state = /** @type {ConnectionState} */ ('connecting');
     this.delay = DELAY_MIN_MS;
     this.received = 0;
+    this.started = Date.now();
+    this.time = '';
     this.interval = REPORT_MS;
     this.retry = 0;
 
@@ -51,28 +53,29 @@ export class FleetStream {
   open() {
     this.source?.close();
     this.opened = Date.now();
-    const source = this.source = new EventSource(ADDRESS);
+    const source = (this.source = new EventSource(ADDRESS));
     source.addEventListener('fleet', event => this.receive(/** @type {MessageEvent} */ (event).data));
     source.addEventListener('error', () => {
-      if (source !== this.source)
-        return;
+      if (source !== this.source) return;
       this.lose('The connection was lost.');
-      if (source.readyState === EventSource.CLOSED)
-        this.openLater();
+      if (source.readyState === EventSource.CLOSED) this.openLater();
     });
   }
 
   /** @param {string} data */
   receive(data) {
+    const report = JSON.parse(data);
+
+    // Whoever connects is sent the latest report, however old it is: the same one again is no sign of life.
+    if (report.time === this.time) return;
+    this.time = report.time;
     const now = Date.now();
-    if (this.state === 'live')
-      this.interval += (Math.min(now - this.received, 60_000) - this.interval) / 4;
+    if (this.state === 'live') this.interval += (Math.min(now - this.received, 60_000) - this.interval) / 4;
     this.received = now;
     this.delay = DELAY_MIN_MS;
     this.isAsked = false;
-    if (this.state !== 'live')
-      this.become('live', '');
-    this.onReport(JSON.parse(data));
+    if (this.state !== 'live') this.become('live', '');
+    this.onReport(report);
   }
 
   checkSilence() {
@@ -90,18 +93,15 @@ export class FleetStream {
     clearTimeout(this.retry);
     this.retry = setTimeout(() => this.open(), this.delay);
     this.delay = Math.min(2 * this.delay, DELAY_MAX_MS);
-    if (this.isAsked)
-      return;
+    if (this.isAsked) return;
     this.isAsked = true;
     const why = await whyRefused();
-    if (why && this.state !== 'live')
-      this.become('lost', why);
+    if (why && this.state !== 'live') this.become('lost', why);
   }
 
   /** @param {string} reason */
   lose(reason) {
-    if (this.state !== 'lost')
-      this.become('lost', reason);
+    if (this.state !== 'lost') this.become('lost', reason);
   }
 
   /**
@@ -110,7 +110,7 @@ export class FleetStream {
    */
   become(state, reason) {
     this.state = state;
-    this.onConnection({ state, since: Date.now(), reason });
+    this.onConnection({ state, since: this.received || this.started, reason });
   }
 }
 

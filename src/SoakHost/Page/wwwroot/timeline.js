@@ -1,10 +1,18 @@
-/** An incident told again, step by step, in a dialog whose address can be linked: #incident=... opens it, and the back button closes it. */
+/**
+ * An incident told again, step by step, in a dialog whose address can be linked: #incident=... opens it, and the back button
+ * closes it.
+ */
 
 import { Problem, request } from './api.js';
 import { partsOf, setText, textElement } from './dom.js';
 import { grouped, pagesText } from './format.js';
 
-const DEFECTS = { unjustified_retry: 'unjustified retry', unsafe_install: 'unsafe install', accounting_error: 'accounting error' };
+/** @type {Record<string, string>} */
+const DEFECTS = {
+  unjustified_retry: 'unjustified retry',
+  unsafe_install: 'unsafe install',
+  accounting_error: 'accounting error',
+};
 
 const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('timeline'));
 const parts = partsOf(dialog);
@@ -15,6 +23,9 @@ let asking = null;
 // Whether going back leads to this page without the dialog, and not to where the link came from.
 let isOpenedHere = false;
 
+// Whether the dialog was closed because the address no longer names an incident, and not by whoever looks at it.
+let isClosedByAddress = false;
+
 export function listenForTimelines() {
   addEventListener('hashchange', event => {
     isOpenedHere = incidentOf(new URL(event.oldURL).hash) === null;
@@ -23,17 +34,18 @@ export function listenForTimelines() {
   parts.close.addEventListener('click', () => dialog.close());
   parts.copy.addEventListener('click', copy);
   dialog.addEventListener('click', event => {
-    if (event.target === dialog)
-      dialog.close();
+    if (event.target === dialog) dialog.close();
   });
   dialog.addEventListener('close', () => {
-    asking?.abort();
-    if (incidentOf(location.hash) === null)
+    // The event comes late: by then the address may name another incident, which is not to be left.
+    if (isClosedByAddress) {
+      isClosedByAddress = false;
       return;
-    if (isOpenedHere)
-      history.back();
-    else
-      history.replaceState(null, '', location.pathname + location.search);
+    }
+    asking?.abort();
+    if (incidentOf(location.hash) === null) return;
+    if (isOpenedHere) history.back();
+    else history.replaceState(null, '', location.pathname + location.search);
   });
   follow();
 }
@@ -48,11 +60,12 @@ function incidentOf(hash) {
 function follow() {
   const incident = incidentOf(location.hash);
   if (!incident) {
+    asking?.abort();
+    isClosedByAddress = dialog.open;
     dialog.close();
     return;
   }
-  if (!dialog.open)
-    dialog.showModal();
+  if (!dialog.open) dialog.showModal();
   parts.heading.focus();
   load(incident.id, incident.run);
 }
@@ -63,7 +76,7 @@ function follow() {
  */
 async function load(id, run) {
   asking?.abort();
-  const { signal } = asking = new AbortController();
+  const { signal } = (asking = new AbortController());
   setText(parts.heading, headingOf(id));
   setText(parts.progress, 'Replaying the VM’s history up to the incident.');
   setText(parts.copied, '');
@@ -71,23 +84,24 @@ async function load(id, run) {
   parts.progress.hidden = false;
   parts.story.hidden = parts.problem.hidden = parts.repeat.hidden = true;
   try {
-    show(await request(`timeline?incident=${encodeURIComponent(id)}${run ? `&run=${encodeURIComponent(run)}` : ''}`, { signal }), id);
+    show(
+      await request(`timeline?incident=${encodeURIComponent(id)}${run ? `&run=${encodeURIComponent(run)}` : ''}`, { signal }),
+      id,
+    );
   } catch (error) {
-    if (!signal.aborted)
-      showProblem(/** @type {Error} */ (error));
+    if (!signal.aborted) showProblem(/** @type {Error} */ (error));
   } finally {
-    if (!signal.aborted)
-      parts.progress.hidden = true;
+    if (!signal.aborted) parts.progress.hidden = true;
   }
 }
 
 /** @param {string} id "hang:control/2/0@689152" @returns {string} the same for people, or the id itself */
 function headingOf(id) {
   const match = /^([a-z-_]+):([a-z0-9-]+)\/(\d+)(?:\/(\d+))?@(\d+)$/.exec(id);
-  if (!match)
-    return id;
+  if (!match) return id;
   const [, kind, cohort, vm, vcpu] = match;
-  return `${kind === 'hang' ? 'Hang' : kind.charAt(0).toUpperCase() + kind.slice(1).replaceAll(/[-_]/g, ' ')} in ${cohort}: VM ${vm}${vcpu ? `, vCPU ${vcpu}` : ''}`;
+  const words = kind.replaceAll(/[-_]/g, ' ');
+  return `${words.charAt(0).toUpperCase()}${words.slice(1)} in ${cohort}: VM ${vm}${vcpu ? `, vCPU ${vcpu}` : ''}`;
 }
 
 /** @param {Error} error */
@@ -95,14 +109,15 @@ function showProblem(error) {
   setText(parts.problem, error.message);
   parts.problem.hidden = false;
   const command = error instanceof Problem ? error.members.command : null;
-  if (typeof command === 'string')
-    showCommand(command);
+  if (typeof command === 'string') showCommand(command);
 }
 
 /** @param {string} command */
 function showCommand(command) {
   // Lines break between arguments, and not after the hyphens of an option.
-  parts.command.replaceChildren(...command.split(' ').flatMap((word, index) => [...(index > 0 ? [' '] : []), textElement('span', word)]));
+  parts.command.replaceChildren(
+    ...command.split(' ').flatMap((word, index) => [...(index > 0 ? [' '] : []), textElement('span', word)]),
+  );
   parts.repeat.hidden = false;
 }
 
@@ -147,8 +162,7 @@ const fact = (term, text) => {
  */
 function compare(step) {
   parts.compare.hidden = !step;
-  if (!step)
-    return;
+  if (!step) return;
   const [seq, snapshot] = [step.invalidate_seq, /** @type {string} */ (step.snapshot)].map(hex => hex.slice(2).padStart(16, '0'));
   parts['compare-seq'].replaceChildren(...digits(seq, snapshot));
   parts['compare-snapshot'].replaceChildren(...digits(snapshot, seq));
@@ -156,12 +170,12 @@ function compare(step) {
 
 /** @param {string} own @param {string} other @returns {(string | Element)[]} */
 function digits(own, other) {
+  /** @type {(string | Element)[]} */
   const runs = ['0x'];
   for (let i = 0; i < own.length;) {
     const differs = own[i] !== other[i];
     let end = i;
-    while (end < own.length && (own[end] !== other[end]) === differs)
-      end++;
+    while (end < own.length && (own[end] !== other[end]) === differs) end++;
     runs.push(differs ? textElement('mark', own.slice(i, end)) : own.slice(i, end));
     i = end;
   }
@@ -181,8 +195,7 @@ function rowOf(step, culprit) {
     row.dataset.defect = step.verdict;
     what.prepend(textElement('strong', `Defect: ${DEFECTS[step.verdict]}`, 'defect'), ' ');
   }
-  for (const more of [step.truth, step.explanation].filter(text => text !== ''))
-    what.append(textElement('span', more, 'truth'));
+  for (const more of [step.truth, step.explanation].filter(text => text !== '')) what.append(textElement('span', more, 'truth'));
   row.append(
     textElement('td', grouped(step.tick), 'number'),
     textElement('td', step.actor),
@@ -196,7 +209,10 @@ function rowOf(step, culprit) {
   return row;
 }
 
-/** The clipboard needs a secure context, which a page from elsewhere than this machine may not be; then the text is selected for Ctrl+C. */
+/**
+ * The clipboard needs a secure context, which a page from elsewhere than this machine may not be; then the text is selected for
+ * Ctrl+C.
+ */
 async function copy() {
   const text = parts.command.textContent ?? '';
   try {

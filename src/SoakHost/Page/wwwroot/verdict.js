@@ -1,4 +1,7 @@
-/** The verdict in one line, the facts of the run above it, and the state of the connection, which decides whether either can be believed. */
+/**
+ * The verdict in one line, the facts of the run above it, and the state of the connection, which decides whether either can be
+ * believed.
+ */
 
 import { partsOf, setAttribute, setList, setText } from './dom.js';
 import { counted, duration, grouped, moment, si } from './format.js';
@@ -17,8 +20,9 @@ const announcement = /** @type {HTMLElement} */ (document.getElementById('announ
 /**
  * @param {import('./types.js').Fleet | null} fleet the latest report
  * @param {import('./stream.js').Connection} connection
+ * @param {string} [news] a sentence to be spoken before the verdict
  */
-export function showVerdict(fleet, connection) {
+export function showVerdict(fleet, connection, news = '') {
   const shown = connection.state === 'live' && fleet ? ofFleet(fleet) : withoutReports(fleet, connection);
   document.title = `${shown.word} · SoakHost`;
   setAttribute(emblem, 'href', `#icon-${shown.verdict}`);
@@ -32,27 +36,42 @@ export function showVerdict(fleet, connection) {
   // Spoken when the word changes, and not with each report.
   const isNew = band.dataset.verdict !== shown.verdict;
   setAttribute(band, 'data-verdict', shown.verdict);
-  if (isNew)
-    setText(announcement, `${shown.word}. ${shown.sentence}`);
+  if (isNew) setText(announcement, `${news} ${shown.word}. ${shown.sentence}`.trim());
 }
 
 /** @param {import('./types.js').Fleet} fleet */
 function ofFleet(fleet) {
-  const sum = (/** @type {(cohort: import('./types.js').Cohort) => number} */ of) => fleet.cohorts.reduce((total, cohort) => total + of(cohort), 0);
-  const hung = sum(cohort => (cohort.expect === 'hang' ? 0 : cohort.vcpus_hung));
-  const meantTo = sum(cohort => (cohort.expect === 'hang' ? cohort.vcpus_hung : 0));
-  const size = `${counted(fleet.cohorts.length, 'cohort')}, ${counted(sum(cohort => cohort.vms), 'VM')}, ${counted(sum(cohort => cohort.vcpus), 'vCPU')}`;
   const [first, ...others] = reasonsOf(fleet);
   const more = others.slice(0, REASONS_MAX - 1);
-  if (others.length > more.length)
-    more.push(`and ${grouped(others.length - more.length)} more`);
-  more.push([size, ...(meantTo > 0 ? [`${grouped(meantTo)} hung as expected`] : []), ...(hung > 0 ? [`${grouped(hung)} hung unexpectedly`] : [])].join('; '));
+  if (others.length > more.length) more.push(`and ${grouped(others.length - more.length)} more`);
+  more.push(sizeOf(fleet));
   return {
     verdict: fleet.verdict,
     word: fleet.verdict.toUpperCase(),
     sentence: first ?? 'Every cohort shows what it is meant to, and nothing else.',
     more,
   };
+}
+
+/** @param {import('./types.js').Fleet} fleet @returns {string} "5 cohorts, 960 VMs, 3,840 vCPUs; 256 hung as expected" */
+function sizeOf({ cohorts }) {
+  const sum = (/** @type {(cohort: import('./types.js').Cohort) => number} */ of) =>
+    cohorts.reduce((total, cohort) => total + of(cohort), 0);
+  const meantTo = sum(cohort => (cohort.expect === 'hang' ? cohort.vcpus_hung : 0));
+  const hung = sum(cohort => cohort.vcpus_hung) - meantTo;
+  const vms = counted(
+    sum(cohort => cohort.vms),
+    'VM',
+  );
+  const vcpus = counted(
+    sum(cohort => cohort.vcpus),
+    'vCPU',
+  );
+  return (
+    `${counted(cohorts.length, 'cohort')}, ${vms}, ${vcpus}` +
+    (meantTo > 0 ? `; ${grouped(meantTo)} hung as expected` : '') +
+    (hung > 0 ? `; ${grouped(hung)} hung unexpectedly` : '')
+  );
 }
 
 /**
@@ -67,13 +86,14 @@ function reasonsOf(fleet) {
   for (const sentence of fleet.reasons) {
     const cohort = cohorts.get(sentence);
     const reason = cohort?.reason ?? sentence;
-    namesOf.set(reason, [...namesOf.get(reason) ?? [], ...(cohort ? [`${cohort.name} (${cohort.kernel})`] : [])]);
+    namesOf.set(reason, [...(namesOf.get(reason) ?? []), ...(cohort ? [`${cohort.name} (${cohort.kernel})`] : [])]);
   }
   return [...namesOf].map(([reason, names]) => (names.length === 0 ? reason : `${listed(names)}: ${reason}`));
 }
 
 /** @param {string[]} names */
-const listed = names => (names.length <= NAMES_MAX ? names : [...names.slice(0, NAMES_MAX), `${grouped(names.length - NAMES_MAX)} more`]).join(', ');
+const listed = names =>
+  (names.length <= NAMES_MAX ? names : [...names.slice(0, NAMES_MAX), `${grouped(names.length - NAMES_MAX)} more`]).join(', ');
 
 /**
  * @param {import('./types.js').Fleet | null} fleet
@@ -93,7 +113,8 @@ function withoutReports(fleet, connection) {
 
 /** @param {number[]} workers */
 function silence(workers) {
-  const [who, has, its] = workers.length === 1 ? [`Worker ${workers[0]}`, 'has', 'its'] : [`Workers ${workers.join(', ')}`, 'have', 'their'];
+  const [who, has, its] =
+    workers.length === 1 ? [`Worker ${workers[0]}`, 'has', 'its'] : [`Workers ${workers.join(', ')}`, 'have', 'their'];
   return `${who} ${has} gone silent: what is shown of ${its} VMs is old.`;
 }
 
@@ -118,9 +139,4 @@ export function showConnection(connection, note) {
   setAttribute(document.body, 'data-connection', connection.state);
   setText(lamp.state, { connecting: 'Connecting', live: 'Live', lost: 'Disconnected' }[connection.state]);
   setText(lamp.note, note && Date.now() - note.time < NOTE_MS ? note.text : '');
-}
-
-/** @param {string} text is spoken once */
-export function announce(text) {
-  setText(announcement, text);
 }
