@@ -37,6 +37,7 @@ internal sealed class HostCohortReader(Cohort cohort, HostCohortOptions options)
         return new CohortSnapshot
         {
             Kernel = cohort.Kernel,
+            Vms = cohort.Vms,
             Tick = tick,
             Totals = Sum(now),
             InvalidateSeqMin = (ulong)ended[0],
@@ -58,6 +59,7 @@ internal sealed class HostCohortReader(Cohort cohort, HostCohortOptions options)
         return new CohortSnapshot
         {
             Kernel = cohort.Kernel,
+            Vms = cohort.Vms,
             Tick = 0,
             Totals = default,
             InvalidateSeqMin = 0,

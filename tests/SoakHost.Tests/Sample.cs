@@ -20,6 +20,7 @@ internal static class Sample
         Snapshot = new CohortSnapshot
         {
             Kernel = Kernel.Of<Linux61>(),
+            Vms = 64,
             Tick = 1024,
             Totals = default,
             InvalidateSeqMin = 1,

@@ -8,7 +8,7 @@ namespace SoakHost.Engine.Fleets;
 /// <summary>A cohort as the watchdog sees it, simulated or real.</summary>
 public interface ICohortSource
 {
-    /// <summary>What was configured.</summary>
+    /// <summary>What was configured, with the number of VMs that it has now.</summary>
     Cohort Cohort { get; }
 
     /// <summary>What had been seen of it before this process, if it was resumed.</summary>
@@ -46,10 +46,13 @@ public sealed record CohortSnapshot
     /// <summary>The kernel that the VMs run now.</summary>
     public required Kernel Kernel { get; init; }
 
+    /// <summary>VMs that these are the figures of, with those that were taken out of service.</summary>
+    public required int Vms { get; init; }
+
     /// <summary>Ticks of the shard that is furthest behind.</summary>
     public required long Tick { get; init; }
 
-    /// <summary>Sums over the cohort's VMs.</summary>
+    /// <summary>Sums over the cohort's VMs, those that are gone too.</summary>
     public required Totals Totals { get; init; }
 
     /// <summary>The lowest <c>mmu_invalidate_seq</c> of any VM.</summary>
@@ -83,30 +86,56 @@ public sealed record CohortSnapshot
     public HostFigures? Host { get; init; }
 }
 
-/// <summary>A simulated cohort: the sum of its shards.</summary>
-internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> slots) : ICohortSource
+/// <summary>A simulated cohort: the sum of its shards, those that are over too.</summary>
+internal sealed class SimulatedCohort : ICohortSource
 {
-    private readonly ShardSnapshot?[] _latest = new ShardSnapshot?[slots.Count];
     private readonly List<Finding> _findings = [];
+    private ShardSnapshot?[] _latest = [];
     private ulong[] _seqs = [];
+    private volatile ShardSlot[] _slots;
+    private volatile Cohort _cohort;
 
-    public Cohort Cohort => cohort;
+    /// <summary>A cohort at the start of its history, or as it is resumed.</summary>
+    /// <param name="history">Its past.</param>
+    /// <param name="build">Builds a shard's place.</param>
+    public SimulatedCohort(CohortHistory history, Func<CohortHistory, ShardPlan, ShardSlot> build)
+    {
+        History = history;
+        _slots = [.. history.Plans.Select(plan => build(history, plan))];
+        _cohort = history.First with { Vms = history.Vms };
+        Past = new(
+            _slots.Aggregate(default(Totals), (sum, slot) => sum + slot.Past.Totals),
+            _slots.Aggregate(default(IncidentCounts), (sum, slot) => sum + slot.Past.Incidents));
+    }
 
-    public CohortPast Past { get; } = new(
-        slots.Aggregate(default(Totals), (sum, slot) => sum + slot.Past.Totals),
-        slots.Aggregate(default(IncidentCounts), (sum, slot) => sum + slot.Past.Incidents));
+    public Cohort Cohort => _cohort;
 
-    public IReadOnlyList<ShardSlot> Slots => slots;
+    public CohortPast Past { get; }
+
+    /// <summary>What was done to it. Whoever holds the lock on the cohort may use it.</summary>
+    public CohortHistory History { get; }
+
+    public IReadOnlyList<ShardSlot> Slots => _slots;
+
+    /// <summary>Takes over what the history says by now.</summary>
+    /// <param name="added">Places that come with it, each with a first snapshot, so that the cohort's figures are there without a break.</param>
+    public void Follow(IEnumerable<ShardSlot> added)
+    {
+        _slots = [.. _slots, .. added];
+        _cohort = History.First with { Vms = History.Vms };
+    }
 
     public void Request()
     {
-        foreach (ShardSlot slot in slots)
+        foreach (ShardSlot slot in _slots)
             slot.Request();
     }
 
     public CohortSnapshot? Take()
     {
-        for (int s = 0; s < slots.Count; s++)
+        ShardSlot[] slots = _slots;
+        Array.Resize(ref _latest, slots.Length);
+        for (int s = 0; s < slots.Length; s++)
         {
             if (slots[s].Take() is not { } fresh)
                 continue;
@@ -117,8 +146,12 @@ internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> sl
         // A shard that failed before its first snapshot never has one; the others are shown without it. What was found is kept until
         // there is a snapshot to go with it.
         ShardSnapshot[] shards = [.. _latest.OfType<ShardSnapshot>()];
-        if (shards.Length + slots.Count(slot => slot.Failure is not null) < slots.Count || shards.Length == 0)
+        if (shards.Length + slots.Count(slot => slot.Failure is not null) < slots.Length || shards.Length == 0)
             return null;
+        Totals totals = shards.Aggregate(default(Totals), (sum, shard) => sum + shard.Totals);
+
+        // Shards that are over count by what they did; one stands for all where no other is left.
+        shards = shards.Where(shard => !shard.InvalidateSeqs.IsEmpty).DefaultIfEmpty(shards[^1]).ToArray();
         _findings.Sort(InOrder);
         ImmutableArray<Finding> findings = [.. _findings];
         _findings.Clear();
@@ -127,8 +160,9 @@ internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> sl
         return new CohortSnapshot
         {
             Kernel = shards[0].Kernel,
+            Vms = slots.Select((slot, s) => _latest[s]?.InvalidateSeqs.Length ?? slot.Plan.Vms).Sum(),
             Tick = shards.Min(shard => shard.Tick),
-            Totals = shards.Aggregate(default(Totals), (sum, shard) => sum + shard.Totals),
+            Totals = totals,
             InvalidateSeqMin = min,
             InvalidateSeqMedian = median,
             InvalidateSeqMax = max,
@@ -145,7 +179,7 @@ internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> sl
         a.Tick != b.Tick ? a.Tick.CompareTo(b.Tick) : a.Vm != b.Vm ? a.Vm.CompareTo(b.Vm) : a.Vcpu.CompareTo(b.Vcpu);
 
     private static string Describe(ShardSlot slot) =>
-        $"VMs {slot.FirstVm} to {slot.FirstVm + slot.Vms - 1} were taken out of service: {slot.Failure!.Message}";
+        $"{slot.Numbers} were taken out of service: {slot.Failure!.Message}";
 
     private (ulong Min, ulong Median, ulong Max) Spread(ShardSnapshot[] shards)
     {
@@ -163,6 +197,6 @@ internal sealed class SimulatedCohort(Cohort cohort, IReadOnlyList<ShardSlot> sl
         (ulong min, ulong max) = (ulong.MaxValue, ulong.MinValue);
         foreach (ulong seq in seqs)
             (min, max) = (Math.Min(min, seq), Math.Max(max, seq));
-        return (min, Selection.Nth(seqs, count / 2), max);
+        return count == 0 ? default : (min, Selection.Nth(seqs, count / 2), max);
     }
 }

@@ -1,4 +1,3 @@
-using System.Collections.Concurrent;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Fleets;
@@ -13,10 +12,14 @@ public sealed class Fleet : IDisposable
     private static readonly TimeSpan FailureInterval = TimeSpan.FromMilliseconds(10);
 
     private readonly CancellationTokenSource _stop = new();
-    private readonly ICohortSource[] _cohorts;
-    private readonly SimulatedCohort[] _simulated;
+    private readonly TimeProvider _time;
+    private readonly ShardTurns _turns = new();
+    private readonly Lock _membership = new();
     private readonly IExternalCohort[] _external;
-    private readonly Worker[] _workers;
+    private volatile ICohortSource[] _cohorts;
+    private volatile SimulatedCohort[] _removed;
+    private volatile Worker[] _workers = [];
+    private bool _keepsFindings;
     private bool _started;
 
     /// <summary>Builds every VM; nothing runs yet.</summary>
@@ -26,16 +29,18 @@ public sealed class Fleet : IDisposable
     /// <param name="external">Makes the source of a cohort whose kernel is not simulated; the fleet disposes it.</param>
     public Fleet(FleetOptions options, TimeProvider time, FleetPast? past = null, Func<Cohort, IExternalCohort>? external = null)
     {
-        Options = options;
-        _cohorts = [.. options.Cohorts.Select(Source)];
-        _simulated = [.. _cohorts.OfType<SimulatedCohort>()];
-        _external = [.. _cohorts.OfType<IExternalCohort>()];
-        var turns = new ConcurrentQueue<ShardSlot>(_simulated.SelectMany(cohort => cohort.Slots));
-        _workers = [.. Enumerable.Range(0, Math.Min(options.Workers, turns.Count))
-            .Select(w => new Worker(w, turns, options, time, _stop.Token))];
+        (Options, _time) = (options, time);
+        ICohortSource[] cohorts = [.. options.Cohorts.Concat(past?.Added ?? []).Select(Source)];
+        _external = [.. cohorts.OfType<IExternalCohort>()];
+        _removed = [.. cohorts.OfType<SimulatedCohort>().Where(cohort => cohort.History.IsRemoved)];
+        _cohorts = [.. cohorts.Except(_removed)];
+        foreach (SimulatedCohort cohort in cohorts.OfType<SimulatedCohort>())
+            _turns.Add(cohort.Slots);
+        HireWorkers();
 
         ICohortSource Source(Cohort cohort) =>
-            cohort.Kernel.Info.IsSimulated ? new SimulatedCohort(cohort, Cut(cohort, options.Shards, past))
+            cohort.Kernel.Info.IsSimulated
+                ? new SimulatedCohort(new CohortHistory(cohort, past?.Recorded[cohort.Name] ?? []), (history, plan) => Build(history, plan, past))
             : external is not null ? external(cohort)
             : throw new ArgumentException($"nothing here can run cohort \"{cohort.Name}\", which is not simulated", nameof(options));
     }
@@ -43,8 +48,11 @@ public sealed class Fleet : IDisposable
     /// <summary>What the fleet was built from.</summary>
     public FleetOptions Options { get; }
 
-    /// <summary>The cohorts, in the order of the options.</summary>
+    /// <summary>The cohorts that there are now: in the order of the options, then as they were added.</summary>
     public IReadOnlyList<ICohortSource> Cohorts => _cohorts;
+
+    /// <summary>Cohorts that were removed in this run; what they did and showed is kept.</summary>
+    public IReadOnlyList<ICohortSource> Removed => _removed;
 
     /// <summary>What each worker has done.</summary>
     public IReadOnlyList<WorkerReport> Workers => [.. _workers.Select(worker => worker.Report())];
@@ -52,11 +60,15 @@ public sealed class Fleet : IDisposable
     /// <summary>Starts the workers and the external cohorts.</summary>
     public void Start()
     {
-        if (_started)
-            throw new InvalidOperationException("the fleet was started before");
-        _started = true;
-        foreach (Worker worker in _workers)
-            worker.Start();
+        lock (_membership)
+        {
+            if (_started)
+                throw new InvalidOperationException("the fleet was started before");
+            _started = true;
+            foreach (Worker worker in _workers)
+                worker.Start();
+        }
+
         foreach (IExternalCohort cohort in _external)
             cohort.Start();
     }
@@ -66,7 +78,8 @@ public sealed class Fleet : IDisposable
     /// <returns>Whether all of them stopped in time.</returns>
     public bool Stop(TimeSpan timeout)
     {
-        _stop.Cancel();
+        lock (_membership)
+            _stop.Cancel();
         foreach (IExternalCohort cohort in _external)
             cohort.RequestStop();
         return !_started || (_workers.All(worker => worker.Join(timeout)) & _external.All(cohort => cohort.Join(timeout)));
@@ -81,38 +94,80 @@ public sealed class Fleet : IDisposable
     /// <param name="record">Records it; if this throws, the operation does not take effect.</param>
     /// <returns>The operation with its tick.</returns>
     /// <exception cref="ArgumentException">There is no such cohort or VM, or the operation makes no sense.</exception>
-    /// <exception cref="InvalidOperationException">The cohort has come to its last tick.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The cohort has come to its last tick, or the fleet would become too large, or empty.
+    /// </exception>
     public ShardOperation Apply(string cohort, ShardOperation operation, Action<ShardOperation> record)
     {
-        SimulatedCohort found = Array.Find(_simulated, candidate => candidate.Cohort.Name == cohort)
-            ?? throw new ArgumentException($"there is no simulated cohort \"{cohort}\"", nameof(cohort));
         operation.ThrowUnlessValid();
-        if (operation.Vm is { } vm && (vm < 0 || vm >= found.Cohort.Vms))
-            throw new ArgumentException($"cohort \"{cohort}\" has VMs 0 to {found.Cohort.Vms - 1}", nameof(operation));
-        lock (found)
+        if (operation.Kind == OperationKind.AddCohort)
+            throw new ArgumentException("a cohort that is added is not there yet");
+
+        // What changes the fleet's size happens one after the other, so that its limits hold.
+        if (operation.Kind is not (OperationKind.ResizeCohort or OperationKind.RemoveCohort))
+            return Apply(Find(cohort), operation, record);
+        lock (_membership)
         {
-            ShardOperation? applied = null;
-            try
+            SimulatedCohort found = Find(cohort);
+            ThrowIfTooLarge(operation.Vms - found.Cohort.Vms);
+            if (operation.Vms == found.Cohort.Vms)
+                throw new ArgumentException($"cohort \"{cohort}\" has {operation.Vms} VMs already");
+            if (operation.Kind == OperationKind.RemoveCohort && _cohorts.Length == 1)
+                throw new InvalidOperationException($"cohort \"{cohort}\" is the last one; a fleet has at least one");
+            ShardOperation applied = Apply(found, operation, record);
+            if (operation.Kind == OperationKind.RemoveCohort)
             {
-                long tick = found.Slots.Max(slot => slot.Hold());
-                if (tick >= Options.TicksMax)
-                    throw new InvalidOperationException($"cohort \"{cohort}\" has come to its last tick, {Options.TicksMax}");
-                foreach (ShardSlot slot in found.Slots)
-                    slot.Release(tick, operation: null);
-                ShardOperation timed = operation with { Tick = tick };
-                record(timed);
-                return applied = timed;
+                _removed = [.. _removed, found];
+                _cohorts = [.. _cohorts.Where(source => source != found)];
             }
-            finally
+
+            return applied;
+        }
+    }
+
+    /// <summary>Adds a cohort, whose VMs start at tick 0.</summary>
+    /// <param name="cohort">The cohort, valid and simulated; its name is one that no cohort of this run has had.</param>
+    /// <param name="record">Records it; if this throws, nothing is added.</param>
+    /// <returns>The operation that adds it.</returns>
+    /// <exception cref="ArgumentException">The cohort is not simulated.</exception>
+    /// <exception cref="InvalidOperationException">The name was given before, or the fleet would become too large.</exception>
+    public ShardOperation Add(Cohort cohort, Action<ShardOperation> record)
+    {
+        if (!cohort.Kernel.Info.IsSimulated)
+            throw new ArgumentException($"cohort \"{cohort.Name}\" is not simulated; cohorts of real VMs are configured");
+        lock (_membership)
+        {
+            if (_cohorts.Concat(_removed).Any(source => source.Cohort.Name == cohort.Name))
             {
-                foreach (ShardSlot slot in found.Slots)
-                    slot.Release(long.MaxValue, applied);
+                throw new InvalidOperationException(
+                    $"this run has, or had, a cohort \"{cohort.Name}\"; its incidents are known by that name, and another cohort needs another one");
             }
+
+            ThrowIfTooLarge(cohort.Vms);
+            if (_cohorts.Length >= FleetOptions.CohortsMax || _cohorts.Length + _removed.Length >= FleetOptions.CohortsEverMax)
+            {
+                throw new InvalidOperationException(
+                    $"the fleet has {_cohorts.Length} cohorts, and {_removed.Length} were removed; allowed is {FleetOptions.CohortsMax} at a time, and "
+                    + $"{FleetOptions.CohortsEverMax} in a run");
+            }
+
+            ThrowIfStopping();
+            var operation = new ShardOperation { Kind = OperationKind.AddCohort, Cohort = cohort };
+            var added = new SimulatedCohort(new CohortHistory(cohort, [operation]), (history, plan) => Build(history, plan, past: null));
+            record(operation);
+            _cohorts = [.. _cohorts, added];
+            _turns.Add(added.Slots);
+            HireWorkers();
+            return operation;
         }
     }
 
     /// <summary>Has findings kept for checkpoints. To be called before the workers start, if checkpoints are taken at all.</summary>
-    public void KeepFindings() => ForEachSlot(slot => slot.KeepFindings());
+    public void KeepFindings()
+    {
+        _keepsFindings = true;
+        ForEachSlot(slot => slot.KeepFindings());
+    }
 
     /// <summary>Has each worker write its shards' states down, each shard at the end of its next slice.</summary>
     /// <param name="sink">Called once for each shard that is in service, on the workers' threads; it must not throw.</param>
@@ -184,9 +239,92 @@ public sealed class Fleet : IDisposable
         _stop.Dispose();
     }
 
+    private SimulatedCohort Find(string name) =>
+        _cohorts.OfType<SimulatedCohort>().FirstOrDefault(candidate => candidate.Cohort.Name == name)
+            ?? throw new ArgumentException($"there is no simulated cohort \"{name}\"");
+
+    private ShardOperation Apply(SimulatedCohort cohort, ShardOperation operation, Action<ShardOperation> record)
+    {
+        lock (cohort)
+        {
+            CohortHistory history = cohort.History;
+            string name = cohort.Cohort.Name;
+            if (history.IsRemoved)
+                throw new ArgumentException($"cohort \"{name}\" was removed");
+            if (operation.Vm is { } vm && (vm < 0 || vm >= history.Vms))
+                throw new ArgumentException($"cohort \"{name}\" has VMs 0 to {history.Vms - 1}");
+            IReadOnlyList<ShardSlot> slots = cohort.Slots;
+            ShardOperation? applied = null;
+            try
+            {
+                long tick = slots.Max(slot => slot.Hold());
+                if (tick >= Options.TicksMax)
+                    throw new InvalidOperationException($"cohort \"{name}\" has come to its last tick, {Options.TicksMax}");
+                foreach (ShardSlot slot in slots)
+                    slot.Release(tick, operation: null);
+                ShardOperation timed = operation with { Tick = tick };
+                record(timed);
+                applied = timed;
+            }
+            finally
+            {
+                foreach (ShardSlot slot in slots)
+                    slot.Release(long.MaxValue, applied);
+            }
+
+            ShardSlot[] added = [.. history.Record(applied).Select(plan => Build(history, plan, past: null))];
+            foreach (ShardSlot slot in added)
+                slot.Publish();
+            cohort.Follow(added);
+            _turns.Add(added);
+            return applied;
+        }
+    }
+
+    private ShardSlot Build(CohortHistory history, ShardPlan plan, FleetPast? past)
+    {
+        Shard shard;
+        if (past?.Shards.GetValueOrDefault(new ShardKey(history.First.Name, plan.FirstVm, plan.Born)) is { } resumed)
+            history.Schedule(shard = resumed, plan);
+        else
+            shard = history.Create(plan, plan.FirstVm, plan.Vms, Options.Shards);
+        var slot = new ShardSlot(shard, plan);
+        if (_keepsFindings)
+            slot.KeepFindings();
+        return slot;
+    }
+
+    private void ThrowIfTooLarge(long more)
+    {
+        long vms = _cohorts.Sum(source => (long)source.Cohort.Vms);
+        long ever = _cohorts.Concat(_removed).Sum(source => (source as SimulatedCohort)?.History.VmsEver ?? source.Cohort.Vms);
+        if (vms + more > FleetOptions.VmsMax || ever + Math.Max(more, 0) > FleetOptions.VmsEverMax)
+        {
+            throw new InvalidOperationException(
+                $"the fleet has {vms} VMs, and has had {ever}; {more} more are too many: allowed is {FleetOptions.VmsMax} at a time, and "
+                + $"{FleetOptions.VmsEverMax} in a run");
+        }
+    }
+
+    private void ThrowIfStopping()
+    {
+        if (_stop.IsCancellationRequested)
+            throw new InvalidOperationException("the fleet is being stopped");
+    }
+
+    /// <summary>As many workers as there is work for, up to what the options say.</summary>
+    private void HireWorkers()
+    {
+        Worker[] hired = [.. Enumerable.Range(_workers.Length, Math.Max(0, Math.Min(Options.Workers, _turns.Count) - _workers.Length))
+            .Select(w => new Worker(w, _turns, Options, _time, _stop.Token))];
+        _workers = [.. _workers, .. hired];
+        if (_started)
+            Array.ForEach(hired, worker => worker.Start());
+    }
+
     private void ForEachSlot(Action<ShardSlot> action)
     {
-        foreach (SimulatedCohort cohort in _simulated)
+        foreach (SimulatedCohort cohort in _cohorts.OfType<SimulatedCohort>().Concat(_removed))
         {
             foreach (ShardSlot slot in cohort.Slots)
                 action(slot);
@@ -199,21 +337,5 @@ public sealed class Fleet : IDisposable
         for (int vm = shard.FirstVm; vm < shard.FirstVm + shard.Vms; vm++)
             stuck += shard.Read(vm).Vcpus.Count(vcpu => vcpu.ConsecutiveRetries > 0);
         return stuck;
-    }
-
-    private static ShardSlot[] Cut(Cohort cohort, ShardOptions options, FleetPast? past)
-    {
-        var slots = new ShardSlot[(cohort.Vms + FleetOptions.ShardVms - 1) / FleetOptions.ShardVms];
-        for (int s = 0; s < slots.Length; s++)
-        {
-            int firstVm = s * FleetOptions.ShardVms;
-            Shard shard = past?.Shard(cohort.Name, firstVm)
-                ?? Shard.Create(cohort, firstVm, Math.Min(FleetOptions.ShardVms, cohort.Vms - firstVm), options);
-            foreach (ShardOperation operation in past?.Operations(cohort.Name, from: shard.Tick) ?? [])
-                shard.Schedule(operation);
-            slots[s] = new(shard);
-        }
-
-        return slots;
     }
 }

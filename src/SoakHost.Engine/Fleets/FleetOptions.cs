@@ -8,7 +8,19 @@ public sealed record FleetOptions
     /// <summary>VMs in a shard, unless a cohort has fewer: enough to amortise a slice, few enough to share among workers.</summary>
     public const int ShardVms = 64;
 
-    /// <summary>The cohorts, names unique.</summary>
+    /// <summary>The most cohorts that a fleet has at a time.</summary>
+    public const int CohortsMax = 100;
+
+    /// <summary>The most cohorts that a run has in all, those that were removed too: each keeps its totals.</summary>
+    public const int CohortsEverMax = 1000;
+
+    /// <summary>The most VMs that a fleet has at a time. What they take is memory.</summary>
+    public const int VmsMax = 1_000_000;
+
+    /// <summary>The most VMs that a run has in all, those that are gone too: each 64 of them keep some hundred bytes.</summary>
+    public const int VmsEverMax = 10 * VmsMax;
+
+    /// <summary>The cohorts that the run starts with, names unique.</summary>
     public required IReadOnlyList<Cohort> Cohorts { get; init; }
 
     /// <summary>Worker threads, 1 to 1024.</summary>

@@ -8,7 +8,7 @@ namespace SoakHost.Engine.Fleets;
 /// A shard's place in the fleet: where its worker leaves snapshots, and others leave what is to be done to it. One worker and one
 /// reader use it at the same time.
 /// </summary>
-internal sealed class ShardSlot(Shard shard)
+internal sealed class ShardSlot(Shard shard, ShardPlan plan)
 {
     private readonly ConcurrentQueue<Action<Shard>> _operations = new();
     private readonly Lock _gate = new();
@@ -22,16 +22,17 @@ internal sealed class ShardSlot(Shard shard)
     private volatile bool _requested = true;
     private volatile Exception? _failure;
 
-    public int FirstVm { get; } = shard.FirstVm;
-
-    public int Vms { get; } = shard.Vms;
+    /// <summary>How the shard came into its cohort.</summary>
+    public ShardPlan Plan => plan;
 
     /// <summary>What had been seen of the shard before it came here.</summary>
     public CohortPast Past { get; } = new(shard.Totals, shard.Reported);
 
+    /// <summary>Which VMs it came with, for people.</summary>
+    public string Numbers => $"VMs {plan.FirstVm} to {plan.FirstVm + plan.Vms - 1}";
+
     /// <summary>Which shard it is, for people.</summary>
-    public string Description { get; } =
-        $"cohort {shard.Cohort.Name}, VMs {shard.FirstVm} to {shard.FirstVm + shard.Vms - 1}";
+    public string Description => $"cohort {shard.Cohort.Name}, {Numbers}";
 
     /// <summary>Why the shard was taken out of service, or null.</summary>
     public Exception? Failure => _failure;
@@ -120,7 +121,7 @@ internal sealed class ShardSlot(Shard shard)
         // What was found before the checkpoint goes with it: whoever resumes from it will not find it again.
         Publish();
         byte[] state = ShardState.Write(shard);
-        sink(new ShardCheckpoint(shard.Cohort.Name, FirstVm, shard.Tick, state, [.. _unsaved]));
+        sink(new ShardCheckpoint(shard.Cohort.Name, plan.FirstVm, plan.Born, shard.Tick, state, [.. _unsaved]));
         _unsaved.Clear();
     }
 
@@ -132,7 +133,7 @@ internal sealed class ShardSlot(Shard shard)
             foreach (ShardOperation operation in _scheduled)
                 shard.Schedule(operation);
             _scheduled.Clear();
-            int ticks = (int)Math.Clamp(Math.Min(ticksMax, _limit) - shard.Tick, 0, sliceTicks);
+            int ticks = shard.Vms == 0 ? 0 : (int)Math.Clamp(Math.Min(ticksMax, _limit) - shard.Tick, 0, sliceTicks);
             _end = shard.Tick + ticks;
             return ticks;
         }
@@ -142,7 +143,18 @@ internal sealed class ShardSlot(Shard shard)
 /// <summary>A shard's state at the end of a slice.</summary>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="FirstVm">The number, in its cohort, of the shard's first VM.</param>
+/// <param name="Born">The tick at which its VMs started: numbers may be given again after a resize.</param>
 /// <param name="Tick">The tick reached.</param>
 /// <param name="State">What <see cref="ShardState"/> wrote.</param>
 /// <param name="Findings">What was found since the checkpoint before, oldest first.</param>
-public sealed record ShardCheckpoint(string Cohort, int FirstVm, long Tick, byte[] State, ImmutableArray<Finding> Findings);
+public sealed record ShardCheckpoint(string Cohort, int FirstVm, long Born, long Tick, byte[] State, ImmutableArray<Finding> Findings)
+{
+    /// <summary>Which shard it is.</summary>
+    public ShardKey Shard => new(Cohort, FirstVm, Born);
+}
+
+/// <summary>Which shard of a run.</summary>
+/// <param name="Cohort">The cohort's name.</param>
+/// <param name="FirstVm">The number of its first VM.</param>
+/// <param name="Born">The tick at which its VMs started.</param>
+public readonly record struct ShardKey(string Cohort, int FirstVm, long Born);

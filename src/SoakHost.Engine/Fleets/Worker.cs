@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using System.Diagnostics.CodeAnalysis;
 
 namespace SoakHost.Engine.Fleets;
 
@@ -9,7 +10,7 @@ namespace SoakHost.Engine.Fleets;
 /// <param name="Busy">Time spent in them.</param>
 /// <param name="LongestSlice">The longest slice since the report before.</param>
 /// <param name="IsDone">Whether all its shards have reached their last tick.</param>
-/// <param name="Shard">The shard that it has in hand, or had last.</param>
+/// <param name="Shard">The shard that it has in hand, or had last; empty before the first.</param>
 public sealed record WorkerReport(
     int Index, DateTimeOffset LastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsDone, string Shard);
 
@@ -22,24 +23,22 @@ internal sealed class Worker
     // A sleep shorter than this costs more than it gives back.
     private static readonly TimeSpan RestMin = TimeSpan.FromMilliseconds(5);
 
-    private readonly ConcurrentQueue<ShardSlot> _turns;
-    private readonly int _shards;
+    private readonly ShardTurns _turns;
     private readonly FleetOptions _options;
     private readonly TimeProvider _time;
     private readonly CancellationToken _stop;
     private readonly Thread _thread;
     private readonly int _index;
-    private volatile ShardSlot _inHand;
+    private volatile ShardSlot? _inHand;
     private long _lastSlice;
     private long _slices;
     private long _busy;
     private long _longest;
     private volatile bool _isDone;
 
-    public Worker(int index, ConcurrentQueue<ShardSlot> turns, FleetOptions options, TimeProvider time, CancellationToken stop)
+    public Worker(int index, ShardTurns turns, FleetOptions options, TimeProvider time, CancellationToken stop)
     {
-        (_index, _turns, _shards, _options, _time, _stop) = (index, turns, turns.Count, options, time, stop);
-        _inHand = turns.First();
+        (_index, _turns, _options, _time, _stop) = (index, turns, options, time, stop);
         _lastSlice = time.GetUtcNow().UtcTicks;
         _thread = new Thread(Run) { Name = $"soak-worker-{index}", IsBackground = true };
     }
@@ -59,7 +58,7 @@ internal sealed class Worker
         TimeSpan.FromTicks(Volatile.Read(ref _busy)),
         TimeSpan.FromTicks(Interlocked.Exchange(ref _longest, 0)),
         _isDone,
-        _inHand.Description);
+        _inHand?.Description ?? "");
 
     private void Run()
     {
@@ -68,10 +67,10 @@ internal sealed class Worker
         while (!_stop.IsCancellationRequested)
         {
             // With nothing left to advance the worker still answers requests and operations.
-            if (!_turns.TryDequeue(out ShardSlot? slot) || standing >= _shards)
+            if (!_turns.TryTake(out ShardSlot? slot) || standing >= _turns.Count)
             {
                 if (slot is not null)
-                    _turns.Enqueue(slot);
+                    _turns.Return(slot);
                 _stop.WaitHandle.WaitOne(RestMin);
                 standing = 0;
                 continue;
@@ -80,9 +79,9 @@ internal sealed class Worker
             _inHand = slot;
             long start = _time.GetTimestamp();
             bool advanced = slot.Run(_options.SliceTicks, _options.TicksMax);
-            _turns.Enqueue(slot);
+            _turns.Return(slot);
             standing = advanced ? 0 : standing + 1;
-            _isDone = standing > 0 && (_isDone || standing >= _shards);
+            _isDone = standing > 0 && (_isDone || standing >= _turns.Count);
             if (!advanced)
                 continue;
             TimeSpan took = _time.GetElapsedTime(start);
@@ -96,7 +95,7 @@ internal sealed class Worker
         }
 
         // Whatever another worker has in hand it puts back before it comes here itself.
-        while (_turns.TryDequeue(out ShardSlot? slot))
+        while (_turns.TryTake(out ShardSlot? slot))
             slot.Publish();
     }
 
@@ -108,4 +107,28 @@ internal sealed class Worker
         if (took.Ticks > Volatile.Read(ref _longest))
             Volatile.Write(ref _longest, took.Ticks);
     }
+}
+
+/// <summary>Whose turn it is: every shard of the fleet that no worker has in hand.</summary>
+internal sealed class ShardTurns
+{
+    private readonly ConcurrentQueue<ShardSlot> _waiting = new();
+    private volatile int _count;
+
+    /// <summary>Shards of the fleet, those that workers have in hand too.</summary>
+    public int Count => _count;
+
+    /// <summary>Adds shards.</summary>
+    public void Add(IReadOnlyCollection<ShardSlot> slots)
+    {
+        Interlocked.Add(ref _count, slots.Count);
+        foreach (ShardSlot slot in slots)
+            _waiting.Enqueue(slot);
+    }
+
+    /// <summary>Takes the shard that has waited longest.</summary>
+    public bool TryTake([NotNullWhen(true)] out ShardSlot? slot) => _waiting.TryDequeue(out slot);
+
+    /// <summary>Puts a shard back at the end.</summary>
+    public void Return(ShardSlot slot) => _waiting.Enqueue(slot);
 }

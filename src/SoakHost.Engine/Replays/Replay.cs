@@ -1,4 +1,5 @@
 using System.Globalization;
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model;
@@ -36,7 +37,9 @@ public static class Replay
         CancellationToken cancellation)
     {
         var scribe = new Scribe(SnapshotPoints(cohort, operations), from, from + ticks);
-        Kernel kernel = Run(cohort, options, vm, from, from + ticks, operations, scribe, cancellation);
+        Shard shard = StartOf(cohort, options, vm, from, operations)
+            ?? throw new ArgumentException($"cohort \"{cohort.Name}\" has no VM {vm} at tick {from}", nameof(vm));
+        Kernel kernel = Run(shard, from, from + ticks, scribe, cancellation);
         string more = scribe.IsFull ? $" The first {StepsMax} steps are told." : "";
         return new Timeline(
             kernel.Info.Name,
@@ -58,38 +61,32 @@ public static class Replay
         IReadOnlyCollection<ShardOperation> operations,
         CancellationToken cancellation)
     {
-        if (incident.Vm >= cohort.Vms || !Happens(cohort, options, incident, operations, cancellation))
+        if (Start() is not { } first || !Happens(first, incident, cancellation))
             return null;
+        long born = Start()!.Tick;
 
         // The row of retries that made a vCPU hang may have begun long before it was found; look back ever further.
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
-            long from = Math.Max(0, incident.Tick - back);
-            var detective = new Detective(SnapshotPoints(cohort, operations), incident, from == 0);
-            long to = incident.Tick + Shard.ObservationTicks;
-            Kernel kernel = Run(cohort, options, incident.Vm, from, to, operations, detective, cancellation);
+            long from = Math.Max(born, incident.Tick - back);
+            var detective = new Detective(SnapshotPoints(cohort, operations), incident, from == born);
+            Kernel kernel = Run(Start()!, from, incident.Tick + Shard.ObservationTicks, detective, cancellation);
             if (detective.Story is { } story)
                 return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, detective.Defect!));
-            if (from == 0)
+            if (from == born)
                 return null;
         }
+
+        Shard? Start() => StartOf(cohort, options, incident.Vm, incident.Tick, operations);
     }
 
     /// <summary>
     /// Whether the VM, run again, makes the very finding that the incident was named after. A vCPU that hangs under another seed does so at
     /// much the same time, and must not pass for the one that was asked about.
     /// </summary>
-    private static bool Happens(
-        Cohort cohort,
-        ShardOptions options,
-        IncidentId incident,
-        IReadOnlyCollection<ShardOperation> operations,
-        CancellationToken cancellation)
+    private static bool Happens(Shard shard, IncidentId incident, CancellationToken cancellation)
     {
-        Shard shard = Shard.Create(cohort, incident.Vm, 1, options with { VectorBits = 32 });
-        foreach (ShardOperation operation in operations)
-            shard.Schedule(operation);
-        while (shard.Tick <= incident.Tick)
+        while (shard.Tick <= incident.Tick && shard.Vms > 0)
         {
             cancellation.ThrowIfCancellationRequested();
             long intervals = Math.Clamp((incident.Tick - shard.Tick) / Shard.ObservationTicks, 1, 1024);
@@ -115,27 +112,16 @@ public static class Replay
     }
 
     /// <returns>The kernel that the VM runs at the end.</returns>
-    private static Kernel Run(
-        Cohort cohort,
-        ShardOptions options,
-        int vm,
-        long from,
-        long to,
-        IReadOnlyCollection<ShardOperation> operations,
-        IStepListener listener,
-        CancellationToken cancellation)
+    private static Kernel Run(Shard shard, long from, long to, IStepListener listener, CancellationToken cancellation)
     {
-        Shard shard = Shard.Create(cohort, vm, 1, options with { VectorBits = 32 });
-        foreach (ShardOperation operation in operations)
-            shard.Schedule(operation);
-        while (shard.Tick + Shard.ObservationTicks <= from)
+        while (shard.Tick + Shard.ObservationTicks <= from && shard.Vms > 0)
         {
             cancellation.ThrowIfCancellationRequested();
             long intervals = Math.Min((from - shard.Tick) / Shard.ObservationTicks, 1024);
             shard.Advance((int)intervals * Shard.ObservationTicks);
         }
 
-        while (shard.Tick < to)
+        while (shard.Tick < to && shard.Vms > 0)
         {
             cancellation.ThrowIfCancellationRequested();
             shard.AdvanceTold(Shard.ObservationTicks, listener);
@@ -143,6 +129,10 @@ public static class Replay
 
         return shard.Kernel;
     }
+
+    /// <summary>A VM as it was when it started, the last time before a tick: in one lane, with all that is still to be done to it.</summary>
+    private static Shard? StartOf(Cohort cohort, ShardOptions options, int vm, long tick, IEnumerable<ShardOperation> operations) =>
+        new CohortHistory(cohort, operations).StartOf(vm, tick, options with { VectorBits = 32 });
 
     /// <summary>Writes down every step of a range of ticks.</summary>
     private sealed class Scribe(Func<long, SnapshotPoint> snapshotPoint, long from, long to) : IStepListener

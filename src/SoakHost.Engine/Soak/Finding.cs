@@ -23,6 +23,9 @@ public enum FindingKind
 
     /// <summary>The VM's first accounting error.</summary>
     AccountingError,
+
+    /// <summary>A vCPU that was hung is gone: its VM left the cohort.</summary>
+    VcpuRemoved,
 }
 
 /// <summary>
@@ -33,7 +36,7 @@ public enum FindingKind
 /// <param name="Vcpu">The vCPU's number in its VM, or -1 where it concerns the VM as a whole.</param>
 /// <param name="Tick">
 /// The VM's tick: of the event itself for crossings, unsafe installs and accounting errors; of the observation (every
-/// <see cref="Shard.ObservationTicks"/> ticks) that showed it for the state of a vCPU. Of a real VM, milliseconds since its start.
+/// <see cref="Shard.ObservationTicks"/> ticks) that showed it for the state of a vCPU; of the operation for one that is gone. Of a real VM, milliseconds since its start.
 /// </param>
 /// <param name="Page">The guest page concerned, or -1.</param>
 /// <param name="InvalidateSeq"><c>mmu_invalidate_seq</c> at that tick; of a real VM the least it can have been.</param>

@@ -19,11 +19,12 @@ internal sealed class Observer<TPages, TLanes>
     private static readonly int[] Boundaries = [31, 32, 63, 64];
 
     private readonly int _firstVm;
-    private readonly int _vms;
+    private readonly int _vcpus;
     private readonly uint _stallRetries;
-    private readonly VcpuCondition[] _conditions;
-    private readonly bool[] _unsafeInstallSeen;
-    private readonly bool[] _accountingErrorSeen;
+    private int _vms;
+    private VcpuCondition[] _conditions;
+    private bool[] _unsafeInstallSeen;
+    private bool[] _accountingErrorSeen;
     private readonly SortedDictionary<int, StalledVcpu> _stalled = [];
     private readonly List<Finding> _findings = [];
     private Totals _totals;
@@ -33,8 +34,9 @@ internal sealed class Observer<TPages, TLanes>
     {
         _firstVm = firstVm;
         _vms = vms;
+        _vcpus = cohort.Vm.Vcpus;
         _stallRetries = stallRetries;
-        _conditions = new VcpuCondition[vms * cohort.Vm.Vcpus];
+        _conditions = new VcpuCondition[vms * _vcpus];
         _unsafeInstallSeen = new bool[vms];
         _accountingErrorSeen = new bool[vms];
     }
@@ -78,7 +80,7 @@ internal sealed class Observer<TPages, TLanes>
         return snapshot;
     }
 
-    /// <summary>Sums over the VMs.</summary>
+    /// <summary>Sums over the VMs, those that are gone too.</summary>
     public Totals Totals => _totals;
 
     /// <summary>Incidents among the findings that were given out.</summary>
@@ -104,9 +106,31 @@ internal sealed class Observer<TPages, TLanes>
         state.AccountingErrorSeen.CopyTo(_accountingErrorSeen, 0);
         _stalled.Clear();
         foreach (StalledVcpu vcpu in state.Stalled)
-            _stalled[((vcpu.Vm - _firstVm) * (_conditions.Length / _vms)) + vcpu.Vcpu] = vcpu;
+            _stalled[((vcpu.Vm - _firstVm) * _vcpus) + vcpu.Vcpu] = vcpu;
         _findings.Clear();
         _findings.AddRange(state.Findings);
+    }
+
+    /// <summary>Forgets the VMs with the highest numbers, so that so many are left. The hang of a vCPU that goes is over, and a finding.</summary>
+    /// <param name="vms">How many are left.</param>
+    /// <param name="tick">The tick at which the others go.</param>
+    /// <param name="read">Reads a VM that goes, by its number in the cohort.</param>
+    public void Shrink(int vms, long tick, Func<int, VmState> read)
+    {
+        foreach ((int index, StalledVcpu vcpu) in _stalled.Where(entry => entry.Key >= vms * _vcpus).ToList())
+        {
+            _stalled.Remove(index);
+            if (vcpu.Condition != VcpuCondition.Hung)
+                continue;
+            VmState state = read(vcpu.Vm);
+            VcpuState last = state.Vcpus[vcpu.Vcpu];
+            _findings.Add(new(FindingKind.VcpuRemoved, vcpu.Vm, vcpu.Vcpu, tick, last.Page, state.InvalidateSeq, last.Snapshot, 0));
+        }
+
+        _vms = vms;
+        Array.Resize(ref _conditions, vms * _vcpus);
+        Array.Resize(ref _unsafeInstallSeen, vms);
+        Array.Resize(ref _accountingErrorSeen, vms);
     }
 
     /// <summary>Adds a group's totals to the sums and zeroes them; returns the lanes whose first unsafe install or accounting error is among them.</summary>

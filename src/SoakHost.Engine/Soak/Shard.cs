@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics.CodeAnalysis;
 using System.Runtime.Intrinsics;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
@@ -58,8 +59,8 @@ public abstract class Shard
     /// <summary>The number, in its cohort, of the first VM.</summary>
     public int FirstVm { get; }
 
-    /// <summary>Number of VMs.</summary>
-    public int Vms { get; }
+    /// <summary>Number of VMs. It can only fall; a shard without any is over, and stands still.</summary>
+    public int Vms { get; private protected set; }
 
     /// <summary>Ticks since the start of the run.</summary>
     public long Tick { get; private protected set; }
@@ -92,13 +93,17 @@ public abstract class Shard
         };
     }
 
-    /// <summary>Advances every VM. Does not allocate unless something is found.</summary>
+    /// <summary>Advances every VM. Does not allocate unless something is found. Stops where an operation takes the last VM away.</summary>
     /// <param name="ticks">A multiple of <see cref="ObservationTicks"/>.</param>
     public void Advance(int ticks)
     {
         ThrowUnlessOnGrid(ticks);
-        for (long end = Tick + ticks; Tick < end;)
-            AdvanceUndisturbed(ApplyDue(end));
+        for (long end = Tick + ticks; Tick < end && Vms > 0;)
+        {
+            int undisturbed = ApplyDue(end);
+            if (Vms > 0)
+                AdvanceUndisturbed(undisturbed);
+        }
     }
 
     /// <summary>
@@ -107,13 +112,17 @@ public abstract class Shard
     internal void AdvanceTold(int ticks, IStepListener listener)
     {
         ThrowUnlessOnGrid(ticks);
-        for (long end = Tick + ticks; Tick < end;)
-            AdvanceUndisturbedTold(ApplyDue(end), listener);
+        for (long end = Tick + ticks; Tick < end && Vms > 0;)
+        {
+            int undisturbed = ApplyDue(end);
+            if (Vms > 0)
+                AdvanceUndisturbedTold(undisturbed, listener);
+        }
     }
 
     /// <summary>
     /// Has an operation take effect at its tick: before the first step of that tick, and after operations of the same tick that
-    /// were scheduled earlier. One that is for a VM of another shard is passed over.
+    /// were scheduled earlier. One that is for a VM of another shard, or comes to a shard that is over, is passed over.
     /// </summary>
     /// <exception cref="ArgumentException">The operation is not valid, or its tick is past.</exception>
     public void Schedule(ShardOperation operation)
@@ -121,7 +130,7 @@ public abstract class Shard
         operation.ThrowUnlessValid();
         if (operation.Tick < Tick)
             throw new ArgumentException($"tick {operation.Tick} is past: the shard is at tick {Tick}");
-        if (operation.Vm is { } vm && (vm < FirstVm || vm >= FirstVm + Vms))
+        if (Vms == 0 || (operation.Vm is { } vm && (vm < FirstVm || vm >= FirstVm + Vms)))
             return;
         int after = _scheduled.FindLastIndex(earlier => earlier.Tick <= operation.Tick);
         _scheduled.Insert(after + 1, operation);
@@ -162,6 +171,11 @@ public abstract class Shard
             case OperationKind.UpdateMemslots:
                 UpdateMemslots(operation.Vm);
                 break;
+            case OperationKind.ResizeCohort or OperationKind.RemoveCohort:
+                Shrink(Math.Clamp(operation.Vms - FirstVm, 0, Vms));
+                break;
+            case OperationKind.AddCohort:
+                break;
             default:
                 for (int vm = operation.Vm ?? FirstVm; vm <= (operation.Vm ?? FirstVm + Vms - 1); vm++)
                     Write(vm, Change(Read(vm), operation));
@@ -190,6 +204,9 @@ public abstract class Shard
     private protected abstract void AdvanceUndisturbedTold(int ticks, IStepListener listener);
 
     private protected abstract void UpdateMemslots(int? vm);
+
+    /// <summary>Lets the VMs with the highest numbers go, so that so many are left. What they did stays in the totals.</summary>
+    internal abstract void Shrink(int vms);
 
     /// <summary>Totals, counters, conditions and findings as they are now. Takes the findings: the next snapshot has later ones alone.</summary>
     public abstract ShardSnapshot TakeSnapshot();
@@ -235,12 +252,12 @@ internal sealed class Shard<TPages, TLanes> : Shard
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    private readonly AlignedArray<VmLanes<TPages, TLanes>> _vms;
-    private readonly AlignedArray<VcpuLanes<TPages, TLanes>> _vcpus;
-    private readonly AlignedArray<InvalidatorLanes<TPages, TLanes>> _invalidators;
-    private readonly AlignedArray<RandomLanes<TLanes>> _randoms;
-    private readonly int _groups;
     private readonly Observer<TPages, TLanes> _observer;
+    private AlignedArray<VmLanes<TPages, TLanes>> _vms;
+    private AlignedArray<VcpuLanes<TPages, TLanes>> _vcpus;
+    private AlignedArray<InvalidatorLanes<TPages, TLanes>> _invalidators;
+    private AlignedArray<RandomLanes<TLanes>> _randoms;
+    private int _groups;
     private SoakProgram<TPages, TLanes> _program;
     private ChoiceBounds<TPages, TLanes> _bounds;
     private bool _mayInvalidate = true;
@@ -251,13 +268,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
     public Shard(Cohort cohort, int firstVm, int vms, ShardOptions options)
         : base(cohort, firstVm, vms, options)
     {
-        _groups = (vms + TLanes.Count - 1) / TLanes.Count;
-
-        // One group more than there are VMs for: where the observer goes back to, to run an interval again.
-        _vms = new(_groups + 1);
-        _vcpus = new((_groups + 1) * cohort.Vm.Vcpus);
-        _invalidators = new((_groups + 1) * cohort.Vm.Invalidators);
-        _randoms = new(_groups + 1);
+        Allocate(vms);
         _program = ProgramOf(cohort.Kernel, _hasObsoleteRoots);
         _bounds = new(cohort.Vm, _mayInvalidate);
         _observer = new(cohort, firstVm, vms, options.StallRetries);
@@ -368,6 +379,34 @@ internal sealed class Shard<TPages, TLanes> : Shard
         for (int g = 0; g < _groups; g++)
             _program.UpdateMemslots(Group(g), TLanes.Broadcast(uint.MaxValue));
     }
+
+    internal override void Shrink(int vms)
+    {
+        if (vms == Vms)
+            return;
+        _observer.Shrink(vms, Tick, Read);
+        Vms = vms;
+
+        // What is still needed stays where it is; a shard that is over holds next to nothing.
+        if (vms == 0)
+            Allocate(0);
+        else
+            _groups = GroupsOf(vms);
+    }
+
+    [MemberNotNull(nameof(_vms), nameof(_vcpus), nameof(_invalidators), nameof(_randoms))]
+    private void Allocate(int vms)
+    {
+        _groups = GroupsOf(vms);
+
+        // One group more than there are VMs for: where the observer goes back to, to run an interval again.
+        _vms = new(_groups + 1);
+        _vcpus = new((_groups + 1) * Cohort.Vm.Vcpus);
+        _invalidators = new((_groups + 1) * Cohort.Vm.Invalidators);
+        _randoms = new(_groups + 1);
+    }
+
+    private static int GroupsOf(int vms) => (vms + TLanes.Count - 1) / TLanes.Count;
 
     private void KnowObsoleteRoots()
     {

@@ -25,6 +25,17 @@ public enum OperationKind
 
     /// <summary>The counter is set to a value. A fault in flight is taken again, for nothing was invalidated meanwhile.</summary>
     SetCounter,
+
+    /// <summary>The cohort comes into the fleet; its VMs start at tick 0.</summary>
+    AddCohort,
+
+    /// <summary>
+    /// The cohort has so many VMs from here on: those with the highest numbers end, or new ones start, under the kernel that the cohort runs by then.
+    /// </summary>
+    ResizeCohort,
+
+    /// <summary>All VMs end. What the cohort did and showed is kept.</summary>
+    RemoveCohort,
 }
 
 /// <summary>
@@ -48,7 +59,13 @@ public sealed record ShardOperation
     /// <summary>Where the counter goes on, for <see cref="OperationKind.Migrate"/> and <see cref="OperationKind.SetCounter"/>.</summary>
     public ulong InvalidateSeq { get; init; }
 
-    /// <summary>Throws unless kind, VM and kernel go together.</summary>
+    /// <summary>How many VMs the cohort has from here on, for <see cref="OperationKind.ResizeCohort"/>; else 0.</summary>
+    public int Vms { get; init; }
+
+    /// <summary>The cohort, for <see cref="OperationKind.AddCohort"/>.</summary>
+    public Cohort? Cohort { get; init; }
+
+    /// <summary>Throws unless kind, VM, kernel and size go together.</summary>
     /// <exception cref="ArgumentException">They do not.</exception>
     internal void ThrowUnlessValid()
     {
@@ -56,6 +73,10 @@ public sealed record ShardOperation
             throw new ArgumentException("a patch, and nothing else, names a kernel");
         if (Vm is not null && Kind is not (OperationKind.Migrate or OperationKind.UpdateMemslots or OperationKind.SetCounter))
             throw new ArgumentException($"{Kind} is for the whole cohort");
+        if ((Kind == OperationKind.ResizeCohort) != (Vms > 0))
+            throw new ArgumentException("a resize, and nothing else, names a number of VMs, at least 1");
+        if ((Kind == OperationKind.AddCohort) != (Cohort is not null))
+            throw new ArgumentException("what adds a cohort, and nothing else, describes one");
         if (Tick < 0 || Tick % Shard.ObservationTicks != 0)
             throw new ArgumentException($"tick {Tick} is no multiple of {Shard.ObservationTicks}");
     }

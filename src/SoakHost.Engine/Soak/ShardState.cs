@@ -77,10 +77,10 @@ public static class ShardState
     /// <param name="bytes">What <see cref="Write"/> returned.</param>
     /// <param name="cohort">The cohort; but for its name and kernel, the same as the writer's.</param>
     /// <param name="firstVm">The number of the first VM, the same as the writer's.</param>
-    /// <param name="vms">How many, the same as the writer's.</param>
+    /// <param name="vmsMax">How many it can have: as many as it once started with, at least 1.</param>
     /// <param name="options">Seed and threshold as the writer's; the width may be another.</param>
     /// <exception cref="ShardStateException">The bytes are damaged, or were written by another kind of shard.</exception>
-    public static Shard Read(ReadOnlySpan<byte> bytes, Cohort cohort, int firstVm, int vms, ShardOptions options)
+    public static Shard Read(ReadOnlySpan<byte> bytes, Cohort cohort, int firstVm, int vmsMax, ShardOptions options)
     {
         if (bytes.Length > BytesMax || bytes.Length < Magic.Length + 1 + HashBytes)
             throw new ShardStateException($"{bytes.Length} bytes are no shard's state");
@@ -91,8 +91,8 @@ public static class ShardState
         if (!reader.Bytes(Magic.Length).SequenceEqual(Magic))
             throw new ShardStateException("it is no shard's state");
         Expect(FormatVersion, reader.Byte(), "format");
-        Shard shard = ReadHeader(ref reader, cohort, firstVm, vms, options);
-        for (int vm = firstVm; vm < firstVm + vms; vm++)
+        Shard shard = ReadHeader(ref reader, cohort, firstVm, vmsMax, options);
+        for (int vm = firstVm; vm < firstVm + shard.Vms; vm++)
         {
             (VmState state, RandomState random) = ReadVm(ref reader, cohort.Vm);
             if (Flaw(state, cohort.Vm) is { } flaw)
@@ -134,14 +134,16 @@ public static class ShardState
         writer.Bytes(kernel);
     }
 
-    private static Shard ReadHeader(ref StateReader reader, Cohort cohort, int firstVm, int vms, ShardOptions options)
+    private static Shard ReadHeader(ref StateReader reader, Cohort cohort, int firstVm, int vmsMax, ShardOptions options)
     {
         VmParameters shape = cohort.Vm;
         Expect(ModelVersion.Current, reader.Int32(), "model version");
         Expect(options.Seed, reader.UInt64(), "seed");
         Expect(options.StallRetries, reader.UInt32(), "stall threshold");
         Expect(firstVm, reader.Int32(), "first VM");
-        Expect(vms, reader.Int32(), "number of VMs");
+        int vms = reader.Int32();
+        if (vms < 0 || vms > vmsMax)
+            throw new ShardStateException($"its number of VMs is {vms}; it can have up to {vmsMax}");
         Expect(shape.Vcpus, reader.Byte(), "number of vCPUs");
         Expect(shape.Invalidators, reader.Byte(), "number of invalidators");
         Expect(shape.Pages, reader.Byte(), "number of pages");
@@ -153,7 +155,8 @@ public static class ShardState
             throw new ShardStateException($"tick {tick} is none at which a shard can be written");
         string kernelName = Encoding.ASCII.GetString(reader.Bytes(reader.Byte()));
         Kernel kernel = Kernel.Find(kernelName) ?? throw new ShardStateException($"there is no kernel \"{kernelName}\"");
-        Shard shard = Shard.Create(cohort with { Kernel = kernel }, firstVm, vms, options);
+        Shard shard = Shard.Create(cohort with { Kernel = kernel }, firstVm, Math.Max(vms, 1), options);
+        shard.Shrink(vms);
         shard.Restart(cohort, tick);
         shard.MayInvalidate = mayInvalidate;
         return shard;
@@ -362,8 +365,8 @@ public static class ShardState
             return "a vCPU is stalled where it cannot be";
         foreach (Finding finding in seen.Findings)
         {
-            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.AccountingError
-                && finding.Vm >= shard.FirstVm && finding.Vm < shard.FirstVm + shard.Vms
+            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.VcpuRemoved
+                && finding.Vm >= shard.FirstVm
                 && finding.Vcpu >= -1 && finding.Vcpu < shape.Vcpus && finding.Page >= -1 && finding.Page < shape.Pages
                 && finding.Tick >= 0 && finding.Tick <= shard.Tick && finding.Boundary is 0 or 31 or 32 or 63 or 64;
             if (!isKnown)

@@ -20,6 +20,15 @@ public sealed record FleetReport
     /// <summary>The cohorts that have figures, in the order of the fleet.</summary>
     public required ImmutableArray<CohortReport> Cohorts { get; init; }
 
+    /// <summary>How many cohorts there are, those without figures too.</summary>
+    public int CohortsInAll { get; init; }
+
+    /// <summary>Cohorts that were removed in this run: what they did and showed, without any VMs.</summary>
+    public ImmutableArray<CohortReport> Removed { get; init; } = [];
+
+    /// <summary>Operations of the run, those of cohorts that were removed too.</summary>
+    public long Operations => Cohorts.Concat(Removed).Sum(cohort => cohort.Totals.Operations);
+
     /// <summary>The workers.</summary>
     public required ImmutableArray<WorkerReport> Workers { get; init; }
 
@@ -36,7 +45,7 @@ public sealed record FleetReport
 /// <summary>One cohort's part of a report.</summary>
 public sealed record CohortReport
 {
-    /// <summary>What was configured.</summary>
+    /// <summary>What was configured, with the number of VMs that the figures are of.</summary>
     public required Cohort Cohort { get; init; }
 
     /// <summary>Its latest figures.</summary>

@@ -63,8 +63,9 @@ public static class Verdicts
     /// </summary>
     /// <param name="cohorts">The cohorts that have figures.</param>
     /// <param name="cohortsInAll">How many there are.</param>
+    /// <param name="removed">Cohorts that were removed: a violation that one of them showed remains one.</param>
     public static (Verdict Verdict, IReadOnlyList<string> Reasons) OfFleet(
-        IReadOnlyCollection<CohortReport> cohorts, int cohortsInAll)
+        IReadOnlyCollection<CohortReport> cohorts, int cohortsInAll, IReadOnlyCollection<CohortReport> removed)
     {
         List<string> reasons = [];
         foreach (Verdict bad in new[] { Verdict.Violation, Verdict.Inconclusive, Verdict.Unsupported })
@@ -73,13 +74,15 @@ public static class Verdicts
                 .Select(cohort => $"{cohort.Cohort.Name} ({cohort.Kernel.Info.Name}): {cohort.Reason}"));
         }
 
+        CohortReport[] violators = [.. removed.Where(cohort => cohort.Verdict == Verdict.Violation)];
+        reasons.AddRange(violators.Select(cohort => $"{cohort.Cohort.Name} ({cohort.Kernel.Info.Name}), which was removed: {cohort.Reason}"));
         bool hasControl = cohorts.Any(cohort => cohort.Cohort.Expected == Defect.Hang);
         if (cohorts.Count < cohortsInAll)
             reasons.Add($"{cohortsInAll - cohorts.Count} of {cohortsInAll} cohorts have no figures yet");
         else if (!hasControl)
             reasons.Add("no cohort is meant to hang, so nothing shows that a hang would be seen");
         Verdict verdict =
-            cohorts.Any(cohort => cohort.Verdict == Verdict.Violation) ? Verdict.Violation
+            cohorts.Any(cohort => cohort.Verdict == Verdict.Violation) || violators.Length > 0 ? Verdict.Violation
             : cohorts.Any(cohort => cohort.Verdict == Verdict.Unsupported) ? Verdict.Unsupported
             : reasons.Count > 0 ? Verdict.Inconclusive : Verdict.Pass;
         return (verdict, reasons);

@@ -15,7 +15,7 @@ public sealed class Watchdog : IDisposable
     private readonly TimeProvider _time;
     private readonly TimeSpan _silence;
     private readonly DateTimeOffset _started;
-    private readonly CohortState[] _cohorts;
+    private readonly Dictionary<ICohortSource, CohortState> _states = [];
     private readonly AutoResetEvent _due = new(initialState: true);
     private readonly ManualResetEventSlim _stop = new();
     private readonly ITimer _timer;
@@ -34,7 +34,6 @@ public sealed class Watchdog : IDisposable
     {
         (_fleet, _time, _silence, _reported) = (fleet, time, silence, reported);
         _started = time.GetUtcNow();
-        _cohorts = [.. fleet.Cohorts.Select(source => new CohortState(source, _started))];
         _latest = Look();
         _timer = time.CreateTimer(_ => _due.Set(), null, interval, interval);
         _thread = new Thread(Run) { Name = "soak-watchdog", IsBackground = true };
@@ -91,24 +90,32 @@ public sealed class Watchdog : IDisposable
     {
         DateTimeOffset now = _time.GetUtcNow();
         int stallsLeft = ShardSnapshot.StalledMax;
-        var reports = new Dictionary<CohortState, CohortReport>();
+
+        // Those that are removed meanwhile are looked at once more, as such, the next time.
+        (IReadOnlyList<ICohortSource> sources, IReadOnlyList<ICohortSource> removed) = (_fleet.Cohorts, _fleet.Removed);
+        var reports = new Dictionary<ICohortSource, CohortReport>();
 
         // A control that is meant to hang must not take the places of those that are not.
-        foreach (CohortState cohort in _cohorts.OrderBy(cohort => cohort.Expected == Defect.Hang))
+        foreach (ICohortSource source in sources.OrderBy(source => source.Cohort.Expected == Defect.Hang).Concat(removed))
         {
-            if (cohort.Look(now, ref stallsLeft) is { } report)
-                reports[cohort] = report;
+            if (!_states.TryGetValue(source, out CohortState? state))
+                _states[source] = state = new CohortState(source, _states.Count < sources.Count ? _started : now);
+            if (state.Look(now, ref stallsLeft) is { } report)
+                reports[source] = report;
         }
 
-        ImmutableArray<CohortReport> cohorts = [.. _cohorts.Where(reports.ContainsKey).Select(cohort => reports[cohort])];
+        ImmutableArray<CohortReport> cohorts = [.. sources.Where(reports.ContainsKey).Select(source => reports[source])];
+        ImmutableArray<CohortReport> gone = [.. removed.Where(reports.ContainsKey).Select(source => reports[source])];
         ImmutableArray<WorkerReport> workers = [.. _fleet.Workers];
-        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts, _cohorts.Length);
+        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts, sources.Count, gone);
         return new FleetReport
         {
             Time = now,
             Started = _started,
-            OperationsBefore = _fleet.Cohorts.Sum(cohort => cohort.Past.Totals.Operations),
+            OperationsBefore = sources.Concat(removed).Sum(source => source.Past.Totals.Operations),
             Cohorts = cohorts,
+            CohortsInAll = sources.Count,
+            Removed = gone,
             Workers = workers,
             SilentWorkers = [.. workers.Where(worker => !worker.IsDone && now - worker.LastSlice > _silence)
                 .Select(worker => worker.Index)],
@@ -123,8 +130,6 @@ public sealed class Watchdog : IDisposable
         private readonly Dictionary<(int Vm, int Vcpu), DateTimeOffset> _lastProgress = [];
         private DateTimeOffset _before = started;
         private IncidentCounts _incidents = source.Past.Incidents;
-
-        public Defect Expected => source.Cohort.Expected;
 
         public CohortReport? Look(DateTimeOffset now, ref int stallsLeft)
         {
@@ -149,7 +154,7 @@ public sealed class Watchdog : IDisposable
                 : Verdicts.OfCohort(source.Cohort.Expected, snapshot.Totals, _incidents, snapshot.Failures);
             return new CohortReport
             {
-                Cohort = source.Cohort,
+                Cohort = source.Cohort with { Vms = snapshot.Vms },
                 Snapshot = snapshot,
                 Running = vcpus - starved - hung,
                 Starved = starved,

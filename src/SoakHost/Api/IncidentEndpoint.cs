@@ -10,27 +10,13 @@ namespace SoakHost.Api;
 /// <summary><c>GET /api/v1/incidents</c>: what is recorded, newest first, a page at a time.</summary>
 internal static class IncidentEndpoint
 {
-    /// <summary>The longest page.</summary>
-    public const int PageMax = 1000;
-
     public static void MapIncidents(this WebApplication app) => app
         .MapGet("/api/v1/incidents", Read).Produces<IncidentPage>().ProducesProblem(StatusCodes.Status400BadRequest).WithName("incidents").WithTags("incidents")
         .WithSummary("Incidents, newest first. \"next\" of a page is the \"before\" of the next one.");
 
     private static Results<JsonHttpResult<IncidentPage>, ProblemHttpResult> Read(
-        SoakOptions options, long before = long.MaxValue, int limit = 100, string? cohort = null)
-    {
-        if (limit is < 1 or > PageMax)
-            return TypedResults.Problem($"limit is {limit}; allowed is 1 to {PageMax}", statusCode: StatusCodes.Status400BadRequest);
-        try
-        {
-            return TypedResults.Json(IncidentPage.Read(options.DataDirectory, before, limit, cohort), IncidentJson.Default.IncidentPage);
-        }
-        catch (ConfigurationException exception)
-        {
-            return TypedResults.Problem(exception.Message, statusCode: StatusCodes.Status503ServiceUnavailable);
-        }
-    }
+        SoakOptions options, long before = long.MaxValue, int limit = 100, string? cohort = null) =>
+        Paging.Read(limit, () => IncidentPage.Read(options.DataDirectory, before, limit, cohort), IncidentJson.Default.IncidentPage);
 }
 
 /// <summary>A page of incidents.</summary>

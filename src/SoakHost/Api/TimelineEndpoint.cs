@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
@@ -78,19 +77,20 @@ internal static class TimelineEndpoint
     private static IncidentRun? Find(SoakRun current, IncidentId id, long? run)
     {
         string directory = current.Options.DataDirectory;
-        if ((run ?? current.RunId) == current.RunId && HangsNow(current.Latest, id) is { } cohort)
-        {
-            return new IncidentRun(
-                current.RunId, cohort.Kernel.Info.IsSimulated ? cohort : null, current.Options.ToShardOptions(),
-                IncidentRun.RecordedOperations(directory, current.RunId, cohort.Name));
-        }
+        if ((run ?? current.RunId) != current.RunId || !HangsNow(current.Latest, id))
+            return IncidentRun.Recorded(directory, id, run);
 
-        return IncidentRun.Recorded(directory, id, run);
+        // A run that could not be written down has had no operations either: none takes effect before it is recorded.
+        return IncidentRun.Unrecorded(directory, id, current.RunId) ?? new IncidentRun(
+            current.RunId,
+            current.FleetOptions.Cohorts.FirstOrDefault(cohort => cohort.Name == id.Cohort && cohort.Kernel.Info.IsSimulated),
+            current.Options.ToShardOptions(),
+            []);
     }
 
-    private static Cohort? HangsNow(FleetReport report, IncidentId id) => report.Cohorts.FirstOrDefault(cohort =>
-        id.Kind == FindingKind.VcpuHung && cohort.Cohort.Name == id.Cohort && cohort.Stalls.Any(stall =>
-            stall.Vcpu.Condition == VcpuCondition.Hung && (stall.Vcpu.Vm, stall.Vcpu.Vcpu, stall.Vcpu.Tick) == (id.Vm, id.Vcpu, id.Tick)))?.Cohort;
+    private static bool HangsNow(FleetReport report, IncidentId id) => id.Kind == FindingKind.VcpuHung && report.Cohorts.Any(cohort =>
+        cohort.Cohort.Name == id.Cohort && cohort.Stalls.Any(stall =>
+            stall.Vcpu.Condition == VcpuCondition.Hung && (stall.Vcpu.Vm, stall.Vcpu.Vcpu, stall.Vcpu.Tick) == (id.Vm, id.Vcpu, id.Tick)));
 
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }

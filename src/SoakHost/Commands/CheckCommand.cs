@@ -19,7 +19,7 @@ internal static class CheckCommand
 
     public static Command Create()
     {
-        var cohorts = new CohortArguments(takesHost: true);
+        var cohorts = new CohortArguments(takesHost: true, "Soak this kernel, beside a control, instead of the configured fleet; \"host\" is this machine's own.");
         Option<long> operations = CommonOptions.Number(
             "--operations", "Operations of the cohorts under test, such as 2e9.", 2_000_000_000L, 1, long.MaxValue);
         Option<int> seconds = CommonOptions.Number(

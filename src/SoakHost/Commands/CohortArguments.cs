@@ -9,11 +9,10 @@ namespace SoakHost.Commands;
 
 /// <summary>A cohort described by options instead of the configuration's fleet.</summary>
 /// <param name="takesHost">Whether the command can run real VMs.</param>
-internal sealed class CohortArguments(bool takesHost)
+/// <param name="kernel">What naming a kernel means to the command.</param>
+internal sealed class CohortArguments(bool takesHost, string kernel)
 {
-    private readonly Option<Kernel?> _kernel = takesHost
-        ? CommonOptions.Kernel("Soak this kernel, beside a control, instead of the configured fleet; \"host\" is this machine's own.")
-        : CommonOptions.SimulatedKernel("Take a cohort of this kernel instead of the configuration's.");
+    private readonly Option<Kernel?> _kernel = takesHost ? CommonOptions.Kernel(kernel) : CommonOptions.SimulatedKernel(kernel);
 
     private readonly Option<int> _vms =
         CommonOptions.Number("--vms", "VMs of that cohort." + (takesHost ? " Of real ones the default is 1." : ""), 256, 1, SoakOptions.VmsMax);
@@ -59,15 +58,15 @@ internal sealed class CohortArguments(bool takesHost)
     public CohortOptions? Read(ParseResult parsed)
     {
         var errors = new ConfigurationErrors();
-        Kernel? kernel = parsed.GetValue(_kernel);
-        bool isHost = kernel is { Info.IsSimulated: false };
+        Kernel? named = parsed.GetValue(_kernel);
+        bool isHost = named is { Info.IsSimulated: false };
         foreach (Option option in isHost ? [_pages, _rangePages, _memslotUpdates, _start, _expect] : _host.Options)
         {
             if (parsed.IsGiven(option))
                 errors.Add($"{option.Name} makes no sense {(isHost ? "with" : "without")} --kernel host");
         }
 
-        CohortOptions? cohort = kernel is null ? null : isHost ? ReadHost(parsed, kernel, errors) : ReadSimulated(parsed, kernel, errors);
+        CohortOptions? cohort = named is null ? null : isHost ? ReadHost(parsed, named, errors) : ReadSimulated(parsed, named, errors);
         errors.ThrowIfAny();
         return cohort;
     }

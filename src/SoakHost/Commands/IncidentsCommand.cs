@@ -12,7 +12,7 @@ internal static class IncidentsCommand
 {
     public static Command Create()
     {
-        Option<int> limit = CommonOptions.Number("--limit", "At most so many.", 20, 1, IncidentEndpoint.PageMax);
+        Option<int> limit = CommonOptions.Number("--limit", "At most so many.", 20, 1, Paging.LimitMax);
         Option<long> before = CommonOptions.Number("--before", "The page that \"next\" of another one names.", long.MaxValue, 1, long.MaxValue);
         var cohort = new Option<string?>("--cohort") { Description = "Those of one cohort alone." };
         var directory = new Option<string?>("--data-directory") { Description = "The data directory. Default: the configuration's.", HelpName = "folder" };

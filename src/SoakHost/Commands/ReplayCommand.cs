@@ -17,7 +17,7 @@ internal static class ReplayCommand
 
     public static Command Create()
     {
-        var cohorts = new CohortArguments(takesHost: false);
+        var cohorts = new CohortArguments(takesHost: false, "Take a cohort of this kernel instead of the configuration's.");
         var incident = new Argument<string?>("incident")
         {
             Description = "An incident's id, as logs and reports give it: hang:control/12/3@3411968. Its run is taken from the data "

@@ -42,6 +42,19 @@ internal static class SoakConfiguration
         return options;
     }
 
+    /// <summary>Reads and validates a cohort that is added to a running fleet.</summary>
+    /// <exception cref="ConfigurationException">Lists every error.</exception>
+    public static CohortOptions ReadSimulatedCohort(IConfigurationSection entry)
+    {
+        var errors = new ConfigurationErrors();
+        CohortOptions cohort = ReadCohort(entry, errors, HostKernelSupport.Probe);
+        if (!cohort.Kernel.Info.IsSimulated)
+            errors.Add($"{entry.Path}:{nameof(CohortOptions.Kernel)} is \"{cohort.Kernel.Info.Name}\": cohorts of real VMs are configured, and not added");
+        new CohortNames().Validate(new SoakOptions { Fleet = [cohort] }, errors);
+        errors.ThrowIfAny();
+        return cohort;
+    }
+
     private static SoakOptions ReadSoak(SettingReader reader, ConfigurationErrors errors, Func<string, HostKernelSupport> probe)
     {
         var defaults = new SoakOptions { Fleet = [] };

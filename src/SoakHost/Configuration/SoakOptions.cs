@@ -10,10 +10,10 @@ namespace SoakHost.Configuration;
 internal sealed record SoakOptions
 {
     /// <summary>The most cohorts: each has some fifty metric series.</summary>
-    public const int CohortsMax = 100;
+    public const int CohortsMax = FleetOptions.CohortsMax;
 
     /// <summary>The most VMs of all cohorts together. What they take is memory: the README says how much.</summary>
-    public const int VmsMax = 1_000_000;
+    public const int VmsMax = FleetOptions.VmsMax;
 
     /// <summary>Worker threads, 0 to 1024; 0 is one for each processor. Default 0.</summary>
     public int Workers { get; init; }

@@ -15,7 +15,7 @@ internal static class HealthEndpoints
         {
             FleetReport report = run.Latest;
             DateTimeOffset now = time.GetUtcNow();
-            Readiness readiness = Readiness.Of(report, run.FleetOptions.Cohorts.Count, now, run.Options.StallAfter, run.Storage.Failure);
+            Readiness readiness = Readiness.Of(report, report.CohortsInAll, now, run.Options.StallAfter, run.Storage.Failure);
             return TypedResults.Json(
                 new ReadyDocument(readiness.Status, readiness.Reasons, report.Time),
                 HealthJson.Default.ReadyDocument,

@@ -36,7 +36,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     /// <summary>Writes what is new in a report.</summary>
     public void Write(FleetReport report)
     {
-        foreach (CohortReport cohort in report.Cohorts)
+        foreach (CohortReport cohort in report.Cohorts.Concat(report.Removed))
         {
             foreach (Finding finding in cohort.Findings)
                 WriteLimited(cohort, finding);
@@ -183,7 +183,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         _lastStatus = report;
     }
 
-    private static long Operations(FleetReport report) => report.Cohorts.Sum(cohort => cohort.Totals.Operations);
+    private static long Operations(FleetReport report) => report.Operations;
 
     private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
 }

@@ -9,7 +9,7 @@ using SoakHost.Reports;
 
 namespace SoakHost.Metrics;
 
-/// <summary>What the watchdog's latest report says, as metrics. Series of every configured cohort exist, at zero, before it has figures.</summary>
+/// <summary>What the watchdog's latest report says, as metrics. Series of every cohort of the fleet exist, at zero, before it has figures.</summary>
 internal sealed class FleetMetrics
 {
     private static readonly Verdict[] Verdicts = [Verdict.Pass, Verdict.Violation, Verdict.Inconclusive];
@@ -17,7 +17,8 @@ internal sealed class FleetMetrics
     // Only real VMs can turn out not to run here.
     private static readonly Verdict[] HostVerdicts = [.. Verdicts, Verdict.Unsupported];
 
-    private readonly FleetOptions _fleet;
+    private readonly Func<IReadOnlyList<Cohort>> _cohorts;
+    private readonly int _vectorBits;
     private readonly Func<FleetReport> _latest;
     private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _unsafeInstalls, _accountingErrors;
     private readonly MetricFamily _recoveries, _vms, _vcpus, _lastProgress, _stallInfo, _invalidateSeq, _crossings, _verdict, _incidents;
@@ -26,11 +27,12 @@ internal sealed class FleetMetrics
 
     /// <summary>Registers every family.</summary>
     /// <param name="registry">Where.</param>
-    /// <param name="fleet">What is soaked.</param>
+    /// <param name="cohorts">Tells the cohorts that there are.</param>
+    /// <param name="vectorBits">Width of the vectors in bits.</param>
     /// <param name="latest">Tells the watchdog's latest report.</param>
-    public FleetMetrics(MetricRegistry registry, FleetOptions fleet, Func<FleetReport> latest)
+    public FleetMetrics(MetricRegistry registry, Func<IReadOnlyList<Cohort>> cohorts, int vectorBits, Func<FleetReport> latest)
     {
-        (_fleet, _latest) = (fleet, latest);
+        (_cohorts, _vectorBits, _latest) = (cohorts, vectorBits, latest);
         string[] cohort = ["cohort", "kernel"];
         _invalidations = registry.Counter("soakhost_invalidations_total", "Ended invalidations.", cohort);
         _faults = registry.Counter("soakhost_faults_total", "Completed fault attempts, by outcome: fixed or retried.", [.. cohort, "outcome"]);
@@ -82,11 +84,11 @@ internal sealed class FleetMetrics
     {
         FleetReport report = _latest();
         var reports = report.Cohorts.ToDictionary(cohort => cohort.Cohort.Name);
-        foreach (Cohort cohort in _fleet.Cohorts)
+        foreach (Cohort cohort in _cohorts())
             Fill(cohort, reports.GetValueOrDefault(cohort.Name));
         foreach (WorkerReport worker in report.Workers)
             Fill(worker);
-        _buildInfo.Set(1, ProgramVersion.Current, Text(ModelVersion.Current), Text(_fleet.Shards.VectorBits));
+        _buildInfo.Set(1, ProgramVersion.Current, Text(ModelVersion.Current), Text(_vectorBits));
     }
 
     private void Fill(Cohort cohort, CohortReport? report)
@@ -121,7 +123,7 @@ internal sealed class FleetMetrics
         _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMedian ?? start, name, kernel, "median");
         _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMax ?? start, name, kernel, "max");
 
-        _vms.Set(cohort.Vms, name, kernel, expect);
+        _vms.Set(report?.Cohort.Vms ?? cohort.Vms, name, kernel, expect);
         _vcpus.Set(report?.Running ?? (double)cohort.Vms * cohort.Vm.Vcpus, name, kernel, expect, "running");
         _vcpus.Set(report?.Starved ?? 0, name, kernel, expect, "starved");
         _vcpus.Set(report?.Hung ?? 0, name, kernel, expect, "hung");

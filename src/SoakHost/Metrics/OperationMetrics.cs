@@ -13,14 +13,18 @@ internal sealed class OperationMetrics
     public OperationMetrics(MetricRegistry registry, SoakRun run)
     {
         MetricFamily applied = registry.Counter(
-            "soakhost_operations_applied_total", "Operations done to the cohort: kernel, migrate, pause, resume, memslots or counter.", "cohort", "kind");
+            "soakhost_operations_applied_total", "Operations done to the cohort: kernel, migrate, pause, resume, memslots, counter, add, resize or remove.", "cohort", "kind");
         registry.BeforeScrape(() =>
         {
-            foreach (string cohort in run.FleetOptions.Cohorts.Select(cohort => cohort.Name))
+            foreach (string cohort in run.Cohorts.Select(cohort => cohort.Name))
             {
                 foreach (string kind in OperationNames.Names)
                     applied.Set(_applied.GetValueOrDefault((cohort, kind)), cohort, kind);
             }
+
+            // What was done to a cohort that is gone was done all the same, its removal above all.
+            foreach (((string cohort, string kind), long count) in _applied)
+                applied.Set(count, cohort, kind);
         });
     }
 

@@ -9,11 +9,12 @@ using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Reports;
 
-/// <summary>The watchdog's report as JSON. Its size is bounded: at most 100 cohorts, 1024 workers and 100 stalled vCPUs.</summary>
+/// <summary>The watchdog's report as JSON. Its size is bounded: at most 100 cohorts, as many that were removed, 1024 workers and 100 stalled vCPUs.</summary>
 internal sealed record FleetDocument
 {
     // A cohort of a million VMs can lose thousands of shards.
     private const int FailuresMax = 10;
+    private const int RemovedMax = 100;
 
     public required Verdict Verdict { get; init; }
 
@@ -35,6 +36,9 @@ internal sealed record FleetDocument
 
     public required IReadOnlyList<CohortDocument> Cohorts { get; init; }
 
+    /// <summary>Cohorts that were removed while the run went on, the first of them.</summary>
+    public required IReadOnlyList<RemovedDocument> Removed { get; init; }
+
     public required IReadOnlyList<WorkerDocument> Workers { get; init; }
 
     public required IReadOnlyList<int> SilentWorkers { get; init; }
@@ -47,7 +51,7 @@ internal sealed record FleetDocument
     public static FleetDocument Of(FleetReport report, ShardOptions run)
     {
         double elapsed = (report.Time - report.Started).TotalSeconds;
-        long operations = report.Cohorts.Sum(cohort => cohort.Totals.Operations);
+        long operations = report.Operations;
         return new FleetDocument
         {
             Verdict = report.Verdict,
@@ -60,6 +64,8 @@ internal sealed record FleetDocument
             Operations = operations,
             OperationsPerSecond = elapsed > 0 ? (operations - report.OperationsBefore) / elapsed : 0,
             Cohorts = [.. report.Cohorts.Select(cohort => Of(cohort, run))],
+            Removed = [.. report.Removed.Take(RemovedMax).Select(cohort => new RemovedDocument(
+                cohort.Cohort.Name, cohort.Kernel.Info.Name, cohort.Totals.Operations, cohort.Verdict, cohort.Reason))],
             Workers = [.. report.Workers.Select(Of)],
             SilentWorkers = report.SilentWorkers,
         };
@@ -197,6 +203,9 @@ internal sealed record CohortDocument
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public HostDocument? Host { get; init; }
 }
+
+/// <summary>What a cohort had done and shown as it was removed.</summary>
+internal sealed record RemovedDocument(string Name, string Kernel, long Operations, Verdict Verdict, string Reason);
 
 /// <summary>Where real VMs run, and how far they are.</summary>
 internal sealed record HostDocument(

@@ -1,4 +1,5 @@
 using SoakHost.Configuration;
+using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
@@ -34,8 +35,11 @@ internal sealed class SoakRun : IDisposable
     /// <summary>What was configured.</summary>
     public SoakOptions Options { get; }
 
-    /// <summary>What the engine was told of it.</summary>
+    /// <summary>What the engine was told of it: the cohorts that the run began with.</summary>
     public FleetOptions FleetOptions => _fleet.Options;
+
+    /// <summary>The cohorts that there are now.</summary>
+    public IReadOnlyList<Cohort> Cohorts => [.. _fleet.Cohorts.Select(source => source.Cohort)];
 
     /// <summary>The watchdog's latest report.</summary>
     public FleetReport Latest => _watchdog.Latest;
@@ -46,7 +50,7 @@ internal sealed class SoakRun : IDisposable
     /// <summary>How the run's storage gets on.</summary>
     public StorageStatus Storage => _storage?.Status ?? new StorageStatus(null, null);
 
-    /// <summary>Does something to a cohort, recorded before it takes effect.</summary>
+    /// <summary>Does something to a cohort, or adds it, recorded before it takes effect.</summary>
     /// <exception cref="StorageUnavailableException">It cannot be recorded, and so does not happen.</exception>
     public OperationRecord Operate(string cohort, ShardOperation operation) =>
         _storage?.Operate(_fleet, cohort, operation) ?? throw new StorageUnavailableException("this run is not kept");

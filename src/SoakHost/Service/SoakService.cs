@@ -24,9 +24,9 @@ internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server
         log.Listening(string.Join(", ", server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []));
         FleetOptions fleet = run.FleetOptions;
         log.SoakStarted(
-            fleet.Cohorts.Count,
-            fleet.Cohorts.Sum(cohort => (long)cohort.Vms),
-            fleet.Cohorts.Sum(cohort => (long)cohort.Vms * cohort.Vm.Vcpus),
+            run.Cohorts.Count,
+            run.Cohorts.Sum(cohort => (long)cohort.Vms),
+            run.Cohorts.Sum(cohort => (long)cohort.Vms * cohort.Vm.Vcpus),
             fleet.Workers,
             fleet.Shards.VectorBits,
             fleet.Shards.Seed,
@@ -43,7 +43,7 @@ internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server
         reports.Flush();
         log.SoakStopped(
             (report.Time - report.Started).TotalSeconds,
-            report.Cohorts.Sum(cohort => cohort.Totals.Operations),
+            report.Operations,
             report.Verdict.ToString().ToLowerInvariant());
         return Task.CompletedTask;
     }
@@ -90,7 +90,8 @@ internal static class SoakServiceExtensions
             .AddSingleton(services =>
             {
                 SoakRun run = services.GetRequiredService<SoakRun>();
-                return new FleetMetrics(services.GetRequiredService<MetricRegistry>(), run.FleetOptions, () => run.Latest);
+                return new FleetMetrics(
+                    services.GetRequiredService<MetricRegistry>(), () => run.Cohorts, run.FleetOptions.Shards.VectorBits, () => run.Latest);
             })
             .AddSingleton<ProcessMetrics>()
             .AddSingleton<AlertMetrics>()

@@ -7,7 +7,7 @@ namespace SoakHost.Storage;
 
 /// <summary>How the run goes that has an incident: all that is needed to see it again.</summary>
 /// <param name="Run">The run's number in the data directory; 0 for a run that is not kept.</param>
-/// <param name="Cohort">The cohort; null where nothing brings it back: its VMs were real ones, or this program has no such kernel any more.</param>
+/// <param name="Cohort">The cohort as it came into the fleet; null where nothing brings it back: its VMs were real ones, or this program has no such kernel any more.</param>
 /// <param name="Options">The run's seed and stall threshold.</param>
 /// <param name="Operations">What was done to the cohort, in the order in which it was recorded.</param>
 internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardOperation> Operations)
@@ -20,21 +20,24 @@ internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Option
     public static IncidentRun? Recorded(string directory, IncidentId id, long? run = null)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        if (database?.RunOf(id, run) is not { } recorded)
-            return null;
-        Cohort? cohort = recorded.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort();
-        var options = new ShardOptions { Seed = recorded.Identity.Seed, StallRetries = recorded.Identity.StallRetries };
-        return new IncidentRun(recorded.Id, cohort is { Kernel.Info.IsSimulated: true } ? cohort : null, options, OperationsOn(database, recorded.Id, id.Cohort));
+        return database?.RunOf(id, run) is { } recorded ? Of(database, recorded, id.Cohort) : null;
     }
 
-    /// <summary>What was done to one of the cohorts of a run, as the data directory knows it.</summary>
+    /// <summary>A run as the data directory knows it, for an incident that is not recorded yet; null where there is no such run.</summary>
     /// <exception cref="ConfigurationException">The database cannot be read.</exception>
-    public static IReadOnlyCollection<ShardOperation> RecordedOperations(string directory, long run, string cohort)
+    public static IncidentRun? Unrecorded(string directory, IncidentId id, long run)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        return database is null ? [] : OperationsOn(database, run, cohort);
+        return database?.FindRun(run) is { } found ? Of(database, found, id.Cohort) : null;
     }
 
-    private static ShardOperation[] OperationsOn(SoakDatabase database, long run, string cohort) =>
-        [.. database.Operations(run).Where(record => record.Cohort == cohort).Select(record => record.Operation)];
+    private static IncidentRun Of(SoakDatabase database, RunRecord run, string name)
+    {
+        ShardOperation[] operations = [.. database.Operations(run.Id).Where(record => record.Cohort == name).Select(record => record.Operation)];
+
+        // A cohort that was added while the fleet ran is described by the operation that added it.
+        Cohort? cohort = run.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == name)?.ToCohort() ?? operations.FirstOrDefault()?.Cohort;
+        var options = new ShardOptions { Seed = run.Identity.Seed, StallRetries = run.Identity.StallRetries };
+        return new IncidentRun(run.Id, cohort is { Kernel.Info.IsSimulated: true } ? cohort : null, options, operations);
+    }
 }

@@ -1,3 +1,4 @@
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 
@@ -7,10 +8,15 @@ namespace SoakHost.Storage;
 internal sealed record RunRecord(long Id, DateTimeOffset Started, DateTimeOffset? Checkpointed, RunIdentity Identity);
 
 /// <summary>A shard's checkpoint as it is stored.</summary>
-internal sealed record CheckpointRecord(string Cohort, int FirstVm, long Tick, byte[] State);
+internal sealed record CheckpointRecord(ShardKey Shard, long Tick, byte[] State);
 
 /// <summary>Something that was done to a cohort.</summary>
-internal sealed record OperationRecord(long Id, string Cohort, ShardOperation Operation, DateTimeOffset Requested);
+/// <param name="Id">Grows with each operation of the database; pages are cut by it.</param>
+/// <param name="RunId">The run.</param>
+/// <param name="Cohort">The cohort's name.</param>
+/// <param name="Operation">What was done.</param>
+/// <param name="Requested">When it was asked for.</param>
+internal sealed record OperationRecord(long Id, long RunId, string Cohort, ShardOperation Operation, DateTimeOffset Requested);
 
 /// <summary>An incident: with its run's identity and operations, all that is needed to replay it.</summary>
 /// <param name="Number">Grows with each incident of the database; pages are cut by it.</param>
@@ -39,6 +45,7 @@ internal static class OperationNames
     [
         (OperationKind.PatchKernel, "kernel"), (OperationKind.Migrate, "migrate"), (OperationKind.PauseInvalidations, "pause"),
         (OperationKind.ResumeInvalidations, "resume"), (OperationKind.UpdateMemslots, "memslots"), (OperationKind.SetCounter, "counter"),
+        (OperationKind.AddCohort, "add"), (OperationKind.ResizeCohort, "resize"), (OperationKind.RemoveCohort, "remove"),
     ];
 
     /// <summary>Every name.</summary>

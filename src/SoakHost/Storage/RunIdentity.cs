@@ -81,6 +81,10 @@ internal sealed record CohortIdentity(
         },
     };
 
+    /// <summary>The data directory's run names a kernel that is not there.</summary>
+    public static ConfigurationException UnknownKernel(string name) =>
+        new($"the run in the data directory runs kernel \"{name}\", which this version of SoakHost does not have");
+
     public IEnumerable<string> DifferencesFrom(CohortIdentity now)
     {
         (string Key, object Was, object Is)[] keys =
@@ -94,7 +98,25 @@ internal sealed record CohortIdentity(
     }
 }
 
+/// <summary>A cohort that was added to a run, as it is stored.</summary>
+internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
+{
+    /// <summary>The text of a cohort.</summary>
+    public static string Write(Cohort cohort) =>
+        JsonSerializer.Serialize(new AddedCohort(CohortIdentity.Of(cohort), cohort.Expected.Label()), IdentityJson.Default.AddedCohort);
+
+    /// <summary>The cohort of a text.</summary>
+    /// <exception cref="ConfigurationException">This program has no such kernel any more.</exception>
+    public static Cohort Read(string text)
+    {
+        AddedCohort added = JsonSerializer.Deserialize(text, IdentityJson.Default.AddedCohort)!;
+        Cohort cohort = added.Cohort.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Cohort.Kernel);
+        return cohort with { Expected = Expectations.ByName.Values.First(expected => expected.Label() == added.Expect) };
+    }
+}
+
 /// <summary>How a fleet is stored.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
 [JsonSerializable(typeof(CohortIdentity[]))]
+[JsonSerializable(typeof(AddedCohort))]
 internal sealed partial class IdentityJson : JsonSerializerContext;

@@ -65,6 +65,24 @@ internal static class Schema
             seen_ms INTEGER NOT NULL,
             UNIQUE (run_id, cohort, vm, tick, boundary));
         """,
+
+        // Cohorts are added, resized and removed: numbers of VMs may be given again, and shards are told apart by when theirs started.
+        """
+        ALTER TABLE operations ADD COLUMN vms INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE operations ADD COLUMN added TEXT;
+        CREATE TABLE checkpoints_by_birth (
+            run_id INTEGER NOT NULL REFERENCES runs (id),
+            cohort TEXT NOT NULL,
+            first_vm INTEGER NOT NULL,
+            born INTEGER NOT NULL,
+            tick INTEGER NOT NULL,
+            model_version INTEGER NOT NULL,
+            state BLOB NOT NULL,
+            PRIMARY KEY (run_id, cohort, first_vm, born, tick));
+        INSERT INTO checkpoints_by_birth SELECT run_id, cohort, first_vm, 0, tick, model_version, state FROM checkpoints;
+        DROP TABLE checkpoints;
+        ALTER TABLE checkpoints_by_birth RENAME TO checkpoints;
+        """,
     ];
 
     /// <summary>The version that this program writes.</summary>

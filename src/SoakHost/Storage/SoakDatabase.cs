@@ -26,6 +26,9 @@ internal sealed class SoakDatabase : IDisposable
     private const int CheckpointsPerShard = 2;
     private const int RunsWithCheckpoints = 2;
 
+    // Which shard, with the parameters of Key.
+    private const string OfShard = "run_id = $run AND cohort = $cohort AND first_vm = $vm AND born = $born";
+
     private readonly SqliteConnection _connection;
     private readonly FileStream? _lock;
 
@@ -91,6 +94,9 @@ internal sealed class SoakDatabase : IDisposable
     /// <summary>The newest run, or null.</summary>
     public RunRecord? LatestRun() => Runs("ORDER BY id DESC LIMIT 1").FirstOrDefault();
 
+    /// <summary>The run of that number, or null.</summary>
+    public RunRecord? FindRun(long id) => Runs("WHERE id = $id", ("$id", id)).FirstOrDefault();
+
     /// <summary>Starts a run. Checkpoints of runs that are long over go.</summary>
     public long AddRun(RunIdentity identity, DateTimeOffset now)
     {
@@ -109,31 +115,46 @@ internal sealed class SoakDatabase : IDisposable
 
     /// <summary>A run's checkpoints, a shard after the other, the newest first.</summary>
     public IEnumerable<CheckpointRecord> Checkpoints(long runId) => Query(
-        "SELECT cohort, first_vm, tick, state FROM checkpoints WHERE run_id = $run ORDER BY cohort, first_vm, tick DESC",
-        row => new CheckpointRecord(row.GetString(0), row.GetInt32(1), row.GetInt64(2), row.GetFieldValue<byte[]>(3)),
+        "SELECT cohort, first_vm, born, tick, state FROM checkpoints WHERE run_id = $run ORDER BY cohort, first_vm, born, tick DESC",
+        row => new CheckpointRecord(
+            new ShardKey(row.GetString(0), row.GetInt32(1), row.GetInt64(2)), row.GetInt64(3), row.GetFieldValue<byte[]>(4)),
         ("$run", runId));
 
     /// <summary>Removes a checkpoint that cannot be read.</summary>
     public void RemoveCheckpoint(long runId, CheckpointRecord checkpoint) => Run(
-        "DELETE FROM checkpoints WHERE run_id = $run AND cohort = $cohort AND first_vm = $vm AND tick = $tick",
-        ("$run", runId), ("$cohort", checkpoint.Cohort), ("$vm", checkpoint.FirstVm), ("$tick", checkpoint.Tick));
+        $"DELETE FROM checkpoints WHERE {OfShard} AND tick = $tick", [.. Key(runId, checkpoint.Shard), ("$tick", checkpoint.Tick)]);
 
     /// <summary>A run's operations, in the order in which they were recorded.</summary>
-    public IReadOnlyList<OperationRecord> Operations(long runId) => [.. Query(
-        "SELECT id, cohort, kind, tick, vm, kernel, invalidate_seq, requested_ms FROM operations WHERE run_id = $run ORDER BY id",
+    /// <exception cref="ConfigurationException">One names a kernel that this program does not have.</exception>
+    public IReadOnlyList<OperationRecord> Operations(long runId) => [.. Operations("WHERE run_id = $run ORDER BY id", ("$run", runId))];
+
+    /// <summary>Operations of all runs, newest first.</summary>
+    /// <param name="before">Those with a lower id than this one alone.</param>
+    /// <param name="count">At most so many.</param>
+    /// <param name="cohort">Those of this cohort alone, or null for all.</param>
+    /// <exception cref="ConfigurationException">One names a kernel that this program does not have.</exception>
+    public IReadOnlyList<OperationRecord> Operations(long before, int count, string? cohort = null) => [.. Operations(
+        "WHERE id < $before AND ($cohort IS NULL OR cohort = $cohort) ORDER BY id DESC LIMIT $count",
+        ("$before", before), ("$count", count), ("$cohort", cohort))];
+
+    private IEnumerable<OperationRecord> Operations(string where, params (string, object?)[] parameters) => Query(
+        $"SELECT id, run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms FROM operations {where}",
         row => new OperationRecord(
             row.GetInt64(0),
-            row.GetString(1),
+            row.GetInt64(1),
+            row.GetString(2),
             new ShardOperation
             {
-                Kind = OperationNames.Parse(row.GetString(2)),
-                Tick = row.GetInt64(3),
-                Vm = row.IsDBNull(4) ? null : row.GetInt32(4),
-                Kernel = row.IsDBNull(5) ? null : Kernel.Find(row.GetString(5)),
-                InvalidateSeq = Unsigned(row.GetInt64(6)),
+                Kind = OperationNames.Parse(row.GetString(3)),
+                Tick = row.GetInt64(4),
+                Vm = row.IsDBNull(5) ? null : row.GetInt32(5),
+                Kernel = row.IsDBNull(6) ? null : Kernel.Find(row.GetString(6)) ?? throw CohortIdentity.UnknownKernel(row.GetString(6)),
+                InvalidateSeq = Unsigned(row.GetInt64(7)),
+                Vms = row.GetInt32(8),
+                Cohort = row.IsDBNull(9) ? null : AddedCohort.Read(row.GetString(9)),
             },
-            Time(row.GetInt64(7))),
-        ("$run", runId))];
+            Time(row.GetInt64(10))),
+        parameters);
 
     /// <summary>Records an operation; when this returns, it is on the disk.</summary>
     public long AddOperation(long runId, string cohort, ShardOperation operation, DateTimeOffset now)
@@ -142,8 +163,8 @@ internal sealed class SoakDatabase : IDisposable
         try
         {
             return (long)Scalar(
-                "INSERT INTO operations (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, requested_ms) "
-                + "VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $now) RETURNING id",
+                "INSERT INTO operations (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms) "
+                + "VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $vms, $added, $now) RETURNING id",
                 ("$run", runId),
                 ("$cohort", cohort),
                 ("$kind", operation.Kind.Name()),
@@ -151,6 +172,8 @@ internal sealed class SoakDatabase : IDisposable
                 ("$vm", operation.Vm),
                 ("$kernel", operation.Kernel?.Info.Name),
                 ("$seq", Signed(operation.InvalidateSeq)),
+                ("$vms", operation.Vms),
+                ("$added", operation.Cohort is { } added ? AddedCohort.Write(added) : null),
                 ("$now", now.ToUnixTimeMilliseconds()))!;
         }
         finally
@@ -179,13 +202,14 @@ internal sealed class SoakDatabase : IDisposable
         foreach ((string cohort, Finding finding) in findings)
             Add(runId, cohort, finding, now);
         using SqliteCommand insert = Command(
-            "INSERT OR REPLACE INTO checkpoints (run_id, cohort, first_vm, tick, model_version, state) VALUES ($run, $cohort, $vm, $tick, $model, $state)");
+            "INSERT OR REPLACE INTO checkpoints (run_id, cohort, first_vm, born, tick, model_version, state) "
+            + "VALUES ($run, $cohort, $vm, $born, $tick, $model, $state)");
         using SqliteCommand prune = Command(
-            "DELETE FROM checkpoints WHERE run_id = $run AND cohort = $cohort AND first_vm = $vm AND tick < (SELECT min(tick) FROM (SELECT tick "
-            + $"FROM checkpoints WHERE run_id = $run AND cohort = $cohort AND first_vm = $vm ORDER BY tick DESC LIMIT {CheckpointsPerShard}))");
+            $"DELETE FROM checkpoints WHERE {OfShard} AND tick < (SELECT min(tick) FROM (SELECT tick "
+            + $"FROM checkpoints WHERE {OfShard} ORDER BY tick DESC LIMIT {CheckpointsPerShard}))");
         foreach (ShardCheckpoint checkpoint in checkpoints)
         {
-            (string, object?)[] key = [("$run", runId), ("$cohort", checkpoint.Cohort), ("$vm", checkpoint.FirstVm)];
+            (string, object?)[] key = Key(runId, checkpoint.Shard);
             Bind(insert, [.. key, ("$tick", checkpoint.Tick), ("$model", Model.ModelVersion.Current), ("$state", checkpoint.State)]);
             insert.ExecuteNonQuery();
             Bind(prune, key);
@@ -245,7 +269,7 @@ internal sealed class SoakDatabase : IDisposable
                     ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$tick", finding.Tick), ("$boundary", finding.Boundary),
                     ("$flight", finding.Kind == FindingKind.BoundaryCrossed), ("$now", now.ToUnixTimeMilliseconds()));
                 break;
-            case FindingKind.VcpuRecovered:
+            case FindingKind.VcpuRecovered or FindingKind.VcpuRemoved:
                 Recover(runId, cohort, finding, now);
                 break;
             case FindingKind kind when IncidentId.IsIncident(kind):
@@ -261,16 +285,18 @@ internal sealed class SoakDatabase : IDisposable
 
     private void Recover(long runId, string cohort, Finding finding, DateTimeOffset now)
     {
-        // An operation at the tick of an observation takes effect after it.
+        // An operation at the tick of an observation takes effect after it; a vCPU that is gone is so at the tick of the operation itself.
+        int grace = finding.Kind == FindingKind.VcpuRemoved ? 1 : 0;
         string by = (string?)Scalar(
             "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM operations WHERE run_id = $run AND cohort = $cohort "
-            + "AND tick < $tick AND (vm IS NULL OR vm = $vm) AND tick >= (SELECT max(tick) FROM incidents WHERE run_id = $run AND cohort = $cohort "
-            + "AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick) ORDER BY tick DESC, id DESC LIMIT 1",
-            ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick)) ?? "itself";
+            + "AND tick < $tick + $grace AND (vm IS NULL OR vm = $vm) AND (NOT $grace OR kind IN ('resize', 'remove')) AND tick >= (SELECT max(tick) "
+            + "FROM incidents WHERE run_id = $run AND cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick + $grace) "
+            + "ORDER BY tick DESC, id DESC LIMIT 1",
+            ("$grace", grace), ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick)) ?? "itself";
         Run(
             "UPDATE incidents SET recovered_tick = $tick, recovered_ms = $now, recovered_by = $by WHERE run_id = $run AND cohort = $cohort "
-            + "AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick AND recovered_tick IS NULL",
-            ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick), ("$by", by),
+            + "AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick + $grace AND recovered_tick IS NULL",
+            ("$grace", grace), ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick), ("$by", by),
             ("$now", now.ToUnixTimeMilliseconds()));
     }
 
@@ -282,6 +308,9 @@ internal sealed class SoakDatabase : IDisposable
             row.IsDBNull(2) ? null : Time(row.GetInt64(2)),
             new RunIdentity(row.GetInt32(3), Unsigned(row.GetInt64(4)), (uint)row.GetInt64(5), RunIdentity.FleetOf(row.GetString(6)))),
         parameters);
+
+    private static (string, object?)[] Key(long runId, in ShardKey shard) =>
+        [("$run", runId), ("$cohort", shard.Cohort), ("$vm", shard.FirstVm), ("$born", shard.Born)];
 
     private static FileStream TakeLock(string directory)
     {

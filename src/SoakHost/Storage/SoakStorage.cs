@@ -87,13 +87,16 @@ internal sealed class SoakStorage : IDisposable
         _timer = _time.CreateTimer(_ => Post(() => Ask(fleet)), null, _options.CheckpointInterval, _options.CheckpointInterval);
     }
 
-    /// <summary>Does something to a cohort, recorded before it takes effect.</summary>
+    /// <summary>Does something to a cohort, or adds it, recorded before it takes effect.</summary>
     /// <exception cref="StorageUnavailableException">It cannot be recorded, and so does not happen.</exception>
     public OperationRecord Operate(Fleet fleet, string cohort, ShardOperation operation)
     {
         var recorded = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
         DateTimeOffset now = _time.GetUtcNow();
-        ShardOperation applied = fleet.Apply(cohort, operation, timed =>
+        ShardOperation applied = operation.Cohort is { } added ? fleet.Add(added, Keep) : fleet.Apply(cohort, operation, Keep);
+        return new OperationRecord(recorded.Task.Result, _runId, cohort, applied, now);
+
+        void Keep(ShardOperation timed)
         {
             // Whoever gives up waiting takes the operation back, so that it is not recorded after all.
             using var patience = new CancellationTokenSource(RecordTimeout, _time);
@@ -101,8 +104,7 @@ internal sealed class SoakStorage : IDisposable
                 () => recorded.TrySetException(new StorageUnavailableException("the disk did not answer in time")));
             Post(() => Record(cohort, timed, now, recorded));
             recorded.Task.GetAwaiter().GetResult();
-        });
-        return new OperationRecord(recorded.Task.Result, cohort, applied, now);
+        }
     }
 
     /// <summary>Keeps what was found of real VMs, to be written with the next checkpoint. What is found of simulated ones comes with theirs.</summary>
@@ -168,48 +170,45 @@ internal sealed class SoakStorage : IDisposable
         }
 
         _runId = latest.Id;
-        Dictionary<(string, int), Shard> shards = Load(fleet);
         ILookup<string, ShardOperation> operations =
             _database.Operations(_runId).ToLookup(record => record.Cohort, record => record.Operation);
+        Dictionary<ShardKey, Shard> shards = [];
+        var past = new FleetPast(shards, operations);
+        Load(shards, fleet.Cohorts.Concat(past.Added).ToDictionary(cohort => cohort.Name), fleet.Shards);
         _status = new(latest.Checkpointed, null);
         _log.RunResumed(
             _runId, latest.Started, shards.Count, shards.Values.Select(shard => shard.Tick).DefaultIfEmpty().Min(),
             shards.Values.Select(shard => shard.Tick).DefaultIfEmpty().Max());
-        return new FleetPast(shards, operations);
+        return past;
     }
 
-    private Dictionary<(string Cohort, int FirstVm), Shard> Load(FleetOptions fleet)
+    private void Load(Dictionary<ShardKey, Shard> shards, Dictionary<string, Cohort> cohorts, ShardOptions options)
     {
-        var cohorts = fleet.Cohorts.ToDictionary(cohort => cohort.Name);
-        var shards = new Dictionary<(string, int), Shard>();
         List<CheckpointRecord> damaged = [];
         foreach (CheckpointRecord checkpoint in _database!.Checkpoints(_runId))
         {
-            if (shards.ContainsKey((checkpoint.Cohort, checkpoint.FirstVm)))
+            ShardKey key = checkpoint.Shard;
+            if (shards.ContainsKey(key))
                 continue;
             try
             {
-                Cohort cohort = cohorts[checkpoint.Cohort];
-                int vms = Math.Min(FleetOptions.ShardVms, cohort.Vms - checkpoint.FirstVm);
-                shards.Add(
-                    (checkpoint.Cohort, checkpoint.FirstVm),
-                    ShardState.Read(checkpoint.State, cohort, checkpoint.FirstVm, vms, fleet.Shards));
+                if (!cohorts.TryGetValue(key.Cohort, out Cohort? cohort))
+                    throw new ShardStateException("this run has no such cohort");
+                shards.Add(key, ShardState.Read(checkpoint.State, cohort, key.FirstVm, FleetOptions.ShardVms, options));
             }
             catch (ShardStateException exception)
             {
                 damaged.Add(checkpoint);
-                _log.CheckpointDamaged(checkpoint.Cohort, checkpoint.FirstVm, checkpoint.Tick, exception.Message);
+                _log.CheckpointDamaged(key.Cohort, key.FirstVm, checkpoint.Tick, exception.Message);
             }
         }
 
         foreach (CheckpointRecord checkpoint in damaged)
         {
             _database.RemoveCheckpoint(_runId, checkpoint);
-            if (!shards.ContainsKey((checkpoint.Cohort, checkpoint.FirstVm)))
-                _log.ShardStartsOver(checkpoint.Cohort, checkpoint.FirstVm);
+            if (!shards.ContainsKey(checkpoint.Shard))
+                _log.ShardStartsOver(checkpoint.Shard.Cohort, checkpoint.Shard.FirstVm);
         }
-
-        return shards;
     }
 
     private void Post(Action work)

@@ -142,7 +142,11 @@ public sealed partial class PageTests(Browser browser)
         var conclusion = page.Timeline.Locator("[data-part=conclusion]");
         await Assertions.Expect(conclusion).ToContainTextAsync("was kept as an int and came back as", new() { Timeout = LivePage.Ms(Soon) });
         await Assertions.Expect(page.Timeline.Locator("tr[data-defect=unjustified_retry]").First).ToContainTextAsync("nothing happened that warrants a retry");
-        return (await conclusion.InnerTextAsync(), await page.Timeline.Locator("[data-part=command]").InnerTextAsync());
+
+        // The defect that is pointed out is the one of the vCPU that the sentence is about, and not another one's.
+        string sentence = await conclusion.InnerTextAsync();
+        await Assertions.Expect(page.Timeline.Locator("[data-part=facts]")).ToContainTextAsync($", {sentence[..sentence.IndexOf(" hangs", StringComparison.Ordinal)]}");
+        return (sentence, await page.Timeline.Locator("[data-part=command]").InnerTextAsync());
     }
 
     /// <summary>A control and a healthy cohort, 16 VMs of 4 vCPUs each.</summary>

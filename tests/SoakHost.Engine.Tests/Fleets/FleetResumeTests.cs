@@ -26,18 +26,18 @@ public sealed class FleetResumeTests
     [Fact]
     public void A_fleet_that_is_resumed_from_whatever_its_shards_last_wrote_ends_as_one_that_never_stopped()
     {
-        Dictionary<(string, int), byte[]> straight = Run(Options, past: null, _ => { });
+        Dictionary<ShardKey, byte[]> straight = Run(Options, past: null, _ => { });
 
         // Every stage stops as soon as each shard has answered one request, so that shards stop at different ticks.
         FleetPast? past = null;
-        Dictionary<(string, int), byte[]> last = [];
+        Dictionary<ShardKey, byte[]> last = [];
         for (int stage = 0; stage < 4; stage++)
         {
             last = Run(Options with { Workers = 1 + (stage % 3) }, past, fleet => Answers(fleet), finish: stage == 3);
             past = PastOf(last, []);
         }
 
-        Assert.Equal(straight.Keys.Order(), last.Keys.Order());
+        Assert.Equal(straight.Keys.ToHashSet(), last.Keys.ToHashSet());
         Assert.All(straight, shard => Assert.Equal(shard.Value, last[shard.Key]));
     }
 
@@ -46,7 +46,7 @@ public sealed class FleetResumeTests
     {
         FleetOptions endless = Options with { TicksMax = long.MaxValue, Cohorts = [Control] };
         List<ShardOperation> recorded = [];
-        Dictionary<(string, int), byte[]> patched = Run(
+        Dictionary<ShardKey, byte[]> patched = Run(
             endless,
             past: null,
             fleet =>
@@ -63,7 +63,7 @@ public sealed class FleetResumeTests
         Assert.Equal(recorded.OrderBy(operation => operation.Tick), recorded);
 
         // Alone, one after another, from the start and with what was recorded, each shard comes to the same state.
-        foreach (((string cohort, int firstVm), byte[] expected) in patched)
+        foreach (((_, int firstVm, _), byte[] expected) in patched)
         {
             Shard again = Shard.Create(Control, firstVm, Math.Min(64, 150 - firstVm), endless.Shards);
             foreach (ShardOperation operation in recorded)
@@ -97,7 +97,7 @@ public sealed class FleetResumeTests
     public void A_resumed_watchdog_counts_on_from_the_incidents_of_the_past()
     {
         FleetReport first = default!;
-        Dictionary<(string, int), byte[]> ended = Run(Options, past: null, fleet => first = Watch(fleet));
+        Dictionary<ShardKey, byte[]> ended = Run(Options, past: null, fleet => first = Watch(fleet));
         Assert.True(first.Cohorts[0].Incidents.Hangs >= 600);
         FleetReport second = default!;
         Run(Options, PastOf(ended, []), fleet => second = Watch(fleet));
@@ -115,7 +115,7 @@ public sealed class FleetResumeTests
         }
     }
 
-    private static Dictionary<(string, int), byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during, bool finish = true)
+    private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during, bool finish = true)
     {
         using var fleet = new Fleet(options, TimeProvider.System, past);
         fleet.KeepFindings();
@@ -124,8 +124,8 @@ public sealed class FleetResumeTests
         if (finish)
             WaitUntilDone(fleet);
         Assert.True(fleet.Stop(Patience));
-        Dictionary<(string, int), byte[]> states = [];
-        fleet.Checkpoint(state => states.Add((state.Cohort, state.FirstVm), state.State));
+        Dictionary<ShardKey, byte[]> states = [];
+        fleet.Checkpoint(state => states.Add(state.Shard, state.State));
         return states;
     }
 
@@ -146,11 +146,11 @@ public sealed class FleetResumeTests
     private static void WaitUntilDone(Fleet fleet) =>
         Assert.True(SpinWait.SpinUntil(() => fleet.Workers.All(worker => worker.IsDone), Patience));
 
-    private static FleetPast PastOf(Dictionary<(string Cohort, int FirstVm), byte[]> states, ShardOperation[] operations) => new(
+    private static FleetPast PastOf(Dictionary<ShardKey, byte[]> states, ShardOperation[] operations) => new(
         states.ToDictionary(
             state => state.Key,
             state => ShardState.Read(
-                state.Value, Options.Cohorts.First(cohort => cohort.Name == state.Key.Cohort), state.Key.FirstVm, Math.Min(64, 150 - state.Key.FirstVm), Options.Shards)),
+                state.Value, Options.Cohorts.First(cohort => cohort.Name == state.Key.Cohort), state.Key.FirstVm, 64, Options.Shards)),
         operations.ToLookup(_ => "control"));
 
     private static Shard ReadOf(ShardCheckpoint state) =>

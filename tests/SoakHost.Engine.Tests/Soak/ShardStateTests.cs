@@ -119,7 +119,7 @@ public sealed class ShardStateTests
         Cohort cohort = CohortOf("linux-6.1", 32, memslotUpdates: false);
         byte[] written = ShardState.Write(Create(cohort, 256));
         Assert.Contains("first VM is 130, not 0", Refusal(cohort, 0, Vms, Options(256)));
-        Assert.Contains("number of VMs is 21, not 20", Refusal(cohort, FirstVm, Vms - 1, Options(256)));
+        Assert.Contains("number of VMs is 21; it can have up to 20", Refusal(cohort, FirstVm, Vms - 1, Options(256)));
         Assert.Contains("seed is 5, not 6", Refusal(cohort, FirstVm, Vms, Options(256) with { Seed = 6 }));
         Assert.Contains("stall threshold is 50, not 51", Refusal(cohort, FirstVm, Vms, Options(256) with { StallRetries = 51 }));
         Assert.Contains("number of pages is 32, not 33", Refusal(cohort with { Vm = cohort.Vm with { Pages = 33 } }, FirstVm, Vms, Options(256)));

@@ -64,11 +64,23 @@ public sealed class OperationEndpointTests(SmallService small)
     [InlineData("control/migrate", """{"vm":2}""", 400, "has VMs 0 to 1")]
     [InlineData("control/counter", """{"invalidate_seq":"2^65"}""", 400, "whole number")]
     [InlineData("nobody/pause", "{}", 404, "no such cohort")]
+    [InlineData("control/pause", """{"vms":3}""", 400, "takes no vms")]
+    [InlineData("control/resize", "{}", 400, "vms is missing")]
+    [InlineData("control/resize", """{"vms":0}""", 400, "from 1 to 1000000")]
+    [InlineData("control/resize", """{"vms":"2^20"}""", 400, "from 1 to 1000000")]
+    [InlineData("control/resize", """{"vms":2}""", 400, "has 2 VMs already")]
+    [InlineData("control/resize", """{"vms":1000000}""", 409, "too many")]
+    [InlineData("", """{"kernel":"linux-6.1"}""", 400, "Name is missing")]
+    [InlineData("", """{"name":"A","kernel":"linux-9","vms":"many"}""", 400, "3 errors")]
+    [InlineData("", """{"name":"new","kernel":"host"}""", 400, "cohorts of real VMs are configured")]
+    [InlineData("", """{"name":"new","kernel":"linux-6.1","cpus":4}""", 400, "cpus")]
+    [InlineData("", """{"name":"control","kernel":"linux-6.1"}""", 409, "has, or had, a cohort")]
+    [InlineData("", "[]", 400, null)]
+    [InlineData("", "null", 400, "missing")]
     [InlineData("control/destroy", "{}", 404, null)]
     public async Task What_makes_no_sense_is_told_as_problem_details(string path, string body, int status, string? detail)
     {
-        using var content = new StringContent(body, null, "application/json");
-        using HttpResponseMessage response = await small.Program.Http.PostAsync($"/api/v1/cohorts/{path}", content, Stop);
+        using HttpResponseMessage response = await PostPatientlyAsync($"/api/v1/cohorts/{path}", body);
         Assert.Equal(status, (int)response.StatusCode);
         Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
         if (detail is not null)
@@ -120,9 +132,11 @@ public sealed class OperationEndpointTests(SmallService small)
         await using ProgramProcess program = await ProgramProcess.ServeAsync(settings);
         await program.UntilAsync(fleet => Hung(fleet) == 8, Patience);
         JsonElement paths = (await program.Http.GetFromJsonAsync<JsonElement>("/openapi/v1.json", Stop)).GetProperty("paths");
-        foreach (string kind in (string[])["kernel", "migrate", "pause", "resume", "memslots", "counter"])
+        foreach (string kind in (string[])["kernel", "migrate", "pause", "resume", "memslots", "counter", "resize", "remove"])
             Assert.True(paths.GetProperty($"/api/v1/cohorts/{{name}}/{kind}").TryGetProperty("post", out _), kind);
+        Assert.True(paths.GetProperty("/api/v1/cohorts").TryGetProperty("post", out _));
         Assert.True(paths.TryGetProperty("/api/v1/incidents", out _));
+        Assert.True(paths.TryGetProperty("/api/v1/operations", out _));
 
         string url = program.Http.BaseAddress!.ToString();
         ProgramResult done = await ProgramProcess.RunAsync(["ctl", "kernel", "control", "linux-6.3", "--url", url], settings);
@@ -154,6 +168,21 @@ public sealed class OperationEndpointTests(SmallService small)
         string text = await response.Content.ReadAsStringAsync(Stop);
         Assert.True(response.IsSuccessStatusCode, text);
         return JsonDocument.Parse(text).RootElement;
+    }
+
+    /// <summary>These tests come faster one after the other than the service takes operations.</summary>
+    private async Task<HttpResponseMessage> PostPatientlyAsync(string path, string body)
+    {
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(200));
+        while (true)
+        {
+            using var content = new StringContent(body, null, "application/json");
+            HttpResponseMessage response = await small.Program.Http.PostAsync(path, content, Stop);
+            if (response.StatusCode != HttpStatusCode.TooManyRequests)
+                return response;
+            response.Dispose();
+            await pace.WaitForNextTickAsync(Stop);
+        }
     }
 
     private static async Task<HttpStatusCode> StatusAsync(ProgramProcess program, string? token, string? origin = null)

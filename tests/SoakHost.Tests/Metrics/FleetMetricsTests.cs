@@ -96,7 +96,8 @@ public sealed class FleetMetricsTests : IDisposable
         var options = new FleetOptions { Cohorts = cohorts, Workers = 1, Shards = new ShardOptions { StallRetries = 100 } };
         _fleet = new Fleet(options, TimeProvider.System);
         _watchdog = new Watchdog(_fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromSeconds(10));
-        _ = new FleetMetrics(_registry, options, () => _watchdog.Latest);
+        _ = new FleetMetrics(
+            _registry, () => [.. _fleet.Cohorts.Select(source => source.Cohort)], options.Shards.VectorBits, () => _watchdog.Latest);
         _fleet.Start();
         _watchdog.Start();
     }

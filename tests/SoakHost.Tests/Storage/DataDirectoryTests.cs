@@ -2,6 +2,8 @@ using System.Diagnostics;
 using System.Text;
 using System.Text.Json;
 using SoakHost.Configuration;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Storage;
 
 namespace SoakHost.Tests.Storage;
@@ -109,6 +111,25 @@ public sealed class DataDirectoryTests
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
         Assert.Equal(7UL, database.LatestRun()?.Identity.Seed);
         Assert.Empty(database.Incidents(long.MaxValue, 10));
+    }
+
+    [Fact]
+    public void Checkpoints_and_operations_of_the_second_schema_are_taken_over()
+    {
+        using var folder = new DataFolder();
+        using (var connection = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={folder.Database};Pooling=False"))
+        {
+            connection.Open();
+            Schema.Migrate(connection, to: 2);
+        }
+
+        folder.Execute("INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES (0, 1, 7, 1000, '[]')");
+        folder.Execute("INSERT INTO checkpoints (run_id, cohort, first_vm, tick, model_version, state) VALUES (1, 'control', 64, 2048, 1, x'01')");
+        folder.Execute("INSERT INTO operations (run_id, cohort, kind, tick, invalidate_seq, requested_ms) VALUES (1, 'control', 'pause', 1024, 0, 0)");
+        using SoakDatabase database = SoakDatabase.Open(folder.Path);
+        CheckpointRecord checkpoint = Assert.Single(database.Checkpoints(1));
+        Assert.Equal((new ShardKey("control", 64, 0), 2048L, 1), (checkpoint.Shard, checkpoint.Tick, checkpoint.State.Length));
+        Assert.Equal(OperationKind.PauseInvalidations, Assert.Single(database.Operations(1)).Operation.Kind);
     }
 
     [Fact]

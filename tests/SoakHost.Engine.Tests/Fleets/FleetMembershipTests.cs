@@ -1,0 +1,219 @@
+using System.Collections.Concurrent;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Tests.Soak;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Model.Kernels;
+
+namespace SoakHost.Engine.Tests.Fleets;
+
+/// <summary>Cohorts that are added, resized and removed while the fleet runs.</summary>
+public sealed class FleetMembershipTests
+{
+    private const long End = 400 * Shard.ObservationTicks;
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private static readonly Cohort Control =
+        SoakRun.CohortOf("linux-6.1", 150, new() { InvalidateSeqStart = (1UL << 31) - 2000 }) with { Name = "control", Expected = Defect.Hang };
+
+    private static readonly Cohort Added = Control with { Name = "late", Vms = 70, Kernel = Kernel.Of<Linux61Stable>(), Expected = Defect.None };
+
+    private static readonly FleetOptions Options = new() { Cohorts = [Control], Workers = 2, Shards = new() { StallRetries = 100 } };
+
+    private readonly List<(string Cohort, ShardOperation Operation)> _recorded = [];
+
+    [Fact]
+    public void Whatever_was_added_resized_and_removed_a_resumed_fleet_and_an_undisturbed_one_come_to_the_same()
+    {
+        // A fleet that is operated, and stopped again and again wherever its shards are then.
+        FleetPast? past = null;
+        for (int stage = 0; stage < 5; stage++)
+        {
+            Dictionary<ShardKey, byte[]> states = Run(Options with { Workers = 1 + (stage % 3) }, past, fleet => Operate(fleet, stage));
+            past = PastOf(states);
+        }
+
+        Dictionary<ShardKey, byte[]> resumed = Finish(past);
+
+        // From the start, with what was recorded, and nothing else.
+        Dictionary<ShardKey, byte[]> straight = Finish(PastOf([]));
+        Assert.Equal(straight.Keys.ToHashSet(), resumed.Keys.ToHashSet());
+        Assert.All(straight, shard => Assert.Equal(Convert.ToHexString(shard.Value), Convert.ToHexString(resumed[shard.Key])));
+        Assert.Contains(straight.Keys, key => key.Born > 0);
+        Assert.Equal(
+            ["add", "kernel", "remove", "resize", "resize", "resize"],
+            _recorded.Select(entry => entry.Operation.Kind switch
+            {
+                OperationKind.AddCohort => "add",
+                OperationKind.PatchKernel => "kernel",
+                OperationKind.RemoveCohort => "remove",
+                _ => "resize",
+            }).Order());
+    }
+
+    [Fact]
+    public void A_cohort_that_shrinks_and_grows_has_its_figures_throughout_and_its_totals_never_fall()
+    {
+        using var fleet = new Fleet(Options, TimeProvider.System);
+        using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1));
+        fleet.Start();
+        watchdog.Start();
+        Until(watchdog, report => report.Cohorts is [{ Hung: 600 }]);
+
+        fleet.Apply("control", Resize(10), Record);
+        Until(watchdog, report => report.Cohorts is [{ Hung: 40, Running: 0, Cohort.Vms: 10 }]);
+        long before = watchdog.Latest.Operations;
+        Assert.Equal(600, watchdog.Latest.Cohorts[0].Incidents.Hangs);
+        Assert.Equal(0, watchdog.Latest.Cohorts[0].Totals.Recoveries);
+
+        fleet.Apply("control", Resize(200), Record);
+        FleetReport next = watchdog.Latest;
+        Assert.All(next.Cohorts, cohort => Assert.Contains(cohort.Cohort.Vms, (int[])[10, 200]));
+        Until(watchdog, report => report.Cohorts is [{ Hung: 800, Cohort.Vms: 200 }]);
+        Assert.Equal(600 + 760, watchdog.Latest.Cohorts[0].Incidents.Hangs);
+        Assert.True(watchdog.Latest.Operations > before);
+        Assert.True(fleet.Stop(Patience));
+    }
+
+    [Fact]
+    public void A_cohort_that_is_removed_leaves_its_operations_and_a_violation_behind()
+    {
+        Cohort bad = Added with { Kernel = Kernel.Of<Linux61>() };
+        using var fleet = new Fleet(Options, TimeProvider.System);
+        using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1));
+        fleet.Start();
+        watchdog.Start();
+        fleet.Add(bad, Record);
+        Assert.Equal(["control", "late"], fleet.Cohorts.Select(source => source.Cohort.Name));
+        Until(watchdog, report => report is { Verdict: Verdict.Violation, Cohorts: [_, { Hung: 280 }] });
+
+        fleet.Apply("late", new() { Kind = OperationKind.RemoveCohort }, Record);
+        Assert.Equal(["control"], fleet.Cohorts.Select(source => source.Cohort.Name));
+        Until(watchdog, report => report is { Cohorts: [_], Removed: [{ Hung: 0, Cohort.Vms: 0 }], CohortsInAll: 1 });
+        FleetReport after = watchdog.Latest;
+        Assert.Equal(Verdict.Violation, after.Verdict);
+        Assert.Contains("late (linux-6.1), which was removed: 280 vCPUs hung", after.Reasons);
+        Assert.True(after.Removed[0].Totals.Operations > 0);
+        Assert.True(fleet.Stop(Patience));
+    }
+
+    [Fact]
+    public void The_hang_of_a_vcpu_that_goes_is_over_and_one_that_starts_later_under_its_number_is_told_as_its_own()
+    {
+        ConcurrentBag<Finding> found = [];
+        using var fleet = new Fleet(Options, TimeProvider.System);
+        using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1), report =>
+        {
+            foreach (Finding finding in report.Cohorts.SelectMany(cohort => cohort.Findings))
+                found.Add(finding);
+        });
+        fleet.Start();
+        watchdog.Start();
+        Until(watchdog, report => report.Cohorts is [{ Hung: 600 }]);
+        long gone = fleet.Apply("control", Resize(100), Record).Tick;
+        long born = fleet.Apply("control", Resize(150), Record).Tick;
+        Until(watchdog, report => report.Cohorts is [{ Hung: 600, Incidents.Hangs: 800 }]);
+        Assert.True(fleet.Stop(Patience));
+        watchdog.Stop();
+
+        Finding[] removed = [.. found.Where(finding => finding.Kind == FindingKind.VcpuRemoved)];
+        Assert.Equal(200, removed.Length);
+        Assert.All(removed, finding => Assert.True(finding.Vm >= 100 && finding.Tick == gone));
+        Finding[] twice = [.. found.Where(finding => finding is { Kind: FindingKind.VcpuHung, Vm: 120, Vcpu: 0 }).OrderBy(finding => finding.Tick)];
+        Assert.Equal(2, twice.Length);
+        Assert.True(twice[0].Tick <= gone && twice[1].Tick > born);
+        ShardOperation[] operations = [.. _recorded.Select(entry => entry.Operation)];
+        Assert.All(twice, finding => Assert.NotNull(Replay.Incident(
+            Control, Options.Shards, IncidentId.Of("control", finding), operations, TestContext.Current.CancellationToken)));
+    }
+
+    [Fact]
+    public void What_a_fleet_cannot_become_is_refused_and_changes_nothing()
+    {
+        using var fleet = new Fleet(Options, TimeProvider.System);
+        fleet.Start();
+        Assert.Throws<ArgumentException>(() => fleet.Apply("control", Resize(150), Record));
+        Assert.Throws<ArgumentException>(() => fleet.Apply("control", Resize(0), Record));
+        Assert.Throws<ArgumentException>(() => fleet.Apply("nobody", Resize(10), Record));
+        Assert.Throws<ArgumentException>(() => fleet.Apply("control", new() { Kind = OperationKind.AddCohort, Cohort = Added }, Record));
+        Assert.Throws<InvalidOperationException>(() => fleet.Apply("control", Resize(FleetOptions.VmsMax + 1), Record));
+        Assert.Throws<InvalidOperationException>(() => fleet.Apply("control", new() { Kind = OperationKind.RemoveCohort }, Record));
+        Assert.Throws<InvalidOperationException>(() => fleet.Add(Control, Record));
+        Assert.Throws<ArgumentException>(() => fleet.Add(Added with { Kernel = Kernel.Host }, Record));
+        Assert.Throws<IOException>(() => fleet.Add(Added, _ => throw new IOException("no space")));
+        Assert.Throws<IOException>(() => fleet.Apply("control", Resize(10), _ => throw new IOException("no space")));
+        Assert.Equal(["control"], fleet.Cohorts.Select(source => source.Cohort.Name));
+        Assert.Equal(150, fleet.Cohorts[0].Cohort.Vms);
+        Assert.Empty(_recorded);
+
+        // The name stays taken: incidents are known by it.
+        fleet.Add(Added, Record);
+        fleet.Apply("late", new() { Kind = OperationKind.RemoveCohort }, Record);
+        Assert.Throws<InvalidOperationException>(() => fleet.Add(Added, Record));
+        Assert.Throws<ArgumentException>(() => fleet.Apply("late", Resize(10), Record));
+        Assert.True(fleet.Stop(Patience));
+    }
+
+    private static ShardOperation Resize(int vms) => new() { Kind = OperationKind.ResizeCohort, Vms = vms };
+
+    private void Operate(Fleet fleet, int stage)
+    {
+        Answer(fleet);
+        if (stage == 0)
+        {
+            fleet.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
+            fleet.Add(Added, Record);
+        }
+
+        if (stage == 1)
+            fleet.Apply("control", Resize(70), Record);
+        if (stage == 2)
+            fleet.Apply("control", Resize(180), Record);
+        if (stage == 3)
+        {
+            fleet.Apply("late", Resize(64), Record);
+            fleet.Apply("late", new() { Kind = OperationKind.RemoveCohort }, Record);
+        }
+
+        Answer(fleet);
+    }
+
+    private void Record(ShardOperation operation) =>
+        _recorded.Add((operation.Cohort?.Name ?? (operation.Kind == OperationKind.RemoveCohort || operation.Vms == 64 ? "late" : "control"), operation));
+
+    private FleetPast PastOf(Dictionary<ShardKey, byte[]> states) => new(
+        states.ToDictionary(
+            state => state.Key,
+            state => ShardState.Read(state.Value, state.Key.Cohort == "late" ? Added : Control, state.Key.FirstVm, FleetOptions.ShardVms, Options.Shards)),
+        _recorded.ToLookup(entry => entry.Cohort, entry => entry.Operation));
+
+    private static Dictionary<ShardKey, byte[]> Finish(FleetPast? past)
+    {
+        FleetOptions bounded = Options with { TicksMax = End };
+        return Run(bounded, past, fleet => Assert.True(SpinWait.SpinUntil(() => fleet.Workers.All(worker => worker.IsDone), Patience)));
+    }
+
+    private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during)
+    {
+        using var fleet = new Fleet(options, TimeProvider.System, past);
+        fleet.KeepFindings();
+        fleet.Start();
+        during(fleet);
+        Assert.True(fleet.Stop(Patience));
+        Dictionary<ShardKey, byte[]> states = [];
+        fleet.Checkpoint(state => states.Add(state.Shard, state.State));
+        return states;
+    }
+
+    private static void Answer(Fleet fleet)
+    {
+        using var answered = new SemaphoreSlim(0);
+        int asked = fleet.RequestCheckpoint(_ => answered.Release());
+        for (int i = 0; i < asked; i++)
+            Assert.True(answered.Wait(Patience));
+    }
+
+    private static void Until(Watchdog watchdog, Func<FleetReport, bool> isWanted) =>
+        Assert.True(SpinWait.SpinUntil(() => isWanted(watchdog.Latest), Patience), $"{watchdog.Latest.Verdict}: {string.Join("; ", watchdog.Latest.Reasons)}");
+}

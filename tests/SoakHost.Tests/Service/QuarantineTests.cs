@@ -1,0 +1,89 @@
+using System.Runtime.CompilerServices;
+using Microsoft.Extensions.Logging.Abstractions;
+using SoakHost.Configuration;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.Health;
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
+using SoakHost.Service;
+using SoakHost.Storage;
+using SoakHost.Tests.Storage;
+
+namespace SoakHost.Tests.Service;
+
+/// <summary>A shard that throws is taken out of service; the rest goes on, is watched and is kept.</summary>
+public sealed class QuarantineTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public void A_shard_that_throws_is_reported_the_rest_goes_on_and_is_kept_and_a_restart_takes_it_up_again()
+    {
+        using var folder = new DataFolder();
+        using (var storage = new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance))
+        {
+            using var run = new SoakRun(Options(folder), TimeProvider.System, storage: storage);
+            run.Start();
+            Until(run, _ => run.Storage.LastSuccess is not null);
+            ThrowsWhenArmed.Arm();
+            Until(run, report => report.Cohorts is [{ Snapshot.Failures: [_] }, _]);
+            Assert.EndsWith("were taken out of service: this kernel throws once", run.Latest.Cohorts[0].Snapshot.Failures[0], StringComparison.Ordinal);
+            Readiness readiness = ReadinessOf(run);
+            Assert.Equal((ReadinessStatus.Degraded, "failing: 1 shards were taken out of service"), (readiness.Status, Assert.Single(readiness.Reasons)));
+
+            // The other shard of the cohort and the other cohort get on, and their checkpoints go on to be written.
+            DateTimeOffset? success = run.Storage.LastSuccess;
+            long[] before = [.. run.Latest.Cohorts.Select(cohort => cohort.Totals.Operations)];
+            Until(run, report => report.Cohorts.Select(cohort => cohort.Totals.Operations).Zip(before).All(pair => pair.First > pair.Second)
+                && run.Storage.LastSuccess > success);
+            Assert.True(run.Latest.SilentWorkers.IsEmpty);
+            run.Stop(Patience, out bool isComplete);
+            Assert.True(isComplete);
+        }
+
+        using var storageAgain = new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance);
+        Assert.Equal(3, storageAgain.Past!.Shards.Count);
+        using var again = new SoakRun(Options(folder), TimeProvider.System, storage: storageAgain);
+        again.Start();
+        Until(again, report => report.Cohorts.Length == 2);
+        Assert.Equal(ReadinessStatus.Ready, ReadinessOf(again).Status);
+        again.Stop(Patience, out _);
+    }
+
+    private static Readiness ReadinessOf(SoakRun run) =>
+        Readiness.Of(run.Latest, run.Latest.CohortsInAll, run.Latest.Time, TimeSpan.FromMinutes(1), run.Storage.Failure);
+
+    private static SoakOptions Options(DataFolder folder) => new()
+    {
+        Workers = 2,
+        DataDirectory = folder.Path,
+        WatchdogInterval = TimeSpan.FromMilliseconds(100),
+        CheckpointInterval = TimeSpan.FromMilliseconds(50),
+        Fleet =
+        [
+            new CohortOptions { Key = "Soak:Fleet:0", Name = "failing", Kernel = Kernel.Of<ThrowsWhenArmed>(), Vms = 2 * FleetOptions.ShardVms },
+            new CohortOptions { Key = "Soak:Fleet:1", Name = "healthy", Kernel = Kernel.Of<Linux61Stable>(), Vms = FleetOptions.ShardVms },
+        ],
+    };
+
+    private static void Until(SoakRun run, Func<FleetReport, bool> isWanted) =>
+        Assert.True(SpinWait.SpinUntil(() => isWanted(run.Latest), Patience), string.Join("; ", run.Latest.Reasons));
+
+    /// <summary>A kernel whose next end of an invalidation throws, in whichever shard that is.</summary>
+    private readonly struct ThrowsWhenArmed : IKernel
+    {
+        private static int s_armed;
+
+        // By a name that the program knows, so that a checkpoint of it can be read again.
+        public static KernelInfo Info { get; } = new("linux-6.9", "throws", "here", Defect.None);
+
+        public static void Arm() => s_armed = 1;
+
+        [MethodImpl(MethodImplOptions.NoInlining)]
+        public static Counter<T> Count<T>(Counter<T> seq, T counted)
+            where T : unmanaged, ILanes<T> =>
+            s_armed != 0 && Interlocked.Exchange(ref s_armed, 0) != 0
+                ? throw new InvalidOperationException("this kernel throws once") : seq.PlusOneWhere(counted);
+    }
+}
