@@ -14,6 +14,7 @@ namespace SoakHost.EndToEnd.Page;
 public sealed class AccessibilityTests(Browser browser)
 {
     private const int SparklineSamples = 20;
+    private const int Margin = 16;
     private static readonly string ReadmePicture = Path.Combine(Repository.Root, "tests/EndToEnd/Page/live-page.png");
     private static readonly TimeSpan Shown = TimeSpan.FromSeconds(120);
 
@@ -47,7 +48,7 @@ public sealed class AccessibilityTests(Browser browser)
         Directory.CreateDirectory(Repository.Artifacts);
         await page.WritePictureAsync($"page-{name}.png");
         if (name == "light" && Environment.GetEnvironmentVariable("SOAKHOST_WRITE_SCREENSHOT") == "1")
-            File.Copy(await page.WritePictureAsync("page-readme.png", isWhole: false), ReadmePicture, overwrite: true);
+            await WriteReadmePictureAsync(page);
 
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         await Assertions.Expect(page.Timeline.Locator("[data-part=conclusion]")).ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Shown) });
@@ -62,6 +63,18 @@ public sealed class AccessibilityTests(Browser browser)
         await AssertAccessibleAsync(page, $"{name}, with an operation");
         await page.WritePictureAsync($"page-{name}-operation.png", isWhole: false);
         page.AssertNoFaults();
+    }
+
+    /// <summary>From the top to the end of the heat map.</summary>
+    private static async Task WriteReadmePictureAsync(LivePage page)
+    {
+        var map = (await page.Page.Locator("#heatmap").BoundingBoxAsync())!;
+        await page.Page.ScreenshotAsync(new()
+        {
+            Path = ReadmePicture,
+            FullPage = true,
+            Clip = new() { X = 0, Y = 0, Width = page.Page.ViewportSize!.Width, Height = map.Y + map.Height + Margin },
+        });
     }
 
     private static async Task AssertAccessibleAsync(LivePage page, string what)
