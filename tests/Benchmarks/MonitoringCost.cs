@@ -1,8 +1,5 @@
 using System.Diagnostics;
 using System.Globalization;
-using System.Net;
-using System.Net.Sockets;
-using System.Text.Json;
 
 /// <summary>
 /// What it costs to watch: <c>dotnet run -c Release --project tests/Benchmarks -- monitoring</c>. The real service as a process of its
@@ -30,7 +27,7 @@ internal static class MonitoringCost
     /// <summary>The default fleet, but the control has 100,000 VMs of 8 vCPUs, all of which hang.</summary>
     private static async Task ScrapeALargeFleetAsync()
     {
-        await using Service service = await Service.StartAsync(new()
+        await using RunningService service = await RunningService.StartAsync(new()
         {
             ["Soak__Fleet__0__Vms"] = $"{HungVms}",
             ["Soak__Fleet__0__Vcpus"] = "8",
@@ -81,7 +78,7 @@ internal static class MonitoringCost
     /// </summary>
     private static async Task PairThroughputAsync(TimeSpan interval)
     {
-        await using Service service = await Service.StartAsync([]);
+        await using RunningService service = await RunningService.StartAsync([]);
         while ((await service.FleetAsync()).GetProperty("verdict").GetString() != "pass")
             await Task.Delay(500);
         List<double> wall = [], cpu = [];
@@ -104,7 +101,7 @@ internal static class MonitoringCost
             Console.WriteLine($"  so a scrape a second costs:                      {Interval([.. cpu.Select(share => share * interval.TotalSeconds)])}");
     }
 
-    private static async Task<(double Wall, double Cpu)> ThroughputAsync(Service service, TimeSpan? interval)
+    private static async Task<(double Wall, double Cpu)> ThroughputAsync(RunningService service, TimeSpan? interval)
     {
         (double operations, TimeSpan cpu) = (await service.OperationsAsync(), service.Cpu);
         long start = Stopwatch.GetTimestamp();
@@ -128,7 +125,7 @@ internal static class MonitoringCost
     }
 
     /// <summary>The median, and what 95 % of medians of resampled pairs lie between.</summary>
-    private static string Interval(List<double> shares)
+    internal static string Interval(List<double> shares)
     {
         var random = new Random(1);
         double[] medians = [.. Enumerable.Range(0, Resamples).Select(_ => Median([.. shares.Select(_ => shares[random.Next(shares.Count)])])).Order()];
@@ -141,106 +138,5 @@ internal static class MonitoringCost
     {
         values.Sort();
         return (values[(values.Count - 1) / 2] + values[values.Count / 2]) / 2;
-    }
-
-    /// <summary>The service as a user starts it.</summary>
-    private sealed class Service : IAsyncDisposable
-    {
-        private readonly Process _process;
-        private readonly HttpClient _http;
-
-        private Service(Process process, Uri address) => (_process, _http) = (process, new() { BaseAddress = address });
-
-        public double ResidentMb
-        {
-            get
-            {
-                _process.Refresh();
-                return _process.WorkingSet64 / 1e6;
-            }
-        }
-
-        /// <summary>Processor time of all threads.</summary>
-        public TimeSpan Cpu => Sum(Threads());
-
-        public static async Task<Service> StartAsync(Dictionary<string, string> settings)
-        {
-            using var free = new TcpListener(IPAddress.Loopback, 0);
-            free.Start();
-            var address = new Uri($"http://127.0.0.1:{((IPEndPoint)free.LocalEndpoint).Port}");
-            free.Stop();
-            var start = new ProcessStartInfo("dotnet", [Path.Combine(AppContext.BaseDirectory, "soakhost.dll"), $"--urls={address}"])
-            {
-                RedirectStandardOutput = true,
-                RedirectStandardError = true,
-            };
-            start.Environment["Soak__DataDirectory"] = Directory.CreateTempSubdirectory("soakhost-bench-").FullName;
-            foreach ((string key, string value) in settings)
-                start.Environment[key] = value;
-            Process process = Process.Start(start)!;
-            process.BeginOutputReadLine();
-            process.BeginErrorReadLine();
-            var service = new Service(process, address);
-            while (!await service.IsReadyAsync())
-                await Task.Delay(100);
-            return service;
-        }
-
-        public async Task<string[]> ScrapeAsync() =>
-            (await _http.GetStringAsync(new Uri("/metrics", UriKind.Relative))).Split('\n');
-
-        public async Task<JsonElement> FleetAsync() =>
-            JsonElement.Parse(await _http.GetStringAsync(new Uri("/api/v1/fleet", UriKind.Relative)));
-
-        /// <summary>Operations as of the latest report; the watchdog makes one a second.</summary>
-        public async Task<double> OperationsAsync() => (await FleetAsync()).GetProperty("operations").GetDouble();
-
-        /// <summary>Processor time of the threads whose names start so.</summary>
-        public TimeSpan CpuOf(string name) => Sum(Threads().Where(thread => Name(thread).StartsWith(name, StringComparison.Ordinal)));
-
-        /// <summary>Processor time of all other threads.</summary>
-        public TimeSpan CpuOfOthers(string name) => Cpu - CpuOf(name);
-
-        public async ValueTask DisposeAsync()
-        {
-            _http.Dispose();
-            _process.Kill();
-            await _process.WaitForExitAsync();
-            _process.Dispose();
-        }
-
-        private string[] Threads() => Directory.GetDirectories($"/proc/{_process.Id}/task");
-
-        private static string Name(string thread) => Read(thread, "comm") ?? "";
-
-        private static TimeSpan Sum(IEnumerable<string> threads) => TimeSpan.FromMicroseconds(
-            threads.Select(thread => Read(thread, "schedstat")).OfType<string>()
-                .Sum(text => double.Parse(text.Split(' ')[0], CultureInfo.InvariantCulture)) / 1000);
-
-        private static string? Read(string thread, string file)
-        {
-            try
-            {
-                return File.ReadAllText(Path.Combine(thread, file));
-            }
-            catch (IOException)
-            {
-                // A thread of the pool that ended in between.
-                return null;
-            }
-        }
-
-        private async Task<bool> IsReadyAsync()
-        {
-            try
-            {
-                using HttpResponseMessage response = await _http.GetAsync(new Uri("/health/ready", UriKind.Relative));
-                return response.IsSuccessStatusCode;
-            }
-            catch (HttpRequestException)
-            {
-                return false;
-            }
-        }
     }
 }

@@ -5,6 +5,8 @@ using SoakHost.Benchmarks;
 
 if (args is ["monitoring"])
     await MonitoringCost.RunAsync();
+else if (args is ["page"])
+    await PageCost.RunAsync();
 else if (args is ["checkpoints", .. var pairs])
     CheckpointCost.Run(pairs is [var count] ? int.Parse(count, CultureInfo.InvariantCulture) : 8);
 else

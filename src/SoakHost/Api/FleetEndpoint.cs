@@ -12,7 +12,7 @@ internal static class FleetEndpoint
         app.MapGet("/api/v1/fleet", (SoakRun run) => TypedResults.Json(FleetDocument.Of(run.Latest, run.Options), ReportJson.Default.FleetDocument))
             .Produces<FleetDocument>().WithName("fleet").WithTags("fleet").WithSummary("The watchdog's latest report.");
         app.MapGet("/api/v1/fleet/stream", Follow)
-            .ProducesProblem(StatusCodes.Status503ServiceUnavailable).WithName("fleet-stream").WithTags("fleet")
+            .Produces<FleetDocument>(contentType: "text/event-stream").ProducesProblem(StatusCodes.Status503ServiceUnavailable).WithName("fleet-stream").WithTags("fleet")
             .WithSummary("The latest report, and then each new one, as server-sent events \"fleet\": the document of /api/v1/fleet in one line, with \"version\" and, "
                 + "for each cohort, \"vcpu_cells\". Whoever is slow skips reports.");
     }

@@ -1,3 +1,5 @@
+using System.Text.Json;
+using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace SoakHost.Api;
@@ -22,6 +24,13 @@ internal static class HttpLimits
         });
         builder.Services.AddProblemDetails();
         builder.Services.AddOpenApi("v1");
+
+        // Documents are written by contexts of their own; from this the API's description has how they are spelled.
+        builder.Services.ConfigureHttpJsonOptions(json =>
+        {
+            json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower;
+            json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower));
+        });
     }
 
     public static void UseProblemDetails(this WebApplication app) => app.UseExceptionHandler().UseStatusCodePages();

@@ -6,7 +6,7 @@ namespace SoakHost.Logging;
 /// </summary>
 internal static partial class SoakLog
 {
-    [LoggerMessage(1000, LogLevel.Information, "Listening on {Addresses}: /metrics, /health/ready, /api/v1/fleet")]
+    [LoggerMessage(1000, LogLevel.Information, "Listening on {Addresses}: the live page, /metrics, /health/ready, /api/v1/fleet")]
     public static partial void Listening(this ILogger log, string addresses);
 
     [LoggerMessage(1001, LogLevel.Information,

@@ -31,7 +31,7 @@ internal sealed class IncidentReplays(TimeProvider time)
     /// <summary>The longest that a replay may take. One of a long soak takes longer; the command has no limit.</summary>
     public static readonly TimeSpan TimeMax = TimeSpan.FromSeconds(20);
 
-    // Some ten steps each; the longest that there can be have 500, which is 150 KB.
+    // Some thirty steps each; the longest that there can be have 500, which is 150 KB.
     private const int RememberedMax = 64;
 
     private readonly Lock _gate = new();

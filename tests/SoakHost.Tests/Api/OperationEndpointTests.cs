@@ -131,12 +131,17 @@ public sealed class OperationEndpointTests(SmallService small)
             ("Soak__ApiToken", Token), ("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms"));
         await using ProgramProcess program = await ProgramProcess.ServeAsync(settings);
         await program.UntilAsync(fleet => Hung(fleet) == 8, Patience);
-        JsonElement paths = (await program.Http.GetFromJsonAsync<JsonElement>("/openapi/v1.json", Stop)).GetProperty("paths");
+        JsonElement description = await program.Http.GetFromJsonAsync<JsonElement>("/openapi/v1.json", Stop);
+        JsonElement paths = description.GetProperty("paths");
         foreach (string kind in (string[])["kernel", "migrate", "pause", "resume", "memslots", "counter", "resize", "remove"])
             Assert.True(paths.GetProperty($"/api/v1/cohorts/{{name}}/{kind}").TryGetProperty("post", out _), kind);
         Assert.True(paths.GetProperty("/api/v1/cohorts").TryGetProperty("post", out _));
-        Assert.True(paths.TryGetProperty("/api/v1/incidents", out _));
-        Assert.True(paths.TryGetProperty("/api/v1/operations", out _));
+        JsonElement cohort = description.GetProperty("components").GetProperty("schemas").GetProperty("CohortDocument").GetProperty("properties");
+        Assert.Superset(
+            Control(await program.Http.GetFromJsonAsync<JsonElement>("/api/v1/fleet", Stop)).EnumerateObject().Select(property => property.Name).ToHashSet(),
+            cohort.EnumerateObject().Select(property => property.Name).ToHashSet());
+        foreach (string read in (string[])["incidents", "operations", "fleet", "fleet/stream", "kernels", "timeline", "access"])
+            Assert.NotEqual("", paths.GetProperty($"/api/v1/{read}").GetProperty("get").GetProperty("summary").GetString());
 
         string url = program.Http.BaseAddress!.ToString();
         ProgramResult done = await ProgramProcess.RunAsync(["ctl", "kernel", "control", "linux-6.3", "--url", url], settings);

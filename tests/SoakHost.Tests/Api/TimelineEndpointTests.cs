@@ -61,6 +61,24 @@ public sealed class TimelineEndpointTests(SmallService small)
         Assert.Equal(HttpStatusCode.NotFound, (await TellAsync(next, incident, run: 2)).Status);
     }
 
+    [Fact]
+    public async Task A_hang_of_a_vm_that_came_later_of_a_cohort_that_came_later_is_told()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small());
+        await PostAsync(program, "cohorts", new { name = "canary", kernel = "linux-6.1", vms = 2, invalidate_seq_start = "2^31-100", expect = "hang" });
+        await UntilHungAsync(8);
+        await PostAsync(program, "cohorts/canary/resize", new { vms = 3 });
+        JsonElement fleet = await UntilHungAsync(12);
+
+        JsonElement stall = Cohort(fleet, "canary").GetProperty("stalled").EnumerateArray().First(stall => stall.GetProperty("vm").GetInt32() == 2);
+        (HttpStatusCode status, JsonElement told) = await TellAsync(program, stall.GetProperty("incident").GetString()!);
+        Assert.Equal(HttpStatusCode.OK, status);
+        Assert.Contains("was kept as an int", told.GetProperty("conclusion").GetString(), StringComparison.Ordinal);
+
+        Task<JsonElement> UntilHungAsync(int count) => program.UntilAsync(
+            fleet => Cohort(fleet, "canary") is { ValueKind: JsonValueKind.Object } canary && canary.GetProperty("vcpus_hung").GetInt32() == count, Patience);
+    }
+
     [Theory]
     [InlineData("", 400)]
     [InlineData("hang", 400)]
@@ -141,15 +159,19 @@ public sealed class TimelineEndpointTests(SmallService small)
         return Stalls(fleet).First(stall => stall.GetProperty("incident").GetString() is { } id && id != unlike);
     }
 
-    private static JsonElement Control(JsonElement fleet) =>
-        fleet.GetProperty("cohorts").EnumerateArray().FirstOrDefault(cohort => cohort.GetProperty("name").GetString() == "control");
+    private static JsonElement Control(JsonElement fleet) => Cohort(fleet, "control");
+
+    private static JsonElement Cohort(JsonElement fleet, string name) =>
+        fleet.GetProperty("cohorts").EnumerateArray().FirstOrDefault(cohort => cohort.GetProperty("name").GetString() == name);
 
     private static JsonElement.ArrayEnumerator Stalls(JsonElement fleet) =>
         Control(fleet) is { ValueKind: JsonValueKind.Object } control ? control.GetProperty("stalled").EnumerateArray() : default;
 
-    private static async Task OperateAsync(ProgramProcess program, string kind, object body)
+    private static Task OperateAsync(ProgramProcess program, string kind, object body) => PostAsync(program, $"cohorts/control/{kind}", body);
+
+    private static async Task PostAsync(ProgramProcess program, string path, object body)
     {
-        using HttpResponseMessage response = await program.Http.PostAsJsonAsync($"/api/v1/cohorts/control/{kind}", body, Stop);
+        using HttpResponseMessage response = await program.Http.PostAsJsonAsync($"/api/v1/{path}", body, Stop);
         Assert.True(response.IsSuccessStatusCode, await response.Content.ReadAsStringAsync(Stop));
     }
 }

@@ -15,6 +15,9 @@ const REFRESH_MS = 5000;
 // Longer than the default time between two checkpoints.
 const RECORDED_MS = 12_000;
 
+// What is seen to stall was last seen to get on up to some reports earlier.
+const REPORTED_MS = 2000;
+
 const ICONS = { hang: 'hung', unsafe_install: 'violation', accounting_error: 'warning' };
 
 /** @typedef {import('./types.js').Incident} Incident */
@@ -29,6 +32,9 @@ export function fragmentOf(id, run) {
   const readable = encodeURIComponent(id).replaceAll('%3A', ':').replaceAll('%2F', '/').replaceAll('%40', '@');
   return `#incident=${readable}${run === null ? '' : `&run=${run}`}`;
 }
+
+/** @param {Incident} incident */
+const timeOf = incident => Date.parse(incident.first_seen ?? '');
 
 /** @param {Incident} incident @returns {string} "vCPU 0 of VM 2 hung on page 17" */
 export function titleOf({ kind, vm, vcpu, page }) {
@@ -132,16 +138,25 @@ export class IncidentList {
     const fresh = this.unrecorded.filter(
       incident => !known.has(incident.id) && (!this.filter || incident.cohort === this.filter) && !this.isOld(incident),
     );
-    return [...fresh.sort((a, b) => b.tick - a.tick || b.vm - a.vm), ...this.recorded].slice(0, this.rows);
+    return [...fresh.sort((a, b) => b.tick - a.tick || b.vm - a.vm), ...this.recorded];
   }
 
-  /** Stalled vCPUs beyond the rows that were fetched are recorded all the same. @param {Incident} incident */
+  /**
+   * Stalled vCPUs that are not among the rows that were fetched may be recorded all the same: those that hung well before the newest
+   * one that is, or long ago.
+   * @param {Incident} incident
+   */
   isOld(incident) {
-    return this.hasMore && Date.parse(/** @type {string} */ (incident.first_seen)) < Date.now() - 2 * RECORDED_MS;
+    if (!this.hasMore) return false;
+    const seen = timeOf(incident);
+    const newest = this.recorded.find(({ cohort }) => cohort === incident.cohort);
+    return seen < Date.now() - 2 * RECORDED_MS || (newest !== undefined && seen + REPORTED_MS < timeOf(newest));
   }
 
   show() {
-    const incidents = this.listed();
+    const listed = this.listed();
+    const incidents = listed.slice(0, this.rows);
+    const hasMore = this.hasMore || listed.length > this.rows;
 
     // An incident keeps its row, and the row its focus, as it is recorded. An older run may have had one of the same id.
     const newest = new Map(incidents.toReversed().map(incident => [incident.id, incident]));
@@ -150,11 +165,8 @@ export class IncidentList {
     patchChildren(parts.list, incidents, keyOf, createRow, (row, incident) =>
       this.showRow(/** @type {HTMLElement} */ (row), incident),
     );
-    parts.older.hidden = !this.hasMore || this.rows >= ROWS_MAX;
-    setText(
-      parts.summary,
-      incidents.length === 0 ? '' : `The newest ${grouped(incidents.length)}${this.hasMore ? ' of more' : ''}`,
-    );
+    parts.older.hidden = !hasMore || this.rows >= ROWS_MAX;
+    setText(parts.summary, incidents.length === 0 ? '' : `The newest ${grouped(incidents.length)}${hasMore ? ' of more' : ''}`);
     parts.empty.hidden = incidents.length > 0 && !this.problem;
     setText(parts.empty, this.problem || 'None so far.');
   }
@@ -164,15 +176,15 @@ export class IncidentList {
    * @param {Incident} incident
    */
   showRow(row, incident) {
-    const row_ = /** @type {import('./dom.js').Parts} */ (partsOfRows.get(row));
+    const fields = /** @type {import('./dom.js').Parts} */ (partsOfRows.get(row));
     const isExpected = this.expected.get(incident.cohort) === incident.kind;
     setAttribute(row, 'data-expected', String(isExpected));
     setAttribute(row, 'data-state', incident.recovered ? 'recovered' : incident.kind === 'hang' ? 'hung' : 'seen');
-    setText(row_.expected, isExpected ? 'as expected' : 'unexpected');
-    setText(row_.state, stateOf(incident));
-    setAttribute(row_.link, 'href', fragmentOf(incident.id, incident.run));
-    setText(row_.time, moment(/** @type {string} */ (incident.first_seen)));
-    setAttribute(row_.time, 'datetime', incident.first_seen);
+    setText(fields.expected, isExpected ? 'as expected' : 'unexpected');
+    setText(fields.state, stateOf(incident));
+    setAttribute(fields.link, 'href', fragmentOf(incident.id, incident.run));
+    setText(fields.time, moment(/** @type {string} */ (incident.first_seen)));
+    setAttribute(fields.time, 'datetime', incident.first_seen);
   }
 
   /**
@@ -231,14 +243,14 @@ function stateOf({ kind, run, recovered, recovered_by: by }) {
 /** @param {Incident} incident */
 function createRow(incident) {
   const row = cloneOf('incident-row');
-  const row_ = partsOf(row);
-  partsOfRows.set(row, row_);
+  const fields = partsOf(row);
+  partsOfRows.set(row, fields);
   row.dataset.incident = incident.id;
   row.dataset.kind = incident.kind;
   row.dataset.cohort = incident.cohort;
-  setAttribute(row_.icon, 'href', `#icon-${ICONS[incident.kind]}`);
-  setText(row_.title, titleOf(incident));
-  setText(row_.cohort, incident.cohort);
-  setText(row_.seq, counterText(incident.invalidate_seq));
+  setAttribute(fields.icon, 'href', `#icon-${ICONS[incident.kind]}`);
+  setText(fields.title, titleOf(incident));
+  setText(fields.cohort, incident.cohort);
+  setText(fields.seq, counterText(incident.invalidate_seq));
   return row;
 }

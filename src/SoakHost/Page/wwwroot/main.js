@@ -51,11 +51,8 @@ function render() {
 
 /** @param {import('./stream.js').Connection} changed */
 function connect(changed) {
-  const wasLive = connection.state === 'live';
-  if (changed.state === 'lost' && wasLive) lostAt = Date.now();
-
-  // Since when there is no report does not change with each attempt to get one.
-  connection = changed.state === connection.state ? { ...changed, since: connection.since } : changed;
+  if (changed.state === 'lost' && connection.state === 'live') lostAt = changed.since;
+  connection = changed;
   if (changed.state === 'live') operations.connect();
   else showVerdict(fleet, connection);
   showConnection(connection, note);

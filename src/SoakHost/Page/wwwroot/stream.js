@@ -16,7 +16,7 @@ const REPORT_MS = 1000;
  * @typedef {'connecting' | 'live' | 'lost'} ConnectionState
  * @typedef {object} Connection
  * @property {ConnectionState} state
- * @property {number} since when it came to be so, ms
+ * @property {number} since when the last report came, or the page began to wait for one, ms
  * @property {string} reason a sentence, or empty
  */
 
@@ -33,6 +33,7 @@ export class FleetStream {
     this.state = /** @type {ConnectionState} */ ('connecting');
     this.delay = DELAY_MIN_MS;
     this.received = 0;
+    this.started = Date.now();
     this.time = '';
     this.interval = REPORT_MS;
     this.retry = 0;
@@ -109,7 +110,7 @@ export class FleetStream {
    */
   become(state, reason) {
     this.state = state;
-    this.onConnection({ state, since: Date.now(), reason });
+    this.onConnection({ state, since: this.received || this.started, reason });
   }
 }
 

@@ -23,6 +23,9 @@ let asking = null;
 // Whether going back leads to this page without the dialog, and not to where the link came from.
 let isOpenedHere = false;
 
+// Whether the dialog was closed because the address no longer names an incident, and not by whoever looks at it.
+let isClosedByAddress = false;
+
 export function listenForTimelines() {
   addEventListener('hashchange', event => {
     isOpenedHere = incidentOf(new URL(event.oldURL).hash) === null;
@@ -34,6 +37,11 @@ export function listenForTimelines() {
     if (event.target === dialog) dialog.close();
   });
   dialog.addEventListener('close', () => {
+    // The event comes late: by then the address may name another incident, which is not to be left.
+    if (isClosedByAddress) {
+      isClosedByAddress = false;
+      return;
+    }
     asking?.abort();
     if (incidentOf(location.hash) === null) return;
     if (isOpenedHere) history.back();
@@ -52,6 +60,8 @@ function incidentOf(hash) {
 function follow() {
   const incident = incidentOf(location.hash);
   if (!incident) {
+    asking?.abort();
+    isClosedByAddress = dialog.open;
     dialog.close();
     return;
   }
@@ -118,23 +128,34 @@ function showCommand(command) {
 function show(timeline, id) {
   const { conclusion, kernel, command, steps } = timeline;
   setText(parts.conclusion, /[.!?]$/.test(conclusion) ? conclusion : `${conclusion}.`);
-  const defect = steps.find(step => step.verdict in DEFECTS);
+  const defect = defectOf(steps, id);
   compare(defect?.verdict === 'unjustified_retry' && defect.snapshot !== null ? defect : null);
   parts.facts.replaceChildren(
     ...fact('Kernel', kernel),
     ...fact('Steps shown', grouped(steps.length)),
-    ...(defect ? fact('First defect', `${DEFECTS[defect.verdict]}, tick ${grouped(defect.tick)}, ${defect.actor}`) : []),
+    ...(defect ? fact('Defect', `${DEFECTS[defect.verdict]}, tick ${grouped(defect.tick)}, ${defect.actor}`) : []),
     ...fact('Incident', id),
   );
-  parts.steps.replaceChildren(...steps.map(step => rowOf(step, defect?.actor ?? '')));
+  const rows = steps.map(step => rowOf(step, defect?.actor ?? ''));
+  parts.steps.replaceChildren(...rows);
   parts.story.hidden = false;
   showCommand(command);
-  showDefect();
+  showRow(defect ? rows[steps.indexOf(defect)] : null);
 }
 
-/** Scrolls the steps, and not the dialog, whose top says what they come to. */
-function showDefect() {
-  const row = /** @type {HTMLElement | null} */ (parts.steps.querySelector('[data-defect]'));
+/**
+ * The step that the incident is about; other vCPUs of the VM may have gone wrong before it.
+ * @param {import('./types.js').Step[]} steps
+ * @param {string} id
+ */
+function defectOf(steps, id) {
+  const vcpu = /\/(\d+)@/.exec(id)?.[1];
+  const defects = steps.filter(step => step.verdict in DEFECTS);
+  return defects.find(step => step.actor === `vCPU ${vcpu}`) ?? defects[0];
+}
+
+/** Scrolls the steps, and not the dialog, whose top says what they come to. @param {HTMLElement | null} row */
+function showRow(row) {
   const scroller = /** @type {HTMLElement} */ (parts.steps.closest('.steps'));
   scroller.scrollTop = row ? row.offsetTop - scroller.clientHeight / 2 : 0;
 }

@@ -1,0 +1,45 @@
+using Microsoft.Playwright;
+using Xunit;
+
+namespace SoakHost.EndToEnd.Harness;
+
+/// <summary>
+/// Debian's chromium, headless, with a profile of its own that goes with it. Playwright's driver comes with its package; no browser is ever
+/// downloaded. Both end with the tests, however those end: the driver when its standard input closes, the browser with the driver.
+/// </summary>
+public sealed class Browser : IAsyncLifetime
+{
+    private const string Program = "/usr/bin/chromium";
+
+    // The sandbox needs what a container does not give, and the rest keeps it from asking anybody but the service for anything.
+    private static readonly string[] Arguments =
+    [
+        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--disable-sync",
+    ];
+
+    private IPlaywright _playwright = null!;
+    private IBrowser _browser = null!;
+
+    public async ValueTask InitializeAsync()
+    {
+        _playwright = await Playwright.CreateAsync();
+        _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = Program, Args = Arguments, Headless = true });
+    }
+
+    /// <summary>Opens a service's page, as somebody who was never there before.</summary>
+    public async Task<LivePage> OpenAsync(Uri service, BrowserNewContextOptions? options = null)
+    {
+        var context = await _browser.NewContextAsync(options);
+        var page = new LivePage(service, context, await context.NewPageAsync());
+        await page.Page.GotoAsync(service.ToString());
+        return page;
+    }
+
+    public async ValueTask DisposeAsync()
+    {
+        if (_browser is not null)
+            await _browser.DisposeAsync();
+        _playwright?.Dispose();
+    }
+}

@@ -1,0 +1,84 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using Microsoft.Playwright;
+using Xunit;
+
+namespace SoakHost.EndToEnd.Harness;
+
+/// <summary>The live page in a browser tab of its own, and whatever went wrong in it.</summary>
+public sealed class LivePage : IAsyncDisposable
+{
+    private readonly IBrowserContext _context;
+    private readonly ConcurrentQueue<string> _faults = new();
+
+    internal LivePage(Uri service, IBrowserContext context, IPage page)
+    {
+        (_context, Page) = (context, page);
+        page.Console += (_, message) =>
+        {
+            // What the content security policy stops is told there as well.
+            if (message.Type is "error" or "warning")
+                _faults.Enqueue($"console {message.Type}: {message.Text} ({message.Location})");
+        };
+        page.PageError += (_, error) => _faults.Enqueue($"exception: {error}");
+        page.Crash += (_, _) => _faults.Enqueue("the tab crashed");
+        context.Request += (_, request) =>
+        {
+            Uri asked = new(request.Url);
+            if (asked.GetLeftPart(UriPartial.Authority) != service.GetLeftPart(UriPartial.Authority))
+                _faults.Enqueue($"a request to {request.Url}");
+        };
+    }
+
+    /// <summary>The tab.</summary>
+    public IPage Page { get; }
+
+    /// <summary>A cohort's card.</summary>
+    public ILocator Card(string cohort) => Page.GetByRole(AriaRole.Article, new() { Name = cohort, Exact = true });
+
+    /// <summary>A cohort's vCPUs as a picture.</summary>
+    public ILocator HeatMap(string cohort) => Page.GetByRole(AriaRole.Application, new() { Name = $"vCPUs of {cohort}:" });
+
+    /// <summary>The incidents that are listed, newest first.</summary>
+    public ILocator Incidents => Page.Locator("#incidents li[data-incident]");
+
+    /// <summary>The dialog that tells an incident again.</summary>
+    public ILocator Timeline => Page.GetByRole(AriaRole.Dialog).And(Page.Locator("#timeline"));
+
+    /// <summary>Waits until the verdict is this word.</summary>
+    public Task ExpectVerdictAsync(string word, TimeSpan patience) =>
+        Assertions.Expect(Page.GetByRole(AriaRole.Heading, new() { Name = $"Verdict: {word}", Exact = true })).ToBeVisibleAsync(new() { Timeout = Ms(patience) });
+
+    /// <summary>Waits until a cohort has so many hung vCPUs, by the number that its card shows.</summary>
+    public Task ExpectHungAsync(string cohort, int count, TimeSpan patience) => Assertions.Expect(Card(cohort).Locator("[data-part=hung]"))
+        .ToHaveTextAsync(count.ToString("N0", CultureInfo.InvariantCulture), new() { Timeout = Ms(patience) });
+
+    /// <summary>The colour of a cohort's first cell, its first VM's first vCPU, as red, green, blue and alpha.</summary>
+    public async Task<int[]> FirstCellAsync(string cohort) => await HeatMap(cohort).EvaluateAsync<int[]>(
+        """
+        canvas => {
+          // Not read from the canvas itself, which the browser would then keep where it is slow to paint, and say so.
+          const copy = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+          copy.drawImage(canvas, -3, -3);
+          return [...copy.getImageData(0, 0, 1, 1).data];
+        }
+        """);
+
+    /// <summary>Nothing was thrown, reported on the console, stopped by the content security policy, or asked of anybody but the service.</summary>
+    /// <param name="tolerated">Parts of what the console says when the service is not there, where the test took it away.</param>
+    public void AssertNoFaults(params string[] tolerated) =>
+        Assert.DoesNotContain(_faults, fault => !tolerated.Any(part => fault.Contains(part, StringComparison.Ordinal)));
+
+    /// <summary>Writes a picture of the page into artifacts/.</summary>
+    public async Task<string> WritePictureAsync(string name, bool isWhole = true)
+    {
+        var path = Path.Combine(Repository.Artifacts, name);
+        await Page.ScreenshotAsync(new() { Path = path, FullPage = isWhole });
+        return path;
+    }
+
+    public ValueTask DisposeAsync() => _context.DisposeAsync();
+
+    /// <summary>Milliseconds, as Playwright takes them.</summary>
+    public static float Ms(TimeSpan time) => (float)time.TotalMilliseconds;
+}

@@ -1,0 +1,94 @@
+using Deque.AxeCore.Commons;
+using Deque.AxeCore.Playwright;
+using Microsoft.Playwright;
+using SoakHost.EndToEnd.Harness;
+using Xunit;
+
+namespace SoakHost.EndToEnd.Page;
+
+/// <summary>
+/// The page as axe sees it, in light, in dark and at phone width, with its dialogs open too; and a picture of each in artifacts/ for a person
+/// to look at. One of them is the README's: <c>SOAKHOST_WRITE_SCREENSHOT=1</c> has it written into the repository.
+/// </summary>
+[Collection(nameof(InABrowser))]
+public sealed class AccessibilityTests(Browser browser)
+{
+    private const int SparklineSamples = 20;
+    private const int Margin = 16;
+    private static readonly string ReadmePicture = Path.Combine(Repository.Root, "tests/EndToEnd/Page/live-page.png");
+    private static readonly TimeSpan Shown = TimeSpan.FromSeconds(120);
+
+    [Fact]
+    public async Task Nothing_of_the_default_fleet_is_out_of_reach_for_anybody_in_light_in_dark_and_on_a_phone()
+    {
+        await using var soakHost = await SoakHostServer.StartAsync(new Dictionary<string, string>(), TestContext.Current.CancellationToken);
+        await CheckAsync(soakHost.Address, "light", new() { ColorScheme = ColorScheme.Light, ViewportSize = new() { Width = 1280, Height = 900 } });
+        await CheckAsync(soakHost.Address, "dark", new() { ColorScheme = ColorScheme.Dark, ViewportSize = new() { Width = 1280, Height = 900 } });
+        await CheckAsync(soakHost.Address, "phone", new()
+        {
+            ColorScheme = ColorScheme.Light,
+            ReducedMotion = ReducedMotion.Reduce,
+            IsMobile = true,
+            HasTouch = true,
+            DeviceScaleFactor = 2,
+            ViewportSize = new() { Width = 360, Height = 740 },
+        });
+    }
+
+    private async Task CheckAsync(Uri service, string name, BrowserNewContextOptions options)
+    {
+        await using var page = await browser.OpenAsync(service, options);
+        await page.ExpectVerdictAsync("PASS", Shown);
+        await Assertions.Expect(page.Incidents.First).ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Shown) });
+        await page.Page.WaitForFunctionAsync(
+            "count => document.querySelector('[data-part=sparkline] polyline').points.numberOfItems >= count", name == "light" ? SparklineSamples : 2,
+            new() { Timeout = LivePage.Ms(Shown) });
+        await AssertAccessibleAsync(page, name);
+        await AssertNoWiderThanTheScreenAsync(page, name);
+        Directory.CreateDirectory(Repository.Artifacts);
+        await page.WritePictureAsync($"page-{name}.png");
+        if (name == "light" && Environment.GetEnvironmentVariable("SOAKHOST_WRITE_SCREENSHOT") == "1")
+            await WriteReadmePictureAsync(page);
+
+        await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
+        await Assertions.Expect(page.Timeline.Locator("[data-part=conclusion]")).ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Shown) });
+        await AssertAccessibleAsync(page, $"{name}, with a timeline");
+        await AssertNoWiderThanTheScreenAsync(page, $"{name}, with a timeline");
+        await page.WritePictureAsync($"page-{name}-timeline.png", isWhole: false);
+        await page.Page.Keyboard.PressAsync("Escape");
+        await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
+
+        await page.Card("control").GetByRole(AriaRole.Button, new() { Name = "Live-migrate" }).ClickAsync();
+        await Assertions.Expect(page.Page.GetByRole(AriaRole.Dialog, new() { Name = "Live-migrate control" })).ToBeVisibleAsync();
+        await AssertAccessibleAsync(page, $"{name}, with an operation");
+        await page.WritePictureAsync($"page-{name}-operation.png", isWhole: false);
+        page.AssertNoFaults();
+    }
+
+    /// <summary>From the top to the end of the heat map.</summary>
+    private static async Task WriteReadmePictureAsync(LivePage page)
+    {
+        var map = (await page.Page.Locator("#heatmap").BoundingBoxAsync())!;
+        await page.Page.ScreenshotAsync(new()
+        {
+            Path = ReadmePicture,
+            FullPage = true,
+            Clip = new() { X = 0, Y = 0, Width = page.Page.ViewportSize!.Width, Height = map.Y + map.Height + Margin },
+        });
+    }
+
+    private static async Task AssertAccessibleAsync(LivePage page, string what)
+    {
+        AxeResult found = await page.Page.RunAxe();
+        Assert.True(
+            found.Violations.Length == 0,
+            $"{what}:\n{string.Join('\n', found.Violations.Select(violation =>
+                $"{violation.Id} ({violation.Impact}): {violation.Help}\n  {string.Join("\n  ", violation.Nodes.Select(node => $"{node.Html} {string.Join(' ', node.Any.Select(check => check.Message))}"))}"))}");
+    }
+
+    private static async Task AssertNoWiderThanTheScreenAsync(LivePage page, string what)
+    {
+        int[] widths = await page.Page.EvaluateAsync<int[]>("() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]");
+        Assert.True(widths[0] <= widths[1], $"{what}: {widths[0]} px wide on a screen of {widths[1]}");
+    }
+}

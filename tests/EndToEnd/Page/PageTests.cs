@@ -1,0 +1,179 @@
+using System.Text.RegularExpressions;
+using Microsoft.Playwright;
+using SoakHost.EndToEnd.Harness;
+using Xunit;
+
+namespace SoakHost.EndToEnd.Page;
+
+/// <summary>The browser shares the machine with the fleet that it looks at; nothing else is to be there.</summary>
+[CollectionDefinition(nameof(InABrowser), DisableParallelization = true)]
+public sealed class InABrowser : ICollectionFixture<Browser>;
+
+/// <summary>What a person sees and does on the live page, in a real browser and with the real service.</summary>
+[Collection(nameof(InABrowser))]
+public sealed partial class PageTests(Browser browser)
+{
+    // Some reports of the watchdog, on a machine that others use too.
+    private static readonly TimeSpan Soon = TimeSpan.FromSeconds(20);
+    private static readonly TimeSpan HungWithin = TimeSpan.FromSeconds(90);
+
+    [Fact]
+    public async Task The_control_is_seen_to_hang_and_its_incident_is_told_by_mouse_and_by_keyboard_and_by_the_command_that_it_shows()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-1_500_000", ("Soak__DutyCycle", "0.2")), stop);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+
+        // The page is there before the hang, and the hang comes to the page.
+        await page.ExpectHungAsync("control", 0, Soon);
+        await page.ExpectVerdictAsync("INCONCLUSIVE", Soon);
+        await Assertions.Expect(page.HeatMap("control")).ToHaveAttributeAsync("data-hung", "0");
+        await Assertions.Expect(page.Page.GetByText("None so far.")).ToBeVisibleAsync();
+        var healthy = await page.FirstCellAsync("control");
+        await page.ExpectHungAsync("control", 64, HungWithin);
+        await page.ExpectVerdictAsync("PASS", Soon);
+        Assert.StartsWith("PASS", await page.Page.TitleAsync(), StringComparison.Ordinal);
+        Assert.NotEqual(healthy, await page.FirstCellAsync("control"));
+        Assert.Equal(healthy, await page.FirstCellAsync("healthy"));
+        await page.HeatMap("control").HoverAsync(new() { Position = new() { X = 3, Y = 3 } });
+        await Assertions.Expect(page.Page.GetByRole(AriaRole.Tooltip).Filter(new() { HasText = "control: VM 0, vCPU 0: hung" })).ToBeVisibleAsync();
+
+        // By mouse.
+        await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
+        var (conclusion, command) = await ReadTimelineAsync(page);
+        await page.Timeline.GetByRole(AriaRole.Button, new() { Name = "Close" }).ClickAsync();
+        await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
+
+        // By keyboard, from the heat map: the first hung vCPU, and back.
+        await page.HeatMap("control").FocusAsync();
+        await page.Page.Keyboard.PressAsync("Home");
+        await page.Page.Keyboard.PressAsync("Enter");
+        await ReadTimelineAsync(page);
+        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Hang in control: VM 0, vCPU 0" })).ToBeVisibleAsync();
+        await page.Page.Keyboard.PressAsync("Escape");
+        await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
+
+        // And from the list.
+        await page.Incidents.Last.GetByRole(AriaRole.Link).FocusAsync();
+        await page.Page.Keyboard.PressAsync("Enter");
+        await ReadTimelineAsync(page);
+        page.AssertNoFaults();
+
+        // The command needs neither the service nor its data.
+        string[] words = command.Split(' ');
+        Assert.Equal("soakhost", words[0]);
+        var replayed = await Command.RunAsync("dotnet", [Path.Combine(AppContext.BaseDirectory, "soakhost.dll"), .. words[1..]], stop);
+        Assert.Equal(0, replayed.ExitCode);
+        Assert.Contains(conclusion.TrimEnd('.'), Space().Replace(replayed.Output, " "), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_live_patch_made_in_the_page_makes_every_cell_recover_and_the_page_says_so()
+    {
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), TestContext.Current.CancellationToken);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        await page.ExpectHungAsync("control", 64, HungWithin);
+        var hung = await page.FirstCellAsync("control");
+
+        // Nothing is done without a confirmation.
+        var patch = page.Page.GetByRole(AriaRole.Group, new() { Name = "Operations of control" }).GetByRole(AriaRole.Button, new() { Name = "Patch kernel" });
+        await patch.ClickAsync();
+        var dialog = page.Page.GetByRole(AriaRole.Dialog, new() { Name = "Patch the kernel of control" });
+        await dialog.GetByRole(AriaRole.Button, new() { Name = "Cancel" }).ClickAsync();
+        await Assertions.Expect(dialog).ToBeHiddenAsync();
+        await patch.ClickAsync();
+        await dialog.GetByLabel("Kernel", new() { Exact = true }).SelectOptionAsync("linux-6.1.y");
+        await dialog.GetByRole(AriaRole.Button, new() { Name = "Patch kernel" }).ClickAsync();
+
+        await page.ExpectHungAsync("control", 0, Soon);
+        await Assertions.Expect(page.Card("control")).ToHaveAttributeAsync("data-kernel", "linux-6.1.y");
+        await Assertions.Expect(page.HeatMap("control")).ToHaveAttributeAsync("data-hung", "0");
+        await Assertions.Expect(page.Page.Locator("#status")).ToContainTextAsync("64 vCPUs that hung got on again", new() { Timeout = LivePage.Ms(Soon) });
+        Assert.NotEqual(hung, await page.FirstCellAsync("control"));
+        Assert.Equal(await page.FirstCellAsync("healthy"), await page.FirstCellAsync("control"));
+        await Assertions.Expect(page.Incidents.First).ToHaveAttributeAsync("data-state", "recovered", new() { Timeout = LivePage.Ms(Soon) });
+        page.AssertNoFaults();
+    }
+
+    [Fact]
+    public async Task Invalidations_are_paused_and_resumed_in_the_page_and_vms_are_migrated()
+    {
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), TestContext.Current.CancellationToken);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        await page.ExpectHungAsync("control", 64, HungWithin);
+        await OperateAsync("healthy", "Pause", "Pause invalidations");
+        await Assertions.Expect(page.Card("healthy")).ToHaveAttributeAsync("data-paused", "true", new() { Timeout = LivePage.Ms(Soon) });
+        await OperateAsync("healthy", "Resume", "Resume invalidations");
+        await Assertions.Expect(page.Card("healthy")).ToHaveAttributeAsync("data-paused", "false", new() { Timeout = LivePage.Ms(Soon) });
+        await OperateAsync("control", "Live-migrate", "Live-migrate");
+        await page.ExpectHungAsync("control", 0, Soon);
+        page.AssertNoFaults();
+
+        async Task OperateAsync(string cohort, string button, string confirmation)
+        {
+            await page.Card(cohort).GetByRole(AriaRole.Button, new() { Name = button }).ClickAsync();
+            await page.Page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = confirmation }).ClickAsync();
+        }
+    }
+
+    [Fact]
+    public async Task A_page_whose_service_goes_away_says_so_and_reconnects_by_itself()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        var port = Server.FreePort();
+        await using var first = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), stop, port);
+        await using var page = await browser.OpenAsync(first.Address);
+        await page.ExpectVerdictAsync("PASS", HungWithin);
+
+        await first.DisposeAsync();
+        await page.ExpectVerdictAsync("DISCONNECTED", Soon);
+        await Assertions.Expect(page.Page.Locator("#verdict")).ToContainTextAsync("No report since");
+        await Assertions.Expect(page.Page.Locator("#connection")).ToContainTextAsync("Disconnected");
+
+        await using var second = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), stop, port);
+        await page.ExpectVerdictAsync("PASS", HungWithin);
+        await Assertions.Expect(page.Page.Locator("#connection")).ToContainTextAsync("the service was restarted");
+        page.AssertNoFaults(tolerated: ["net::ERR_CONNECTION_REFUSED", "net::ERR_INCOMPLETE_CHUNKED_ENCODING", "net::ERR_CONNECTION_RESET", "net::ERR_EMPTY_RESPONSE"]);
+    }
+
+    /// <summary>The open timeline's sentence and command, once they are told.</summary>
+    private static async Task<(string Conclusion, string Command)> ReadTimelineAsync(LivePage page)
+    {
+        var conclusion = page.Timeline.Locator("[data-part=conclusion]");
+        await Assertions.Expect(conclusion).ToContainTextAsync("was kept as an int and came back as", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Timeline.Locator("tr[data-defect=unjustified_retry]").First).ToContainTextAsync("nothing happened that warrants a retry");
+
+        // The defect that is pointed out is the one of the vCPU that the sentence is about, and not another one's.
+        string sentence = await conclusion.InnerTextAsync();
+        await Assertions.Expect(page.Timeline.Locator("[data-part=facts]")).ToContainTextAsync($", {sentence[..sentence.IndexOf(" hangs", StringComparison.Ordinal)]}");
+        return (sentence, await page.Timeline.Locator("[data-part=command]").InnerTextAsync());
+    }
+
+    /// <summary>A control and a healthy cohort, 16 VMs of 4 vCPUs each.</summary>
+    internal static Dictionary<string, string> Fleet(string start, params (string Key, string Value)[] more)
+    {
+        var settings = new Dictionary<string, string>
+        {
+            ["DOTNET_CONTENTROOT"] = EmptyContentRoot,
+            ["Soak__Workers"] = "1",
+            ["Soak__Fleet__0__Name"] = "control",
+            ["Soak__Fleet__0__Kernel"] = "linux-6.1",
+            ["Soak__Fleet__0__Vms"] = "16",
+            ["Soak__Fleet__0__InvalidateSeqStart"] = start,
+            ["Soak__Fleet__0__Expect"] = "hang",
+            ["Soak__Fleet__1__Name"] = "healthy",
+            ["Soak__Fleet__1__Kernel"] = "linux-6.1.y",
+            ["Soak__Fleet__1__Vms"] = "16",
+            ["Soak__Fleet__1__InvalidateSeqStart"] = start,
+        };
+        foreach (var (key, value) in more)
+            settings[key] = value;
+        return settings;
+    }
+
+    // Without files, so that nothing of the default fleet is there.
+    private static string EmptyContentRoot { get; } = Server.NewFolder();
+
+    [GeneratedRegex(@"\s+")]
+    private static partial Regex Space();
+}
