@@ -57,6 +57,9 @@ public sealed class Fleet : IDisposable
     /// <summary>What each worker has done.</summary>
     public IReadOnlyList<WorkerReport> Workers => [.. _workers.Select(worker => worker.Report())];
 
+    /// <summary>Whether every VM has come to the last tick, or was taken out of service. Never where real VMs run: they have no ticks.</summary>
+    public bool IsDone => _cohorts.All(source => source is SimulatedCohort cohort && cohort.Slots.All(slot => slot.HasEnded));
+
     /// <summary>Starts the workers and the external cohorts.</summary>
     public void Start()
     {

@@ -21,6 +21,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     private ShardSnapshot? _unread;
     private volatile bool _requested = true;
     private volatile Exception? _failure;
+    private volatile bool _hasEnded;
 
     /// <summary>How the shard came into its cohort.</summary>
     public ShardPlan Plan => plan;
@@ -36,6 +37,9 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
 
     /// <summary>Why the shard was taken out of service, or null.</summary>
     public Exception? Failure => _failure;
+
+    /// <summary>Whether no worker will advance it any more: it came to its last tick, has no VMs, or was taken out of service.</summary>
+    public bool HasEnded => _hasEnded || _failure is not null;
 
     /// <summary>Asks for a snapshot at the end of the next slice.</summary>
     public void Request() => _requested = true;
@@ -80,6 +84,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
             int ticks = Reserve(sliceTicks, ticksMax);
             if (ticks > 0)
                 shard.Advance(ticks);
+            _hasEnded = shard.Vms == 0 || shard.Tick >= ticksMax;
             if (_requested)
                 Publish();
             if (_checkpoint is not null)

@@ -5,14 +5,14 @@ namespace SoakHost.Engine.Fleets;
 
 /// <summary>What a worker did up to the end of a slice.</summary>
 /// <param name="Index">Its number, from 0.</param>
-/// <param name="LastSlice">When its last slice ended; when it started, before the first.</param>
+/// <param name="LastSlice">When its last slice ended; when it started, before the first; when it found work again, after it had none.</param>
 /// <param name="Slices">Slices so far.</param>
 /// <param name="Busy">Time spent in them.</param>
 /// <param name="LongestSlice">The longest slice since the report before.</param>
-/// <param name="IsDone">Whether all its shards have reached their last tick.</param>
+/// <param name="IsIdle">Whether it finds no shard to advance: all have come to their last tick, or others have them in hand.</param>
 /// <param name="Shard">The shard that it has in hand, or had last; empty before the first.</param>
 public sealed record WorkerReport(
-    int Index, DateTimeOffset LastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsDone, string Shard);
+    int Index, DateTimeOffset LastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsIdle, string Shard);
 
 /// <summary>
 /// A thread of its own that advances shards, a slice each. All workers take the shard whose turn it is from one queue and put it back at
@@ -34,7 +34,7 @@ internal sealed class Worker
     private long _slices;
     private long _busy;
     private long _longest;
-    private volatile bool _isDone;
+    private volatile bool _isIdle;
 
     public Worker(int index, ShardTurns turns, FleetOptions options, TimeProvider time, CancellationToken stop)
     {
@@ -51,14 +51,19 @@ internal sealed class Worker
 
     public bool Join(TimeSpan timeout) => _thread.Join(timeout);
 
-    public WorkerReport Report() => new(
-        _index,
-        new DateTimeOffset(Volatile.Read(ref _lastSlice), TimeSpan.Zero),
-        Volatile.Read(ref _slices),
-        TimeSpan.FromTicks(Volatile.Read(ref _busy)),
-        TimeSpan.FromTicks(Interlocked.Exchange(ref _longest, 0)),
-        _isDone,
-        _inHand?.Description ?? "");
+    public WorkerReport Report()
+    {
+        // Before the time: whoever is not idle any more has set that by then, and is not taken to have been silent.
+        bool isIdle = _isIdle;
+        return new WorkerReport(
+            _index,
+            new DateTimeOffset(Volatile.Read(ref _lastSlice), TimeSpan.Zero),
+            Volatile.Read(ref _slices),
+            TimeSpan.FromTicks(Volatile.Read(ref _busy)),
+            TimeSpan.FromTicks(Interlocked.Exchange(ref _longest, 0)),
+            isIdle,
+            _inHand?.Description ?? "");
+    }
 
     private void Run()
     {
@@ -77,11 +82,17 @@ internal sealed class Worker
             }
 
             _inHand = slot;
+            if (_isIdle && !slot.HasEnded)
+            {
+                Volatile.Write(ref _lastSlice, _time.GetUtcNow().UtcTicks);
+                _isIdle = false;
+            }
+
             long start = _time.GetTimestamp();
             bool advanced = slot.Run(_options.SliceTicks, _options.TicksMax);
             _turns.Return(slot);
             standing = advanced ? 0 : standing + 1;
-            _isDone = standing > 0 && (_isDone || standing >= _turns.Count);
+            _isIdle = standing > 0 && (_isIdle || standing >= _turns.Count);
             if (!advanced)
                 continue;
             TimeSpan took = _time.GetElapsedTime(start);

@@ -77,7 +77,8 @@ public static class Replay
                 return null;
         }
 
-        Shard? Start() => StartOf(cohort, options, incident.Vm, incident.Tick, operations);
+        // What is found at a tick happened before it; a VM that starts there is another one.
+        Shard? Start() => StartOf(cohort, options, incident.Vm, incident.Tick - 1, operations);
     }
 
     /// <summary>
@@ -130,7 +131,7 @@ public static class Replay
         return shard.Kernel;
     }
 
-    /// <summary>A VM as it was when it started, the last time before a tick: in one lane, with all that is still to be done to it.</summary>
+    /// <summary>A VM as it was when it started, the last time by a tick: in one lane, with all that is still to be done to it.</summary>
     private static Shard? StartOf(Cohort cohort, ShardOptions options, int vm, long tick, IEnumerable<ShardOperation> operations) =>
         new CohortHistory(cohort, operations).StartOf(vm, tick, options with { VectorBits = 32 });
 

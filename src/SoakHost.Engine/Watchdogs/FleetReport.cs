@@ -32,6 +32,9 @@ public sealed record FleetReport
     /// <summary>The workers.</summary>
     public required ImmutableArray<WorkerReport> Workers { get; init; }
 
+    /// <summary>Whether every VM has come to the run's last tick.</summary>
+    public bool IsDone { get; init; }
+
     /// <summary>Workers that have finished no slice for longer than the watchdog allows.</summary>
     public required ImmutableArray<int> SilentWorkers { get; init; }
 

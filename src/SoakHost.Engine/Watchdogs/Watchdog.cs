@@ -117,7 +117,8 @@ public sealed class Watchdog : IDisposable
             CohortsInAll = sources.Count,
             Removed = gone,
             Workers = workers,
-            SilentWorkers = [.. workers.Where(worker => !worker.IsDone && now - worker.LastSlice > _silence)
+            IsDone = _fleet.IsDone,
+            SilentWorkers = [.. workers.Where(worker => !worker.IsIdle && now - worker.LastSlice > _silence)
                 .Select(worker => worker.Index)],
             Verdict = verdict,
             Reasons = [.. reasons],

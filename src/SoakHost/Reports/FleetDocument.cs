@@ -39,6 +39,9 @@ internal sealed record FleetDocument
     /// <summary>Cohorts that were removed while the run went on, the first of them.</summary>
     public required IReadOnlyList<RemovedDocument> Removed { get; init; }
 
+    /// <summary>Whether every VM has come to the run's last tick.</summary>
+    public required bool IsDone { get; init; }
+
     public required IReadOnlyList<WorkerDocument> Workers { get; init; }
 
     public required IReadOnlyList<int> SilentWorkers { get; init; }
@@ -66,6 +69,7 @@ internal sealed record FleetDocument
             Cohorts = [.. report.Cohorts.Select(cohort => Of(cohort, run))],
             Removed = [.. report.Removed.Take(RemovedMax).Select(cohort => new RemovedDocument(
                 cohort.Cohort.Name, cohort.Kernel.Info.Name, cohort.Totals.Operations, cohort.Verdict, cohort.Reason))],
+            IsDone = report.IsDone,
             Workers = [.. report.Workers.Select(Of)],
             SilentWorkers = report.SilentWorkers,
         };
@@ -139,7 +143,7 @@ internal sealed record FleetDocument
     }
 
     private static WorkerDocument Of(WorkerReport worker) => new(
-        worker.Index, worker.LastSlice, worker.Slices, worker.Busy.TotalSeconds, worker.LongestSlice.TotalSeconds, worker.IsDone);
+        worker.Index, worker.LastSlice, worker.Slices, worker.Busy.TotalSeconds, worker.LongestSlice.TotalSeconds, worker.IsIdle);
 
     private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
 }

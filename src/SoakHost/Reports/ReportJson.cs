@@ -15,7 +15,7 @@ internal sealed record StallDocument(
 
 /// <summary>A worker.</summary>
 internal sealed record WorkerDocument(
-    int Worker, DateTimeOffset LastSlice, long Slices, double BusySeconds, double SliceMaxSeconds, bool IsDone);
+    int Worker, DateTimeOffset LastSlice, long Slices, double BusySeconds, double SliceMaxSeconds, bool IsIdle);
 
 /// <summary>What reports look like as JSON: snake_case, indented for people.</summary>
 [JsonSourceGenerationOptions(

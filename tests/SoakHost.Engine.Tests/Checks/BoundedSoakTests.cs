@@ -1,12 +1,11 @@
-using System.Runtime.CompilerServices;
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
+using SoakHost.Engine.Tests.Kernels;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
-using SoakHost.Model.Lanes;
 
 namespace SoakHost.Engine.Tests.Checks;
 
@@ -90,11 +89,11 @@ public sealed class BoundedSoakTests
     [Fact]
     public void A_shard_that_throws_leaves_it_inconclusive()
     {
-        ThrowsOnce.Arm();
-        Cohort failing = Healthy with { Name = "failing", Kernel = Kernel.Of<ThrowsOnce>(), Vms = 2 * FleetOptions.ShardVms };
+        CallsOnce<BoundedSoakTests>.Arm(() => throw new InvalidOperationException("this kernel throws once"));
+        Cohort failing = Healthy with { Name = "failing", Kernel = Kernel.Of<CallsOnce<BoundedSoakTests>>(), Vms = 2 * FleetOptions.ShardVms };
         SoakResult result = Run([Control, failing], Enough);
         Assert.Equal(Verdict.Inconclusive, result.Verdict);
-        Assert.Contains(result.Reasons, reason => reason.StartsWith("failing (throws-once): 1 shards failed; the first: VMs ", StringComparison.Ordinal));
+        Assert.Contains(result.Reasons, reason => reason.StartsWith("failing (linux-6.9): 1 shards failed; the first: VMs ", StringComparison.Ordinal));
         Assert.Contains("failing: whether every pending fault gets fixed could not be seen", result.Reasons);
     }
 
@@ -182,21 +181,5 @@ public sealed class BoundedSoakTests
     private sealed class Progress(Action<SoakProgress> report) : IProgress<SoakProgress>
     {
         public void Report(SoakProgress value) => report(value);
-    }
-
-    /// <summary>A healthy kernel whose code fails once.</summary>
-    private readonly struct ThrowsOnce : IKernel
-    {
-        private static int s_armed;
-
-        public static KernelInfo Info { get; } = new("throws-once", "throws", "here", Defect.None);
-
-        public static void Arm() => s_armed = 1;
-
-        [MethodImpl(MethodImplOptions.NoInlining)]
-        public static Counter<T> Count<T>(Counter<T> seq, T counted)
-            where T : unmanaged, ILanes<T> =>
-            s_armed != 0 && Interlocked.Exchange(ref s_armed, 0) != 0
-                ? throw new InvalidOperationException("this kernel throws once") : seq.PlusOneWhere(counted);
     }
 }

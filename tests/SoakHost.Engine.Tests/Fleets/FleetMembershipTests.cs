@@ -3,6 +3,7 @@ using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Tests.Soak;
+using SoakHost.Engine.Timelines;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 
@@ -129,6 +130,23 @@ public sealed class FleetMembershipTests
     }
 
     [Fact]
+    public void A_vm_that_starts_at_the_very_tick_at_which_the_one_before_it_was_found_hung_is_not_taken_for_it()
+    {
+        Shard shard = Shard.Create(Control, 120, 1, Options.Shards);
+        Finding hang = default;
+        while (hang.Kind != FindingKind.VcpuHung)
+        {
+            shard.Advance(Shard.ObservationTicks);
+            hang = shard.TakeSnapshot().Findings.FirstOrDefault(finding => finding.Kind == FindingKind.VcpuHung);
+        }
+
+        ShardOperation[] operations = [Resize(100) with { Tick = hang.Tick }, Resize(150) with { Tick = hang.Tick }];
+        Timeline? told = Replay.Incident(Control, Options.Shards, IncidentId.Of("control", hang), operations, TestContext.Current.CancellationToken);
+        Assert.NotNull(told);
+        Assert.All(told.Steps, step => Assert.True(step.Tick < hang.Tick));
+    }
+
+    [Fact]
     public void What_a_fleet_cannot_become_is_refused_and_changes_nothing()
     {
         using var fleet = new Fleet(Options, TimeProvider.System);
@@ -191,7 +209,7 @@ public sealed class FleetMembershipTests
     private static Dictionary<ShardKey, byte[]> Finish(FleetPast? past)
     {
         FleetOptions bounded = Options with { TicksMax = End };
-        return Run(bounded, past, fleet => Assert.True(SpinWait.SpinUntil(() => fleet.Workers.All(worker => worker.IsDone), Patience)));
+        return Run(bounded, past, fleet => Assert.True(SpinWait.SpinUntil(() => fleet.IsDone, Patience)));
     }
 
     private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during)

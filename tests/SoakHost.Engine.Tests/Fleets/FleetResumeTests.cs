@@ -144,7 +144,7 @@ public sealed class FleetResumeTests
     }
 
     private static void WaitUntilDone(Fleet fleet) =>
-        Assert.True(SpinWait.SpinUntil(() => fleet.Workers.All(worker => worker.IsDone), Patience));
+        Assert.True(SpinWait.SpinUntil(() => fleet.IsDone, Patience));
 
     private static FleetPast PastOf(Dictionary<ShardKey, byte[]> states, ShardOperation[] operations) => new(
         states.ToDictionary(

@@ -155,7 +155,7 @@ public sealed class ReplayTests
         var options = new FleetOptions { Cohorts = Cohorts, Workers = 2, TicksMax = Ticks, SliceTicks = Shard.ObservationTicks, Shards = Run };
         using var fleet = new Fleet(options, TimeProvider.System);
         fleet.Start();
-        Assert.True(SpinWait.SpinUntil(() => fleet.Workers.All(worker => worker.IsDone), TimeSpan.FromMinutes(2)));
+        Assert.True(SpinWait.SpinUntil(() => fleet.IsDone, TimeSpan.FromMinutes(2)));
         Assert.True(fleet.Stop(TimeSpan.FromMinutes(1)));
         return [.. fleet.Cohorts.Select(cohort => cohort.Take()!.Findings)];
     }

@@ -1,11 +1,10 @@
-using System.Runtime.CompilerServices;
 using Microsoft.Extensions.Logging.Abstractions;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Tests.Kernels;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Health;
 using SoakHost.Model.Kernels;
-using SoakHost.Model.Lanes;
 using SoakHost.Service;
 using SoakHost.Storage;
 using SoakHost.Tests.Storage;
@@ -26,7 +25,7 @@ public sealed class QuarantineTests
             using var run = new SoakRun(Options(folder), TimeProvider.System, storage: storage);
             run.Start();
             Until(run, _ => run.Storage.LastSuccess is not null);
-            ThrowsWhenArmed.Arm();
+            CallsOnce<QuarantineTests>.Arm(() => throw new InvalidOperationException("this kernel throws once"));
             Until(run, report => report.Cohorts is [{ Snapshot.Failures: [_] }, _]);
             Assert.EndsWith("were taken out of service: this kernel throws once", run.Latest.Cohorts[0].Snapshot.Failures[0], StringComparison.Ordinal);
             Readiness readiness = ReadinessOf(run);
@@ -62,28 +61,11 @@ public sealed class QuarantineTests
         CheckpointInterval = TimeSpan.FromMilliseconds(50),
         Fleet =
         [
-            new CohortOptions { Key = "Soak:Fleet:0", Name = "failing", Kernel = Kernel.Of<ThrowsWhenArmed>(), Vms = 2 * FleetOptions.ShardVms },
+            new CohortOptions { Key = "Soak:Fleet:0", Name = "failing", Kernel = Kernel.Of<CallsOnce<QuarantineTests>>(), Vms = 2 * FleetOptions.ShardVms },
             new CohortOptions { Key = "Soak:Fleet:1", Name = "healthy", Kernel = Kernel.Of<Linux61Stable>(), Vms = FleetOptions.ShardVms },
         ],
     };
 
     private static void Until(SoakRun run, Func<FleetReport, bool> isWanted) =>
         Assert.True(SpinWait.SpinUntil(() => isWanted(run.Latest), Patience), string.Join("; ", run.Latest.Reasons));
-
-    /// <summary>A kernel whose next end of an invalidation throws, in whichever shard that is.</summary>
-    private readonly struct ThrowsWhenArmed : IKernel
-    {
-        private static int s_armed;
-
-        // By a name that the program knows, so that a checkpoint of it can be read again.
-        public static KernelInfo Info { get; } = new("linux-6.9", "throws", "here", Defect.None);
-
-        public static void Arm() => s_armed = 1;
-
-        [MethodImpl(MethodImplOptions.NoInlining)]
-        public static Counter<T> Count<T>(Counter<T> seq, T counted)
-            where T : unmanaged, ILanes<T> =>
-            s_armed != 0 && Interlocked.Exchange(ref s_armed, 0) != 0
-                ? throw new InvalidOperationException("this kernel throws once") : seq.PlusOneWhere(counted);
-    }
 }

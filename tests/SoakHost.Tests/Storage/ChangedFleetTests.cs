@@ -52,7 +52,7 @@ public sealed class ChangedFleetTests
         await using (ProgramProcess program = await ProgramProcess.ServeAsync(settings))
         {
             await program.UntilAsync(
-                fleet => fleet.GetProperty("workers").EnumerateArray().All(worker => worker.GetProperty("is_done").GetBoolean()), Patience);
+                fleet => fleet.GetProperty("is_done").GetBoolean(), Patience);
             JsonElement operations = JsonDocument.Parse(
                 await program.Http.GetStringAsync("/api/v1/operations", TestContext.Current.CancellationToken)).RootElement;
             Assert.Equal(
@@ -100,7 +100,7 @@ public sealed class ChangedFleetTests
         using var fleet = new Fleet(options, TimeProvider.System, past);
         fleet.KeepFindings();
         fleet.Start();
-        Assert.True(SpinWait.SpinUntil(() => fleet.Workers.All(worker => worker.IsDone), Patience));
+        Assert.True(SpinWait.SpinUntil(() => fleet.IsDone, Patience));
         Assert.True(fleet.Stop(Patience));
         List<string> states = [], incidents = [];
         fleet.Checkpoint(shard =>
