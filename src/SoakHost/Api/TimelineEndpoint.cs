@@ -56,7 +56,7 @@ internal static class TimelineEndpoint
                     return Problem(StatusCodes.Status404NotFound, "run again, the run has no such incident: it was recorded with another version of the model");
                 case ReplayOutcome.Busy:
                     http.Response.Headers.RetryAfter = "1";
-                    return Problem(StatusCodes.Status503ServiceUnavailable, "another incident is being told; try again in a second");
+                    return Problem(StatusCodes.Status503ServiceUnavailable, "others wait for their timelines already; try again in a second");
                 default:
                     return TypedResults.Problem(
                         $"it takes longer than {IncidentReplays.TimeMax.TotalSeconds:0} s here, so far into the run it is; the command tells it, however long it takes",

@@ -14,7 +14,7 @@ internal enum ReplayOutcome
     /// <summary>The run, run again, has no such incident.</summary>
     NoSuchIncident,
 
-    /// <summary>Another replay was under way.</summary>
+    /// <summary>Too many others waited for theirs.</summary>
     Busy,
 
     /// <summary>It took longer than <see cref="IncidentReplays.TimeMax"/>.</summary>
@@ -23,11 +23,14 @@ internal enum ReplayOutcome
 
 /// <summary>
 /// Tells incidents again for whoever asks over HTTP, beside the soak. What that can take from the soak is bounded: one thread, for at most
-/// <see cref="TimeMax"/> at a time, as long as the one who asked waits for it; the others are sent away. A timeline never changes, so that the
-/// last few are remembered and cost nothing when they are asked for again.
+/// <see cref="TimeMax"/> at a time, as long as the one who asked waits for it; a few others wait for their turn, and more are sent away. A timeline
+/// never changes, so that the last few are remembered and cost nothing when they are asked for again.
 /// </summary>
-internal sealed class IncidentReplays(TimeProvider time)
+internal sealed class IncidentReplays(TimeProvider time) : IDisposable
 {
+    /// <summary>The most that wait for their turn.</summary>
+    public const int WaitingMax = 8;
+
     /// <summary>The longest that a replay may take. One of a long soak takes longer; the command has no limit.</summary>
     public static readonly TimeSpan TimeMax = TimeSpan.FromSeconds(20);
 
@@ -37,9 +40,10 @@ internal sealed class IncidentReplays(TimeProvider time)
     private readonly Lock _gate = new();
     private readonly Dictionary<(long Run, Cohort Cohort, IncidentId Incident), Timeline> _remembered = [];
     private readonly Queue<(long Run, Cohort Cohort, IncidentId Incident)> _oldest = [];
-    private bool _isBusy;
+    private readonly SemaphoreSlim _turn = new(1);
+    private int _waiting;
 
-    /// <summary>Tells an incident.</summary>
+    /// <summary>Tells an incident, after those that others asked for before.</summary>
     /// <param name="run">The run that has it.</param>
     /// <param name="cohort">The run's cohort, simulated.</param>
     /// <param name="incident">The incident.</param>
@@ -48,21 +52,26 @@ internal sealed class IncidentReplays(TimeProvider time)
     public async Task<(ReplayOutcome Outcome, Timeline? Timeline)> TellAsync(
         IncidentRun run, Cohort cohort, IncidentId incident, CancellationToken stop)
     {
-        if (Recall((run.Run, cohort, incident)) is { } remembered)
+        (long, Cohort, IncidentId) key = (run.Run, cohort, incident);
+        if (Recall(key) is { } remembered)
             return (ReplayOutcome.Told, remembered);
-        if (Interlocked.Exchange(ref _isBusy, true))
+        if (!await TakeTurnAsync(stop))
             return (ReplayOutcome.Busy, null);
         using var limit = new CancellationTokenSource(TimeMax, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(stop, limit.Token);
         try
         {
+            // Whoever had the turn before may have asked for the same one.
+            if (Recall(key) is { } told)
+                return (ReplayOutcome.Told, told);
+
             // A thread of its own: one of the pool would be missed by requests.
             Timeline? timeline = await Task.Factory.StartNew(
                 () => Replay.Incident(cohort, run.Options, incident, run.Operations, either.Token),
                 either.Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
             if (timeline is null)
                 return (ReplayOutcome.NoSuchIncident, null);
-            Remember((run.Run, cohort, incident), timeline);
+            Remember(key, timeline);
             return (ReplayOutcome.Told, timeline);
         }
         catch (OperationCanceledException) when (!stop.IsCancellationRequested)
@@ -71,7 +80,25 @@ internal sealed class IncidentReplays(TimeProvider time)
         }
         finally
         {
-            Volatile.Write(ref _isBusy, false);
+            _turn.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _turn.Dispose();
+
+    private async Task<bool> TakeTurnAsync(CancellationToken stop)
+    {
+        try
+        {
+            if (Interlocked.Increment(ref _waiting) > WaitingMax)
+                return false;
+            await _turn.WaitAsync(stop);
+            return true;
+        }
+        finally
+        {
+            Interlocked.Decrement(ref _waiting);
         }
     }
 

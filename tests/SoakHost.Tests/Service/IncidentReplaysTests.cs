@@ -9,59 +9,80 @@ using SoakHost.Storage;
 
 namespace SoakHost.Tests.Service;
 
-public sealed class IncidentReplaysTests
+public sealed class IncidentReplaysTests : IDisposable
 {
     private readonly FakeTimeProvider _time = new();
+    private readonly IncidentReplays _replays;
     private readonly Cohort _cohort = new() { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 1, Vm = new() { InvalidateSeqStart = (1UL << 31) - 100 } };
+
+    public IncidentReplaysTests() => _replays = new(_time);
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task An_incident_is_told_and_the_same_timeline_again_when_it_is_asked_for_again()
     {
-        var replays = new IncidentReplays(_time);
         IncidentId incident = FirstHang();
-        (ReplayOutcome outcome, Timeline? timeline) = await replays.TellAsync(Run(), _cohort, incident, Stop);
+        (ReplayOutcome outcome, Timeline? timeline) = await _replays.TellAsync(Run(), _cohort, incident, Stop);
         Assert.Equal(ReplayOutcome.Told, outcome);
         Assert.Contains("was kept as an int", timeline!.Conclusion, StringComparison.Ordinal);
 
-        (ReplayOutcome again, Timeline? remembered) = await replays.TellAsync(Run(), _cohort, incident, Stop);
+        (ReplayOutcome again, Timeline? remembered) = await _replays.TellAsync(Run(), _cohort, incident, Stop);
         Assert.Equal(ReplayOutcome.Told, again);
         Assert.Same(timeline, remembered);
 
         // Another run may have had another story under the same name.
-        (_, Timeline? other) = await replays.TellAsync(Run() with { Run = 2 }, _cohort, incident, Stop);
+        (_, Timeline? other) = await _replays.TellAsync(Run() with { Run = 2 }, _cohort, incident, Stop);
         Assert.NotSame(timeline, other);
     }
 
     [Fact]
     public async Task What_did_not_happen_is_not_told() => Assert.Equal(
-        (ReplayOutcome.NoSuchIncident, null), await new IncidentReplays(_time).TellAsync(Run(), _cohort, FirstHang() with { Tick = 1024 }, Stop));
+        (ReplayOutcome.NoSuchIncident, null), await _replays.TellAsync(Run(), _cohort, FirstHang() with { Tick = 1024 }, Stop));
 
     [Fact]
-    public async Task A_replay_that_takes_too_long_is_given_up_and_others_are_sent_away_until_then()
+    public async Task A_replay_that_takes_too_long_is_given_up_and_the_next_one_is_told()
     {
-        var replays = new IncidentReplays(_time);
-        Task<(ReplayOutcome Outcome, Timeline?)> endless = replays.TellAsync(Run(), _cohort, Endless(), Stop);
-        Assert.Equal(ReplayOutcome.Busy, (await replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
-
+        Task<(ReplayOutcome Outcome, Timeline?)> endless = _replays.TellAsync(Run(), _cohort, Endless(), Stop);
+        Task<(ReplayOutcome Outcome, Timeline?)> next = _replays.TellAsync(Run(), _cohort, FirstHang(), Stop);
         _time.Advance(IncidentReplays.TimeMax - TimeSpan.FromMilliseconds(1));
-        Assert.Equal(ReplayOutcome.Busy, (await replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
+        Assert.False(endless.IsCompleted);
+        Assert.False(next.IsCompleted);
         _time.Advance(TimeSpan.FromMilliseconds(1));
         Assert.Equal(ReplayOutcome.TookTooLong, (await endless).Outcome);
-        Assert.Equal(ReplayOutcome.Told, (await replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
+        Assert.Equal(ReplayOutcome.Told, (await next).Outcome);
+    }
+
+    [Fact]
+    public async Task So_many_wait_for_their_turn_and_no_more_until_one_of_them_is_gone()
+    {
+        using var gone = new CancellationTokenSource();
+        using var goneToo = new CancellationTokenSource();
+        Task<(ReplayOutcome, Timeline?)> endless = _replays.TellAsync(Run(), _cohort, Endless(), goneToo.Token);
+        Task<(ReplayOutcome Outcome, Timeline?)>[] waiting = [.. Enumerable.Range(0, IncidentReplays.WaitingMax).Select(w =>
+            _replays.TellAsync(Run(), _cohort, FirstHang(), w == 0 ? gone.Token : Stop))];
+        Assert.Equal(ReplayOutcome.Busy, (await _replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
+
+        await gone.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => waiting[0]);
+        Task<(ReplayOutcome Outcome, Timeline?)> last = _replays.TellAsync(Run(), _cohort, FirstHang(), Stop);
+        Assert.False(last.IsCompleted);
+        await goneToo.CancelAsync();
+        await Assert.ThrowsAnyAsync<OperationCanceledException>(() => endless);
+        Assert.All(await Task.WhenAll([.. waiting[1..], last]), told => Assert.Equal(ReplayOutcome.Told, told.Outcome));
     }
 
     [Fact]
     public async Task A_replay_ends_when_the_one_who_asked_does_not_wait_any_more()
     {
-        var replays = new IncidentReplays(_time);
         using var gone = new CancellationTokenSource();
-        Task<(ReplayOutcome, Timeline?)> endless = replays.TellAsync(Run(), _cohort, Endless(), gone.Token);
+        Task<(ReplayOutcome, Timeline?)> endless = _replays.TellAsync(Run(), _cohort, Endless(), gone.Token);
         await gone.CancelAsync();
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => endless);
-        Assert.Equal(ReplayOutcome.Told, (await replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
+        Assert.Equal(ReplayOutcome.Told, (await _replays.TellAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
     }
+
+    public void Dispose() => _replays.Dispose();
 
     private static IncidentId Endless() => new(FindingKind.VcpuHung, "control", 0, 0, 1L << 50);
 
