@@ -9,15 +9,19 @@ namespace SoakHost.Api;
 
 /// <summary>
 /// Hands each of the watchdog's reports to whoever follows the fleet. A report is put into words once, by the first follower who wants
-/// it, and never when nobody follows; the watchdog waits for none of them. A follower who is slow skips reports.
+/// it, and never when nobody follows; the watchdog waits for none of them. A follower who is slow skips reports, and so does every follower of
+/// a watchdog that makes more than one about each second.
 /// </summary>
-internal sealed class FleetStream(SoakOptions options)
+internal sealed class FleetStream(SoakOptions options, TimeProvider time)
 {
     /// <summary>The most followers at once.</summary>
     public const int FollowersMax = 32;
 
     /// <summary>The type of its events.</summary>
     public const string EventType = "fleet";
+
+    /// <summary>The least time between two reports to one follower: a little less than the second between two of the watchdog's, as it is by default.</summary>
+    public static readonly TimeSpan IntervalMin = TimeSpan.FromMilliseconds(900);
 
     // How long a browser waits before it connects again.
     private static readonly TimeSpan Retry = TimeSpan.FromSeconds(1);
@@ -49,13 +53,15 @@ internal sealed class FleetStream(SoakOptions options)
         {
             // Not the one after the last that was told, but the latest: whoever is slow must not keep all between alive.
             Edition edition = Volatile.Read(ref _latest);
+            Task pause = Task.CompletedTask;
             if (edition.Text is { } text)
             {
+                pause = Task.Delay(IntervalMin, time, stop);
                 yield return new SseItem<string>(text.Value, EventType) { ReconnectionInterval = isFirst ? Retry : null };
                 isFirst = false;
             }
 
-            await edition.IsPast.Task.WaitAsync(stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
+            await Task.WhenAll(edition.IsPast.Task, pause).WaitAsync(stop).ConfigureAwait(ConfigureAwaitOptions.SuppressThrowing);
         }
     }
 

@@ -4,6 +4,7 @@ using System.Net.ServerSentEvents;
 using System.Net.Sockets;
 using System.Text;
 using System.Text.Json;
+using Microsoft.Extensions.Time.Testing;
 using SoakHost.Api;
 using SoakHost.Configuration;
 using SoakHost.Model.Kernels;
@@ -15,12 +16,14 @@ public sealed class FleetStreamTests(SmallService small)
 {
     private static readonly TimeSpan StopMax = TimeSpan.FromSeconds(5);
 
+    private readonly FakeTimeProvider _time = new();
+
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
     [Fact]
     public async Task Whoever_follows_is_told_the_latest_report_at_once_and_each_one_after_it()
     {
-        var stream = new FleetStream(new SoakOptions { Fleet = [] });
+        var stream = new FleetStream(new SoakOptions { Fleet = [] }, _time);
         stream.Publish(Sample.Report());
         stream.Publish(Sample.Report(Sample.Cohort("first", Defect.None)));
         await using IAsyncEnumerator<SseItem<string>> one = stream.FollowAsync(Stop).GetAsyncEnumerator(Stop);
@@ -32,6 +35,7 @@ public sealed class FleetStreamTests(SmallService small)
         Assert.Same(one.Current.Data, other.Current.Data);
 
         ValueTask<bool> next = one.MoveNextAsync();
+        _time.Advance(FleetStream.IntervalMin);
         Assert.False(next.IsCompleted);
         stream.Publish(Sample.Report(Sample.Cohort("second", Defect.None)));
         Assert.True(await next);
@@ -45,9 +49,26 @@ public sealed class FleetStreamTests(SmallService small)
     }
 
     [Fact]
+    public async Task Nobody_is_told_more_than_about_one_report_a_second_however_many_there_are()
+    {
+        var stream = new FleetStream(new SoakOptions { Fleet = [] }, _time);
+        stream.Publish(Sample.Report(Sample.Cohort("first", Defect.None)));
+        await using IAsyncEnumerator<SseItem<string>> follower = stream.FollowAsync(Stop).GetAsyncEnumerator(Stop);
+        Assert.True(await follower.MoveNextAsync());
+        ValueTask<bool> next = follower.MoveNextAsync();
+        stream.Publish(Sample.Report(Sample.Cohort("second", Defect.None)));
+        _time.Advance(FleetStream.IntervalMin - TimeSpan.FromMilliseconds(1));
+        Assert.False(next.IsCompleted);
+        stream.Publish(Sample.Report(Sample.Cohort("third", Defect.None)));
+        _time.Advance(TimeSpan.FromMilliseconds(1));
+        Assert.True(await next);
+        Assert.Equal("third", Name(follower.Current));
+    }
+
+    [Fact]
     public async Task Whoever_is_to_stop_following_does_so_without_an_exception()
     {
-        var stream = new FleetStream(new SoakOptions { Fleet = [] });
+        var stream = new FleetStream(new SoakOptions { Fleet = [] }, _time);
         using var stop = new CancellationTokenSource();
         await using IAsyncEnumerator<SseItem<string>> follower = stream.FollowAsync(stop.Token).GetAsyncEnumerator(Stop);
         ValueTask<bool> next = follower.MoveNextAsync();
@@ -58,7 +79,7 @@ public sealed class FleetStreamTests(SmallService small)
     [Fact]
     public void A_place_that_was_left_can_be_taken_again()
     {
-        var stream = new FleetStream(new SoakOptions { Fleet = [] });
+        var stream = new FleetStream(new SoakOptions { Fleet = [] }, _time);
         IDisposable?[] places = [.. Enumerable.Range(0, FleetStream.FollowersMax).Select(_ => stream.TryEnter())];
         Assert.DoesNotContain(null, places);
         Assert.Null(stream.TryEnter());
