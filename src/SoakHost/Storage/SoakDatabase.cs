@@ -66,7 +66,7 @@ internal sealed class SoakDatabase : IDisposable
         }
     }
 
-    /// <summary>Opens the database for reading, or returns null where there is none.</summary>
+    /// <summary>Opens the database for reading, or returns null where there is none. Whatever is then read throws as this does.</summary>
     /// <exception cref="ConfigurationException">It is damaged or from another version, or cannot be read.</exception>
     public static SoakDatabase? OpenForReading(string directory)
     {
@@ -86,7 +86,7 @@ internal sealed class SoakDatabase : IDisposable
         {
             connection?.Dispose();
             if (exception is SqliteException sqlite)
-                throw new ConfigurationException($"{path} cannot be read: {sqlite.Message}");
+                throw Unreadable(path, sqlite);
             throw;
         }
     }
@@ -342,6 +342,8 @@ internal sealed class SoakDatabase : IDisposable
     private static ConfigurationException Damaged(string path, string how) => new(
         $"{path} is damaged: {how.ReplaceLineEndings(" ")}. Move it away to start anew, or restore it from a copy; nothing was changed");
 
+    private static ConfigurationException Unreadable(string path, SqliteException exception) => new($"{path} cannot be read: {exception.Message}");
+
     private static SqliteConnection Connect(string path, SqliteOpenMode mode)
     {
         var connection = new SqliteConnection(
@@ -361,9 +363,21 @@ internal sealed class SoakDatabase : IDisposable
     {
         using SqliteCommand command = Command(sql);
         Bind(command, parameters);
-        using SqliteDataReader reader = command.ExecuteReader();
-        while (reader.Read())
+        using SqliteDataReader reader = Attempt(command.ExecuteReader);
+        while (Attempt(reader.Read))
             yield return read(reader);
+    }
+
+    private T Attempt<T>(Func<T> step)
+    {
+        try
+        {
+            return step();
+        }
+        catch (SqliteException exception) when (_lock is null)
+        {
+            throw Unreadable(_connection.DataSource, exception);
+        }
     }
 
     private void Run(string sql, params (string, object?)[] parameters)

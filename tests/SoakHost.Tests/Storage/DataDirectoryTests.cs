@@ -133,6 +133,25 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
+    public async Task Incidents_that_a_bad_disk_took_are_said_to_be_unreadable_and_the_soak_goes_on()
+    {
+        using var folder = new DataFolder();
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
+            ("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms"), ("Soak__TicksMax", "65536")));
+        await program.UntilAsync(fleet => fleet.GetProperty("is_done").GetBoolean(), Patience);
+        await folder.NextCommitAsync(Patience);
+        folder.Execute("PRAGMA writable_schema=ON; UPDATE sqlite_schema SET rootpage = 999999 WHERE name = 'incidents'");
+        using HttpResponseMessage response = await program.Http.GetAsync("/api/v1/incidents", TestContext.Current.CancellationToken);
+        Assert.Equal((503, "application/problem+json"), ((int)response.StatusCode, response.Content.Headers.ContentType?.MediaType));
+        string problem = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+        Assert.Contains("soakhost.db cannot be read: SQLite Error 11", problem, StringComparison.Ordinal);
+        Assert.Equal(200, (int)(await program.Http.GetAsync("/health/live", TestContext.Current.CancellationToken)).StatusCode);
+        ProgramResult listed = await ProgramProcess.RunAsync(["incidents", "--data-directory", folder.Path], new Dictionary<string, string>());
+        Assert.Equal(64, listed.ExitCode);
+        Assert.Contains("cannot be read", listed.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task Where_nothing_can_be_written_the_soak_goes_on_degraded_and_refuses_operations()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "needs a folder in which nobody may make one");
