@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Globalization;
 using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Model;
@@ -10,7 +11,8 @@ namespace SoakHost.Benchmarks;
 /// <summary>
 /// What a checkpoint every ten seconds costs a fleet of 100,000 VMs: pairs of ten-second windows of one running fleet, with a checkpoint in one of
 /// each, first in the one and then in the other. Rates are slices per second of this process' own processor time, the writing thread's included, so that
-/// whatever else the machine does is not taken for a cost. <c>dotnet run -c Release --project tests/Benchmarks -- checkpoints [pairs]</c>.
+/// whatever else the machine does is not taken for a cost. Beside them, what a checkpoint takes by itself: the processor time of the thread that writes,
+/// and that of writing every state down. <c>dotnet run -c Release --project tests/Benchmarks -- checkpoints [pairs]</c>.
 /// </summary>
 internal static class CheckpointCost
 {
@@ -35,22 +37,34 @@ internal static class CheckpointCost
             long bytes = Checkpoint(fleet, database, run);
             Measure(null);
             var ratios = new List<double>();
-            var costs = new List<double>();
+            var written = new List<double>();
+            var writing = new List<double>();
             for (int pair = 0; pair < pairs; pair++)
             {
                 bool first = pair % 2 == 0;
-                (double a, TimeSpan took) = Measure(first ? () => Checkpoint(fleet, database, run) : null);
+                TimeSpan own = ThreadCpu();
+                (double a, TimeSpan tookA) = Measure(first ? () => Checkpoint(fleet, database, run) : null);
                 (double b, TimeSpan tookB) = Measure(first ? null : () => Checkpoint(fleet, database, run));
+                writing.Add((ThreadCpu() - own).TotalMilliseconds);
                 (double with, double without) = first ? (a, b) : (b, a);
                 ratios.Add(1 - (with / without));
-                costs.Add((first ? took : tookB).TotalMilliseconds);
-                Console.WriteLine($"pair {pair}: {with:F1} slices per CPU second with, {without:F1} without: {ratios[^1]:P2}; written after {costs[^1]:F0} ms");
+                written.Add((first ? tookA : tookB).TotalMilliseconds);
+                Console.WriteLine($"pair {pair}: {with:F1} slices per CPU second with, {without:F1} without: {ratios[^1]:P2}; written after {written[^1]:F0} ms");
             }
 
             fleet.Stop(TimeSpan.FromSeconds(30));
-            Console.WriteLine(
-                $"cost: median {Median(ratios):P2}, {ratios.Min():P2} to {ratios.Max():P2}; a state {bytes / (double)Vms:F1} bytes per VM; on disk, with two "
-                + $"checkpoints and the log, {Directory.GetFiles(folder).Sum(file => new FileInfo(file).Length) / (double)Vms:F1} bytes per VM");
+            List<double> states = [.. Enumerable.Range(0, pairs).Select(_ => StatesMs(fleet))];
+            double available = Window.TotalMilliseconds * options.Workers;
+            Console.WriteLine($"cost in slices per second of processor time: {MonitoringCost.Interval(ratios)}");
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"processor time of a checkpoint: {MonitoringCost.Median(writing):F0} ms to put it into the database, at most {writing.Max():F0}; "
+                + $"{MonitoringCost.Median(states):F0} ms to write the states down, at most {states.Max():F0}"));
+            Console.WriteLine($"the share of {options.Workers} processors, every {Window.TotalSeconds} s: {MonitoringCost.Interval([.. writing.Zip(states, (a, b) => (a + b) / available)])}");
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture,
+                $"a state {bytes / (double)Vms:F1} bytes per VM; on disk, with two checkpoints and the log, "
+                + $"{Directory.GetFiles(folder).Sum(file => new FileInfo(file).Length) / (double)Vms:F1} bytes per VM"));
 
             (double Rate, TimeSpan Took) Measure(Action? checkpoint)
             {
@@ -89,5 +103,15 @@ internal static class CheckpointCost
         return bytes;
     }
 
-    private static double Median(List<double> values) => values.Order().ElementAt(values.Count / 2);
+    /// <summary>How long one thread takes to write down every state, in ms.</summary>
+    private static double StatesMs(Fleet fleet)
+    {
+        TimeSpan start = ThreadCpu();
+        fleet.Checkpoint(_ => { });
+        return (ThreadCpu() - start).TotalMilliseconds;
+    }
+
+    /// <summary>Processor time of the calling thread.</summary>
+    private static TimeSpan ThreadCpu() => TimeSpan.FromMicroseconds(
+        double.Parse(File.ReadAllText("/proc/thread-self/schedstat").Split(' ')[0], CultureInfo.InvariantCulture) / 1000);
 }

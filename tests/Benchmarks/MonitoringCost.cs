@@ -134,7 +134,7 @@ internal static class MonitoringCost
             $"median {Median(shares):P2}, 95 % interval {medians[Resamples * 25 / 1000]:P2} to {medians[Resamples * 975 / 1000]:P2}");
     }
 
-    private static double Median(List<double> values)
+    internal static double Median(List<double> values)
     {
         values.Sort();
         return (values[(values.Count - 1) / 2] + values[values.Count / 2]) / 2;

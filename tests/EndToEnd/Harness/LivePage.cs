@@ -22,6 +22,12 @@ public sealed class LivePage : IAsyncDisposable
         };
         page.PageError += (_, error) => _faults.Enqueue($"exception: {error}");
         page.Crash += (_, _) => _faults.Enqueue("the tab crashed");
+        context.Response += (_, response) =>
+        {
+            // The console says that there was such an answer, and not to what.
+            if (!response.Ok && response.Status != 304)
+                _faults.Enqueue($"{response.Status} to {response.Request.Method} {response.Url}");
+        };
         context.Request += (_, request) =>
         {
             Uri asked = new(request.Url);
