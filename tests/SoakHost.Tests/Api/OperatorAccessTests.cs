@@ -6,7 +6,7 @@ using SoakHost.Tests.Service;
 namespace SoakHost.Tests.Api;
 
 /// <summary>Which pages may operate the fleet, and what they are told before they try.</summary>
-public sealed class OperatorAccessTests(SmallService small)
+public sealed class OperatorAccessTests(OperatedService service) : IClassFixture<OperatedService>
 {
     private const string Token = "correct-horse-battery";
 
@@ -25,9 +25,9 @@ public sealed class OperatorAccessTests(SmallService small)
     [InlineData("127.0.0.1.evil.example", null, false)]
     public async Task The_services_own_page_may_operate_unless_it_was_opened_under_somebody_elses_name(string host, string? site, bool isAllowed)
     {
-        string authority = $"{host}:{small.Program.Http.BaseAddress!.Port}";
+        string authority = $"{host}:{service.Program.Http.BaseAddress!.Port}";
         Assert.Equal(
-            isAllowed ? HttpStatusCode.OK : HttpStatusCode.Forbidden, await OperateAsync(small.Program, authority, $"http://{authority}", site));
+            isAllowed ? HttpStatusCode.OK : HttpStatusCode.Forbidden, await OperateAsync(service.Program, authority, $"http://{authority}", site));
     }
 
     [Theory]
@@ -41,15 +41,15 @@ public sealed class OperatorAccessTests(SmallService small)
     [InlineData("")]
     public async Task Another_page_in_the_same_browser_may_not_even_without_a_body(string origin)
     {
-        int port = small.Program.Http.BaseAddress!.Port;
+        int port = service.Program.Http.BaseAddress!.Port;
         string given = origin.Replace("{0}", $"{port}", StringComparison.Ordinal);
         foreach (string? body in (string?[])[null, "", "{}"])
-            Assert.Equal(HttpStatusCode.Forbidden, await OperateAsync(small.Program, $"127.0.0.1:{port}", given, "same-origin", body));
+            Assert.Equal(HttpStatusCode.Forbidden, await OperateAsync(service.Program, $"127.0.0.1:{port}", given, "same-origin", body));
     }
 
     [Fact]
     public async Task A_browser_that_leaves_the_origin_out_is_no_program() => Assert.Equal(
-        HttpStatusCode.Forbidden, await OperateAsync(small.Program, $"127.0.0.1:{small.Program.Http.BaseAddress!.Port}", origin: null, "cross-site"));
+        HttpStatusCode.Forbidden, await OperateAsync(service.Program, $"127.0.0.1:{service.Program.Http.BaseAddress!.Port}", origin: null, "cross-site"));
 
     [Theory]
     [InlineData("text/plain")]
@@ -57,16 +57,16 @@ public sealed class OperatorAccessTests(SmallService small)
     [InlineData("multipart/form-data")]
     public async Task A_body_is_to_be_json_from_the_services_own_page_too(string type)
     {
-        string authority = $"127.0.0.1:{small.Program.Http.BaseAddress!.Port}";
+        string authority = $"127.0.0.1:{service.Program.Http.BaseAddress!.Port}";
         Assert.Equal(
-            HttpStatusCode.UnsupportedMediaType, await OperateAsync(small.Program, authority, $"http://{authority}", "same-origin", "{}", type));
+            HttpStatusCode.UnsupportedMediaType, await OperateAsync(service.Program, authority, $"http://{authority}", "same-origin", "{}", type));
     }
 
     [Fact]
     public async Task The_page_is_told_what_it_may_do()
     {
-        Assert.Equal(("open", null), await AccessAsync(small.Program, "localhost"));
-        (string? operations, string? reason) = await AccessAsync(small.Program, "evil.example");
+        Assert.Equal(("open", null), await AccessAsync(service.Program, "localhost"));
+        (string? operations, string? reason) = await AccessAsync(service.Program, "evil.example");
         Assert.Equal("refused", operations);
         Assert.Contains("localhost", reason, StringComparison.Ordinal);
 

@@ -6,7 +6,7 @@ using SoakHost.Tests.Service;
 namespace SoakHost.Tests.Service;
 
 /// <summary>One running service with a small fleet, for all tests that only ask it something.</summary>
-public sealed class SmallService : IAsyncLifetime
+public class SmallService : IAsyncLifetime
 {
     internal ProgramProcess Program { get; private set; } = null!;
 
@@ -19,5 +19,12 @@ public sealed class SmallService : IAsyncLifetime
         Fleet = await Program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "pass", TimeSpan.FromSeconds(60));
     }
 
-    public ValueTask DisposeAsync() => Program.DisposeAsync();
+    public async ValueTask DisposeAsync()
+    {
+        await Program.DisposeAsync();
+        GC.SuppressFinalize(this);
+    }
 }
+
+/// <summary>Another one, for the tests of one class that operate it: so many operations a second, and no more, are let in.</summary>
+public sealed class OperatedService : SmallService;
