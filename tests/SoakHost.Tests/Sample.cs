@@ -62,7 +62,7 @@ internal static class Sample
         Time = Time,
         Started = Time,
         Cohorts = [.. cohorts],
-        Workers = [new WorkerReport(0, Time, 1, TimeSpan.Zero, TimeSpan.Zero, false, "cohort c, VMs 0 to 63")],
+        Workers = [new WorkerReport(0, Time, TimeSpan.Zero, 1, TimeSpan.Zero, TimeSpan.Zero, false, "cohort c, VMs 0 to 63")],
         SilentWorkers = [],
         Verdict = Verdict.Pass,
         Reasons = [],

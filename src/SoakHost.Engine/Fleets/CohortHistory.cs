@@ -46,6 +46,14 @@ internal sealed class CohortHistory
     /// <summary>Whether anything was done to it after it came into the fleet.</summary>
     public bool WasOperated => _operations.Exists(operation => operation.Kind != OperationKind.AddCohort);
 
+    /// <summary>
+    /// The earliest tick for an operation that comes next. Not before those there are: a resumed cohort may still have some ahead, and the last word is
+    /// to be the last. A resize comes after every VM's start: shards are told apart by their first VM and when they started.
+    /// </summary>
+    public long EarliestTick(OperationKind kind) => Math.Max(
+        _operations.Select(operation => operation.Tick).DefaultIfEmpty().Max(),
+        kind == OperationKind.ResizeCohort ? _plans.Max(plan => plan.Born) + Shard.ObservationTicks : 0);
+
     /// <summary>All VMs that it ever had.</summary>
     public long VmsEver => _plans.Sum(plan => (long)plan.Vms);
 

@@ -89,8 +89,8 @@ public sealed class Fleet : IDisposable
     }
 
     /// <summary>
-    /// Has an operation take effect on a cohort, at a tick that none of its shards has passed: the tick of the one that is furthest. Shards
-    /// wait there while the operation is recorded, so that it is known to whoever resumes before it can have had an effect.
+    /// Has an operation take effect on a cohort, at a tick that none of its shards has passed: the tick of the one that is furthest, or where an
+    /// operation before it takes effect, if that is further. Shards wait there while the operation is recorded, so that it is known to whoever resumes before it can have had an effect.
     /// </summary>
     /// <param name="cohort">The cohort's name.</param>
     /// <param name="operation">The operation, whose tick is set here.</param>
@@ -112,12 +112,14 @@ public sealed class Fleet : IDisposable
         lock (_membership)
         {
             SimulatedCohort found = Find(cohort);
+            ThrowIfStopping();
             ThrowIfTooLarge(operation.Vms - found.Cohort.Vms);
             if (operation.Vms == found.Cohort.Vms)
                 throw new ArgumentException($"cohort \"{cohort}\" has {operation.Vms} VMs already");
             if (operation.Kind == OperationKind.RemoveCohort && _cohorts.Length == 1)
                 throw new InvalidOperationException($"cohort \"{cohort}\" is the last one; a fleet has at least one");
             ShardOperation applied = Apply(found, operation, record);
+            HireWorkers();
             if (operation.Kind == OperationKind.RemoveCohort)
             {
                 _removed = [.. _removed, found];
@@ -158,6 +160,8 @@ public sealed class Fleet : IDisposable
             var operation = new ShardOperation { Kind = OperationKind.AddCohort, Cohort = cohort };
             var added = new SimulatedCohort(new CohortHistory(cohort, [operation]), (history, plan) => Build(history, plan, past: null));
             record(operation);
+            foreach (ShardSlot slot in added.Slots)
+                slot.Publish();
             _cohorts = [.. _cohorts, added];
             _turns.Add(added.Slots);
             HireWorkers();
@@ -173,15 +177,15 @@ public sealed class Fleet : IDisposable
     }
 
     /// <summary>Has each worker write its shards' states down, each shard at the end of its next slice.</summary>
-    /// <param name="sink">Called once for each shard that is in service, on the workers' threads; it must not throw.</param>
-    /// <returns>The number of shards that will answer, if none of them fails meanwhile.</returns>
+    /// <param name="sink">Called once for each shard, on the workers' threads; it must not throw.</param>
+    /// <returns>The number of shards, which is the number of answers to come.</returns>
     public int RequestCheckpoint(Action<ShardCheckpoint> sink)
     {
         int asked = 0;
         ForEachSlot(slot =>
         {
             slot.RequestCheckpoint(sink);
-            asked += slot.Failure is null ? 1 : 0;
+            asked++;
         });
         return asked;
     }
@@ -260,7 +264,7 @@ public sealed class Fleet : IDisposable
             ShardOperation? applied = null;
             try
             {
-                long tick = slots.Max(slot => slot.Hold());
+                long tick = Math.Max(slots.Max(slot => slot.Hold()), history.EarliestTick(operation.Kind));
                 if (tick >= Options.TicksMax)
                     throw new InvalidOperationException($"cohort \"{name}\" has come to its last tick, {Options.TicksMax}");
                 foreach (ShardSlot slot in slots)

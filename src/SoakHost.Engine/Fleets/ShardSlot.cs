@@ -76,7 +76,11 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     public bool Run(int sliceTicks, long ticksMax)
     {
         if (_failure is not null)
+        {
+            Save();
             return false;
+        }
+
         try
         {
             while (_operations.TryDequeue(out Action<Shard>? operation))
@@ -96,6 +100,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
 #pragma warning restore CA1031
         {
             _failure = exception;
+            KeepLastFindings();
             return false;
         }
     }
@@ -117,17 +122,49 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     /// <summary>Has findings kept from now on until a checkpoint takes them.</summary>
     public void KeepFindings() => _isSaved = true;
 
-    /// <summary>Writes the state down for whoever asked, by the worker, or by anyone once the workers have stopped.</summary>
+    /// <summary>
+    /// Writes the state down for whoever asked, by the worker, or by anyone once the workers have stopped. Of a shard that fails, now or before, there is
+    /// what it found and no state.
+    /// </summary>
     public void Save()
     {
-        if (_failure is not null || Interlocked.Exchange(ref _checkpoint, null) is not { } sink)
+        if (Interlocked.Exchange(ref _checkpoint, null) is not { } sink)
             return;
+        byte[] state = [];
+        if (_failure is null)
+        {
+            try
+            {
+                // What was found before the checkpoint goes with it: whoever resumes from it will not find it again.
+                Publish();
+                state = ShardState.Write(shard);
+            }
+#pragma warning disable CA1031 // Whatever is wrong with one shard must not take the others along.
+            catch (Exception exception)
+#pragma warning restore CA1031
+            {
+                _failure = exception;
+            }
+        }
 
-        // What was found before the checkpoint goes with it: whoever resumes from it will not find it again.
-        Publish();
-        byte[] state = ShardState.Write(shard);
         sink(new ShardCheckpoint(shard.Cohort.Name, plan.FirstVm, plan.Born, shard.Tick, state, [.. _unsaved]));
         _unsaved.Clear();
+    }
+
+    /// <summary>What a shard found before it failed is true, whether or not it can still tell.</summary>
+    private void KeepLastFindings()
+    {
+        try
+        {
+            if (_isSaved)
+                _unsaved.AddRange(shard.TakeSnapshot().Findings);
+        }
+#pragma warning disable CA1031 // It has failed already.
+        catch (Exception)
+#pragma warning restore CA1031
+        {
+            // Then what it had told is all there is.
+        }
     }
 
     /// <summary>How far the next slice goes, so that nobody else lets the shard do something at a tick that it is beyond by then.</summary>
@@ -150,7 +187,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
 /// <param name="FirstVm">The number, in its cohort, of the shard's first VM.</param>
 /// <param name="Born">The tick at which its VMs started: numbers may be given again after a resize.</param>
 /// <param name="Tick">The tick reached.</param>
-/// <param name="State">What <see cref="ShardState"/> wrote.</param>
+/// <param name="State">What <see cref="ShardState"/> wrote; empty for a shard that failed.</param>
 /// <param name="Findings">What was found since the checkpoint before, oldest first.</param>
 public sealed record ShardCheckpoint(string Cohort, int FirstVm, long Born, long Tick, byte[] State, ImmutableArray<Finding> Findings)
 {

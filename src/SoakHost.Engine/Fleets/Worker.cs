@@ -6,13 +6,14 @@ namespace SoakHost.Engine.Fleets;
 /// <summary>What a worker did up to the end of a slice.</summary>
 /// <param name="Index">Its number, from 0.</param>
 /// <param name="LastSlice">When its last slice ended; when it started, before the first; when it found work again, after it had none.</param>
+/// <param name="SinceLastSlice">How long ago that was, whatever was done to the time of day since.</param>
 /// <param name="Slices">Slices so far.</param>
 /// <param name="Busy">Time spent in them.</param>
 /// <param name="LongestSlice">The longest slice since the report before.</param>
 /// <param name="IsIdle">Whether it finds no shard to advance: all have come to their last tick, or others have them in hand.</param>
 /// <param name="Shard">The shard that it has in hand, or had last; empty before the first.</param>
 public sealed record WorkerReport(
-    int Index, DateTimeOffset LastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsIdle, string Shard);
+    int Index, DateTimeOffset LastSlice, TimeSpan SinceLastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsIdle, string Shard);
 
 /// <summary>
 /// A thread of its own that advances shards, a slice each. All workers take the shard whose turn it is from one queue and put it back at
@@ -31,6 +32,7 @@ internal sealed class Worker
     private readonly int _index;
     private volatile ShardSlot? _inHand;
     private long _lastSlice;
+    private long _lastSliceTimestamp;
     private long _slices;
     private long _busy;
     private long _longest;
@@ -39,13 +41,13 @@ internal sealed class Worker
     public Worker(int index, ShardTurns turns, FleetOptions options, TimeProvider time, CancellationToken stop)
     {
         (_index, _turns, _options, _time, _stop) = (index, turns, options, time, stop);
-        _lastSlice = time.GetUtcNow().UtcTicks;
+        Note();
         _thread = new Thread(Run) { Name = $"soak-worker-{index}", IsBackground = true };
     }
 
     public void Start()
     {
-        Volatile.Write(ref _lastSlice, _time.GetUtcNow().UtcTicks);
+        Note();
         _thread.Start();
     }
 
@@ -58,6 +60,7 @@ internal sealed class Worker
         return new WorkerReport(
             _index,
             new DateTimeOffset(Volatile.Read(ref _lastSlice), TimeSpan.Zero),
+            _time.GetElapsedTime(Volatile.Read(ref _lastSliceTimestamp)),
             Volatile.Read(ref _slices),
             TimeSpan.FromTicks(Volatile.Read(ref _busy)),
             TimeSpan.FromTicks(Interlocked.Exchange(ref _longest, 0)),
@@ -84,7 +87,7 @@ internal sealed class Worker
             _inHand = slot;
             if (_isIdle && !slot.HasEnded)
             {
-                Volatile.Write(ref _lastSlice, _time.GetUtcNow().UtcTicks);
+                Note();
                 _isIdle = false;
             }
 
@@ -110,9 +113,16 @@ internal sealed class Worker
             slot.Publish();
     }
 
-    private void Record(TimeSpan took)
+    /// <summary>Takes note of the time, as that of a sign of life.</summary>
+    private void Note()
     {
         Volatile.Write(ref _lastSlice, _time.GetUtcNow().UtcTicks);
+        Volatile.Write(ref _lastSliceTimestamp, _time.GetTimestamp());
+    }
+
+    private void Record(TimeSpan took)
+    {
+        Note();
         Volatile.Write(ref _busy, _busy + took.Ticks);
         Volatile.Write(ref _slices, _slices + 1);
         if (took.Ticks > Volatile.Read(ref _longest))

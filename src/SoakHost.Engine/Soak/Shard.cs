@@ -157,6 +157,9 @@ public abstract class Shard
 
     private void Apply(ShardOperation operation)
     {
+        // The VM may have gone since the operation was scheduled; the one that has its number now is another shard's.
+        if (operation.Vm is { } one && (one < FirstVm || one >= FirstVm + Vms))
+            return;
         switch (operation.Kind)
         {
             case OperationKind.PatchKernel:

@@ -71,6 +71,8 @@ public sealed record ShardOperation
     {
         if ((Kind == OperationKind.PatchKernel) != (Kernel is not null))
             throw new ArgumentException("a patch, and nothing else, names a kernel");
+        if (Kernel is { Info.IsSimulated: false })
+            throw new ArgumentException($"kernel {Kernel.Info.Name} is not simulated: no simulated VM can go on with it");
         if (Vm is not null && Kind is not (OperationKind.Migrate or OperationKind.UpdateMemslots or OperationKind.SetCounter))
             throw new ArgumentException($"{Kind} is for the whole cohort");
         if ((Kind == OperationKind.ResizeCohort) != (Vms > 0))

@@ -11,6 +11,9 @@ public sealed record FleetReport
     /// <summary>When it was made.</summary>
     public required DateTimeOffset Time { get; init; }
 
+    /// <summary>The same by the timestamps of the <see cref="TimeProvider"/>: ages are taken from it, since the time of day may be set.</summary>
+    public long Timestamp { get; init; }
+
     /// <summary>When the watchdog began to watch.</summary>
     public required DateTimeOffset Started { get; init; }
 

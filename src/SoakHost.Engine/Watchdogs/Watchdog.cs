@@ -111,6 +111,7 @@ public sealed class Watchdog : IDisposable
         return new FleetReport
         {
             Time = now,
+            Timestamp = _time.GetTimestamp(),
             Started = _started,
             OperationsBefore = sources.Concat(removed).Sum(source => source.Past.Totals.Operations),
             Cohorts = cohorts,
@@ -118,7 +119,7 @@ public sealed class Watchdog : IDisposable
             Removed = gone,
             Workers = workers,
             IsDone = _fleet.IsDone,
-            SilentWorkers = [.. workers.Where(worker => !worker.IsIdle && now - worker.LastSlice > _silence)
+            SilentWorkers = [.. workers.Where(worker => !worker.IsIdle && worker.SinceLastSlice > _silence)
                 .Select(worker => worker.Index)],
             Verdict = verdict,
             Reasons = [.. reasons],

@@ -1,6 +1,7 @@
 using System.Numerics;
 using System.Text.Json;
 using System.Text.Json.Serialization;
+using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
 using SoakHost.Engine;
@@ -112,7 +113,7 @@ internal static class OperationEndpoints
 
     private static async Task<OperationRequest> ReadAsync(HttpRequest request)
     {
-        if (request.ContentLength is null or 0 && !request.HasJsonContentType())
+        if (request.HttpContext.Features.Get<IHttpRequestBodyDetectionFeature>() is not { CanHaveBody: true })
             return new OperationRequest(null, null, null, null);
         if (!request.HasJsonContentType())
             throw new BadHttpRequestException("the body is to be application/json", StatusCodes.Status415UnsupportedMediaType);

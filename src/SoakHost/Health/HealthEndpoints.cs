@@ -14,8 +14,7 @@ internal static class HealthEndpoints
         app.MapGet("/health/ready", (SoakRun run, TimeProvider time) =>
         {
             FleetReport report = run.Latest;
-            DateTimeOffset now = time.GetUtcNow();
-            Readiness readiness = Readiness.Of(report, report.CohortsInAll, now, run.Options.StallAfter, run.Storage.Failure);
+            Readiness readiness = Readiness.Of(report, report.CohortsInAll, time.GetElapsedTime(report.Timestamp), run.Options.StallAfter, run.Storage.Failure);
             return TypedResults.Json(
                 new ReadyDocument(readiness.Status, readiness.Reasons, report.Time),
                 HealthJson.Default.ReadyDocument,

@@ -21,16 +21,16 @@ internal sealed record Readiness(ReadinessStatus Status, IReadOnlyList<string> R
     /// <summary>Judges the watchdog's latest report.</summary>
     /// <param name="report">The report.</param>
     /// <param name="cohorts">How many cohorts it should have figures of.</param>
-    /// <param name="now">The time.</param>
+    /// <param name="age">How old the report is.</param>
     /// <param name="reportAgeMax">From what age on a report is too old to say anything.</param>
     /// <param name="storageFailure">Why nothing can be stored, or null.</param>
     public static Readiness Of(
-        FleetReport report, int cohorts, DateTimeOffset now, TimeSpan reportAgeMax, string? storageFailure = null)
+        FleetReport report, int cohorts, TimeSpan age, TimeSpan reportAgeMax, string? storageFailure = null)
     {
         List<string> reasons = [];
         if (report.Cohorts.Length < cohorts)
             reasons.Add($"{cohorts - report.Cohorts.Length} of {cohorts} cohorts have no figures yet");
-        if (now - report.Time > reportAgeMax)
+        if (age > reportAgeMax)
             reasons.Add($"the watchdog's last report is from {report.Time:O}");
         reasons.AddRange(report.SilentWorkers.Select(worker => $"worker {worker} is silent"));
         if (reasons.Count > 0)

@@ -147,6 +147,55 @@ public sealed class FleetMembershipTests
     }
 
     [Fact]
+    public void What_is_said_last_takes_effect_last_also_where_a_resumed_fleet_has_operations_ahead()
+    {
+        const long Ahead = 100 * Shard.ObservationTicks;
+        _recorded.Add(("control", new() { Kind = OperationKind.PauseInvalidations, Tick = Ahead }));
+        using var fleet = new Fleet(Options, TimeProvider.System, PastOf([]));
+        ShardOperation resumed = fleet.Apply("control", new() { Kind = OperationKind.ResumeInvalidations }, Record);
+        Assert.True(resumed.Tick >= Ahead);
+        ShardOperation resized = fleet.Apply("control", Resize(70), Record);
+        Assert.True(resized.Tick >= Ahead);
+    }
+
+    [Fact]
+    public void Shards_can_be_told_apart_however_quickly_resizes_follow_each_other()
+    {
+        using var fleet = new Fleet(Options, TimeProvider.System);
+        fleet.KeepFindings();
+        fleet.Add(Added, Record);
+        foreach (int vms in (int[])[64, 150, 64, 150])
+            fleet.Apply("control", Resize(vms), Record);
+        List<ShardKey> keys = [];
+        fleet.Checkpoint(shard => keys.Add(shard.Shard));
+        Assert.Equal(3 + 2 + 2 + 2, keys.Count);
+        Assert.Equal(keys.Count, keys.Distinct().Count());
+    }
+
+    [Fact]
+    public void A_shard_passes_over_what_is_for_a_vm_that_has_gone_from_it()
+    {
+        Shard shard = Shard.Create(Control, 0, 64, Options.Shards);
+        shard.Schedule(Resize(10) with { Tick = Shard.ObservationTicks });
+        foreach (OperationKind kind in (OperationKind[])[OperationKind.Migrate, OperationKind.UpdateMemslots, OperationKind.SetCounter])
+            shard.Schedule(new() { Kind = kind, Vm = 20, Tick = 2 * Shard.ObservationTicks });
+        shard.Advance(4 * Shard.ObservationTicks);
+        Assert.Equal((10, 4L * Shard.ObservationTicks), (shard.Vms, shard.Tick));
+    }
+
+    [Fact]
+    public void A_cohort_that_is_added_has_figures_at_once_and_a_fleet_that_grows_gets_its_workers()
+    {
+        Cohort small = Control with { Vms = 64 };
+        using var fleet = new Fleet(Options with { Cohorts = [small] }, TimeProvider.System);
+        Assert.Single(fleet.Workers);
+        fleet.Apply("control", Resize(200), Record);
+        Assert.Equal(2, fleet.Workers.Count);
+        fleet.Add(Added, Record);
+        Assert.Equal(Added.Vms, fleet.Cohorts[1].Take()?.Vms);
+    }
+
+    [Fact]
     public void What_a_fleet_cannot_become_is_refused_and_changes_nothing()
     {
         using var fleet = new Fleet(Options, TimeProvider.System);

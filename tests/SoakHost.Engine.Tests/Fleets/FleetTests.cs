@@ -63,4 +63,38 @@ public sealed class FleetTests
             go.Wait(Patience, TestContext.Current.CancellationToken);
         }
     }
+
+    [Fact]
+    public void A_shard_that_fails_leaves_what_it_had_found_and_no_state()
+    {
+        Cohort healthy = SoakRun.CohortOf("linux-6.9", 2, new() { InvalidateSeqStart = (1UL << 31) - 100 });
+        Cohort cohort = healthy with { Kernel = Kernel.Of<CallsOnce<ShardSlotTests>>() };
+        using var fleet = new Fleet(new FleetOptions { Cohorts = [cohort], Workers = 1 }, TimeProvider.System);
+        fleet.KeepFindings();
+        fleet.Start();
+        Assert.True(SpinWait.SpinUntil(() => Latest()?.Totals.Crossings == 2, Patience));
+        CallsOnce<ShardSlotTests>.Arm(() => throw new InvalidOperationException("this kernel throws once"));
+        Assert.True(SpinWait.SpinUntil(() => Latest()?.Failures.Length == 1, Patience));
+
+        using var answered = new ManualResetEventSlim();
+        ShardCheckpoint? answer = null;
+        Assert.Equal(1, fleet.RequestCheckpoint(shard =>
+        {
+            answer = shard;
+            answered.Set();
+        }));
+        Assert.True(answered.Wait(Patience, TestContext.Current.CancellationToken));
+        Assert.Empty(answer!.State);
+        Assert.Equal([0, 1], answer.Findings.Where(finding => finding.Kind == FindingKind.BoundaryCrossed).Select(finding => finding.Vm).Order());
+        Assert.True(fleet.Stop(Patience));
+
+        CohortSnapshot? Latest()
+        {
+            fleet.Cohorts[0].Request();
+            return fleet.Cohorts[0].Take();
+        }
+    }
+
+    /// <summary>Names a kernel of its own.</summary>
+    private sealed class ShardSlotTests;
 }

@@ -17,10 +17,13 @@ public sealed class WatchdogTests : IDisposable
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly FakeTimeProvider _time = new();
+    private readonly Clock _clock;
     private readonly SemaphoreSlim _reported = new(0);
     private readonly List<FleetReport> _reports = [];
     private Fleet? _fleet;
     private Watchdog? _watchdog;
+
+    public WatchdogTests() => _clock = new(_time);
 
     public void Dispose()
     {
@@ -131,6 +134,15 @@ public sealed class WatchdogTests : IDisposable
     }
 
     [Fact]
+    public void A_silent_worker_is_silent_whatever_was_done_to_the_time_of_day()
+    {
+        Build([Healthy()], new ShardOptions(), start: false);
+        _time.Advance(Silence + TimeSpan.FromTicks(1));
+        _clock.Ahead = TimeSpan.FromHours(-1);
+        Assert.Equal([0], Next().SilentWorkers);
+    }
+
+    [Fact]
     public void A_worker_says_which_shard_it_has_in_hand()
     {
         Build(Healthy());
@@ -185,8 +197,8 @@ public sealed class WatchdogTests : IDisposable
 
     private void Build(Cohort[] cohorts, ShardOptions options, bool start)
     {
-        _fleet = new Fleet(new FleetOptions { Cohorts = cohorts, Workers = 1, Shards = options }, _time);
-        _watchdog = new Watchdog(_fleet, _time, Interval, Silence, report =>
+        _fleet = new Fleet(new FleetOptions { Cohorts = cohorts, Workers = 1, Shards = options }, _clock);
+        _watchdog = new Watchdog(_fleet, _clock, Interval, Silence, report =>
         {
             _reports.Add(report);
             _reported.Release();
@@ -220,5 +232,20 @@ public sealed class WatchdogTests : IDisposable
                 return cohort;
             Assert.False(deadline.IsCancellationRequested, "not as wanted in time");
         }
+    }
+
+    /// <summary>A clock that can be set, without a difference to how much time passes.</summary>
+    private sealed class Clock(FakeTimeProvider time) : TimeProvider
+    {
+        public TimeSpan Ahead { get; set; }
+
+        public override long TimestampFrequency => time.TimestampFrequency;
+
+        public override DateTimeOffset GetUtcNow() => time.GetUtcNow() + Ahead;
+
+        public override long GetTimestamp() => time.GetTimestamp();
+
+        public override ITimer CreateTimer(TimerCallback callback, object? state, TimeSpan dueTime, TimeSpan period) =>
+            time.CreateTimer(callback, state, dueTime, period);
     }
 }

@@ -57,6 +57,7 @@ public sealed class OperationEndpointTests(SmallService small)
 
     [Theory]
     [InlineData("control/kernel", """{"kernel":"linux-9"}""", 400, "there is no such kernel")]
+    [InlineData("control/kernel", """{"kernel":"host"}""", 400, "is not simulated")]
     [InlineData("control/kernel", "{}", 400, "kernel is missing")]
     [InlineData("control/kernel", "{", 400, "")]
     [InlineData("control/pause", """{"vm":0}""", 400, "whole cohort")]
@@ -85,6 +86,24 @@ public sealed class OperationEndpointTests(SmallService small)
         Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
         if (detail is not null)
             Assert.Contains(detail, (await response.Content.ReadFromJsonAsync<JsonElement>(Stop)).GetProperty("detail").GetString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_body_of_unknown_length_is_read_and_one_that_is_not_json_is_not_taken_for_none()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small());
+        Assert.Equal(HttpStatusCode.UnsupportedMediaType, await PostChunkedAsync("text/plain", """{"vm":1}"""));
+        Assert.Equal(HttpStatusCode.BadRequest, await PostChunkedAsync("application/json", """{"vm":99}"""));
+        Assert.Equal(HttpStatusCode.OK, await PostChunkedAsync("application/json", """{"vm":1}"""));
+
+        async Task<HttpStatusCode> PostChunkedAsync(string type, string body)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, "/api/v1/cohorts/control/migrate");
+            request.Content = new StringContent(body, null, type);
+            request.Headers.TransferEncodingChunked = true;
+            using HttpResponseMessage response = await program.Http.SendAsync(request, Stop);
+            return response.StatusCode;
+        }
     }
 
     [Fact]

@@ -32,7 +32,7 @@ public class ReadinessTests
         Assert.Equal(["c: 1 shards were taken out of service"], readiness.Reasons);
     }
 
-    private static Readiness Judge(FleetReport report) => Readiness.Of(report, 1, Sample.Time, AgeMax);
+    private static Readiness Judge(FleetReport report) => Readiness.Of(report, 1, Sample.Time - report.Time, AgeMax);
 
     private static void Judge(FleetReport report, string reason)
     {

@@ -51,7 +51,7 @@ public sealed class QuarantineTests
     }
 
     private static Readiness ReadinessOf(SoakRun run) =>
-        Readiness.Of(run.Latest, run.Latest.CohortsInAll, run.Latest.Time, TimeSpan.FromMinutes(1), run.Storage.Failure);
+        Readiness.Of(run.Latest, run.Latest.CohortsInAll, TimeSpan.Zero, TimeSpan.FromMinutes(1), run.Storage.Failure);
 
     private static SoakOptions Options(DataFolder folder) => new()
     {
