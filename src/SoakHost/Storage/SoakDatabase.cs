@@ -34,6 +34,9 @@ internal sealed class SoakDatabase : IDisposable
 
     private SoakDatabase(SqliteConnection connection, FileStream? @lock) => (_connection, _lock) = (connection, @lock);
 
+    /// <summary>Whether a directory has one; an empty file, as a full disk leaves it, is none.</summary>
+    public static bool IsIn(string directory) => new FileInfo(Path.Combine(directory, FileName)) is { Exists: true, Length: > 0 };
+
     /// <summary>Opens the database for writing, and makes it, or brings it up to date, where that is needed.</summary>
     /// <exception cref="ConfigurationException">It is damaged, from a newer version, or in use; it was not touched.</exception>
     /// <exception cref="StorageUnavailableException">The directory cannot be written to.</exception>

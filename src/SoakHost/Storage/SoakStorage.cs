@@ -43,7 +43,7 @@ internal sealed class SoakStorage : IDisposable
     private int _round;
     private int _outstanding;
     private bool _hasFailed;
-    private long _asked;
+    private long _lastAnswer;
     private long _dropped;
     private StorageStatus _status = new(null, null);
 
@@ -55,6 +55,7 @@ internal sealed class SoakStorage : IDisposable
         FleetOptions fleet = options.ToFleetOptions();
         _identity = RunIdentity.Of(fleet);
         _thread = new Thread(Run) { Name = "soak-storage", IsBackground = true };
+        bool hasDatabase = SoakDatabase.IsIn(options.DataDirectory);
         try
         {
             _database = SoakDatabase.Open(options.DataDirectory);
@@ -62,6 +63,15 @@ internal sealed class SoakStorage : IDisposable
         }
         catch (Exception exception) when (IsUnavailable(exception))
         {
+            _database?.Dispose();
+            _database = null;
+            if (hasDatabase)
+            {
+                throw new ConfigurationException(
+                    $"{Path.GetFullPath(options.DataDirectory)} has a database already, and cannot be used now: {exception.Message}. A service that began without "
+                    + "it would begin anew, and never go on with the run in it: let it be written to, or give this service a Soak:DataDirectory of its own; nothing was changed");
+            }
+
             Fail(exception);
         }
         catch
@@ -92,19 +102,29 @@ internal sealed class SoakStorage : IDisposable
     public OperationRecord Operate(Fleet fleet, string cohort, ShardOperation operation)
     {
         var recorded = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
+        int decided = 0;
         DateTimeOffset now = _time.GetUtcNow();
         ShardOperation applied = operation.Cohort is { } added ? fleet.Add(added, Keep) : fleet.Apply(cohort, operation, Keep);
         return new OperationRecord(recorded.Task.Result, _runId, cohort, applied, now);
 
         void Keep(ShardOperation timed)
         {
-            // Whoever gives up waiting takes the operation back, so that it is not recorded after all.
+            // Whoever gives up waiting takes the operation back, so that it is not recorded after all; once that has begun, nobody gives up.
             using var patience = new CancellationTokenSource(RecordTimeout, _time);
-            using CancellationTokenRegistration _ = patience.Token.Register(
-                () => recorded.TrySetException(new StorageUnavailableException("the disk did not answer in time")));
-            Post(() => Record(cohort, timed, now, recorded));
+            using CancellationTokenRegistration _ = patience.Token.Register(() =>
+            {
+                if (Decide())
+                    recorded.SetException(new StorageUnavailableException("the disk did not answer in time"));
+            });
+            Post(() =>
+            {
+                if (Decide())
+                    Record(cohort, timed, now, recorded);
+            });
             recorded.Task.GetAwaiter().GetResult();
         }
+
+        bool Decide() => Interlocked.Exchange(ref decided, 1) == 0;
     }
 
     /// <summary>Keeps what was found of real VMs, to be written with the next checkpoint. What is found of simulated ones comes with theirs.</summary>
@@ -169,12 +189,12 @@ internal sealed class SoakStorage : IDisposable
             return null;
         }
 
-        _runId = latest.Id;
         ILookup<string, ShardOperation> operations =
-            _database.Operations(_runId).ToLookup(record => record.Cohort, record => record.Operation);
+            _database.Operations(latest.Id).ToLookup(record => record.Cohort, record => record.Operation);
         Dictionary<ShardKey, Shard> shards = [];
         var past = new FleetPast(shards, operations);
-        Load(shards, fleet.Cohorts.Concat(past.Added).ToDictionary(cohort => cohort.Name), fleet.Shards);
+        Load(latest.Id, shards, fleet.Cohorts.Concat(past.Added).ToDictionary(cohort => cohort.Name), fleet.Shards);
+        _runId = latest.Id;
         _status = new(latest.Checkpointed, null);
         _log.RunResumed(
             _runId, latest.Started, shards.Count, shards.Values.Select(shard => shard.Tick).DefaultIfEmpty().Min(),
@@ -182,10 +202,10 @@ internal sealed class SoakStorage : IDisposable
         return past;
     }
 
-    private void Load(Dictionary<ShardKey, Shard> shards, Dictionary<string, Cohort> cohorts, ShardOptions options)
+    private void Load(long run, Dictionary<ShardKey, Shard> shards, Dictionary<string, Cohort> cohorts, ShardOptions options)
     {
         List<CheckpointRecord> damaged = [];
-        foreach (CheckpointRecord checkpoint in _database!.Checkpoints(_runId))
+        foreach (CheckpointRecord checkpoint in _database!.Checkpoints(run))
         {
             ShardKey key = checkpoint.Shard;
             if (shards.ContainsKey(key))
@@ -205,7 +225,7 @@ internal sealed class SoakStorage : IDisposable
 
         foreach (CheckpointRecord checkpoint in damaged)
         {
-            _database.RemoveCheckpoint(_runId, checkpoint);
+            _database.RemoveCheckpoint(run, checkpoint);
             if (!shards.ContainsKey(checkpoint.Shard))
                 _log.ShardStartsOver(checkpoint.Shard.Cohort, checkpoint.Shard.FirstVm);
         }
@@ -229,14 +249,14 @@ internal sealed class SoakStorage : IDisposable
             work();
     }
 
-    /// <summary>Begins a round of checkpoints, unless the one before is still on its way.</summary>
+    /// <summary>Begins a round of checkpoints, unless the one before is still on its way: in a large fleet one round of the shards takes long.</summary>
     private void Ask(Fleet fleet)
     {
-        if (_outstanding > 0 && _time.GetElapsedTime(_asked) < AnswerTimeout)
+        if (_outstanding > 0 && _time.GetElapsedTime(_lastAnswer) < AnswerTimeout)
             return;
         if (_outstanding > 0)
             Flush(isComplete: false);
-        _asked = _time.GetTimestamp();
+        _lastAnswer = _time.GetTimestamp();
         int round = ++_round;
         _hasFailed = false;
         _outstanding = fleet.RequestCheckpoint(checkpoint => Post(() => Take(checkpoint, round)));
@@ -249,14 +269,17 @@ internal sealed class SoakStorage : IDisposable
     private void Take(ShardCheckpoint checkpoint, int round)
     {
         Take(checkpoint);
-        if (round != _round || --_outstanding > 0)
+        if (round != _round)
             return;
-        Flush(isComplete: true);
+        _lastAnswer = _time.GetTimestamp();
+        if (--_outstanding == 0)
+            Flush(isComplete: true);
     }
 
     private void Take(ShardCheckpoint checkpoint)
     {
-        _batch.Add(checkpoint);
+        if (checkpoint.State.Length > 0)
+            _batch.Add(checkpoint);
         foreach (Finding finding in checkpoint.Findings)
             Keep(checkpoint.Cohort, finding);
         if (_batch.Count >= BatchShards)
@@ -293,24 +316,29 @@ internal sealed class SoakStorage : IDisposable
 
     private void Record(string cohort, ShardOperation operation, DateTimeOffset now, TaskCompletionSource<long> recorded)
     {
-        if (recorded.Task.IsCompleted)
-            return;
         try
         {
-            recorded.TrySetResult(Database(now).AddOperation(_runId, cohort, operation, now));
+            recorded.SetResult(Database(now).AddOperation(_runId, cohort, operation, now));
         }
         catch (Exception exception) when (IsUnavailable(exception) || exception is ConfigurationException)
         {
-            recorded.TrySetException(new StorageUnavailableException($"the operation cannot be recorded: {exception.Message}", exception));
+            recorded.SetException(new StorageUnavailableException($"the operation cannot be recorded: {exception.Message}", exception));
         }
     }
 
-    /// <summary>The database; opened now, with a new run in it, where it could not be opened before.</summary>
+    /// <summary>The database; opened now, with a new run in it, where it could not be opened before and there is none that was to go on.</summary>
     private SoakDatabase Database(DateTimeOffset now)
     {
         if (_database is { } open && _runId != 0)
             return open;
         _database ??= SoakDatabase.Open(_options.DataDirectory);
+        if (_database.LatestRun() is { } other)
+        {
+            throw new StorageUnavailableException(
+                $"{Path.GetFullPath(_options.DataDirectory)}, which could not be opened as the service started, has run {other.Id}, and nothing is written over it: "
+                + "start the service again to go on with it");
+        }
+
         _runId = _database.AddRun(_identity, now);
         return _database;
     }

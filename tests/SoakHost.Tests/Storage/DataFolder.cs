@@ -53,6 +53,16 @@ internal sealed class DataFolder : IDisposable
         command.ExecuteNonQuery();
     }
 
+    /// <summary>Lets nobody write to the database until it is disposed.</summary>
+    public IDisposable Occupy()
+    {
+        SqliteConnection connection = Open(SqliteOpenMode.ReadWrite);
+        using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = "BEGIN IMMEDIATE";
+        command.ExecuteNonQuery();
+        return connection;
+    }
+
     public IReadOnlyList<string> Rows(string sql)
     {
         if (!File.Exists(Database))

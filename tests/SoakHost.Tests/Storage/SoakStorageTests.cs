@@ -103,6 +103,92 @@ public sealed class SoakStorageTests
         Assert.Equal("hang:here/0/1@42", Assert.Single(database.Incidents(long.MaxValue, 100)).Id.ToString());
     }
 
+    [Fact]
+    public void A_run_that_cannot_be_gone_on_with_is_not_begun_anew()
+    {
+        using var folder = new DataFolder();
+        using (var first = new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance))
+            Assert.Null(first.Past);
+        string inTheWay = Path.Combine(folder.Path, "soakhost.lock");
+        File.Delete(inTheWay);
+        Directory.CreateDirectory(inTheWay);
+        ConfigurationException refused = Assert.Throws<ConfigurationException>(
+            () => new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance));
+        Assert.Contains("has a database already, and cannot be used now", refused.Message, StringComparison.Ordinal);
+
+        Directory.Delete(inTheWay);
+        using var again = new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance);
+        Assert.NotNull(again.Past);
+    }
+
+    [Fact]
+    public void A_run_that_comes_to_light_later_is_not_written_over()
+    {
+        using var folder = new DataFolder();
+        var time = new FakeTimeProvider(Sample.Time);
+        string directory = Path.Combine(folder.Path, "mounted");
+        File.WriteAllText(directory, "not yet");
+        SoakOptions options = Options(folder) with { DataDirectory = directory };
+        using var storage = new SoakStorage(options, time, NullLogger<SoakStorage>.Instance);
+        Assert.NotNull(storage.Status.Failure);
+        using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.Past);
+        fleet.KeepFindings();
+        fleet.Start();
+        storage.Start(fleet);
+
+        File.Delete(directory);
+        using (SoakDatabase other = SoakDatabase.Open(directory))
+            other.AddRun(RunIdentity.Of(options.ToFleetOptions()), Sample.Time);
+        Assert.True(SpinWait.SpinUntil(
+            () =>
+            {
+                time.Advance(options.CheckpointInterval);
+                return storage.Status.Failure?.Contains("start the service again to go on with it", StringComparison.Ordinal) == true;
+            },
+            Patience));
+        Assert.Equal(0, storage.RunId);
+        storage.Stop(fleet, fleet.Stop(Patience));
+        using SoakDatabase after = SoakDatabase.OpenForReading(directory)!;
+        Assert.Equal(1, after.LatestRun()!.Id);
+        Assert.Empty(after.Checkpoints(1));
+    }
+
+    [Fact]
+    public async Task An_operation_is_recorded_and_done_or_neither_however_long_the_disk_takes()
+    {
+        using var folder = new DataFolder();
+        var time = new FakeTimeProvider(Sample.Time);
+        SoakOptions options = Options(folder);
+        using var storage = new SoakStorage(options, time, NullLogger<SoakStorage>.Instance);
+        using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.Past);
+        fleet.KeepFindings();
+        storage.Start(fleet);
+        Task<OperationRecord> operation;
+        using (folder.Occupy())
+        {
+            operation = Task.Run(() => storage.Operate(fleet, "control", new() { Kind = OperationKind.PauseInvalidations }), TestContext.Current.CancellationToken);
+            Assert.True(SpinWait.SpinUntil(
+                () =>
+                {
+                    time.Advance(TimeSpan.FromSeconds(1));
+                    return operation.IsCompleted || time.GetUtcNow() > Sample.Time + TimeSpan.FromMinutes(1);
+                },
+                Patience));
+        }
+
+        try
+        {
+            await operation;
+        }
+        catch (StorageUnavailableException)
+        {
+            // It was given up before it was begun.
+        }
+
+        storage.Stop(fleet, fleet.Stop(Patience));
+        Assert.Equal(operation.IsCompletedSuccessfully ? 1 : 0, folder.Rows("SELECT id FROM operations").Count);
+    }
+
     private static SoakOptions Options(DataFolder folder) => new()
     {
         Workers = 1,
