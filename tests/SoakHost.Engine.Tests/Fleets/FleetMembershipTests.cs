@@ -53,6 +53,39 @@ public sealed class FleetMembershipTests
             }).Order());
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(3)]
+    [InlineData(4)]
+    [InlineData(5)]
+    [InlineData(6)]
+    public void Whatever_is_done_and_however_old_the_checkpoint_is_that_it_is_resumed_from_it_comes_to_the_same(int seed)
+    {
+        var random = new Random(seed);
+        var saved = new Dictionary<ShardKey, byte[]>();
+        FleetOptions options = Options with { TicksMax = End, DutyCycle = 0.02 };
+        for (int kill = 0; kill < 5; kill++)
+        {
+            // What is done after the checkpoint is all that is known of the time after it, as when the process is killed.
+            using var fleet = new Fleet(options with { Workers = 1 + random.Next(3) }, TimeProvider.System, PastOf(saved));
+            fleet.KeepFindings();
+            fleet.Start();
+            foreach (ShardCheckpoint checkpoint in Answer(fleet))
+                saved[checkpoint.Shard] = checkpoint.State;
+            for (int done = 0; done < 6; done++)
+                OperateSomehow(fleet, random);
+            Assert.True(fleet.Stop(Patience));
+            Assert.All(fleet.Cohorts, cohort => Assert.Empty(cohort.Take()!.Failures));
+        }
+
+        Dictionary<ShardKey, byte[]> resumed = Finish(PastOf(saved));
+        Dictionary<ShardKey, byte[]> straight = Finish(PastOf([]));
+        Assert.Equal(straight.Keys.ToHashSet(), resumed.Keys.ToHashSet());
+        Assert.All(straight, shard => Assert.Equal(Convert.ToHexString(shard.Value), Convert.ToHexString(resumed[shard.Key])));
+        Assert.True(_recorded.Count > 15, $"{_recorded.Count} operations");
+    }
+
     [Fact]
     public void A_cohort_that_shrinks_and_grows_has_its_figures_throughout_and_its_totals_never_fall()
     {
@@ -246,6 +279,29 @@ public sealed class FleetMembershipTests
         Answer(fleet);
     }
 
+    private void OperateSomehow(Fleet fleet, Random random)
+    {
+        int vm = random.Next(fleet.Cohorts[0].Cohort.Vms);
+        ShardOperation operation = random.Next(8) switch
+        {
+            0 or 1 => Resize(1 + random.Next(200)),
+            2 => new() { Kind = OperationKind.PatchKernel, Kernel = random.Next(2) == 0 ? Kernel.Of<Linux63>() : Kernel.Of<Linux61>() },
+            3 => new() { Kind = OperationKind.PauseInvalidations },
+            4 => new() { Kind = OperationKind.ResumeInvalidations },
+            5 => new() { Kind = OperationKind.Migrate, Vm = vm },
+            6 => new() { Kind = OperationKind.SetCounter, Vm = vm, InvalidateSeq = (1UL << 31) - 50 },
+            _ => new() { Kind = OperationKind.UpdateMemslots, Vm = vm },
+        };
+        try
+        {
+            fleet.Apply("control", operation, timed => _recorded.Add(("control", timed)));
+        }
+        catch (Exception exception) when (exception is ArgumentException or InvalidOperationException)
+        {
+            // It had as many VMs already, or is at its last tick.
+        }
+    }
+
     private void Record(ShardOperation operation) =>
         _recorded.Add((operation.Cohort?.Name ?? (operation.Kind == OperationKind.RemoveCohort || operation.Vms == 64 ? "late" : "control"), operation));
 
@@ -273,12 +329,18 @@ public sealed class FleetMembershipTests
         return states;
     }
 
-    private static void Answer(Fleet fleet)
+    private static ConcurrentBag<ShardCheckpoint> Answer(Fleet fleet)
     {
+        var answers = new ConcurrentBag<ShardCheckpoint>();
         using var answered = new SemaphoreSlim(0);
-        int asked = fleet.RequestCheckpoint(_ => answered.Release());
+        int asked = fleet.RequestCheckpoint(answer =>
+        {
+            answers.Add(answer);
+            answered.Release();
+        });
         for (int i = 0; i < asked; i++)
             Assert.True(answered.Wait(Patience));
+        return answers;
     }
 
     private static void Until(Watchdog watchdog, Func<FleetReport, bool> isWanted) =>

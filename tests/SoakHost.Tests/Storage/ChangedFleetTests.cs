@@ -25,6 +25,9 @@ public sealed class ChangedFleetTests
             await CtlAsync(settings, ["ctl", "resize", "control", "10", .. url]);
             await CtlAsync(settings, ["ctl", "remove", "healthy", .. url]);
             await CtlAsync(settings, ["ctl", "resize", "control", "100", .. url]);
+
+            // Of a VM with the number of one that the first shard had; that shard is not to mind, though it may come to it after a kill.
+            await CtlAsync(settings, ["ctl", "migrate", "control", "--vm", "30", .. url]);
             JsonElement changed = await program.UntilAsync(
                 fleet => Cohort(fleet, "late") is { } late && late.GetProperty("vcpus_hung").GetInt32() == 130
                     && Cohort(fleet, "control")!.Value is var control && control.GetProperty("vms").GetInt32() == 100, Patience);
@@ -34,7 +37,7 @@ public sealed class ChangedFleetTests
             Assert.Contains("soakhost_operations_applied_total{cohort=\"late\",kind=\"add\"} 1", metrics, StringComparison.Ordinal);
             Assert.Contains("soakhost_vms{cohort=\"control\",kernel=\"linux-6.1\",expect=\"hang\"} 100", metrics, StringComparison.Ordinal);
             Assert.DoesNotContain("soakhost_vms{cohort=\"healthy\"", metrics, StringComparison.Ordinal);
-            Assert.Equal(4, DataDirectoryTests.Events(program, 1012).Count());
+            Assert.Equal(5, DataDirectoryTests.Events(program, 1012).Count());
             program.Kill();
             await program.EndAsync();
         }
@@ -56,7 +59,7 @@ public sealed class ChangedFleetTests
             JsonElement operations = JsonDocument.Parse(
                 await program.Http.GetStringAsync("/api/v1/operations", TestContext.Current.CancellationToken)).RootElement;
             Assert.Equal(
-                ["resize", "remove", "resize", "add"],
+                ["migrate", "resize", "remove", "resize", "add"],
                 operations.GetProperty("operations").EnumerateArray().Select(operation => operation.GetProperty("kind").GetString()));
             program.Terminate();
             Assert.Equal(0, (await program.EndAsync()).ExitCode);
