@@ -13,7 +13,7 @@ namespace SoakHost.Engine.Tests.Fleets;
 public sealed class FleetMembershipTests
 {
     private const long End = 400 * Shard.ObservationTicks;
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan Patience = FleetRun.Patience;
 
     private static readonly Cohort Control =
         SoakRun.CohortOf("linux-6.1", 150, new() { InvalidateSeqStart = (1UL << 31) - 2000 }) with { Name = "control", Expected = Defect.Hang };
@@ -31,7 +31,8 @@ public sealed class FleetMembershipTests
         FleetPast? past = null;
         for (int stage = 0; stage < 5; stage++)
         {
-            Dictionary<ShardKey, byte[]> states = Run(Options with { Workers = 1 + (stage % 3) }, past, fleet => Operate(fleet, stage));
+            Dictionary<ShardKey, byte[]> states = FleetRun.Of(
+                Options with { Workers = 1 + (stage % 3) }, past, fleet => Operate(fleet, stage), finish: false);
             past = PastOf(states);
         }
 
@@ -71,7 +72,7 @@ public sealed class FleetMembershipTests
             using var fleet = new Fleet(options with { Workers = 1 + random.Next(3) }, TimeProvider.System, PastOf(saved));
             fleet.KeepFindings();
             fleet.Start();
-            foreach (ShardCheckpoint checkpoint in Answer(fleet))
+            foreach (ShardCheckpoint checkpoint in FleetRun.Checkpoint(fleet))
                 saved[checkpoint.Shard] = checkpoint.State;
             for (int done = 0; done < 6; done++)
                 OperateSomehow(fleet, random);
@@ -259,7 +260,7 @@ public sealed class FleetMembershipTests
 
     private void Operate(Fleet fleet, int stage)
     {
-        Answer(fleet);
+        FleetRun.Checkpoint(fleet);
         if (stage == 0)
         {
             fleet.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
@@ -276,7 +277,7 @@ public sealed class FleetMembershipTests
             fleet.Apply("late", new() { Kind = OperationKind.RemoveCohort }, Record);
         }
 
-        Answer(fleet);
+        FleetRun.Checkpoint(fleet);
     }
 
     private void OperateSomehow(Fleet fleet, Random random)
@@ -311,37 +312,7 @@ public sealed class FleetMembershipTests
             state => ShardState.Read(state.Value, state.Key.Cohort == "late" ? Added : Control, state.Key.FirstVm, FleetOptions.ShardVms, Options.Shards)),
         _recorded.ToLookup(entry => entry.Cohort, entry => entry.Operation));
 
-    private static Dictionary<ShardKey, byte[]> Finish(FleetPast? past)
-    {
-        FleetOptions bounded = Options with { TicksMax = End };
-        return Run(bounded, past, fleet => Assert.True(SpinWait.SpinUntil(() => fleet.IsDone, Patience)));
-    }
-
-    private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during)
-    {
-        using var fleet = new Fleet(options, TimeProvider.System, past);
-        fleet.KeepFindings();
-        fleet.Start();
-        during(fleet);
-        Assert.True(fleet.Stop(Patience));
-        Dictionary<ShardKey, byte[]> states = [];
-        fleet.Checkpoint(state => states.Add(state.Shard, state.State));
-        return states;
-    }
-
-    private static ConcurrentBag<ShardCheckpoint> Answer(Fleet fleet)
-    {
-        var answers = new ConcurrentBag<ShardCheckpoint>();
-        using var answered = new SemaphoreSlim(0);
-        int asked = fleet.RequestCheckpoint(answer =>
-        {
-            answers.Add(answer);
-            answered.Release();
-        });
-        for (int i = 0; i < asked; i++)
-            Assert.True(answered.Wait(Patience));
-        return answers;
-    }
+    private static Dictionary<ShardKey, byte[]> Finish(FleetPast? past) => FleetRun.Of(Options with { TicksMax = End }, past, _ => { }, finish: true);
 
     private static void Until(Watchdog watchdog, Func<FleetReport, bool> isWanted) =>
         Assert.True(SpinWait.SpinUntil(() => isWanted(watchdog.Latest), Patience), $"{watchdog.Latest.Verdict}: {string.Join("; ", watchdog.Latest.Reasons)}");

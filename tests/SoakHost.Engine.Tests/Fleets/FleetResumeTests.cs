@@ -33,7 +33,7 @@ public sealed class FleetResumeTests
         Dictionary<ShardKey, byte[]> last = [];
         for (int stage = 0; stage < 4; stage++)
         {
-            last = Run(Options with { Workers = 1 + (stage % 3) }, past, fleet => Answers(fleet), finish: stage == 3);
+            last = Run(Options with { Workers = 1 + (stage % 3) }, past, fleet => FleetRun.Checkpoint(fleet), finish: stage == 3);
             past = PastOf(last, []);
         }
 
@@ -51,7 +51,7 @@ public sealed class FleetResumeTests
             past: null,
             fleet =>
             {
-                Answers(fleet);
+                FleetRun.Checkpoint(fleet);
                 for (int i = 0; i < 5; i++)
                 {
                     fleet.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
@@ -87,8 +87,8 @@ public sealed class FleetResumeTests
         Assert.Throws<IOException>(() => fleet.Apply("control", patch, _ => throw new IOException("no space")));
         Assert.Throws<ArgumentException>(() => fleet.Apply("nobody", patch, _ => { }));
         Assert.Throws<ArgumentException>(() => fleet.Apply("control", new() { Kind = OperationKind.Migrate, Vm = 150 }, _ => { }));
-        Answers(fleet);
-        ConcurrentBag<ShardCheckpoint> states = Answers(fleet);
+        FleetRun.Checkpoint(fleet);
+        ConcurrentBag<ShardCheckpoint> states = FleetRun.Checkpoint(fleet);
         Assert.All(states.Where(state => state.Cohort == "control"), state => Assert.Equal("linux-6.1", ReadOf(state).Kernel.Info.Name));
         Assert.True(fleet.Stop(Patience));
     }
@@ -109,42 +109,14 @@ public sealed class FleetResumeTests
         static FleetReport Watch(Fleet fleet)
         {
             using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromHours(1), TimeSpan.FromHours(1));
-            WaitUntilDone(fleet);
+            FleetRun.WaitUntilDone(fleet);
             Assert.True(fleet.Stop(Patience));
             return watchdog.Stop();
         }
     }
 
-    private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during, bool finish = true)
-    {
-        using var fleet = new Fleet(options, TimeProvider.System, past);
-        fleet.KeepFindings();
-        fleet.Start();
-        during(fleet);
-        if (finish)
-            WaitUntilDone(fleet);
-        Assert.True(fleet.Stop(Patience));
-        Dictionary<ShardKey, byte[]> states = [];
-        fleet.Checkpoint(state => states.Add(state.Shard, state.State));
-        return states;
-    }
-
-    private static ConcurrentBag<ShardCheckpoint> Answers(Fleet fleet)
-    {
-        var answers = new ConcurrentBag<ShardCheckpoint>();
-        using var answered = new SemaphoreSlim(0);
-        int asked = fleet.RequestCheckpoint(answer =>
-        {
-            answers.Add(answer);
-            answered.Release();
-        });
-        for (int i = 0; i < asked; i++)
-            Assert.True(answered.Wait(Patience));
-        return answers;
-    }
-
-    private static void WaitUntilDone(Fleet fleet) =>
-        Assert.True(SpinWait.SpinUntil(() => fleet.IsDone, Patience));
+    private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during, bool finish = true) =>
+        FleetRun.Of(options, past, during, finish);
 
     private static FleetPast PastOf(Dictionary<ShardKey, byte[]> states, ShardOperation[] operations) => new(
         states.ToDictionary(
