@@ -298,6 +298,10 @@ public sealed class Fleet : IDisposable
         var slot = new ShardSlot(shard, plan);
         if (_keepsFindings)
             slot.KeepFindings();
+
+        // The first report has what is known, or a run that is resumed would seem for a moment to have seen nothing yet.
+        if (past is not null)
+            slot.Publish();
         return slot;
     }
 

@@ -115,6 +115,29 @@ public sealed class FleetResumeTests
         }
     }
 
+    [Fact]
+    public void The_first_report_of_a_resumed_fleet_has_what_was_seen_before_and_that_of_a_new_one_has_nothing()
+    {
+        Dictionary<ShardKey, byte[]> ended = Run(
+            Options, past: null, fleet => fleet.Apply("stable", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, _ => { }));
+
+        FleetReport first = FirstReport(PastOf(ended, []));
+
+        Assert.Equal(["linux-6.1", "linux-6.3"], first.Cohorts.Select(cohort => cohort.Kernel.Info.Name));
+        Assert.All(first.Cohorts, cohort => Assert.True(cohort.Totals.Invalidations > 0));
+        Assert.Equal(first.OperationsBefore, first.Cohorts.Sum(cohort => cohort.Totals.Operations));
+        Assert.True(first.Cohorts[0].Hung > 0);
+        Assert.Empty(first.Cohorts.SelectMany(cohort => cohort.Findings));
+        Assert.Empty(FirstReport(past: null).Cohorts);
+
+        static FleetReport FirstReport(FleetPast? past)
+        {
+            using var fleet = new Fleet(Options, TimeProvider.System, past);
+            using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromHours(1), TimeSpan.FromHours(1));
+            return watchdog.Latest;
+        }
+    }
+
     private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during, bool finish = true) =>
         FleetRun.Of(options, past, during, finish);
 
