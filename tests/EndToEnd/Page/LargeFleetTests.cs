@@ -72,7 +72,9 @@ public sealed class LargeFleetTests(Browser browser)
                     await page.Page.Keyboard.PressAsync("Enter");
                     return await page.Timeline.IsVisibleAsync();
                 },
-                Patience);
+                Patience,
+                () => $"{place}: no timeline",
+                TestContext.Current.CancellationToken);
             await Assertions.Expect(page.Timeline.Locator("[data-part=conclusion]")).ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Patience) });
             await page.Page.Keyboard.PressAsync("Escape");
             await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
