@@ -41,6 +41,7 @@ public sealed partial class PageTests(Browser browser)
         // By mouse.
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         var (conclusion, command) = await ReadTimelineAsync(page);
+        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Repeat it on any machine" })).ToBeVisibleAsync();
         await page.Timeline.GetByRole(AriaRole.Button, new() { Name = "Close" }).ClickAsync();
         await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
 
@@ -92,6 +93,11 @@ public sealed partial class PageTests(Browser browser)
         Assert.NotEqual(hung, await page.FirstCellAsync("control"));
         Assert.Equal(await page.FirstCellAsync("healthy"), await page.FirstCellAsync("control"));
         await Assertions.Expect(page.Incidents.First).ToHaveAttributeAsync("data-state", "recovered", new() { Timeout = LivePage.Ms(Soon) });
+
+        // What was done is in the data directory, which other machines have not.
+        await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
+        await ReadTimelineAsync(page);
+        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Repeat it on this machine" })).ToBeVisibleAsync();
         page.AssertNoFaults();
     }
 
@@ -114,6 +120,70 @@ public sealed partial class PageTests(Browser browser)
             await page.Card(cohort).GetByRole(AriaRole.Button, new() { Name = button }).ClickAsync();
             await page.Page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = confirmation }).ClickAsync();
         }
+    }
+
+    [Fact]
+    public async Task An_answer_to_an_operation_that_comes_late_leaves_the_dialog_alone_that_is_open_by_then()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), stop);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        await page.ExpectHungAsync("control", 64, HungWithin);
+        var dialog = page.Page.GetByRole(AriaRole.Dialog);
+        var status = page.Page.Locator("#status");
+        await AnswerLateAsync(route => route.FulfillAsync(new() { Status = 409, ContentType = "application/problem+json", Body = """{"detail":"it has begun already"}""" }));
+        await Assertions.Expect(status).ToContainTextAsync("Pause invalidations, healthy: it has begun already");
+        await ExpectUntouchedAsync();
+        await AnswerLateAsync(route => route.ContinueAsync());
+        await Assertions.Expect(status).ToContainTextAsync("Pause invalidations, healthy: takes effect at tick", new() { Timeout = LivePage.Ms(Soon) });
+        await ExpectUntouchedAsync();
+        page.AssertNoFaults(tolerated: ["409"]);
+
+        async Task AnswerLateAsync(Func<IRoute, Task> answer)
+        {
+            TaskCompletionSource<IRoute> held = new();
+            await page.Page.RouteAsync("**/api/v1/cohorts/healthy/pause", held.SetResult, new() { Times = 1 });
+            await page.Card("healthy").GetByRole(AriaRole.Button, new() { Name = "Pause" }).ClickAsync();
+            await dialog.GetByRole(AriaRole.Button, new() { Name = "Pause invalidations" }).ClickAsync();
+            var route = await held.Task.WaitAsync(Soon, stop);
+            await dialog.GetByRole(AriaRole.Button, new() { Name = "Cancel" }).ClickAsync();
+            await page.Card("control").GetByRole(AriaRole.Button, new() { Name = "Live-migrate" }).ClickAsync();
+            await answer(route);
+        }
+
+        async Task ExpectUntouchedAsync()
+        {
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Heading, new() { Name = "Live-migrate control" })).ToBeVisibleAsync();
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToBeHiddenAsync();
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Button, new() { Name = "Live-migrate" })).ToBeEnabledAsync();
+            await dialog.GetByRole(AriaRole.Button, new() { Name = "Cancel" }).ClickAsync();
+        }
+    }
+
+    [Fact]
+    public async Task The_keyboard_stays_on_the_map_of_a_cohort_that_shrinks_and_a_cohort_without_cells_has_none()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), stop);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        var readout = page.Page.Locator("#heatmap [data-part=readout]");
+        await page.ExpectHungAsync("control", 64, HungWithin);
+        await page.HeatMap("healthy").FocusAsync();
+        await page.Page.Keyboard.PressAsync("End");
+        await Assertions.Expect(readout).ToContainTextAsync("healthy: VM 15, vCPU 3");
+        await soakHost.OperateAsync("/healthy/resize", new { vms = 2 }, stop);
+        await Assertions.Expect(page.Card("healthy").Locator("[data-part=size]")).ToHaveTextAsync("2 VMs, 8 vCPUs", new() { Timeout = LivePage.Ms(Soon) });
+        await page.Page.Keyboard.PressAsync("ArrowLeft");
+        await Assertions.Expect(readout).ToContainTextAsync("healthy: VM 0, vCPU 3");
+        page.AssertNoFaults();
+
+        // The report that is not the stream's has no cells, as the stream has none where a vCPU's state is not known.
+        var report = await page.Page.EvaluateAsync<string>("async () => JSON.stringify(await (await fetch('api/v1/fleet')).json())");
+        await page.Page.RouteAsync("**/api/v1/fleet/stream", route => route.FulfillAsync(new() { ContentType = "text/event-stream", Body = $"event: fleet\ndata: {report}\n\n" }));
+        await page.Page.ReloadAsync();
+        await Assertions.Expect(page.Page.GetByText("so that there is no map")).ToHaveCountAsync(2, new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Page.GetByText("so that there is no map").First).ToBeVisibleAsync();
+        await Assertions.Expect(page.HeatMap("healthy")).ToBeHiddenAsync();
     }
 
     [Fact]
