@@ -13,8 +13,8 @@ internal static class FleetEndpoint
             .Produces<FleetDocument>().WithName("fleet").WithTags("fleet").WithSummary("The watchdog's latest report.");
         app.MapGet("/api/v1/fleet/stream", Follow)
             .Produces<FleetDocument>(contentType: "text/event-stream").ProducesProblem(StatusCodes.Status503ServiceUnavailable).WithName("fleet-stream").WithTags("fleet")
-            .WithSummary("The latest report, and then each new one, as server-sent events \"fleet\": the document of /api/v1/fleet in one line, with \"version\" and, "
-                + "for each cohort, \"vcpu_cells\". Whoever is slow skips reports.");
+            .WithSummary("The latest report, and then each new one, as server-sent events \"fleet\": the document of /api/v1/fleet in one line, with \"version\", "
+                + "\"run\", \"interval_seconds\" and, for each cohort, \"vcpu_cells\". Whoever is slow skips reports.");
     }
 
     private static Results<ServerSentEventsResult<string>, ProblemHttpResult> Follow(FleetStream stream, HttpContext http, IHostApplicationLifetime host)

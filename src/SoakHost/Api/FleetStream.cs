@@ -4,6 +4,7 @@ using System.Text.Json;
 using SoakHost.Configuration;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Reports;
+using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
@@ -12,7 +13,10 @@ namespace SoakHost.Api;
 /// it, and never when nobody follows; the watchdog waits for none of them. A follower who is slow skips reports, and so does every follower of
 /// a watchdog that makes more than one about each second.
 /// </summary>
-internal sealed class FleetStream(SoakOptions options, TimeProvider time)
+/// <param name="options">What was configured.</param>
+/// <param name="time">The clock.</param>
+/// <param name="storage">What keeps the run, and so knows its number; or null.</param>
+internal sealed class FleetStream(SoakOptions options, TimeProvider time, SoakStorage? storage = null)
 {
     /// <summary>The most followers at once.</summary>
     public const int FollowersMax = 32;
@@ -27,12 +31,13 @@ internal sealed class FleetStream(SoakOptions options, TimeProvider time)
     private static readonly TimeSpan Retry = TimeSpan.FromSeconds(1);
 
     private int _followers;
-    private Edition _latest = new(report: null, options);
+    private Edition _latest = new(null);
 
     /// <summary>Takes the watchdog's next report.</summary>
     public void Publish(FleetReport report)
     {
-        var next = new Edition(report, options);
+        var next = new Edition(new(() => JsonSerializer.Serialize(
+            FleetDocument.WithCells(report, options, storage?.RunId ?? 0), CompactReportJson.Default.FleetDocument)));
         Interlocked.Exchange(ref _latest, next).IsPast.SetResult();
     }
 
@@ -65,11 +70,10 @@ internal sealed class FleetStream(SoakOptions options, TimeProvider time)
         }
     }
 
-    /// <summary>A report and, once somebody wants it, its text.</summary>
-    private sealed class Edition(FleetReport? report, SoakOptions options)
+    /// <summary>A report, put into words once somebody wants it; null before the first one.</summary>
+    private sealed class Edition(Lazy<string>? text)
     {
-        public Lazy<string>? Text { get; } = report is null ? null : new(() => JsonSerializer.Serialize(
-            FleetDocument.WithCells(report, options), CompactReportJson.Default.FleetDocument));
+        public Lazy<string>? Text { get; } = text;
 
         /// <summary>Completes when there is a later one. Followers go on elsewhere than on the watchdog's thread.</summary>
         public TaskCompletionSource IsPast { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);

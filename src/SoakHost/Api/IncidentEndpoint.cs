@@ -12,11 +12,22 @@ internal static class IncidentEndpoint
 {
     public static void MapIncidents(this WebApplication app) => app
         .MapGet("/api/v1/incidents", Read).Produces<IncidentPage>().ProducesProblem(StatusCodes.Status400BadRequest).WithName("incidents").WithTags("incidents")
-        .WithSummary("Incidents, newest first. \"next\" of a page is the \"before\" of the next one.");
+        .WithSummary("Incidents, newest first. \"next\" of a page is the \"before\" of the next one. Of one \"cohort\", one \"run\", the \"vms\" (1) VMs from \"vm\" on, one "
+            + "\"vcpu\", and with \"hung\" those of vCPUs that are hung still (true), or all others (false).");
 
     private static Results<JsonHttpResult<IncidentPage>, ProblemHttpResult> Read(
-        SoakOptions options, long before = long.MaxValue, int limit = 100, string? cohort = null) =>
-        Paging.Read(limit, () => IncidentPage.Read(options.DataDirectory, before, limit, cohort), IncidentJson.Default.IncidentPage);
+        SoakOptions options, [AsParameters] IncidentQuery query, long before = long.MaxValue, int limit = 100)
+    {
+        try
+        {
+            IncidentFilter filter = query.ToFilter();
+            return Paging.Read(limit, () => IncidentPage.Read(options.DataDirectory, before, limit, filter), IncidentJson.Default.IncidentPage);
+        }
+        catch (ArgumentException exception)
+        {
+            return TypedResults.Problem(exception.Message, statusCode: StatusCodes.Status400BadRequest);
+        }
+    }
 }
 
 /// <summary>A page of incidents.</summary>
@@ -25,10 +36,10 @@ internal static class IncidentEndpoint
 internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, long? Next)
 {
     /// <summary>Reads a page from a data directory, beside whoever writes there.</summary>
-    public static IncidentPage Read(string directory, long before, int limit, string? cohort)
+    public static IncidentPage Read(string directory, long before, int limit, IncidentFilter filter)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        IReadOnlyList<IncidentRecord> incidents = database?.Incidents(before, limit, cohort) ?? [];
+        IReadOnlyList<IncidentRecord> incidents = database?.Incidents(before, limit, filter) ?? [];
         return new IncidentPage([.. incidents.Select(IncidentDocument.Of)], incidents.Count == limit ? incidents[^1].Number : null);
     }
 }

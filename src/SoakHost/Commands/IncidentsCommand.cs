@@ -3,6 +3,7 @@ using System.Text.Json;
 using SoakHost.Api;
 using SoakHost.Configuration;
 using SoakHost.Reports;
+using SoakHost.Storage;
 using Spectre.Console;
 
 namespace SoakHost.Commands;
@@ -21,7 +22,7 @@ internal static class IncidentsCommand
         command.SetAction(parsed =>
         {
             string folder = parsed.GetValue(directory) ?? SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).DataDirectory;
-            IncidentPage page = IncidentPage.Read(folder, parsed.GetValue(before), parsed.GetValue(limit), parsed.GetValue(cohort));
+            IncidentPage page = IncidentPage.Read(folder, parsed.GetValue(before), parsed.GetValue(limit), new IncidentFilter { Cohort = parsed.GetValue(cohort) });
             if (parsed.GetValue(json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(page, IncidentJson.Default.IncidentPage));
             else

@@ -50,6 +50,14 @@ internal sealed record FleetDocument
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Version { get; init; }
 
+    /// <summary>The run's number in the data directory, for those who follow the fleet: incidents of other runs are kept there too. Absent as long as it has none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public long? Run { get; init; }
+
+    /// <summary>The time between two reports, for those who follow the fleet and are to know when it has gone silent.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public double? IntervalSeconds { get; init; }
+
     /// <summary>The document of a report.</summary>
     public static FleetDocument Of(FleetReport report, SoakOptions run)
     {
@@ -75,14 +83,16 @@ internal sealed record FleetDocument
         };
     }
 
-    /// <summary>The document of a report for those who follow the fleet: with the program's version and the vCPUs in cells.</summary>
-    public static FleetDocument WithCells(FleetReport report, SoakOptions run)
+    /// <summary>The document of a report for those who follow the fleet: with what they alone need, and the vCPUs in cells.</summary>
+    public static FleetDocument WithCells(FleetReport report, SoakOptions run, long runId)
     {
         FleetDocument document = Of(report, run);
         VcpuCells?[] cells = VcpuCells.Of(report.Cohorts);
         return document with
         {
             Version = ProgramVersion.Current,
+            Run = runId == 0 ? null : runId,
+            IntervalSeconds = run.WatchdogInterval.TotalSeconds,
             Cohorts = [.. document.Cohorts.Select((cohort, c) => cohort with { VcpuCells = cells[c] })],
         };
     }

@@ -32,6 +32,25 @@ internal sealed record IncidentRecord(
     long Number, long RunId, IncidentId Id, int Page, ulong InvalidateSeq, ulong Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
     IncidentRecovery? Recovery);
 
+/// <summary>Which incidents; null is all.</summary>
+internal sealed record IncidentFilter
+{
+    public string? Cohort { get; init; }
+
+    public long? Run { get; init; }
+
+    /// <summary>The first VM.</summary>
+    public int? Vm { get; init; }
+
+    /// <summary>How many from <see cref="Vm"/> on.</summary>
+    public int Vms { get; init; } = 1;
+
+    public int? Vcpu { get; init; }
+
+    /// <summary>Whether the vCPU is hung still.</summary>
+    public bool? IsHung { get; init; }
+}
+
 /// <summary>How an incident ended.</summary>
 /// <param name="Tick">The tick at which the vCPU was seen to get on.</param>
 /// <param name="At">When that was recorded.</param>

@@ -29,6 +29,9 @@ internal sealed class SoakDatabase : IDisposable
     // Which shard, with the parameters of Key.
     private const string OfShard = "run_id = $run AND cohort = $cohort AND first_vm = $vm AND born = $born";
 
+    // An incident of a vCPU that did not get on since, as far as its run went.
+    private const string IsHung = "kind = 'VcpuHung' AND recovered_tick IS NULL";
+
     private readonly SqliteConnection _connection;
     private readonly FileStream? _lock;
 
@@ -230,10 +233,16 @@ internal sealed class SoakDatabase : IDisposable
     /// <param name="before">Those with a lower number than this one alone.</param>
     /// <param name="count">At most so many.</param>
     /// <param name="cohort">Those of this cohort alone, or null for all.</param>
-    public IReadOnlyList<IncidentRecord> Incidents(long before, int count, string? cohort = null) => [.. Query(
+    public IReadOnlyList<IncidentRecord> Incidents(long before, int count, string? cohort = null) => Incidents(before, count, new IncidentFilter { Cohort = cohort });
+
+    /// <summary>Incidents, newest first.</summary>
+    /// <param name="before">Those with a lower number than this one alone.</param>
+    /// <param name="count">At most so many.</param>
+    /// <param name="filter">Which ones.</param>
+    public IReadOnlyList<IncidentRecord> Incidents(long before, int count, IncidentFilter filter) => [.. Query(
         "SELECT number, run_id, kind, cohort, vm, vcpu, tick, page, invalidate_seq, snapshot, first_seen_ms, "
         + "coalesce(recovered_ms, CASE WHEN kind = 'VcpuHung' THEN checkpointed_ms END, first_seen_ms), recovered_tick, recovered_ms, recovered_by "
-        + "FROM incidents JOIN runs ON runs.id = run_id WHERE number < $before AND ($cohort IS NULL OR cohort = $cohort) ORDER BY number DESC LIMIT $count",
+        + $"FROM incidents JOIN runs ON runs.id = run_id WHERE number < $before{Where(filter)} ORDER BY number DESC LIMIT $count",
         row => new IncidentRecord(
             row.GetInt64(0),
             row.GetInt64(1),
@@ -244,7 +253,7 @@ internal sealed class SoakDatabase : IDisposable
             Time(row.GetInt64(10)),
             Time(row.GetInt64(11)),
             row.IsDBNull(12) ? null : new IncidentRecovery(row.GetInt64(12), Time(row.GetInt64(13)), row.GetString(14))),
-        ("$before", before), ("$count", count), ("$cohort", cohort))];
+        ("$before", before), ("$count", count), ("$cohort", filter.Cohort), ("$run", filter.Run), ("$vm", filter.Vm), ("$vms", filter.Vms), ("$vcpu", filter.Vcpu))];
 
     /// <summary>The run that has an incident of this id, the newest where none is named; or null.</summary>
     public RunRecord? RunOf(IncidentId id, long? run = null) => Runs(
@@ -258,6 +267,14 @@ internal sealed class SoakDatabase : IDisposable
         _connection.Dispose();
         _lock?.Dispose();
     }
+
+    /// <summary>What the filter asks for, and no more: with the run and the cohort given, the index finds the VMs.</summary>
+    private static string Where(IncidentFilter filter) =>
+        (filter.Cohort is null ? "" : " AND cohort = $cohort")
+        + (filter.Run is null ? "" : " AND run_id = $run")
+        + (filter.Vm is null ? "" : " AND vm >= $vm AND vm < $vm + $vms")
+        + (filter.Vcpu is null ? "" : " AND vcpu = $vcpu")
+        + filter.IsHung switch { null => "", true => $" AND {IsHung}", false => $" AND NOT ({IsHung})" };
 
     private void Add(long runId, string cohort, Finding finding, DateTimeOffset now)
     {

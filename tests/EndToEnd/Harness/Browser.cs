@@ -28,9 +28,14 @@ public sealed class Browser : IAsyncLifetime
     }
 
     /// <summary>Opens a service's page, as somebody who was never there before.</summary>
-    public async Task<LivePage> OpenAsync(Uri service, BrowserNewContextOptions? options = null)
+    /// <param name="service">Its address.</param>
+    /// <param name="options">The device.</param>
+    /// <param name="isHidden">Whether it is in a tab behind another one: headless, a browser takes every tab for the one in front.</param>
+    public async Task<LivePage> OpenAsync(Uri service, BrowserNewContextOptions? options = null, bool isHidden = false)
     {
         var context = await _browser.NewContextAsync(options);
+        if (isHidden)
+            await context.AddInitScriptAsync("Object.defineProperty(Document.prototype, 'hidden', { get: () => true }); requestAnimationFrame = () => 1;");
         var page = new LivePage(service, context, await context.NewPageAsync());
         await page.Page.GotoAsync(service.ToString());
         return page;

@@ -48,6 +48,9 @@ public sealed class LivePage : IAsyncDisposable
     /// <summary>The incidents that are listed, newest first.</summary>
     public ILocator Incidents => Page.Locator("#incidents li[data-incident]");
 
+    /// <summary>The cohort whose incidents are listed.</summary>
+    public ILocator Filter => Page.Locator("#incidents").GetByLabel("Cohort");
+
     /// <summary>The dialog that tells an incident again.</summary>
     public ILocator Timeline => Page.GetByRole(AriaRole.Dialog).And(Page.Locator("#timeline"));
 
@@ -59,16 +62,24 @@ public sealed class LivePage : IAsyncDisposable
     public Task ExpectHungAsync(string cohort, int count, TimeSpan patience) => Assertions.Expect(Card(cohort).Locator("[data-part=hung]"))
         .ToHaveTextAsync(count.ToString("N0", CultureInfo.InvariantCulture), new() { Timeout = Ms(patience) });
 
-    /// <summary>The colour of a cohort's first cell, its first VM's first vCPU, as red, green, blue and alpha.</summary>
-    public async Task<int[]> FirstCellAsync(string cohort) => await HeatMap(cohort).EvaluateAsync<int[]>(
-        """
-        canvas => {
-          // Not read from the canvas itself, which the browser would then keep where it is slow to paint, and say so.
-          const copy = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
-          copy.drawImage(canvas, -3, -3);
-          return [...copy.getImageData(0, 0, 1, 1).data];
-        }
-        """);
+    /// <summary>
+    /// The colour of a cohort's first cell, its first VM's first vCPU, as red, green, blue and alpha: where a running vCPU's dot is, and a
+    /// hung one's cross is not. Nothing is transparent there but a canvas that was not painted.
+    /// </summary>
+    public async Task<int[]> FirstCellAsync(string cohort)
+    {
+        int[] colour = await HeatMap(cohort).EvaluateAsync<int[]>(
+            """
+            canvas => {
+              // Not read from the canvas itself, which the browser would then keep where it is slow to paint, and say so.
+              const copy = new OffscreenCanvas(1, 1).getContext('2d', { willReadFrequently: true });
+              copy.drawImage(canvas, -4, -7);
+              return [...copy.getImageData(0, 0, 1, 1).data];
+            }
+            """);
+        Assert.Equal(byte.MaxValue, colour[3]);
+        return colour;
+    }
 
     /// <summary>Nothing was thrown, reported on the console, stopped by the content security policy, or asked of anybody but the service.</summary>
     /// <param name="tolerated">Parts of what the console says when the service is not there, where the test took it away.</param>

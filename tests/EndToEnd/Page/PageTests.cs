@@ -21,7 +21,7 @@ public sealed partial class PageTests(Browser browser)
     public async Task The_control_is_seen_to_hang_and_its_incident_is_told_by_mouse_and_by_keyboard_and_by_the_command_that_it_shows()
     {
         var stop = TestContext.Current.CancellationToken;
-        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-1_500_000", ("Soak__DutyCycle", "0.2")), stop);
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-4_000_000", ("Soak__DutyCycle", "0.2")), stop);
         await using var page = await browser.OpenAsync(soakHost.Address);
 
         // The page is there before the hang, and the hang comes to the page.
@@ -41,6 +41,7 @@ public sealed partial class PageTests(Browser browser)
         // By mouse.
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         var (conclusion, command) = await ReadTimelineAsync(page);
+        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Repeat it on any machine" })).ToBeVisibleAsync();
         await page.Timeline.GetByRole(AriaRole.Button, new() { Name = "Close" }).ClickAsync();
         await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
 
@@ -92,6 +93,11 @@ public sealed partial class PageTests(Browser browser)
         Assert.NotEqual(hung, await page.FirstCellAsync("control"));
         Assert.Equal(await page.FirstCellAsync("healthy"), await page.FirstCellAsync("control"));
         await Assertions.Expect(page.Incidents.First).ToHaveAttributeAsync("data-state", "recovered", new() { Timeout = LivePage.Ms(Soon) });
+
+        // What was done is in the data directory, which other machines have not.
+        await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
+        await ReadTimelineAsync(page);
+        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Repeat it on this machine" })).ToBeVisibleAsync();
         page.AssertNoFaults();
     }
 
@@ -117,6 +123,70 @@ public sealed partial class PageTests(Browser browser)
     }
 
     [Fact]
+    public async Task An_answer_to_an_operation_that_comes_late_leaves_the_dialog_alone_that_is_open_by_then()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), stop);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        await page.ExpectHungAsync("control", 64, HungWithin);
+        var dialog = page.Page.GetByRole(AriaRole.Dialog);
+        var status = page.Page.Locator("#status");
+        await AnswerLateAsync(route => route.FulfillAsync(new() { Status = 409, ContentType = "application/problem+json", Body = """{"detail":"it has begun already"}""" }));
+        await Assertions.Expect(status).ToContainTextAsync("Pause invalidations, healthy: it has begun already");
+        await ExpectUntouchedAsync();
+        await AnswerLateAsync(route => route.ContinueAsync());
+        await Assertions.Expect(status).ToContainTextAsync("Pause invalidations, healthy: takes effect at tick", new() { Timeout = LivePage.Ms(Soon) });
+        await ExpectUntouchedAsync();
+        page.AssertNoFaults(tolerated: ["409"]);
+
+        async Task AnswerLateAsync(Func<IRoute, Task> answer)
+        {
+            TaskCompletionSource<IRoute> held = new();
+            await page.Page.RouteAsync("**/api/v1/cohorts/healthy/pause", held.SetResult, new() { Times = 1 });
+            await page.Card("healthy").GetByRole(AriaRole.Button, new() { Name = "Pause" }).ClickAsync();
+            await dialog.GetByRole(AriaRole.Button, new() { Name = "Pause invalidations" }).ClickAsync();
+            var route = await held.Task.WaitAsync(Soon, stop);
+            await dialog.GetByRole(AriaRole.Button, new() { Name = "Cancel" }).ClickAsync();
+            await page.Card("control").GetByRole(AriaRole.Button, new() { Name = "Live-migrate" }).ClickAsync();
+            await answer(route);
+        }
+
+        async Task ExpectUntouchedAsync()
+        {
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Heading, new() { Name = "Live-migrate control" })).ToBeVisibleAsync();
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToBeHiddenAsync();
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Button, new() { Name = "Live-migrate" })).ToBeEnabledAsync();
+            await dialog.GetByRole(AriaRole.Button, new() { Name = "Cancel" }).ClickAsync();
+        }
+    }
+
+    [Fact]
+    public async Task The_keyboard_stays_on_the_map_of_a_cohort_that_shrinks_and_a_cohort_without_cells_has_none()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), stop);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        var readout = page.Page.Locator("#heatmap [data-part=readout]");
+        await page.ExpectHungAsync("control", 64, HungWithin);
+        await page.HeatMap("healthy").FocusAsync();
+        await page.Page.Keyboard.PressAsync("End");
+        await Assertions.Expect(readout).ToContainTextAsync("healthy: VM 15, vCPU 3");
+        await soakHost.OperateAsync("/healthy/resize", new { vms = 2 }, stop);
+        await Assertions.Expect(page.Card("healthy").Locator("[data-part=size]")).ToHaveTextAsync("2 VMs, 8 vCPUs", new() { Timeout = LivePage.Ms(Soon) });
+        await page.Page.Keyboard.PressAsync("ArrowLeft");
+        await Assertions.Expect(readout).ToContainTextAsync("healthy: VM 0, vCPU 3");
+        page.AssertNoFaults();
+
+        // The report that is not the stream's has no cells, as the stream has none where a vCPU's state is not known.
+        var report = await page.Page.EvaluateAsync<string>("async () => JSON.stringify(await (await fetch('api/v1/fleet')).json())");
+        await page.Page.RouteAsync("**/api/v1/fleet/stream", route => route.FulfillAsync(new() { ContentType = "text/event-stream", Body = $"event: fleet\ndata: {report}\n\n" }));
+        await page.Page.ReloadAsync();
+        await Assertions.Expect(page.Page.GetByText("so that there is no map")).ToHaveCountAsync(2, new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Page.GetByText("so that there is no map").First).ToBeVisibleAsync();
+        await Assertions.Expect(page.HeatMap("healthy")).ToBeHiddenAsync();
+    }
+
+    [Fact]
     public async Task A_page_whose_service_goes_away_says_so_and_reconnects_by_itself()
     {
         var stop = TestContext.Current.CancellationToken;
@@ -124,16 +194,153 @@ public sealed partial class PageTests(Browser browser)
         await using var first = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), stop, port);
         await using var page = await browser.OpenAsync(first.Address);
         await page.ExpectVerdictAsync("PASS", HungWithin);
+        await page.Filter.SelectOptionAsync("control");
+        await using var hidden = await browser.OpenAsync(first.Address, isHidden: true);
+        await Assertions.Expect(hidden.Page).ToHaveTitleAsync(Passes(), new() { Timeout = LivePage.Ms(Soon) });
 
         await first.DisposeAsync();
         await page.ExpectVerdictAsync("DISCONNECTED", Soon);
         await Assertions.Expect(page.Page.Locator("#verdict")).ToContainTextAsync("No report since");
         await Assertions.Expect(page.Page.Locator("#connection")).ToContainTextAsync("Disconnected");
+        await Assertions.Expect(hidden.Page).ToHaveTitleAsync(IsDisconnected(), new() { Timeout = LivePage.Ms(Soon) });
 
         await using var second = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), stop, port);
         await page.ExpectVerdictAsync("PASS", HungWithin);
         await Assertions.Expect(page.Page.Locator("#connection")).ToContainTextAsync("the service was restarted");
-        page.AssertNoFaults(tolerated: ["net::ERR_CONNECTION_REFUSED", "net::ERR_INCOMPLETE_CHUNKED_ENCODING", "net::ERR_CONNECTION_RESET", "net::ERR_EMPTY_RESPONSE"]);
+        page.AssertNoFaults(tolerated: Absence);
+
+        // What one had chosen is as it was, and a tab that nobody looks at has it in its title.
+        await Assertions.Expect(page.Filter).ToHaveValueAsync("control");
+        await Assertions.Expect(hidden.Page).ToHaveTitleAsync(Passes(), new() { Timeout = LivePage.Ms(Soon) });
+        hidden.AssertNoFaults(tolerated: Absence);
+    }
+
+    [Fact]
+    public async Task A_service_with_a_token_is_operated_with_the_right_one_alone_and_the_page_asks_for_it_once()
+    {
+        await using var soakHost = await SoakHostServer.StartAsync(
+            Fleet(start: "2^31-100", ("Soak__ApiToken", "correct-horse-battery")), TestContext.Current.CancellationToken);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        await page.ExpectHungAsync("control", 64, HungWithin);
+        var pause = page.Card("control").GetByRole(AriaRole.Button, new() { Name = "Pause" });
+        await page.Card("control").GetByRole(AriaRole.Button, new() { Name = "Live-migrate" }).ClickAsync();
+        var dialog = page.Page.GetByRole(AriaRole.Dialog);
+        var token = dialog.GetByLabel("Token");
+        var confirm = dialog.GetByRole(AriaRole.Button, new() { Name = "Live-migrate" });
+        foreach (string wrong in (string[])["", "correct-horse-batteri"])
+        {
+            await token.FillAsync(wrong);
+            await confirm.ClickAsync();
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToContainTextAsync("operations need the token of Soak:ApiToken");
+            await Assertions.Expect(token).ToBeFocusedAsync();
+            await Assertions.Expect(token).ToHaveValueAsync("");
+        }
+
+        await token.FillAsync("correct-horse-battery");
+        await confirm.ClickAsync();
+        await Assertions.Expect(dialog).ToBeHiddenAsync();
+        await page.ExpectHungAsync("control", 0, Soon);
+        await pause.ClickAsync();
+        await Assertions.Expect(token).ToBeHiddenAsync();
+        await dialog.GetByRole(AriaRole.Button, new() { Name = "Pause invalidations" }).ClickAsync();
+        await Assertions.Expect(page.Card("control")).ToHaveAttributeAsync("data-paused", "true", new() { Timeout = LivePage.Ms(Soon) });
+        page.AssertNoFaults(tolerated: ["401"]);
+    }
+
+    [Fact]
+    public async Task A_cohort_that_is_added_and_removed_while_one_looks_comes_and_goes_and_what_it_showed_stays()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__CheckpointInterval", "500ms")), stop);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        await page.ExpectVerdictAsync("PASS", HungWithin);
+        await soakHost.OperateAsync("", new { name = "late", kernel = "linux-6.1", vms = 4, invalidate_seq_start = "2^31-100" }, stop);
+        await page.ExpectHungAsync("late", 16, HungWithin);
+        await page.ExpectVerdictAsync("VIOLATION", Soon);
+        await page.Filter.SelectOptionAsync("late");
+        await ExpectRowsAsync("late", 16, "unexpected");
+
+        await soakHost.OperateAsync("/late/remove", new { }, stop);
+        await Assertions.Expect(page.Card("late")).ToHaveCountAsync(0, new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Incidents.First.Locator("[data-part=state]")).ToContainTextAsync("by remove at tick", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Filter).ToHaveValueAsync("late");
+        await ExpectRowsAsync("late", 16, "unexpected");
+        await page.Filter.SelectOptionAsync("control");
+        await ExpectRowsAsync("control", 20, "as expected");
+        await page.Filter.SelectOptionAsync("");
+        await ExpectRowsAsync("late", 16, "unexpected");
+        await ExpectRowsAsync("control", 4, "as expected");
+        await Assertions.Expect(page.Filter.GetByRole(AriaRole.Option)).ToHaveTextAsync(["all", "control", "healthy"], new() { Timeout = LivePage.Ms(Soon) });
+        await page.ExpectVerdictAsync("VIOLATION", Soon);
+        page.AssertNoFaults();
+
+        Task ExpectRowsAsync(string cohort, int count, string expected) => Assertions.Expect(
+            page.Page.Locator($"#incidents li[data-cohort={cohort}] [data-part=expected]"))
+            .ToHaveTextAsync([.. Enumerable.Repeat(expected, count)], new() { Timeout = LivePage.Ms(Soon) });
+    }
+
+    [Fact]
+    public async Task Incidents_of_an_earlier_run_are_not_taken_for_those_of_the_present_one()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        (string, string) data = ("Soak__DataDirectory", Server.NewFolder()), vms = ("Soak__Fleet__0__Vms", "2");
+        await using (var earlier = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", data, vms, ("Soak__CheckpointInterval", "200ms")), stop))
+        {
+            await using var seen = await browser.OpenAsync(earlier.Address);
+            await seen.ExpectHungAsync("control", 8, HungWithin);
+            await Assertions.Expect(seen.Incidents.Locator("[data-part=state]")).ToHaveTextAsync(
+                [.. Enumerable.Repeat("hung", 8)], new() { Timeout = LivePage.Ms(Soon) });
+        }
+
+        // Another fleet, and so another run; its control is the same, and so are the ids. Nothing of it is recorded yet.
+        await using var soakHost = await SoakHostServer.StartAsync(
+            Fleet(start: "2^31-100", data, vms, ("Soak__Fleet__1__Vms", "17"), ("Soak__CheckpointInterval", "1h")), stop);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        await page.ExpectHungAsync("control", 8, HungWithin);
+        await Assertions.Expect(page.Incidents.Locator("[data-part=state]")).ToHaveTextAsync(
+            [.. Enumerable.Repeat("hung, not recorded yet", 8), .. Enumerable.Repeat("hung as run 1 ended", 8)], new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Incidents.Locator("[data-part=expected]")).ToHaveTextAsync(
+            [.. Enumerable.Repeat("as expected", 8), .. Enumerable.Repeat("", 8)]);
+        await Assertions.Expect(page.Page.Locator("#incidents li[data-state=hung]")).ToHaveCountAsync(8);
+
+        // The cell's incident is the present one.
+        await page.HeatMap("control").FocusAsync();
+        await page.Page.Keyboard.PressAsync("Home");
+        await page.Page.Keyboard.PressAsync("Enter");
+        await ReadTimelineAsync(page);
+        Assert.DoesNotContain("run=", page.Page.Url, StringComparison.Ordinal);
+        page.AssertNoFaults();
+    }
+
+    [Fact]
+    public async Task An_answer_that_was_overtaken_is_not_shown_and_the_list_is_asked_for_again_even_if_nothing_happens()
+    {
+        var stop = TestContext.Current.CancellationToken;
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__Fleet__0__Vms", "4"), ("Soak__CheckpointInterval", "200ms")), stop);
+        await using var page = await browser.OpenAsync(soakHost.Address);
+        await page.ExpectHungAsync("control", 16, HungWithin);
+        var states = page.Incidents.Locator("[data-part=state]");
+        string[] hung = [.. Enumerable.Repeat("hung", 16)];
+        await Assertions.Expect(states).ToHaveTextAsync(hung, new() { Timeout = LivePage.Ms(Soon) });
+
+        // The first question about the control waits for its answer until after the second one.
+        TaskCompletionSource<IRoute> held = new();
+        await page.Page.RouteAsync("**/api/v1/incidents?*cohort=control*", route => held.TrySetResult(route) ? Task.CompletedTask : route.ContinueAsync());
+        await page.Filter.SelectOptionAsync("control");
+        var first = await held.Task.WaitAsync(Soon, stop);
+        await page.Filter.SelectOptionAsync("");
+        await page.Page.RunAndWaitForResponseAsync(() => page.Filter.SelectOptionAsync("control"), "**/api/v1/incidents?*cohort=control*");
+        await Assertions.Expect(states).ToHaveTextAsync(hung);
+        await page.Page.RunAndWaitForResponseAsync(
+            () => first.FulfillAsync(new() { ContentType = "application/json", Body = """{"incidents":[],"next":null}""" }),
+            response => response.Request == first.Request);
+        await page.Page.EvaluateAsync("() => new Promise(resolve => setTimeout(resolve))");
+        Assert.Equal(hung, await states.AllInnerTextsAsync());
+
+        // Twice, since once it is asked again after a while because something had happened.
+        for (int i = 0; i < 2; i++)
+            await page.Page.WaitForResponseAsync("**/api/v1/incidents?*", new() { Timeout = LivePage.Ms(HungWithin) });
+        page.AssertNoFaults();
     }
 
     /// <summary>The open timeline's sentence and command, once they are told.</summary>
@@ -171,8 +378,18 @@ public sealed partial class PageTests(Browser browser)
         return settings;
     }
 
+    // What the console says where there is no service.
+    private static string[] Absence { get; } =
+        ["net::ERR_CONNECTION_REFUSED", "net::ERR_INCOMPLETE_CHUNKED_ENCODING", "net::ERR_CONNECTION_RESET", "net::ERR_EMPTY_RESPONSE"];
+
     // Without files, so that nothing of the default fleet is there.
     private static string EmptyContentRoot { get; } = Server.NewFolder();
+
+    [GeneratedRegex("^PASS")]
+    private static partial Regex Passes();
+
+    [GeneratedRegex("^DISCONNECTED")]
+    private static partial Regex IsDisconnected();
 
     [GeneratedRegex(@"\s+")]
     private static partial Regex Space();

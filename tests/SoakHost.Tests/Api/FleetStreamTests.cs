@@ -90,7 +90,7 @@ public sealed class FleetStreamTests(SmallService small)
     }
 
     [Fact]
-    public async Task The_stream_has_what_the_report_has_and_version_and_cells_besides()
+    public async Task The_stream_has_what_the_report_has_and_version_run_interval_and_cells_besides()
     {
         using HttpResponseMessage response = await OpenAsync(small.Program);
         Assert.Equal("text/event-stream", response.Content.Headers.ContentType?.MediaType);
@@ -102,7 +102,9 @@ public sealed class FleetStreamTests(SmallService small)
 
         Assert.Equal(ProgramVersion.Current, told.GetProperty("version").GetString());
         Assert.Equal(
-            small.Fleet.EnumerateObject().Select(property => property.Name).Append("version"), told.EnumerateObject().Select(property => property.Name));
+            small.Fleet.EnumerateObject().Select(property => property.Name).Concat(["version", "run", "interval_seconds"]),
+            told.EnumerateObject().Select(property => property.Name));
+        Assert.Equal((1, 0.1), (told.GetProperty("run").GetInt64(), told.GetProperty("interval_seconds").GetDouble()));
         JsonElement control = told.GetProperty("cohorts")[0], cells = control.GetProperty("vcpu_cells");
         Assert.Equal(1, cells.GetProperty("vcpus_per_cell").GetInt32());
         Assert.Equal(Enumerable.Repeat(1, 8), cells.GetProperty("hung").EnumerateArray().Select(cell => cell.GetInt32()));

@@ -4,7 +4,7 @@
  */
 
 import { setAttribute, setProperty, setText } from './dom.js';
-import { distanceText, nearestBoundary, parseBoundary, powerOfTen } from './format.js';
+import { distanceOf, distanceText, isRound, nearestBoundary, parseBoundary, powerOfTen } from './format.js';
 
 // Nearer than that the axis is linear: a logarithm has no zero.
 const LINEAR = 100;
@@ -16,19 +16,16 @@ const WIDTH_MIN = 0.012;
  * @param {import('./types.js').Cohort} cohort
  */
 export function showCounter(parts, cohort) {
-  const [min, median, max] = [cohort.invalidate_seq.min, cohort.invalidate_seq.median, cohort.invalidate_seq.max].map(BigInt);
-  const boundaries = Object.keys(cohort.crossings)
-    .map(parseBoundary)
-    .filter(boundary => boundary !== null);
   setText(parts.counter, cohort.invalidate_seq.median);
-  if (boundaries.length === 0) return;
-  const boundary = nearestBoundary(median, boundaries);
-  const [low, middle, high] = [min, median, max].map(counter => Number(counter - boundary.value));
+  const place = placeOf(cohort);
+  if (!place) return;
+  const { boundary, median, lowest, highest } = place;
+  const [low, middle, high] = [lowest, median, highest].map(counter => Number(distanceOf(counter, boundary)));
   const power = Math.max(REACH_MIN_POWER, Math.ceil(Math.log10(1.5 * Math.max(Math.abs(low), Math.abs(high), 1))));
   const reach = 10 ** power;
   const [from, at, to] = [low, middle, high].map(distance => position(distance, reach));
   setText(parts.distance, `, ${distanceText(median, boundary)}`);
-  setText(parts['counter-range'], `From ${distanceText(min, boundary)} to ${distanceText(max, boundary)}.`);
+  setText(parts['counter-range'], `From ${distanceText(lowest, boundary)} to ${distanceText(highest, boundary)}.`);
   setText(parts['scale-before'], `−${powerOfTen(power)}`);
   setText(parts['scale-boundary'], boundary.name);
   setText(parts['scale-past'], `+${powerOfTen(power)}`);
@@ -40,6 +37,26 @@ export function showCounter(parts, cohort) {
   setProperty(parts.axis, '--width', width.toFixed(4));
   setProperty(parts.axis, '--decade', (0.5 / Math.log10(1 + reach / LINEAR)).toFixed(4));
   setAttribute(parts.axis, 'data-crossing', low >= 0 ? 'past' : high >= 0 ? 'now' : 'before');
+}
+
+/**
+ * The boundary that is nearest to most of a cohort, and the counters that are furthest before and past it: around 2^64 those are
+ * not the lowest and the highest number.
+ * @param {import('./types.js').Cohort} cohort
+ */
+export function placeOf({ crossings, invalidate_seq: seq }) {
+  const median = BigInt(seq.median);
+
+  // Many cohorts begin low, and only some are low because they came round.
+  const boundaries = Object.entries(crossings)
+    .map(([name, count]) => ({ boundary: parseBoundary(name), count }))
+    .flatMap(({ boundary, count }) => (boundary && (count > 0 || !isRound(median, boundary)) ? [boundary] : []));
+  if (boundaries.length === 0) return null;
+  const boundary = nearestBoundary(median, boundaries);
+  const [lowest, , highest] = [BigInt(seq.min), median, BigInt(seq.max)].sort((a, b) =>
+    distanceOf(a, boundary) < distanceOf(b, boundary) ? -1 : 1,
+  );
+  return { boundary, median, lowest, highest };
 }
 
 /**

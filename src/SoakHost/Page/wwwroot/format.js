@@ -70,20 +70,39 @@ export function parseBoundary(name) {
   return /^(0x[0-9a-f]+|\d+)$/i.test(digits) ? { name, value: BigInt(digits) } : null;
 }
 
+// Where a counter begins again at 0.
+const WRAP = 1n << 64n;
+
+/**
+ * Whether a counter can be past a boundary only by having come round to 0. One that began there looks the same.
+ * @param {bigint} counter
+ * @param {Boundary} boundary
+ */
+export const isRound = (counter, boundary) => boundary.value === WRAP && counter < WRAP / 2n;
+
+/**
+ * @param {bigint} counter
+ * @param {Boundary} boundary
+ * @returns {bigint} how far it is past the boundary, negative before it
+ */
+export const distanceOf = (counter, boundary) => counter - boundary.value + (isRound(counter, boundary) ? WRAP : 0n);
+
 /**
  * @param {bigint} counter
  * @param {readonly Boundary[]} boundaries at least one
  * @returns {Boundary} the one that is least far away
  */
 export function nearestBoundary(counter, boundaries) {
-  const distance = (/** @type {Boundary} */ boundary) =>
-    counter < boundary.value ? boundary.value - counter : counter - boundary.value;
+  const distance = (/** @type {Boundary} */ boundary) => {
+    const past = distanceOf(counter, boundary);
+    return past < 0n ? -past : past;
+  };
   return boundaries.reduce((best, boundary) => (distance(boundary) < distance(best) ? boundary : best));
 }
 
 /** @param {bigint} counter @param {Boundary} boundary @returns {string} "1,011 past 2^31" */
 export function distanceText(counter, boundary) {
-  const past = counter - boundary.value;
+  const past = distanceOf(counter, boundary);
   return past === 0n
     ? `at ${boundary.name}`
     : past > 0n
@@ -97,7 +116,8 @@ const common = /** @type {Boundary[]} */ (['2^31', '2^32', '2^63', '2^64'].map(p
 export function counterText(hex) {
   if (!/^0x[0-9a-f]+$/i.test(hex)) return hex;
   const counter = BigInt(hex);
-  return `${hex}, ${distanceText(counter, nearestBoundary(counter, common))}`;
+  const boundaries = common.filter(boundary => !isRound(counter, boundary));
+  return `${hex}, ${distanceText(counter, nearestBoundary(counter, boundaries))}`;
 }
 
 /** @param {string} mask pages as bits, in hex @returns {string} "0-3, 7", or "none" */

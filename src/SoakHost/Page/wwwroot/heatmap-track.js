@@ -73,14 +73,17 @@ export class HeatMapTrack {
   take(cohort) {
     const before = this.cells;
     const cells = (this.cells = cohort.vcpu_cells ?? NO_CELLS);
-    this.hasMap = cohort.vcpu_cells !== null;
+    const isResized =
+      this.vms !== cohort.vms || before.hung.length !== cells.hung.length || before.vcpus_per_cell !== cells.vcpus_per_cell;
+    this.hasMap = cohort.vcpu_cells !== undefined;
     this.vms = cohort.vms;
     this.stalled = cohort.stalled;
     this.perVm = Math.max(1, Math.round(cohort.vcpus / cohort.vms));
     this.rows = cells.vcpus_per_cell === 1 ? this.perVm : 1;
     this.caption(cohort);
-    if (before.hung.length !== cells.hung.length || before.vcpus_per_cell !== cells.vcpus_per_cell) {
+    if (isResized) {
       this.isPainted = false;
+      this.place = Math.max(0, Math.min(this.place, cells.hung.length - 1));
       this.select(-1, false);
       return;
     }

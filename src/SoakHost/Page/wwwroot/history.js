@@ -26,9 +26,10 @@ export class RateHistory {
       fleet.cohorts.map(({ name, operations }) => {
         const known = before.get(name);
 
-        // Fewer operations than before: another cohort of the same name.
+        // Fewer operations than before: another cohort of the same name. An earlier time: the clock was set back, and the samples
+        // from before that are of no time at all.
         if (!known || operations < known.operations || seconds <= 0)
-          return [name, { operations, samples: known && seconds <= 0 ? known.samples : [] }];
+          return [name, { operations, samples: known && seconds === 0 ? known.samples : [] }];
         const samples = known.samples.filter(sample => sample.time > time - WINDOW_MS);
         samples.push({ time, rate: (operations - known.operations) / seconds });
         return [name, { operations, samples }];

@@ -11,6 +11,8 @@ const FIRST_ROWS = 20;
 const MORE_ROWS = 100;
 const ROWS_MAX = 1000;
 const REFRESH_MS = 5000;
+const REFRESH_MAX_MS = 30_000;
+const COHORTS_MAX = 1000;
 
 // Longer than the default time between two checkpoints.
 const RECORDED_MS = 12_000;
@@ -58,9 +60,14 @@ export class IncidentList {
     this.problem = '';
     this.signature = '';
     this.refreshed = 0;
+    this.recheck = 0;
     this.timer = 0;
+    this.turn = 0;
+    this.answered = 0;
     this.filter = '';
-    /** @type {Map<string, string>} */
+    /** @type {number | null} the present run's, null as long as it has none */
+    this.run = null;
+    /** @type {Map<string, string>} also of cohorts that were removed, whose incidents are still listed */
     this.expected = new Map();
     parts.older.addEventListener('click', () => {
       this.rows = Math.min(this.rows + MORE_ROWS, ROWS_MAX);
@@ -76,17 +83,15 @@ export class IncidentList {
 
   /** @param {import('./types.js').Fleet} fleet */
   take(fleet) {
-    this.expected = new Map(fleet.cohorts.map(cohort => [cohort.name, cohort.expect]));
+    const run = fleet.run ?? null;
+    if (run !== this.run) this.expected.clear();
+    this.run = run;
+    for (const { name, expect } of fleet.cohorts) this.expected.set(name, expect);
+    for (const name of [...this.expected.keys()].slice(0, Math.max(0, this.expected.size - COHORTS_MAX))) this.expected.delete(name);
     this.unrecorded = fleet.cohorts.flatMap(cohort =>
       cohort.stalled.filter(stall => stall.incident).map(stall => ofStall(cohort.name, stall)),
     );
-    patchChildren(
-      parts.filter,
-      ['', ...this.expected.keys()],
-      name => name,
-      name => new Option(name || 'all', name),
-      () => {},
-    );
+    this.showFilter(fleet.cohorts.map(cohort => cohort.name));
 
     // Fetched when something happened, and once more when what happened must be recorded.
     const signature = JSON.stringify([
@@ -102,11 +107,27 @@ export class IncidentList {
       this.signature = signature;
       this.refreshWithin(0);
       this.recheck = Date.now() + RECORDED_MS;
-    } else if (this.recheck && Date.now() > this.recheck) {
+    } else if ((this.recheck > 0 && Date.now() > this.recheck) || Date.now() > this.refreshed + REFRESH_MAX_MS) {
+      // Checkpoints may be up to an hour apart: what happened may be recorded at any time.
       this.recheck = 0;
       this.refreshWithin(0);
     }
     this.show();
+  }
+
+  /**
+   * A service that has just started has no cohorts yet, and one that is looked at may be removed: neither ends the filter.
+   * @param {readonly string[]} cohorts
+   */
+  showFilter(cohorts) {
+    if (cohorts.length === 0) return;
+    patchChildren(
+      parts.filter,
+      ['', ...cohorts, ...(this.filter === '' || cohorts.includes(this.filter) ? [] : [this.filter])],
+      name => name,
+      name => new Option(name, name),
+      () => {},
+    );
   }
 
   /** @param {number} ms */
@@ -119,13 +140,22 @@ export class IncidentList {
     this.timer = 0;
     this.refreshed = Date.now();
     const filter = this.filter;
+    const turn = ++this.turn;
+
+    // Answers may overtake each other, and one to another question is none to this.
+    const isOutdated = () => {
+      if (turn < this.answered || filter !== this.filter) return true;
+      this.answered = turn;
+      return false;
+    };
     try {
       const page = await request(`incidents?limit=${this.rows}${filter ? `&cohort=${encodeURIComponent(filter)}` : ''}`);
-      if (filter !== this.filter) return;
+      if (isOutdated()) return;
       this.recorded = page.incidents;
       this.hasMore = page.next !== null;
       this.problem = '';
     } catch (error) {
+      if (isOutdated()) return;
       this.problem = `Recorded incidents cannot be shown. ${/** @type {Error} */ (error).message}`;
       this.refreshWithin(REFRESH_MS);
     }
@@ -134,7 +164,7 @@ export class IncidentList {
 
   /** @returns {Incident[]} newest first */
   listed() {
-    const known = new Set(this.recorded.map(incident => incident.id));
+    const known = new Set(this.recorded.filter(({ run }) => run === this.run).map(({ id }) => id));
     const fresh = this.unrecorded.filter(
       incident => !known.has(incident.id) && (!this.filter || incident.cohort === this.filter) && !this.isOld(incident),
     );
@@ -147,7 +177,8 @@ export class IncidentList {
    * @param {Incident} incident
    */
   isOld(incident) {
-    if (!this.hasMore) return false;
+    // Earlier runs come after all of the present one.
+    if (!this.hasMore || this.recorded.some(({ run }) => run !== this.run)) return false;
     const seen = timeOf(incident);
     const newest = this.recorded.find(({ cohort }) => cohort === incident.cohort);
     return seen < Date.now() - 2 * RECORDED_MS || (newest !== undefined && seen + REPORTED_MS < timeOf(newest));
@@ -158,10 +189,8 @@ export class IncidentList {
     const incidents = listed.slice(0, this.rows);
     const hasMore = this.hasMore || listed.length > this.rows;
 
-    // An incident keeps its row, and the row its focus, as it is recorded. An older run may have had one of the same id.
-    const newest = new Map(incidents.toReversed().map(incident => [incident.id, incident]));
-    const keyOf = (/** @type {Incident} */ incident) =>
-      newest.get(incident.id) === incident ? incident.id : `${incident.id} ${incident.run}`;
+    // An incident keeps its row, and the row its focus, as it is recorded. An earlier run may have had one of the same id.
+    const keyOf = (/** @type {Incident} */ incident) => `${incident.id} ${incident.run ?? this.run}`;
     patchChildren(parts.list, incidents, keyOf, createRow, (row, incident) =>
       this.showRow(/** @type {HTMLElement} */ (row), incident),
     );
@@ -177,11 +206,16 @@ export class IncidentList {
    */
   showRow(row, incident) {
     const fields = /** @type {import('./dom.js').Parts} */ (partsOfRows.get(row));
-    const isExpected = this.expected.get(incident.cohort) === incident.kind;
-    setAttribute(row, 'data-expected', String(isExpected));
-    setAttribute(row, 'data-state', incident.recovered ? 'recovered' : incident.kind === 'hang' ? 'hung' : 'seen');
-    setText(fields.expected, isExpected ? 'as expected' : 'unexpected');
-    setText(fields.state, stateOf(incident));
+    const isPast = incident.run !== null && incident.run !== this.run;
+
+    // What an earlier run was meant to show is not known here.
+    const expect = isPast ? undefined : this.expected.get(incident.cohort);
+    const expected = expect === undefined ? 'unknown' : expect === incident.kind ? 'true' : 'false';
+    const stillSo = incident.kind !== 'hang' ? 'seen' : isPast ? 'past' : 'hung';
+    setAttribute(row, 'data-expected', expected);
+    setAttribute(row, 'data-state', incident.recovered ? 'recovered' : stillSo);
+    setText(fields.expected, { true: 'as expected', false: 'unexpected', unknown: '' }[expected]);
+    setText(fields.state, stateOf(incident, isPast));
     setAttribute(fields.link, 'href', fragmentOf(incident.id, incident.run));
     setText(fields.time, moment(/** @type {string} */ (incident.first_seen)));
     setAttribute(fields.time, 'datetime', incident.first_seen);
@@ -202,12 +236,12 @@ export class IncidentList {
       incident.vm >= from.vm &&
       incident.vm < from.vm + vms &&
       (from.vcpu === null || incident.vcpu === from.vcpu);
-    const known = [...this.recorded, ...this.unrecorded].find(isIt);
-    if (known) return known;
-    const page = await request(`incidents?limit=${ROWS_MAX}&cohort=${encodeURIComponent(cohort)}`).catch(() => ({
-      incidents: [],
-    }));
-    return page.incidents.find(isIt) ?? null;
+    const known = [...this.unrecorded, ...this.recorded.filter(({ run }) => run === this.run)].find(isIt);
+    if (known || this.run === null) return known ?? null;
+    const where = new URLSearchParams({ limit: '1', hung: 'true', run: `${this.run}`, cohort, vm: `${from.vm}`, vms: `${vms}` });
+    if (from.vcpu !== null) where.set('vcpu', `${from.vcpu}`);
+    const page = await request(`incidents?${where}`).catch(() => ({ incidents: [] }));
+    return page.incidents[0] ?? null;
   }
 }
 
@@ -234,10 +268,11 @@ function ofStall(cohort, stall) {
   };
 }
 
-/** @param {Incident} incident */
-function stateOf({ kind, run, recovered, recovered_by: by }) {
+/** @param {Incident} incident @param {boolean} isPast whether it is of an earlier run */
+function stateOf({ kind, run, recovered, recovered_by: by }, isPast) {
   if (recovered) return `recovered ${moment(recovered)}${by ? ` by ${by}` : ''}`;
-  return run === null ? 'hung, not recorded yet' : kind === 'hang' ? 'hung' : '';
+  if (kind !== 'hang') return '';
+  return run === null ? 'hung, not recorded yet' : isPast ? `hung as run ${run} ended` : 'hung';
 }
 
 /** @param {Incident} incident */

@@ -30,6 +30,9 @@ function receive(report) {
   if (lostAt > 0) tellReconnection(report);
   fleet = report;
   history.add(report);
+
+  // Nothing is drawn where nobody looks, but the tab's title is read.
+  if (document.hidden) showNewVerdict(report);
   frame ||= requestAnimationFrame(render);
 }
 
@@ -38,8 +41,7 @@ function render() {
   if (fleet) {
     // Nothing to show before the first report.
     for (const section of document.querySelectorAll('main > [hidden]')) section.removeAttribute('hidden');
-    showVerdict(fleet, connection, news);
-    news = '';
+    showNewVerdict(fleet);
     showConnection(connection, note);
     showRun(fleet, history.total());
     showCohorts(fleet, history);
@@ -47,6 +49,12 @@ function render() {
     heatMap.show(fleet.cohorts);
     incidents.take(fleet);
   }
+}
+
+/** @param {import('./types.js').Fleet} report */
+function showNewVerdict(report) {
+  showVerdict(report, connection, news);
+  news = '';
 }
 
 /** @param {import('./stream.js').Connection} changed */

@@ -173,28 +173,33 @@ export class Operations {
   }
 
   async send() {
-    if (!this.asked) return;
-    const { kind, cohort } = this.asked;
-    const before = /** @type {Cohort} */ (this.cohorts.get(cohort));
+    const asked = this.asked;
+    if (!asked) return;
+    const { kind, cohort } = asked;
+    const before = this.cohorts.get(cohort);
     const token = parts.token.value;
     const body = bodyOf(kind);
     parts.confirm.disabled = true;
     parts.problem.hidden = true;
     try {
+      if (!before) throw new Problem('The latest report has no such cohort.', 0);
       if (typeof body === 'string') throw new Problem(body, 400);
       const answer = await request(`cohorts/${encodeURIComponent(cohort)}/${kind}`, {
         method: 'POST',
         headers: { 'Content-Type': 'application/json', ...(token ? { Authorization: `Bearer ${token}` } : {}) },
         body: JSON.stringify(body),
       });
-      dialog.close();
+
+      // The dialog may be about something else by now.
+      if (this.asked === asked) dialog.close();
       const text = `${DIALOGS[kind].confirm}, ${cohort}: takes effect at tick ${grouped(answer.tick)}.`;
       this.awaited = { text, before, kind, kernel: answer.kernel ?? '', reports: 0 };
       this.say(text);
     } catch (error) {
-      this.showProblem(/** @type {Error} */ (error));
+      if (this.asked === asked && dialog.open) this.showProblem(/** @type {Error} */ (error));
+      else this.say(`${DIALOGS[kind].confirm}, ${cohort}: ${/** @type {Error} */ (error).message}`);
     } finally {
-      parts.confirm.disabled = false;
+      if (this.asked === asked) parts.confirm.disabled = false;
     }
   }
 

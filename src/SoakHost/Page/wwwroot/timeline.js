@@ -97,7 +97,7 @@ async function load(id, run) {
 
 /** @param {string} id "hang:control/2/0@689152" @returns {string} the same for people, or the id itself */
 function headingOf(id) {
-  const match = /^([a-z-_]+):([a-z0-9-]+)\/(\d+)(?:\/(\d+))?@(\d+)$/.exec(id);
+  const match = /^([a-z-_]+):([a-z0-9-]+)\/(\d+)\/(?:(\d+)|-)@(\d+)$/.exec(id);
   if (!match) return id;
   const [, kind, cohort, vm, vcpu] = match;
   const words = kind.replaceAll(/[-_]/g, ' ');
@@ -114,6 +114,9 @@ function showProblem(error) {
 
 /** @param {string} command */
 function showCommand(command) {
+  // What was done to an operated cohort is in its data directory alone.
+  setText(parts['repeat-heading'], command.startsWith('soakhost ') ? 'Repeat it on any machine' : 'Repeat it on this machine');
+
   // Lines break between arguments, and not after the hyphens of an option.
   parts.command.replaceChildren(
     ...command.split(' ').flatMap((word, index) => [...(index > 0 ? [' '] : []), textElement('span', word)]),

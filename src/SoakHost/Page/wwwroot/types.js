@@ -51,12 +51,14 @@
  * @property {string[]} failures
  * @property {Stall[]} stalled
  * @property {Host} [host]
- * @property {Cells | null} vcpu_cells
+ * @property {Cells} [vcpu_cells]
  *
  * @typedef {object} Fleet
  * @property {Verdict} verdict
  * @property {string[]} reasons
- * @property {number} seed
+ * @property {string} seed in full: a JSON number has not enough bits everywhere
+ * @property {number} [run] its number in the data directory
+ * @property {number} interval_seconds between two reports
  * @property {string} version
  * @property {string} started
  * @property {string} time

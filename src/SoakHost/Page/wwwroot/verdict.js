@@ -124,7 +124,7 @@ function silence(workers) {
  */
 export function showRun(fleet, rate) {
   setText(masthead.version, fleet.version);
-  setText(masthead.seed, String(fleet.seed));
+  setText(masthead.seed, fleet.seed);
   setText(masthead.uptime, duration(fleet.elapsed_seconds));
   setText(masthead.operations, si(fleet.operations));
   setAttribute(masthead.operations, 'title', grouped(fleet.operations));

@@ -1,0 +1,91 @@
+using System.Net;
+using System.Net.Http.Json;
+using System.Text.Json;
+using SoakHost.Configuration;
+using SoakHost.Engine.Soak;
+using SoakHost.Storage;
+using SoakHost.Tests.Service;
+using SoakHost.Tests.Storage;
+
+namespace SoakHost.Tests.Api;
+
+public sealed class IncidentEndpointTests(SmallService small)
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task Incidents_are_told_apart_by_run_vm_vcpu_and_whether_they_are_hung_still()
+    {
+        using var folder = new DataFolder();
+        using (SoakDatabase database = SoakDatabase.Open(folder.Path))
+        {
+            long run = database.AddRun(RunIdentity.Of(new SoakOptions { Fleet = [], Seed = 99 }.ToFleetOptions()), Sample.Time);
+            Finding unsafeInstall = new(FindingKind.UnsafeInstall, 4, -1, 3072, 7, 1, 1, 0);
+            database.AddCheckpoints(
+                run, [], [.. Hang(3, 0), .. Hang(3, 1), .. Hang(4, 0), .. Hang(6, 0, recovers: true), ("control", unsafeInstall), .. Hang(3, 0, cohort: "lost")], 100, Sample.Time);
+        }
+
+        // Another fleet, and so another run, the second one.
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(
+            Fleets.Small(("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms")));
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
+        using var patience = new CancellationTokenSource(Patience);
+        while ((await IdsAsync(program, "run=2&cohort=control")).Length < 8)
+            await pace.WaitForNextTickAsync(patience.Token);
+
+        Assert.Equal(
+            ["hang:lost/3/0@1024", "unsafe-install:control/4/-@3072", "hang:control/6/0@1024", "hang:control/4/0@1024", "hang:control/3/1@1024", "hang:control/3/0@1024"],
+            await IdsAsync(program, "run=1"));
+        Assert.Equal(["hang:control/3/1@1024", "hang:control/3/0@1024"], await IdsAsync(program, "run=1&cohort=control&vm=3"));
+        Assert.Equal(["hang:control/3/1@1024"], await IdsAsync(program, "run=1&cohort=control&vm=3&vcpu=1"));
+        Assert.Equal(["hang:control/3/1@1024"], await IdsAsync(program, "run=1&vcpu=1"));
+        Assert.Equal(
+            ["unsafe-install:control/4/-@3072", "hang:control/4/0@1024", "hang:control/3/1@1024", "hang:control/3/0@1024"],
+            await IdsAsync(program, "run=1&cohort=control&vm=2&vms=0x4"));
+        Assert.Equal(
+            ["hang:control/4/0@1024", "hang:control/3/1@1024", "hang:control/3/0@1024"], await IdsAsync(program, "run=1&cohort=control&hung=true"));
+        Assert.Equal(["unsafe-install:control/4/-@3072", "hang:control/6/0@1024"], await IdsAsync(program, "run=1&cohort=control&hung=false"));
+        Assert.Equal(["hang:control/4/0@1024"], await IdsAsync(program, "run=1&cohort=control&hung=true&vm=4&vms=1000000&limit=1"));
+        Assert.Empty(await IdsAsync(program, "run=3"));
+        Assert.Empty(await IdsAsync(program, "run=2&hung=true&vm=2"));
+        Assert.Single(await IdsAsync(program, "run=2&hung=true&cohort=control&vm=1&vcpu=3"));
+    }
+
+    [Theory]
+    [InlineData("run=0", "run is \"0\"; allowed is 1 to 9223372036854775807")]
+    [InlineData("run=one", "run is \"one\"; allowed is 1 to 9223372036854775807")]
+    [InlineData("vm=-1", "vm is \"-1\"; allowed is 0 to 999999")]
+    [InlineData("vm=1000000", "vm is \"1000000\"; allowed is 0 to 999999")]
+    [InlineData("vm=", "vm is \"\"; allowed is 0 to 999999")]
+    [InlineData("vm=99999999999999999999", "vm is \"99999999999999999999\"; allowed is 0 to 999999")]
+    [InlineData("vm=0&vms=0", "vms is \"0\"; allowed is 1 to 1000000")]
+    [InlineData("vm=0&vms=1000001", "vms is \"1000001\"; allowed is 1 to 1000000")]
+    [InlineData("vms=2", "vms is \"2\"; it is allowed only with vm, the first of them")]
+    [InlineData("vcpu=64", "vcpu is \"64\"; allowed is 0 to 63")]
+    [InlineData("hung=yes", "hung is \"yes\"; allowed is true or false")]
+    [InlineData("hung=0123456789012345678901234567890123456789x", "hung is \"0123456789012345678901234567890123456789...\"; allowed is true or false")]
+    [InlineData("limit=1001", "limit is 1001; allowed is 1 to 1000")]
+    public async Task What_is_not_allowed_is_told_by_name_with_what_is(string query, string detail)
+    {
+        using HttpResponseMessage response = await small.Program.Http.GetAsync($"/api/v1/incidents?{query}", Stop);
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+        Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
+        Assert.Equal(detail, (await response.Content.ReadFromJsonAsync<JsonElement>(Stop)).GetProperty("detail").GetString());
+    }
+
+    private static IEnumerable<(string Cohort, Finding Finding)> Hang(int vm, int vcpu, bool recovers = false, string cohort = "control")
+    {
+        Finding hung = Sample.Hung(vm) with { Vcpu = vcpu, Tick = 1024 };
+        yield return (cohort, hung);
+        if (recovers)
+            yield return (cohort, hung with { Kind = FindingKind.VcpuRecovered, Tick = 2048 });
+    }
+
+    private static async Task<string[]> IdsAsync(ProgramProcess program, string query)
+    {
+        JsonElement page = await program.Http.GetFromJsonAsync<JsonElement>($"/api/v1/incidents?{query}", Stop);
+        return [.. page.GetProperty("incidents").EnumerateArray().Select(incident => incident.GetProperty("id").GetString()!)];
+    }
+}
