@@ -21,7 +21,7 @@ public sealed partial class PageTests(Browser browser)
     public async Task The_control_is_seen_to_hang_and_its_incident_is_told_by_mouse_and_by_keyboard_and_by_the_command_that_it_shows()
     {
         var stop = TestContext.Current.CancellationToken;
-        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-4_000_000", ("Soak__DutyCycle", "0.2")), stop);
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-4_000_000", ("Soak__DutyCycle", "0.4")), stop);
         await using var page = await browser.OpenAsync(soakHost.Address);
 
         // The page is there before the hang, and the hang comes to the page.

@@ -11,7 +11,7 @@ const FIRST_ROWS = 20;
 const MORE_ROWS = 100;
 const ROWS_MAX = 1000;
 const REFRESH_MS = 5000;
-const REFRESH_MAX_MS = 30_000;
+const REFRESH_MAX_MS = 15_000;
 const COHORTS_MAX = 1000;
 
 // Longer than the default time between two checkpoints.
