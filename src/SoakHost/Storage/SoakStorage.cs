@@ -224,11 +224,9 @@ internal sealed class SoakStorage : IDisposable
         }
 
         foreach (CheckpointRecord checkpoint in damaged)
-        {
             _database.RemoveCheckpoint(run, checkpoint);
-            if (!shards.ContainsKey(checkpoint.Shard))
-                _log.ShardStartsOver(checkpoint.Shard.Cohort, checkpoint.Shard.FirstVm);
-        }
+        foreach (ShardKey shard in damaged.Select(checkpoint => checkpoint.Shard).Where(shard => !shards.ContainsKey(shard)).Distinct())
+            _log.ShardStartsOver(shard.Cohort, shard.FirstVm);
     }
 
     private void Post(Action work)

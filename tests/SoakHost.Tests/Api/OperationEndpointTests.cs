@@ -107,6 +107,14 @@ public sealed class OperationEndpointTests(SmallService small)
     }
 
     [Fact]
+    public async Task A_body_that_is_too_long_is_refused()
+    {
+        using HttpResponseMessage response = await PostPatientlyAsync("/api/v1/cohorts/control/pause", new string(' ', 300 * 1024));
+        Assert.Equal(HttpStatusCode.RequestEntityTooLarge, response.StatusCode);
+        Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
+    }
+
+    [Fact]
     public async Task With_a_token_nobody_gets_in_without_it()
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__ApiToken", Token)));

@@ -35,6 +35,24 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
+    public async Task A_shard_without_a_usable_checkpoint_starts_over_and_finds_the_same_again()
+    {
+        using var folder = new DataFolder();
+        await SoakAsync(folder);
+        IReadOnlyList<string> incidents = folder.Incidents();
+        folder.Execute("UPDATE checkpoints SET state = substr(state, 1, 99) WHERE cohort = 'control'");
+
+        await using ProgramProcess program = await ServeAsync(folder);
+        Assert.Equal("control", Assert.Single(Events(program, 3011)).GetProperty("Cohort").GetString());
+        await program.UntilAsync(
+            fleet => fleet.GetProperty("cohorts").EnumerateArray().Any(cohort => cohort.GetProperty("vcpus_hung").GetInt32() == 8), Patience);
+        program.Terminate();
+        Assert.Equal(0, (await program.EndAsync()).ExitCode);
+        Assert.Equal(8, incidents.Count);
+        Assert.Equal(incidents, folder.Incidents());
+    }
+
+    [Fact]
     public async Task A_run_that_is_resumed_has_its_figures_from_the_first_report_on()
     {
         using var folder = new DataFolder();

@@ -63,6 +63,31 @@ public sealed class SoakStorageTests
     }
 
     [Fact]
+    public void Two_checkpoints_of_each_shard_are_kept_and_those_of_two_runs()
+    {
+        using var folder = new DataFolder();
+        using SoakDatabase database = SoakDatabase.Open(folder.Path);
+        RunIdentity identity = RunIdentity.Of(Options(folder).ToFleetOptions());
+        for (int run = 1; run <= 3; run++)
+        {
+            database.AddRun(identity, Sample.Time);
+            for (int tick = 1024; tick <= 4096; tick += 1024)
+            {
+                database.AddCheckpoints(
+                    run, [new("control", 0, 0, tick, [1], []), new("control", 64, 0, tick, [2], []), new("control", 64, 1024, tick, [3], [])], [], 100, Sample.Time);
+            }
+        }
+
+        Assert.Empty(database.Checkpoints(1));
+        foreach (int run in (int[])[2, 3])
+        {
+            Assert.Equal(
+                [(0, 0L, 4096L), (0, 0, 3072), (64, 0, 4096), (64, 0, 3072), (64, 1024, 4096), (64, 1024, 3072)],
+                database.Checkpoints(run).Select(checkpoint => (checkpoint.Shard.FirstVm, checkpoint.Shard.Born, checkpoint.Tick)));
+        }
+    }
+
+    [Fact]
     public void A_recovery_ends_the_last_hang_and_names_what_was_done()
     {
         using var folder = new DataFolder();
