@@ -90,7 +90,8 @@ public sealed class Fleet : IDisposable
 
     /// <summary>
     /// Has an operation take effect on a cohort, at a tick that none of its shards has passed: the tick of the one that is furthest, or where an
-    /// operation before it takes effect, if that is further. Shards wait there while the operation is recorded, so that it is known to whoever resumes before it can have had an effect.
+    /// operation before it takes effect, if that is further. Shards wait there while the operation is recorded, so that it is known to whoever
+    /// resumes before it can have had an effect.
     /// </summary>
     /// <param name="cohort">The cohort's name.</param>
     /// <param name="operation">The operation, whose tick is set here.</param>
