@@ -71,7 +71,7 @@ public sealed partial class PageTests(Browser browser)
     [Fact]
     public async Task A_live_patch_made_in_the_page_makes_every_cell_recover_and_the_page_says_so()
     {
-        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), TestContext.Current.CancellationToken);
+        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__CheckpointInterval", "500ms")), TestContext.Current.CancellationToken);
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 64, HungWithin);
         var hung = await page.FirstCellAsync("control");
