@@ -69,7 +69,7 @@ internal sealed class SoakStorage : IDisposable
             {
                 throw new ConfigurationException(
                     $"{Path.GetFullPath(options.DataDirectory)} has a database already, and cannot be used now: {exception.Message}. A service that began without "
-                    + "it would begin anew, and never go on with the run in it: let it be written to, or give this service a Soak:DataDirectory of its own; nothing was changed");
+                    + "it would begin anew, and never go on with the run in it: let it be written to, or give this service a Soak:DataDirectory of its own");
             }
 
             Fail(exception);

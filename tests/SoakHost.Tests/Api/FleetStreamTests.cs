@@ -55,9 +55,12 @@ public sealed class FleetStreamTests(SmallService small)
         stream.Publish(Sample.Report(Sample.Cohort("first", Defect.None)));
         await using IAsyncEnumerator<SseItem<string>> follower = stream.FollowAsync(Stop).GetAsyncEnumerator(Stop);
         Assert.True(await follower.MoveNextAsync());
-        ValueTask<bool> next = follower.MoveNextAsync();
+        Task<bool> next = follower.MoveNextAsync().AsTask();
         stream.Publish(Sample.Report(Sample.Cohort("second", Defect.None)));
         _time.Advance(FleetStream.IntervalMin - TimeSpan.FromMilliseconds(1));
+
+        // Whoever does not wait is told on another thread, and needs a moment for it.
+        await Task.WhenAny(next, Task.Delay(TimeSpan.FromMilliseconds(300), Stop));
         Assert.False(next.IsCompleted);
         stream.Publish(Sample.Report(Sample.Cohort("third", Defect.None)));
         _time.Advance(TimeSpan.FromMilliseconds(1));

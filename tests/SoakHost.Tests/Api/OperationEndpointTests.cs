@@ -93,13 +93,15 @@ public sealed class OperationEndpointTests(SmallService small)
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small());
         Assert.Equal(HttpStatusCode.UnsupportedMediaType, await PostChunkedAsync("text/plain", """{"vm":1}"""));
+        Assert.Equal(HttpStatusCode.UnsupportedMediaType, await PostChunkedAsync(type: null, """{"vm":1}"""));
         Assert.Equal(HttpStatusCode.BadRequest, await PostChunkedAsync("application/json", """{"vm":99}"""));
         Assert.Equal(HttpStatusCode.OK, await PostChunkedAsync("application/json", """{"vm":1}"""));
 
-        async Task<HttpStatusCode> PostChunkedAsync(string type, string body)
+        async Task<HttpStatusCode> PostChunkedAsync(string? type, string body)
         {
             using var request = new HttpRequestMessage(HttpMethod.Post, "/api/v1/cohorts/control/migrate");
-            request.Content = new StringContent(body, null, type);
+            request.Content = new StringContent(body);
+            request.Content.Headers.ContentType = type is null ? null : new(type);
             request.Headers.TransferEncodingChunked = true;
             using HttpResponseMessage response = await program.Http.SendAsync(request, Stop);
             return response.StatusCode;

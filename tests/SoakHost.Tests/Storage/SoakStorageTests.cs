@@ -192,6 +192,9 @@ public sealed class SoakStorageTests
         using (folder.Occupy())
         {
             operation = Task.Run(() => storage.Operate(fleet, "control", new() { Kind = OperationKind.PauseInvalidations }), TestContext.Current.CancellationToken);
+
+            // Long enough to have begun, most times: given up then, it would be recorded all the same.
+            await Task.Delay(TimeSpan.FromMilliseconds(500), TestContext.Current.CancellationToken);
             Assert.True(SpinWait.SpinUntil(
                 () =>
                 {
