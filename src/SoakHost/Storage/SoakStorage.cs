@@ -26,7 +26,6 @@ internal sealed class SoakStorage : IDisposable
 
     // A run of defective VMs on a full disk must not eat the memory.
     private const int FindingsMax = 1_000_000;
-    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan RecordTimeout = TimeSpan.FromSeconds(5);
 
     private readonly SoakOptions _options;
@@ -36,14 +35,12 @@ internal sealed class SoakStorage : IDisposable
     private readonly BlockingCollection<Action> _work = [];
     private readonly List<ShardCheckpoint> _batch = [];
     private readonly List<(string Cohort, Finding Finding)> _findings = [];
+    private readonly CheckpointRounds _rounds;
     private readonly Thread _thread;
     private ITimer? _timer;
     private SoakDatabase? _database;
     private long _runId;
-    private int _round;
-    private int _outstanding;
     private bool _hasFailed;
-    private long _lastAnswer;
     private long _dropped;
     private StorageStatus _status = new(null, null);
 
@@ -52,6 +49,7 @@ internal sealed class SoakStorage : IDisposable
     public SoakStorage(SoakOptions options, TimeProvider time, ILogger<SoakStorage> log)
     {
         (_options, _time, _log) = (options, time, log);
+        _rounds = new CheckpointRounds(time);
         FleetOptions fleet = options.ToFleetOptions();
         _identity = RunIdentity.Of(fleet);
         _thread = new Thread(Run) { Name = "soak-storage", IsBackground = true };
@@ -145,8 +143,7 @@ internal sealed class SoakStorage : IDisposable
         Post(() =>
         {
             // What workers still had to answer they answer here.
-            _round++;
-            _outstanding = int.MaxValue;
+            _rounds.End();
             if (isStopped)
                 fleet.Checkpoint(Take);
             Flush(isComplete: isStopped);
@@ -247,30 +244,24 @@ internal sealed class SoakStorage : IDisposable
             work();
     }
 
-    /// <summary>Begins a round of checkpoints, unless the one before is still on its way: in a large fleet one round of the shards takes long.</summary>
+    /// <summary>Begins a round of checkpoints, unless the one before is still on its way.</summary>
     private void Ask(Fleet fleet)
     {
-        if (_outstanding > 0 && _time.GetElapsedTime(_lastAnswer) < AnswerTimeout)
+        if (_rounds.IsUnderWay)
             return;
-        if (_outstanding > 0)
+        if (_rounds.IsIncomplete)
             Flush(isComplete: false);
-        _lastAnswer = _time.GetTimestamp();
-        int round = ++_round;
         _hasFailed = false;
-        _outstanding = fleet.RequestCheckpoint(checkpoint => Post(() => Take(checkpoint, round)));
 
         // A fleet of real VMs alone has no state to write, but there may be findings.
-        if (_outstanding == 0)
+        if (_rounds.Begin(round => fleet.RequestCheckpoint(checkpoint => Post(() => Take(checkpoint, round)))))
             Flush(isComplete: true);
     }
 
     private void Take(ShardCheckpoint checkpoint, int round)
     {
         Take(checkpoint);
-        if (round != _round)
-            return;
-        _lastAnswer = _time.GetTimestamp();
-        if (--_outstanding == 0)
+        if (_rounds.Answer(round))
             Flush(isComplete: true);
     }
 
