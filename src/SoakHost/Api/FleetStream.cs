@@ -30,6 +30,7 @@ internal sealed class FleetStream(SoakOptions options, TimeProvider time, SoakSt
     // How long a browser waits before it connects again.
     private static readonly TimeSpan Retry = TimeSpan.FromSeconds(1);
 
+    private static readonly ReportJson OneLine = new(new JsonSerializerOptions(ReportJson.Default.Options) { WriteIndented = false });
     private int _followers;
     private Edition _latest = new(null);
 
@@ -37,7 +38,7 @@ internal sealed class FleetStream(SoakOptions options, TimeProvider time, SoakSt
     public void Publish(FleetReport report)
     {
         var next = new Edition(new(() => JsonSerializer.Serialize(
-            FleetDocument.WithCells(report, options, storage?.RunId ?? 0), CompactReportJson.Default.FleetDocument)));
+            FleetDocument.WithCells(report, options, storage?.RunId ?? 0), OneLine.FleetDocument)));
         Interlocked.Exchange(ref _latest, next).IsPast.SetResult();
     }
 

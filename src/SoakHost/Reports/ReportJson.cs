@@ -30,12 +30,6 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(KillMatrixDocument[]))]
 internal sealed partial class ReportJson : JsonSerializerContext;
 
-/// <summary>The same for programs that are told often: in one line.</summary>
-[JsonSourceGenerationOptions(
-    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, Converters = [typeof(VerdictNames), typeof(ConditionNames)])]
-[JsonSerializable(typeof(FleetDocument))]
-internal sealed partial class CompactReportJson : JsonSerializerContext;
-
 /// <summary>Verdicts by their names in snake_case.</summary>
 internal sealed class VerdictNames() : JsonStringEnumConverter<Verdict>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);
 
