@@ -69,6 +69,7 @@ internal sealed class HostCohortReader(Cohort cohort, HostCohortOptions options)
             Stalled = [],
             Findings = [],
             Failures = [reason],
+            IsOutOfService = true,
             Host = new HostFigures
             {
                 KernelRelease = machine.KernelRelease,

@@ -85,6 +85,9 @@ public sealed record CohortSnapshot
     /// <summary>Why VMs were taken out of service; empty when all is well.</summary>
     public ImmutableArray<string> Failures { get; init; } = [];
 
+    /// <summary>Whether all of them were.</summary>
+    public bool IsOutOfService { get; init; }
+
     /// <summary>What only real VMs have; null for simulated ones.</summary>
     public HostFigures? Host { get; init; }
 }
@@ -179,6 +182,7 @@ internal sealed class SimulatedCohort : ICohortSource
             Findings = findings,
             InvalidationsPaused = Array.TrueForAll(shards, shard => shard.InvalidationsPaused),
             Failures = [.. slots.Where(slot => slot.Failure is not null).Select(Describe)],
+            IsOutOfService = slots.All(slot => slot.Failure is not null),
         };
     }
 

@@ -42,6 +42,8 @@ internal sealed record Readiness(ReadinessStatus Status, IReadOnlyList<string> R
                 : $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures[0]}");
         }
 
+        if (!report.Cohorts.IsEmpty && report.Cohorts.All(cohort => cohort.Snapshot.IsOutOfService))
+            return new Readiness(ReadinessStatus.NotReady, reasons);
         if (storageFailure is not null)
             reasons.Add(storageFailure);
         return new Readiness(reasons.Count > 0 ? ReadinessStatus.Degraded : ReadinessStatus.Ready, reasons);

@@ -32,6 +32,14 @@ public class ReadinessTests
         Assert.Equal(["c: 1 shards were taken out of service"], readiness.Reasons);
     }
 
+    [Fact]
+    public void A_fleet_of_which_nothing_is_in_service_is_not_ready()
+    {
+        CohortReport gone = _cohort with { Snapshot = _cohort.Snapshot with { Failures = ["VMs 0 to 63: why"], IsOutOfService = true } };
+        Judge(Sample.Report(gone), "c: 1 shards were taken out of service");
+        Assert.Equal(ReadinessStatus.Degraded, Judge(Sample.Report(gone, _cohort)).Status);
+    }
+
     private static Readiness Judge(FleetReport report) => Readiness.Of(report, 1, Sample.Time - report.Time, AgeMax);
 
     private static void Judge(FleetReport report, string reason)
