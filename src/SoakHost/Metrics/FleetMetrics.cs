@@ -5,6 +5,7 @@ using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
+using SoakHost.Model.Kernels;
 using SoakHost.Reports;
 
 namespace SoakHost.Metrics;
@@ -17,13 +18,16 @@ internal sealed class FleetMetrics
     // Only real VMs can turn out not to run here.
     private static readonly Verdict[] HostVerdicts = [.. Verdicts, Verdict.Unsupported];
 
+    // Where a kernel does not say, such as one that is not expected to hang at all.
+    private const ulong HangBoundary = 1UL << 31;
+
     private readonly Func<IReadOnlyList<Cohort>> _cohorts;
     private readonly int _vectorBits;
     private readonly Func<FleetReport> _latest;
     private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _unsafeInstalls, _accountingErrors;
     private readonly MetricFamily _recoveries, _vms, _vcpus, _lastProgress, _stallInfo, _invalidateSeq, _crossings, _verdict, _incidents;
     private readonly MetricFamily _expectedCrossing;
-    private readonly MetricFamily _lastSlice, _slices, _busy, _sliceMax, _buildInfo;
+    private readonly MetricFamily _lastSlice, _slices, _busy, _sliceMax, _idle, _workers, _hangExpectedFrom, _buildInfo;
 
     /// <summary>Registers every family.</summary>
     /// <param name="registry">Where.</param>
@@ -66,6 +70,8 @@ internal sealed class FleetMetrics
             [.. cohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"]);
         _invalidateSeq = registry.Gauge(
             "soakhost_invalidate_seq", "mmu_invalidate_seq over the cohort's VMs: min, median or max.", [.. cohort, "stat"]);
+        _hangExpectedFrom = registry.Gauge(
+            "soakhost_hang_expected_from", "The mmu_invalidate_seq from which on the cohort must hang. Of cohorts that are expected to hang alone.", cohort);
         _verdict = registry.Gauge("soakhost_verdict", "1 for the cohort's verdict so far, 0 for the others.", [.. cohort, "expect", "verdict"]);
         _lastSlice = registry.Gauge(
             "soakhost_worker_last_slice_timestamp_seconds", "When the worker's last slice ended, in seconds since 1970.", "worker");
@@ -73,6 +79,9 @@ internal sealed class FleetMetrics
         _busy = registry.Counter("soakhost_worker_busy_seconds_total", "Time that the worker spent in slices, in seconds.", "worker");
         _sliceMax = registry.Gauge(
             "soakhost_worker_slice_max_seconds", "The longest slice between the watchdog's last two reports, in seconds.", "worker");
+        _idle = registry.Gauge(
+            "soakhost_worker_idle", "1 while the worker has nothing left to advance: every VM came to its last tick or was removed.", "worker");
+        _workers = registry.Gauge("soakhost_workers", "Workers: 0 in a fleet of real VMs alone.");
         _buildInfo = registry.Gauge(
             "soakhost_build_info",
             "1, with the program's version, the model's, and the width of the vectors in bits.",
@@ -88,6 +97,7 @@ internal sealed class FleetMetrics
             Fill(cohort, reports.GetValueOrDefault(cohort.Name));
         foreach (WorkerReport worker in report.Workers)
             Fill(worker);
+        _workers.Set(report.Workers.Length);
         _buildInfo.Set(1, ProgramVersion.Current, Text(ModelVersion.Current), Text(_vectorBits));
     }
 
@@ -123,6 +133,9 @@ internal sealed class FleetMetrics
         _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMedian ?? start, name, kernel, "median");
         _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMax ?? start, name, kernel, "max");
 
+        if (cohort.Expected == Defect.Hang)
+            _hangExpectedFrom.Set((report?.Kernel ?? cohort.Kernel).Info.ExpectedFrom is var from and not 0 ? from : HangBoundary, name, kernel);
+
         _vms.Set(report?.Cohort.Vms ?? cohort.Vms, name, kernel, expect);
         _vcpus.Set(report?.Running ?? (double)cohort.Vms * cohort.Vm.Vcpus, name, kernel, expect, "running");
         _vcpus.Set(report?.Starved ?? 0, name, kernel, expect, "starved");
@@ -150,6 +163,7 @@ internal sealed class FleetMetrics
         _slices.Set(worker.Slices, index);
         _busy.Set(worker.Busy.TotalSeconds, index);
         _sliceMax.Set(worker.LongestSlice.TotalSeconds, index);
+        _idle.Set(worker.IsIdle ? 1 : 0, index);
     }
 
     private static double Seconds(DateTimeOffset time) => (time - DateTimeOffset.UnixEpoch).TotalSeconds;

@@ -23,6 +23,10 @@ public static class Expositions
         soakhost_worker_slices_total{worker="0"} 200*n
         soakhost_worker_busy_seconds_total{worker="0"} 1*n
         soakhost_worker_slice_max_seconds{worker="0"} 0.004
+        soakhost_worker_idle{worker="0"} 0
+        soakhost_workers 1
+        soakhost_hang_expected_from{cohort="control",kernel="linux-6.1"} 2147483648
+        soakhost_checkpoint_interval_seconds 10
         soakhost_checkpoint_last_success_timestamp_seconds now-3
         soakhost_build_info{version="0.1.0",model_version="1",vector_bits="256"} 1
         soakhost_alerts_received_total{status="firing"} 1*n
