@@ -13,7 +13,7 @@ internal static class SummaryTable
     private static readonly string[] Columns = ["cohort", "kernel", "operations", "crossings", "hung", "unsafe", "verdict"];
 
     public static void Write(IAnsiConsole console, FleetReport report, ulong seed) =>
-        Write(console, report.Cohorts, report.Verdict, report.Reasons, report.Time - report.Started, seed, report.OperationsBefore);
+        Write(console, report.Cohorts, report.Verdict, report.Reasons, report.Time - report.Started, seed, report.Operations, report.OperationsBefore);
 
     public static void Write(
         IAnsiConsole console,
@@ -21,8 +21,18 @@ internal static class SummaryTable
         Verdict verdict,
         IReadOnlyCollection<string> reasons,
         TimeSpan elapsed,
+        ulong seed) =>
+        Write(console, cohorts, verdict, reasons, elapsed, seed, cohorts.Sum(cohort => cohort.Totals.Operations), before: 0);
+
+    private static void Write(
+        IAnsiConsole console,
+        IReadOnlyCollection<CohortReport> cohorts,
+        Verdict verdict,
+        IReadOnlyCollection<string> reasons,
+        TimeSpan elapsed,
         ulong seed,
-        long operationsBefore = 0)
+        long operations,
+        long before)
     {
         // The default fleet's lines fit into 80 columns. Where a line does not, the terminal may wrap it, but no number is broken.
         console.Profile.Width = Math.Max(console.Profile.Width, WidthMin);
@@ -46,11 +56,10 @@ internal static class SummaryTable
         if (cohorts.Count > 0)
         {
             console.Write(table);
-            long operations = cohorts.Sum(cohort => cohort.Totals.Operations);
-            long here = operations - operationsBefore;
+            long here = operations - before;
             console.WriteLine(string.Create(
                 CultureInfo.InvariantCulture,
-                $"{operations:N0} operations{(operationsBefore == 0 ? "" : $", {here:N0} of them since this start,")} in {elapsed.TotalSeconds:N1} s, "
+                $"{operations:N0} operations{(before == 0 ? "" : $", {here:N0} of them since this start,")} in {elapsed.TotalSeconds:N1} s, "
                 + $"{here / Math.Max(elapsed.TotalSeconds, 0.001):N0} a second; seed {seed}"));
         }
 

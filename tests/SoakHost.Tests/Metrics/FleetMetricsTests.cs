@@ -13,8 +13,9 @@ namespace SoakHost.Tests.Metrics;
 public sealed class FleetMetricsTests : IDisposable
 {
     private const int SeriesOfACohort = 25;
-    private const int SeriesOfAWorker = 4;
-    private const int SeriesOfTheBuild = 1;
+    private const int SeriesOfAControl = SeriesOfACohort + 1;
+    private const int SeriesOfAWorker = 5;
+    private const int SeriesOfTheFleet = 2;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly MetricRegistry _registry = new();
@@ -44,8 +45,9 @@ public sealed class FleetMetricsTests : IDisposable
         Assert.Equal(named, Count(series, "soakhost_vcpu_stall_info{"));
         Assert.Equal(named, Count(series, "soakhost_vcpu_last_progress_timestamp_seconds{"));
         Assert.Contains($"soakhost_vcpus{{cohort=\"bad\",kernel=\"linux-6.1\",expect=\"hang\",state=\"hung\"}} {vms * 8}", series);
+        Assert.Contains("soakhost_hang_expected_from{cohort=\"bad\",kernel=\"linux-6.1\"} 2147483648", series);
         Assert.Contains($"soakhost_incidents_total{{cohort=\"bad\",kernel=\"linux-6.1\",kind=\"hang\"}} {vms * 8}", series);
-        Assert.Equal(SeriesOfACohort + SeriesOfAWorker + SeriesOfTheBuild + (2 * named), series.Length);
+        Assert.Equal(SeriesOfAControl + SeriesOfAWorker + SeriesOfTheFleet + (2 * named), series.Length);
     }
 
     [Fact]
@@ -59,7 +61,7 @@ public sealed class FleetMetricsTests : IDisposable
         // Those of the cohort in which nothing should hang come first.
         Assert.Equal(100, Count(series, "soakhost_vcpu_stall_info{cohort=\"two\""));
         Assert.Equal(100, Count(series, "soakhost_vcpu_stall_info{"));
-        Assert.Equal((2 * SeriesOfACohort) + SeriesOfAWorker + SeriesOfTheBuild + 200, series.Length);
+        Assert.Equal(SeriesOfAControl + SeriesOfACohort + SeriesOfAWorker + SeriesOfTheFleet + 200, series.Length);
     }
 
     [Fact]
@@ -79,7 +81,7 @@ public sealed class FleetMetricsTests : IDisposable
         Assert.Contains("soakhost_vcpu_recoveries_total{cohort=\"bad\",kernel=\"linux-6.1.y\"} 40", series);
 
         // The kernel that it no longer runs is gone too.
-        Assert.Equal(SeriesOfACohort + SeriesOfAWorker + SeriesOfTheBuild, series.Length);
+        Assert.Equal(SeriesOfAControl + SeriesOfAWorker + SeriesOfTheFleet, series.Length);
     }
 
     private static Cohort Known(string name, int vms) => new()

@@ -14,13 +14,16 @@ public sealed class SummaryTableTests
     public void The_rate_is_that_of_this_process_in_a_run_that_was_resumed_too(long before, string line)
     {
         CohortReport cohort = Sample.Cohort("c", Defect.None);
-        FleetReport report = Sample.Report(cohort with { Snapshot = cohort.Snapshot with { Totals = new() { Invalidations = 5_000 } } }) with
+        FleetReport report = Sample.Report(With(2_000)) with
         {
+            Removed = [With(3_000)],
             Started = Sample.Time - TimeSpan.FromSeconds(10),
             OperationsBefore = before,
         };
         using var written = new StringWriter(CultureInfo.InvariantCulture);
         SummaryTable.Write(AnsiConsole.Create(new() { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(written) }), report, seed: 7);
         Assert.Contains(line, written.ToString().Split('\n').Select(text => text.Trim()));
+
+        CohortReport With(long operations) => cohort with { Snapshot = cohort.Snapshot with { Totals = new() { Invalidations = operations } } };
     }
 }
