@@ -55,7 +55,7 @@ public sealed partial class RealServiceTests
         await monitoring.Prometheus.WaitForAsync(
             "sum(soakhost_vcpus{cohort=\"stable\",kernel=\"linux-6.1.y\",state!=\"running\"}) == 0", ResolvedWithin, cancellationToken);
         await monitoring.Prometheus.WaitForAsync(
-            Dashboard.Substitute(Dashboard.All[0].Annotations["Operation"]), ResolvedWithin, cancellationToken);
+            Dashboard.Substitute(Dashboard.All[0].Annotations["Intervention"]), ResolvedWithin, cancellationToken);
 
         // The first vCPU's page is resolved as soon as that one gets on; the others may be seen to at the next scrape.
         await monitoring.Prometheus.WaitForAsync("absent(ALERTS{alertname=\"VcpuHung\"})", ResolvedWithin, cancellationToken);

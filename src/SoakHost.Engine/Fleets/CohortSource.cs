@@ -12,10 +12,10 @@ public interface ICohortSource
     Cohort Cohort { get; }
 
     /// <summary>Whether anything was done to it since it came into the fleet, on which its VMs' histories depend then.</summary>
-    bool WasOperated => false;
+    bool HasInterventions => false;
 
     /// <summary>What had been seen of it before this process, if it was resumed.</summary>
-    CohortPast Past => default;
+    CohortBaseline Baseline => default;
 
     /// <summary>Asks for fresh figures.</summary>
     void Request();
@@ -41,7 +41,7 @@ public interface IExternalCohort : ICohortSource, IDisposable
 /// <summary>What had been seen of a cohort before this process.</summary>
 /// <param name="Totals">Sums over its VMs.</param>
 /// <param name="Incidents">Incidents among the findings that were given out; later snapshots have the others.</param>
-public readonly record struct CohortPast(Totals Totals, IncidentCounts Incidents);
+public readonly record struct CohortBaseline(Totals Totals, IncidentCounts Incidents);
 
 /// <summary>A cohort's figures at one time. Immutable.</summary>
 public sealed record CohortSnapshot
@@ -79,7 +79,7 @@ public sealed record CohortSnapshot
     /// <summary>What was found since the snapshot before.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
 
-    /// <summary>Whether no invalidation begins in any VM until an operation lets them. Real VMs are never paused.</summary>
+    /// <summary>Whether no invalidation begins in any VM until an intervention lets them. Real VMs are never paused.</summary>
     public bool InvalidationsPaused { get; init; }
 
     /// <summary>Why VMs were taken out of service; empty when all is well.</summary>
@@ -100,7 +100,7 @@ internal sealed class SimulatedCohort : ICohortSource
     private ulong[] _seqs = [];
     private volatile ShardSlot[] _slots;
     private volatile Cohort _cohort;
-    private volatile bool _wasOperated;
+    private volatile bool _hasInterventions;
 
     /// <summary>A cohort at the start of its history, or as it is resumed.</summary>
     /// <param name="history">Its past.</param>
@@ -110,17 +110,17 @@ internal sealed class SimulatedCohort : ICohortSource
         History = history;
         _slots = [.. history.Plans.Select(plan => build(history, plan))];
         _cohort = history.First with { Vms = history.Vms };
-        _wasOperated = history.WasOperated;
-        Past = new(
-            _slots.Aggregate(default(Totals), (sum, slot) => sum + slot.Past.Totals),
-            _slots.Aggregate(default(IncidentCounts), (sum, slot) => sum + slot.Past.Incidents));
+        _hasInterventions = history.HasInterventions;
+        Baseline = new(
+            _slots.Aggregate(default(Totals), (sum, slot) => sum + slot.Baseline.Totals),
+            _slots.Aggregate(default(IncidentCounts), (sum, slot) => sum + slot.Baseline.Incidents));
     }
 
     public Cohort Cohort => _cohort;
 
-    public bool WasOperated => _wasOperated;
+    public bool HasInterventions => _hasInterventions;
 
-    public CohortPast Past { get; }
+    public CohortBaseline Baseline { get; }
 
     /// <summary>What was done to it. Whoever holds the lock on the cohort may use it.</summary>
     public CohortHistory History { get; }
@@ -133,7 +133,7 @@ internal sealed class SimulatedCohort : ICohortSource
     {
         _slots = [.. _slots, .. added];
         _cohort = History.First with { Vms = History.Vms };
-        _wasOperated = History.WasOperated;
+        _hasInterventions = History.HasInterventions;
     }
 
     public void Request()

@@ -13,7 +13,7 @@ public sealed class Fleet : IDisposable
 
     private readonly CancellationTokenSource _stop = new();
     private readonly TimeProvider _time;
-    private readonly ShardTurns _turns = new();
+    private readonly RunQueue _queue = new();
     private readonly Lock _membership = new();
     private readonly IExternalCohort[] _external;
     private volatile ICohortSource[] _cohorts;
@@ -25,22 +25,22 @@ public sealed class Fleet : IDisposable
     /// <summary>Builds every VM; nothing runs yet.</summary>
     /// <param name="options">Valid options.</param>
     /// <param name="time">Tells when a slice ended and how long it took.</param>
-    /// <param name="past">What is known of the fleet's past when it is resumed, or null for one that starts.</param>
+    /// <param name="resume">What is known of the fleet when it is resumed, or null for one that starts.</param>
     /// <param name="external">Makes the source of a cohort whose kernel is not simulated; the fleet disposes it.</param>
-    public Fleet(FleetOptions options, TimeProvider time, FleetPast? past = null, Func<Cohort, IExternalCohort>? external = null)
+    public Fleet(FleetOptions options, TimeProvider time, ResumeState? resume = null, Func<Cohort, IExternalCohort>? external = null)
     {
         (Options, _time) = (options, time);
-        ICohortSource[] cohorts = [.. options.Cohorts.Concat(past?.Added ?? []).Select(Source)];
+        ICohortSource[] cohorts = [.. options.Cohorts.Concat(resume?.Added ?? []).Select(Source)];
         _external = [.. cohorts.OfType<IExternalCohort>()];
         _removed = [.. cohorts.OfType<SimulatedCohort>().Where(cohort => cohort.History.IsRemoved)];
         _cohorts = [.. cohorts.Except(_removed)];
         foreach (SimulatedCohort cohort in cohorts.OfType<SimulatedCohort>())
-            _turns.Add(cohort.Slots);
-        HireWorkers();
+            _queue.Add(cohort.Slots);
+        EnsureWorkers();
 
         ICohortSource Source(Cohort cohort) =>
             cohort.Kernel.Info.IsSimulated
-                ? new SimulatedCohort(new CohortHistory(cohort, past?.Recorded[cohort.Name] ?? []), (history, plan) => Build(history, plan, past))
+                ? new SimulatedCohort(new CohortHistory(cohort, resume?.Recorded[cohort.Name] ?? []), (history, plan) => Build(history, plan, resume))
             : external is not null ? external(cohort)
             : throw new ArgumentException($"nothing here can run cohort \"{cohort.Name}\", which is not simulated", nameof(options));
     }
@@ -89,39 +89,39 @@ public sealed class Fleet : IDisposable
     }
 
     /// <summary>
-    /// Has an operation take effect on a cohort, at a tick that none of its shards has passed: the tick of the one that is furthest, or where an
-    /// operation before it takes effect, if that is further. Shards wait there while the operation is recorded, so that it is known to whoever
+    /// Has an intervention take effect on a cohort, at a tick that none of its shards has passed: the tick of the one that is furthest, or where an
+    /// intervention before it takes effect, if that is further. Shards wait there while the intervention is recorded, so that it is known to whoever
     /// resumes before it can have had an effect.
     /// </summary>
     /// <param name="cohort">The cohort's name.</param>
-    /// <param name="operation">The operation, whose tick is set here.</param>
-    /// <param name="record">Records it; if this throws, the operation does not take effect.</param>
-    /// <returns>The operation with its tick.</returns>
-    /// <exception cref="ArgumentException">There is no such cohort or VM, or the operation makes no sense.</exception>
+    /// <param name="intervention">The intervention, whose tick is set here.</param>
+    /// <param name="record">Records it; if this throws, the intervention does not take effect.</param>
+    /// <returns>The intervention with its tick.</returns>
+    /// <exception cref="ArgumentException">There is no such cohort or VM, or the intervention makes no sense.</exception>
     /// <exception cref="InvalidOperationException">
     /// The cohort has come to its last tick, or the fleet would become too large, or empty.
     /// </exception>
-    public ShardOperation Apply(string cohort, ShardOperation operation, Action<ShardOperation> record)
+    public ShardIntervention Apply(string cohort, ShardIntervention intervention, Action<ShardIntervention> record)
     {
-        operation.ThrowUnlessValid();
-        if (operation.Kind == OperationKind.AddCohort)
+        intervention.ThrowUnlessValid();
+        if (intervention.Kind == InterventionKind.AddCohort)
             throw new ArgumentException("a cohort that is added is not there yet");
 
         // What changes the fleet's size happens one after the other, so that its limits hold.
-        if (operation.Kind is not (OperationKind.ResizeCohort or OperationKind.RemoveCohort))
-            return Apply(Find(cohort), operation, record);
+        if (intervention.Kind is not (InterventionKind.ResizeCohort or InterventionKind.RemoveCohort))
+            return Apply(Find(cohort), intervention, record);
         lock (_membership)
         {
             SimulatedCohort found = Find(cohort);
             ThrowIfStopping();
-            ThrowIfTooLarge(operation.Vms - found.Cohort.Vms);
-            if (operation.Vms == found.Cohort.Vms)
-                throw new ArgumentException($"cohort \"{cohort}\" has {operation.Vms} VMs already");
-            if (operation.Kind == OperationKind.RemoveCohort && _cohorts.Length == 1)
+            ThrowIfTooLarge(intervention.Vms - found.Cohort.Vms);
+            if (intervention.Vms == found.Cohort.Vms)
+                throw new ArgumentException($"cohort \"{cohort}\" has {intervention.Vms} VMs already");
+            if (intervention.Kind == InterventionKind.RemoveCohort && _cohorts.Length == 1)
                 throw new InvalidOperationException($"cohort \"{cohort}\" is the last one; a fleet has at least one");
-            ShardOperation applied = Apply(found, operation, record);
-            HireWorkers();
-            if (operation.Kind == OperationKind.RemoveCohort)
+            ShardIntervention applied = Apply(found, intervention, record);
+            EnsureWorkers();
+            if (intervention.Kind == InterventionKind.RemoveCohort)
             {
                 _removed = [.. _removed, found];
                 _cohorts = [.. _cohorts.Where(source => source != found)];
@@ -134,10 +134,10 @@ public sealed class Fleet : IDisposable
     /// <summary>Adds a cohort, whose VMs start at tick 0.</summary>
     /// <param name="cohort">The cohort, valid and simulated; its name is one that no cohort of this run has had.</param>
     /// <param name="record">Records it; if this throws, nothing is added.</param>
-    /// <returns>The operation that adds it.</returns>
+    /// <returns>The intervention that adds it.</returns>
     /// <exception cref="ArgumentException">The cohort is not simulated.</exception>
     /// <exception cref="InvalidOperationException">The name was given before, or the fleet would become too large.</exception>
-    public ShardOperation Add(Cohort cohort, Action<ShardOperation> record)
+    public ShardIntervention Add(Cohort cohort, Action<ShardIntervention> record)
     {
         if (!cohort.Kernel.Info.IsSimulated)
             throw new ArgumentException($"cohort \"{cohort.Name}\" is not simulated; cohorts of real VMs are configured");
@@ -158,15 +158,15 @@ public sealed class Fleet : IDisposable
             }
 
             ThrowIfStopping();
-            var operation = new ShardOperation { Kind = OperationKind.AddCohort, Cohort = cohort };
-            var added = new SimulatedCohort(new CohortHistory(cohort, [operation]), (history, plan) => Build(history, plan, past: null));
-            record(operation);
+            var intervention = new ShardIntervention { Kind = InterventionKind.AddCohort, Cohort = cohort };
+            var added = new SimulatedCohort(new CohortHistory(cohort, [intervention]), (history, plan) => Build(history, plan, resume: null));
+            record(intervention);
             foreach (ShardSlot slot in added.Slots)
                 slot.Publish();
             _cohorts = [.. _cohorts, added];
-            _turns.Add(added.Slots);
-            HireWorkers();
-            return operation;
+            _queue.Add(added.Slots);
+            EnsureWorkers();
+            return intervention;
         }
     }
 
@@ -251,7 +251,7 @@ public sealed class Fleet : IDisposable
         _cohorts.OfType<SimulatedCohort>().FirstOrDefault(candidate => candidate.Cohort.Name == name)
             ?? throw new ArgumentException($"there is no simulated cohort \"{name}\"");
 
-    private ShardOperation Apply(SimulatedCohort cohort, ShardOperation operation, Action<ShardOperation> record)
+    private ShardIntervention Apply(SimulatedCohort cohort, ShardIntervention intervention, Action<ShardIntervention> record)
     {
         lock (cohort)
         {
@@ -259,18 +259,18 @@ public sealed class Fleet : IDisposable
             string name = cohort.Cohort.Name;
             if (history.IsRemoved)
                 throw new ArgumentException($"cohort \"{name}\" was removed");
-            if (operation.Vm is { } vm && (vm < 0 || vm >= history.Vms))
+            if (intervention.Vm is { } vm && (vm < 0 || vm >= history.Vms))
                 throw new ArgumentException($"cohort \"{name}\" has VMs 0 to {history.Vms - 1}");
             IReadOnlyList<ShardSlot> slots = cohort.Slots;
-            ShardOperation? applied = null;
+            ShardIntervention? applied = null;
             try
             {
-                long tick = Math.Max(slots.Max(slot => slot.Hold()), history.EarliestTick(operation.Kind));
+                long tick = Math.Max(slots.Max(slot => slot.Hold()), history.EarliestTick(intervention.Kind));
                 if (tick >= Options.TicksMax)
                     throw new InvalidOperationException($"cohort \"{name}\" has come to its last tick, {Options.TicksMax}");
                 foreach (ShardSlot slot in slots)
-                    slot.Release(tick, operation: null);
-                ShardOperation timed = operation with { Tick = tick };
+                    slot.Release(tick, intervention: null);
+                ShardIntervention timed = intervention with { Tick = tick };
                 record(timed);
                 applied = timed;
             }
@@ -280,19 +280,19 @@ public sealed class Fleet : IDisposable
                     slot.Release(long.MaxValue, applied);
             }
 
-            ShardSlot[] added = [.. history.Record(applied).Select(plan => Build(history, plan, past: null))];
+            ShardSlot[] added = [.. history.Record(applied).Select(plan => Build(history, plan, resume: null))];
             foreach (ShardSlot slot in added)
                 slot.Publish();
             cohort.Follow(added);
-            _turns.Add(added);
+            _queue.Add(added);
             return applied;
         }
     }
 
-    private ShardSlot Build(CohortHistory history, ShardPlan plan, FleetPast? past)
+    private ShardSlot Build(CohortHistory history, ShardPlan plan, ResumeState? resume)
     {
         Shard shard;
-        if (past?.Shards.GetValueOrDefault(new ShardKey(history.First.Name, plan.FirstVm, plan.Born)) is { } resumed)
+        if (resume?.Shards.GetValueOrDefault(new ShardKey(history.First.Name, plan.FirstVm, plan.StartTick)) is { } resumed)
             history.Schedule(shard = resumed, plan);
         else
             shard = history.Create(plan, plan.FirstVm, plan.Vms, Options.Shards);
@@ -301,7 +301,7 @@ public sealed class Fleet : IDisposable
             slot.KeepFindings();
 
         // The first report has what is known, or a run that is resumed would seem for a moment to have seen nothing yet.
-        if (past is not null)
+        if (resume is not null)
             slot.Publish();
         return slot;
     }
@@ -325,13 +325,13 @@ public sealed class Fleet : IDisposable
     }
 
     /// <summary>As many workers as there is work for, up to what the options say.</summary>
-    private void HireWorkers()
+    private void EnsureWorkers()
     {
-        Worker[] hired = [.. Enumerable.Range(_workers.Length, Math.Max(0, Math.Min(Options.Workers, _turns.Count) - _workers.Length))
-            .Select(w => new Worker(w, _turns, Options, _time, _stop.Token))];
-        _workers = [.. _workers, .. hired];
+        Worker[] added = [.. Enumerable.Range(_workers.Length, Math.Max(0, Math.Min(Options.Workers, _queue.Count) - _workers.Length))
+            .Select(w => new Worker(w, _queue, Options, _time, _stop.Token))];
+        _workers = [.. _workers, .. added];
         if (_started)
-            Array.ForEach(hired, worker => worker.Start());
+            Array.ForEach(added, worker => worker.Start());
     }
 
     private void ForEachSlot(Action<ShardSlot> action)

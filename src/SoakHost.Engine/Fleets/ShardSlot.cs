@@ -10,9 +10,9 @@ namespace SoakHost.Engine.Fleets;
 /// </summary>
 internal sealed class ShardSlot(Shard shard, ShardPlan plan)
 {
-    private readonly ConcurrentQueue<Action<Shard>> _operations = new();
+    private readonly ConcurrentQueue<Action<Shard>> _work = new();
     private readonly Lock _gate = new();
-    private readonly List<ShardOperation> _scheduled = [];
+    private readonly List<ShardIntervention> _scheduled = [];
     private readonly List<Finding> _unsaved = [];
     private long _end = shard.Tick;
     private long _limit = long.MaxValue;
@@ -27,7 +27,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     public ShardPlan Plan => plan;
 
     /// <summary>What had been seen of the shard before it came here.</summary>
-    public CohortPast Past { get; } = new(shard.Totals, shard.Reported);
+    public CohortBaseline Baseline { get; } = new(shard.Totals, shard.Reported);
 
     /// <summary>Which VMs it came with, for people.</summary>
     public string Numbers => $"VMs {plan.FirstVm} to {plan.FirstVm + plan.Vms - 1}";
@@ -48,7 +48,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     public ShardSnapshot? Take() => Interlocked.Exchange(ref _unread, null);
 
     /// <summary>Has the worker do something to the shard between two slices.</summary>
-    public void Enqueue(Action<Shard> operation) => _operations.Enqueue(operation);
+    public void Enqueue(Action<Shard> work) => _work.Enqueue(work);
 
     /// <summary>Has the worker write the shard's state down at the end of its next slice.</summary>
     public void RequestCheckpoint(Action<ShardCheckpoint> sink) => _checkpoint = sink;
@@ -60,13 +60,13 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
             return _limit = _end;
     }
 
-    /// <summary>Lets the shard advance up to a tick, and do an operation on its way where there is one.</summary>
-    public void Release(long limit, ShardOperation? operation)
+    /// <summary>Lets the shard advance up to a tick, and do an intervention on its way where there is one.</summary>
+    public void Release(long limit, ShardIntervention? intervention)
     {
         lock (_gate)
         {
-            if (operation is not null)
-                _scheduled.Add(operation);
+            if (intervention is not null)
+                _scheduled.Add(intervention);
             _limit = limit;
         }
     }
@@ -83,8 +83,8 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
 
         try
         {
-            while (_operations.TryDequeue(out Action<Shard>? operation))
-                operation(shard);
+            while (_work.TryDequeue(out Action<Shard>? work))
+                work(shard);
             int ticks = Reserve(sliceTicks, ticksMax);
             if (ticks > 0)
                 shard.Advance(ticks);
@@ -147,7 +147,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
             }
         }
 
-        sink(new ShardCheckpoint(shard.Cohort.Name, plan.FirstVm, plan.Born, shard.Tick, state, [.. _unsaved]));
+        sink(new ShardCheckpoint(shard.Cohort.Name, plan.FirstVm, plan.StartTick, shard.Tick, state, [.. _unsaved]));
         _unsaved.Clear();
     }
 
@@ -172,8 +172,8 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     {
         lock (_gate)
         {
-            foreach (ShardOperation operation in _scheduled)
-                shard.Schedule(operation);
+            foreach (ShardIntervention intervention in _scheduled)
+                shard.Schedule(intervention);
             _scheduled.Clear();
             int ticks = shard.Vms == 0 ? 0 : (int)Math.Clamp(Math.Min(ticksMax, _limit) - shard.Tick, 0, sliceTicks);
             _end = shard.Tick + ticks;
@@ -185,18 +185,18 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
 /// <summary>A shard's state at the end of a slice.</summary>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="FirstVm">The number, in its cohort, of the shard's first VM.</param>
-/// <param name="Born">The tick at which its VMs started: numbers may be given again after a resize.</param>
+/// <param name="StartTick">The tick at which its VMs started: numbers may be given again after a resize.</param>
 /// <param name="Tick">The tick reached.</param>
 /// <param name="State">What <see cref="ShardState"/> wrote; empty for a shard that failed.</param>
 /// <param name="Findings">What was found since the checkpoint before, oldest first.</param>
-public sealed record ShardCheckpoint(string Cohort, int FirstVm, long Born, long Tick, byte[] State, ImmutableArray<Finding> Findings)
+public sealed record ShardCheckpoint(string Cohort, int FirstVm, long StartTick, long Tick, byte[] State, ImmutableArray<Finding> Findings)
 {
     /// <summary>Which shard it is.</summary>
-    public ShardKey Shard => new(Cohort, FirstVm, Born);
+    public ShardKey Shard => new(Cohort, FirstVm, StartTick);
 }
 
 /// <summary>Which shard of a run.</summary>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="FirstVm">The number of its first VM.</param>
-/// <param name="Born">The tick at which its VMs started.</param>
-public readonly record struct ShardKey(string Cohort, int FirstVm, long Born);
+/// <param name="StartTick">The tick at which its VMs started.</param>
+public readonly record struct ShardKey(string Cohort, int FirstVm, long StartTick);

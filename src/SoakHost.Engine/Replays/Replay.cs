@@ -25,7 +25,7 @@ public static class Replay
     /// <param name="vm">The VM's number.</param>
     /// <param name="from">First tick, from 0.</param>
     /// <param name="ticks">How many, at least 1; what goes beyond <see cref="StepsMax"/> steps is left out.</param>
-    /// <param name="operations">What was done to the cohort, in the order in which it was recorded.</param>
+    /// <param name="interventions">What was done to the cohort, in the order in which it was recorded.</param>
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     public static Timeline Range(
         Cohort cohort,
@@ -33,17 +33,17 @@ public static class Replay
         int vm,
         long from,
         long ticks,
-        IReadOnlyCollection<ShardOperation> operations,
+        IReadOnlyCollection<ShardIntervention> interventions,
         CancellationToken cancellation)
     {
-        var scribe = new Scribe(SnapshotPoints(cohort, operations), from, from + ticks);
-        Shard shard = StartOf(cohort, options, vm, from, operations)
+        var trace = new RangeTrace(SnapshotPoints(cohort, interventions), from, from + ticks);
+        Shard shard = StartOf(cohort, options, vm, from, interventions)
             ?? throw new ArgumentException($"cohort \"{cohort.Name}\" has no VM {vm} at tick {from}", nameof(vm));
-        Kernel kernel = Run(shard, from, from + ticks, scribe, cancellation);
-        string more = scribe.IsFull ? $" The first {StepsMax} steps are told." : "";
+        Kernel kernel = Run(shard, from, from + ticks, trace, cancellation);
+        string more = trace.IsFull ? $" The first {StepsMax} steps are told." : "";
         return new Timeline(
             kernel.Info.Name,
-            [.. scribe.Steps.Take(StepsMax)],
+            [.. trace.Steps.Take(StepsMax)],
             string.Create(CultureInfo.InvariantCulture, $"VM {vm} from tick {from} to {from + ticks - 1}.{more}"));
     }
 
@@ -51,34 +51,34 @@ public static class Replay
     /// <param name="cohort">The cohort.</param>
     /// <param name="options">The run's seed and threshold.</param>
     /// <param name="incident">The incident.</param>
-    /// <param name="operations">What was done to the cohort, in the order in which it was recorded.</param>
+    /// <param name="interventions">What was done to the cohort, in the order in which it was recorded.</param>
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     /// <returns>The story, or null where this run has no such incident.</returns>
     public static Timeline? Incident(
         Cohort cohort,
         ShardOptions options,
         IncidentId incident,
-        IReadOnlyCollection<ShardOperation> operations,
+        IReadOnlyCollection<ShardIntervention> interventions,
         CancellationToken cancellation)
     {
         if (Start() is not { } first || !Happens(first, incident, cancellation))
             return null;
-        long born = Start()!.Tick;
+        long startTick = Start()!.Tick;
 
         // The row of retries that made a vCPU hang may have begun long before it was found; look back ever further.
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
-            long from = Math.Max(born, incident.Tick - back);
-            var detective = new Detective(SnapshotPoints(cohort, operations), incident, from == born);
-            Kernel kernel = Run(Start()!, from, incident.Tick + Shard.ObservationTicks, detective, cancellation);
-            if (detective.Story is { } story)
-                return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, detective.Defect!));
-            if (from == born)
+            long from = Math.Max(startTick, incident.Tick - back);
+            var trace = new IncidentTrace(SnapshotPoints(cohort, interventions), incident, from == startTick);
+            Kernel kernel = Run(Start()!, from, incident.Tick + Shard.ObservationTicks, trace, cancellation);
+            if (trace.Story is { } story)
+                return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, trace.Defect!));
+            if (from == startTick)
                 return null;
         }
 
         // What is found at a tick happened before it; a VM that starts there is another one.
-        Shard? Start() => StartOf(cohort, options, incident.Vm, incident.Tick - 1, operations);
+        Shard? Start() => StartOf(cohort, options, incident.Vm, incident.Tick - 1, interventions);
     }
 
     /// <summary>
@@ -106,9 +106,9 @@ public static class Replay
         incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {defect.Explanation}" : defect.Explanation;
 
     /// <summary>Where the kernel takes its snapshot, by the tick: a patch may bring one that does so elsewhere.</summary>
-    private static Func<long, SnapshotPoint> SnapshotPoints(Cohort cohort, IReadOnlyCollection<ShardOperation> operations)
+    private static Func<long, SnapshotPoint> SnapshotPoints(Cohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
     {
-        ShardOperation[] patches = [.. operations.Where(operation => operation.Kind == OperationKind.PatchKernel).OrderBy(patch => patch.Tick)];
+        ShardIntervention[] patches = [.. interventions.Where(intervention => intervention.Kind == InterventionKind.PatchKernel).OrderBy(patch => patch.Tick)];
         return tick => (Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel).SnapshotPoint;
     }
 
@@ -125,18 +125,18 @@ public static class Replay
         while (shard.Tick < to && shard.Vms > 0)
         {
             cancellation.ThrowIfCancellationRequested();
-            shard.AdvanceTold(Shard.ObservationTicks, listener);
+            shard.AdvanceTraced(Shard.ObservationTicks, listener);
         }
 
         return shard.Kernel;
     }
 
     /// <summary>A VM as it was when it started, the last time by a tick: in one lane, with all that is still to be done to it.</summary>
-    private static Shard? StartOf(Cohort cohort, ShardOptions options, int vm, long tick, IEnumerable<ShardOperation> operations) =>
-        new CohortHistory(cohort, operations).StartOf(vm, tick, options with { VectorBits = 32 });
+    private static Shard? StartOf(Cohort cohort, ShardOptions options, int vm, long tick, IEnumerable<ShardIntervention> interventions) =>
+        new CohortHistory(cohort, interventions).StartOf(vm, tick, options with { VectorBits = 32 });
 
     /// <summary>Writes down every step of a range of ticks.</summary>
-    private sealed class Scribe(Func<long, SnapshotPoint> snapshotPoint, long from, long to) : IStepListener
+    private sealed class RangeTrace(Func<long, SnapshotPoint> snapshotPoint, long from, long to) : IStepListener
     {
         public List<TimelineStep> Steps { get; } = [];
 
@@ -156,7 +156,7 @@ public static class Replay
     /// <param name="snapshotPoint">Where the kernel takes its snapshot, by the tick.</param>
     /// <param name="incident">The incident.</param>
     /// <param name="fromStart">Whether it hears of every step that there was; if not, a story without its beginning is none.</param>
-    private sealed class Detective(Func<long, SnapshotPoint> snapshotPoint, IncidentId incident, bool fromStart) : IStepListener
+    private sealed class IncidentTrace(Func<long, SnapshotPoint> snapshotPoint, IncidentId incident, bool fromStart) : IStepListener
     {
         private const int RecentMax = 256;
 

@@ -36,7 +36,7 @@ public enum FindingKind
 /// <param name="Vcpu">The vCPU's number in its VM, or -1 where it concerns the VM as a whole.</param>
 /// <param name="Tick">
 /// The VM's tick: of the event itself for crossings, unsafe installs and accounting errors; of the observation (every
-/// <see cref="Shard.ObservationTicks"/> ticks) that showed it for the state of a vCPU; of the operation for one that is gone. Of a real VM, milliseconds since its start.
+/// <see cref="Shard.ObservationTicks"/> ticks) that showed it for the state of a vCPU; of the intervention for one that is gone. Of a real VM, milliseconds since its start.
 /// </param>
 /// <param name="Page">The guest page concerned, or -1.</param>
 /// <param name="InvalidateSeq"><c>mmu_invalidate_seq</c> at that tick; of a real VM the least it can have been.</param>

@@ -135,6 +135,6 @@ public sealed record ShardSnapshot
     /// <summary>What was found since the snapshot before, oldest first.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
 
-    /// <summary>Whether no invalidation begins until an operation lets them.</summary>
+    /// <summary>Whether no invalidation begins until an intervention lets them.</summary>
     public bool InvalidationsPaused { get; init; }
 }

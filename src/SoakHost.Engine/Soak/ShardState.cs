@@ -61,12 +61,12 @@ public static class ShardState
         for (int vm = shard.FirstVm; vm < shard.FirstVm + shard.Vms; vm++)
         {
             (VmState state, RandomState random) = (shard.Read(vm), shard.ReadRandom(vm));
-            if (Flaw(state, shape) is { } flaw)
-                throw new InvalidOperationException($"VM {vm} has {flaw}");
+            if (FindInvalid(state, shape) is { } invalid)
+                throw new InvalidOperationException($"VM {vm} has {invalid}");
             WriteVm(writer, state, random);
         }
 
-        if (Flaw(seen, shard) is { } unsound)
+        if (FindInvalid(seen, shard) is { } unsound)
             throw new InvalidOperationException(unsound);
         WriteObserver(writer, seen);
         writer.UInt64(XxHash3.HashToUInt64(writer.Written));
@@ -95,8 +95,8 @@ public static class ShardState
         for (int vm = firstVm; vm < firstVm + shard.Vms; vm++)
         {
             (VmState state, RandomState random) = ReadVm(ref reader, cohort.Vm);
-            if (Flaw(state, cohort.Vm) is { } flaw)
-                throw new ShardStateException($"VM {vm} has {flaw}");
+            if (FindInvalid(state, cohort.Vm) is { } invalid)
+                throw new ShardStateException($"VM {vm} has {invalid}");
             if (random == default)
                 throw new ShardStateException($"VM {vm} has no random stream");
             shard.Write(vm, state);
@@ -104,7 +104,7 @@ public static class ShardState
         }
 
         ObserverState seen = ReadObserver(ref reader, shard);
-        if (Flaw(seen, shard) is { } unsound)
+        if (FindInvalid(seen, shard) is { } unsound)
             throw new ShardStateException(unsound);
         if (reader.Left != 0)
             throw new ShardStateException($"{reader.Left} bytes are left over");
@@ -231,7 +231,7 @@ public static class ShardState
     }
 
     /// <summary>What no VM's state can be, or null: held against every state that is written and every one that is read.</summary>
-    private static string? Flaw(VmState state, VmParameters shape)
+    private static string? FindInvalid(VmState state, VmParameters shape)
     {
         ulong beyond = shape.Pages == 64 ? 0 : ulong.MaxValue << shape.Pages;
         if ((state.Mapped & beyond) != 0)
@@ -351,7 +351,7 @@ public static class ShardState
     }
 
     /// <summary>What no observer can have seen, or null.</summary>
-    private static string? Flaw(ObserverState seen, Shard shard)
+    private static string? FindInvalid(ObserverState seen, Shard shard)
     {
         VmParameters shape = shard.Cohort.Vm;
         int stalled = seen.Conditions.Count(condition => condition != VcpuCondition.Running);

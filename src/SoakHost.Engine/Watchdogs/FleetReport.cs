@@ -55,7 +55,7 @@ public sealed record CohortReport
     public required Cohort Cohort { get; init; }
 
     /// <summary>Whether anything was done to it since it came into the fleet, on which its VMs' histories depend then.</summary>
-    public bool WasOperated { get; init; }
+    public bool HasInterventions { get; init; }
 
     /// <summary>Its latest figures.</summary>
     public required CohortSnapshot Snapshot { get; init; }

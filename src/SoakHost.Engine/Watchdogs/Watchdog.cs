@@ -113,7 +113,7 @@ public sealed class Watchdog : IDisposable
             Time = now,
             Timestamp = _time.GetTimestamp(),
             Started = _started,
-            OperationsBefore = sources.Concat(removed).Sum(source => source.Past.Totals.Operations),
+            OperationsBefore = sources.Concat(removed).Sum(source => source.Baseline.Totals.Operations),
             Cohorts = cohorts,
             CohortsInAll = sources.Count,
             Removed = gone,
@@ -131,7 +131,7 @@ public sealed class Watchdog : IDisposable
     {
         private readonly Dictionary<(int Vm, int Vcpu), DateTimeOffset> _lastProgress = [];
         private DateTimeOffset _before = started;
-        private IncidentCounts _incidents = source.Past.Incidents;
+        private IncidentCounts _incidents = source.Baseline.Incidents;
 
         public CohortReport? Look(DateTimeOffset now, ref int stallsLeft)
         {
@@ -157,7 +157,7 @@ public sealed class Watchdog : IDisposable
             return new CohortReport
             {
                 Cohort = source.Cohort with { Vms = snapshot.Vms },
-                WasOperated = source.WasOperated,
+                HasInterventions = source.HasInterventions,
                 Snapshot = snapshot,
                 Running = vcpus - starved - hung,
                 Starved = starved,

@@ -7,19 +7,19 @@ namespace SoakHost.Api;
 internal static class AccessEndpoint
 {
     public static void MapAccess(this WebApplication app) => app
-        .MapGet("/api/v1/access", Tell).Produces<AccessDocument>().WithName("access").WithTags("operations")
-        .WithSummary("Whether operations are open to the page that asks, need the token, or are refused, and why.");
+        .MapGet("/api/v1/access", Tell).Produces<AccessDocument>().WithName("access").WithTags("interventions")
+        .WithSummary("Whether interventions are open to the page that asks, need the token, or are refused, and why.");
 
     private static JsonHttpResult<AccessDocument> Tell(OperatorAccess access, HttpContext http)
     {
-        string? why = access.NeedsToken ? "operations need the token of Soak:ApiToken" : access.WhyNotPage(http);
-        OperationAccess operations = access.NeedsToken ? OperationAccess.Token : why is null ? OperationAccess.Open : OperationAccess.Refused;
-        return TypedResults.Json(new AccessDocument(operations, why), AccessJson.Default.AccessDocument);
+        string? why = access.NeedsToken ? "interventions need the token of Soak:ApiToken" : access.WhyNotPage(http);
+        InterventionAccess interventions = access.NeedsToken ? InterventionAccess.Token : why is null ? InterventionAccess.Open : InterventionAccess.Refused;
+        return TypedResults.Json(new AccessDocument(interventions, why), AccessJson.Default.AccessDocument);
     }
 }
 
-/// <summary>Whether operations are let in.</summary>
-internal enum OperationAccess
+/// <summary>Whether interventions are let in.</summary>
+internal enum InterventionAccess
 {
     /// <summary>They are.</summary>
     Open,
@@ -31,13 +31,13 @@ internal enum OperationAccess
     Refused,
 }
 
-/// <summary>Whether operations are let in and, unless they simply are, why.</summary>
-internal sealed record AccessDocument(OperationAccess Operations, string? Reason);
+/// <summary>Whether interventions are let in and, unless they simply are, why.</summary>
+internal sealed record AccessDocument(InterventionAccess Interventions, string? Reason);
 
 /// <summary>What the answer looks like.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, Converters = [typeof(OperationAccessNames)])]
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, Converters = [typeof(InterventionAccessNames)])]
 [JsonSerializable(typeof(AccessDocument))]
 internal sealed partial class AccessJson : JsonSerializerContext;
 
 /// <summary>The three by their names in snake_case.</summary>
-internal sealed class OperationAccessNames() : JsonStringEnumConverter<OperationAccess>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);
+internal sealed class InterventionAccessNames() : JsonStringEnumConverter<InterventionAccess>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);

@@ -29,7 +29,7 @@ internal sealed class OperatorAccess(SoakOptions options, IServer server)
             if (CryptographicOperations.FixedTimeEquals(SHA256.HashData(Encoding.UTF8.GetBytes(bearer)), SHA256.HashData(Encoding.UTF8.GetBytes(token))))
                 return null;
             http.Response.Headers.WWWAuthenticate = "Bearer";
-            return TypedResults.Problem("operations need the token of Soak:ApiToken: Authorization: Bearer ...", statusCode: StatusCodes.Status401Unauthorized);
+            return TypedResults.Problem("interventions need the token of Soak:ApiToken: Authorization: Bearer ...", statusCode: StatusCodes.Status401Unauthorized);
         }
 
         string? why = WhyNotLocal(http) ?? (IsFromPage(http.Request) ? WhyNotThisPage(http.Request) : null);

@@ -15,14 +15,14 @@ namespace SoakHost.Api;
 internal static class TimelineEndpoint
 {
     public static void MapTimeline(this WebApplication app) => app
-        .MapGet("/api/v1/timeline", TellAsync).Produces<IncidentTimelineDocument>().WithName("timeline").WithTags("incidents")
+        .MapGet("/api/v1/timeline", ReplayAsync).Produces<IncidentTimelineDocument>().WithName("timeline").WithTags("incidents")
         .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
         .ProducesProblem(StatusCodes.Status422UnprocessableEntity).ProducesProblem(StatusCodes.Status503ServiceUnavailable)
         .ProducesProblem(StatusCodes.Status504GatewayTimeout)
         .WithSummary("An incident told again, step by step, with the sentence that explains it and the command that repeats it. One at a time; one that takes "
             + "longer than 20 s is given up, and the problem has the \"command\".");
 
-    private static async Task<Results<JsonHttpResult<IncidentTimelineDocument>, ProblemHttpResult>> TellAsync(
+    private static async Task<Results<JsonHttpResult<IncidentTimelineDocument>, ProblemHttpResult>> ReplayAsync(
         SoakRun current, IncidentReplays replays, HttpContext http, IHostApplicationLifetime host, string incident = "", long? run = null)
     {
         if (!IncidentId.TryParse(incident, out IncidentId id))
@@ -45,11 +45,11 @@ internal static class TimelineEndpoint
             }
 
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, host.ApplicationStopping);
-            (ReplayOutcome outcome, Timeline? timeline) = await replays.TellAsync(found, cohort, id, stop.Token);
-            string command = ReplayCommandLine.Of(cohort, found.Options, id, found.WasOperated ? current.Options.DataDirectory : null)!;
+            (ReplayOutcome outcome, Timeline? timeline) = await replays.ReplayAsync(found, cohort, id, stop.Token);
+            string command = ReplayCommandLine.Of(cohort, found.Options, id, found.HasInterventions ? current.Options.DataDirectory : null)!;
             switch (outcome)
             {
-                case ReplayOutcome.Told:
+                case ReplayOutcome.Replayed:
                     return TypedResults.Json(
                         IncidentTimelineDocument.Of(id, found.Run, command, timeline!), ReportJson.Default.IncidentTimelineDocument);
                 case ReplayOutcome.NoSuchIncident:

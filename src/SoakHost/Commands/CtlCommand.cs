@@ -16,18 +16,18 @@ internal static class CtlCommand
     public static Command Create() => new(
         "ctl", "Does something to the fleet of a running service. The token is Soak:ApiToken of the configuration (Soak__ApiToken), if one is set.")
     {
-        Verb(OperationKind.PatchKernel, "Goes on with another kernel, as a live patch does."),
-        Verb(OperationKind.Migrate, "Live-migrates the cohort, or one VM: counter, mappings and roots restart, and hung vCPUs get on."),
-        Verb(OperationKind.PauseInvalidations, "Lets no invalidation begin any more."),
-        Verb(OperationKind.ResumeInvalidations, "Lets invalidations begin again."),
-        Verb(OperationKind.UpdateMemslots, "Updates the memslots of the cohort, or of one VM, once."),
-        Verb(OperationKind.SetCounter, "Sets mmu_invalidate_seq of the cohort, or of one VM."),
+        Verb(InterventionKind.PatchKernel, "Goes on with another kernel, as a live patch does."),
+        Verb(InterventionKind.Migrate, "Live-migrates the cohort, or one VM: counter, mappings and roots restart, and hung vCPUs get on."),
+        Verb(InterventionKind.PauseInvalidations, "Lets no invalidation begin any more."),
+        Verb(InterventionKind.ResumeInvalidations, "Lets invalidations begin again."),
+        Verb(InterventionKind.UpdateMemslots, "Updates the memslots of the cohort, or of one VM, once."),
+        Verb(InterventionKind.SetCounter, "Sets mmu_invalidate_seq of the cohort, or of one VM."),
         Add(),
-        Verb(OperationKind.ResizeCohort, "Gives the cohort another number of VMs: those with the highest numbers go, or new ones start."),
-        Verb(OperationKind.RemoveCohort, "Removes the cohort; what it did and showed is kept."),
+        Verb(InterventionKind.ResizeCohort, "Gives the cohort another number of VMs: those with the highest numbers go, or new ones start."),
+        Verb(InterventionKind.RemoveCohort, "Removes the cohort; what it did and showed is kept."),
     };
 
-    private static Command Verb(OperationKind kind, string description)
+    private static Command Verb(InterventionKind kind, string description)
     {
         var cohort = new Argument<string>("cohort") { Description = "The cohort's name." };
         var command = new Command(kind.Name(), description) { cohort };
@@ -37,27 +37,27 @@ internal static class CtlCommand
         var from = new Option<string?>("--invalidate-seq") { Description = "Where the counter goes on. Default: 0.", HelpName = "number" };
         var vm = new Option<int?>("--vm") { Description = "One VM alone, by its number.", HelpName = "number" };
         Option<Uri?> url = Url();
-        if (kind == OperationKind.PatchKernel)
+        if (kind == InterventionKind.PatchKernel)
             command.Add(kernel);
-        if (kind == OperationKind.SetCounter)
+        if (kind == InterventionKind.SetCounter)
             command.Add(value);
-        if (kind == OperationKind.ResizeCohort)
+        if (kind == InterventionKind.ResizeCohort)
             command.Add(vms);
-        if (kind == OperationKind.Migrate)
+        if (kind == InterventionKind.Migrate)
             command.Add(from);
-        if (kind is OperationKind.Migrate or OperationKind.UpdateMemslots or OperationKind.SetCounter)
+        if (kind is InterventionKind.Migrate or InterventionKind.UpdateMemslots or InterventionKind.SetCounter)
             command.Add(vm);
         command.Add(url);
         command.SetAction((parsed, stop) =>
         {
             var body = new JsonObject();
-            if (kind == OperationKind.PatchKernel)
+            if (kind == InterventionKind.PatchKernel)
                 body["kernel"] = parsed.GetValue(kernel);
-            if ((kind == OperationKind.SetCounter ? parsed.GetValue(value) : kind == OperationKind.Migrate ? parsed.GetValue(from) : null) is { } counter)
+            if ((kind == InterventionKind.SetCounter ? parsed.GetValue(value) : kind == InterventionKind.Migrate ? parsed.GetValue(from) : null) is { } counter)
                 body["invalidate_seq"] = counter;
             if (command.Options.Contains(vm) && parsed.GetValue(vm) is { } one)
                 body["vm"] = one;
-            if (kind == OperationKind.ResizeCohort)
+            if (kind == InterventionKind.ResizeCohort)
                 body["vms"] = parsed.GetValue(vms);
             return PostAsync(parsed.GetValue(url), $"/{Uri.EscapeDataString(parsed.GetValue(cohort)!)}/{kind.Name()}", body, stop);
         });
@@ -69,7 +69,7 @@ internal static class CtlCommand
         var name = new Argument<string>("name") { Description = "Its name, which no cohort of this run has had." };
         var cohorts = new CohortArguments(takesHost: false, "The kernel that its VMs start with.");
         Option<Uri?> url = Url();
-        var command = new Command(OperationKind.AddCohort.Name(), "Adds a cohort, whose VMs start at tick 0. It needs a kernel.") { name, url };
+        var command = new Command(InterventionKind.AddCohort.Name(), "Adds a cohort, whose VMs start at tick 0. It needs a kernel.") { name, url };
         foreach (Option option in cohorts.Options)
             command.Add(option);
         command.SetAction((parsed, stop) =>

@@ -73,7 +73,7 @@ internal static class ReplayCommand
             if (IncidentRun.Recorded(settings.DataDirectory, id) is { Cohort: { } itsCohort } recorded
                 && (!isDescribed || IsSame(itsCohort, recorded.Options, Find(described, settings, id.Cohort), options)))
             {
-                return Task.FromResult(Show(Replay.Incident(itsCohort, recorded.Options, id, recorded.Operations, stop), asJson));
+                return Task.FromResult(Show(Replay.Incident(itsCohort, recorded.Options, id, recorded.Interventions, stop), asJson));
             }
 
             Cohort its = Find(described, settings, id.Cohort);

@@ -52,7 +52,7 @@ internal static class ServeCommand
         app.MapIncidents();
         app.MapTimeline();
         app.MapAccess();
-        app.MapOperations();
+        app.MapInterventions();
         app.MapOpenApi();
 
         try

@@ -22,7 +22,7 @@ internal static class HostCohortConfiguration
     private const int CpusMax = 1024;
 
     // Where KVM cannot be asked, nothing is run; this only lets the other errors be told.
-    private static readonly KvmLimits Unasked = new(HostCohortOptions.VcpusMax, HostCohortOptions.VcpusMax, 32_764, 52, true);
+    private static readonly KvmLimits AssumedLimits = new(HostCohortOptions.VcpusMax, HostCohortOptions.VcpusMax, 32_764, 52, true);
 
     private static readonly TimeSpan TimeMin = TimeSpan.FromMilliseconds(10);
     private static readonly TimeSpan TimeMax = TimeSpan.FromHours(1);
@@ -51,7 +51,7 @@ internal static class HostCohortConfiguration
         SettingReader section = reader.Section(nameof(CohortOptions.Host));
         string device = section.Text(nameof(HostCohortOptions.DevicePath), defaults.DevicePath);
         HostKernelSupport support = probe(device);
-        KvmLimits limits = support.Limits ?? Unasked;
+        KvmLimits limits = support.Limits ?? AssumedLimits;
         HostCohortOptions options = ReadSection(section, limits) with
         {
             DevicePath = device,
@@ -69,7 +69,7 @@ internal static class HostCohortConfiguration
     /// <param name="wrong">Told each error, as a sentence that begins with the option's name.</param>
     public static CohortOptions Complete(CohortOptions cohort, HostCohortOptions options, HostKernelSupport support, Action<string> wrong)
     {
-        foreach (string error in options.Validate(support.Limits ?? Unasked))
+        foreach (string error in options.Validate(support.Limits ?? AssumedLimits))
             wrong(error);
         if (options.Boundaries.All(boundary => boundary > options.Until))
         {

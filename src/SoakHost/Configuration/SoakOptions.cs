@@ -54,7 +54,7 @@ internal sealed record SoakOptions
     /// <summary>The most incidents that are kept, and the most crossings, the newest ones: 1 to 10,000,000. Default 100,000.</summary>
     public int IncidentsMax { get; init; } = 100_000;
 
-    /// <summary>The token that operations need, at least 16 characters; null for none. Default null.</summary>
+    /// <summary>The token that interventions need, at least 16 characters; null for none. Default null.</summary>
     public string? ApiToken { get; init; }
 
     /// <summary>How log lines look: text, json, or auto for text on a terminal and JSON elsewhere. Default auto.</summary>

@@ -1,6 +1,6 @@
 namespace SoakHost.Logging;
 
-/// <summary>Log events of storage and operations.</summary>
+/// <summary>Log events of storage and interventions.</summary>
 internal static partial class SoakLog
 {
     [LoggerMessage(1010, LogLevel.Information,
@@ -10,8 +10,8 @@ internal static partial class SoakLog
     [LoggerMessage(1011, LogLevel.Warning, "Run {Before} is another one: {Differences}. Run {Run} begins")]
     public static partial void RunReplaced(this ILogger log, long before, string differences, long run);
 
-    [LoggerMessage(1012, LogLevel.Information, "{Cohort}: {Operation} takes effect at tick {Tick}")]
-    public static partial void OperationApplied(this ILogger log, string cohort, string operation, long tick);
+    [LoggerMessage(1012, LogLevel.Information, "{Cohort}: {Intervention} takes effect at tick {Tick}")]
+    public static partial void InterventionApplied(this ILogger log, string cohort, string intervention, long tick);
 
     [LoggerMessage(3010, LogLevel.Error,
         "The checkpoint of {Cohort}, VMs from {FirstVm}, at tick {Tick} cannot be used: {Reason}. The one before it is used")]

@@ -11,7 +11,7 @@ internal static class MetricsEndpoint
         app.Services.GetRequiredService<ProcessMetrics>();
         app.Services.GetRequiredService<AlertMetrics>();
         app.Services.GetRequiredService<StorageMetrics>();
-        app.Services.GetRequiredService<OperationMetrics>();
+        app.Services.GetRequiredService<InterventionMetrics>();
 
         app.MapGet("/metrics", async context =>
         {

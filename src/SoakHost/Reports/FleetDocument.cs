@@ -191,7 +191,7 @@ internal sealed record CohortDocument
 
     public required int VcpusHung { get; init; }
 
-    /// <summary>Whether no invalidation begins until an operation lets them.</summary>
+    /// <summary>Whether no invalidation begins until an intervention resumes them.</summary>
     public required bool InvalidationsPaused { get; init; }
 
     public required long VcpuRecoveries { get; init; }

@@ -16,13 +16,13 @@ internal static class ReplayCommandLine
 {
     /// <summary>The command for one incident of the present run; null for one of a real VM, which nothing brings back.</summary>
     public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident) =>
-        Of(cohort.Cohort, run.ToShardOptions(), incident, cohort.WasOperated ? run.DataDirectory : null);
+        Of(cohort.Cohort, run.ToShardOptions(), incident, cohort.HasInterventions ? run.DataDirectory : null);
 
     /// <summary>The command for one incident; null for one of a real VM, which nothing brings back.</summary>
     /// <param name="cohort">The cohort that it happened in.</param>
     /// <param name="run">The run's seed and stall threshold.</param>
     /// <param name="incident">The incident.</param>
-    /// <param name="dataDirectory">Where the run's operations are kept, if any were done to the cohort: the command needs them. Else null.</param>
+    /// <param name="dataDirectory">Where the run's interventions are kept, if any were done to the cohort: the command needs them. Else null.</param>
     public static string? Of(Cohort cohort, ShardOptions run, IncidentId incident, string? dataDirectory = null)
     {
         if (!cohort.Kernel.Info.IsSimulated)

@@ -8,8 +8,8 @@ namespace SoakHost.Service;
 /// <summary>What became of a replay.</summary>
 internal enum ReplayOutcome
 {
-    /// <summary>The incident was told.</summary>
-    Told,
+    /// <summary>The incident was replayed.</summary>
+    Replayed,
 
     /// <summary>The run, run again, has no such incident.</summary>
     NoSuchIncident,
@@ -49,12 +49,12 @@ internal sealed class IncidentReplays(TimeProvider time) : IDisposable
     /// <param name="incident">The incident.</param>
     /// <param name="stop">Gives up.</param>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled.</exception>
-    public async Task<(ReplayOutcome Outcome, Timeline? Timeline)> TellAsync(
+    public async Task<(ReplayOutcome Outcome, Timeline? Timeline)> ReplayAsync(
         IncidentRun run, Cohort cohort, IncidentId incident, CancellationToken stop)
     {
         (long, Cohort, IncidentId) key = (run.Run, cohort, incident);
         if (Recall(key) is { } remembered)
-            return (ReplayOutcome.Told, remembered);
+            return (ReplayOutcome.Replayed, remembered);
         if (!await TakeTurnAsync(stop))
             return (ReplayOutcome.Busy, null);
         using var limit = new CancellationTokenSource(TimeMax, time);
@@ -63,16 +63,16 @@ internal sealed class IncidentReplays(TimeProvider time) : IDisposable
         {
             // Whoever had the turn before may have asked for the same one.
             if (Recall(key) is { } told)
-                return (ReplayOutcome.Told, told);
+                return (ReplayOutcome.Replayed, told);
 
             // A thread of its own: one of the pool would be missed by requests.
             Timeline? timeline = await Task.Factory.StartNew(
-                () => Replay.Incident(cohort, run.Options, incident, run.Operations, either.Token),
+                () => Replay.Incident(cohort, run.Options, incident, run.Interventions, either.Token),
                 either.Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
             if (timeline is null)
                 return (ReplayOutcome.NoSuchIncident, null);
             Remember(key, timeline);
-            return (ReplayOutcome.Told, timeline);
+            return (ReplayOutcome.Replayed, timeline);
         }
         catch (OperationCanceledException) when (!stop.IsCancellationRequested)
         {

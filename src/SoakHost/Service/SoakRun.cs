@@ -22,7 +22,7 @@ internal sealed class SoakRun : IDisposable
     public SoakRun(SoakOptions options, TimeProvider time, Action<FleetReport>? reported = null, SoakStorage? storage = null)
     {
         (Options, _storage) = (options, storage);
-        _fleet = new Fleet(options.ToFleetOptions(), time, storage?.Past, SoakOptions.HostCohorts(options.Fleet, time));
+        _fleet = new Fleet(options.ToFleetOptions(), time, storage?.ResumeState, SoakOptions.HostCohorts(options.Fleet, time));
         if (storage is not null)
             _fleet.KeepFindings();
         _watchdog = new Watchdog(_fleet, time, options.WatchdogInterval, options.StallAfter, report =>
@@ -52,8 +52,8 @@ internal sealed class SoakRun : IDisposable
 
     /// <summary>Does something to a cohort, or adds it, recorded before it takes effect.</summary>
     /// <exception cref="StorageUnavailableException">It cannot be recorded, and so does not happen.</exception>
-    public OperationRecord Operate(string cohort, ShardOperation operation) =>
-        _storage?.Operate(_fleet, cohort, operation) ?? throw new StorageUnavailableException("this run is not kept");
+    public InterventionRecord Intervene(string cohort, ShardIntervention intervention) =>
+        _storage?.Intervene(_fleet, cohort, intervention) ?? throw new StorageUnavailableException("this run is not kept");
 
     /// <summary>Lets the workers and the watchdog go.</summary>
     public void Start()

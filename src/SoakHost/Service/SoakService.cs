@@ -82,7 +82,7 @@ internal static class SoakServiceExtensions
                 services.GetRequiredService<SoakStorage>()))
             .AddSingleton<SoakStorage>()
             .AddSingleton<StorageMetrics>()
-            .AddSingleton<OperationMetrics>()
+            .AddSingleton<InterventionMetrics>()
             .AddSingleton<OperatorAccess>()
             .AddSingleton<OperatorFilter>()
             .AddSingleton<IncidentReplays>()

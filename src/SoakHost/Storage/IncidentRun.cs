@@ -10,8 +10,8 @@ namespace SoakHost.Storage;
 /// <param name="Run">The run's number in the data directory; 0 for a run that is not kept.</param>
 /// <param name="Cohort">The cohort as it came into the fleet; null where nothing brings it back: its VMs were real ones, or this program has no such kernel any more.</param>
 /// <param name="Options">The run's seed and stall threshold.</param>
-/// <param name="Operations">What was done to the cohort, in the order in which it was recorded.</param>
-internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardOperation> Operations)
+/// <param name="Interventions">What was done to the cohort, in the order in which it was recorded.</param>
+internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardIntervention> Interventions)
 {
     /// <summary>The run as the data directory knows it; null where it has no such incident.</summary>
     /// <param name="directory">The data directory.</param>
@@ -23,10 +23,10 @@ internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Option
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
         if (database?.RunOf(id, run) is not { } recorded)
             return null;
-        ShardOperation[] operations = OperationsOn(database, recorded.Id, id.Cohort);
+        ShardIntervention[] interventions = InterventionsOn(database, recorded.Id, id.Cohort);
         Cohort? cohort = recorded.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort();
         var options = new ShardOptions { Seed = recorded.Identity.Seed, StallRetries = recorded.Identity.StallRetries };
-        return new IncidentRun(recorded.Id, First(cohort, operations), options, operations);
+        return new IncidentRun(recorded.Id, First(cohort, interventions), options, interventions);
     }
 
     /// <summary>A run that goes on now, which may not have recorded the incident yet.</summary>
@@ -38,17 +38,17 @@ internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Option
     public static IncidentRun Current(long run, string directory, FleetOptions fleet, string cohort)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        ShardOperation[] operations = database is null ? [] : OperationsOn(database, run, cohort);
-        return new IncidentRun(run, First(fleet.Cohorts.FirstOrDefault(candidate => candidate.Name == cohort), operations), fleet.Shards, operations);
+        ShardIntervention[] interventions = database is null ? [] : InterventionsOn(database, run, cohort);
+        return new IncidentRun(run, First(fleet.Cohorts.FirstOrDefault(candidate => candidate.Name == cohort), interventions), fleet.Shards, interventions);
     }
 
-    /// <summary>Whether the run's operations decide how the VM went, so that nobody without them can see it again.</summary>
-    public bool WasOperated => Operations.Any(operation => operation.Kind != OperationKind.AddCohort);
+    /// <summary>Whether the run's interventions decide how the VM went, so that nobody without them can see it again.</summary>
+    public bool HasInterventions => Interventions.Any(intervention => intervention.Kind != InterventionKind.AddCohort);
 
-    /// <summary>The cohort as it came into the fleet: with the run, or by an operation.</summary>
-    private static Cohort? First(Cohort? began, ShardOperation[] operations) =>
-        (began ?? operations.FirstOrDefault()?.Cohort) is { Kernel.Info.IsSimulated: true } cohort ? cohort : null;
+    /// <summary>The cohort as it came into the fleet: with the run, or by an intervention.</summary>
+    private static Cohort? First(Cohort? began, ShardIntervention[] interventions) =>
+        (began ?? interventions.FirstOrDefault()?.Cohort) is { Kernel.Info.IsSimulated: true } cohort ? cohort : null;
 
-    private static ShardOperation[] OperationsOn(SoakDatabase database, long run, string cohort) =>
-        [.. database.Operations(run).Where(record => record.Cohort == cohort).Select(record => record.Operation)];
+    private static ShardIntervention[] InterventionsOn(SoakDatabase database, long run, string cohort) =>
+        [.. database.Interventions(run).Where(record => record.Cohort == cohort).Select(record => record.Intervention)];
 }

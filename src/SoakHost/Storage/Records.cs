@@ -11,14 +11,14 @@ internal sealed record RunRecord(long Id, DateTimeOffset Started, DateTimeOffset
 internal sealed record CheckpointRecord(ShardKey Shard, long Tick, byte[] State);
 
 /// <summary>Something that was done to a cohort.</summary>
-/// <param name="Id">Grows with each operation of the database; pages are cut by it.</param>
+/// <param name="Id">Grows with each intervention of the database; pages are cut by it.</param>
 /// <param name="RunId">The run.</param>
 /// <param name="Cohort">The cohort's name.</param>
-/// <param name="Operation">What was done.</param>
+/// <param name="Intervention">What was done.</param>
 /// <param name="Requested">When it was asked for.</param>
-internal sealed record OperationRecord(long Id, long RunId, string Cohort, ShardOperation Operation, DateTimeOffset Requested);
+internal sealed record InterventionRecord(long Id, long RunId, string Cohort, ShardIntervention Intervention, DateTimeOffset Requested);
 
-/// <summary>An incident: with its run's identity and operations, all that is needed to replay it.</summary>
+/// <summary>An incident: with its run's identity and interventions, all that is needed to replay it.</summary>
 /// <param name="Number">Grows with each incident of the database; pages are cut by it.</param>
 /// <param name="RunId">The run.</param>
 /// <param name="Id">Kind, cohort, VM, vCPU and tick.</param>
@@ -58,23 +58,23 @@ internal sealed record IncidentFilter
 internal sealed record IncidentRecovery(long Tick, DateTimeOffset At, string By);
 
 /// <summary>Names of kinds as the database, the API and metrics spell them.</summary>
-internal static class OperationNames
+internal static class InterventionNames
 {
-    private static readonly (OperationKind Kind, string Name)[] All =
+    private static readonly (InterventionKind Kind, string Name)[] All =
     [
-        (OperationKind.PatchKernel, "kernel"), (OperationKind.Migrate, "migrate"), (OperationKind.PauseInvalidations, "pause"),
-        (OperationKind.ResumeInvalidations, "resume"), (OperationKind.UpdateMemslots, "memslots"), (OperationKind.SetCounter, "counter"),
-        (OperationKind.AddCohort, "add"), (OperationKind.ResizeCohort, "resize"), (OperationKind.RemoveCohort, "remove"),
+        (InterventionKind.PatchKernel, "kernel"), (InterventionKind.Migrate, "migrate"), (InterventionKind.PauseInvalidations, "pause"),
+        (InterventionKind.ResumeInvalidations, "resume"), (InterventionKind.UpdateMemslots, "memslots"), (InterventionKind.SetCounter, "counter"),
+        (InterventionKind.AddCohort, "add"), (InterventionKind.ResizeCohort, "resize"), (InterventionKind.RemoveCohort, "remove"),
     ];
 
     /// <summary>Every name.</summary>
     public static IEnumerable<string> Names => All.Select(entry => entry.Name);
 
     /// <summary>The kind's name.</summary>
-    public static string Name(this OperationKind kind) => Array.Find(All, entry => entry.Kind == kind).Name;
+    public static string Name(this InterventionKind kind) => Array.Find(All, entry => entry.Kind == kind).Name;
 
     /// <summary>The kind of that name, which must be one of these.</summary>
-    public static OperationKind Parse(string name) => Array.Find(All, entry => entry.Name == name) is { Name: not null } found
+    public static InterventionKind Parse(string name) => Array.Find(All, entry => entry.Name == name) is { Name: not null } found
         ? found.Kind
-        : throw new InvalidDataException($"there is no operation \"{name}\"");
+        : throw new InvalidDataException($"there is no intervention \"{name}\"");
 }

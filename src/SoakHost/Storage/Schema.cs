@@ -25,7 +25,7 @@ internal static class Schema
             model_version INTEGER NOT NULL,
             state BLOB NOT NULL,
             PRIMARY KEY (run_id, cohort, first_vm, tick));
-        CREATE TABLE operations (
+        CREATE TABLE interventions (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             run_id INTEGER NOT NULL REFERENCES runs (id),
             cohort TEXT NOT NULL,
@@ -35,7 +35,7 @@ internal static class Schema
             kernel TEXT,
             invalidate_seq INTEGER NOT NULL,
             requested_ms INTEGER NOT NULL);
-        CREATE INDEX operations_by_cohort ON operations (run_id, cohort, tick);
+        CREATE INDEX operations_by_cohort ON interventions (run_id, cohort, tick);
         """,
         """
         CREATE TABLE incidents (
@@ -68,17 +68,17 @@ internal static class Schema
 
         // Cohorts are added, resized and removed: numbers of VMs may be given again, and shards are told apart by when theirs started.
         """
-        ALTER TABLE operations ADD COLUMN vms INTEGER NOT NULL DEFAULT 0;
-        ALTER TABLE operations ADD COLUMN added TEXT;
+        ALTER TABLE interventions ADD COLUMN vms INTEGER NOT NULL DEFAULT 0;
+        ALTER TABLE interventions ADD COLUMN added TEXT;
         CREATE TABLE checkpoints_by_birth (
             run_id INTEGER NOT NULL REFERENCES runs (id),
             cohort TEXT NOT NULL,
             first_vm INTEGER NOT NULL,
-            born INTEGER NOT NULL,
+            start_tick INTEGER NOT NULL,
             tick INTEGER NOT NULL,
             model_version INTEGER NOT NULL,
             state BLOB NOT NULL,
-            PRIMARY KEY (run_id, cohort, first_vm, born, tick));
+            PRIMARY KEY (run_id, cohort, first_vm, start_tick, tick));
         INSERT INTO checkpoints_by_birth SELECT run_id, cohort, first_vm, 0, tick, model_version, state FROM checkpoints;
         DROP TABLE checkpoints;
         ALTER TABLE checkpoints_by_birth RENAME TO checkpoints;

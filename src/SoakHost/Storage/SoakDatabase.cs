@@ -17,7 +17,7 @@ internal sealed class StorageUnavailableException(string message, Exception? inn
 /// <remarks>
 /// Write-ahead log with <c>synchronous=NORMAL</c>: a killed process loses nothing that was committed, and a machine that loses power may lose
 /// the last transactions but is left with an intact database as it was some seconds before. All that these transactions held is found
-/// again by resuming from the checkpoint before them. All but operations, which nobody would repeat: they are committed with <c>FULL</c>.
+/// again by resuming from the checkpoint before them. All but interventions, which nobody would repeat: they are committed with <c>FULL</c>.
 /// </remarks>
 internal sealed class SoakDatabase : IDisposable
 {
@@ -27,7 +27,7 @@ internal sealed class SoakDatabase : IDisposable
     private const int RunsWithCheckpoints = 2;
 
     // Which shard, with the parameters of Key.
-    private const string OfShard = "run_id = $run AND cohort = $cohort AND first_vm = $vm AND born = $born";
+    private const string OfShard = "run_id = $run AND cohort = $cohort AND first_vm = $vm AND start_tick = $start_tick";
 
     // An incident of a vCPU that did not get on since, as far as its run went.
     private const string IsHung = "kind = 'VcpuHung' AND recovered_tick IS NULL";
@@ -118,7 +118,7 @@ internal sealed class SoakDatabase : IDisposable
 
     /// <summary>A run's checkpoints, a shard after the other, the newest first.</summary>
     public IEnumerable<CheckpointRecord> Checkpoints(long runId) => Query(
-        "SELECT cohort, first_vm, born, tick, state FROM checkpoints WHERE run_id = $run ORDER BY cohort, first_vm, born, tick DESC",
+        "SELECT cohort, first_vm, start_tick, tick, state FROM checkpoints WHERE run_id = $run ORDER BY cohort, first_vm, start_tick, tick DESC",
         row => new CheckpointRecord(
             new ShardKey(row.GetString(0), row.GetInt32(1), row.GetInt64(2)), row.GetInt64(3), row.GetFieldValue<byte[]>(4)),
         ("$run", runId));
@@ -127,28 +127,28 @@ internal sealed class SoakDatabase : IDisposable
     public void RemoveCheckpoint(long runId, CheckpointRecord checkpoint) => Run(
         $"DELETE FROM checkpoints WHERE {OfShard} AND tick = $tick", [.. Key(runId, checkpoint.Shard), ("$tick", checkpoint.Tick)]);
 
-    /// <summary>A run's operations, in the order in which they were recorded.</summary>
+    /// <summary>A run's interventions, in the order in which they were recorded.</summary>
     /// <exception cref="ConfigurationException">One names a kernel that this program does not have.</exception>
-    public IReadOnlyList<OperationRecord> Operations(long runId) => [.. Operations("WHERE run_id = $run ORDER BY id", ("$run", runId))];
+    public IReadOnlyList<InterventionRecord> Interventions(long runId) => [.. Interventions("WHERE run_id = $run ORDER BY id", ("$run", runId))];
 
-    /// <summary>Operations of all runs, newest first.</summary>
+    /// <summary>Interventions of all runs, newest first.</summary>
     /// <param name="before">Those with a lower id than this one alone.</param>
     /// <param name="count">At most so many.</param>
     /// <param name="cohort">Those of this cohort alone, or null for all.</param>
     /// <exception cref="ConfigurationException">One names a kernel that this program does not have.</exception>
-    public IReadOnlyList<OperationRecord> Operations(long before, int count, string? cohort = null) => [.. Operations(
+    public IReadOnlyList<InterventionRecord> Interventions(long before, int count, string? cohort = null) => [.. Interventions(
         "WHERE id < $before AND ($cohort IS NULL OR cohort = $cohort) ORDER BY id DESC LIMIT $count",
         ("$before", before), ("$count", count), ("$cohort", cohort))];
 
-    private IEnumerable<OperationRecord> Operations(string where, params (string, object?)[] parameters) => Query(
-        $"SELECT id, run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms FROM operations {where}",
-        row => new OperationRecord(
+    private IEnumerable<InterventionRecord> Interventions(string where, params (string, object?)[] parameters) => Query(
+        $"SELECT id, run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms FROM interventions {where}",
+        row => new InterventionRecord(
             row.GetInt64(0),
             row.GetInt64(1),
             row.GetString(2),
-            new ShardOperation
+            new ShardIntervention
             {
-                Kind = OperationNames.Parse(row.GetString(3)),
+                Kind = InterventionNames.Parse(row.GetString(3)),
                 Tick = row.GetInt64(4),
                 Vm = row.IsDBNull(5) ? null : row.GetInt32(5),
                 Kernel = row.IsDBNull(6) ? null : Kernel.Find(row.GetString(6)) ?? throw CohortIdentity.UnknownKernel(row.GetString(6)),
@@ -159,24 +159,24 @@ internal sealed class SoakDatabase : IDisposable
             Time(row.GetInt64(10))),
         parameters);
 
-    /// <summary>Records an operation; when this returns, it is on the disk.</summary>
-    public long AddOperation(long runId, string cohort, ShardOperation operation, DateTimeOffset now)
+    /// <summary>Records an intervention; when this returns, it is on the disk.</summary>
+    public long AddIntervention(long runId, string cohort, ShardIntervention intervention, DateTimeOffset now)
     {
         Execute(_connection, "PRAGMA synchronous=FULL");
         try
         {
             return (long)Scalar(
-                "INSERT INTO operations (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms) "
+                "INSERT INTO interventions (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms) "
                 + "VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $vms, $added, $now) RETURNING id",
                 ("$run", runId),
                 ("$cohort", cohort),
-                ("$kind", operation.Kind.Name()),
-                ("$tick", operation.Tick),
-                ("$vm", operation.Vm),
-                ("$kernel", operation.Kernel?.Info.Name),
-                ("$seq", Signed(operation.InvalidateSeq)),
-                ("$vms", operation.Vms),
-                ("$added", operation.Cohort is { } added ? AddedCohort.Write(added) : null),
+                ("$kind", intervention.Kind.Name()),
+                ("$tick", intervention.Tick),
+                ("$vm", intervention.Vm),
+                ("$kernel", intervention.Kernel?.Info.Name),
+                ("$seq", Signed(intervention.InvalidateSeq)),
+                ("$vms", intervention.Vms),
+                ("$added", intervention.Cohort is { } added ? AddedCohort.Write(added) : null),
                 ("$now", now.ToUnixTimeMilliseconds()))!;
         }
         finally
@@ -205,8 +205,8 @@ internal sealed class SoakDatabase : IDisposable
         foreach ((string cohort, Finding finding) in findings)
             Add(runId, cohort, finding, now);
         using SqliteCommand insert = Command(
-            "INSERT OR REPLACE INTO checkpoints (run_id, cohort, first_vm, born, tick, model_version, state) "
-            + "VALUES ($run, $cohort, $vm, $born, $tick, $model, $state)");
+            "INSERT OR REPLACE INTO checkpoints (run_id, cohort, first_vm, start_tick, tick, model_version, state) "
+            + "VALUES ($run, $cohort, $vm, $start_tick, $tick, $model, $state)");
         using SqliteCommand prune = Command(
             $"DELETE FROM checkpoints WHERE {OfShard} AND tick < (SELECT min(tick) FROM (SELECT tick "
             + $"FROM checkpoints WHERE {OfShard} ORDER BY tick DESC LIMIT {CheckpointsPerShard}))");
@@ -302,10 +302,10 @@ internal sealed class SoakDatabase : IDisposable
 
     private void Recover(long runId, string cohort, Finding finding, DateTimeOffset now)
     {
-        // An operation at the tick of an observation takes effect after it; a vCPU that is gone is so at the tick of the operation itself.
+        // An intervention at the tick of an observation takes effect after it; a vCPU that is gone is so at the tick of the intervention itself.
         int grace = finding.Kind == FindingKind.VcpuRemoved ? 1 : 0;
         string by = (string?)Scalar(
-            "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM operations WHERE run_id = $run AND cohort = $cohort "
+            "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM interventions WHERE run_id = $run AND cohort = $cohort "
             + "AND tick < $tick + $grace AND (vm IS NULL OR vm = $vm) AND (NOT $grace OR kind IN ('resize', 'remove')) AND tick >= (SELECT max(tick) "
             + "FROM incidents WHERE run_id = $run AND cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick + $grace) "
             + "ORDER BY tick DESC, id DESC LIMIT 1",
@@ -327,7 +327,7 @@ internal sealed class SoakDatabase : IDisposable
         parameters);
 
     private static (string, object?)[] Key(long runId, in ShardKey shard) =>
-        [("$run", runId), ("$cohort", shard.Cohort), ("$vm", shard.FirstVm), ("$born", shard.Born)];
+        [("$run", runId), ("$cohort", shard.Cohort), ("$vm", shard.FirstVm), ("$start_tick", shard.StartTick)];
 
     private static FileStream TakeLock(string directory)
     {

@@ -15,7 +15,7 @@ namespace SoakHost.Storage;
 internal sealed record StorageStatus(DateTimeOffset? LastSuccess, string? Failure);
 
 /// <summary>
-/// Keeps a run on disk: takes checkpoints on a timer, and writes them, what was found, and operations, on the one thread that uses the
+/// Keeps a run on disk: takes checkpoints on a timer, and writes them, what was found, and interventions, on the one thread that uses the
 /// database. A disk that cannot be written to stops nothing: the soak goes on, what was found is kept in memory, and every checkpoint is
 /// another attempt.
 /// </summary>
@@ -57,7 +57,7 @@ internal sealed class SoakStorage : IDisposable
         try
         {
             _database = SoakDatabase.Open(options.DataDirectory);
-            Past = Resume(fleet);
+            ResumeState = Resume(fleet);
         }
         catch (Exception exception) when (IsUnavailable(exception))
         {
@@ -80,7 +80,7 @@ internal sealed class SoakStorage : IDisposable
     }
 
     /// <summary>What the fleet is to be resumed from, or null when a new run begins.</summary>
-    public FleetPast? Past { get; }
+    public ResumeState? ResumeState { get; }
 
     /// <summary>The run's number in the data directory; 0 as long as it could not be written there.</summary>
     public long RunId => Volatile.Read(ref _runId);
@@ -97,17 +97,17 @@ internal sealed class SoakStorage : IDisposable
 
     /// <summary>Does something to a cohort, or adds it, recorded before it takes effect.</summary>
     /// <exception cref="StorageUnavailableException">It cannot be recorded, and so does not happen.</exception>
-    public OperationRecord Operate(Fleet fleet, string cohort, ShardOperation operation)
+    public InterventionRecord Intervene(Fleet fleet, string cohort, ShardIntervention intervention)
     {
         var recorded = new TaskCompletionSource<long>(TaskCreationOptions.RunContinuationsAsynchronously);
         int decided = 0;
         DateTimeOffset now = _time.GetUtcNow();
-        ShardOperation applied = operation.Cohort is { } added ? fleet.Add(added, Keep) : fleet.Apply(cohort, operation, Keep);
-        return new OperationRecord(recorded.Task.Result, _runId, cohort, applied, now);
+        ShardIntervention applied = intervention.Cohort is { } added ? fleet.Add(added, Keep) : fleet.Apply(cohort, intervention, Keep);
+        return new InterventionRecord(recorded.Task.Result, _runId, cohort, applied, now);
 
-        void Keep(ShardOperation timed)
+        void Keep(ShardIntervention timed)
         {
-            // Whoever gives up waiting takes the operation back, so that it is not recorded after all; once that has begun, nobody gives up.
+            // Whoever gives up waiting takes the intervention back, so that it is not recorded after all; once that has begun, nobody gives up.
             using var patience = new CancellationTokenSource(RecordTimeout, _time);
             using CancellationTokenRegistration _ = patience.Token.Register(() =>
             {
@@ -167,7 +167,7 @@ internal sealed class SoakStorage : IDisposable
     private static bool IsUnavailable(Exception exception) =>
         exception is StorageUnavailableException or SqliteException or IOException or UnauthorizedAccessException;
 
-    private FleetPast? Resume(FleetOptions fleet)
+    private ResumeState? Resume(FleetOptions fleet)
     {
         RunRecord? latest = _database!.LatestRun();
         IReadOnlyList<string> differences = latest?.Identity.DifferencesFrom(_identity) ?? [];
@@ -186,17 +186,17 @@ internal sealed class SoakStorage : IDisposable
             return null;
         }
 
-        ILookup<string, ShardOperation> operations =
-            _database.Operations(latest.Id).ToLookup(record => record.Cohort, record => record.Operation);
+        ILookup<string, ShardIntervention> interventions =
+            _database.Interventions(latest.Id).ToLookup(record => record.Cohort, record => record.Intervention);
         Dictionary<ShardKey, Shard> shards = [];
-        var past = new FleetPast(shards, operations);
-        Load(latest.Id, shards, fleet.Cohorts.Concat(past.Added).ToDictionary(cohort => cohort.Name), fleet.Shards);
+        var resume = new ResumeState(shards, interventions);
+        Load(latest.Id, shards, fleet.Cohorts.Concat(resume.Added).ToDictionary(cohort => cohort.Name), fleet.Shards);
         _runId = latest.Id;
         _status = new(latest.Checkpointed, null);
         _log.RunResumed(
             _runId, latest.Started, shards.Count, shards.Values.Select(shard => shard.Tick).DefaultIfEmpty().Min(),
             shards.Values.Select(shard => shard.Tick).DefaultIfEmpty().Max());
-        return past;
+        return resume;
     }
 
     private void Load(long run, Dictionary<ShardKey, Shard> shards, Dictionary<string, Cohort> cohorts, ShardOptions options)
@@ -303,15 +303,15 @@ internal sealed class SoakStorage : IDisposable
         _batch.Clear();
     }
 
-    private void Record(string cohort, ShardOperation operation, DateTimeOffset now, TaskCompletionSource<long> recorded)
+    private void Record(string cohort, ShardIntervention intervention, DateTimeOffset now, TaskCompletionSource<long> recorded)
     {
         try
         {
-            recorded.SetResult(Database(now).AddOperation(_runId, cohort, operation, now));
+            recorded.SetResult(Database(now).AddIntervention(_runId, cohort, intervention, now));
         }
         catch (Exception exception) when (IsUnavailable(exception) || exception is ConfigurationException)
         {
-            recorded.SetException(new StorageUnavailableException($"the operation cannot be recorded: {exception.Message}", exception));
+            recorded.SetException(new StorageUnavailableException($"the intervention cannot be recorded: {exception.Message}", exception));
         }
     }
 

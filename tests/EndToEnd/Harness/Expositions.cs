@@ -70,7 +70,7 @@ public static class Expositions
             soakhost_verdict{{{of}},expect="{{expect}}",verdict="pass"} {{(verdict == "pass" ? 1 : 0)}}
             soakhost_verdict{{{of}},expect="{{expect}}",verdict="violation"} {{(verdict == "violation" ? 1 : 0)}}
             soakhost_verdict{{{of}},expect="{{expect}}",verdict="inconclusive"} 0
-            soakhost_operations_applied_total{cohort="{{name}}",kind="kernel"} 0
+            soakhost_interventions_total{cohort="{{name}}",kind="kernel"} 0
             soakhost_incidents_total{{{of}},kind="hang"} {{hung}}
             soakhost_incidents_total{{{of}},kind="unsafe_install"} 0
             soakhost_incidents_total{{{of}},kind="accounting_error"} 0

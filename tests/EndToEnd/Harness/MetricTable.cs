@@ -41,7 +41,7 @@ public static partial class MetricTable
         new("soakhost_hang_expected_from", "gauge", Cohort, MayBeAbsent: true),
         new("soakhost_checkpoint_interval_seconds", "gauge", []),
         new("soakhost_checkpoint_last_success_timestamp_seconds", "gauge", []),
-        new("soakhost_operations_applied_total", "counter", ["cohort", "kind"]),
+        new("soakhost_interventions_total", "counter", ["cohort", "kind"]),
         new("soakhost_build_info", "gauge", ["version", "model_version", "vector_bits"]),
         new("soakhost_alerts_received_total", "counter", ["status"]),
         new("process_start_time_seconds", "gauge", []),

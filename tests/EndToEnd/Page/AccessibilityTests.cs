@@ -60,8 +60,8 @@ public sealed class AccessibilityTests(Browser browser)
 
         await page.Card("control").GetByRole(AriaRole.Button, new() { Name = "Live-migrate" }).ClickAsync();
         await Assertions.Expect(page.Page.GetByRole(AriaRole.Dialog, new() { Name = "Live-migrate control" })).ToBeVisibleAsync();
-        await AssertAccessibleAsync(page, $"{name}, with an operation");
-        await page.WritePictureAsync($"page-{name}-operation.png", isWhole: false);
+        await AssertAccessibleAsync(page, $"{name}, with an intervention");
+        await page.WritePictureAsync($"page-{name}-intervention.png", isWhole: false);
         page.AssertNoFaults();
     }
 

@@ -77,7 +77,7 @@ public sealed partial class PageTests(Browser browser)
         var hung = await page.FirstCellAsync("control");
 
         // Nothing is done without a confirmation.
-        var patch = page.Page.GetByRole(AriaRole.Group, new() { Name = "Operations of control" }).GetByRole(AriaRole.Button, new() { Name = "Patch kernel" });
+        var patch = page.Page.GetByRole(AriaRole.Group, new() { Name = "Interventions on control" }).GetByRole(AriaRole.Button, new() { Name = "Patch kernel" });
         await patch.ClickAsync();
         var dialog = page.Page.GetByRole(AriaRole.Dialog, new() { Name = "Patch the kernel of control" });
         await dialog.GetByRole(AriaRole.Button, new() { Name = "Cancel" }).ClickAsync();
@@ -107,15 +107,15 @@ public sealed partial class PageTests(Browser browser)
         await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), TestContext.Current.CancellationToken);
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 64, HungWithin);
-        await OperateAsync("healthy", "Pause", "Pause invalidations");
+        await InterveneAsync("healthy", "Pause", "Pause invalidations");
         await Assertions.Expect(page.Card("healthy")).ToHaveAttributeAsync("data-paused", "true", new() { Timeout = LivePage.Ms(Soon) });
-        await OperateAsync("healthy", "Resume", "Resume invalidations");
+        await InterveneAsync("healthy", "Resume", "Resume invalidations");
         await Assertions.Expect(page.Card("healthy")).ToHaveAttributeAsync("data-paused", "false", new() { Timeout = LivePage.Ms(Soon) });
-        await OperateAsync("control", "Live-migrate", "Live-migrate");
+        await InterveneAsync("control", "Live-migrate", "Live-migrate");
         await page.ExpectHungAsync("control", 0, Soon);
         page.AssertNoFaults();
 
-        async Task OperateAsync(string cohort, string button, string confirmation)
+        async Task InterveneAsync(string cohort, string button, string confirmation)
         {
             await page.Card(cohort).GetByRole(AriaRole.Button, new() { Name = button }).ClickAsync();
             await page.Page.GetByRole(AriaRole.Dialog).GetByRole(AriaRole.Button, new() { Name = confirmation }).ClickAsync();
@@ -171,7 +171,7 @@ public sealed partial class PageTests(Browser browser)
         await page.HeatMap("healthy").FocusAsync();
         await page.Page.Keyboard.PressAsync("End");
         await Assertions.Expect(readout).ToContainTextAsync("healthy: VM 15, vCPU 3");
-        await soakHost.OperateAsync("/healthy/resize", new { vms = 2 }, stop);
+        await soakHost.InterveneAsync("/healthy/resize", new { vms = 2 }, stop);
         await Assertions.Expect(page.Card("healthy").Locator("[data-part=size]")).ToHaveTextAsync("2 VMs, 8 vCPUs", new() { Timeout = LivePage.Ms(Soon) });
         await page.Page.Keyboard.PressAsync("ArrowLeft");
         await Assertions.Expect(readout).ToContainTextAsync("healthy: VM 0, vCPU 3");
@@ -231,7 +231,7 @@ public sealed partial class PageTests(Browser browser)
         {
             await token.FillAsync(wrong);
             await confirm.ClickAsync();
-            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToContainTextAsync("operations need the token of Soak:ApiToken");
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToContainTextAsync("interventions need the token of Soak:ApiToken");
             await Assertions.Expect(token).ToBeFocusedAsync();
             await Assertions.Expect(token).ToHaveValueAsync("");
         }
@@ -254,13 +254,13 @@ public sealed partial class PageTests(Browser browser)
         await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__CheckpointInterval", "500ms")), stop);
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectVerdictAsync("PASS", HungWithin);
-        await soakHost.OperateAsync("", new { name = "late", kernel = "linux-6.1", vms = 4, invalidate_seq_start = "2^31-100" }, stop);
+        await soakHost.InterveneAsync("", new { name = "late", kernel = "linux-6.1", vms = 4, invalidate_seq_start = "2^31-100" }, stop);
         await page.ExpectHungAsync("late", 16, HungWithin);
         await page.ExpectVerdictAsync("VIOLATION", Soon);
         await page.Filter.SelectOptionAsync("late");
         await ExpectRowsAsync("late", 16, "unexpected");
 
-        await soakHost.OperateAsync("/late/remove", new { }, stop);
+        await soakHost.InterveneAsync("/late/remove", new { }, stop);
         await Assertions.Expect(page.Card("late")).ToHaveCountAsync(0, new() { Timeout = LivePage.Ms(Soon) });
         await Assertions.Expect(page.Incidents.First.Locator("[data-part=state]")).ToContainTextAsync("by remove at tick", new() { Timeout = LivePage.Ms(Soon) });
         await Assertions.Expect(page.Filter).ToHaveValueAsync("late");

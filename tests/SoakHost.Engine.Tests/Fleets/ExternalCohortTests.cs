@@ -56,7 +56,7 @@ public sealed class ExternalCohortTests : IDisposable
     {
         using Fleet fleet = Build(Real);
 
-        Assert.Throws<ArgumentException>(() => fleet.Apply("real", new ShardOperation { Kind = OperationKind.PauseInvalidations }, _ => { }));
+        Assert.Throws<ArgumentException>(() => fleet.Apply("real", new ShardIntervention { Kind = InterventionKind.PauseInvalidations }, _ => { }));
     }
 
     private Fleet Build(params Cohort[] cohorts) =>

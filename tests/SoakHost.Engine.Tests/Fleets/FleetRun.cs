@@ -11,9 +11,9 @@ internal static class FleetRun
 
     /// <summary>Starts a fleet, does something to it, and stops it, once it is done if that is wanted.</summary>
     /// <returns>The last state of each shard.</returns>
-    public static Dictionary<ShardKey, byte[]> Of(FleetOptions options, FleetPast? past, Action<Fleet> during, bool finish)
+    public static Dictionary<ShardKey, byte[]> Of(FleetOptions options, ResumeState? resume, Action<Fleet> during, bool finish)
     {
-        using var fleet = new Fleet(options, TimeProvider.System, past);
+        using var fleet = new Fleet(options, TimeProvider.System, resume);
         fleet.KeepFindings();
         fleet.Start();
         during(fleet);

@@ -93,7 +93,7 @@ public sealed class WatchdogTests : IDisposable
         Build(Control(vms: 1));
         Until(report => report.Hung == 4);
 
-        _fleet!.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux61Stable>() }, _ => { });
+        _fleet!.Apply("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61Stable>() }, _ => { });
         CohortReport cohort = Until(report => report.Hung == 0);
 
         Assert.Equal((4, 0), (cohort.Running, cohort.Stalls.Length));

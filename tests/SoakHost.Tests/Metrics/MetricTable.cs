@@ -33,7 +33,7 @@ internal static class MetricTable
         ["soakhost_hang_expected_from"] = ("gauge", "cohort,kernel"),
         ["soakhost_checkpoint_interval_seconds"] = ("gauge", ""),
         ["soakhost_checkpoint_last_success_timestamp_seconds"] = ("gauge", ""),
-        ["soakhost_operations_applied_total"] = ("counter", "cohort,kind"),
+        ["soakhost_interventions_total"] = ("counter", "cohort,kind"),
         ["soakhost_build_info"] = ("gauge", "version,model_version,vector_bits"),
         ["soakhost_alerts_received_total"] = ("counter", "status"),
         ["process_start_time_seconds"] = ("gauge", ""),

@@ -42,7 +42,7 @@ public sealed class QuarantineTests
         }
 
         using var storageAgain = new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance);
-        Assert.Equal(3, storageAgain.Past!.Shards.Count);
+        Assert.Equal(3, storageAgain.ResumeState!.Shards.Count);
         using var again = new SoakRun(Options(folder), TimeProvider.System, storage: storageAgain);
         again.Start();
         Until(again, report => report.Cohorts.Length == 2);

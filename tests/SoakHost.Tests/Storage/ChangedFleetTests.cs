@@ -33,8 +33,8 @@ public sealed class ChangedFleetTests
                     && Cohort(fleet, "control")!.Value is var control && control.GetProperty("vms").GetInt32() == 100, Patience);
             Assert.Equal("healthy", Assert.Single(changed.GetProperty("removed").EnumerateArray()).GetProperty("name").GetString());
             string metrics = await program.Http.GetStringAsync("/metrics", TestContext.Current.CancellationToken);
-            Assert.Contains("soakhost_operations_applied_total{cohort=\"healthy\",kind=\"remove\"} 1", metrics, StringComparison.Ordinal);
-            Assert.Contains("soakhost_operations_applied_total{cohort=\"late\",kind=\"add\"} 1", metrics, StringComparison.Ordinal);
+            Assert.Contains("soakhost_interventions_total{cohort=\"healthy\",kind=\"remove\"} 1", metrics, StringComparison.Ordinal);
+            Assert.Contains("soakhost_interventions_total{cohort=\"late\",kind=\"add\"} 1", metrics, StringComparison.Ordinal);
             Assert.Contains("soakhost_vms{cohort=\"control\",kernel=\"linux-6.1\",expect=\"hang\"} 100", metrics, StringComparison.Ordinal);
             Assert.DoesNotContain("soakhost_vms{cohort=\"healthy\"", metrics, StringComparison.Ordinal);
             Assert.Equal(5, DataDirectoryTests.Events(program, 1012).Count());
@@ -56,11 +56,11 @@ public sealed class ChangedFleetTests
         {
             await program.UntilAsync(
                 fleet => fleet.GetProperty("is_done").GetBoolean(), Patience);
-            JsonElement operations = JsonDocument.Parse(
-                await program.Http.GetStringAsync("/api/v1/operations", TestContext.Current.CancellationToken)).RootElement;
+            JsonElement interventions = JsonDocument.Parse(
+                await program.Http.GetStringAsync("/api/v1/interventions", TestContext.Current.CancellationToken)).RootElement;
             Assert.Equal(
                 ["migrate", "resize", "remove", "resize", "add"],
-                operations.GetProperty("operations").EnumerateArray().Select(operation => operation.GetProperty("kind").GetString()));
+                interventions.GetProperty("interventions").EnumerateArray().Select(intervention => intervention.GetProperty("kind").GetString()));
             program.Terminate();
             Assert.Equal(0, (await program.EndAsync()).ExitCode);
         }
@@ -85,14 +85,14 @@ public sealed class ChangedFleetTests
         }
     }
 
-    /// <summary>The final states and hangs of the run in a folder, by a fleet that knows its operations from the start and is never stopped.</summary>
+    /// <summary>The final states and hangs of the run in a folder, by a fleet that knows its interventions from the start and is never stopped.</summary>
     private static (IReadOnlyList<string> States, IReadOnlyList<string> Incidents) Straight(DataFolder folder)
     {
         using SoakDatabase database = SoakDatabase.OpenForReading(folder.Path)!;
         RunRecord run = database.LatestRun()!;
-        var past = new FleetPast(
+        var resume = new ResumeState(
             new Dictionary<ShardKey, Shard>(),
-            database.Operations(run.Id).ToLookup(record => record.Cohort, record => record.Operation));
+            database.Interventions(run.Id).ToLookup(record => record.Cohort, record => record.Intervention));
         var options = new FleetOptions
         {
             Cohorts = [.. run.Identity.Fleet.Select(cohort => cohort.ToCohort()!)],
@@ -100,7 +100,7 @@ public sealed class ChangedFleetTests
             TicksMax = TicksMax,
             Shards = new ShardOptions { Seed = run.Identity.Seed, StallRetries = run.Identity.StallRetries },
         };
-        using var fleet = new Fleet(options, TimeProvider.System, past);
+        using var fleet = new Fleet(options, TimeProvider.System, resume);
         fleet.KeepFindings();
         fleet.Start();
         Assert.True(SpinWait.SpinUntil(() => fleet.IsDone, Patience));
@@ -108,7 +108,7 @@ public sealed class ChangedFleetTests
         List<string> states = [], incidents = [];
         fleet.Checkpoint(shard =>
         {
-            states.Add($"{shard.Cohort}|{shard.FirstVm}|{shard.Born}|{shard.Tick}|{Convert.ToHexString(shard.State)}");
+            states.Add($"{shard.Cohort}|{shard.FirstVm}|{shard.StartTick}|{shard.Tick}|{Convert.ToHexString(shard.State)}");
             incidents.AddRange(shard.Findings.Where(finding => IncidentId.IsIncident(finding.Kind))
                 .Select(finding => $"{shard.Cohort}|{finding.Vm}|{finding.Vcpu}|{finding.Tick}"));
         });

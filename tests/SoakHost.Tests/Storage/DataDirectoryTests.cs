@@ -56,10 +56,10 @@ public sealed class DataDirectoryTests
     public async Task A_run_that_is_resumed_has_its_figures_from_the_first_report_on()
     {
         using var folder = new DataFolder();
-        long operations = await SoakAsync(folder);
+        long interventions = await SoakAsync(folder);
         await using ProgramProcess program = await ServeAsync(folder);
         JsonElement fleet = await program.UntilAsync(fleet => fleet.GetProperty("cohorts").GetArrayLength() == 2, Patience);
-        Assert.True(fleet.GetProperty("operations").GetInt64() >= operations);
+        Assert.True(fleet.GetProperty("interventions").GetInt64() >= interventions);
         Assert.Equal("pass", fleet.GetProperty("verdict").GetString());
         Assert.True(await program.MetricAsync("soakhost_incidents_total{cohort=\"control\",kernel=\"linux-6.1\",kind=\"hang\"}") >= 8);
         Assert.Equal(["1"], folder.Rows("SELECT count(*) FROM runs"));
@@ -143,11 +143,11 @@ public sealed class DataDirectoryTests
 
         folder.Execute("INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES (0, 1, 7, 1000, '[]')");
         folder.Execute("INSERT INTO checkpoints (run_id, cohort, first_vm, tick, model_version, state) VALUES (1, 'control', 64, 2048, 1, x'01')");
-        folder.Execute("INSERT INTO operations (run_id, cohort, kind, tick, invalidate_seq, requested_ms) VALUES (1, 'control', 'pause', 1024, 0, 0)");
+        folder.Execute("INSERT INTO interventions (run_id, cohort, kind, tick, invalidate_seq, requested_ms) VALUES (1, 'control', 'pause', 1024, 0, 0)");
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
         CheckpointRecord checkpoint = Assert.Single(database.Checkpoints(1));
         Assert.Equal((new ShardKey("control", 64, 0), 2048L, 1), (checkpoint.Shard, checkpoint.Tick, checkpoint.State.Length));
-        Assert.Equal(OperationKind.PauseInvalidations, Assert.Single(database.Operations(1)).Operation.Kind);
+        Assert.Equal(InterventionKind.PauseInvalidations, Assert.Single(database.Interventions(1)).Intervention.Kind);
     }
 
     [Fact]
@@ -255,7 +255,7 @@ public sealed class DataDirectoryTests
         await folder.NextCommitAsync(Patience);
         program.Terminate();
         Assert.Equal(0, (await program.EndAsync()).ExitCode);
-        return fleet.GetProperty("operations").GetInt64();
+        return fleet.GetProperty("interventions").GetInt64();
     }
 
     private static Task<ProgramProcess> ServeAsync(DataFolder folder, params (string Key, string Value)[] more) =>

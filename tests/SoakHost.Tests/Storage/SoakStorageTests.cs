@@ -21,7 +21,7 @@ public sealed class SoakStorageTests
         var time = new FakeTimeProvider(Sample.Time) { AutoAdvanceAmount = TimeSpan.Zero };
         SoakOptions options = Options(folder);
         using var storage = new SoakStorage(options, time, NullLogger<SoakStorage>.Instance);
-        using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.Past);
+        using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.ResumeState);
         fleet.KeepFindings();
         fleet.Start();
         storage.Start(fleet);
@@ -83,7 +83,7 @@ public sealed class SoakStorageTests
         {
             Assert.Equal(
                 [(0, 0L, 4096L), (0, 0, 3072), (64, 0, 4096), (64, 0, 3072), (64, 1024, 4096), (64, 1024, 3072)],
-                database.Checkpoints(run).Select(checkpoint => (checkpoint.Shard.FirstVm, checkpoint.Shard.Born, checkpoint.Tick)));
+                database.Checkpoints(run).Select(checkpoint => (checkpoint.Shard.FirstVm, checkpoint.Shard.StartTick, checkpoint.Tick)));
         }
     }
 
@@ -93,9 +93,9 @@ public sealed class SoakStorageTests
         using var folder = new DataFolder();
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
         long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
-        database.AddOperation(run, "control", new() { Kind = OperationKind.PauseInvalidations, Tick = 1024 }, Sample.Time);
-        database.AddOperation(run, "control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>(), Tick = 4096 }, Sample.Time);
-        database.AddOperation(run, "control", new() { Kind = OperationKind.Migrate, Vm = 9, Tick = 4096 }, Sample.Time);
+        database.AddIntervention(run, "control", new() { Kind = InterventionKind.PauseInvalidations, Tick = 1024 }, Sample.Time);
+        database.AddIntervention(run, "control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>(), Tick = 4096 }, Sample.Time);
+        database.AddIntervention(run, "control", new() { Kind = InterventionKind.Migrate, Vm = 9, Tick = 4096 }, Sample.Time);
         Finding hung = Sample.Hung(3) with { Tick = 2048 };
         Finding recovered = hung with { Kind = FindingKind.VcpuRecovered, Tick = 5120 };
         Finding again = hung with { Tick = 6144 };
@@ -105,8 +105,8 @@ public sealed class SoakStorageTests
             [(6144L, 7168L, "itself"), (2048L, 5120L, "kernel linux-6.3 at tick 4096")],
             database.Incidents(long.MaxValue, 100).Select(incident => (incident.Id.Tick, incident.Recovery!.Tick, incident.Recovery.By)));
         Assert.Equal(
-            [OperationKind.PauseInvalidations, OperationKind.PatchKernel, OperationKind.Migrate],
-            database.Operations(run).Select(record => record.Operation.Kind));
+            [InterventionKind.PauseInvalidations, InterventionKind.PatchKernel, InterventionKind.Migrate],
+            database.Interventions(run).Select(record => record.Intervention.Kind));
     }
 
     [Fact]
@@ -116,7 +116,7 @@ public sealed class SoakStorageTests
         SoakOptions options = Options(folder);
         using (var storage = new SoakStorage(options, TimeProvider.System, NullLogger<SoakStorage>.Instance))
         {
-            using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.Past);
+            using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.ResumeState);
             CohortReport real = Sample.Cohort("here", Defect.None, [Sample.Hung(0)]);
             storage.Start(fleet);
             storage.Keep(Sample.Report(
@@ -133,7 +133,7 @@ public sealed class SoakStorageTests
     {
         using var folder = new DataFolder();
         using (var first = new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance))
-            Assert.Null(first.Past);
+            Assert.Null(first.ResumeState);
         string inTheWay = Path.Combine(folder.Path, "soakhost.lock");
         File.Delete(inTheWay);
         Directory.CreateDirectory(inTheWay);
@@ -143,7 +143,7 @@ public sealed class SoakStorageTests
 
         Directory.Delete(inTheWay);
         using var again = new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance);
-        Assert.NotNull(again.Past);
+        Assert.NotNull(again.ResumeState);
     }
 
     [Fact]
@@ -156,7 +156,7 @@ public sealed class SoakStorageTests
         SoakOptions options = Options(folder) with { DataDirectory = directory };
         using var storage = new SoakStorage(options, time, NullLogger<SoakStorage>.Instance);
         Assert.NotNull(storage.Status.Failure);
-        using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.Past);
+        using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.ResumeState);
         fleet.KeepFindings();
         fleet.Start();
         storage.Start(fleet);
@@ -185,13 +185,13 @@ public sealed class SoakStorageTests
         var time = new FakeTimeProvider(Sample.Time);
         SoakOptions options = Options(folder);
         using var storage = new SoakStorage(options, time, NullLogger<SoakStorage>.Instance);
-        using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.Past);
+        using var fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System, storage.ResumeState);
         fleet.KeepFindings();
         storage.Start(fleet);
-        Task<OperationRecord> operation;
+        Task<InterventionRecord> intervention;
         using (folder.Occupy())
         {
-            operation = Task.Run(() => storage.Operate(fleet, "control", new() { Kind = OperationKind.PauseInvalidations }), TestContext.Current.CancellationToken);
+            intervention = Task.Run(() => storage.Intervene(fleet, "control", new() { Kind = InterventionKind.PauseInvalidations }), TestContext.Current.CancellationToken);
 
             // Long enough to have begun, most times: given up then, it would be recorded all the same.
             await Task.Delay(TimeSpan.FromMilliseconds(500), TestContext.Current.CancellationToken);
@@ -199,14 +199,14 @@ public sealed class SoakStorageTests
                 () =>
                 {
                     time.Advance(TimeSpan.FromSeconds(1));
-                    return operation.IsCompleted || time.GetUtcNow() > Sample.Time + TimeSpan.FromMinutes(1);
+                    return intervention.IsCompleted || time.GetUtcNow() > Sample.Time + TimeSpan.FromMinutes(1);
                 },
                 Patience));
         }
 
         try
         {
-            await operation;
+            await intervention;
         }
         catch (StorageUnavailableException)
         {
@@ -214,7 +214,7 @@ public sealed class SoakStorageTests
         }
 
         storage.Stop(fleet, fleet.Stop(Patience));
-        Assert.Equal(operation.IsCompletedSuccessfully ? 1 : 0, folder.Rows("SELECT id FROM operations").Count);
+        Assert.Equal(intervention.IsCompletedSuccessfully ? 1 : 0, folder.Rows("SELECT id FROM interventions").Count);
     }
 
     private static SoakOptions Options(DataFolder folder) => new()

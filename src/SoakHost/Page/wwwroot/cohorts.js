@@ -50,7 +50,7 @@ function createCard(cohort) {
   card.setAttribute('aria-labelledby', parts.name.id);
   card.dataset.cohort = cohort.name;
   setText(parts.name, cohort.name);
-  setAttribute(parts.operations, 'aria-label', `Operations of ${cohort.name}`);
+  setAttribute(parts.interventions, 'aria-label', `Interventions on ${cohort.name}`);
   return card;
 }
 

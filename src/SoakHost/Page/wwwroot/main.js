@@ -5,14 +5,14 @@ import { duration, moment } from './format.js';
 import { HeatMap } from './heatmap.js';
 import { RateHistory } from './history.js';
 import { fragmentOf, IncidentList } from './incidents.js';
-import { Operations } from './operations.js';
+import { Interventions } from './interventions.js';
 import { FleetStream } from './stream.js';
 import { listenForTimelines } from './timeline.js';
 import { showConnection, showRun, showVerdict } from './verdict.js';
 
 const history = new RateHistory();
 const incidents = new IncidentList();
-const operations = new Operations();
+const interventions = new Interventions();
 const heatMap = new HeatMap(openIncident);
 
 /** @type {import('./types.js').Fleet | null} */
@@ -45,7 +45,7 @@ function render() {
     showConnection(connection, note);
     showRun(fleet, history.total());
     showCohorts(fleet, history);
-    operations.take(fleet);
+    interventions.take(fleet);
     heatMap.show(fleet.cohorts);
     incidents.take(fleet);
   }
@@ -61,7 +61,7 @@ function showNewVerdict(report) {
 function connect(changed) {
   if (changed.state === 'lost' && connection.state === 'live') lostAt = changed.since;
   connection = changed;
-  if (changed.state === 'live') operations.connect();
+  if (changed.state === 'live') interventions.connect();
   else showVerdict(fleet, connection);
   showConnection(connection, note);
 }

@@ -108,7 +108,7 @@
  * @property {string} expected
  * @property {string} description
  *
- * @typedef {{ operations: 'open' | 'token' | 'refused', reason: string | null }} Access
+ * @typedef {{ interventions: 'open' | 'token' | 'refused', reason: string | null }} Access
  */
 
 export {};

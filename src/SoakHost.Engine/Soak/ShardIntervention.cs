@@ -3,7 +3,7 @@ using SoakHost.Model.Kernels;
 namespace SoakHost.Engine.Soak;
 
 /// <summary>What can be done to the VMs of a cohort while they run.</summary>
-public enum OperationKind
+public enum InterventionKind
 {
     /// <summary>A live patch: another kernel from here on; a fault in flight is taken again under it.</summary>
     PatchKernel,
@@ -40,12 +40,12 @@ public enum OperationKind
 
 /// <summary>
 /// Something done to a cohort, and when. It takes effect exactly as a VM reaches the tick, so that whoever resumes or replays the VM with
-/// the same operations goes the same way.
+/// the same interventions goes the same way.
 /// </summary>
-public sealed record ShardOperation
+public sealed record ShardIntervention
 {
     /// <summary>What is done.</summary>
-    public required OperationKind Kind { get; init; }
+    public required InterventionKind Kind { get; init; }
 
     /// <summary>The tick before which it is done: a multiple of <see cref="Shard.ObservationTicks"/>.</summary>
     public long Tick { get; init; }
@@ -53,31 +53,31 @@ public sealed record ShardOperation
     /// <summary>The one VM that it is done to, or null for all of the cohort. Patches and pauses are for all.</summary>
     public int? Vm { get; init; }
 
-    /// <summary>The kernel to go on with, for <see cref="OperationKind.PatchKernel"/>.</summary>
+    /// <summary>The kernel to go on with, for <see cref="InterventionKind.PatchKernel"/>.</summary>
     public Kernel? Kernel { get; init; }
 
-    /// <summary>Where the counter goes on, for <see cref="OperationKind.Migrate"/> and <see cref="OperationKind.SetCounter"/>.</summary>
+    /// <summary>Where the counter goes on, for <see cref="InterventionKind.Migrate"/> and <see cref="InterventionKind.SetCounter"/>.</summary>
     public ulong InvalidateSeq { get; init; }
 
-    /// <summary>How many VMs the cohort has from here on, for <see cref="OperationKind.ResizeCohort"/>; else 0.</summary>
+    /// <summary>How many VMs the cohort has from here on, for <see cref="InterventionKind.ResizeCohort"/>; else 0.</summary>
     public int Vms { get; init; }
 
-    /// <summary>The cohort, for <see cref="OperationKind.AddCohort"/>.</summary>
+    /// <summary>The cohort, for <see cref="InterventionKind.AddCohort"/>.</summary>
     public Cohort? Cohort { get; init; }
 
     /// <summary>Throws unless kind, VM, kernel and size go together.</summary>
     /// <exception cref="ArgumentException">They do not.</exception>
     internal void ThrowUnlessValid()
     {
-        if ((Kind == OperationKind.PatchKernel) != (Kernel is not null))
+        if ((Kind == InterventionKind.PatchKernel) != (Kernel is not null))
             throw new ArgumentException("a patch, and nothing else, names a kernel");
         if (Kernel is { Info.IsSimulated: false })
             throw new ArgumentException($"kernel {Kernel.Info.Name} is not simulated: no simulated VM can go on with it");
-        if (Vm is not null && Kind is not (OperationKind.Migrate or OperationKind.UpdateMemslots or OperationKind.SetCounter))
+        if (Vm is not null && Kind is not (InterventionKind.Migrate or InterventionKind.UpdateMemslots or InterventionKind.SetCounter))
             throw new ArgumentException($"{Kind} is for the whole cohort");
-        if ((Kind == OperationKind.ResizeCohort) != (Vms > 0))
+        if ((Kind == InterventionKind.ResizeCohort) != (Vms > 0))
             throw new ArgumentException("a resize, and nothing else, names a number of VMs, at least 1");
-        if ((Kind == OperationKind.AddCohort) != (Cohort is not null))
+        if ((Kind == InterventionKind.AddCohort) != (Cohort is not null))
             throw new ArgumentException("what adds a cohort, and nothing else, describes one");
         if (Tick < 0 || Tick % Shard.ObservationTicks != 0)
             throw new ArgumentException($"tick {Tick} is no multiple of {Shard.ObservationTicks}");

@@ -5,20 +5,20 @@ using SoakHost.Storage;
 
 namespace SoakHost.Metrics;
 
-/// <summary>Operations that were done to cohorts since the service started.</summary>
-internal sealed class OperationMetrics
+/// <summary>Interventions that were done to cohorts since the service started.</summary>
+internal sealed class InterventionMetrics
 {
     private readonly ConcurrentDictionary<(string Cohort, string Kind), long> _applied = [];
 
-    public OperationMetrics(MetricRegistry registry, SoakRun run)
+    public InterventionMetrics(MetricRegistry registry, SoakRun run)
     {
         MetricFamily applied = registry.Counter(
-            "soakhost_operations_applied_total", "Operations done to the cohort: kernel, migrate, pause, resume, memslots, counter, add, resize or remove.", "cohort", "kind");
+            "soakhost_interventions_total", "Interventions done to the cohort: kernel, migrate, pause, resume, memslots, counter, add, resize or remove.", "cohort", "kind");
         registry.BeforeScrape(() =>
         {
             foreach (string cohort in run.Cohorts.Select(cohort => cohort.Name))
             {
-                foreach (string kind in OperationNames.Names)
+                foreach (string kind in InterventionNames.Names)
                     applied.Set(_applied.GetValueOrDefault((cohort, kind)), cohort, kind);
             }
 
@@ -29,5 +29,5 @@ internal sealed class OperationMetrics
     }
 
     /// <summary>Counts one.</summary>
-    public void Count(string cohort, OperationKind kind) => _applied.AddOrUpdate((cohort, kind.Name()), 1, (_, count) => count + 1);
+    public void Count(string cohort, InterventionKind kind) => _applied.AddOrUpdate((cohort, kind.Name()), 1, (_, count) => count + 1);
 }

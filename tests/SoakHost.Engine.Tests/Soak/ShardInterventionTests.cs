@@ -5,7 +5,7 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Soak;
 
-public sealed class ShardOperationTests
+public sealed class ShardInterventionTests
 {
     private const int Vms = 20;
     private const int Grid = Shard.ObservationTicks;
@@ -13,17 +13,17 @@ public sealed class ShardOperationTests
     private static readonly Cohort Hanging =
         SoakRun.CohortOf("linux-6.1", Vms, new() { Vcpus = 3, Pages = 16, RangePages = 8, InvalidateSeqStart = (1UL << 31) - 500 });
 
-    private static readonly ShardOperation[] Script =
+    private static readonly ShardIntervention[] Script =
     [
-        new() { Kind = OperationKind.PatchKernel, Tick = 14 * Grid, Kernel = Kernel.Of<Linux69>() },
-        new() { Kind = OperationKind.SetCounter, Tick = 16 * Grid, InvalidateSeq = ulong.MaxValue - 100 },
-        new() { Kind = OperationKind.UpdateMemslots, Tick = 16 * Grid, Vm = 3 },
-        new() { Kind = OperationKind.PatchKernel, Tick = 17 * Grid, Kernel = Kernel.Of<Linux61>() },
-        new() { Kind = OperationKind.PauseInvalidations, Tick = 18 * Grid },
-        new() { Kind = OperationKind.Migrate, Tick = 19 * Grid, Vm = 7, InvalidateSeq = (1UL << 31) - 50 },
-        new() { Kind = OperationKind.ResumeInvalidations, Tick = 20 * Grid },
-        new() { Kind = OperationKind.UpdateMemslots, Tick = 21 * Grid },
-        new() { Kind = OperationKind.Migrate, Tick = 23 * Grid },
+        new() { Kind = InterventionKind.PatchKernel, Tick = 14 * Grid, Kernel = Kernel.Of<Linux69>() },
+        new() { Kind = InterventionKind.SetCounter, Tick = 16 * Grid, InvalidateSeq = ulong.MaxValue - 100 },
+        new() { Kind = InterventionKind.UpdateMemslots, Tick = 16 * Grid, Vm = 3 },
+        new() { Kind = InterventionKind.PatchKernel, Tick = 17 * Grid, Kernel = Kernel.Of<Linux61>() },
+        new() { Kind = InterventionKind.PauseInvalidations, Tick = 18 * Grid },
+        new() { Kind = InterventionKind.Migrate, Tick = 19 * Grid, Vm = 7, InvalidateSeq = (1UL << 31) - 50 },
+        new() { Kind = InterventionKind.ResumeInvalidations, Tick = 20 * Grid },
+        new() { Kind = InterventionKind.UpdateMemslots, Tick = 21 * Grid },
+        new() { Kind = InterventionKind.Migrate, Tick = 23 * Grid },
     ];
 
     [Theory]
@@ -34,8 +34,8 @@ public sealed class ShardOperationTests
         int vectorBits, int vmsPerShard, int sliceGrids)
     {
         Shard whole = Shard.Create(Hanging, 0, Vms, ShardStateTests.Options(256));
-        foreach (ShardOperation operation in Script)
-            whole.Schedule(operation);
+        foreach (ShardIntervention intervention in Script)
+            whole.Schedule(intervention);
         whole.Advance(30 * Grid);
         ShardSnapshot expected = whole.TakeSnapshot();
         Assert.Contains(expected.Findings, finding => finding.Kind == FindingKind.VcpuRecovered);
@@ -50,8 +50,8 @@ public sealed class ShardOperationTests
             {
                 // Read from what was written, as after a restart, before every slice.
                 shard = ShardState.Read(ShardState.Write(shard), Hanging, firstVm, vms, ShardStateTests.Options(vectorBits));
-                foreach (ShardOperation operation in Script.Where(operation => operation.Tick >= shard.Tick))
-                    shard.Schedule(operation);
+                foreach (ShardIntervention intervention in Script.Where(intervention => intervention.Tick >= shard.Tick))
+                    shard.Schedule(intervention);
                 shard.Advance((int)Math.Min(sliceGrids * Grid, (30 * Grid) - shard.Tick));
             }
 
@@ -76,7 +76,7 @@ public sealed class ShardOperationTests
     public void A_migrated_VM_gets_on_and_no_other_VM_notices()
     {
         Shard shard = HungShard();
-        shard.Schedule(new() { Kind = OperationKind.Migrate, Tick = shard.Tick, Vm = 4, InvalidateSeq = 77 });
+        shard.Schedule(new() { Kind = InterventionKind.Migrate, Tick = shard.Tick, Vm = 4, InvalidateSeq = 77 });
         shard.Advance(Grid);
         ShardSnapshot after = shard.TakeSnapshot();
         Assert.Equal(3, after.Findings.Count(finding => finding is { Kind: FindingKind.VcpuRecovered, Vm: 4 }));
@@ -90,8 +90,8 @@ public sealed class ShardOperationTests
     public void A_paused_cohort_counts_no_invalidation_and_a_resumed_one_does()
     {
         Shard shard = Shard.Create(Hanging with { Kernel = Kernel.Of<Linux63>() }, 0, Vms, ShardStateTests.Options(256));
-        shard.Schedule(new() { Kind = OperationKind.PauseInvalidations, Tick = Grid });
-        shard.Schedule(new() { Kind = OperationKind.ResumeInvalidations, Tick = 4 * Grid });
+        shard.Schedule(new() { Kind = InterventionKind.PauseInvalidations, Tick = Grid });
+        shard.Schedule(new() { Kind = InterventionKind.ResumeInvalidations, Tick = 4 * Grid });
         shard.Advance(2 * Grid);
         ShardSnapshot paused = shard.TakeSnapshot();
         shard.Advance(2 * Grid);
@@ -109,7 +109,7 @@ public sealed class ShardOperationTests
     {
         Cohort cohort = Hanging with { Kernel = Kernel.Find(kernel)!, Vm = Hanging.Vm with { MemslotUpdates = memslotUpdates } };
         Shard shard = Shard.Create(cohort, 0, Vms, ShardStateTests.Options(256));
-        foreach (OperationKind kind in (OperationKind[])[OperationKind.SetCounter, OperationKind.UpdateMemslots, OperationKind.Migrate])
+        foreach (InterventionKind kind in (InterventionKind[])[InterventionKind.SetCounter, InterventionKind.UpdateMemslots, InterventionKind.Migrate])
         {
             for (int i = 0; i < 20; i++)
             {
@@ -131,7 +131,7 @@ public sealed class ShardOperationTests
         Assert.Equal(0, shard.TakeSnapshot().Totals.UnsafeInstalls);
         for (int i = 0; i < 40; i++)
         {
-            shard.Schedule(new() { Kind = OperationKind.UpdateMemslots, Tick = shard.Tick });
+            shard.Schedule(new() { Kind = InterventionKind.UpdateMemslots, Tick = shard.Tick });
             shard.Advance(Grid);
         }
 
@@ -143,7 +143,7 @@ public sealed class ShardOperationTests
     {
         ShardOptions options = ShardStateTests.Options(256);
         Cohort healthy = Hanging with { Kernel = Kernel.Of<Linux61Stable>() };
-        ShardOperation patch = new() { Kind = OperationKind.PatchKernel, Tick = 20 * Grid, Kernel = Kernel.Of<Linux61>() };
+        ShardIntervention patch = new() { Kind = InterventionKind.PatchKernel, Tick = 20 * Grid, Kernel = Kernel.Of<Linux61>() };
         Shard shard = Shard.Create(healthy, 0, Vms, options);
         shard.Schedule(patch);
         shard.Advance(24 * Grid);
@@ -159,12 +159,12 @@ public sealed class ShardOperationTests
     {
         Shard shard = Shard.Create(Hanging, 0, Vms, ShardStateTests.Options(256));
         shard.Advance(2 * Grid);
-        ShardOperation migrate = new() { Kind = OperationKind.Migrate, Tick = 4 * Grid };
+        ShardIntervention migrate = new() { Kind = InterventionKind.Migrate, Tick = 4 * Grid };
         Assert.Throws<ArgumentException>(() => shard.Schedule(migrate with { Tick = Grid }));
         Assert.Throws<ArgumentException>(() => shard.Schedule(migrate with { Tick = (4 * Grid) + 1 }));
         Assert.Throws<ArgumentException>(() => shard.Schedule(migrate with { Kernel = Kernel.Of<Linux61>() }));
-        Assert.Throws<ArgumentException>(() => shard.Schedule(new() { Kind = OperationKind.PatchKernel, Tick = 4 * Grid }));
-        Assert.Throws<ArgumentException>(() => shard.Schedule(new() { Kind = OperationKind.PauseInvalidations, Tick = 4 * Grid, Vm = 1 }));
+        Assert.Throws<ArgumentException>(() => shard.Schedule(new() { Kind = InterventionKind.PatchKernel, Tick = 4 * Grid }));
+        Assert.Throws<ArgumentException>(() => shard.Schedule(new() { Kind = InterventionKind.PauseInvalidations, Tick = 4 * Grid, Vm = 1 }));
     }
 
     private static Shard HungShard()

@@ -38,20 +38,20 @@ const DIALOGS = {
   },
 };
 
-const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('operation'));
+const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('intervention'));
 const parts = partsOf(dialog);
 const cards = /** @type {HTMLElement} */ (document.querySelector('#cohorts [data-part=cards]'));
-const refused = /** @type {HTMLElement} */ (document.getElementById('operations-refused'));
+const refused = /** @type {HTMLElement} */ (document.getElementById('interventions-refused'));
 const statusBar = /** @type {HTMLElement} */ (document.getElementById('status'));
 const status = partsOf(statusBar);
 
 /** @param {string} name */
 const field = name => /** @type {HTMLElement} */ (dialog.querySelector(`[data-field=${name}]`));
 
-export class Operations {
+export class Interventions {
   constructor() {
     /** @type {import('./types.js').Access} */
-    this.access = { operations: 'refused', reason: null };
+    this.access = { interventions: 'refused', reason: null };
     this.isAnswered = true;
     /** @type {import('./types.js').KernelInfo[]} */
     this.kernels = [];
@@ -62,9 +62,9 @@ export class Operations {
     /** @type {{ text: string, before: Cohort, kind: Kind, kernel: string, reports: number } | null} */
     this.awaited = null;
     cards.addEventListener('click', event => {
-      const button = /** @type {HTMLElement} */ (event.target).closest('[data-operation]');
+      const button = /** @type {HTMLElement} */ (event.target).closest('[data-intervention]');
       if (button instanceof HTMLButtonElement && !button.disabled)
-        this.ask(/** @type {Kind} */ (button.dataset.operation), button.closest('article')?.dataset.cohort ?? '');
+        this.ask(/** @type {Kind} */ (button.dataset.intervention), button.closest('article')?.dataset.cohort ?? '');
     });
     parts.cancel.addEventListener('click', () => dialog.close());
     parts.kernel.addEventListener('change', () => this.showKernel());
@@ -85,7 +85,7 @@ export class Operations {
       ]);
     } catch (error) {
       this.isAnswered = false;
-      this.access = { operations: 'refused', reason: /** @type {Error} */ (error).message };
+      this.access = { interventions: 'refused', reason: /** @type {Error} */ (error).message };
     }
     this.showAccess();
   }
@@ -99,10 +99,10 @@ export class Operations {
   }
 
   showAccess() {
-    const isRefused = this.access.operations === 'refused';
+    const isRefused = this.access.interventions === 'refused';
     const reason = isRefused ? this.access.reason : null;
     refused.hidden = !reason;
-    setText(refused, reason ? `Operations are not possible here: ${reason}` : '');
+    setText(refused, reason ? `Interventions are not possible here: ${reason}` : '');
     for (const card of cards.querySelectorAll('article')) {
       const cohort = this.cohorts.get(card.dataset.cohort ?? '');
       for (const button of card.querySelectorAll('button')) {
@@ -131,7 +131,7 @@ export class Operations {
     for (const each of ['kernel', 'vm', 'counter']) field(each).hidden = !fields.includes(each);
 
     // A token that was accepted is not asked for again.
-    field('token').hidden = this.access.operations !== 'token' || parts.token.value !== '';
+    field('token').hidden = this.access.interventions !== 'token' || parts.token.value !== '';
     parts.vm.value = parts.counter.value = '';
     setText(parts['vm-about'], `One of 0 to ${grouped(cohort.vms - 1)}. Empty is all of them.`);
     if (kind === 'kernel') this.listKernels(cohort.kernel);
@@ -214,7 +214,7 @@ export class Operations {
     }
   }
 
-  /** @param {NonNullable<Operations['awaited']>} awaited */
+  /** @param {NonNullable<Interventions['awaited']>} awaited */
   followUp(awaited) {
     const now = this.cohorts.get(awaited.before.name);
     const seen = now ? effectOf(awaited, now) : null;
@@ -242,7 +242,7 @@ export class Operations {
  * @param {boolean} isPaused
  */
 function showPause(button, isPaused) {
-  setAttribute(button, 'data-operation', isPaused ? 'resume' : 'pause');
+  setAttribute(button, 'data-intervention', isPaused ? 'resume' : 'pause');
   setText(button, isPaused ? 'Resume…' : 'Pause…');
 }
 
@@ -257,7 +257,7 @@ function bodyOf(kind) {
 }
 
 /**
- * @param {NonNullable<Operations['awaited']>} awaited
+ * @param {NonNullable<Interventions['awaited']>} awaited
  * @param {Cohort} now
  * @returns {string | null} what is seen of it in a report, in a sentence; null as long as it is not
  */

@@ -7,7 +7,7 @@ using SoakHost.Tests.Storage;
 
 namespace SoakHost.Tests.Api;
 
-public sealed class OperationEndpointTests(SmallService small)
+public sealed class InterventionEndpointTests(SmallService small)
 {
     private const string Token = "correct-horse-battery";
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -29,7 +29,7 @@ public sealed class OperationEndpointTests(SmallService small)
 
         await PostAsync(program, "kernel", new { kernel = "linux-6.1" });
         await program.UntilAsync(fleet => Hung(fleet) == 256, Patience);
-        Assert.Equal(2, await program.MetricAsync("soakhost_operations_applied_total{cohort=\"control\",kind=\"kernel\"}"));
+        Assert.Equal(2, await program.MetricAsync("soakhost_interventions_total{cohort=\"control\",kind=\"kernel\"}"));
         Assert.Equal(2, DataDirectoryTests.Events(program, 1012).Count());
 
         // The first hang of each vCPU is over, and it is known why.
@@ -169,7 +169,7 @@ public sealed class OperationEndpointTests(SmallService small)
         Assert.Superset(
             Control(await program.Http.GetFromJsonAsync<JsonElement>("/api/v1/fleet", Stop)).EnumerateObject().Select(property => property.Name).ToHashSet(),
             cohort.EnumerateObject().Select(property => property.Name).ToHashSet());
-        foreach (string read in (string[])["incidents", "operations", "fleet", "fleet/stream", "kernels", "timeline", "access"])
+        foreach (string read in (string[])["incidents", "interventions", "fleet", "fleet/stream", "kernels", "timeline", "access"])
             Assert.NotEqual("", paths.GetProperty($"/api/v1/{read}").GetProperty("get").GetProperty("summary").GetString());
 
         string url = program.Http.BaseAddress!.ToString();
@@ -204,7 +204,7 @@ public sealed class OperationEndpointTests(SmallService small)
         return JsonDocument.Parse(text).RootElement;
     }
 
-    /// <summary>These tests come faster one after the other than the service takes operations.</summary>
+    /// <summary>These tests come faster one after the other than the service takes interventions.</summary>
     private async Task<HttpResponseMessage> PostPatientlyAsync(string path, string body)
     {
         using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(200));

@@ -12,7 +12,7 @@ internal interface IStepListener
 }
 
 /// <summary>Reads the first VM of a group after each step and tells a listener.</summary>
-internal struct Teller<TPages, TLanes> : IStepObserver<TPages, TLanes>
+internal struct StepTracer<TPages, TLanes> : IStepObserver<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
@@ -22,7 +22,7 @@ internal struct Teller<TPages, TLanes> : IStepObserver<TPages, TLanes>
     private VmState _before;
     private TotalsLanes<TLanes> _totals;
 
-    public Teller(SoakProgram<TPages, TLanes> program, in VmGroup<TPages, TLanes> group, long firstTick, IStepListener listener)
+    public StepTracer(SoakProgram<TPages, TLanes> program, in VmGroup<TPages, TLanes> group, long firstTick, IStepListener listener)
     {
         (_program, _listener, _firstTick) = (program, listener, firstTick);
         _before = program.Read(group, 0);
