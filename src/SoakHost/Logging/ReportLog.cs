@@ -160,8 +160,8 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         string reason = report.Reasons switch
         {
             [] => "every cohort showed what it is meant to, and nothing else",
-            [string only] => only,
-            [string first, .. var others] => $"{first}, and {others.Length} more",
+            [var only] => only.ToString(),
+            [var first, .. var others] => $"{first}, and {others.Length} more",
         };
         log.VerdictChanged(report.Verdict.ToString().ToLowerInvariant(), reason);
     }

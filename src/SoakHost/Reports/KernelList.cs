@@ -18,7 +18,7 @@ internal static class KernelList
     public static KernelDocument[] Documents { get; } =
     [
         .. All.Select(info => new KernelDocument(
-            info.Name, info.IsMutant, info.IsSimulated ? info.Expected.Label() : "unknown", info.ExpectedFrom, info.Description, info.Source)),
+            info.Name, info.IsMutant, info.IsSimulated ? info.Expected.Label() : "unknown", Hex64.Of(info.ExpectedFrom), info.Description, info.Source)),
     ];
 
     public static void WriteTable(IAnsiConsole console)
@@ -56,4 +56,4 @@ internal static class KernelList
 
 /// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
 internal sealed record KernelDocument(
-    string Name, bool IsMutant, string Expected, ulong ExpectedFrom, string Description, string Source);
+    string Name, bool IsMutant, string Expected, string ExpectedFrom, string Description, string Source);

@@ -28,7 +28,7 @@ public sealed partial class PageTests(Browser browser)
         await page.ExpectHungAsync("control", 0, Soon);
         await page.ExpectVerdictAsync("INCONCLUSIVE", Soon);
         await Assertions.Expect(page.HeatMap("control")).ToHaveAttributeAsync("data-hung", "0");
-        await Assertions.Expect(page.Page.GetByText("None so far.")).ToBeVisibleAsync();
+        await Assertions.Expect(page.Page.GetByText("No incidents yet.")).ToBeVisibleAsync();
         var healthy = await page.FirstCellAsync("control");
         await page.ExpectHungAsync("control", 64, HungWithin);
         await page.ExpectVerdictAsync("PASS", Soon);
@@ -41,7 +41,7 @@ public sealed partial class PageTests(Browser browser)
         // By mouse.
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         var (conclusion, command) = await ReadTimelineAsync(page);
-        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Repeat it on any machine" })).ToBeVisibleAsync();
+        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Reproduce on any machine with:" })).ToBeVisibleAsync();
         await page.Timeline.GetByRole(AriaRole.Button, new() { Name = "Close" }).ClickAsync();
         await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
 
@@ -89,7 +89,7 @@ public sealed partial class PageTests(Browser browser)
         await page.ExpectHungAsync("control", 0, Soon);
         await Assertions.Expect(page.Card("control")).ToHaveAttributeAsync("data-kernel", "linux-6.1.y");
         await Assertions.Expect(page.HeatMap("control")).ToHaveAttributeAsync("data-hung", "0");
-        await Assertions.Expect(page.Page.Locator("#status")).ToContainTextAsync("64 vCPUs that hung got on again", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Page.Locator("#status")).ToContainTextAsync("64 hung vCPUs recovered", new() { Timeout = LivePage.Ms(Soon) });
         Assert.NotEqual(hung, await page.FirstCellAsync("control"));
         Assert.Equal(await page.FirstCellAsync("healthy"), await page.FirstCellAsync("control"));
         await Assertions.Expect(page.Incidents.First).ToHaveAttributeAsync("data-state", "recovered", new() { Timeout = LivePage.Ms(Soon) });
@@ -97,7 +97,7 @@ public sealed partial class PageTests(Browser browser)
         // What was done is in the data directory, which other machines have not.
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         await ReadTimelineAsync(page);
-        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Repeat it on this machine" })).ToBeVisibleAsync();
+        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Reproduce on this machine with:" })).ToBeVisibleAsync();
         page.AssertNoFaults();
     }
 
@@ -181,8 +181,8 @@ public sealed partial class PageTests(Browser browser)
         var report = await page.Page.EvaluateAsync<string>("async () => JSON.stringify(await (await fetch('api/v1/fleet')).json())");
         await page.Page.RouteAsync("**/api/v1/fleet/stream", route => route.FulfillAsync(new() { ContentType = "text/event-stream", Body = $"event: fleet\ndata: {report}\n\n" }));
         await page.Page.ReloadAsync();
-        await Assertions.Expect(page.Page.GetByText("so that there is no map")).ToHaveCountAsync(2, new() { Timeout = LivePage.Ms(Soon) });
-        await Assertions.Expect(page.Page.GetByText("so that there is no map").First).ToBeVisibleAsync();
+        await Assertions.Expect(page.Page.GetByText("No map: the state of some vCPUs is unknown")).ToHaveCountAsync(2, new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Page.GetByText("No map: the state of some vCPUs is unknown").First).ToBeVisibleAsync();
         await Assertions.Expect(page.HeatMap("healthy")).ToBeHiddenAsync();
     }
 
@@ -231,7 +231,7 @@ public sealed partial class PageTests(Browser browser)
         {
             await token.FillAsync(wrong);
             await confirm.ClickAsync();
-            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToContainTextAsync("interventions need the token of Soak:ApiToken");
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToContainTextAsync("interventions require the token from Soak:ApiToken");
             await Assertions.Expect(token).ToBeFocusedAsync();
             await Assertions.Expect(token).ToHaveValueAsync("");
         }
@@ -298,7 +298,7 @@ public sealed partial class PageTests(Browser browser)
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 8, HungWithin);
         await Assertions.Expect(page.Incidents.Locator("[data-part=state]")).ToHaveTextAsync(
-            [.. Enumerable.Repeat("hung, not recorded yet", 8), .. Enumerable.Repeat("hung as run 1 ended", 8)], new() { Timeout = LivePage.Ms(Soon) });
+            [.. Enumerable.Repeat("hung, not recorded yet", 8), .. Enumerable.Repeat("hung when run 1 ended", 8)], new() { Timeout = LivePage.Ms(Soon) });
         await Assertions.Expect(page.Incidents.Locator("[data-part=expected]")).ToHaveTextAsync(
             [.. Enumerable.Repeat("as expected", 8), .. Enumerable.Repeat("", 8)]);
         await Assertions.Expect(page.Page.Locator("#incidents li[data-state=hung]")).ToHaveCountAsync(8);
