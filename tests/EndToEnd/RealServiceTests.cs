@@ -127,13 +127,13 @@ public sealed partial class RealServiceTests
         Assert.Matches("^0x8[0-9a-f]{7}$", seq);
         Assert.Matches("^0xffffffff8[0-9a-f]{7}$", snapshot);
 
-        Assert.Equal($"vCPU {vcpu} of VM {vm}, cohort stable (linux-6.1) is hung", page.Annotations["summary"]);
+        Assert.Equal($"vCPU {vcpu} of VM {vm} in cohort stable (linux-6.1) is hung", page.Annotations["summary"]);
         var said = LastProgress().Match(page.Annotations["description"]);
         Assert.True(said.Success, page.Annotations["description"]);
         Assert.Equal(
-            $"vCPU {vcpu} of VM {vm}, cohort stable, kernel linux-6.1, faults on guest page {page.Labels["page"]} again and again, and the "
-            + "kernel calls its faults stale although no invalidation warrants it. When it was found, mmu_invalidate_seq was "
-            + $"{seq} and the fault's snapshot {snapshot}. It last progressed at (time). A vCPU in this state does not recover by itself.",
+            $"vCPU {vcpu} of VM {vm} in cohort stable (kernel linux-6.1) keeps retrying its fault on guest page {page.Labels["page"]}: the kernel "
+            + "treats the fault as stale, and no invalidation justifies that. When the stall was found, mmu_invalidate_seq was "
+            + $"{seq} and the fault's snapshot {snapshot}. Last progress: (time). A hung vCPU does not recover by itself.",
             LastProgress().Replace(page.Annotations["description"], "(time)"));
 
         var runbook = new Uri(page.Annotations["runbook_url"]).Segments[^1];

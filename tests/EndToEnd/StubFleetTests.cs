@@ -17,7 +17,7 @@ public sealed class StubFleetTests
         var page = await fleet.WaitForPageAsync("VcpuHung", "firing", TimeSpan.FromSeconds(60), cancellationToken);
 
         Assert.Equal("critical", page.Receiver);
-        Assert.Equal("vCPU 2 of VM 1, cohort stable (linux-6.1.y) is hung", page.Annotations["summary"]);
+        Assert.Equal("vCPU 2 of VM 1 in cohort stable (linux-6.1.y) is hung", page.Annotations["summary"]);
         Assert.Contains(
             "mmu_invalidate_seq was 0x80000000 and the fault's snapshot 0xffffffff80000000. It last progressed at 20",
             page.Annotations["description"],
