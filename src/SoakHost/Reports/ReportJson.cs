@@ -19,7 +19,7 @@ internal sealed record WorkerDocument(
 
 /// <summary>Reports as JSON: snake_case, indented for people.</summary>
 [JsonSourceGenerationOptions(
-    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, 
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true,
     Converters = [typeof(VerdictNames), typeof(ReasonNames), typeof(ConditionNames), typeof(StepNames)])]
 [JsonSerializable(typeof(FleetDocument))]
 [JsonSerializable(typeof(KernelDocument[]))]
