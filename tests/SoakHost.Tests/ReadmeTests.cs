@@ -11,7 +11,9 @@ namespace SoakHost.Tests;
 public partial class ReadmeTests
 {
     private static readonly string Root = FindRoot();
-    internal static readonly string Readme = File.ReadAllText(Path.Combine(Root, "README.md"));
+
+    /// <summary>The tables are in the README of the part that they are about.</summary>
+    internal static readonly string Readme = string.Join('\n', ((string[])["README.md", "deploy/README.md"]).Select(path => File.ReadAllText(Path.Combine(Root, path))));
 
     [Fact]
     public void Every_configuration_key_is_listed_with_its_default()
@@ -46,7 +48,7 @@ public partial class ReadmeTests
     {
         IEnumerable<string> rules = Directory.GetFiles(Path.Combine(Root, "deploy/prometheus/rules")).SelectMany(file =>
             Alert().Matches(File.ReadAllText(file)).Select(match => $"{match.Groups["name"]}: {match.Groups["severity"]}"));
-        string[] listed = [.. Rows().Where(row => row is [_, "critical" or "warning" or "none", _]).Select(row => $"{row[0]}: {row[1]}")];
+        string[] listed = [.. Rows().Where(row => row is [_, "critical" or "warning" or "none", _]).Select(row => $"{Linked().Match(row[0]).Groups[1].Value}: {row[1]}")];
 
         Assert.Equal(rules.Distinct().Order(), listed.Order());
         Assert.All(listed, alert => Assert.True(File.Exists(Path.Combine(Root, "deploy/runbooks", alert.Split(':')[0] + ".md")), alert));
@@ -72,6 +74,9 @@ public partial class ReadmeTests
             folder = Path.GetDirectoryName(folder) ?? throw new DirectoryNotFoundException("SoakHost.sln is in no folder above the tests");
         return folder;
     }
+
+    [GeneratedRegex(@"^\[`(\w+)`\]\(runbooks/\1\.md\)$")]
+    private static partial Regex Linked();
 
     [GeneratedRegex("^(soakhost|process|dotnet)_[a-z_]+$")]
     private static partial Regex MetricName();

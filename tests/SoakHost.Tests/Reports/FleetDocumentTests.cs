@@ -38,7 +38,7 @@ public sealed class FleetDocumentTests
     public void No_value_of_64_bits_loses_a_digit_where_numbers_are_doubles()
     {
         CohortReport cohort = Sample.Cohort("control", Defect.Hang);
-        var hung = new StalledVcpu(0, 0, VcpuCondition.Hung, 7, ulong.MaxValue - 1, ulong.MaxValue, 42);
+        var hung = new StalledVcpu(0, 0, VcpuCondition.Hung, 42, 7, ulong.MaxValue - 1, ulong.MaxValue);
         FleetReport report = Sample.Report(cohort with
         {
             Snapshot = cohort.Snapshot with { InvalidateSeqMin = (1UL << 53) + 1, InvalidateSeqMedian = (1UL << 63) + 1, InvalidateSeqMax = ulong.MaxValue },
