@@ -4,11 +4,11 @@ using Xunit;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>What measures time against real programs has the machine to itself.</summary>
+/// <summary>Tests that measure time against real programs share the machine with no other test.</summary>
 [CollectionDefinition(nameof(Alone), DisableParallelization = true)]
 public sealed class Alone;
 
-/// <summary>The real service with its default fleet, real Prometheus and Alertmanager, deploy's own files: the whole way of a page.</summary>
+/// <summary>The real service with its default fleet, real Prometheus and Alertmanager, and the files of deploy/: the whole alerting path.</summary>
 [Collection(nameof(Alone))]
 public sealed partial class RealServiceTests
 {
@@ -78,7 +78,7 @@ public sealed partial class RealServiceTests
     }
 
     [Fact]
-    public async Task Of_the_default_fleet_nothing_fires_but_the_Watchdog_and_every_query_has_an_answer()
+    public async Task In_the_default_fleet_only_the_Watchdog_fires_and_every_query_returns_data()
     {
         var cancellationToken = TestContext.Current.CancellationToken;
         await using var soakHost = await SoakHostServer.StartAsync(new Dictionary<string, string>(), cancellationToken);

@@ -4,7 +4,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>deploy/prometheus, at rest: what Prometheus's own tool says of it, and what that tool cannot know.</summary>
+/// <summary>The files of deploy/prometheus, checked by promtool and for what promtool cannot know.</summary>
 public sealed partial class RuleTests
 {
     private const string Runbooks = "https://github.com/soakhost/soakhost/blob/main/deploy/runbooks/";

@@ -3,12 +3,12 @@ using System.Text.RegularExpressions;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// The metrics that the service exposes, in one place: rules and dashboards may use no others, and the service's own
-/// <c>/metrics</c> must match.
+/// The metrics that the service exposes: rules and dashboards may use no others, and the service's own <c>/metrics</c> must
+/// match.
 /// </summary>
 public static partial class MetricTable
 {
-    /// <summary>A metric. <see cref="MayBeAbsent"/>: its series come and go, so that an exposition without it is right too.</summary>
+    /// <summary>A metric. <see cref="MayBeAbsent"/>: an exposition without it is correct, because its series come and go.</summary>
     public sealed record Metric(string Name, string Type, string[] Labels, bool MayBeAbsent = false);
 
     private static readonly string[] Cohort = ["cohort", "kernel"];
@@ -66,7 +66,7 @@ public static partial class MetricTable
     /// <summary>Labels that every series has once it is scraped.</summary>
     public static IReadOnlyList<string> TargetLabels { get; } = ["job", "instance"];
 
-    /// <summary>What an exposition has that the table lacks, and the other way round: a sentence each, none if they agree.</summary>
+    /// <summary>The differences between an exposition and the table, a sentence each; none if they agree.</summary>
     public static IReadOnlyList<string> DifferencesFrom(string exposition)
     {
         var types = TypeLine().Matches(exposition).ToDictionary(line => line.Groups[1].Value, line => line.Groups[2].Value);
