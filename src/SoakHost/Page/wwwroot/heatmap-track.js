@@ -94,10 +94,10 @@ export class HeatMapTrack {
   }
 
   /** @param {import('./types.js').Cohort} cohort */
-  caption({ name, vcpus_running: running, vcpus_starved: starved, vcpus_hung: hung }) {
+  caption({ name, expect, vcpus_running: running, vcpus_starved: starved, vcpus_hung: hung }) {
     const { counts, share, canvas, map, absent } = this.parts;
     const vmsPerCell = this.cells.vcpus_per_cell / this.perVm;
-    setText(counts, hung > 0 ? `${grouped(hung)} hung` : '');
+    setText(counts, hung > 0 ? `${grouped(hung)} hung${expect === 'hang' ? ' as expected' : ''}` : '');
     setText(share, vmsPerCell > 1 ? `${counted(vmsPerCell, 'VM')} per cell` : '');
     setAttribute(canvas, 'aria-label', `vCPUs of ${name}: ${statesText(hung, starved, running)}`);
     setAttribute(canvas, 'data-hung', String(hung));
