@@ -9,22 +9,22 @@ using SoakHost.Storage;
 namespace SoakHost.Api;
 
 /// <summary>
-/// Passes the watchdog's reports to the clients that follow the fleet. The first client that needs a report serialises it, for all of them;
-/// without clients none is serialised, and the watchdog waits for no client. A slow client skips reports, and so does every client when the
-/// watchdog reports more often than about once a second.
+/// Hands each of the watchdog's reports to whoever follows the fleet. A report is put into words once, by the first follower who wants
+/// it, and never when nobody follows; the watchdog waits for none of them. A follower who is slow skips reports, and so does every follower of
+/// a watchdog that makes more than one about each second.
 /// </summary>
-/// <param name="options">The configuration.</param>
+/// <param name="options">What was configured.</param>
 /// <param name="time">The clock.</param>
-/// <param name="storage">Knows the run's number; null where nothing is stored.</param>
+/// <param name="storage">What keeps the run, and so knows its number; or null.</param>
 internal sealed class FleetStream(SoakOptions options, TimeProvider time, SoakStorage? storage = null)
 {
-    /// <summary>The most clients at once.</summary>
+    /// <summary>The most followers at once.</summary>
     public const int FollowersMax = 32;
 
     /// <summary>The type of its events.</summary>
     public const string EventType = "fleet";
 
-    /// <summary>The least time between two reports to one client: a little less than the watchdog's default interval of 1 s.</summary>
+    /// <summary>The least time between two reports to one follower: a little less than the second between two of the watchdog's, as it is by default.</summary>
     public static readonly TimeSpan IntervalMin = TimeSpan.FromMilliseconds(900);
 
     // How long a browser waits before it connects again.
@@ -42,7 +42,7 @@ internal sealed class FleetStream(SoakOptions options, TimeProvider time, SoakSt
         Interlocked.Exchange(ref _latest, next).IsPast.SetResult();
     }
 
-    /// <summary>A client's place, to be disposed when it leaves; null if all are taken.</summary>
+    /// <summary>A follower's place, to be disposed as it leaves; null when all are taken.</summary>
     public IDisposable? TryEnter()
     {
         if (Interlocked.Increment(ref _followers) <= FollowersMax)
@@ -51,13 +51,13 @@ internal sealed class FleetStream(SoakOptions options, TimeProvider time, SoakSt
         return null;
     }
 
-    /// <summary>The latest report at once, then each new one; ends without an exception at <paramref name="stop"/>.</summary>
+    /// <summary>The latest report at once, and each one after it, until <paramref name="stop"/>; then it ends without an exception.</summary>
     public async IAsyncEnumerable<SseItem<string>> FollowAsync([EnumeratorCancellation] CancellationToken stop)
     {
         bool isFirst = true;
         while (!stop.IsCancellationRequested)
         {
-            // The latest report, not the next one: a slow client must not keep all reports in between alive.
+            // Not the one after the last that was told, but the latest: whoever is slow must not keep all between alive.
             Edition edition = Volatile.Read(ref _latest);
             Task pause = Task.CompletedTask;
             if (edition.Text is { } text)
@@ -71,12 +71,12 @@ internal sealed class FleetStream(SoakOptions options, TimeProvider time, SoakSt
         }
     }
 
-    /// <summary>A report, serialised when a client first needs it; null before the first one.</summary>
+    /// <summary>A report, put into words once somebody wants it; null before the first one.</summary>
     private sealed class Edition(Lazy<string>? text)
     {
         public Lazy<string>? Text { get; } = text;
 
-        /// <summary>Completes when there is a later one. Clients continue on other threads than the watchdog's.</summary>
+        /// <summary>Completes when there is a later one. Followers go on elsewhere than on the watchdog's thread.</summary>
         public TaskCompletionSource IsPast { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 

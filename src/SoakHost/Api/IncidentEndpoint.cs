@@ -7,13 +7,13 @@ using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
-/// <summary><c>GET /api/v1/incidents</c>: the recorded incidents, newest first, in pages.</summary>
+/// <summary><c>GET /api/v1/incidents</c>: what is recorded, newest first, a page at a time.</summary>
 internal static class IncidentEndpoint
 {
     public static void MapIncidents(this WebApplication app) => app
         .MapGet("/api/v1/incidents", Read).Produces<IncidentPage>().ProducesProblem(StatusCodes.Status400BadRequest).WithName("incidents").WithTags("incidents")
-        .WithSummary("Recorded incidents, newest first; \"next\" of a page is \"before\" of the following one. Filters: \"cohort\"; \"run\"; \"vm\", with \"vms\" for "
-            + "so many VMs from there; \"vcpu\"; \"hung\": true for vCPUs that are still hung, false for all others.");
+        .WithSummary("Incidents, newest first. \"next\" of a page is the \"before\" of the next one. Of one \"cohort\", one \"run\", the \"vms\" (1) VMs from \"vm\" on, one "
+            + "\"vcpu\", and with \"hung\" those of vCPUs that are hung still (true), or all others (false).");
 
     private static Results<JsonHttpResult<IncidentPage>, ProblemHttpResult> Read(
         SoakOptions options, [AsParameters] IncidentQuery query, long before = long.MaxValue, int limit = 100)
@@ -32,10 +32,10 @@ internal static class IncidentEndpoint
 
 /// <summary>A page of incidents.</summary>
 /// <param name="Incidents">Newest first.</param>
-/// <param name="Next">The "before" of the following page; null on the last page.</param>
+/// <param name="Next">What to ask for as "before" to see the next page, or null when this is the last.</param>
 internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, long? Next)
 {
-    /// <summary>Reads a page from a data directory, while a service may write to it.</summary>
+    /// <summary>Reads a page from a data directory, beside whoever writes there.</summary>
     public static IncidentPage Read(string directory, long before, int limit, IncidentFilter filter)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
@@ -64,7 +64,7 @@ internal sealed record IncidentDocument(
     private static int? NullIfNone(int value) => value < 0 ? null : value;
 }
 
-/// <summary>Pages of incidents as JSON.</summary>
+/// <summary>What pages of incidents look like.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
 [JsonSerializable(typeof(IncidentPage))]
 internal sealed partial class IncidentJson : JsonSerializerContext;

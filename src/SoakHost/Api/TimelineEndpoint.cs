@@ -11,7 +11,7 @@ using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
-/// <summary><c>GET /api/v1/timeline</c>: replays an incident step by step, as <c>soakhost replay</c> does.</summary>
+/// <summary><c>GET /api/v1/timeline</c>: an incident, told again step by step, as <c>soakhost replay</c> does.</summary>
 internal static class TimelineEndpoint
 {
     public static void MapTimeline(this WebApplication app) => app
@@ -19,8 +19,8 @@ internal static class TimelineEndpoint
         .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
         .ProducesProblem(StatusCodes.Status422UnprocessableEntity).ProducesProblem(StatusCodes.Status503ServiceUnavailable)
         .ProducesProblem(StatusCodes.Status504GatewayTimeout)
-        .WithSummary("Replays an incident: its steps, a conclusion, and the command that reproduces it. One replay runs at a time, for at most 20 s; "
-            + "the problem of a longer one has the \"command\".");
+        .WithSummary("An incident told again, step by step, with the sentence that explains it and the command that repeats it. One at a time; one that takes "
+            + "longer than 20 s is given up, and the problem has the \"command\".");
 
     private static async Task<Results<JsonHttpResult<IncidentTimelineDocument>, ProblemHttpResult>> ReplayAsync(
         SoakRun current, IncidentReplays replays, HttpContext http, IHostApplicationLifetime host, string incident = "", long? run = null)
@@ -28,20 +28,20 @@ internal static class TimelineEndpoint
         if (!IncidentId.TryParse(incident, out IncidentId id))
         {
             return Problem(
-                StatusCodes.Status400BadRequest, "incident must be the id of a hang, an unsafe-install or an accounting-error, for example hang:control/12/3@3411968");
+                StatusCodes.Status400BadRequest, "incident is to be the id of a hang, unsafe-install or accounting-error, as in hang:control/12/3@3411968");
         }
 
         try
         {
             if (Find(current, id, run) is not { } found)
             {
-                return Problem(StatusCodes.Status404NotFound, "there is no such incident: none is recorded with this id, and no vCPU with it is hung now. New incidents are recorded with the next checkpoint");
+                return Problem(StatusCodes.Status404NotFound, "no such incident is recorded, and no vCPU hangs by that name; what was found is recorded with the next checkpoint");
             }
 
             if (found.Cohort is not { } cohort)
             {
                 return Problem(
-                    StatusCodes.Status422UnprocessableEntity, "this incident cannot be replayed: its VM was a real one, or ran a kernel that this version does not have");
+                    StatusCodes.Status422UnprocessableEntity, "nothing brings it back: its VM was a real one, or had a kernel that this program does not know");
             }
 
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, host.ApplicationStopping);
@@ -53,13 +53,13 @@ internal static class TimelineEndpoint
                     return TypedResults.Json(
                         IncidentTimelineDocument.Of(id, found.Run, command, timeline!), ReportJson.Default.IncidentTimelineDocument);
                 case ReplayOutcome.NoSuchIncident:
-                    return Problem(StatusCodes.Status404NotFound, "the replay did not reproduce the incident: it was recorded with another version of the model");
+                    return Problem(StatusCodes.Status404NotFound, "run again, the run has no such incident: it was recorded with another version of the model");
                 case ReplayOutcome.Busy:
                     http.Response.Headers.RetryAfter = "1";
-                    return Problem(StatusCodes.Status503ServiceUnavailable, "too many timelines were requested at once; try again in a second");
+                    return Problem(StatusCodes.Status503ServiceUnavailable, "others wait for their timelines already; try again in a second");
                 default:
                     return TypedResults.Problem(
-                        $"the incident is so far into the run that its replay takes longer than {IncidentReplays.TimeMax.TotalSeconds:0} s; run the command, which has no limit",
+                        $"it takes longer than {IncidentReplays.TimeMax.TotalSeconds:0} s here, so far into the run it is; the command tells it, however long it takes",
                         statusCode: StatusCodes.Status504GatewayTimeout, extensions: new Dictionary<string, object?> { ["command"] = command });
             }
         }
@@ -69,7 +69,7 @@ internal static class TimelineEndpoint
         }
         catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
         {
-            return Problem(StatusCodes.Status503ServiceUnavailable, "the service is stopping");
+            return Problem(StatusCodes.Status503ServiceUnavailable, "the service is being stopped");
         }
     }
 
@@ -88,7 +88,7 @@ internal static class TimelineEndpoint
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }
 
-/// <summary>An incident's timeline: a <see cref="TimelineDocument"/> with the incident's id, its run and the command that reproduces it.</summary>
+/// <summary>An incident's timeline: what <see cref="TimelineDocument"/> has, and where it is from.</summary>
 internal sealed record IncidentTimelineDocument(
     string Incident, long Run, string Kernel, string Conclusion, string Command, ImmutableArray<TimelineStepDocument> Steps)
 {

@@ -9,20 +9,20 @@ using SoakHost.Model;
 namespace SoakHost.Reports;
 
 /// <summary>
-/// The command that reproduces an incident. It names everything that the VM's history depends on, so it requires no configuration and gives
-/// the same result on any machine. For a cohort with interventions it also requires their record, and so the data directory.
+/// The command that tells an incident again. It names all that the VM's history depends on, so that it needs no configuration and does the
+/// same on any machine; but of a cohort that was operated it needs what was done, and so the data directory.
 /// </summary>
 internal static class ReplayCommandLine
 {
-    /// <summary>The command for one incident of the present run; null for a real VM, whose incidents cannot be replayed.</summary>
+    /// <summary>The command for one incident of the present run; null for one of a real VM, which nothing brings back.</summary>
     public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident) =>
         Of(cohort.Cohort, run.ToShardOptions(), incident, cohort.HasInterventions ? run.DataDirectory : null);
 
-    /// <summary>The command for one incident; null for a real VM, whose incidents cannot be replayed.</summary>
-    /// <param name="cohort">Its cohort.</param>
+    /// <summary>The command for one incident; null for one of a real VM, which nothing brings back.</summary>
+    /// <param name="cohort">The cohort that it happened in.</param>
     /// <param name="run">The run's seed and stall threshold.</param>
     /// <param name="incident">The incident.</param>
-    /// <param name="dataDirectory">The data directory, if the cohort had interventions: the command requires their record. Otherwise null.</param>
+    /// <param name="dataDirectory">Where the run's interventions are kept, if any were done to the cohort: the command needs them. Else null.</param>
     public static string? Of(Cohort cohort, ShardOptions run, IncidentId incident, string? dataDirectory = null)
     {
         if (!cohort.Kernel.Info.IsSimulated)
@@ -32,7 +32,7 @@ internal static class ReplayCommandLine
         VmParameters vm = cohort.Vm;
         string updates = vm.MemslotUpdates ? " --memslot-updates" : "";
 
-        // Only the tick of a hang depends on the threshold.
+        // When a vCPU counts as hung depends on the threshold; the other incidents happen when they happen.
         string threshold = incident.Kind == FindingKind.VcpuHung
             ? string.Create(CultureInfo.InvariantCulture, $" --stall-retries {run.StallRetries}") : "";
         return string.Create(

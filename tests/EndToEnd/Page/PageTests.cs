@@ -233,7 +233,7 @@ public sealed partial class PageTests(Browser browser)
         {
             await token.FillAsync(wrong);
             await confirm.ClickAsync();
-            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToContainTextAsync("interventions require the token from Soak:ApiToken");
+            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToContainTextAsync("interventions need the token of Soak:ApiToken");
             await Assertions.Expect(token).ToBeFocusedAsync();
             await Assertions.Expect(token).ToHaveValueAsync("");
         }

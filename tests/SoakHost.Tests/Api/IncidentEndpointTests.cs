@@ -62,7 +62,7 @@ public sealed class IncidentEndpointTests(SmallService small)
     [InlineData("vm=99999999999999999999", "vm is \"99999999999999999999\"; allowed is 0 to 999999")]
     [InlineData("vm=0&vms=0", "vms is \"0\"; allowed is 1 to 1000000")]
     [InlineData("vm=0&vms=1000001", "vms is \"1000001\"; allowed is 1 to 1000000")]
-    [InlineData("vms=2", "vms is \"2\"; it requires vm, the first VM")]
+    [InlineData("vms=2", "vms is \"2\"; it is allowed only with vm, the first of them")]
     [InlineData("vcpu=64", "vcpu is \"64\"; allowed is 0 to 63")]
     [InlineData("hung=yes", "hung is \"yes\"; allowed is true or false")]
     [InlineData("hung=0123456789012345678901234567890123456789x", "hung is \"0123456789012345678901234567890123456789...\"; allowed is true or false")]

@@ -131,7 +131,7 @@ public sealed class TimelineEndpointTests(SmallService small)
         foreach (Task<HttpResponseMessage> request in all.Where(request => request != first))
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => request);
         using HttpResponseMessage free = await UntilStatusAsync(program, Brief, HttpStatusCode.NotFound);
-        Assert.Contains("did not reproduce", await free.Content.ReadAsStringAsync(Stop), StringComparison.Ordinal);
+        Assert.Contains("run again", await free.Content.ReadAsStringAsync(Stop), StringComparison.Ordinal);
     }
 
     private static async Task<HttpResponseMessage> UntilStatusAsync(ProgramProcess program, string incident, HttpStatusCode wanted)
