@@ -20,7 +20,7 @@ internal sealed record CohortRequest(
     public static async Task<Cohort> ReadAsync(HttpRequest request)
     {
         if (!request.HasJsonContentType())
-            throw new BadHttpRequestException("the body is to be application/json", StatusCodes.Status415UnsupportedMediaType);
+            throw new BadHttpRequestException("the body must be application/json", StatusCodes.Status415UnsupportedMediaType);
         CohortRequest? asked = await JsonSerializer.DeserializeAsync(request.Body, CohortJson.Default.CohortRequest, request.HttpContext.RequestAborted);
         var values = new Dictionary<string, string?>
         {

@@ -6,6 +6,7 @@ using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
 using SoakHost.Engine;
 using SoakHost.Engine.Soak;
+using SoakHost.Interventions;
 using SoakHost.Logging;
 using SoakHost.Metrics;
 using SoakHost.Service;
@@ -14,15 +15,15 @@ using SoakHost.Storage;
 namespace SoakHost.Api;
 
 /// <summary>
-/// <c>POST /api/v1/cohorts/...</c>: what can be done to the fleet while it runs; <c>GET /api/v1/interventions</c>: what was done. Reading is open; who may
-/// change it, <see cref="OperatorAccess"/> says.
+/// <c>POST /api/v1/cohorts/...</c> does interventions; <c>GET /api/v1/interventions</c> lists them. Everybody may read;
+/// <see cref="OperatorAccess"/> decides who may intervene.
 /// </summary>
 internal static class InterventionEndpoints
 {
     public static void MapInterventions(this WebApplication app)
     {
         app.MapGet("/api/v1/interventions", List).Produces<InterventionPage>().ProducesProblem(StatusCodes.Status400BadRequest)
-            .WithName("interventions").WithTags("interventions").WithSummary("What was done, newest first. \"next\" of a page is the \"before\" of the next one.");
+            .WithName("interventions").WithTags("interventions").WithSummary("Interventions, newest first. \"next\" of a page is the \"before\" of the next one.");
         RouteGroupBuilder cohorts = app.MapGroup("/api/v1/cohorts").WithTags("interventions");
         cohorts.AddEndpointFilter(app.Services.GetRequiredService<OperatorFilter>());
         cohorts
@@ -34,14 +35,14 @@ internal static class InterventionEndpoints
             .Accepts<CohortRequest>("application/json").Produces<InterventionDocument>().WithName(InterventionKind.AddCohort.Name())
             .WithSummary("Adds a cohort; its VMs start at tick 0. The keys are those of Soak:Fleet.");
         RouteGroupBuilder cohort = cohorts.MapGroup("/{name}");
-        Map(cohort, InterventionKind.PatchKernel, "Patches the kernel of the cohort's VMs; \"kernel\" names it.");
+        Map(cohort, InterventionKind.PatchKernel, "Live-patches the cohort's VMs to the kernel that \"kernel\" names.");
         Map(cohort, InterventionKind.Migrate, "Live-migrates the cohort, or \"vm\" alone: the counter restarts at \"invalidate_seq\" (0), mappings and roots restart.");
-        Map(cohort, InterventionKind.PauseInvalidations, "Lets no invalidation begin any more.");
-        Map(cohort, InterventionKind.ResumeInvalidations, "Lets invalidations begin again.");
+        Map(cohort, InterventionKind.PauseInvalidations, "Pauses new invalidations and memslot updates; those in progress end.");
+        Map(cohort, InterventionKind.ResumeInvalidations, "Resumes invalidations and memslot updates.");
         Map(cohort, InterventionKind.UpdateMemslots, "Updates the memslots of the cohort's VMs, or of \"vm\" alone, once.");
         Map(cohort, InterventionKind.SetCounter, "Sets mmu_invalidate_seq of the cohort's VMs, or of \"vm\" alone, to \"invalidate_seq\".");
-        Map(cohort, InterventionKind.ResizeCohort, "Gives the cohort \"vms\" VMs: those with the highest numbers go, or new ones start.");
-        Map(cohort, InterventionKind.RemoveCohort, "Removes the cohort. What it did and showed is kept.");
+        Map(cohort, InterventionKind.ResizeCohort, "Changes the cohort's number of VMs to \"vms\": those with the highest numbers end, or new ones start.");
+        Map(cohort, InterventionKind.RemoveCohort, "Removes the cohort. Its totals and incidents are kept.");
     }
 
     private static Results<JsonHttpResult<InterventionPage>, ProblemHttpResult> List(
@@ -53,11 +54,9 @@ internal static class InterventionEndpoints
             InterveneAsync(kind, name, request, run, metrics, log))
         .Accepts<InterventionRequest>("application/json").Produces<InterventionDocument>().WithName(kind.Name()).WithSummary(summary);
 
-    private static async Task<Results<JsonHttpResult<InterventionDocument>, ProblemHttpResult>> InterveneAsync(
+    private static Task<Results<JsonHttpResult<InterventionDocument>, ProblemHttpResult>> InterveneAsync(
         InterventionKind kind, string name, HttpRequest request, SoakRun run, InterventionMetrics metrics, ILogger log) =>
-        run.Cohorts.All(cohort => cohort.Name != name)
-            ? Problem(StatusCodes.Status404NotFound, "there is no such cohort")
-            : await InterveneAsync(async () => (name, (await ReadAsync(request)).ToIntervention(kind)), run, metrics, log);
+        InterveneAsync(async () => (name, (await ReadAsync(request)).ToIntervention(kind)), request, run, metrics, log);
 
     private static Task<Results<JsonHttpResult<InterventionDocument>, ProblemHttpResult>> AddAsync(
         HttpRequest request, SoakRun run, InterventionMetrics metrics, ILogger log) =>
@@ -67,40 +66,56 @@ internal static class InterventionEndpoints
                 Cohort cohort = await CohortRequest.ReadAsync(request);
                 return (cohort.Name, new ShardIntervention { Kind = InterventionKind.AddCohort, Cohort = cohort });
             },
+            request,
             run,
             metrics,
             log);
 
     private static async Task<Results<JsonHttpResult<InterventionDocument>, ProblemHttpResult>> InterveneAsync(
-        Func<Task<(string Cohort, ShardIntervention Intervention)>> read, SoakRun run, InterventionMetrics metrics, ILogger log)
+        Func<Task<(string Cohort, ShardIntervention Intervention)>> read,
+        HttpRequest request,
+        SoakRun run,
+        InterventionMetrics metrics,
+        ILogger log)
     {
+        (string Cohort, ShardIntervention Intervention) asked;
         try
         {
-            (string name, ShardIntervention intervention) = await read();
-
-            // Waits for the disk, and so not on a thread that others wait for.
-            InterventionRecord record = await Task.Run(() => run.Intervene(name, intervention));
-            metrics.Count(name, intervention.Kind);
-            log.InterventionApplied(name, Describe(record.Intervention), record.Intervention.Tick);
-            return TypedResults.Json(InterventionDocument.Of(record), InterventionJson.Default.InterventionDocument);
+            asked = await read();
         }
         catch (BadHttpRequestException exception)
         {
             return Problem(exception.StatusCode, exception.Message);
         }
-        catch (Exception exception) when (exception is ArgumentException or JsonException or FormatException or ConfigurationException)
+        catch (Exception exception) when (exception is JsonException or ConfigurationException or InvalidInterventionException)
         {
             return Problem(StatusCodes.Status400BadRequest, exception.Message);
         }
-        catch (InvalidOperationException exception)
+
+        try
         {
-            return Problem(StatusCodes.Status409Conflict, exception.Message);
+            InterventionRecord record = await run.InterveneAsync(asked.Cohort, asked.Intervention, request.HttpContext.RequestAborted);
+            metrics.Count(asked.Cohort, asked.Intervention.Kind);
+            log.InterventionApplied(asked.Cohort, Describe(record.Intervention), record.Intervention.Tick);
+            return TypedResults.Json(InterventionDocument.Of(record), InterventionJson.Default.InterventionDocument);
         }
-        catch (StorageUnavailableException exception)
+        catch (Exception exception) when (StatusOf(exception) is { } status)
         {
-            return Problem(StatusCodes.Status503ServiceUnavailable, $"nothing was done: {exception.Message}");
+            if (exception is InterventionQueueException)
+                request.HttpContext.Response.Headers.RetryAfter = "1";
+            return Problem(status, $"{exception.Message}; nothing was done");
         }
     }
+
+    /// <summary>The status of an intervention that was not done; null where the exception is a defect of this program.</summary>
+    internal static int? StatusOf(Exception exception) => exception switch
+    {
+        InvalidInterventionException => StatusCodes.Status400BadRequest,
+        NoSuchCohortException => StatusCodes.Status404NotFound,
+        InterventionConflictException => StatusCodes.Status409Conflict,
+        StorageUnavailableException or InterventionQueueException => StatusCodes.Status503ServiceUnavailable,
+        _ => null,
+    };
 
     private static string Describe(ShardIntervention intervention) => intervention.Kind.Name() + intervention switch
     {
@@ -116,7 +131,7 @@ internal static class InterventionEndpoints
         if (request.HttpContext.Features.Get<IHttpRequestBodyDetectionFeature>() is not { CanHaveBody: true })
             return new InterventionRequest(null, null, null, null);
         if (!request.HasJsonContentType())
-            throw new BadHttpRequestException("the body is to be application/json", StatusCodes.Status415UnsupportedMediaType);
+            throw new BadHttpRequestException("the body must be application/json", StatusCodes.Status415UnsupportedMediaType);
         return await JsonSerializer.DeserializeAsync(request.Body, InterventionJson.Default.InterventionRequest, request.HttpContext.RequestAborted)
             ?? new InterventionRequest(null, null, null, null);
     }
@@ -124,28 +139,28 @@ internal static class InterventionEndpoints
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }
 
-/// <summary>What is asked for. Numbers may be text, as configuration spells them: "2^31-1000".</summary>
+/// <summary>A request. Numbers may be text, as in the configuration: "2^31-1000".</summary>
 internal sealed record InterventionRequest(string? Kernel, int? Vm, JsonElement? InvalidateSeq, JsonElement? Vms)
 {
     /// <summary>The intervention, without a tick.</summary>
-    /// <exception cref="ArgumentException">Something does not belong there, or is missing.</exception>
+    /// <exception cref="InvalidInterventionException">Something is missing, out of range, or not for this kind.</exception>
     public ShardIntervention ToIntervention(InterventionKind kind)
     {
         bool takesCounter = kind is InterventionKind.Migrate or InterventionKind.SetCounter;
         if (InvalidateSeq is not null && !takesCounter)
-            throw new ArgumentException($"{kind.Name()} takes no invalidate_seq");
+            throw new InvalidInterventionException($"{kind.Name()} takes no invalidate_seq");
         if (kind == InterventionKind.SetCounter && InvalidateSeq is null)
-            throw new ArgumentException("invalidate_seq is missing");
+            throw new InvalidInterventionException("invalidate_seq is missing");
         if (kind == InterventionKind.PatchKernel && Kernel is null)
-            throw new ArgumentException("kernel is missing");
+            throw new InvalidInterventionException("kernel is missing");
         if ((kind == InterventionKind.ResizeCohort) != (Vms is not null))
-            throw new ArgumentException(Vms is null ? "vms is missing" : $"{kind.Name()} takes no vms");
+            throw new InvalidInterventionException(Vms is null ? "vms is missing" : $"{kind.Name()} takes no vms");
         return new ShardIntervention
         {
             Kind = kind,
             Vm = Vm,
             Kernel = Kernel is null ? null : Model.Kernels.Kernel.Find(Kernel)
-                ?? throw new ArgumentException($"there is no such kernel; there are {string.Join(", ", Model.Kernels.Kernel.All.Select(kernel => kernel.Info.Name))}"),
+                ?? throw new InvalidInterventionException($"there is no such kernel; there are {string.Join(", ", Model.Kernels.Kernel.All.Select(kernel => kernel.Info.Name))}"),
             InvalidateSeq = InvalidateSeq is { } value ? (ulong)Number("invalidate_seq", value, 0, ulong.MaxValue) : 0,
             Vms = Vms is { } vms ? (int)Number("vms", vms, 1, SoakOptions.VmsMax) : 0,
         };
@@ -153,10 +168,10 @@ internal sealed record InterventionRequest(string? Kernel, int? Vm, JsonElement?
 
     private static BigInteger Number(string key, JsonElement value, BigInteger min, BigInteger max) =>
         NumberSyntax.TryParse(value.ToString(), out BigInteger number) && number >= min && number <= max
-            ? number : throw new ArgumentException($"{key} is to be a whole number from {min} to {max}");
+            ? number : throw new InvalidInterventionException($"{key} must be a whole number from {min} to {max}");
 }
 
-/// <summary>What was done, and the tick at which it takes effect in every VM.</summary>
+/// <summary>An intervention, with the tick at which it takes effect in every VM.</summary>
 internal sealed record InterventionDocument(
     long Id, long Run, string Cohort, string Kind, long Tick, int? Vm, string? Kernel, string? InvalidateSeq, int? Vms, DateTimeOffset Requested)
 {
@@ -179,12 +194,12 @@ internal sealed record InterventionPage(IReadOnlyList<InterventionDocument> Inte
     public static InterventionPage Read(string directory, long before, int limit, string? cohort)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        IReadOnlyList<InterventionRecord> interventions = database?.Interventions(before, limit, cohort) ?? [];
+        IReadOnlyList<InterventionRecord> interventions = database?.Interventions.Page(before, limit, cohort) ?? [];
         return new InterventionPage([.. interventions.Select(InterventionDocument.Of)], interventions.Count == limit ? interventions[^1].Id : null);
     }
 }
 
-/// <summary>What requests and answers look like.</summary>
+/// <summary>Requests and answers as JSON.</summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, UnmappedMemberHandling = JsonUnmappedMemberHandling.Disallow)]
 [JsonSerializable(typeof(InterventionRequest))]

@@ -3,7 +3,7 @@ using SoakHost.Storage;
 
 namespace SoakHost.Metrics;
 
-/// <summary>How storage gets on.</summary>
+/// <summary>Checkpoints.</summary>
 internal sealed class StorageMetrics
 {
     public StorageMetrics(MetricRegistry registry, SoakStorage storage, SoakOptions options, TimeProvider time)

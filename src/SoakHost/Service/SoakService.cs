@@ -85,7 +85,7 @@ internal static class SoakServiceExtensions
             .AddSingleton<InterventionMetrics>()
             .AddSingleton<OperatorAccess>()
             .AddSingleton<OperatorFilter>()
-            .AddSingleton<IncidentReplays>()
+            .AddSingleton<ReplayService>()
             .AddSingleton<MetricRegistry>()
             .AddSingleton(services =>
             {
