@@ -30,7 +30,7 @@ internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, l
     public static IncidentPage Read(string directory, long before, int limit, IncidentFilter filter)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        IReadOnlyList<IncidentRecord> incidents = database?.Incidents(before, limit, filter) ?? [];
+        IReadOnlyList<IncidentRecord> incidents = database?.Incidents.Page(before, limit, filter) ?? [];
         return new IncidentPage([.. incidents.Select(IncidentDocument.Of)], incidents.Count == limit ? incidents[^1].Number : null);
     }
 }

@@ -3,6 +3,7 @@ using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
 using SoakHost.Engine;
 using SoakHost.Engine.Soak;
+using SoakHost.Interventions;
 using SoakHost.Logging;
 using SoakHost.Metrics;
 using SoakHost.Service;
@@ -33,8 +34,8 @@ internal static class InterventionEndpoints
         RouteGroupBuilder cohort = cohorts.MapGroup("/{name}");
         Map(cohort, InterventionKind.PatchKernel, "Live-patches the cohort: its VMs run \"kernel\" from now on.");
         Map(cohort, InterventionKind.Migrate, "Live-migrates the cohort, or one \"vm\": the counter restarts at \"invalidate_seq\", mappings and roots restart.");
-        Map(cohort, InterventionKind.PauseInvalidations, "Pauses new invalidations.");
-        Map(cohort, InterventionKind.ResumeInvalidations, "Resumes invalidations.");
+        Map(cohort, InterventionKind.PauseInvalidations, "Pauses new invalidations and memslot updates; those in progress end.");
+        Map(cohort, InterventionKind.ResumeInvalidations, "Resumes invalidations and memslot updates.");
         Map(cohort, InterventionKind.UpdateMemslots, "Updates the memslots of the cohort, or of one \"vm\", once.");
         Map(cohort, InterventionKind.SetCounter, "Sets mmu_invalidate_seq of the cohort, or of one \"vm\", to \"invalidate_seq\".");
         Map(cohort, InterventionKind.ResizeCohort, "Changes the number of VMs to \"vms\": new ones start, or those with the highest numbers are removed.");
@@ -51,12 +52,11 @@ internal static class InterventionEndpoints
             InterveneAsync(kind, name, request, run, metrics, log))
         .Produces<InterventionDocument>().WithName(kind.Name()).WithSummary(summary).WithBody(InterventionRequest.Table(kind));
 
-    private static async Task<Results<JsonHttpResult<InterventionDocument>, ProblemHttpResult>> InterveneAsync(
+    private static Task<Results<JsonHttpResult<InterventionDocument>, ProblemHttpResult>> InterveneAsync(
         InterventionKind kind, string name, HttpRequest request, SoakRun run, InterventionMetrics metrics, ILogger log) =>
-        run.Cohorts.All(cohort => cohort.Name != name)
-            ? Problem(StatusCodes.Status404NotFound, $"there is no cohort {ConfigurationErrors.Quote(name)}{Suggestion.For(name, run.Cohorts.Select(cohort => cohort.Name))}")
-            : await InterveneAsync(
-                async () => (name, (await JsonBody.ReadAsync(request)).Read(InterventionRequest.Table(kind)).ToIntervention(kind)), run, metrics, log);
+        InterveneAsync(
+            async () => (name, (await JsonBody.ReadAsync(request)).Read(InterventionRequest.Table(kind)).ToIntervention(kind)),
+            request, run, metrics, log);
 
     private static Task<Results<JsonHttpResult<InterventionDocument>, ProblemHttpResult>> AddAsync(
         HttpRequest request, SoakRun run, InterventionMetrics metrics, ILogger log) =>
@@ -66,40 +66,57 @@ internal static class InterventionEndpoints
                 Cohort cohort = await ReadCohortAsync(request);
                 return (cohort.Name, new ShardIntervention { Kind = InterventionKind.AddCohort, Cohort = cohort });
             },
+            request,
             run,
             metrics,
             log);
 
     private static async Task<Results<JsonHttpResult<InterventionDocument>, ProblemHttpResult>> InterveneAsync(
-        Func<Task<(string Cohort, ShardIntervention Intervention)>> read, SoakRun run, InterventionMetrics metrics, ILogger log)
+        Func<Task<(string Cohort, ShardIntervention Intervention)>> read,
+        HttpRequest request,
+        SoakRun run,
+        InterventionMetrics metrics,
+        ILogger log)
     {
+        (string Cohort, ShardIntervention Intervention) asked;
         try
         {
-            (string name, ShardIntervention intervention) = await read();
-
-            // This waits for the disk: not on a thread that requests need.
-            InterventionRecord record = await Task.Run(() => run.Intervene(name, intervention));
-            metrics.Count(name, intervention.Kind);
-            log.InterventionApplied(name, Describe(record.Intervention), record.Intervention.Tick);
-            return TypedResults.Json(InterventionDocument.Of(record), InterventionJson.Default.InterventionDocument);
+            asked = await read();
         }
         catch (BadHttpRequestException exception)
         {
             return Problem(exception.StatusCode, exception.Message);
         }
-        catch (Exception exception) when (exception is ArgumentException or ConfigurationException)
+        catch (Exception exception) when (exception is ConfigurationException or InvalidInterventionException)
         {
             return Problem(StatusCodes.Status400BadRequest, exception.Message);
         }
-        catch (InvalidOperationException exception)
+
+        try
         {
-            return Problem(StatusCodes.Status409Conflict, exception.Message);
+            InterventionRecord record = await run.InterveneAsync(asked.Cohort, asked.Intervention, request.HttpContext.RequestAborted);
+            metrics.Count(asked.Cohort, asked.Intervention.Kind);
+            log.InterventionApplied(asked.Cohort, Describe(record.Intervention), record.Intervention.Tick);
+            return TypedResults.Json(InterventionDocument.Of(record), InterventionJson.Default.InterventionDocument);
         }
-        catch (StorageUnavailableException exception)
+        catch (Exception exception) when (StatusOf(exception) is { } status)
         {
-            return Problem(StatusCodes.Status503ServiceUnavailable, $"the intervention did not happen: {exception.Message}");
+            if (exception is InterventionQueueException)
+                request.HttpContext.Response.Headers.RetryAfter = "1";
+            string hint = exception is NoSuchCohortException ? Suggestion.For(asked.Cohort, run.Cohorts.Select(cohort => cohort.Name)) : "";
+            return Problem(status, $"{exception.Message}; nothing was done{hint}");
         }
     }
+
+    /// <summary>The status of an intervention that was not done; null where the exception is a defect of this program.</summary>
+    internal static int? StatusOf(Exception exception) => exception switch
+    {
+        InvalidInterventionException => StatusCodes.Status400BadRequest,
+        NoSuchCohortException => StatusCodes.Status404NotFound,
+        InterventionConflictException => StatusCodes.Status409Conflict,
+        StorageUnavailableException or InterventionQueueException => StatusCodes.Status503ServiceUnavailable,
+        _ => null,
+    };
 
     private static async Task<Cohort> ReadCohortAsync(HttpRequest request)
     {
@@ -154,7 +171,7 @@ internal sealed record InterventionPage(IReadOnlyList<InterventionDocument> Inte
     public static InterventionPage Read(string directory, long before, int limit, string? cohort)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        IReadOnlyList<InterventionRecord> interventions = database?.Interventions(before, limit, cohort) ?? [];
+        IReadOnlyList<InterventionRecord> interventions = database?.Interventions.Page(before, limit, cohort) ?? [];
         return new InterventionPage([.. interventions.Select(InterventionDocument.Of)], interventions.Count == limit ? interventions[^1].Id : null);
     }
 }

@@ -22,7 +22,7 @@ internal static class TimelineEndpoint
             + "longer than 20 s is cancelled, and the problem document has the \"command\".");
 
     private static async Task<Results<JsonHttpResult<IncidentTimelineDocument>, ProblemHttpResult>> ReplayAsync(
-        SoakRun current, IncidentReplays replays, HttpContext http, IHostApplicationLifetime host, string incident = "", string? run = null)
+        SoakRun current, ReplayService replays, HttpContext http, IHostApplicationLifetime host, string incident = "", string? run = null)
     {
         if (!IncidentId.TryParse(incident, out IncidentId id))
         {
@@ -52,13 +52,13 @@ internal static class TimelineEndpoint
                     return TypedResults.Json(
                         IncidentTimelineDocument.Of(id, found.Run, command, timeline!), ReportJson.Default.IncidentTimelineDocument);
                 case ReplayOutcome.NoSuchIncident:
-                    return Problem(StatusCodes.Status404NotFound, "the replay has no such incident: another version of the model recorded it");
+                    return Problem(StatusCodes.Status404NotFound, "the replay did not come to this incident: it was recorded with another version of the model");
                 case ReplayOutcome.Busy:
                     http.Response.Headers.RetryAfter = "1";
                     return Problem(StatusCodes.Status503ServiceUnavailable, "too many replays are waiting; try again in a second");
                 default:
                     return TypedResults.Problem(
-                        $"the replay takes longer than {IncidentReplays.TimeMax.TotalSeconds:0} s; run the command instead, which has no time limit",
+                        $"the replay takes longer than {ReplayService.TimeMax.TotalSeconds:0} s; run the command instead, which has no time limit",
                         statusCode: StatusCodes.Status504GatewayTimeout, extensions: new Dictionary<string, object?> { ["command"] = command });
             }
         }
@@ -76,12 +76,12 @@ internal static class TimelineEndpoint
         }
     }
 
-    /// <summary>The run that has the incident: the present one, even before it is recorded, or one of the data directory.</summary>
-    private static IncidentRun? Find(SoakRun current, IncidentId id, long? run)
+    /// <summary>The run that has the incident: the present one, which may not have recorded it yet, or one that the data directory knows.</summary>
+    private static ReplayInput? Find(SoakRun current, IncidentId id, long? run)
     {
         string directory = current.Options.DataDirectory;
         return (run ?? current.RunId) == current.RunId && HangsNow(current.Latest, id)
-            ? IncidentRun.Current(current.RunId, directory, current.FleetOptions, id.Cohort) : IncidentRun.Recorded(directory, id, run);
+            ? ReplayInput.OfCurrent(current.RunId, directory, current.FleetOptions, id.Cohort) : ReplayInput.OfRecorded(directory, id, run);
     }
 
     private static bool HangsNow(FleetReport report, IncidentId id) => report.Cohorts.Any(cohort =>

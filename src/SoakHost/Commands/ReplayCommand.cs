@@ -61,7 +61,7 @@ internal static class ReplayCommand
 
             Cohort? described = cohorts.Read(parsed)?.Cohort;
             bool isDescribed = described is not null || parsed.GetValue(seed) is not null || parsed.GetValue(stallRetries) is not null;
-            if (IncidentRun.Recorded(settings.DataDirectory, id) is { Cohort: { } itsCohort } recorded
+            if (ReplayInput.OfRecorded(settings.DataDirectory, id) is { Cohort: { } itsCohort } recorded
                 && (!isDescribed || IsSame(itsCohort, recorded.Options, Find(described, settings, id.Cohort), options)))
             {
                 return Task.FromResult(Show(Replay.Incident(itsCohort, recorded.Options, id, recorded.Interventions, stop), asJson));

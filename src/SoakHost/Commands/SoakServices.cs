@@ -33,7 +33,7 @@ internal static class SoakServices
             .AddSingleton<SoakStorage>()
             .AddSingleton<OperatorAccess>()
             .AddSingleton<OperatorFilter>()
-            .AddSingleton<IncidentReplays>()
+            .AddSingleton<ReplayService>()
             .AddMetrics()
             .AddHostedService<SoakService>();
     }

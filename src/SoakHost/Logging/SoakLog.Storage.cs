@@ -4,7 +4,7 @@ namespace SoakHost.Logging;
 internal static partial class SoakLog
 {
     [LoggerMessage(1010, LogLevel.Information,
-        "Run {Run}, started {Started:O}, resumes: {Shards} shards from their checkpoints, at ticks {FirstTick} to {LastTick}")]
+        "Run {Run} of {Started:O} resumes: {Shards} shards from their checkpoints, at ticks {FirstTick} to {LastTick}")]
     public static partial void RunResumed(this ILogger log, long run, DateTimeOffset started, int shards, long firstTick, long lastTick);
 
     [LoggerMessage(1011, LogLevel.Warning, "Run {Before} in the data directory differs: {Differences}. A new run {Run} starts")]
@@ -14,7 +14,7 @@ internal static partial class SoakLog
     public static partial void InterventionApplied(this ILogger log, string cohort, string intervention, long tick);
 
     [LoggerMessage(3010, LogLevel.Error,
-        "The checkpoint of {Cohort}, VMs from {FirstVm}, at tick {Tick} cannot be used: {Reason}. Trying the one before it")]
+        "The checkpoint of {Cohort}, VMs from {FirstVm}, at tick {Tick} cannot be used: {Reason}. The one before it is used, if there is one")]
     public static partial void CheckpointDamaged(this ILogger log, string cohort, int firstVm, long tick, string reason);
 
     [LoggerMessage(3011, LogLevel.Error, "{Cohort}: no checkpoint of the VMs from {FirstVm} can be used; they restart at tick 0 and repeat their history")]

@@ -2,7 +2,11 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json;
+using SoakHost.Api;
 using SoakHost.Configuration;
+using SoakHost.Engine.Soak;
+using SoakHost.Interventions;
+using SoakHost.Storage;
 using SoakHost.Tests.Service;
 using SoakHost.Tests.Storage;
 
@@ -120,6 +124,19 @@ public sealed class InterventionEndpointTests(SmallService small)
     }
 
     [Fact]
+    public void Only_the_exceptions_of_interventions_have_a_status_and_every_other_is_a_defect()
+    {
+        Assert.Equal(400, InterventionEndpoints.StatusOf(new InvalidInterventionException("")));
+        Assert.Equal(404, InterventionEndpoints.StatusOf(new NoSuchCohortException("x")));
+        Assert.Equal(409, InterventionEndpoints.StatusOf(new InterventionConflictException("")));
+        Assert.Equal(503, InterventionEndpoints.StatusOf(new StorageUnavailableException("")));
+        Assert.Equal(503, InterventionEndpoints.StatusOf(new InterventionQueueException("")));
+        Assert.Null(InterventionEndpoints.StatusOf(new InvalidOperationException()));
+        Assert.Null(InterventionEndpoints.StatusOf(new ArgumentException("")));
+        Assert.Null(InterventionEndpoints.StatusOf(new FormatException()));
+    }
+
+    [Fact]
     public async Task A_body_that_is_too_long_is_refused()
     {
         using HttpResponseMessage response = await PostPatientlyAsync("/api/v1/cohorts/control/pause", new string(' ', 300 * 1024));
@@ -153,7 +170,7 @@ public sealed class InterventionEndpointTests(SmallService small)
     }
 
     [Fact]
-    public async Task More_operations_than_a_person_asks_for_are_refused_for_a_while()
+    public async Task More_interventions_than_a_person_requests_are_refused_for_a_while()
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__TicksMax", "1024")));
         var statuses = new List<HttpStatusCode>();

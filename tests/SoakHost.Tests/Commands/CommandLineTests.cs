@@ -59,7 +59,7 @@ public class CommandLineTests(SmallService service)
         Assert.Equal(0, result.ExitCode);
         Assert.All(Kernel.All.Append(Kernel.Host), kernel => Assert.Contains($" {kernel.Info.Name} ", result.Output, StringComparison.Ordinal));
         Assert.Contains("hang from 2^31", result.Output, StringComparison.Ordinal);
-        Assert.Contains("unknown: that is the question", result.Output, StringComparison.Ordinal);
+        Assert.Contains("unknown", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]
