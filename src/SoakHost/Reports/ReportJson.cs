@@ -25,7 +25,7 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(KernelDocument[]))]
 [JsonSerializable(typeof(ExploreDocument[]))]
 [JsonSerializable(typeof(TimelineDocument))]
-[JsonSerializable(typeof(Api.IncidentTimelineDocument))]
+[JsonSerializable(typeof(IncidentTimelineDocument))]
 [JsonSerializable(typeof(CheckDocument))]
 [JsonSerializable(typeof(BenchDocument[]))]
 [JsonSerializable(typeof(KillMatrixDocument[]))]
