@@ -2,7 +2,7 @@ using System.Buffers.Binary;
 using System.IO.Hashing;
 using System.Numerics;
 using System.Text;
-using SoakHost.Engine.Watchdogs;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 
@@ -80,7 +80,7 @@ public static class ShardState
     /// <param name="vmsMax">How many it can have: as many as it once started with, at least 1.</param>
     /// <param name="options">Seed and threshold as the writer's; the width may be another.</param>
     /// <exception cref="ShardStateException">The bytes are damaged, or were written by another kind of shard.</exception>
-    public static Shard Read(ReadOnlySpan<byte> bytes, Cohort cohort, int firstVm, int vmsMax, ShardOptions options)
+    public static Shard Read(ReadOnlySpan<byte> bytes, SimulatedCohort cohort, int firstVm, int vmsMax, ShardOptions options)
     {
         if (bytes.Length > BytesMax || bytes.Length < Magic.Length + 1 + HashBytes)
             throw new ShardStateException($"{bytes.Length} bytes are no shard's state");
@@ -134,7 +134,7 @@ public static class ShardState
         writer.Bytes(kernel);
     }
 
-    private static Shard ReadHeader(ref StateReader reader, Cohort cohort, int firstVm, int vmsMax, ShardOptions options)
+    private static Shard ReadHeader(ref StateReader reader, SimulatedCohort cohort, int firstVm, int vmsMax, ShardOptions options)
     {
         VmParameters shape = cohort.Vm;
         Expect(ModelVersion.Current, reader.Int32(), "model version");
@@ -269,24 +269,24 @@ public static class ShardState
             writer.Flag(wasSeen);
         foreach (StalledVcpu stalled in seen.Stalled)
         {
-            writer.Int64(stalled.Tick);
-            writer.Byte((byte)stalled.Page);
-            writer.UInt64(stalled.InvalidateSeq);
-            writer.UInt64(stalled.Snapshot);
+            writer.Int64(stalled.Time.Tick!.Value);
+            writer.Byte((byte)stalled.Page!.Value);
+            writer.UInt64(stalled.InvalidateSeq!.Value.Low);
+            writer.UInt64(stalled.Snapshot!.Value);
         }
 
         // In the order of slices and groups, of which a state knows nothing, they came; one VM's stay in theirs.
         writer.Int32(seen.Findings.Length);
-        foreach (Finding finding in seen.Findings.OrderBy(finding => finding.Tick).ThenBy(finding => finding.Vm))
+        foreach (Finding finding in seen.Findings.OrderBy(finding => finding.Time.Tick).ThenBy(finding => finding.Vm))
         {
             writer.Byte((byte)finding.Kind);
             writer.Int32(finding.Vm);
-            writer.Byte((byte)finding.Vcpu);
-            writer.Int64(finding.Tick);
-            writer.Byte((byte)finding.Page);
-            writer.UInt64(finding.InvalidateSeq);
-            writer.UInt64(finding.Snapshot);
-            writer.Byte((byte)finding.Boundary);
+            writer.Byte((byte)(finding.Vcpu ?? -1));
+            writer.Int64(finding.Time.Tick!.Value);
+            writer.Byte((byte)(finding.Page ?? -1));
+            writer.UInt64(finding.InvalidateSeq!.Value.Low);
+            writer.UInt64(finding.Snapshot ?? 0);
+            writer.Byte((byte)(finding.Boundary?.Power ?? 0));
         }
     }
 
@@ -322,9 +322,9 @@ public static class ShardState
         {
             if (conditions[index] == VcpuCondition.Running)
                 continue;
-            stalled.Add(new(
-                shard.FirstVm + (index / vcpus), index % vcpus, conditions[index], reader.Int64(), reader.Byte(), reader.UInt64(),
-                reader.UInt64()));
+            (long tick, int page) = (ReadTick(ref reader), reader.Byte());
+            var sighting = Sighting.AtTick(tick, reader.UInt64(), page, reader.UInt64());
+            stalled.Add(new(shard.FirstVm + (index / vcpus), index % vcpus, conditions[index], sighting));
         }
 
         int findings = reader.Int32();
@@ -332,11 +332,7 @@ public static class ShardState
             throw new ShardStateException($"{findings} findings are more than it holds");
         var found = new Finding[findings];
         foreach (ref Finding finding in found.AsSpan())
-        {
-            finding = new(
-                (FindingKind)reader.Byte(), reader.Int32(), (sbyte)reader.Byte(), reader.Int64(), (sbyte)reader.Byte(), reader.UInt64(),
-                reader.UInt64(), reader.Byte());
-        }
+            finding = ReadFinding(ref reader);
 
         return new ObserverState
         {
@@ -350,6 +346,21 @@ public static class ShardState
         };
     }
 
+    private static Finding ReadFinding(ref StateReader reader)
+    {
+        (var kind, int vm, int vcpu) = ((FindingKind)reader.Byte(), reader.Int32(), (sbyte)reader.Byte());
+        (long tick, int page) = (ReadTick(ref reader), (sbyte)reader.Byte());
+        (ulong seq, ulong snapshot, int power) = (reader.UInt64(), reader.UInt64(), reader.Byte());
+        bool isCrossing = kind is FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle;
+        if (vcpu < -1 || page < -1 || (isCrossing ? power is not (31 or 32 or 63 or 64) : power != 0))
+            throw new ShardStateException($"a finding is impossible: {kind}, vCPU {vcpu}, page {page}, boundary {power}");
+        var seen = Sighting.AtTick(tick, seq, page < 0 ? null : page, page < 0 ? null : snapshot);
+        return new Finding(kind, vm, vcpu < 0 ? null : vcpu, seen, isCrossing ? Boundary.AtPower(power) : null);
+    }
+
+    private static long ReadTick(ref StateReader reader) =>
+        reader.Int64() is >= 0 and long tick ? tick : throw new ShardStateException("a tick is negative");
+
     /// <summary>What no observer can have seen, or null.</summary>
     private static string? FindInvalid(ObserverState seen, Shard shard)
     {
@@ -361,14 +372,13 @@ public static class ShardState
             return "a vCPU has no known condition";
         if (Sums(seen.Totals).Any(sum => sum < 0))
             return "a total is negative";
-        if (seen.Stalled.Any(vcpu => vcpu.Tick < 0 || vcpu.Tick > shard.Tick || vcpu.Page >= shape.Pages))
+        if (seen.Stalled.Any(vcpu => vcpu.Time.Tick > shard.Tick || vcpu.Page >= shape.Pages))
             return "a vCPU is stalled where it cannot be";
         foreach (Finding finding in seen.Findings)
         {
             bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.VcpuRemoved
                 && finding.Vm >= shard.FirstVm
-                && finding.Vcpu >= -1 && finding.Vcpu < shape.Vcpus && finding.Page >= -1 && finding.Page < shape.Pages
-                && finding.Tick >= 0 && finding.Tick <= shard.Tick && finding.Boundary is 0 or 31 or 32 or 63 or 64;
+                && !(finding.Vcpu >= shape.Vcpus) && !(finding.Page >= shape.Pages) && finding.Time.Tick <= shard.Tick;
             if (!isKnown)
                 return $"a finding is impossible: {finding}";
         }
