@@ -1,7 +1,7 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Soak;
 
 namespace SoakHost.Api;
 
@@ -17,7 +17,7 @@ internal sealed record CohortRequest(
     /// <exception cref="ConfigurationException">Lists every error.</exception>
     /// <exception cref="BadHttpRequestException">The body is of another type, or too long.</exception>
     /// <exception cref="JsonException">It is no JSON, or has something else than such keys.</exception>
-    public static async Task<Cohort> ReadAsync(HttpRequest request)
+    public static async Task<SimulatedCohort> ReadAsync(HttpRequest request)
     {
         if (!request.HasJsonContentType())
             throw new BadHttpRequestException("the body is to be application/json", StatusCodes.Status415UnsupportedMediaType);
@@ -38,7 +38,7 @@ internal sealed record CohortRequest(
         IConfigurationRoot entry = new ConfigurationBuilder()
             .AddInMemoryCollection(values.Where(value => value.Value is not null).Select(value => KeyValuePair.Create($"{Section}:{value.Key}", value.Value)))
             .Build();
-        return SoakConfiguration.ReadSimulatedCohort(entry.GetSection(Section)).ToCohort();
+        return SoakConfiguration.ReadSimulatedCohort(entry.GetSection(Section)).ToSimulated();
     }
 }
 

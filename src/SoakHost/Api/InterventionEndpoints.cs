@@ -4,7 +4,6 @@ using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Soak;
 using SoakHost.Logging;
 using SoakHost.Metrics;
@@ -64,7 +63,7 @@ internal static class InterventionEndpoints
         InterveneAsync(
             async () =>
             {
-                Cohort cohort = await CohortRequest.ReadAsync(request);
+                SimulatedCohort cohort = await CohortRequest.ReadAsync(request);
                 return (cohort.Name, new ShardIntervention { Kind = InterventionKind.AddCohort, Cohort = cohort });
             },
             run,

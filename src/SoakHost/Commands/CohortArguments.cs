@@ -1,6 +1,6 @@
 using System.CommandLine;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -12,7 +12,7 @@ namespace SoakHost.Commands;
 /// <param name="kernel">What naming a kernel means to the command.</param>
 internal sealed class CohortArguments(bool takesHost, string kernel)
 {
-    private readonly Option<Kernel?> _kernel = takesHost ? CommonOptions.Kernel(kernel) : CommonOptions.SimulatedKernel(kernel);
+    private readonly Option<string?> _kernel = takesHost ? CommonOptions.KernelName(kernel) : CommonOptions.SimulatedKernelName(kernel);
 
     private readonly Option<int> _vms =
         CommonOptions.Number("--vms", "VMs of that cohort." + (takesHost ? " Of real ones the default is 1." : ""), 256, 1, SoakOptions.VmsMax);
@@ -44,7 +44,7 @@ internal sealed class CohortArguments(bool takesHost, string kernel)
     ];
 
     /// <summary>The known-bad cohort that runs beside it.</summary>
-    public static Cohort Control { get; } = new()
+    public static SimulatedCohort Control { get; } = new()
     {
         Name = "control",
         Kernel = Kernel.Of<Linux61>(),
@@ -58,15 +58,15 @@ internal sealed class CohortArguments(bool takesHost, string kernel)
     public CohortOptions? Read(ParseResult parsed)
     {
         var errors = new ConfigurationErrors();
-        Kernel? named = parsed.GetValue(_kernel);
-        bool isHost = named is { Info.IsSimulated: false };
+        string? named = parsed.GetValue(_kernel);
+        bool isHost = named == HostCohort.KindName;
         foreach (Option option in isHost ? [_pages, _rangePages, _memslotUpdates, _start, _expect] : _host.Options)
         {
             if (parsed.IsGiven(option))
                 errors.Add($"{option.Name} makes no sense {(isHost ? "with" : "without")} --kernel host");
         }
 
-        CohortOptions? cohort = named is null ? null : isHost ? ReadHost(parsed, named, errors) : ReadSimulated(parsed, named, errors);
+        CohortOptions? cohort = named is null ? null : isHost ? ReadHost(parsed, errors) : ReadSimulated(parsed, Kernel.Find(named)!, errors);
         errors.ThrowIfAny();
         return cohort;
     }
@@ -98,7 +98,7 @@ internal sealed class CohortArguments(bool takesHost, string kernel)
         }
     }
 
-    private CohortOptions ReadHost(ParseResult parsed, Kernel kernel, ConfigurationErrors errors)
+    private CohortOptions ReadHost(ParseResult parsed, ConfigurationErrors errors)
     {
         var defaults = new HostCohortOptions();
         HostCohortOptions options = _host.Read(parsed, parsed.GetValue(_invalidators)) with
@@ -106,9 +106,9 @@ internal sealed class CohortArguments(bool takesHost, string kernel)
             Vms = parsed.IsGiven(_vms) ? parsed.GetValue(_vms) : defaults.Vms,
             Vcpus = parsed.IsGiven(_vcpus) ? parsed.GetValue(_vcpus) : defaults.Vcpus,
         };
-        var cohort = new CohortOptions { Key = "--kernel", Name = kernel.Info.Name, Kernel = kernel };
+        var cohort = new CohortOptions { Key = "--kernel", Name = HostCohort.KindName, Kernel = null };
         return HostCohortConfiguration.Complete(
-            cohort, options, HostKernelSupport.Probe(options.DevicePath), error => errors.Add($"--kernel {kernel.Info.Name}: {error}"));
+            cohort, options, HostKernelSupport.Probe(options.DevicePath), error => errors.Add($"--kernel {HostCohort.KindName}: {error}"));
     }
 }
 

@@ -3,6 +3,7 @@ using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Numerics;
 using SoakHost.Configuration;
+using SoakHost.HostKernel;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Commands;
@@ -58,20 +59,20 @@ internal static class CommonOptions
         CustomParser = result => [.. Words(result).Select(word => FindSimulated(result, word)).OfType<Kernel>()],
     };
 
-    /// <summary>One kernel by name, or null when it is not given.</summary>
-    public static Option<Kernel?> Kernel(string description) => new("--kernel")
+    /// <summary>The name of one kernel, simulated or this machine's own, or null when it is not given.</summary>
+    public static Option<string?> KernelName(string description) => new("--kernel")
     {
         Description = description,
         HelpName = "name",
-        CustomParser = result => FindKernel(result, result.Tokens[0].Value),
+        CustomParser = result => result.Tokens[0].Value is HostCohort.KindName and var host ? host : Find(result, result.Tokens[0].Value)?.Info.Name,
     };
 
-    /// <summary>One simulated kernel by name, or null when it is not given.</summary>
-    public static Option<Kernel?> SimulatedKernel(string description) => new("--kernel")
+    /// <summary>The name of one simulated kernel, or null when it is not given.</summary>
+    public static Option<string?> SimulatedKernelName(string description) => new("--kernel")
     {
         Description = description,
         HelpName = "name",
-        CustomParser = result => FindSimulated(result, result.Tokens[0].Value),
+        CustomParser = result => FindSimulated(result, result.Tokens[0].Value)?.Info.Name,
     };
 
     /// <summary>One of some named values.</summary>
@@ -111,18 +112,17 @@ internal static class CommonOptions
 
     private static Kernel? FindSimulated(ArgumentResult result, string name)
     {
-        Kernel? kernel = FindKernel(result, name);
-        if (kernel is null or { Info.IsSimulated: true })
-            return kernel;
+        if (name != HostCohort.KindName)
+            return Find(result, name);
         result.AddError($"--kernel is \"{name}\": this machine's own kernel can only be soaked; see \"soakhost check --help\"");
         return null;
     }
 
-    private static Kernel? FindKernel(ArgumentResult result, string name)
+    private static Kernel? Find(ArgumentResult result, string name)
     {
-        if (Model.Kernels.Kernel.Find(name) is { } kernel)
+        if (Kernel.Find(name) is { } kernel)
             return kernel;
-        IEnumerable<string> names = Model.Kernels.Kernel.All.Append(Model.Kernels.Kernel.Host).Select(candidate => candidate.Info.Name);
+        IEnumerable<string> names = Kernel.All.Select(candidate => candidate.Info.Name).Append(HostCohort.KindName);
         result.AddError($"--kernel is \"{name}\"; allowed is one of {string.Join(", ", names)}");
         return null;
     }

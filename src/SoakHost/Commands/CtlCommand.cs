@@ -78,7 +78,7 @@ internal static class CtlCommand
             var body = new JsonObject
             {
                 ["name"] = parsed.GetValue(name),
-                ["kernel"] = cohort.Kernel.Info.Name,
+                ["kernel"] = cohort.Kernel!.Info.Name,
                 ["vms"] = cohort.Vms,
                 ["vcpus"] = cohort.Vcpus,
                 ["invalidators"] = cohort.Invalidators,

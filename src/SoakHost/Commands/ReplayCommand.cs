@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
@@ -56,7 +56,7 @@ internal static class ReplayCommand
             bool asJson = parsed.GetValue(json);
             if (parsed.GetValue(incident) is not { } text)
             {
-                Cohort cohort = Find(cohorts.Read(parsed)?.ToCohort(), settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Name);
+                SimulatedCohort cohort = Find(cohorts.Read(parsed), settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Name);
                 CheckVm(cohort, parsed.GetValue(vm));
                 return Task.FromResult(Show(
                     Replay.Range(cohort, options, parsed.GetValue(vm), parsed.GetValue(from), parsed.GetValue(ticks), [], stop), asJson));
@@ -68,7 +68,7 @@ internal static class ReplayCommand
                     $"\"{text}\" is no incident; allowed is hang, unsafe-install or accounting-error, as in hang:control/12/3@3411968");
             }
 
-            Cohort? described = cohorts.Read(parsed)?.ToCohort();
+            CohortOptions? described = cohorts.Read(parsed);
             bool isDescribed = described is not null || parsed.GetValue(seed) is not null || parsed.GetValue(stallRetries) is not null;
             if (IncidentRun.Recorded(settings.DataDirectory, id) is { Cohort: { } itsCohort } recorded
                 && (!isDescribed || IsSame(itsCohort, recorded.Options, Find(described, settings, id.Cohort), options)))
@@ -76,7 +76,7 @@ internal static class ReplayCommand
                 return Task.FromResult(Show(Replay.Incident(itsCohort, recorded.Options, id, recorded.Interventions, stop), asJson));
             }
 
-            Cohort its = Find(described, settings, id.Cohort);
+            SimulatedCohort its = Find(described, settings, id.Cohort);
             CheckVm(its, id.Vm);
             return Task.FromResult(Show(Replay.Incident(its, options, id, [], stop), asJson));
         });
@@ -98,24 +98,21 @@ internal static class ReplayCommand
     };
 
     /// <summary>Whether VMs have the same histories by both descriptions.</summary>
-    private static bool IsSame(Cohort cohort, ShardOptions options, Cohort other, ShardOptions others) =>
+    private static bool IsSame(SimulatedCohort cohort, ShardOptions options, SimulatedCohort other, ShardOptions others) =>
         cohort.Kernel.Info.Name == other.Kernel.Info.Name && cohort.Vm == other.Vm
         && (options.Seed, options.StallRetries) == (others.Seed, others.StallRetries);
 
-    private static Cohort Find(Cohort? described, SoakOptions settings, string name) =>
-        described
-        ?? settings.Fleet.FirstOrDefault(cohort => cohort.Name == name)?.ToCohort()
-        ?? throw new ConfigurationException(
-            $"there is no cohort \"{name}\"; the configuration has {string.Join(", ", settings.Fleet.Select(cohort => cohort.Name))}");
-
-    private static void CheckVm(Cohort cohort, int vm)
+    private static SimulatedCohort Find(CohortOptions? described, SoakOptions settings, string name)
     {
-        if (!cohort.Kernel.Info.IsSimulated)
-        {
-            throw new ConfigurationException(
-                $"cohort \"{cohort.Name}\" runs real VMs of this machine's own kernel; only simulated VMs can be replayed");
-        }
+        CohortOptions found = described ?? settings.Fleet.FirstOrDefault(cohort => cohort.Name == name)
+            ?? throw new ConfigurationException(
+                $"there is no cohort \"{name}\"; the configuration has {string.Join(", ", settings.Fleet.Select(cohort => cohort.Name))}");
+        return found.Host is null ? found.ToSimulated() : throw new ConfigurationException(
+            $"cohort \"{found.Name}\" runs real VMs of this machine's own kernel; only simulated VMs can be replayed");
+    }
 
+    private static void CheckVm(SimulatedCohort cohort, int vm)
+    {
         if (vm >= cohort.Vms)
             throw new ConfigurationException($"VM {vm} is not in cohort \"{cohort.Name}\", which has VMs 0 to {cohort.Vms - 1}");
     }

@@ -3,6 +3,7 @@ using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using SoakHost.Api;
 using SoakHost.Configuration;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Health;
 using SoakHost.Logging;

@@ -1,4 +1,5 @@
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
+using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -14,8 +15,8 @@ internal sealed record CohortOptions
     /// <summary>Name, unique in the fleet: 1 to 63 of a-z, 0-9 and -. It becomes a label of metrics.</summary>
     public required string Name { get; init; }
 
-    /// <summary>The kernel, by the name that <c>soakhost kernels</c> lists it under.</summary>
-    public required Kernel Kernel { get; init; }
+    /// <summary>The kernel, by the name that <c>soakhost kernels</c> lists it under; null for "host", this machine's own.</summary>
+    public required Kernel? Kernel { get; init; }
 
     /// <summary>Number of VMs, 1 to 1,000,000, default 64; of real ones 1 to 64, default 1.</summary>
     public int Vms { get; init; } = 64;
@@ -41,17 +42,21 @@ internal sealed record CohortOptions
     /// <summary>What must be seen for the cohort to pass: progress, hang, unsafe-install or accounting-error. Default progress.</summary>
     public Defect Expect { get; init; }
 
-    /// <summary>How to run real VMs; null unless <see cref="Kernel"/> is this machine's own.</summary>
+    /// <summary>How to run real VMs; null for simulated ones.</summary>
     public HostCohortOptions? Host { get; init; }
 
     /// <summary>Why this machine cannot run real VMs; null where it can, or need not.</summary>
     public string? Unsupported { get; init; }
 
-    /// <summary>What the engine needs to know of it.</summary>
-    public Cohort ToCohort() => new()
+    /// <summary>The cohort that it describes.</summary>
+    public Cohort ToCohort() => Host is { } host ? new HostCohort(Name, host) : ToSimulated();
+
+    /// <summary>The simulated cohort that it describes.</summary>
+    /// <exception cref="InvalidOperationException">It describes real VMs.</exception>
+    public SimulatedCohort ToSimulated() => new()
     {
         Name = Name,
-        Kernel = Kernel,
+        Kernel = Kernel ?? throw new InvalidOperationException($"cohort \"{Name}\" is not simulated"),
         Vms = Vms,
         Expected = Expect,
         Vm = new VmParameters

@@ -25,7 +25,9 @@ internal static class SoakConfiguration
         ["refuse"] = MismatchChoice.Refuse,
     }.ToFrozenDictionary();
 
-    private static readonly FrozenDictionary<string, Kernel> Kernels = Kernel.All.Append(Kernel.Host).ToFrozenDictionary(kernel => kernel.Info.Name);
+    // Null is this machine's own kernel.
+    private static readonly FrozenDictionary<string, Kernel?> Kernels = Kernel.All.Select(kernel => KeyValuePair.Create(kernel.Info.Name, (Kernel?)kernel))
+        .Append(new(HostCohort.KindName, null)).ToFrozenDictionary();
 
     /// <summary>Reads and validates the section <c>Soak</c>.</summary>
     /// <param name="configuration">All of the configuration.</param>
@@ -48,8 +50,12 @@ internal static class SoakConfiguration
     {
         var errors = new ConfigurationErrors();
         CohortOptions cohort = ReadCohort(entry, errors, HostKernelSupport.Probe);
-        if (!cohort.Kernel.Info.IsSimulated)
-            errors.Add($"{entry.Path}:{nameof(CohortOptions.Kernel)} is \"{cohort.Kernel.Info.Name}\": cohorts of real VMs are configured, and not added");
+        if (cohort.Kernel is null)
+        {
+            errors.Add($"{entry.Path}:{nameof(CohortOptions.Kernel)} is \"{HostCohort.KindName}\": cohorts of real VMs cannot be added to a running "
+                + "fleet; configure them");
+        }
+
         new CohortNames().Validate(new SoakOptions { Fleet = [cohort] }, errors);
         errors.ThrowIfAny();
         return cohort;
@@ -93,7 +99,7 @@ internal static class SoakConfiguration
             Name = reader.Required(nameof(CohortOptions.Name), CohortNames.Allowed) ?? $"cohort-{entry.Key}",
             Kernel = reader.Choice(nameof(CohortOptions.Kernel), Kernel.Of<Linux61Stable>(), Kernels, isRequired: true),
         };
-        CohortOptions cohort = defaults.Kernel.Info.IsSimulated
+        CohortOptions cohort = defaults.Kernel is not null
             ? ReadSimulated(reader, defaults) : HostCohortConfiguration.Read(reader, defaults, errors, probe);
         reader.RejectUnknownKeys();
         return cohort;
@@ -101,7 +107,7 @@ internal static class SoakConfiguration
 
     private static CohortOptions ReadSimulated(SettingReader reader, CohortOptions defaults)
     {
-        reader.Refuse(nameof(CohortOptions.Host), $"it is for the kernel \"{Kernel.Host.Info.Name}\", and this one is simulated");
+        reader.Refuse(nameof(CohortOptions.Host), $"it is for the kernel \"{HostCohort.KindName}\", and this one is simulated");
         int pages = reader.Number(nameof(CohortOptions.Pages), defaults.Pages, 1, VmParameters.PagesMax);
         return defaults with
         {

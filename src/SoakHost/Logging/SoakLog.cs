@@ -1,8 +1,10 @@
+using SoakHost.Engine.Cohorts;
+
 namespace SoakHost.Logging;
 
 /// <summary>
-/// Every log event of the program. Ids are stable: 1xxx the course of a run, 2xxx what was found in a VM, 3xxx the service itself,
-/// 4xxx what others told it. Counters and snapshots are written in hex.
+/// Every log event of the program. Ids are stable: 1xxx the course of a run, 2xxx findings in VMs, 3xxx the service itself,
+/// 4xxx what others reported to it. Counters and snapshots are written in hex.
 /// </summary>
 internal static partial class SoakLog
 {
@@ -18,9 +20,9 @@ internal static partial class SoakLog
     public static partial void SoakStopped(this ILogger log, double seconds, long operations, string verdict);
 
     [LoggerMessage(1003, LogLevel.Information,
-        "{Cohort} ({Kernel}): VM {Vm} crossed {Boundary} {Circumstance}: counter {InvalidateSeq}, tick {Tick}")]
+        "{Cohort} ({Kernel}): VM {Vm} crossed {Boundary} {Circumstance}: counter {InvalidateSeq}, {Time}")]
     public static partial void BoundaryCrossed(
-        this ILogger log, string cohort, string kernel, int vm, string boundary, string circumstance, string invalidateSeq, long tick);
+        this ILogger log, string cohort, string kernel, int vm, string boundary, string circumstance, string invalidateSeq, FindingTime time);
 
     [LoggerMessage(1004, LogLevel.Information, "Verdict {Verdict}: {Reason}")]
     public static partial void VerdictChanged(this ILogger log, string verdict, string reason);
@@ -39,31 +41,31 @@ internal static partial class SoakLog
         this ILogger log, string cohort, string kernel, string boundary, DateTimeOffset expected, double invalidationsPerSecond);
 
     [LoggerMessage(EventId = 2001, Message =
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}; told by {Replay}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, {Time}. Reproduce with: {Replay}")]
     public static partial void VcpuHung(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark, string invalidateSeq,
-        string snapshot, long tick, string replay);
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, string page, string remark, string invalidateSeq,
+        string snapshot, FindingTime time, string replay);
 
     [LoggerMessage(2002, LogLevel.Information,
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} was hung and got on again: page {Page}, counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} was hung and recovered: page {Page}, counter {InvalidateSeq}, snapshot {Snapshot}, {Time}")]
     public static partial void VcpuRecovered(
-        this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot, long tick);
+        this ILogger log, string cohort, string kernel, int vm, int vcpu, string page, string invalidateSeq, string snapshot, FindingTime time);
 
     [LoggerMessage(2003, LogLevel.Warning,
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} is starved on page {Page}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} is starved on page {Page}: counter {InvalidateSeq}, snapshot {Snapshot}, {Time}")]
     public static partial void VcpuStarved(
-        this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot, long tick);
+        this ILogger log, string cohort, string kernel, int vm, int vcpu, string page, string invalidateSeq, string snapshot, FindingTime time);
 
     [LoggerMessage(EventId = 2004, Message =
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} installed page {Page}, which the host had taken away, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}; told by {Replay}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} installed page {Page}, which the host had taken away, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, {Time}. Reproduce with: {Replay}")]
     public static partial void UnsafeInstall(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark, string invalidateSeq,
-        string snapshot, long tick, string replay);
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, string page, string remark, string invalidateSeq,
+        string snapshot, FindingTime time, string replay);
 
     [LoggerMessage(EventId = 2005, Message =
-        "{Cohort} ({Kernel}): VM {Vm} lost count of its mapped pages, {Remark}: counter {InvalidateSeq}, tick {Tick}; told by {Replay}")]
+        "{Cohort} ({Kernel}): VM {Vm} lost count of its mapped pages, {Remark}: counter {InvalidateSeq}, {Time}. Reproduce with: {Replay}")]
     public static partial void AccountingError(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, long tick, string replay);
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, FindingTime time, string replay);
 
     [LoggerMessage(3001, LogLevel.Error, "Soak stalled: worker {Worker} has finished no slice since {LastSlice:O}; it holds {Shard}")]
     public static partial void SoakStalled(this ILogger log, int worker, DateTimeOffset lastSlice, string shard);

@@ -1,5 +1,6 @@
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Storage;
 
@@ -38,8 +39,8 @@ internal sealed class IncidentReplays(TimeProvider time) : IDisposable
     private const int RememberedMax = 64;
 
     private readonly Lock _gate = new();
-    private readonly Dictionary<(long Run, Cohort Cohort, IncidentId Incident), Timeline> _remembered = [];
-    private readonly Queue<(long Run, Cohort Cohort, IncidentId Incident)> _oldest = [];
+    private readonly Dictionary<(long Run, SimulatedCohort Cohort, IncidentId Incident), Timeline> _remembered = [];
+    private readonly Queue<(long Run, SimulatedCohort Cohort, IncidentId Incident)> _oldest = [];
     private readonly SemaphoreSlim _turn = new(1);
     private int _waiting;
 
@@ -50,9 +51,9 @@ internal sealed class IncidentReplays(TimeProvider time) : IDisposable
     /// <param name="stop">Gives up.</param>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled.</exception>
     public async Task<(ReplayOutcome Outcome, Timeline? Timeline)> ReplayAsync(
-        IncidentRun run, Cohort cohort, IncidentId incident, CancellationToken stop)
+        IncidentRun run, SimulatedCohort cohort, IncidentId incident, CancellationToken stop)
     {
-        (long, Cohort, IncidentId) key = (run.Run, cohort, incident);
+        (long, SimulatedCohort, IncidentId) key = (run.Run, cohort, incident);
         if (Recall(key) is { } remembered)
             return (ReplayOutcome.Replayed, remembered);
         if (!await TakeTurnAsync(stop))
@@ -102,13 +103,13 @@ internal sealed class IncidentReplays(TimeProvider time) : IDisposable
         }
     }
 
-    private Timeline? Recall((long, Cohort, IncidentId) key)
+    private Timeline? Recall((long, SimulatedCohort, IncidentId) key)
     {
         lock (_gate)
             return _remembered.GetValueOrDefault(key);
     }
 
-    private void Remember((long, Cohort, IncidentId) key, Timeline timeline)
+    private void Remember((long, SimulatedCohort, IncidentId) key, Timeline timeline)
     {
         lock (_gate)
         {

@@ -1,7 +1,6 @@
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
@@ -11,7 +10,7 @@ namespace SoakHost.Storage;
 /// <param name="Cohort">The cohort as it came into the fleet; null where nothing brings it back: its VMs were real ones, or this program has no such kernel any more.</param>
 /// <param name="Options">The run's seed and stall threshold.</param>
 /// <param name="Interventions">What was done to the cohort, in the order in which it was recorded.</param>
-internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardIntervention> Interventions)
+internal sealed record IncidentRun(long Run, SimulatedCohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardIntervention> Interventions)
 {
     /// <summary>The run as the data directory knows it; null where it has no such incident.</summary>
     /// <param name="directory">The data directory.</param>
@@ -24,7 +23,7 @@ internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Option
         if (database?.RunOf(id, run) is not { } recorded)
             return null;
         ShardIntervention[] interventions = InterventionsOn(database, recorded.Id, id.Cohort);
-        Cohort? cohort = recorded.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort();
+        SimulatedCohort? cohort = recorded.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort();
         var options = new ShardOptions { Seed = recorded.Identity.Seed, StallRetries = recorded.Identity.StallRetries };
         return new IncidentRun(recorded.Id, First(cohort, interventions), options, interventions);
     }
@@ -46,8 +45,8 @@ internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Option
     public bool HasInterventions => Interventions.Any(intervention => intervention.Kind != InterventionKind.AddCohort);
 
     /// <summary>The cohort as it came into the fleet: with the run, or by an intervention.</summary>
-    private static Cohort? First(Cohort? began, ShardIntervention[] interventions) =>
-        (began ?? interventions.FirstOrDefault()?.Cohort) is { Kernel.Info.IsSimulated: true } cohort ? cohort : null;
+    private static SimulatedCohort? First(Cohort? began, ShardIntervention[] interventions) =>
+        (began ?? interventions.FirstOrDefault()?.Cohort) as SimulatedCohort;
 
     private static ShardIntervention[] InterventionsOn(SoakDatabase database, long run, string cohort) =>
         [.. database.Interventions(run).Where(record => record.Cohort == cohort).Select(record => record.Intervention)];

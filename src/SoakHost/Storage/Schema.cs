@@ -83,6 +83,51 @@ internal static class Schema
         DROP TABLE checkpoints;
         ALTER TABLE checkpoints_by_birth RENAME TO checkpoints;
         """,
+
+        // Findings of real VMs have no tick but a time since the start, a counter that is known within bounds, and no snapshot.
+        """
+        CREATE TABLE incidents_with_times (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            run_id INTEGER NOT NULL REFERENCES runs (id),
+            cohort TEXT NOT NULL,
+            vm INTEGER NOT NULL,
+            vcpu INTEGER,
+            tick INTEGER,
+            elapsed_ms INTEGER,
+            kind TEXT NOT NULL,
+            page INTEGER,
+            invalidate_seq INTEGER,
+            invalidate_seq_max INTEGER,
+            snapshot INTEGER,
+            first_seen_ms INTEGER NOT NULL,
+            recovered_tick INTEGER,
+            recovered_elapsed_ms INTEGER,
+            recovered_ms INTEGER,
+            recovered_by TEXT,
+            CHECK ((tick IS NULL) <> (elapsed_ms IS NULL)));
+        INSERT INTO incidents_with_times
+            SELECT number, run_id, cohort, vm, nullif(vcpu, -1), tick, NULL, kind, nullif(page, -1), invalidate_seq, invalidate_seq, snapshot,
+                first_seen_ms, recovered_tick, NULL, recovered_ms, recovered_by FROM incidents;
+        DROP TABLE incidents;
+        ALTER TABLE incidents_with_times RENAME TO incidents;
+        CREATE UNIQUE INDEX incidents_by_place ON incidents (run_id, cohort, vm, coalesce(vcpu, -1), coalesce(tick, elapsed_ms), kind);
+        CREATE TABLE crossings_with_times (
+            number INTEGER PRIMARY KEY AUTOINCREMENT,
+            run_id INTEGER NOT NULL REFERENCES runs (id),
+            cohort TEXT NOT NULL,
+            vm INTEGER NOT NULL,
+            tick INTEGER,
+            elapsed_ms INTEGER,
+            boundary TEXT NOT NULL,
+            in_flight INTEGER NOT NULL,
+            seen_ms INTEGER NOT NULL,
+            CHECK ((tick IS NULL) <> (elapsed_ms IS NULL)));
+        INSERT INTO crossings_with_times
+            SELECT number, run_id, cohort, vm, tick, NULL, '2^' || boundary, in_flight, seen_ms FROM crossings WHERE boundary > 0;
+        DROP TABLE crossings;
+        ALTER TABLE crossings_with_times RENAME TO crossings;
+        CREATE UNIQUE INDEX crossings_by_place ON crossings (run_id, cohort, vm, coalesce(tick, elapsed_ms), boundary);
+        """,
     ];
 
     /// <summary>The version that this program writes.</summary>

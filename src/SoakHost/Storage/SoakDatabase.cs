@@ -1,7 +1,7 @@
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 
@@ -30,7 +30,11 @@ internal sealed class SoakDatabase : IDisposable
     private const string OfShard = "run_id = $run AND cohort = $cohort AND first_vm = $vm AND start_tick = $start_tick";
 
     // An incident of a vCPU that did not get on since, as far as its run went.
-    private const string IsHung = "kind = 'VcpuHung' AND recovered_tick IS NULL";
+    private const string IsHung = "kind = 'VcpuHung' AND recovered_ms IS NULL";
+
+    // The place and time of a finding, with the parameters of Place. Times of one cohort are all ticks or all milliseconds.
+    private const string AtPlace = "run_id = $run AND cohort = $cohort AND vm = $vm AND coalesce(vcpu, -1) = $vcpu";
+    private const string At = "coalesce(tick, elapsed_ms)";
 
     private readonly SqliteConnection _connection;
     private readonly FileStream? _lock;
@@ -240,26 +244,29 @@ internal sealed class SoakDatabase : IDisposable
     /// <param name="count">At most so many.</param>
     /// <param name="filter">Which ones.</param>
     public IReadOnlyList<IncidentRecord> Incidents(long before, int count, IncidentFilter filter) => [.. Query(
-        "SELECT number, run_id, kind, cohort, vm, vcpu, tick, page, invalidate_seq, snapshot, first_seen_ms, "
-        + "coalesce(recovered_ms, CASE WHEN kind = 'VcpuHung' THEN checkpointed_ms END, first_seen_ms), recovered_tick, recovered_ms, recovered_by "
+        "SELECT number, run_id, kind, cohort, vm, vcpu, tick, elapsed_ms, page, invalidate_seq, invalidate_seq_max, snapshot, first_seen_ms, "
+        + "coalesce(recovered_ms, CASE WHEN kind = 'VcpuHung' THEN checkpointed_ms END, first_seen_ms), recovered_tick, recovered_elapsed_ms, recovered_ms, recovered_by "
         + $"FROM incidents JOIN runs ON runs.id = run_id WHERE number < $before{Where(filter)} ORDER BY number DESC LIMIT $count",
         row => new IncidentRecord(
             row.GetInt64(0),
             row.GetInt64(1),
-            new IncidentId(Enum.Parse<FindingKind>(row.GetString(2)), row.GetString(3), row.GetInt32(4), row.GetInt32(5), row.GetInt64(6)),
-            row.GetInt32(7),
-            Unsigned(row.GetInt64(8)),
-            Unsigned(row.GetInt64(9)),
-            Time(row.GetInt64(10)),
-            Time(row.GetInt64(11)),
-            row.IsDBNull(12) ? null : new IncidentRecovery(row.GetInt64(12), Time(row.GetInt64(13)), row.GetString(14))),
+            new IncidentId(
+                Enum.Parse<FindingKind>(row.GetString(2)), row.GetString(3), row.GetInt32(4), row.IsDBNull(5) ? null : row.GetInt32(5),
+                FindingTimeAt(row, 6)),
+            row.IsDBNull(8) ? null : row.GetInt32(8),
+            row.IsDBNull(9) ? null : new CounterRange(Unsigned(row.GetInt64(9)), Unsigned(row.GetInt64(10))),
+            row.IsDBNull(11) ? null : Unsigned(row.GetInt64(11)),
+            Time(row.GetInt64(12)),
+            Time(row.GetInt64(13)),
+            row.IsDBNull(16) ? null : new IncidentRecovery(FindingTimeAt(row, 14), Time(row.GetInt64(16)), row.GetString(17))),
         ("$before", before), ("$count", count), ("$cohort", filter.Cohort), ("$run", filter.Run), ("$vm", filter.Vm), ("$vms", filter.Vms), ("$vcpu", filter.Vcpu))];
 
     /// <summary>The run that has an incident of this id, the newest where none is named; or null.</summary>
     public RunRecord? RunOf(IncidentId id, long? run = null) => Runs(
-        "WHERE id = (SELECT max(run_id) FROM incidents WHERE cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND tick = $tick AND kind = $kind "
-        + "AND ($run IS NULL OR run_id = $run))",
-        ("$cohort", id.Cohort), ("$vm", id.Vm), ("$vcpu", id.Vcpu), ("$tick", id.Tick), ("$kind", id.Kind.ToString()), ("$run", run)).FirstOrDefault();
+        "WHERE id = (SELECT max(run_id) FROM incidents WHERE cohort = $cohort AND vm = $vm AND vcpu IS $vcpu AND tick IS $tick "
+        + "AND elapsed_ms IS $elapsed AND kind = $kind AND ($run IS NULL OR run_id = $run))",
+        ("$cohort", id.Cohort), ("$vm", id.Vm), ("$vcpu", id.Vcpu), ("$tick", id.Time.Tick), ("$elapsed", Milliseconds(id.Time)),
+        ("$kind", id.Kind.ToString()), ("$run", run)).FirstOrDefault();
 
     /// <inheritdoc/>
     public void Dispose()
@@ -278,43 +285,44 @@ internal sealed class SoakDatabase : IDisposable
 
     private void Add(long runId, string cohort, Finding finding, DateTimeOffset now)
     {
+        (string, object?)[] place = Place(runId, cohort, finding);
         switch (finding.Kind)
         {
             case FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle:
                 Run(
-                    "INSERT OR IGNORE INTO crossings (run_id, cohort, vm, tick, boundary, in_flight, seen_ms) VALUES ($run, $cohort, $vm, $tick, $boundary, $flight, $now)",
-                    ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$tick", finding.Tick), ("$boundary", finding.Boundary),
-                    ("$flight", finding.Kind == FindingKind.BoundaryCrossed), ("$now", now.ToUnixTimeMilliseconds()));
+                    "INSERT OR IGNORE INTO crossings (run_id, cohort, vm, tick, elapsed_ms, boundary, in_flight, seen_ms) "
+                    + "VALUES ($run, $cohort, $vm, $tick, $elapsed, $boundary, $flight, $now)",
+                    [.. place, ("$boundary", finding.Boundary!.Value.Name), ("$flight", finding.Kind == FindingKind.BoundaryCrossed),
+                        ("$now", now.ToUnixTimeMilliseconds())]);
                 break;
             case FindingKind.VcpuRecovered or FindingKind.VcpuRemoved:
-                Recover(runId, cohort, finding, now);
+                Recover(finding, place, now);
                 break;
             case FindingKind kind when IncidentId.IsIncident(kind):
                 Run(
-                    "INSERT OR IGNORE INTO incidents (run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, first_seen_ms) "
-                    + "VALUES ($run, $cohort, $vm, $vcpu, $tick, $kind, $page, $seq, $snapshot, $now)",
-                    ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick),
-                    ("$kind", kind.ToString()), ("$page", finding.Page), ("$seq", Signed(finding.InvalidateSeq)),
-                    ("$snapshot", Signed(finding.Snapshot)), ("$now", now.ToUnixTimeMilliseconds()));
+                    "INSERT OR IGNORE INTO incidents (run_id, cohort, vm, vcpu, tick, elapsed_ms, kind, page, invalidate_seq, invalidate_seq_max, "
+                    + "snapshot, first_seen_ms) "
+                    + "VALUES ($run, $cohort, $vm, nullif($vcpu, -1), $tick, $elapsed, $kind, $page, $seq, $seq_max, $snapshot, $now)",
+                    [.. place, ("$kind", kind.ToString()), ("$page", finding.Page), ("$seq", Signed(finding.InvalidateSeq?.Low)),
+                        ("$seq_max", Signed(finding.InvalidateSeq?.High)), ("$snapshot", Signed(finding.Snapshot)),
+                        ("$now", now.ToUnixTimeMilliseconds())]);
                 break;
         }
     }
 
-    private void Recover(long runId, string cohort, Finding finding, DateTimeOffset now)
+    private void Recover(Finding finding, (string, object?)[] place, DateTimeOffset now)
     {
         // An intervention at the tick of an observation takes effect after it; a vCPU that is gone is so at the tick of the intervention itself.
         int grace = finding.Kind == FindingKind.VcpuRemoved ? 1 : 0;
         string by = (string?)Scalar(
             "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM interventions WHERE run_id = $run AND cohort = $cohort "
             + "AND tick < $tick + $grace AND (vm IS NULL OR vm = $vm) AND (NOT $grace OR kind IN ('resize', 'remove')) AND tick >= (SELECT max(tick) "
-            + "FROM incidents WHERE run_id = $run AND cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick + $grace) "
-            + "ORDER BY tick DESC, id DESC LIMIT 1",
-            ("$grace", grace), ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick)) ?? "itself";
+            + $"FROM incidents WHERE {AtPlace} AND kind = 'VcpuHung' AND tick < $tick + $grace) ORDER BY tick DESC, id DESC LIMIT 1",
+            [.. place, ("$grace", grace)]) ?? "itself";
         Run(
-            "UPDATE incidents SET recovered_tick = $tick, recovered_ms = $now, recovered_by = $by WHERE run_id = $run AND cohort = $cohort "
-            + "AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick + $grace AND recovered_tick IS NULL",
-            ("$grace", grace), ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick), ("$by", by),
-            ("$now", now.ToUnixTimeMilliseconds()));
+            "UPDATE incidents SET recovered_tick = $tick, recovered_elapsed_ms = $elapsed, recovered_ms = $now, recovered_by = $by "
+            + $"WHERE {AtPlace} AND {At} < coalesce($tick, $elapsed) + $grace AND {IsHung}",
+            [.. place, ("$grace", grace), ("$by", by), ("$now", now.ToUnixTimeMilliseconds())]);
     }
 
     private IEnumerable<RunRecord> Runs(string where, params (string, object?)[] parameters) => Query(
@@ -328,6 +336,12 @@ internal sealed class SoakDatabase : IDisposable
 
     private static (string, object?)[] Key(long runId, in ShardKey shard) =>
         [("$run", runId), ("$cohort", shard.Cohort), ("$vm", shard.FirstVm), ("$start_tick", shard.StartTick)];
+
+    private static (string, object?)[] Place(long runId, string cohort, in Finding finding) =>
+    [
+        ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu ?? -1), ("$tick", finding.Time.Tick),
+        ("$elapsed", Milliseconds(finding.Time)),
+    ];
 
     private static FileStream TakeLock(string directory)
     {
@@ -431,6 +445,14 @@ internal sealed class SoakDatabase : IDisposable
     }
 
     private static long Signed(ulong value) => unchecked((long)value);
+
+    private static long? Signed(ulong? value) => value is { } known ? Signed(known) : null;
+
+    private static long? Milliseconds(FindingTime time) => time.Elapsed is { } elapsed ? (long)elapsed.TotalMilliseconds : null;
+
+    /// <summary>The time of two columns: a tick, or milliseconds in the column after it.</summary>
+    private static FindingTime FindingTimeAt(SqliteDataReader row, int column) => row.IsDBNull(column)
+        ? FindingTime.After(TimeSpan.FromMilliseconds(row.GetInt64(column + 1))) : FindingTime.AtTick(row.GetInt64(column));
 
     private static ulong Unsigned(long value) => unchecked((ulong)value);
 

@@ -1,7 +1,7 @@
 using System.Collections.Concurrent;
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
@@ -129,7 +129,7 @@ internal sealed class SoakStorage : IDisposable
     public void Keep(FleetReport report)
     {
         (string, Finding)[] found =
-            [.. report.Cohorts.Where(cohort => !cohort.Kernel.Info.IsSimulated).SelectMany(cohort => cohort.Findings, (cohort, finding) => (cohort.Cohort.Name, finding))];
+            [.. report.Cohorts.Where(cohort => cohort.Cohort is ExternalCohort).SelectMany(cohort => cohort.Findings, (cohort, finding) => (cohort.Cohort.Name, finding))];
         if (found.Length > 0)
             Post(() => Array.ForEach(found, entry => Keep(entry.Item1, entry.Item2)));
     }
@@ -190,7 +190,7 @@ internal sealed class SoakStorage : IDisposable
             _database.Interventions(latest.Id).ToLookup(record => record.Cohort, record => record.Intervention);
         Dictionary<ShardKey, Shard> shards = [];
         var resume = new ResumeState(shards, interventions);
-        Load(latest.Id, shards, fleet.Cohorts.Concat(resume.Added).ToDictionary(cohort => cohort.Name), fleet.Shards);
+        Load(latest.Id, shards, fleet.Cohorts.OfType<SimulatedCohort>().Concat(resume.Added).ToDictionary(cohort => cohort.Name), fleet.Shards);
         _runId = latest.Id;
         _status = new(latest.Checkpointed, null);
         _log.RunResumed(
@@ -199,7 +199,7 @@ internal sealed class SoakStorage : IDisposable
         return resume;
     }
 
-    private void Load(long run, Dictionary<ShardKey, Shard> shards, Dictionary<string, Cohort> cohorts, ShardOptions options)
+    private void Load(long run, Dictionary<ShardKey, Shard> shards, Dictionary<string, SimulatedCohort> cohorts, ShardOptions options)
     {
         List<CheckpointRecord> damaged = [];
         foreach (CheckpointRecord checkpoint in _database!.Checkpoints(run))
@@ -209,7 +209,7 @@ internal sealed class SoakStorage : IDisposable
                 continue;
             try
             {
-                if (!cohorts.TryGetValue(key.Cohort, out Cohort? cohort))
+                if (!cohorts.TryGetValue(key.Cohort, out SimulatedCohort? cohort))
                     throw new ShardStateException("this run has no such cohort");
                 shards.Add(key, ShardState.Read(checkpoint.State, cohort, key.FirstVm, FleetOptions.ShardVms, options));
             }
