@@ -56,10 +56,10 @@ public sealed class DataDirectoryTests
     public async Task A_run_that_is_resumed_has_its_figures_from_the_first_report_on()
     {
         using var folder = new DataFolder();
-        long interventions = await SoakAsync(folder);
+        long operations = await SoakAsync(folder);
         await using ProgramProcess program = await ServeAsync(folder);
         JsonElement fleet = await program.UntilAsync(fleet => fleet.GetProperty("cohorts").GetArrayLength() == 2, Patience);
-        Assert.True(fleet.GetProperty("interventions").GetInt64() >= interventions);
+        Assert.True(fleet.GetProperty("operations").GetInt64() >= operations);
         Assert.Equal("pass", fleet.GetProperty("verdict").GetString());
         Assert.True(await program.MetricAsync("soakhost_incidents_total{cohort=\"control\",kernel=\"linux-6.1\",kind=\"hang\"}") >= 8);
         Assert.Equal(["1"], folder.Rows("SELECT count(*) FROM runs"));
@@ -255,7 +255,7 @@ public sealed class DataDirectoryTests
         await folder.NextCommitAsync(Patience);
         program.Terminate();
         Assert.Equal(0, (await program.EndAsync()).ExitCode);
-        return fleet.GetProperty("interventions").GetInt64();
+        return fleet.GetProperty("operations").GetInt64();
     }
 
     private static Task<ProgramProcess> ServeAsync(DataFolder folder, params (string Key, string Value)[] more) =>
