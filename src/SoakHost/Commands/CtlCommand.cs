@@ -83,9 +83,9 @@ internal static class CtlCommand
         {
             CohortOptions added = cohorts.Read(parsed)
                 ?? throw new ConfigurationException("--kernel is missing: a new cohort needs a kernel");
-            Cohort cohort = added.Cohort with { Name = parsed.GetValue(name)! };
+            SimulatedCohort cohort = (SimulatedCohort)added.Cohort with { Name = parsed.GetValue(name)! };
             var body = new JsonObject();
-            foreach (Setting<Cohort> setting in SimulatedCohortSettings.Table.Settings)
+            foreach (Setting<SimulatedCohort> setting in SimulatedCohortSettings.Table.Settings)
                 body[setting.Field] = setting.Text(cohort);
             return PostAsync(parsed.GetValue(url), "", body, stop);
         });

@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Engine.Replays;

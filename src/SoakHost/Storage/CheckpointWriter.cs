@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;

@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;

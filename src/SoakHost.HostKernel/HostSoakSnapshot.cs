@@ -4,23 +4,7 @@ using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel;
 
-/// <summary>What can be said of a run so far. One word more than DESIGN.md's verdicts, for a run that is not over.</summary>
-public enum HostVerdict
-{
-    /// <summary>Not over, and nothing found yet.</summary>
-    Undecided,
-
-    /// <summary>Every boundary asked for was crossed with probes in flight, and every vCPU went on.</summary>
-    Pass,
-
-    /// <summary>A vCPU is, or was, hung.</summary>
-    Violation,
-
-    /// <summary>The run is over and did not see what it was for; the reasons say what was missing.</summary>
-    Inconclusive,
-}
-
-/// <summary>What a VM is at.</summary>
+/// <summary>What a VM is doing.</summary>
 public enum HostVmPhase
 {
     /// <summary>Invalidating, with probes at intervals.</summary>
@@ -42,25 +26,36 @@ public enum HostVmPhase
     Lost,
 }
 
-/// <summary>A cohort of real VMs at one moment. Immutable.</summary>
-/// <param name="At">The moment.</param>
-/// <param name="Elapsed">Time since the start.</param>
-/// <param name="IsOver">Whether every VM is finished, hung for good or failed, or the cohort was stopped.</param>
-/// <param name="Verdict">By what was seen so far.</param>
-/// <param name="Reasons">Sentences that justify the verdict.</param>
-/// <param name="NotCovered">Sentences on what this run cannot say.</param>
-/// <param name="Machine">The kernel, MMU mode and CPU it is about.</param>
-/// <param name="Vms">Each VM.</param>
-public sealed record HostCohortSnapshot(
-    DateTimeOffset At,
-    TimeSpan Elapsed,
-    bool IsOver,
-    HostVerdict Verdict,
-    ImmutableArray<string> Reasons,
-    ImmutableArray<string> NotCovered,
-    HostMachine Machine,
-    ImmutableArray<HostVmSnapshot> Vms)
+/// <summary>Real VMs at one moment. Immutable.</summary>
+public sealed record HostSoakSnapshot
 {
+    /// <summary>The moment.</summary>
+    public required DateTimeOffset At { get; init; }
+
+    /// <summary>Time since the start.</summary>
+    public required TimeSpan Elapsed { get; init; }
+
+    /// <summary>Whether every VM is finished, hung for good or failed, or the soak was stopped.</summary>
+    public required bool IsOver { get; init; }
+
+    /// <summary>The evidence of each vCPU that is, or was, hung, in sentences.</summary>
+    public required ImmutableArray<string> Violations { get; init; }
+
+    /// <summary>What a run that is over did not see, in sentences; empty while it is not over.</summary>
+    public required ImmutableArray<string> Missing { get; init; }
+
+    /// <summary>What a run that is over saw, in sentences; empty while it is not over.</summary>
+    public required ImmutableArray<string> Seen { get; init; }
+
+    /// <summary>Sentences on what this run cannot say.</summary>
+    public required ImmutableArray<string> NotCovered { get; init; }
+
+    /// <summary>The kernel, MMU mode and CPU that it is about.</summary>
+    public required HostMachine Machine { get; init; }
+
+    /// <summary>Each VM.</summary>
+    public required ImmutableArray<HostVmSnapshot> Vms { get; init; }
+
     /// <summary>Invalidations that have certainly ended, over all VMs.</summary>
     public long Invalidations => Vms.Sum(vm => vm.InvalidationsEnded);
 
@@ -82,7 +77,7 @@ public sealed record HostCohortSnapshot(
 
 /// <summary>One VM at one moment. The kernel's counter lies between the two counts, plus what other sources added.</summary>
 /// <param name="Index">Its number, from 0.</param>
-/// <param name="Phase">What it is at.</param>
+/// <param name="Phase">What it is doing.</param>
 /// <param name="InvalidationsEnded">Invalidations that have certainly ended.</param>
 /// <param name="InvalidationsBegun">Invalidations that have begun.</param>
 /// <param name="InvalidationsPerSecond">Of the last seconds; 0 while stopped.</param>
