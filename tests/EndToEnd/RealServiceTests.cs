@@ -1,5 +1,6 @@
 using System.Text.RegularExpressions;
 using SoakHost.EndToEnd.Harness;
+using SoakHost.Engine.Cohorts;
 using Xunit;
 
 namespace SoakHost.EndToEnd;

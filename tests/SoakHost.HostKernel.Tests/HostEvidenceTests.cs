@@ -1,10 +1,11 @@
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel.Tests;
 
-public sealed class HostJudgementTests
+public sealed class HostEvidenceTests
 {
     private static readonly DateTimeOffset Noon = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
     private static readonly HostCohortOptions Options = new() { Until = (1L << 31) + 1000, Boundaries = [1L << 31, 1L << 32] };
@@ -18,28 +19,35 @@ public sealed class HostJudgementTests
         0, HostVmPhase.Finished, (1L << 31) + 1024, (1L << 31) + 1024, 0, null, null, null, [Seen], 0, [Healthy]);
 
     [Fact]
-    public void A_finished_run_that_saw_its_boundary_passes() => Assert.Equal(HostVerdict.Pass, Verdict(Vm).Verdict);
-
-    [Fact]
-    public void A_run_that_goes_on_is_undecided() => Assert.Equal(HostVerdict.Undecided, Verdict(Vm, isOver: false).Verdict);
-
-    [Fact]
-    public void A_hang_is_a_violation_at_once_and_stays_one_after_a_recovery()
+    public void A_finished_run_that_saw_its_boundary_misses_nothing_and_says_what_it_saw()
     {
-        var evidence = new HangEvidence(HangProof.Statistics, Noon, Noon, Noon.AddSeconds(2), 1L << 31, 1L << 31, default, default(FaultCounters), new FaultCounters { Taken = 2444 }, 0x40000000);
-        HostVmSnapshot vm = Vm with { Vcpus = [Healthy with { Evidence = evidence, Recoveries = 1 }] };
-        (HostVerdict verdict, ImmutableArray<string> reasons) = Verdict(vm, isOver: false);
-        Assert.Equal(HostVerdict.Violation, verdict);
-        Assert.Contains("2444 faults were taken and none fixed", Assert.Single(reasons));
+        Assert.Empty(HostEvidence.Missing(Options, [Vm]));
+        Assert.Empty(HostEvidence.Violations([Vm]));
+        Assert.StartsWith("VM 0 crossed 2^31 with 1 vCPUs at work", HostEvidence.Seen([Vm])[0], StringComparison.Ordinal);
     }
 
     [Fact]
+    public void A_hang_is_a_violation_and_stays_one_after_a_recovery()
+    {
+        var evidence = new HangEvidence(
+            HangProof.Statistics, Noon, Noon, Noon.AddSeconds(2), 1L << 31, 1L << 31, default, default(FaultCounters),
+            new FaultCounters { Taken = 2444 }, 0x40000000);
+        HostVmSnapshot vm = Vm with { Vcpus = [Healthy with { Evidence = evidence, Recoveries = 1 }] };
+        Assert.Contains("2444 faults were taken and none fixed", Assert.Single(HostEvidence.Violations([vm])));
+    }
+
+    [Fact]
+    public void A_run_that_no_boundary_lies_in_shows_nothing() => Assert.Equal(
+        ["No boundary lies within the run, so none was crossed."],
+        HostEvidence.Missing(Options with { Boundaries = [1L << 32] }, [Vm]));
+
+    [Fact]
     public void A_crossing_that_no_vCPU_was_at_work_across_is_inconclusive() =>
-        Inconclusive(Vm with { Crossings = [Seen with { ProbesInFlight = 0 }] }, "crossed 2^31 with no vCPU faulting across it");
+        Inconclusive(Vm with { Crossings = [Seen with { ProbesInFlight = 0 }] }, "crossed 2^31 with no vCPU taking faults on both sides");
 
     [Fact]
     public void A_crossing_after_which_no_fault_was_fixed_is_inconclusive() =>
-        Inconclusive(Vm with { Crossings = [Seen with { FaultsFixedAfter = 0 }] }, "crossed 2^31 with no vCPU faulting across it");
+        Inconclusive(Vm with { Crossings = [Seen with { FaultsFixedAfter = 0 }] }, "crossed 2^31 with no vCPU taking faults on both sides");
 
     [Fact]
     public void Where_no_faults_are_counted_progress_across_the_crossing_stands_for_them() =>
@@ -50,7 +58,7 @@ public sealed class HostJudgementTests
 
     [Fact]
     public void A_guest_that_took_no_faults_shows_nothing() =>
-        Inconclusive(Vm with { Vcpus = [Healthy with { Faults = default(FaultCounters) }] }, "its fault path was not exercised");
+        Inconclusive(Vm with { Vcpus = [Healthy with { Faults = default(FaultCounters) }] }, "its fault path was not tested");
 
     [Theory]
     [InlineData(VcpuState.Halted)]
@@ -65,19 +73,12 @@ public sealed class HostJudgementTests
     [Fact]
     public void What_lies_past_the_end_is_named_as_not_covered()
     {
-        ImmutableArray<string> gaps = HostJudgement.NotCovered(Options, new HostMachine("6.1", "npt, tdp_mmu=Y", "a CPU"), ["no pf_taken"]);
-        Assert.Contains("2^32 lies past the end of the run and was not reached.", gaps);
+        ImmutableArray<string> gaps = HostEvidence.NotCovered(Options, new HostMachine("6.1", "npt, tdp_mmu=Y", "a CPU"), ["no pf_taken"]);
+        Assert.Contains("2^32 lies past the end of the run.", gaps);
         Assert.Contains("no pf_taken", gaps);
         Assert.Contains(gaps, each => each.Contains("kernel 6.1, MMU mode npt, tdp_mmu=Y", StringComparison.Ordinal));
     }
 
-    private static (HostVerdict Verdict, ImmutableArray<string> Reasons) Verdict(HostVmSnapshot vm, bool isOver = true) =>
-        HostJudgement.Of(Options, [vm], isOver, []);
-
-    private static void Inconclusive(HostVmSnapshot vm, string reason)
-    {
-        (HostVerdict verdict, ImmutableArray<string> reasons) = Verdict(vm);
-        Assert.Equal(HostVerdict.Inconclusive, verdict);
-        Assert.Contains(reason, Assert.Single(reasons));
-    }
+    private static void Inconclusive(HostVmSnapshot vm, string reason) =>
+        Assert.Contains(reason, Assert.Single(HostEvidence.Missing(Options, [vm])));
 }

@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Lanes;
 

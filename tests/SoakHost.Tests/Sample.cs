@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
@@ -16,7 +16,7 @@ internal static class Sample
 
     public static CohortReport Cohort(string name, Defect expected, ImmutableArray<Finding> findings = default) => new()
     {
-        Cohort = new Cohort { Name = name, Kernel = Kernel.Of<Linux61>(), Vms = 64, Expected = expected },
+        Cohort = new SimulatedCohort { Name = name, Kernel = Kernel.Of<Linux61>(), Vms = 64, Expected = expected },
         Snapshot = new CohortSnapshot
         {
             Kernel = Kernel.Of<Linux61>(),

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using SoakHost.Engine.Checks;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
 

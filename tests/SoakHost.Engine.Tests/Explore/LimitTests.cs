@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
 

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
@@ -15,10 +16,10 @@ public sealed class FleetMembershipTests
     private const long End = 400 * Shard.ObservationTicks;
     private static readonly TimeSpan Patience = FleetRun.Patience;
 
-    private static readonly Cohort Control =
+    private static readonly SimulatedCohort Control =
         SoakRun.CohortOf("linux-6.1", 150, new() { InvalidateSeqStart = (1UL << 31) - 2000 }) with { Name = "control", Expected = Defect.Hang };
 
-    private static readonly Cohort Added = Control with { Name = "late", Vms = 70, Kernel = Kernel.Of<Linux61Stable>(), Expected = Defect.None };
+    private static readonly SimulatedCohort Added = Control with { Name = "late", Vms = 70, Kernel = Kernel.Of<Linux61Stable>(), Expected = Defect.None };
 
     private static readonly FleetOptions Options = new() { Cohorts = [Control], Workers = 2, Shards = new() { StallRetries = 100 } };
 
@@ -114,7 +115,7 @@ public sealed class FleetMembershipTests
     [Fact]
     public void A_cohort_that_is_removed_leaves_its_operations_and_a_violation_behind()
     {
-        Cohort bad = Added with { Kernel = Kernel.Of<Linux61>() };
+        SimulatedCohort bad = Added with { Kernel = Kernel.Of<Linux61>() };
         using var fleet = new Fleet(Options, TimeProvider.System);
         using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1));
         fleet.Start();
@@ -156,10 +157,10 @@ public sealed class FleetMembershipTests
 
         Finding[] removed = [.. found.Where(finding => finding.Kind == FindingKind.VcpuRemoved)];
         Assert.Equal(200, removed.Length);
-        Assert.All(removed, finding => Assert.True(finding.Vm >= 100 && finding.Tick == gone));
-        Finding[] twice = [.. found.Where(finding => finding is { Kind: FindingKind.VcpuHung, Vm: 120, Vcpu: 0 }).OrderBy(finding => finding.Tick)];
+        Assert.All(removed, finding => Assert.True(finding.Vm >= 100 && finding.Time.Tick == gone));
+        Finding[] twice = [.. found.Where(finding => finding is { Kind: FindingKind.VcpuHung, Vm: 120, Vcpu: 0 }).OrderBy(finding => finding.Time.Tick)];
         Assert.Equal(2, twice.Length);
-        Assert.True(twice[0].Tick <= gone && twice[1].Tick > startTick);
+        Assert.True(twice[0].Time.Tick <= gone && twice[1].Time.Tick > startTick);
         ShardIntervention[] interventions = [.. _recorded.Select(entry => entry.Intervention)];
         Assert.All(twice, finding => Assert.NotNull(Replay.Incident(
             Control, Options.Shards, IncidentId.Of("control", finding), interventions, TestContext.Current.CancellationToken)));
@@ -176,10 +177,56 @@ public sealed class FleetMembershipTests
             hang = shard.TakeSnapshot().Findings.FirstOrDefault(finding => finding.Kind == FindingKind.VcpuHung);
         }
 
-        ShardIntervention[] interventions = [Resize(100) with { Tick = hang.Tick }, Resize(150) with { Tick = hang.Tick }];
+        long found = hang.Time.Tick!.Value;
+        ShardIntervention[] interventions = [Resize(100) with { Tick = found }, Resize(150) with { Tick = found }];
         Timeline? told = Replay.Incident(Control, Options.Shards, IncidentId.Of("control", hang), interventions, TestContext.Current.CancellationToken);
         Assert.NotNull(told);
-        Assert.All(told.Steps, step => Assert.True(step.Tick < hang.Tick));
+        Assert.All(told.Steps, step => Assert.True(step.Tick < found));
+    }
+
+    [Fact]
+    public void While_a_change_is_being_recorded_others_are_made_and_the_fleet_can_be_stopped()
+    {
+        using var recording = new ManualResetEventSlim();
+        using var disk = new ManualResetEventSlim();
+        using var fleet = new Fleet(Options, TimeProvider.System);
+        fleet.Start();
+        var slow = Task.Run(
+            () => fleet.Add(Added with { Name = "slow" }, _ =>
+            {
+                recording.Set();
+                Assert.True(disk.Wait(Patience));
+            }),
+            TestContext.Current.CancellationToken);
+        Assert.True(recording.Wait(Patience, TestContext.Current.CancellationToken));
+
+        // Each on a thread of its own, so that a test that fails ends.
+        Assert.True(InTime(() => fleet.Add(Added, Record)));
+        Assert.True(InTime(() => fleet.Apply("late", Resize(80), Record)));
+        Assert.Throws<InvalidOperationException>(() => fleet.Add(Added with { Name = "slow" }, Record));
+        Assert.Equal(["control", "late"], fleet.Cohorts.Select(source => source.Cohort.Name));
+        Assert.True(InTime(() => Assert.True(fleet.Stop(Patience))));
+
+        disk.Set();
+        Assert.True(slow.Wait(Patience, TestContext.Current.CancellationToken));
+        Assert.Equal(["control", "late", "slow"], fleet.Cohorts.Select(source => source.Cohort.Name));
+
+        static bool InTime(Action change) => Task.Run(change, TestContext.Current.CancellationToken).Wait(Patience / 2);
+    }
+
+    [Fact]
+    public void Room_that_is_reserved_for_a_change_that_is_being_recorded_is_not_given_away_and_is_free_again_if_it_fails()
+    {
+        using var fleet = new Fleet(Options, TimeProvider.System);
+        Assert.Throws<IOException>(() => fleet.Apply("control", Resize(FleetOptions.VmsMax - 100), _ =>
+        {
+            InvalidOperationException refusal = Assert.Throws<InvalidOperationException>(() => fleet.Add(Added with { Vms = 101 }, Record));
+            Assert.Contains("101 more are too many", refusal.Message);
+            throw new IOException("no space");
+        }));
+
+        fleet.Add(Added with { Vms = 101 }, Record);
+        Assert.Equal(["control", "late"], fleet.Cohorts.Select(source => source.Cohort.Name));
     }
 
     [Fact]
@@ -222,7 +269,7 @@ public sealed class FleetMembershipTests
     [Fact]
     public void A_cohort_that_is_added_has_figures_at_once_and_a_fleet_that_grows_gets_its_workers()
     {
-        Cohort small = Control with { Vms = 64 };
+        SimulatedCohort small = Control with { Vms = 64 };
         using var fleet = new Fleet(Options with { Cohorts = [small] }, TimeProvider.System);
         Assert.Single(fleet.Workers);
         fleet.Intervene("control", Resize(200), Record);
@@ -245,7 +292,6 @@ public sealed class FleetMembershipTests
         Assert.Throws<InterventionConflictException>(
             () => fleet.Intervene("control", new() { Kind = InterventionKind.RemoveCohort }, Record));
         Assert.Throws<InterventionConflictException>(() => fleet.Add(Control, Record));
-        Assert.Throws<InvalidInterventionException>(() => fleet.Add(Added with { Kernel = Kernel.Host }, Record));
         Assert.Throws<IOException>(() => fleet.Add(Added, _ => throw new IOException("no space")));
         Assert.Throws<IOException>(() => fleet.Intervene("control", Resize(10), _ => throw new IOException("no space")));
         Assert.Equal(["control"], fleet.Cohorts.Select(source => source.Cohort.Name));

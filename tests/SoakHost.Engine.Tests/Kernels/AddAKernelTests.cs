@@ -1,4 +1,5 @@
 using SoakHost.Engine.Checks;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
 

@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using SoakHost.Engine.Checks;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
@@ -62,7 +63,7 @@ public sealed partial class NarratorTests
                 MemslotUpdates = kernel.Info.NeedsMemslotUpdates || !kernel.Info.IsMutant,
                 InvalidateSeqStart = unchecked(kernel.Info.ExpectedFrom - 100),
             };
-            var cohort = new Cohort { Name = "c", Kernel = kernel, Vms = 1, Vm = vm };
+            var cohort = new SimulatedCohort { Name = "c", Kernel = kernel, Vms = 1, Vm = vm };
             steps.AddRange(Replay.Range(cohort, new ShardOptions(), 0, 0, 2000, [], TestContext.Current.CancellationToken).Steps);
             if (kernel.Info.Expected != Defect.None)
             {

@@ -2,6 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using SoakHost.Configuration;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
 using SoakHost.Tests.Service;

@@ -1,5 +1,6 @@
 using System.Text.Json;
 using System.Xml.Linq;
+using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Tests.Commands;
 

@@ -1,6 +1,6 @@
 using Microsoft.Extensions.Configuration;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Tests.Configuration;
@@ -12,7 +12,7 @@ public class SoakConfigurationTests
     {
         SoakOptions options = Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"));
 
-        Cohort cohort = Assert.Single(options.ToFleetOptions().Cohorts);
+        SimulatedCohort cohort = Assert.Single(options.ToFleetOptions().Cohorts);
         Assert.Equal(("one", "linux-6.3", 64), (cohort.Name, cohort.Kernel.Info.Name, cohort.Vms));
         Assert.Equal(new SoakHost.Model.VmParameters(), cohort.Vm);
         Assert.Equal(Defect.None, cohort.Expected);

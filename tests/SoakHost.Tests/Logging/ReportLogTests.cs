@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Logging;

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;

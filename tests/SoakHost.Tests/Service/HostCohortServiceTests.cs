@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Text.Json;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Tests.Commands;
 
 namespace SoakHost.Tests.Service;

@@ -1,5 +1,5 @@
 using Microsoft.Extensions.Time.Testing;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
@@ -13,7 +13,7 @@ public sealed class ReplayServiceTests : IDisposable
 {
     private readonly FakeTimeProvider _time = new();
     private readonly ReplayService _replays;
-    private readonly Cohort _cohort = new() { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 1, Vm = new() { InvalidateSeqStart = (1UL << 31) - 100 } };
+    private readonly SimulatedCohort _cohort = new() { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 1, Vm = new() { InvalidateSeqStart = (1UL << 31) - 100 } };
 
     public ReplayServiceTests() => _replays = new(_time);
 

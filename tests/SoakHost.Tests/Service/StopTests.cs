@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Tests.Service;
 

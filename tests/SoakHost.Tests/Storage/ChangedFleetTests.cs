@@ -1,5 +1,6 @@
 using System.Text;
 using System.Text.Json;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;

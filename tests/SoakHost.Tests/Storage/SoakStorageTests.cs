@@ -1,7 +1,7 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;

@@ -1,16 +1,20 @@
-using SoakHost.Engine.Replays;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 
-namespace SoakHost.Engine.Tests.Replays;
+namespace SoakHost.Engine.Tests.Cohorts;
 
 public sealed class IncidentIdTests
 {
     public static TheoryData<string, IncidentId> Examples => new()
     {
-        { "hang:control/12/3@3411968", new(FindingKind.VcpuHung, "control", 12, 3, 3411968) },
-        { "hang:host/0/63@2500", new(FindingKind.VcpuHung, "host", 0, 63, 2500) },
-        { "unsafe-install:my-2nd-cohort/0/7@0", new(FindingKind.UnsafeInstall, "my-2nd-cohort", 0, 7, 0) },
-        { "accounting-error:a/999999/-@999999999999999999", new(FindingKind.AccountingError, "a", 999999, -1, 999_999_999_999_999_999) },
+        { "hang:control/12/3@3411968", new(FindingKind.VcpuHung, "control", 12, 3, FindingTime.AtTick(3411968)) },
+        { "hang:host/0/63@2500ms", new(FindingKind.VcpuHung, "host", 0, 63, FindingTime.After(TimeSpan.FromSeconds(2.5))) },
+        { "hang:host/0/1@0ms", new(FindingKind.VcpuHung, "host", 0, 1, FindingTime.After(TimeSpan.Zero)) },
+        { "unsafe-install:my-2nd-cohort/0/7@0", new(FindingKind.UnsafeInstall, "my-2nd-cohort", 0, 7, FindingTime.AtTick(0)) },
+        {
+            "accounting-error:a/999999/-@999999999999999999",
+            new(FindingKind.AccountingError, "a", 999999, null, FindingTime.AtTick(999_999_999_999_999_999))
+        },
     };
 
     [Theory]
@@ -25,7 +29,7 @@ public sealed class IncidentIdTests
     [Fact]
     public void An_id_names_all_of_a_finding_that_is_needed_to_see_it_again()
     {
-        var finding = new Finding(FindingKind.VcpuHung, 12, 3, 1024, 7, 1, 2, 0);
+        var finding = new Finding(FindingKind.VcpuHung, 12, 3, Sighting.AtTick(1024, 1, 7, 2));
         Assert.Equal("hang:control/12/3@1024", IncidentId.Of("control", finding).ToString());
     }
 
@@ -53,6 +57,8 @@ public sealed class IncidentIdTests
     [InlineData("hang:control/12345678/3@5")]
     [InlineData("hang:control/12/3@-5")]
     [InlineData("hang:control/12/3@1234567890123456789")]
+    [InlineData("hang:control/12/3@5s")]
+    [InlineData("hang:control/12/3@ms")]
     [InlineData("hang:control/12/3@5 ")]
     [InlineData("hang:control/12/3@5\n")]
     [InlineData(" hang:control/12/3@5")]
