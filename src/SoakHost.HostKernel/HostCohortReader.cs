@@ -240,7 +240,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
         return vm.InvalidationsPerSecond > 0 && seconds < 1e9 ? at.AddSeconds(seconds) : null;
     }
 
-    private ImmutableArray<string> Remarks(HostSoakSnapshot now, CohortTotals totals)
+    private static ImmutableArray<string> Remarks(HostSoakSnapshot now, CohortTotals totals)
     {
         double average = now.Elapsed > TimeSpan.Zero ? now.Invalidations / now.Elapsed.TotalSeconds : 0;
         string subject = string.Create(

@@ -1,11 +1,8 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
-using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
-using SoakHost.Model;
 using SoakHost.Model.Kernels;
 using VcpuState = SoakHost.HostKernel.Watch.VcpuState;
 

@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
 

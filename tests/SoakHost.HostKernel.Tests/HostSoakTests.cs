@@ -1,5 +1,4 @@
 using System.Globalization;
-using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Watch;

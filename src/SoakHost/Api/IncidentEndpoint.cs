@@ -1,8 +1,6 @@
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
-using SoakHost.Engine.Soak;
-using SoakHost.Reports;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Storage;
 

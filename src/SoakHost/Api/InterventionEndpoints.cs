@@ -1,4 +1,3 @@
-using SoakHost.Engine.Cohorts;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;

@@ -1,8 +1,6 @@
 using SoakHost.Engine.Soak;
-using SoakHost.Engine.Cohorts;
 using System.CommandLine;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.HostKernel;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -100,8 +98,11 @@ internal sealed class CohortArguments
                 errors.Add($"{option.Name} is for real VMs: it needs --kernel {HostCohortSettings.KernelName}");
         }
 
-        SimulatedCohort cohort = SimulatedCohortSettings.Table.Defaults with { Name = kernel.Info.Name.Replace('.', '-'),
-            Kernel = kernel };
+        SimulatedCohort cohort = SimulatedCohortSettings.Table.Defaults with
+        {
+            Name = kernel.Info.Name.Replace('.', '-'),
+            Kernel = kernel
+        };
         cohort = SimulatedCohortSettings.Complete(
             Read(parsed, errors, Simulated, cohort), parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
             (setting, error) => errors.Add($"{setting.Option} {error}"));
@@ -154,8 +155,11 @@ internal sealed class CohortArguments
     private void Add<TOptions>(Setting<TOptions> setting, string description)
     {
         Option option = setting.IsFlag ? new Option<bool>(setting.Option) { Description = description }
-            : setting.IsList ? new Option<string[]>(setting.Option) { Description = description,
-                AllowMultipleArgumentsPerToken = true }
+            : setting.IsList ? new Option<string[]>(setting.Option)
+            {
+                Description = description,
+                AllowMultipleArgumentsPerToken = true
+            }
             : new Option<string?>(setting.Option) { Description = description };
         if (!setting.IsFlag)
             option.HelpName = setting.Placeholder;

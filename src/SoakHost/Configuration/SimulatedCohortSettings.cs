@@ -1,5 +1,4 @@
 using System.Text.RegularExpressions;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;

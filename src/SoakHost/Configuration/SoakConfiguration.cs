@@ -2,8 +2,6 @@ using System.Globalization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
-using SoakHost.Model;
-using SoakHost.Model.Kernels;
 
 namespace SoakHost.Configuration;
 

@@ -6,7 +6,6 @@ using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
-using SoakHost.Reports;
 
 namespace SoakHost.Metrics;
 

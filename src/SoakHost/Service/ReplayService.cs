@@ -2,7 +2,6 @@ using SoakHost.Engine.Soak;
 using SoakHost.Engine.Cohorts;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Caching.Memory;
-using SoakHost.Engine;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Timelines;
 using SoakHost.Storage;

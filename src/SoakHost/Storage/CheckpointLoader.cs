@@ -1,5 +1,4 @@
 using SoakHost.Configuration;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Logging;

@@ -2,7 +2,6 @@ using SoakHost.Engine.Cohorts;
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
 

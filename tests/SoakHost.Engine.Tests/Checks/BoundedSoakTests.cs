@@ -4,7 +4,6 @@ using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Tests.Kernels;
-using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 

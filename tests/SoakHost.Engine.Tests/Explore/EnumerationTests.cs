@@ -1,4 +1,3 @@
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
 

@@ -1,5 +1,4 @@
 using System.Globalization;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Tests.Scalar;

@@ -1,5 +1,4 @@
 using System.Globalization;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model.Kernels;

@@ -78,7 +78,7 @@ public sealed class ExternalCohortTests
     {
         using Fleet fleet = Build(TimeProvider.System, _real, Simulated);
         fleet.KeepFindings();
-        var hung = new Finding(FindingKind.VcpuHung, 0, 1, Sighting.After(TimeSpan.FromSeconds(42), new CounterRange(1, 2), page: 7));
+        var hung = new Finding(FindingKind.VcpuHung, 0, 1, new Sighting(FindingTime.After(TimeSpan.FromSeconds(42)), page: 7, new CounterRange(1, 2), snapshot: null));
         _real.Snapshot = new RecordedSnapshot
         {
             Vms = 1,

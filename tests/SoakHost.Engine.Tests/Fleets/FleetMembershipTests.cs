@@ -185,51 +185,6 @@ public sealed class FleetMembershipTests
     }
 
     [Fact]
-    public void While_a_change_is_being_recorded_others_are_made_and_the_fleet_can_be_stopped()
-    {
-        using var recording = new ManualResetEventSlim();
-        using var disk = new ManualResetEventSlim();
-        using var fleet = new Fleet(Options, TimeProvider.System);
-        fleet.Start();
-        var slow = Task.Run(
-            () => fleet.Add(Added with { Name = "slow" }, _ =>
-            {
-                recording.Set();
-                Assert.True(disk.Wait(Patience));
-            }),
-            TestContext.Current.CancellationToken);
-        Assert.True(recording.Wait(Patience, TestContext.Current.CancellationToken));
-
-        // Each on a thread of its own, so that a test that fails ends.
-        Assert.True(InTime(() => fleet.Add(Added, Record)));
-        Assert.True(InTime(() => fleet.Apply("late", Resize(80), Record)));
-        Assert.Throws<InvalidOperationException>(() => fleet.Add(Added with { Name = "slow" }, Record));
-        Assert.Equal(["control", "late"], fleet.Cohorts.Select(source => source.Cohort.Name));
-        Assert.True(InTime(() => Assert.True(fleet.Stop(Patience))));
-
-        disk.Set();
-        Assert.True(slow.Wait(Patience, TestContext.Current.CancellationToken));
-        Assert.Equal(["control", "late", "slow"], fleet.Cohorts.Select(source => source.Cohort.Name));
-
-        static bool InTime(Action change) => Task.Run(change, TestContext.Current.CancellationToken).Wait(Patience / 2);
-    }
-
-    [Fact]
-    public void Room_that_is_reserved_for_a_change_that_is_being_recorded_is_not_given_away_and_is_free_again_if_it_fails()
-    {
-        using var fleet = new Fleet(Options, TimeProvider.System);
-        Assert.Throws<IOException>(() => fleet.Apply("control", Resize(FleetOptions.VmsMax - 100), _ =>
-        {
-            InvalidOperationException refusal = Assert.Throws<InvalidOperationException>(() => fleet.Add(Added with { Vms = 101 }, Record));
-            Assert.Contains("101 more are too many", refusal.Message);
-            throw new IOException("no space");
-        }));
-
-        fleet.Add(Added with { Vms = 101 }, Record);
-        Assert.Equal(["control", "late"], fleet.Cohorts.Select(source => source.Cohort.Name));
-    }
-
-    [Fact]
     public void The_last_intervention_takes_effect_last_also_where_a_resumed_fleet_has_others_ahead()
     {
         const long Ahead = 100 * Shard.ObservationTicks;

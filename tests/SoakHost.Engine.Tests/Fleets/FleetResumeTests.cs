@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Tests.Soak;

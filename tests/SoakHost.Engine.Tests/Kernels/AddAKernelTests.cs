@@ -1,5 +1,4 @@
 using SoakHost.Engine.Checks;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
 

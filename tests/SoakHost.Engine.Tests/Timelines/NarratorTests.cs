@@ -1,7 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
 using SoakHost.Engine.Checks;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;

@@ -97,7 +97,7 @@ public sealed class WatchdogTests : IDisposable
         _fleet!.Add(Control(vms: 1) with { Name = "late", Vm = new VmParameters { InvalidateSeqStart = 1UL << 31 } }, _ => { });
 
         // Its vCPUs hang within its first slice; only after another one does the watchdog look.
-        long before = _fleet.Workers[0].Slices;
+        long before = _fleet!.Workers[0].Slices;
         Assert.True(SpinWait.SpinUntil(() => _fleet.Workers[0].Slices >= before + 10, Patience));
         _fleet.Cohorts[1].Request();
         before = _fleet.Workers[0].Slices;

@@ -1,4 +1,3 @@
-using SoakHost.Engine.Cohorts;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Tests.Scalar;
 
