@@ -1,6 +1,5 @@
 using SoakHost.Configuration;
 using SoakHost.Engine;
-using SoakHost.HostKernel;
 
 namespace SoakHost.Tests.Configuration;
 
