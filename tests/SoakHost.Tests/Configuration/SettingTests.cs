@@ -1,6 +1,5 @@
 using SoakHost.Configuration;
 using SoakHost.Engine;
-using SoakHost.HostKernel;
 
 namespace SoakHost.Tests.Configuration;
 
@@ -50,8 +49,15 @@ public class SettingTests
         Cohort cohort = SimulatedCohortSettings.Table.Defaults with
         {
             Vms = 100_000,
-            Vm = new() { Vcpus = 2, Invalidators = 3, MemslotUpdates = true, Pages = 40, RangePages = 7,
-                InvalidateSeqStart = (1UL << 32) - 12 },
+            Vm = new()
+            {
+                Vcpus = 2,
+                Invalidators = 3,
+                MemslotUpdates = true,
+                Pages = 40,
+                RangePages = 7,
+                InvalidateSeqStart = (1UL << 32) - 12,
+            },
         };
 
         Assert.Equal(
