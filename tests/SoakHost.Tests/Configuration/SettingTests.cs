@@ -1,6 +1,5 @@
 using SoakHost.Configuration;
 using SoakHost.Engine;
-using SoakHost.HostKernel;
 
 namespace SoakHost.Tests.Configuration;
 
@@ -57,7 +56,7 @@ public class SettingTests
                 MemslotUpdates = true,
                 Pages = 40,
                 RangePages = 7,
-                InvalidateSeqStart = (1UL << 32) - 12
+                InvalidateSeqStart = (1UL << 32) - 12,
             },
         };
 
