@@ -23,9 +23,9 @@ public class SettingTests
     }
 
     [Fact]
-    public void No_two_settings_of_a_kind_have_the_same_option() => Assert.Equal(
-        0, HostCohortSettings.Section.Settings.Select(setting => setting.Option)
-            .Intersect(SimulatedCohortSettings.Table.Settings.Select(setting => setting.Option)).Count());
+    public void No_two_settings_of_a_kind_have_the_same_option() => Assert.Empty(
+        HostCohortSettings.Section.Settings.Select(setting => setting.Option)
+            .Intersect(SimulatedCohortSettings.Table.Settings.Select(setting => setting.Option)));
 
     [Fact]
     public void A_sentence_is_a_phrase_that_texts_can_go_on_with() => Assert.All(
@@ -70,12 +70,7 @@ public class SettingTests
     public void Cohorts_differ_in_each_parameter_that_histories_depend_on()
     {
         Cohort was = SimulatedCohortSettings.Table.Defaults with { Name = "lts" };
-        Cohort now = was with
-        {
-            Vms = 5,
-            Vm = was.Vm with { InvalidateSeqStart = 7 },
-            Expected = SoakHost.Model.Kernels.Defect.Hang
-        };
+        SimulatedCohort now = was with { Vms = 5, Vm = was.Vm with { InvalidateSeqStart = 7 }, Expected = Model.Kernels.Defect.Hang };
 
         Assert.Equal(
             ["Vms of cohort lts was 64 and is 5", "InvalidateSeqStart of cohort lts was 2^31-1_000_000 and is 7"],
