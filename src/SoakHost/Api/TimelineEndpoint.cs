@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
 using SoakHost.Engine.Replays;
@@ -11,7 +10,7 @@ using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
-/// <summary><c>GET /api/v1/timeline</c>: an incident step by step, as <c>soakhost replay</c> shows it.</summary>
+/// <summary><c>GET /api/v1/timeline</c>: an incident, replayed step by step as <c>soakhost replay</c> does.</summary>
 internal static class TimelineEndpoint
 {
     public static void MapTimeline(this WebApplication app) => app
@@ -19,11 +18,11 @@ internal static class TimelineEndpoint
         .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
         .ProducesProblem(StatusCodes.Status422UnprocessableEntity).ProducesProblem(StatusCodes.Status503ServiceUnavailable)
         .ProducesProblem(StatusCodes.Status504GatewayTimeout)
-        .WithSummary("An incident step by step, with a sentence that explains it and the command that reproduces it. Incidents are replayed one at a "
-            + "time. A replay that takes longer than 20 s is given up; the problem then has the \"command\".");
+        .WithSummary("Replays an incident step by step, with an explanation and the command that reproduces it. One replay runs at a time. A replay that takes "
+            + "longer than 20 s is cancelled, and the problem document has the \"command\".");
 
     private static async Task<Results<JsonHttpResult<IncidentTimelineDocument>, ProblemHttpResult>> ReplayAsync(
-        SoakRun current, ReplayService replays, HttpContext http, IHostApplicationLifetime host, string incident = "", long? run = null)
+        SoakRun current, ReplayService replays, HttpContext http, IHostApplicationLifetime host, string incident = "", string? run = null)
     {
         if (!IncidentId.TryParse(incident, out IncidentId id))
         {
@@ -33,16 +32,15 @@ internal static class TimelineEndpoint
 
         try
         {
-            if (Find(current, id, run) is not { } found)
+            if (Find(current, id, QueryText.Number("run", run, 1, long.MaxValue)) is not { } found)
             {
-                return Problem(
-                    StatusCodes.Status404NotFound, "no such incident is recorded; new incidents are recorded with the next checkpoint");
+                return Problem(StatusCodes.Status404NotFound, "no such incident is recorded, and no such vCPU is hung now; incidents are recorded with the next checkpoint");
             }
 
             if (found.Cohort is not { } cohort)
             {
                 return Problem(
-                    StatusCodes.Status422UnprocessableEntity, "it cannot be replayed: its VM was a real one, or had a kernel that this version of SoakHost does not have");
+                    StatusCodes.Status422UnprocessableEntity, "it cannot be replayed: its VM was a real one, or its kernel is not in this version of SoakHost");
             }
 
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, host.ApplicationStopping);
@@ -60,9 +58,13 @@ internal static class TimelineEndpoint
                     return Problem(StatusCodes.Status503ServiceUnavailable, "too many replays are waiting; try again in a second");
                 default:
                     return TypedResults.Problem(
-                        $"the replay takes longer than {ReplayService.TimeMax.TotalSeconds:0} s, so late in the run is the incident; the command has no limit",
+                        $"the replay takes longer than {ReplayService.TimeMax.TotalSeconds:0} s; run the command instead, which has no time limit",
                         statusCode: StatusCodes.Status504GatewayTimeout, extensions: new Dictionary<string, object?> { ["command"] = command });
             }
+        }
+        catch (ArgumentException exception) when (exception.ParamName is null)
+        {
+            return Problem(StatusCodes.Status400BadRequest, exception.Message);
         }
         catch (ConfigurationException exception)
         {
@@ -70,7 +72,7 @@ internal static class TimelineEndpoint
         }
         catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
         {
-            return Problem(StatusCodes.Status503ServiceUnavailable, "the service is being stopped");
+            return Problem(StatusCodes.Status503ServiceUnavailable, "the service is stopping");
         }
     }
 
@@ -87,15 +89,4 @@ internal static class TimelineEndpoint
             stall.Vcpu.Condition == VcpuCondition.Hung && (stall.Vcpu.Vm, stall.Vcpu.Vcpu, stall.Vcpu.Tick) == (id.Vm, id.Vcpu, id.Tick)));
 
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
-}
-
-/// <summary>An incident's timeline: what <see cref="TimelineDocument"/> has, and where it is from.</summary>
-internal sealed record IncidentTimelineDocument(
-    string Incident, long Run, string Kernel, string Conclusion, string Command, ImmutableArray<TimelineStepDocument> Steps)
-{
-    public static IncidentTimelineDocument Of(IncidentId incident, long run, string command, Timeline timeline)
-    {
-        TimelineDocument told = TimelineDocument.Of(timeline);
-        return new(incident.ToString(), run, told.Kernel, told.Conclusion, command, told.Steps);
-    }
 }

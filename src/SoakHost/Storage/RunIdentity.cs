@@ -85,17 +85,11 @@ internal sealed record CohortIdentity(
     public static ConfigurationException UnknownKernel(string name) =>
         new($"the run in the data directory runs kernel \"{name}\", which this version of SoakHost does not have");
 
-    public IEnumerable<string> DifferencesFrom(CohortIdentity now)
+    public IEnumerable<string> DifferencesFrom(CohortIdentity now) => (ToCohort(), now.ToCohort()) switch
     {
-        (string Key, object Was, object Is)[] keys =
-        [
-            (nameof(Kernel), Kernel, now.Kernel), (nameof(Vms), Vms, now.Vms), (nameof(Vcpus), Vcpus, now.Vcpus),
-            (nameof(Invalidators), Invalidators, now.Invalidators), (nameof(MemslotUpdates), MemslotUpdates, now.MemslotUpdates),
-            (nameof(Pages), Pages, now.Pages), (nameof(RangePages), RangePages, now.RangePages),
-            (nameof(InvalidateSeqStart), NumberSyntax.Format(InvalidateSeqStart), NumberSyntax.Format(now.InvalidateSeqStart)),
-        ];
-        return keys.Where(key => !key.Was.Equals(key.Is)).Select(key => $"{key.Key} of cohort {Name} was {key.Was} and is {key.Is}");
-    }
+        ({ } was, { } isNow) => SimulatedCohortSettings.Differences(was, isNow),
+        _ => [$"Kernel of cohort {Name} was {Kernel} and is {now.Kernel}"],
+    };
 }
 
 /// <summary>A cohort that was added to a run, as it is stored.</summary>
@@ -111,7 +105,7 @@ internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
     {
         AddedCohort added = JsonSerializer.Deserialize(text, IdentityJson.Default.AddedCohort)!;
         Cohort cohort = added.Cohort.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Cohort.Kernel);
-        return cohort with { Expected = Expectations.ByName.Values.First(expected => expected.Label() == added.Expect) };
+        return cohort with { Expected = Expectations.OfLabel(added.Expect) };
     }
 }
 

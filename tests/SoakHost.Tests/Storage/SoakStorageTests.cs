@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
+using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
@@ -192,6 +193,6 @@ public sealed class SoakStorageTests
     {
         Workers = 1,
         DataDirectory = folder.Path,
-        Fleet = [new CohortOptions { Key = "Soak:Fleet:0", Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 70 }],
+        Fleet = [new CohortOptions { Key = "Soak:Fleet:0", Cohort = new Cohort { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 70 } }],
     };
 }
