@@ -1,0 +1,170 @@
+"""Finds the files and their compiler flags, and asks clang-query for their trees."""
+
+import glob
+import gzip
+import hashlib
+import json
+import os
+import re
+import shlex
+import shutil
+import subprocess
+
+from . import tree
+
+MATCHERS = os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "matchers.query")
+
+# What a compile command brings that does not change the tree: outputs, dependencies, warnings, and flags of gcc alone.
+_DROPPED = re.compile(r"-(c|M[A-Z]*|Wp,.*|W(?!p,).*|f(sanitize|stack|no-stack|plugin|conserve|no-allow|min-function).*|m(record|indirect-branch|preferred-stack).*|pg|mfentry|falign.*)$")
+
+
+class UsageError(Exception):
+    """The command line or the tree is not what the check needs."""
+
+
+def clang_query():
+    for name in ("clang-query", *sorted((f"clang-query-{v}" for v in range(14, 30)), reverse=True)):
+        if shutil.which(name):
+            return name
+    raise UsageError("clang-query is not installed: Debian's package clang-tools has it")
+
+
+def commands(paths, database):
+    """(directory, file, flags) of every C file under `paths`."""
+    database = database or _database_above(paths[0])
+    if database:
+        return _from_database(paths, database)
+    root = _kernel_root(paths[0])
+    if root:
+        return _from_kbuild(paths, root)
+    return _plain(paths)
+
+
+def _database_above(path):
+    folder = os.path.abspath(path if os.path.isdir(path) else os.path.dirname(path) or ".")
+    if os.path.basename(path) == "compile_commands.json":
+        return os.path.abspath(path)
+    while True:
+        if os.path.isfile(os.path.join(folder, "compile_commands.json")):
+            return os.path.join(folder, "compile_commands.json")
+        if folder == os.path.dirname(folder):
+            return None
+        folder = os.path.dirname(folder)
+
+
+def _within(path, roots):
+    return any(path == root or path.startswith(root.rstrip("/") + "/") for root in roots)
+
+
+def _from_database(paths, database):
+    roots = [os.path.abspath(p) for p in paths if os.path.basename(p) != "compile_commands.json"] or ["/"]
+    try:
+        with open(database, encoding="utf-8") as file:
+            entries = json.load(file)
+    except (OSError, ValueError) as error:
+        raise UsageError(f"{database}: expected a compilation database: {error}") from error
+    found = {}
+    for entry in entries:
+        path = os.path.realpath(os.path.join(entry["directory"], entry["file"]))
+        if path.endswith(".c") and (_within(path, roots) or _within(path, [os.path.realpath(r) for r in roots])):
+            words = entry.get("arguments") or shlex.split(entry["command"])
+            found[path] = (entry["directory"], entry["file"], _flags(words[1:], entry["file"]))
+    return list(found.values())
+
+
+def _kernel_root(path):
+    folder = os.path.abspath(path)
+    while folder != os.path.dirname(folder):
+        if all(os.path.exists(os.path.join(folder, name)) for name in ("Kbuild", "Kconfig", "MAINTAINERS", "scripts/Makefile.build")):
+            return folder
+        folder = os.path.dirname(folder)
+    return None
+
+
+def _from_kbuild(paths, root):
+    """Kbuild's own commands, printed and not run: only a configured and prepared tree is needed, no built one."""
+    if not os.path.exists(os.path.join(root, "include/generated/autoconf.h")):
+        raise UsageError(f"{root} is not prepared: run `make CC=clang allmodconfig prepare modules_prepare` there first")
+    targets = sorted({_makefile_folder(os.path.abspath(p), root) for p in paths})
+    compiler = shutil.which("clang") or shutil.which("clang-14") or "clang"
+    printed = subprocess.run(["make", "-n", "-k", f"CC={os.path.basename(compiler)}", *(t + "/" for t in targets)], cwd=root,
+                             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
+    found, roots = {}, [os.path.abspath(p) for p in paths]
+    for command in re.finditer(r"; (\S*clang\S* [^;]*? -c -o \S+ (\S+\.c))\s*;", printed.stdout):
+        path = os.path.realpath(os.path.join(root, command[2]))
+        if _within(path, [os.path.realpath(r) for r in roots]):
+            found[path] = (root, os.path.relpath(path, os.path.realpath(root)), _flags(shlex.split(command[1])[1:], command[2]))
+    if not found:
+        raise UsageError(f"make -n in {root} printed no compiler command for {', '.join(targets)}:\n{printed.stderr.strip()[-800:]}")
+    return list(found.values())
+
+
+def _makefile_folder(path, root):
+    folder = path if os.path.isdir(path) else os.path.dirname(path)
+    # virt/kvm has no objects of its own: each architecture's KVM builds them.
+    if os.path.relpath(folder, root) == "virt/kvm":
+        return "arch/x86/kvm"
+    while folder != root and not glob.glob(os.path.join(folder, "Makefile")) and not glob.glob(os.path.join(folder, "Kbuild")):
+        folder = os.path.dirname(folder)
+    return os.path.relpath(folder, root)
+
+
+def _plain(paths):
+    files = []
+    for path in paths:
+        if not os.path.exists(path):
+            raise UsageError(f"{path}: no such file or directory")
+        files += sorted(glob.glob(os.path.join(glob.escape(path), "**/*.c"), recursive=True)) if os.path.isdir(path) else [path]
+    roots = [p if os.path.isdir(p) else os.path.dirname(p) or "." for p in paths]
+    include = [flag for r in roots for d in (r, os.path.join(r, "include")) if os.path.isdir(d) for flag in ("-I", os.path.abspath(d))]
+    return [(os.getcwd(), file, ["-std=gnu11", *include]) for file in files]
+
+
+def _flags(words, file):
+    kept, skip = [], False
+    for word in words:
+        if skip or word == file or os.path.basename(word) == os.path.basename(file) and word.endswith(".c"):
+            skip = False
+        elif word == "-o":
+            skip = True
+        elif not _DROPPED.match(word):
+            kept.append(word)
+    return kept
+
+
+def read(command, cache=None, seen=None):
+    """The trees of one file: (functions and records as lists of lines, what clang complained of)."""
+    directory, file, flags = command
+    stored = cache and os.path.join(cache, hashlib.sha256("\0".join([directory, file, *flags]).encode()).hexdigest()[:32] + ".gz")
+    if stored and os.path.exists(stored):
+        with gzip.open(stored, "rt", encoding="utf-8", errors="replace") as stream:
+            return list(tree.matches(stream)), []
+    run = subprocess.Popen([clang_query(), "-f", MATCHERS, file, "--", *flags, "-w", "-ferror-limit=0", "-Wno-error"], cwd=directory,
+                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+    # Both streams are read at once: a full pipe of errors would stop clang-query.
+    output, errors = run.communicate()
+    trees = [lines for lines in tree.matches(output.splitlines()) if _is_new(lines[0], seen)]
+    complaints = [line for line in errors.splitlines() if "error:" in line]
+    if run.returncode != 0 and not trees:
+        complaints.append(f"{file}: clang-query ended with {run.returncode}: {errors.strip()[-300:]}")
+    if stored and not complaints:
+        os.makedirs(cache, exist_ok=True)
+        with gzip.open(stored + ".part", "wt", encoding="utf-8", compresslevel=1) as stream:
+            for lines in trees:
+                stream.write('Binding for "root":\n' + "\n".join(lines) + "\n\n")
+        os.replace(stored + ".part", stored)
+    return trees, complaints
+
+
+_HEAD = re.compile(r"^\w+ 0x[0-9a-f]+(?: (?:prev|parent) 0x[0-9a-f]+)* <([^>]*\.h:[^>]*)>")
+
+
+def _is_new(head, seen):
+    """What a header defines is the same in every file that includes it."""
+    found = _HEAD.match(head)
+    if not found or seen is None:
+        return True
+    if found[1] in seen:
+        return False
+    seen.add(found[1])
+    return True
