@@ -84,7 +84,8 @@ def run(options):
                 definitions[is_variable, name].add(identity)
             if complaints:
                 unread.append(f"{file} was not read in full: {complaints[0]}" + (f", and {len(complaints) - 1} more" if len(complaints) > 1 else ""))
-    findings = [f for f in Program(functions, definitions).findings() if not options.no_notes or report.LEVELS[f.rule] != "note"]
+    inside = frontend.reported(options.paths)
+    findings = [f for f in Program(functions, definitions).findings(inside) if not options.no_notes or report.LEVELS[f.rule] != "note"]
     publish(options, findings, root, unread, len(jobs))
     warnings = [f for f in findings if report.LEVELS[f.rule] == "warning"]
     return FOUND if warnings else INCONCLUSIVE if unread or not jobs else PASS

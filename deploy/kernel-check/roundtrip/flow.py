@@ -167,13 +167,13 @@ class Function:
 
     def _reaching(self, address, use):
         """The writes whose value a read of a local variable can see."""
-        found, killed = set(), False
+        found, killed, branches = set(), False, set()
         definitions = self._definitions.get(address, [])
         for n in reversed(range(len(definitions))):
             end, node, kills, _ = definitions[n]
             if end < use.order and not killed:
                 found.add(self._local(address, n))
-                killed = kills and self._always_before(node, use)
+                killed = kills and (self._always_before(node, use) or self._in_both_branches(node, use, branches))
             elif end >= use.order and self._in_one_loop(node, use):
                 found.add(self._local(address, n))
         if not killed and address in self._parameters:
@@ -195,6 +195,15 @@ class Function:
     def _always_before(self, node, use):
         branch = self._branch(node)
         return branch.order <= use.order <= branch.last and (branch.parent is None or branch.parent.kind != "SwitchStmt")
+
+    def _in_both_branches(self, node, use, branches):
+        """Whether this write and a later one are the two branches of one `if`: what came before is overwritten either way."""
+        branch = self._branch(node)
+        statement = branch.parent
+        if statement is None or statement.kind != "IfStmt" or not self._always_before(statement, use):
+            return False
+        branches.add(branch.order)
+        return len(statement.children) > 2 and all(c.order in branches for c in statement.children[-2:])
 
     @staticmethod
     def _in_one_loop(node, use):
@@ -313,7 +322,8 @@ class Function:
         if op == ",":
             return self.origins(right)
         if op == "=":
-            return self.origins(left)
+            target = self._target(left, node)
+            return {(target, None)} if target else ()
         if op not in ("+", "-"):
             return ()
         ours, theirs = self.origins(left), self.origins(right)
@@ -464,7 +474,9 @@ class Function:
         target = self._target(node.children[0], node)
         if not target:
             return
-        self._count(self.place_of(node.children[0]))
+        low, high = self.ranges.of(peeled(node.children[1]))
+        if low == high:
+            self._count(self.place_of(node.children[0]))
         self._flow(node.children[1], target, "is added to", node)
 
     def _count(self, place):

@@ -72,6 +72,16 @@ def _from_database(paths, database):
     return list(found.values())
 
 
+def reported(paths):
+    """Whether a place is in what the check was asked about: headers from elsewhere are read, not reported."""
+    roots = [os.path.abspath(p) for p in paths]
+    if any(os.path.basename(r) == "compile_commands.json" for r in roots):
+        roots = [os.path.dirname(r) for r in roots if os.path.basename(r) == "compile_commands.json"] + roots
+    # A file is read with the headers beside it.
+    roots = [r if os.path.isdir(r) else os.path.dirname(r) if r.endswith(".c") else r for r in roots]
+    return lambda place: _within(place[0], roots)
+
+
 def _kernel_root(path):
     folder = os.path.abspath(path)
     while folder != os.path.dirname(folder):
@@ -132,15 +142,19 @@ def _flags(words, file):
     return kept
 
 
-def read(command, cache=None, seen=None):
+# clang's own warnings of this kind; they go to the cache, for the comparison that measure.sh makes.
+WARNINGS = ("-Wconversion", "-Wsign-conversion", "-Wshorten-64-to-32", "-fno-caret-diagnostics")
+
+
+def read(command, cache=None, seen=None, warnings=False):
     """The trees of one file: (functions and records as lists of lines, what clang complained of)."""
     directory, file, flags = command
     stored = cache and os.path.join(cache, hashlib.sha256("\0".join([directory, file, *flags]).encode()).hexdigest()[:32] + ".gz")
     if stored and os.path.exists(stored):
         with gzip.open(stored, "rt", encoding="utf-8", errors="replace") as stream:
             return list(tree.matches(stream)), []
-    run = subprocess.Popen([clang_query(), "-f", MATCHERS, file, "--", *flags, "-w", "-ferror-limit=0", "-Wno-error"], cwd=directory,
-                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
+    run = subprocess.Popen([clang_query(), "-f", MATCHERS, file, "--", *flags, *(WARNINGS if warnings else ("-w",)), "-ferror-limit=0"],
+                           cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
     # Both streams are read at once: a full pipe of errors would stop clang-query.
     output, errors = run.communicate()
     trees = [lines for lines in tree.matches(output.splitlines()) if _is_new(lines[0], seen)]
@@ -153,9 +167,13 @@ def read(command, cache=None, seen=None):
             for lines in trees:
                 stream.write('Binding for "root":\n' + "\n".join(lines) + "\n\n")
         os.replace(stored + ".part", stored)
+        if warnings:
+            with open(stored + ".warnings", "w", encoding="utf-8") as stream:
+                stream.writelines(line + "\n" for line in errors.splitlines() if ": warning: " in line)
     return trees, complaints
 
 
+_ADDRESS = re.compile(r" 0x[0-9a-f]+")
 _HEAD = re.compile(r"^\w+ 0x[0-9a-f]+(?: (?:prev|parent) 0x[0-9a-f]+)* <([^>]*\.h:[^>]*)>")
 
 
@@ -164,7 +182,9 @@ def _is_new(head, seen):
     found = _HEAD.match(head)
     if not found or seen is None:
         return True
-    if found[1] in seen:
+    # With the name: a header such as paging_tmpl.h defines the same lines under several names.
+    head = _ADDRESS.sub("", head)
+    if head in seen:
         return False
-    seen.add(found[1])
+    seen.add(head)
     return True

@@ -4,14 +4,19 @@ import re
 from collections import defaultdict, deque, namedtuple
 
 Step = namedtuple("Step", "place text info")
-Finding = namedtuple("Finding", "rule narrow source target widened meets steps kernel first back message")
+Finding = namedtuple("Finding", "rule narrow source target widened meets steps kernel first back message others")
 
-COUNTER_NAME = re.compile(
-    r"(?:^|_)(seq|seqs|seqno|seqnum|seqcount|sequence|gen|generation|epoch|version|serial|ticket|cookie|cnt|count|counts|counter|counters"
-    r"|events?|ticks?|jiffies|nr|num|stamp|timestamp|total|completed|retired|issued|inserted|seen)(?:$|_|\d)", re.I)
+# What sequence numbers and event counters are called, wherever they are kept.
+SEQUENCE = re.compile(
+    r"(?:^|_)(seq|seqs|seqno|seqnum|seqcount|sequence|gen|generation|epoch|version|serial|ticket|counter|counters|cookie|events?|ticks?"
+    r"|jiffies|stamp|timestamp|clock)(?:$|_|\d)", re.I)
+# Fields and global variables are also called so; of a local or a parameter it would be a number of bytes or elements.
+COUNT = re.compile(r"(?:^|_)(cnt|count|counts|total|completed|retired|issued)(?:$|_|\d)", re.I)
 # Sizes, addresses and error codes are 64 bits wide and no counters, whatever is added to them.
 NOT_COUNTED = re.compile(r"(?:^|_)(addr|address|size|sz|len|length|off|offset|ret|rc|err|error|flags?|mask|bytes|ptr|start|end|pos|gpa|hva|pa|va|iova"
                          r"|shift|order|idx|index|bit|bits)(?:$|_|\d)", re.I)
+# What is added to counters.
+AMOUNT = re.compile(r"(?:^|_)(nr|num|pages|count|cnt|delta|amount|freed|used|zapped|reclaimed|scanned|objects|charged|total)(?:$|_|\d)", re.I)
 SUMMED = ("is added to", "is added by")
 STEPS_MAX = 12
 CALLS_MAX = 4
@@ -78,14 +83,19 @@ class Program:
                 queue.append((edge.source, inner, depth + 1))
         return {e for e, _ in found}
 
-    def is_counter(self, entities):
-        for entity in entities:
-            name = self._name(entity)
-            if NOT_COUNTED.search(name):
-                continue
-            if COUNTER_NAME.search(name) or entity in self.counters and entity[0] in "FG*":
+    def is_counter(self, entity, depth=0):
+        """Whether a value is a counter's: it is counted up somewhere, or called so, or was copied from one just before."""
+        if entity[0] == "N":
+            return False
+        name, in_memory = self._name(entity), entity[0] in "FG*"
+        if not NOT_COUNTED.search(name):
+            if SEQUENCE.search(name) or in_memory and (entity in self.counters or COUNT.search(name)):
                 return True
-        return False
+        if in_memory or depth > 3:
+            return False
+        copied = [self.is_counter(e.source, depth + 1) for e in self.into[entity] if not e.narrow and e.how not in SUMMED]
+        # A parameter has many callers, a result many returns: they carry a counter if all of them do.
+        return bool(copied) and (any(copied) if entity[0] == "L" else all(copied))
 
     def _name(self, entity):
         text = self.info[entity].text
@@ -93,28 +103,33 @@ class Program:
 
     # Round trips.
 
-    def findings(self):
+    def findings(self, inside):
+        """One finding for each place that a counter is narrowed in; `inside` tells which places are reported."""
         found = {}
-        for edge in sorted((e for e in self.edges if e.narrow), key=lambda e: e.place):
+        for edge in sorted((e for e in self.edges if e.narrow and inside(e.place)), key=lambda e: e.place):
             finding = self._follow(edge)
-            if finding:
-                known = found.get((edge.place, edge.target))
-                if not known or known.meets is None and finding.meets is not None:
-                    found[edge.place, edge.target] = finding
-        notes = [n for n in self._kept_narrow() if not any(n.narrow.place == f.narrow.place for f in found.values())]
+            if not finding:
+                continue
+            known = found.get(edge.target)
+            if not known or known.meets is None and finding.meets is not None:
+                found[edge.target] = finding._replace(others=known.others + (known.narrow.place,) if known else ())
+            elif edge.place != known.narrow.place:
+                found[edge.target] = known._replace(others=(*known.others, edge.place))
+        notes = [n for n in self._kept_narrow() if inside(n.narrow.place)]
         return sorted([*found.values(), *notes], key=lambda f: f.narrow.place)
 
     def _follow(self, narrow):
         """The shortest way on which the narrowed value meets its counter, or else is widened to 64 bits."""
         negative = narrow.source[0] == "N"
         ours = set() if negative else self.sources(narrow.source, narrow.from_site)
-        counter = not negative and (self.is_counter(ours) or narrow.source[0] == "R" and self.is_counter({narrow.target}))
+        counter = not negative and (self.is_counter(narrow.source) or narrow.source[0] == "R" and self.is_counter(narrow.target))
+        near = self._near(narrow.source)
         start = (narrow.target, (narrow.site,) if narrow.site else ())
         queue, seen, widened = deque([(start, (narrow,), None)]), {start}, None
         while queue:
             (entity, calls), way, wide = queue.popleft()
             if not negative:
-                meeting = self._meeting(entity, calls, ours, wide)
+                meeting = self._meeting(entity, calls, ours, narrow.source) if counter else self._near_meeting(entity, near)
                 if meeting:
                     compare, other = meeting
                     return self._finding("narrow-round-trip", narrow, way, wide or compare, compare)
@@ -156,16 +171,35 @@ class Program:
     def _counts(self, edge, narrow, counter, negative):
         if negative:
             return edge.how in SUMMED
-        return counter or edge.how in SUMMED and not NOT_COUNTED.search(self._name(narrow.source))
+        return counter or edge.how in SUMMED and self._is_amount(narrow.source) and edge.target[0] in "FG*P"
 
-    def _meeting(self, entity, calls, ours, wide):
+    def _is_amount(self, source):
+        return source[0] != "R" and bool(AMOUNT.search(self._name(source)))
+
+    def _meeting(self, entity, calls, ours, source):
         for site, compare, others in self.compares[entity]:
             if site and calls and calls[-1] != site:
                 continue
             for other, other_site in others:
                 if self.info[other].width < 64:
                     continue
-                if self.sources(other, other_site) & ours:
+                shared = self.sources(other, other_site) & ours
+                if any(e[0] in "FG*" or e == source for e in shared):
+                    return compare, other
+        return None
+
+    def _near(self, source):
+        """The field or variable that a value was read from, directly or into one local variable."""
+        found = {source} if source[0] in "FG*" else {e.source for e in self.into[source] if e.source[0] in "FG*" and not e.narrow}
+        return {e for e in found if self.info[e].width == 64 and not NOT_COUNTED.search(self._name(e))}
+
+    def _near_meeting(self, entity, near):
+        """Of a value that is not known as a counter only the plainest shape: compared with what it was read from."""
+        if not near or self.info[entity].width > 32:
+            return None
+        for _, compare, others in self.compares[entity]:
+            for other, _ in others:
+                if compare.op in ("==", "!=") and self._near(other) & near:
                     return compare, other
         return None
 
@@ -206,7 +240,7 @@ class Program:
         for edge in way:
             target = self.info[edge.target]
             steps.append(Step(edge.place, f"{edge.text} ({self.info[edge.source].type}) {edge.how} {self._describe(edge.target)} ({target.type})", target))
-        return Finding(rule, narrow, source, self.info[narrow.target], widened, meets, steps, kind, first, back, self._message(rule, narrow, source, meets))
+        return Finding(rule, narrow, source, self.info[narrow.target], widened, meets, steps, kind, first, back, self._message(rule, narrow, source, meets), ())
 
     def _describe(self, entity):
         info = self.info[entity]

@@ -1,12 +1,15 @@
 """The values that an expression can have, from its text alone and from the checks that stand before it."""
 
+import re
+
 from .tree import limits
 
 COMPARISONS = ("==", "!=", "<", ">", "<=", ">=")
 WRAPPERS = ("ParenExpr", "ConstantExpr", "GenericSelectionExpr")
 _PASSED_ON = ("__builtin_expect", "__builtin_expect_with_probability", "__builtin_assume_aligned", "__builtin_bswap64")
-_SMALL = ("__builtin_popcount", "__builtin_ctz", "__builtin_clz", "__builtin_ffs", "__builtin_constant_p",
-          "__builtin_object_size", "__builtin_strlen", "strlen", "hweight", "__sw_hweight")
+# Numbers of bits, of CPUs, of characters.
+_SMALL = re.compile(r"^_*(builtin_(popcount|ctz|clz|ffs|constant_p|object_size|strlen)|strn?len|(sw_)?hweight|(variable_+)?(ffs|ffz|fls)|ilog2"
+                    r"|find_(first|next|last|nth)|bitmap_weight|cpumask_)")
 _LEAVES = ("return", "panic", "BUG", "abort", "exit", "do_exit", "__builtin_unreachable", "__builtin_trap", "__assert_fail")
 
 
@@ -136,7 +139,7 @@ class Ranges:
             name = called(node)
             if name in _PASSED_ON and len(node.children) > 1:
                 return self.of(node.children[1])
-            return (0, 1 << 16) if name.startswith(_SMALL) else everything
+            return (0, 1 << 16) if _SMALL.match(name) else everything
         if kind == "ConditionalOperator":
             return self._of_conditional(node)
         if kind == "UnaryOperator":
@@ -174,6 +177,9 @@ class Ranges:
             return 0, 1
         if op == "+" or op == "__extension__":
             return low, high
+        if op == "~" and low == high:
+            value = ~low if node.type.signed else ~low & node.type.range[1]
+            return value, value
         return everything
 
     def _of_binary(self, node, everything):
@@ -225,14 +231,26 @@ class Ranges:
         if op in ("&&", "||"):
             both = [self.bounds(c, holds, wanted) for c in test.children]
             return _intersection(both) if (op == "&&") == holds else (min(b[0] for b in both), max(b[1] for b in both))
+        left, right = test.children
+        if op in (">>", "&") and not holds and key(left) == wanted and left.type.range[0] == 0:
+            return self._without_upper_bits(op, self.of(right)) or unknown
         if op not in COMPARISONS:
             return unknown
-        left, right = test.children
         if key(left) == wanted:
             return self._compared(op, holds, self.of(right))
         if key(right) == wanted:
             return self._compared({"<": ">", ">": "<", "<=": ">=", ">=": "<="}.get(op, op), holds, self.of(left))
         return unknown
+
+    @staticmethod
+    def _without_upper_bits(op, other):
+        """`if (x >> 32)` and `if (x & ~0xffffffff)`, where they do not hold."""
+        if other[0] != other[1] or other[0] <= 0:
+            return None
+        if op == ">>":
+            return 0, (1 << other[0]) - 1
+        low_bits = ~other[0] & ((1 << 64) - 1)
+        return (0, low_bits) if low_bits & (low_bits + 1) == 0 else None
 
     @staticmethod
     def _compared(op, holds, other):
@@ -285,6 +303,9 @@ class Ranges:
 
     def _after(self, statement, wanted):
         """What holds after a statement: `if (x > MAX) return`, `if (x > MAX) x = MAX`, `BUG_ON(x > MAX)`, `WARN_ON(x > MAX)`."""
+        if statement.kind == "WhileStmt" and not any(c.kind in ("BreakStmt", "GotoStmt") for c in statement.walk()):
+            yield self.bounds(statement.children[-2], False, wanted), statement.last
+            return
         while statement.kind in ("DoStmt", "ParenExpr", "ImplicitCastExpr") or statement.kind == "CompoundStmt" and len(statement.children) == 1:
             if not statement.children:
                 return

@@ -62,6 +62,8 @@ def text(finding, root):
         lines.append(f"  {at(step.place)}: {verb}: {step.text}")
     if finding.meets:
         lines.append(f"  {at(finding.meets.place)}: compared: {finding.meets.text}")
+    if finding.others:
+        lines.append("  narrowed alike: " + ", ".join(at(o) for o in finding.others))
     lines.append(f"  {differs(finding)}")
     command, otherwise = prove(finding)
     lines.append(f"  go on with: {command}" if command else f"  {otherwise}")
@@ -108,6 +110,7 @@ def _result(finding, root):
         "level": LEVELS[finding.rule],
         "message": {"text": f"{finding.message}. {differs(finding)}. {('Go on with: ' + command) if command else otherwise}."},
         "locations": [{"physicalLocation": where["physicalLocation"]}],
+        "relatedLocations": [_location(o, "narrowed alike", root) for o in finding.others],
         "codeFlows": [{"threadFlows": [{"locations": [{"location": _location(p, t, root)} for p, t in places]}]}],
         "partialFingerprints": {"roundTrip/v1": fingerprint},
         "properties": {"firstDifference": str(finding.first), "comesBackAs": hex(finding.back), "narrowedTo": kind_name(finding.kernel),

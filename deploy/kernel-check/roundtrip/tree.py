@@ -4,7 +4,8 @@ import os
 import re
 from functools import lru_cache
 
-LINE = re.compile(r"^((?:[| `]-?)*?)(<<<NULL>>>|[A-Za-z]\w*)(?: (?:prev )?(0x[0-9a-f]+))?(.*)$")
+LINE = re.compile(r"^((?:[| ] )*[|`]-|)(<<<NULL>>>|[A-Za-z]\w*)(?: (?:prev )?(0x[0-9a-f]+))?(.*)$", re.S)
+_STARTS = re.compile(r"^(?:[| ] )*[|`]-")
 RANGE = re.compile(r"^(?: parent 0x[0-9a-f]+| prev 0x[0-9a-f]+)* <((?:<[^>]*>|[^<>])*)>")
 TOKEN = re.compile(r"^ (<invalid sloc>|<[^>]*>:\d+:\d+|line:\d+:\d+|col:\d+|[^ '<>]+:\d+:\d+)")
 TYPE = re.compile(r"'((?:[^'])*)'(?::'((?:[^'])*)')?")
@@ -100,10 +101,8 @@ def absolute(directory, file):
 def parse(lines, directory="."):
     """The tree of one match. Relative paths in it are relative to `directory`."""
     place, stack, root, order = _Place(directory), [], None, 0
-    for text in lines:
+    for text in _whole(lines):
         found = LINE.match(text)
-        if not found:
-            continue
         indent, kind, address, rest = found.groups()
         node = Node(kind, address, rest)
         node.order = order
@@ -134,6 +133,20 @@ def parse(lines, directory="."):
         stack.append(node)
     _close(root)
     return root
+
+
+def _whole(lines):
+    """A type such as `typeof(({ … }))` is printed on several lines."""
+    whole = None
+    for text in lines:
+        if whole is not None and not _STARTS.match(text):
+            whole += " " + text.strip()
+            continue
+        if whole is not None:
+            yield whole
+        whole = text
+    if whole is not None:
+        yield whole
 
 
 def _close(root):
