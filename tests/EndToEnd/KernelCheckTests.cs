@@ -129,14 +129,15 @@ public sealed partial class KernelCheckTests : IDisposable
     [Fact]
     public async Task A_round_trip_through_two_files_is_found()
     {
-        await WriteAsync("a.c", "struct vm { unsigned long seq; }; int stale(struct vm *, int); int f(struct vm *v) { return stale(v, v->seq); }");
-        await WriteAsync("b.c", "struct vm { unsigned long seq; }; int stale(struct vm *v, int s) { return s != v->seq; }");
+        await WriteAsync("vm.h", "struct vm { unsigned long seq; }; int stale(struct vm *, int);");
+        await WriteAsync("a.c", "#include \"vm.h\"\nint f(struct vm *v) { return stale(v, v->seq); }");
+        await WriteAsync("b.c", "#include \"vm.h\"\nint stale(struct vm *v, int s) { return s != v->seq; }");
 
         var outcome = await Command.RunAsync(KernelCheck.Program, [_folder], TestContext.Current.CancellationToken);
 
         Assert.Equal(1, outcome.ExitCode);
-        Assert.Contains("a.c:1:", outcome.Output, StringComparison.Ordinal);
-        Assert.Contains("b.c:1:", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("a.c:2:", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("b.c:2:", outcome.Output, StringComparison.Ordinal);
     }
 
     [Fact]

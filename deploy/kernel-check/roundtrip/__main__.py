@@ -3,9 +3,8 @@
 import argparse
 import multiprocessing
 import os
-import pickle
 import sys
-from collections import defaultdict
+from collections import Counter, defaultdict
 
 from . import frontend, report, tree
 from .flow import Function, Unit
@@ -24,9 +23,9 @@ class Facts:
 
 
 def analyse(job):
-    """(facts, definitions, lines read, complaints) of one file."""
-    command, cache = job
-    lines, complaints = frontend.read(command, cache, _seen)
+    """(facts, definitions, path, complaints, clang's warnings) of one file."""
+    command, cache, warnings = job
+    lines, complaints, warned = frontend.read(command, cache, _seen, warnings)
     main = tree.absolute(command[0], command[1])
     trees = [tree.parse(match, command[0]) for match in lines]
     unit = Unit(main, command[0])
@@ -49,7 +48,7 @@ def analyse(job):
         elif root.kind == "VarDecl" and " static" not in root.rest.rsplit("'", 1)[-1] and " extern" not in root.rest.rsplit("'", 1)[-1]:
             name = root.rest.split(" '")[0].split()[-1]
             definitions.add((True, name, f"{main}: {name}"))
-    return facts, definitions, main, complaints
+    return facts, definitions, main, complaints, {w for w in (frontend.warning(line, command[0]) for line in warned) if w}
 
 
 def arguments():
@@ -62,6 +61,7 @@ def arguments():
     parser.add_argument("-j", "--jobs", type=int, default=len(os.sched_getaffinity(0)), help="files read at once; default: one a processor")
     parser.add_argument("--root", metavar="DIR", help="the folder that reported paths are relative to; default: the current one")
     parser.add_argument("--cache", metavar="DIR", help="keep clang's trees there: a second run does not parse again. Empty it after a change of the source")
+    parser.add_argument("--clang-warnings", action="store_true", help="also count what clang's own warnings say of the same files")
     parser.add_argument("--no-notes", action="store_true", help="warnings only")
     parser.error = lambda message: (parser.print_usage(sys.stderr), sys.stderr.write(f"kernel-check: {message}\n"), sys.exit(USAGE))
     return parser.parse_args()
@@ -75,11 +75,12 @@ def run(options):
             raise frontend.UsageError(f"{path}: no such file or directory")
     frontend.clang_query()
     root = options.root or os.getcwd()
-    jobs = [(command, options.cache) for command in frontend.commands(options.paths, options.database)]
-    functions, definitions, unread = [], defaultdict(set), []
+    jobs = [(command, options.cache, options.clang_warnings) for command in frontend.commands(options.paths, options.database)]
+    functions, definitions, unread, warned = [], defaultdict(set), [], set()
     with multiprocessing.Pool(min(options.jobs, max(1, len(jobs)))) as pool:
-        for facts, defined, file, complaints in pool.imap_unordered(analyse, jobs):
+        for facts, defined, file, complaints, warnings in pool.imap_unordered(analyse, jobs):
             functions += facts
+            warned |= warnings
             for is_variable, name, identity in defined:
                 definitions[is_variable, name].add(identity)
             if complaints:
@@ -87,6 +88,9 @@ def run(options):
     inside = frontend.reported(options.paths)
     findings = [f for f in Program(functions, definitions).findings(inside) if not options.no_notes or report.LEVELS[f.rule] != "note"]
     publish(options, findings, root, unread, len(jobs))
+    if options.clang_warnings:
+        flags = Counter(flag for place, flag in warned if inside(place))
+        print("kernel-check: clang's own warnings: " + ", ".join(f"{flags[f]} {f}" for f in frontend.FLAGS), file=sys.stderr)
     warnings = [f for f in findings if report.LEVELS[f.rule] == "warning"]
     return FOUND if warnings else INCONCLUSIVE if unread or not jobs else PASS
 

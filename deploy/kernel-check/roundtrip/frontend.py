@@ -95,7 +95,7 @@ def _from_kbuild(paths, root):
     """Kbuild's own commands, printed and not run: only a configured and prepared tree is needed, no built one."""
     if not os.path.exists(os.path.join(root, "include/generated/autoconf.h")):
         raise UsageError(f"{root} is not prepared: run `make CC=clang allmodconfig prepare modules_prepare` there first")
-    targets = sorted({_makefile_folder(os.path.abspath(p), root) for p in paths})
+    targets = sorted({folder for p in paths for folder in _makefile_folders(os.path.abspath(p), root)})
     compiler = shutil.which("clang") or shutil.which("clang-14") or "clang"
     printed = subprocess.run(["make", "-n", "-k", f"CC={os.path.basename(compiler)}", *(t + "/" for t in targets)], cwd=root,
                              stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, check=False)
@@ -109,14 +109,18 @@ def _from_kbuild(paths, root):
     return list(found.values())
 
 
-def _makefile_folder(path, root):
+def _makefile_folders(path, root):
     folder = path if os.path.isdir(path) else os.path.dirname(path)
     # virt/kvm has no objects of its own: each architecture's KVM builds them.
     if os.path.relpath(folder, root) == "virt/kvm":
-        return "arch/x86/kvm"
-    while folder != root and not glob.glob(os.path.join(folder, "Makefile")) and not glob.glob(os.path.join(folder, "Kbuild")):
+        return ["arch/x86/kvm"]
+    # drivers/gpu/drm/amd has no Makefile, its folders have.
+    below = [os.path.dirname(m) for m in glob.glob(os.path.join(glob.escape(folder), "*/Makefile"))]
+    while folder != root and not any(os.path.exists(os.path.join(folder, name)) for name in ("Makefile", "Kbuild")):
+        if below:
+            return [os.path.relpath(b, root) for b in below]
         folder = os.path.dirname(folder)
-    return os.path.relpath(folder, root)
+    return [os.path.relpath(folder, root)]
 
 
 def _plain(paths):
@@ -142,23 +146,32 @@ def _flags(words, file):
     return kept
 
 
-# clang's own warnings of this kind; they go to the cache, for the comparison that measure.sh makes.
+FLAGS = ("-Wshorten-64-to-32", "-Wimplicit-int-conversion", "-Wsign-conversion")
+# clang's own warnings of this kind, for --clang-warnings.
 WARNINGS = ("-Wconversion", "-Wsign-conversion", "-Wshorten-64-to-32", "-fno-caret-diagnostics")
 
 
 def read(command, cache=None, seen=None, warnings=False):
-    """The trees of one file: (functions and records as lists of lines, what clang complained of)."""
+    """One file's trees, as lists of lines; what clang could not read; and clang's own warnings, if they are asked for."""
     directory, file, flags = command
     stored = cache and os.path.join(cache, hashlib.sha256("\0".join([directory, file, *flags]).encode()).hexdigest()[:32] + ".gz")
     if stored and os.path.exists(stored):
         with gzip.open(stored, "rt", encoding="utf-8", errors="replace") as stream:
-            return list(tree.matches(stream)), []
+            trees = list(tree.matches(stream))
+        if not warnings:
+            return trees, [], []
+        if os.path.exists(stored + ".warnings"):
+            with open(stored + ".warnings", encoding="utf-8") as stream:
+                return trees, [], stream.read().splitlines()
     run = subprocess.Popen([clang_query(), "-f", MATCHERS, file, "--", *flags, *(WARNINGS if warnings else ("-w",)), "-ferror-limit=0"],
                            cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
     # Both streams are read at once: a full pipe of errors would stop clang-query.
     output, errors = run.communicate()
-    trees = [lines for lines in tree.matches(output.splitlines()) if _is_new(lines[0], seen)]
+    trees = list(tree.matches(output.splitlines()))
+    # The cache keeps each header once, whoever includes it; without one, what the file does not call is left out.
+    trees = [t for t in trees if _is_new(t[0], seen)] if cache else [t for t in _reachable(trees) if _is_new(t[0], seen)]
     complaints = [line for line in errors.splitlines() if "error:" in line]
+    warned = [line for line in errors.splitlines() if ": warning: " in line]
     if run.returncode != 0 and not trees:
         complaints.append(f"{file}: clang-query ended with {run.returncode}: {errors.strip()[-300:]}")
     if stored and not complaints:
@@ -169,8 +182,40 @@ def read(command, cache=None, seen=None, warnings=False):
         os.replace(stored + ".part", stored)
         if warnings:
             with open(stored + ".warnings", "w", encoding="utf-8") as stream:
-                stream.writelines(line + "\n" for line in errors.splitlines() if ": warning: " in line)
-    return trees, complaints
+                stream.writelines(line + "\n" for line in warned)
+    return trees, complaints, warned
+
+
+_NAME = re.compile(r" (\w+) '[^']*\(")
+_CALLED = re.compile(r" Function 0x[0-9a-f]+ '(\w+)'")
+
+
+def _reachable(trees):
+    """Records, variables, what the file and the headers beside it define, and the functions that these call."""
+    functions, wanted, kept = {}, [], []
+    for lines in trees:
+        name = lines[0].startswith("FunctionDecl") and _NAME.search(lines[0])
+        if name and "/include/" in (_HEAD.match(lines[0]) or " ")[0]:
+            functions[name[1]] = lines
+        else:
+            kept.append(lines)
+            if name:
+                wanted.append(lines)
+    while wanted:
+        for name in set(_CALLED.findall("\n".join(wanted.pop()))):
+            if name in functions:
+                wanted.append(functions.pop(name))
+                kept.append(wanted[-1])
+    return kept
+
+
+_WARNING = re.compile(r"^(.+?):(\d+):(\d+): warning: .*\[(-W[\w-]+)\]$")
+
+
+def warning(line, directory):
+    """((file, line, column), flag) of one of clang's warnings."""
+    found = _WARNING.match(line)
+    return found and ((tree.absolute(directory, found[1]), int(found[2]), int(found[3])), found[4])
 
 
 _ADDRESS = re.compile(r" 0x[0-9a-f]+")

@@ -171,10 +171,12 @@ class Program:
     def _counts(self, edge, narrow, counter, negative):
         if negative:
             return edge.how in SUMMED
-        return counter or edge.how in SUMMED and self._is_amount(narrow.source) and edge.target[0] in "FG*P"
+        return counter or edge.how in SUMMED and edge.target[0] in "FG*P" and self._is_amount(narrow, edge)
 
-    def _is_amount(self, source):
-        return source[0] != "R" and bool(AMOUNT.search(self._name(source)))
+    def _is_amount(self, narrow, edge):
+        if any(NOT_COUNTED.search(self._name(e)) for e in (narrow.target, edge.source, edge.target)):
+            return False
+        return narrow.source[0] != "R" and bool(AMOUNT.search(self._name(narrow.source)))
 
     def _meeting(self, entity, calls, ours, source):
         for site, compare, others in self.compares[entity]:
