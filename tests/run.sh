@@ -12,6 +12,8 @@ command -v promtool >/dev/null || need+=(prometheus)
 command -v amtool >/dev/null || need+=(prometheus-alertmanager)
 command -v chromium >/dev/null || need+=(chromium)
 command -v npm >/dev/null || need+=(nodejs npm)
+command -v clang-query >/dev/null || need+=(clang-tools)
+command -v python3 >/dev/null || need+=(python3)
 if [ ${#need[@]} -gt 0 ]; then
   printf 'Installing %s\n' "${need[*]}"
   sudo=$([ "$(id -u)" = 0 ] || echo sudo)
