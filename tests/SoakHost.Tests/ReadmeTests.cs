@@ -1,18 +1,18 @@
+using System.CommandLine;
 using System.Reflection;
 using System.Text.RegularExpressions;
+using SoakHost.Commands;
 using SoakHost.Configuration;
+using SoakHost.Documents;
 using SoakHost.HostKernel;
 using SoakHost.HostKernel.Watch;
 using SoakHost.Tests.Metrics;
 
 namespace SoakHost.Tests;
 
-/// <summary>What the README lists is there, and what is there the README lists.</summary>
+/// <summary>The tables of the documents list what is in the code, no more and no less.</summary>
 public partial class ReadmeTests
 {
-    private static readonly string Root = FindRoot();
-    internal static readonly string Readme = File.ReadAllText(Path.Combine(Root, "README.md"));
-
     [Fact]
     public void Every_configuration_key_is_listed_with_its_default()
     {
@@ -24,7 +24,7 @@ public partial class ReadmeTests
             .Except([nameof(HostCohortOptions.Vms), nameof(HostCohortOptions.Vcpus), nameof(HostCohortOptions.Watch)])
             .Concat([nameof(VcpuWatchOptions.SuspectAfter), nameof(VcpuWatchOptions.QuiesceFor)]).Select(key => $"Soak:Fleet:0:Host:{key}");
 
-        Dictionary<string, string> listed = Rows().Where(row => row[0].StartsWith("Soak:", StringComparison.Ordinal)).ToDictionary(row => row[0], row => row[1]);
+        Dictionary<string, string> listed = Document.Rows("key", "default", "").ToDictionary(row => row[0], row => row[1]);
 
         Assert.Equal(keys.Concat(cohortKeys).Concat(hostKeys).Order(), listed.Keys.Order());
         Assert.Equal(
@@ -35,50 +35,47 @@ public partial class ReadmeTests
     [Fact]
     public void Every_metric_is_listed_with_its_labels() => Assert.Equal(
         MetricTable.All.Select(metric => $"{metric.Key}: {metric.Value.Labels}").Order(),
-        Rows().Where(row => MetricName().IsMatch(row[0])).Select(row => $"{row[0]}: {row[1].Replace(", ", ",", StringComparison.Ordinal)}").Order());
+        Document.Rows("metric", "labels", "").Select(row => $"{row[0]}: {row[1].Replace(", ", ",", StringComparison.Ordinal)}").Order());
 
     [Fact]
     public void Every_exit_code_is_listed() => Assert.Equal(
-        Enum.GetValues<ExitCode>().Select(code => $"{(int)code}"), Rows().Select(row => row[0]).Where(cell => cell.Length <= 3 && cell.All(char.IsAsciiDigit)));
+        Enum.GetValues<ExitCode>().Select(code => $"{(int)code}"), Document.Rows("code", "").Select(row => row[0]));
+
+    [Fact]
+    public void Every_command_is_listed_with_its_options() => Assert.Equal(
+        Commands().Select(command => Line(command.Name, OptionsOf(command).Distinct())).Order(),
+        Document.Rows("command", "does", "options")
+            .Select(row => Line(row[0], OptionName().Matches(row[2]).Select(match => match.Value))).Order());
 
     [Fact]
     public void Every_alert_is_listed_with_its_severity_and_has_a_runbook()
     {
-        IEnumerable<string> rules = Directory.GetFiles(Path.Combine(Root, "deploy/prometheus/rules")).SelectMany(file =>
+        IEnumerable<string> rules = Directory.GetFiles(Path.Combine(Document.Root, "deploy/prometheus/rules")).SelectMany(file =>
             Alert().Matches(File.ReadAllText(file)).Select(match => $"{match.Groups["name"]}: {match.Groups["severity"]}"));
-        string[] listed = [.. Rows().Where(row => row is [_, "critical" or "warning" or "none", _]).Select(row => $"{row[0]}: {row[1]}")];
+        string[] listed = [.. Document.Rows("alert", "severity", "").Select(row => $"{row[0]}: {row[1]}")];
 
         Assert.Equal(rules.Distinct().Order(), listed.Order());
-        Assert.All(listed, alert => Assert.True(File.Exists(Path.Combine(Root, "deploy/runbooks", alert.Split(':')[0] + ".md")), alert));
+        Assert.All(listed, alert => Assert.True(File.Exists(Path.Combine(Document.Root, "deploy/runbooks", alert.Split(':')[0] + ".md")), alert));
     }
-
-    [Fact]
-    public void Every_file_and_folder_that_is_named_is_there() => Assert.All(
-        PathName().Matches(Readme).Select(match => match.Groups[1].Value).Distinct(),
-        path => Assert.True(Path.Exists(Path.Combine(Root, path)), path));
 
     private static IEnumerable<string> Properties<T>() =>
         typeof(T).GetProperties(BindingFlags.Public | BindingFlags.Instance).Select(property => property.Name).Where(name => name != "EqualityContract");
 
-    /// <summary>The cells of every row of every table, without the marks of code.</summary>
-    private static IEnumerable<string[]> Rows() => Readme.Split('\n')
-        .Where(line => line.StartsWith("| ", StringComparison.Ordinal) && !line.StartsWith("| ---", StringComparison.Ordinal))
-        .Select(line => line.Trim('|').Split('|').Select(cell => cell.Trim().Trim('`')).ToArray());
+    private static string Line(string command, IEnumerable<string> options) => $"{command}: {string.Join(", ", options.Order())}";
 
-    private static string FindRoot()
-    {
-        string folder = AppContext.BaseDirectory;
-        while (!File.Exists(Path.Combine(folder, "SoakHost.sln")))
-            folder = Path.GetDirectoryName(folder) ?? throw new DirectoryNotFoundException("SoakHost.sln is in no folder above the tests");
-        return folder;
-    }
+    /// <summary>Every command, from the classes that make them.</summary>
+    private static IEnumerable<Command> Commands() => typeof(CommandLine).Assembly.GetTypes()
+        .Where(type => type.Namespace == typeof(CommandLine).Namespace)
+        .Select(type => type.GetMethod("Create", BindingFlags.Public | BindingFlags.Static, []))
+        .Where(method => method?.ReturnType == typeof(Command))
+        .Select(method => (Command)method!.Invoke(null, null)!);
 
-    [GeneratedRegex("^(soakhost|process|dotnet)_[a-z_]+$")]
-    private static partial Regex MetricName();
+    private static IEnumerable<string> OptionsOf(Command command) =>
+        command.Options.Select(option => option.Name).Concat(command.Subcommands.SelectMany(OptionsOf));
 
     [GeneratedRegex(@"- alert: (?<name>\w+).*?severity: (?<severity>\w+)", RegexOptions.Singleline)]
     private static partial Regex Alert();
 
-    [GeneratedRegex("`((?:src|tests|deploy)/[^` ]+|LICENSE)`")]
-    private static partial Regex PathName();
+    [GeneratedRegex("(?<=^|`)--[a-z-]+(?=`|$)")]
+    private static partial Regex OptionName();
 }
