@@ -18,12 +18,12 @@ internal static class KernelList
     public static KernelDocument[] Documents { get; } =
     [
         .. All.Select(info => new KernelDocument(
-            info.Name, info.IsMutant, info.IsSimulated ? info.Expected.Label() : "unknown", info.ExpectedFrom, info.Description, info.Source)),
+            info.Name, info.IsMutant, info.IsSimulated ? info.Expected.Label() : "unknown", Hex64.Of(info.ExpectedFrom), info.Description, info.Source)),
     ];
 
     public static void WriteTable(IAnsiConsole console)
     {
-        Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "what differs", "taken from");
+        Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "difference", "source");
         table.Columns[0].NoWrap();
         bool isMutantBefore = false;
         foreach (KernelInfo info in All)
@@ -43,7 +43,7 @@ internal static class KernelList
     private static string Describe(KernelInfo info)
     {
         if (!info.IsSimulated)
-            return "unknown: that is the question";
+            return "unknown";
         string what = info.Expected.Label().Replace('_', ' ');
         string from = info.ExpectedFrom == 0 ? ""
             : BitOperations.IsPow2(info.ExpectedFrom) ? $" from 2^{BitOperations.Log2(info.ExpectedFrom)}"
@@ -56,4 +56,4 @@ internal static class KernelList
 
 /// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
 internal sealed record KernelDocument(
-    string Name, bool IsMutant, string Expected, ulong ExpectedFrom, string Description, string Source);
+    string Name, bool IsMutant, string Expected, string ExpectedFrom, string Description, string Source);

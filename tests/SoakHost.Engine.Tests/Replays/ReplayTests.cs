@@ -209,7 +209,7 @@ public sealed class ReplayTests
             VmState state = soak.State;
             string name = actor < cohort.Vm.Vcpus ? $"vCPU {actor}"
                 : actor < cohort.Vm.Vcpus + cohort.Vm.Invalidators ? $"invalidator {actor - cohort.Vm.Vcpus}" : "memslot updater";
-            lived.Add((tick, name, state.InvalidateSeq, state.InProgress, (state.RangeStart, state.RangeEnd), state.Mapped));
+            lived.Add((tick, name, state.InvalidateSeq, state.InProgress, state.Range, state.Mapped));
         };
         for (; tick <= last; tick++)
             soak.Advance(1);

@@ -90,10 +90,10 @@ public sealed class ChangedFleetTests
     private static (IReadOnlyList<string> States, IReadOnlyList<string> Incidents) Straight(DataFolder folder)
     {
         using SoakDatabase database = SoakDatabase.OpenForReading(folder.Path)!;
-        RunRecord run = database.LatestRun()!;
+        RunRecord run = database.Runs.Latest()!;
         var resume = new ResumeState(
             new Dictionary<ShardKey, Shard>(),
-            database.Interventions(run.Id).ToLookup(record => record.Cohort, record => record.Intervention));
+            database.Interventions.Of(run.Id).ToLookup(record => record.Cohort, record => record.Intervention));
         var options = new FleetOptions
         {
             Cohorts = [.. run.Identity.Fleet.Select(cohort => cohort.ToCohort()!)],
