@@ -39,10 +39,19 @@ public partial class DocumentTableTests
         Enum.GetValues<ExitCode>().Select(code => $"{(int)code}"), Document.Rows("code", "").Select(row => row[0]));
 
     [Fact]
-    public void Every_command_is_listed_with_its_options() => Assert.Equal(
-        Commands().Select(command => Line(command.Name, OptionsOf(command).Distinct())).Order(),
-        Document.Rows("command", "does", "options")
-            .Select(row => Line(row[0], OptionName().Matches(row[2]).Select(match => match.Value))).Order());
+    public void Every_command_is_listed_with_its_options()
+    {
+        string[] declared = [.. Commands().Select(command => Line(command.Name, OptionsOf(command).Distinct())).Order(StringComparer.Ordinal)];
+        string[] written =
+        [
+            .. Document.Rows("command", "does", "options")
+                .Select(row => Line(row[0], OptionName().Matches(row[2]).Select(match => match.Value))).Order(StringComparer.Ordinal),
+        ];
+
+        Assert.True(
+            written.SequenceEqual(declared),
+            $"The documents differ from the code. In the code, and not there:\n{string.Join('\n', declared.Except(written))}");
+    }
 
     [Fact]
     public void Every_alert_is_listed_with_its_severity_and_has_a_runbook()
@@ -58,7 +67,7 @@ public partial class DocumentTableTests
 
     private static IEnumerable<string> Lines() => Document.All.SelectMany(document => document.Text.Split('\n'));
 
-    private static string Line(string command, IEnumerable<string> options) => $"{command}: {string.Join(", ", options.Order())}";
+    private static string Line(string command, IEnumerable<string> options) => $"{command}: {string.Join(", ", options.Order(StringComparer.Ordinal))}";
 
     /// <summary>Every command, from the classes that make them.</summary>
     private static IEnumerable<Command> Commands() => typeof(CommandLine).Assembly.GetTypes()
