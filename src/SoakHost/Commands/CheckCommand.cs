@@ -95,14 +95,14 @@ internal static class CheckCommand
     /// <summary>The result of a check that this machine cannot run; null where it can.</summary>
     private static SoakResult? Refuse(IEnumerable<CohortOptions> cohorts) =>
         SoakOptions.WhyUnsupported(cohorts) is not { } reason ? null : new()
-    {
-        Verdict = Verdict.Unsupported,
-        Reasons = [reason],
-        Cohorts = [],
-        Elapsed = TimeSpan.Zero,
-        WasInterrupted = false,
-        FirstIncidents = ImmutableDictionary<string, IncidentId>.Empty,
-    };
+        {
+            Verdict = Verdict.Unsupported,
+            Reasons = [reason],
+            Cohorts = [],
+            Elapsed = TimeSpan.Zero,
+            WasInterrupted = false,
+            FirstIncidents = ImmutableDictionary<string, IncidentId>.Empty,
+        };
 
     private static FileStream? Open(FileInfo? file)
     {

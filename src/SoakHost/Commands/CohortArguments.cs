@@ -98,8 +98,11 @@ internal sealed class CohortArguments
                 errors.Add($"{option.Name} is for real VMs: it needs --kernel {HostCohortSettings.KernelName}");
         }
 
-        Cohort cohort = SimulatedCohortSettings.Table.Defaults with { Name = kernel.Info.Name.Replace('.', '-'),
-            Kernel = kernel };
+        Cohort cohort = SimulatedCohortSettings.Table.Defaults with
+        {
+            Name = kernel.Info.Name.Replace('.', '-'),
+            Kernel = kernel
+        };
         cohort = SimulatedCohortSettings.Complete(
             Read(parsed, errors, Simulated, cohort), parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
             (setting, error) => errors.Add($"{setting.Option} {error}"));
@@ -152,8 +155,11 @@ internal sealed class CohortArguments
     private void Add<TOptions>(Setting<TOptions> setting, string description)
     {
         Option option = setting.IsFlag ? new Option<bool>(setting.Option) { Description = description }
-            : setting.IsList ? new Option<string[]>(setting.Option) { Description = description,
-                AllowMultipleArgumentsPerToken = true }
+            : setting.IsList ? new Option<string[]>(setting.Option)
+            {
+                Description = description,
+                AllowMultipleArgumentsPerToken = true
+            }
             : new Option<string?>(setting.Option) { Description = description };
         if (!setting.IsFlag)
             option.HelpName = setting.Placeholder;

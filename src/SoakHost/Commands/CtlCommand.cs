@@ -37,8 +37,11 @@ internal static class CtlCommand
         var kernel = new Argument<string>("kernel") { Description = "The kernel, one of \"soakhost kernels\"." };
         var value = new Argument<string>("value") { Description = "The counter's new value, such as 2^31-1000." };
         var vms = new Argument<string>("vms") { Description = "The new number of VMs." };
-        var from = new Option<string?>("--invalidate-seq") { Description = "The counter's new value. Default: 0.",
-            HelpName = "number" };
+        var from = new Option<string?>("--invalidate-seq")
+        {
+            Description = "The counter's new value. Default: 0.",
+            HelpName = "number"
+        };
         var vm = new Option<int?>("--vm") { Description = "One VM only, by its number.", HelpName = "number" };
         Option<Uri?> url = Url();
         if (kind == InterventionKind.PatchKernel)

@@ -38,7 +38,8 @@ internal static class DeclaredMetrics
         "When the last real VM is expected to cross the boundary at its present rate, in seconds since 1970. Absent for "
         + "simulated VMs, after the "
         + "crossing, and without a rate",
-        [.. OfCohort, "boundary"]) with { MayBeAbsent = true };
+        [.. OfCohort, "boundary"]) with
+    { MayBeAbsent = true };
 
     public static readonly MetricDeclaration Incidents = Counter(
         "soakhost_incidents_total",
@@ -54,12 +55,14 @@ internal static class DeclaredMetrics
         "soakhost_vcpu_last_progress_timestamp_seconds",
         "When a stalled vCPU last made progress, in seconds since 1970, or when the service first saw it stalled. At most 100 "
         + "vCPUs",
-        [.. OfCohort, "vm", "vcpu"]) with { MayBeAbsent = true };
+        [.. OfCohort, "vm", "vcpu"]) with
+    { MayBeAbsent = true };
 
     public static readonly MetricDeclaration StallInfo = Gauge(
         "soakhost_vcpu_stall_info",
         "1 for each stalled vCPU, with its page, counter and snapshot when it stalled. At most 100 vCPUs",
-        [.. OfCohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"]) with { MayBeAbsent = true };
+        [.. OfCohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"]) with
+    { MayBeAbsent = true };
 
     public static readonly MetricDeclaration InvalidateSeq =
         Gauge("soakhost_invalidate_seq", "mmu_invalidate_seq over the cohort's VMs: min, median or max", [.. OfCohort, "stat"]);
@@ -67,7 +70,7 @@ internal static class DeclaredMetrics
     public static readonly MetricDeclaration HangExpectedFrom = Gauge(
         "soakhost_hang_expected_from",
         "The mmu_invalidate_seq at which the cohort must hang. Only for cohorts that are expected to hang", OfCohort) with
-        { MayBeAbsent = true };
+    { MayBeAbsent = true };
 
     public static readonly MetricDeclaration Verdict = Gauge(
         "soakhost_verdict",

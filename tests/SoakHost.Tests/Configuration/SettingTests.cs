@@ -50,8 +50,15 @@ public class SettingTests
         Cohort cohort = SimulatedCohortSettings.Table.Defaults with
         {
             Vms = 100_000,
-            Vm = new() { Vcpus = 2, Invalidators = 3, MemslotUpdates = true, Pages = 40, RangePages = 7,
-                InvalidateSeqStart = (1UL << 32) - 12 },
+            Vm = new()
+            {
+                Vcpus = 2,
+                Invalidators = 3,
+                MemslotUpdates = true,
+                Pages = 40,
+                RangePages = 7,
+                InvalidateSeqStart = (1UL << 32) - 12
+            },
         };
 
         Assert.Equal(
@@ -64,8 +71,12 @@ public class SettingTests
     public void Cohorts_differ_in_each_parameter_that_histories_depend_on()
     {
         Cohort was = SimulatedCohortSettings.Table.Defaults with { Name = "lts" };
-        Cohort now = was with { Vms = 5, Vm = was.Vm with { InvalidateSeqStart = 7 },
-            Expected = SoakHost.Model.Kernels.Defect.Hang };
+        Cohort now = was with
+        {
+            Vms = 5,
+            Vm = was.Vm with { InvalidateSeqStart = 7 },
+            Expected = SoakHost.Model.Kernels.Defect.Hang
+        };
 
         Assert.Equal(
             ["Vms of cohort lts was 64 and is 5", "InvalidateSeqStart of cohort lts was 2^31-1_000_000 and is 7"],
