@@ -1,6 +1,5 @@
 using SoakHost.Configuration;
 using SoakHost.Engine;
-using SoakHost.HostKernel;
 
 namespace SoakHost.Tests.Configuration;
 
@@ -24,9 +23,9 @@ public class SettingTests
     }
 
     [Fact]
-    public void No_two_settings_of_a_kind_have_the_same_option() => Assert.Equal(
-        0, HostCohortSettings.Section.Settings.Select(setting => setting.Option)
-            .Intersect(SimulatedCohortSettings.Table.Settings.Select(setting => setting.Option)).Count());
+    public void No_two_settings_of_a_kind_have_the_same_option() => Assert.Empty(
+        HostCohortSettings.Section.Settings.Select(setting => setting.Option)
+            .Intersect(SimulatedCohortSettings.Table.Settings.Select(setting => setting.Option)));
 
     [Fact]
     public void A_sentence_is_a_phrase_that_texts_can_go_on_with() => Assert.All(
