@@ -1,6 +1,5 @@
 using System.Text.RegularExpressions;
 using SoakHost.EndToEnd.Harness;
-using SoakHost.Engine.Cohorts;
 using Xunit;
 
 namespace SoakHost.EndToEnd;

@@ -1,7 +1,6 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using Microsoft.Playwright;
-using SoakHost.Engine.Cohorts;
 using Xunit;
 
 namespace SoakHost.EndToEnd.Harness;

@@ -1,6 +1,5 @@
 using System.Text.Json;
 using System.Xml.Linq;
-using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Tests.Commands;
 

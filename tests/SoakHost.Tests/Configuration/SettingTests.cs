@@ -1,5 +1,5 @@
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Soak;
 
 namespace SoakHost.Tests.Configuration;
 

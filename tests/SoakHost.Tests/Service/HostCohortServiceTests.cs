@@ -1,6 +1,5 @@
 using System.Diagnostics;
 using System.Text.Json;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Tests.Commands;
 
 namespace SoakHost.Tests.Service;

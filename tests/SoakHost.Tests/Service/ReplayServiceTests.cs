@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Engine.Cohorts;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model.Kernels;
@@ -38,7 +37,7 @@ public sealed class ReplayServiceTests : IDisposable
 
     [Fact]
     public async Task What_did_not_happen_is_not_told() => Assert.Equal(
-        (ReplayOutcome.NoSuchIncident, null), await _replays.ReplayAsync(Run(), _cohort, FirstHang() with { Tick = 1024 }, Stop));
+        (ReplayOutcome.NoSuchIncident, null), await _replays.ReplayAsync(Run(), _cohort, FirstHang() with { Time = FindingTime.AtTick(1024) }, Stop));
 
     [Fact]
     public async Task A_replay_that_takes_too_long_is_given_up_and_the_next_one_is_told()
@@ -84,7 +83,7 @@ public sealed class ReplayServiceTests : IDisposable
 
     public void Dispose() => _replays.Dispose();
 
-    private static IncidentId Endless() => new(FindingKind.VcpuHung, "control", 0, 0, 1L << 50);
+    private static IncidentId Endless() => new(FindingKind.VcpuHung, "control", 0, 0, FindingTime.AtTick(1L << 50));
 
     private ReplayInput Run() => new(1, _cohort, new ShardOptions(), []);
 

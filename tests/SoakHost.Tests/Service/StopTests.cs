@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Tests.Service;
 

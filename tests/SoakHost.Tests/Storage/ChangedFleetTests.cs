@@ -2,7 +2,6 @@ using System.Text;
 using System.Text.Json;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
 
@@ -112,7 +111,7 @@ public sealed class ChangedFleetTests
         {
             states.Add($"{shard.Cohort}|{shard.FirstVm}|{shard.StartTick}|{shard.Tick}|{Convert.ToHexString(shard.State)}");
             incidents.AddRange(shard.Findings.Where(finding => IncidentId.IsIncident(finding.Kind))
-                .Select(finding => $"{shard.Cohort}|{finding.Vm}|{finding.Vcpu}|{finding.Tick}"));
+                .Select(finding => $"{shard.Cohort}|{finding.Vm}|{finding.Vcpu}|{finding.Time.Tick}"));
         });
         return ([.. states.OrderBy(Key)], [.. incidents.Order(StringComparer.Ordinal)]);
 
