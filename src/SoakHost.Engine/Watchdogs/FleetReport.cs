@@ -81,7 +81,7 @@ public sealed record CohortReport
     public required ImmutableArray<string> Reasons { get; init; }
 
     /// <summary>The sentences in one line.</summary>
-    public string Reason => string.Join(" ", Reasons);
+    public string Reason => string.Join("; ", Reasons.Select(reason => reason.TrimEnd('.')));
 
     /// <summary>The name of the kernel that the VMs run now.</summary>
     public string KernelName => Snapshot.KernelName;

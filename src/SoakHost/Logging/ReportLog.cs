@@ -69,7 +69,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         (string name, string kernel, FindingTime time) = (cohort.Cohort.Name, cohort.KernelName, found.Time);
         string seq = found.InvalidateSeq?.ToString() ?? Unknown;
         string snapshot = found.Snapshot is { } held ? CounterRange.Exactly(held).ToString() : Unknown;
-        string page = found.Page?.ToString(CultureInfo.InvariantCulture) ?? Unknown;
+        object page = found.Page is { } known ? known : Unknown;
         (string boundary, int vcpu) = (found.Boundary?.Name ?? Unknown, found.Vcpu ?? -1);
         string replay = IncidentId.IsIncident(found.Kind) ? Replay(cohort, found) : "";
         switch (found.Kind)

@@ -50,7 +50,7 @@ internal static partial class SoakLog
         + "{Snapshot}, {Time}. "
         + "{Replay}")]
     public static partial void VcpuHung(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, string page, string remark,
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, object page, string remark,
         string invalidateSeq,
         string snapshot, FindingTime time, string replay);
 
@@ -58,14 +58,14 @@ internal static partial class SoakLog
         "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} recovered from a hang: page {Page}, counter {InvalidateSeq}, snapshot "
         + "{Snapshot}, {Time}")]
     public static partial void VcpuRecovered(
-        this ILogger log, string cohort, string kernel, int vm, int vcpu, string page, string invalidateSeq, string snapshot,
+        this ILogger log, string cohort, string kernel, int vm, int vcpu, object page, string invalidateSeq, string snapshot,
         FindingTime time);
 
     [LoggerMessage(2003, LogLevel.Warning,
         "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} is starved on page {Page}: counter {InvalidateSeq}, snapshot {Snapshot}, "
         + "{Time}")]
     public static partial void VcpuStarved(
-        this ILogger log, string cohort, string kernel, int vm, int vcpu, string page, string invalidateSeq, string snapshot,
+        this ILogger log, string cohort, string kernel, int vm, int vcpu, object page, string invalidateSeq, string snapshot,
         FindingTime time);
 
     [LoggerMessage(EventId = 2004, Message =
@@ -73,7 +73,7 @@ internal static partial class SoakLog
         + "{InvalidateSeq}, "
         + "snapshot {Snapshot}, {Time}. {Replay}")]
     public static partial void UnsafeInstall(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, string page, string remark,
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, object page, string remark,
         string invalidateSeq,
         string snapshot, FindingTime time, string replay);
 

@@ -36,7 +36,7 @@ public sealed class ChangedFleetTests
             string metrics = await program.Http.GetStringAsync("/metrics", TestContext.Current.CancellationToken);
             Assert.Contains("soakhost_interventions_total{cohort=\"healthy\",kind=\"remove\"} 1", metrics, StringComparison.Ordinal);
             Assert.Contains("soakhost_interventions_total{cohort=\"late\",kind=\"add\"} 1", metrics, StringComparison.Ordinal);
-            Assert.Contains("soakhost_vms{cohort=\"control\",kernel=\"linux-6.1\",expect=\"hang\"} 100", metrics, StringComparison.Ordinal);
+            Assert.Contains("soakhost_vms{cohort=\"control\",kernel=\"linux-6.1\",expect=\"hang\",kind=\"simulated\"} 100", metrics, StringComparison.Ordinal);
             Assert.DoesNotContain("soakhost_vms{cohort=\"healthy\"", metrics, StringComparison.Ordinal);
             Assert.Equal(5, DataDirectoryTests.Events(program, 1012).Count());
             program.Kill();

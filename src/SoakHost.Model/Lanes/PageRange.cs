@@ -1,7 +1,6 @@
 using System.Runtime.CompilerServices;
-using SoakHost.Model.Lanes;
 
-namespace SoakHost.Model;
+namespace SoakHost.Model.Lanes;
 
 /// <summary>
 /// A range [start, end) of pages in each lane, kept as two sets: all pages from the start on, and all pages below the end. The
