@@ -13,7 +13,7 @@ internal sealed class HostVm : IHostVm
     private readonly KvmDescriptor _descriptor;
     private readonly Vcpu[] _vcpus;
     private readonly Probes _probes;
-    private readonly Quiescing _quiescing;
+    private readonly SuspectWatch _suspects;
     private readonly CrossingLog _crossings;
     private readonly RateMeter _rate;
     private HostVmPhase _phase;
@@ -35,7 +35,7 @@ internal sealed class HostVm : IHostVm
 
             _crossings = new CrossingLog(_vcpus, time);
             Invalidators = new Invalidators(options, Memory, time, _crossings.Note);
-            _quiescing = new Quiescing(options, Invalidators, _vcpus, time);
+            _suspects = new SuspectWatch(options, Invalidators, _vcpus, time);
             _probes = new Probes(options, Memory, _vcpus, time);
             _rate = new RateMeter(time);
         }
@@ -94,10 +94,10 @@ internal sealed class HostVm : IHostVm
         long ended = Invalidators.Ended;
         _rate.Note(now, ended);
         _probes.GiveWork(now, _options.IsNearBoundary(ended));
-        _quiescing.Observe();
+        _suspects.Observe();
         _crossings.FollowLast();
-        _quiescing.Settle();
-        if (_quiescing.HasHung)
+        _suspects.Settle();
+        if (_suspects.HasHung)
             _probes.LetSiblingsTouchSoakedPages();
         _phase = NextPhase(now);
     }
@@ -135,8 +135,8 @@ internal sealed class HostVm : IHostVm
             next > 0 ? Expected(next - ended) : null,
             ended < _options.Until ? Expected(_options.Until - ended) : null,
             _crossings.Crossings,
-            _quiescing.Quiesces,
-            [.. _vcpus.Select(_quiescing.Describe)]);
+            _suspects.Quiesces,
+            [.. _vcpus.Select(_suspects.Describe)]);
 
         DateTimeOffset? Expected(long invalidations)
         {
@@ -160,14 +160,14 @@ internal sealed class HostVm : IHostVm
 
     private HostVmPhase NextPhase(long now)
     {
-        if (_quiescing.HasHung)
-            return _probes.AreLastRoundsDone(now, _quiescing) ? HostVmPhase.Lost : HostVmPhase.Quiesced;
+        if (_suspects.HasHung)
+            return _probes.AreLastRoundsDone(now, _suspects) ? HostVmPhase.Lost : HostVmPhase.Quiesced;
         if (Array.TrueForAll(_vcpus, vcpu => vcpu.Role == VcpuRole.Sibling || vcpu.Stop != VcpuStop.None))
             return HostVmPhase.Lost;
         if (Invalidators.ArePausing)
             return HostVmPhase.Quiesced;
         if (Invalidators.AreDone)
-            return _probes.AreLastRoundsDone(now, _quiescing) ? HostVmPhase.Finished : HostVmPhase.Finishing;
+            return _probes.AreLastRoundsDone(now, _suspects) ? HostVmPhase.Finished : HostVmPhase.Finishing;
         return _options.IsNearBoundary(Invalidators.Ended) ? HostVmPhase.AtBoundary : HostVmPhase.Soaking;
     }
 }

@@ -56,15 +56,15 @@ internal sealed class Probes(HostCohortOptions options, GuestMemory memory, IRea
     /// Whether every vCPU has finished two more rounds, of which the second began after the last invalidation; or ended, or hung; or had time
     /// enough for its trouble to be named.
     /// </summary>
-    internal bool AreLastRoundsDone(long now, Quiescing quiescing)
+    internal bool AreLastRoundsDone(long now, SuspectWatch suspects)
     {
         _lastRounds ??= new LastRounds(now, [.. vcpus.Select(vcpu => vcpu.Rounds)]);
-        if (quiescing.WantQuiesce)
+        if (suspects.WantQuiesce)
             return false;
         if (time.GetElapsedTime(_lastRounds.Since, now) > _finishWithin)
             return true;
         return vcpus.All(vcpu => vcpu.Stop != Watch.VcpuStop.None
-            || quiescing.IsHung(vcpu.Index)
+            || suspects.IsHung(vcpu.Index)
             || vcpu.Rounds >= _lastRounds.Rounds[vcpu.Index] + 2);
     }
 

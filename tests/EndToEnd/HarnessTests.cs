@@ -45,7 +45,7 @@ public sealed class HarnessTests
                 "process_open_fds is missing",
                 "process_open_files is not in the table",
                 "soakhost_build_info is a counter, not a gauge",
-                "soakhost_vms has the labels (expect, fleet, kernel), not (cohort, expect, kernel)",
+                "soakhost_vms has the labels (expect, fleet, kernel, kind), not (cohort, expect, kernel, kind)",
             ],
             MetricTable.DifferencesFrom(exposition).Order(StringComparer.Ordinal));
     }

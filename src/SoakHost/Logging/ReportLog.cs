@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using System.Globalization;
 using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;

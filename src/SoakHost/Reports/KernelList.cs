@@ -13,7 +13,7 @@ internal static class KernelList
 {
     // This machine's own kernel, which no model describes.
     private static readonly KernelDocument Host = new(
-        HostCohort.KindName, HostCohort.KindName, false, "unknown", 0,
+        HostCohort.KindName, HostCohort.KindName, false, "unknown", Hex64.Of(0),
         "this machine's own kernel, through /dev/kvm: real VMs, whose counters start at 0", "this machine");
 
     private static readonly KernelInfo[] Kernels = [.. Kernel.All.Select(kernel => kernel.Info).Where(info => !info.IsMutant)];
@@ -42,7 +42,7 @@ internal static class KernelList
         output.WriteLine(JsonSerializer.Serialize(Documents, ReportJson.Default.KernelDocumentArray));
 
     private static KernelDocument Of(KernelInfo info) => new(
-        info.Name, "simulated", info.IsMutant, info.Expected.Label(), info.ExpectedFrom, info.Description, info.Source);
+        info.Name, "simulated", info.IsMutant, info.Expected.Label(), Hex64.Of(info.ExpectedFrom), info.Description, info.Source);
 
     private static string Describe(KernelInfo info)
     {
@@ -58,4 +58,4 @@ internal static class KernelList
 
 /// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
 internal sealed record KernelDocument(
-    string Name, string Kind, bool IsMutant, string Expected, ulong ExpectedFrom, string Description, string Source);
+    string Name, string Kind, bool IsMutant, string Expected, string ExpectedFrom, string Description, string Source);

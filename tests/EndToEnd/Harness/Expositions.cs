@@ -55,10 +55,11 @@ public static class Expositions
             soakhost_unjustified_retries_total{{{of}}} {{hung * 1000}}*n
             soakhost_unsafe_installs_total{{{of}}} 0
             soakhost_accounting_errors_total{{{of}}} 0
-            soakhost_vms{{{of}},expect="{{expect}}"} 2
+            soakhost_vms{{{of}},expect="{{expect}}",kind="simulated"} 2
             soakhost_vcpus{{{of}},expect="{{expect}}",state="running"} {{running}}
             soakhost_vcpus{{{of}},expect="{{expect}}",state="starved"} {{starved}}
             soakhost_vcpus{{{of}},expect="{{expect}}",state="hung"} {{hung}}
+            soakhost_vcpus{{{of}},expect="{{expect}}",state="stopped"} 0
             soakhost_vcpu_recoveries_total{{{of}}} {{recoveries}}
             soakhost_invalidate_seq{{{of}},stat="min"} 2147483700
             soakhost_invalidate_seq{{{of}},stat="median"} 2147484000
@@ -70,6 +71,7 @@ public static class Expositions
             soakhost_verdict{{{of}},expect="{{expect}}",verdict="pass"} {{(verdict == "pass" ? 1 : 0)}}
             soakhost_verdict{{{of}},expect="{{expect}}",verdict="violation"} {{(verdict == "violation" ? 1 : 0)}}
             soakhost_verdict{{{of}},expect="{{expect}}",verdict="inconclusive"} 0
+            soakhost_verdict{{{of}},expect="{{expect}}",verdict="unsupported"} 0
             soakhost_interventions_total{cohort="{{name}}",kind="kernel"} 0
             soakhost_incidents_total{{{of}},kind="hang"} {{hung}}
             soakhost_incidents_total{{{of}},kind="unsafe_install"} 0

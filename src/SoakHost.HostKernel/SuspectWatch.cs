@@ -3,14 +3,14 @@ using SoakHost.HostKernel.Watch;
 namespace SoakHost.HostKernel;
 
 /// <summary>Watches a VM's vCPUs, and stops the VM's invalidations while a suspicion is settled, or for good once a vCPU hung.</summary>
-internal sealed class Quiescing
+internal sealed class SuspectWatch
 {
     private readonly Invalidators _invalidators;
     private readonly IReadOnlyList<Vcpu> _vcpus;
     private readonly VcpuWatch[] _watches;
     private readonly VcpuObservation[] _seen;
 
-    internal Quiescing(HostCohortOptions options, Invalidators invalidators, IReadOnlyList<Vcpu> vcpus, TimeProvider time)
+    internal SuspectWatch(HostCohortOptions options, Invalidators invalidators, IReadOnlyList<Vcpu> vcpus, TimeProvider time)
     {
         (_invalidators, _vcpus) = (invalidators, vcpus);
         _watches = [.. vcpus.Select(_ => new VcpuWatch(options.Watch, time))];
