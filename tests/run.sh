@@ -11,6 +11,8 @@ need=()
 command -v promtool >/dev/null || need+=(prometheus)
 command -v amtool >/dev/null || need+=(prometheus-alertmanager)
 command -v chromium >/dev/null || need+=(chromium)
+command -v z3 >/dev/null || need+=(z3)
+command -v cvc5 >/dev/null || need+=(cvc5)
 command -v npm >/dev/null || need+=(nodejs npm)
 if [ ${#need[@]} -gt 0 ]; then
   printf 'Installing %s\n' "${need[*]}"

@@ -112,4 +112,19 @@ public sealed record ExploreResult
 
     /// <summary>The shortest story that shows the defect, or null.</summary>
     public Timeline? Counterexample { get; init; }
+
+    /// <summary>The same story as steps that can be taken again, or null.</summary>
+    public ExplorePath? Path { get; init; }
 }
+
+/// <summary>A way from a new VM to a defect.</summary>
+/// <param name="Steps">The steps, in order; the last one is the defect unless a vCPU is stuck.</param>
+/// <param name="Stuck">The vCPU that never gets on from there, once what is in progress has ended; or null.</param>
+/// <param name="IsLastStepDefect">Whether the last step is a defect itself.</param>
+public sealed record ExplorePath(IReadOnlyList<ExploreStep> Steps, int? Stuck, bool IsLastStepDefect);
+
+/// <summary>One actor's step.</summary>
+/// <param name="Actor">vCPUs are numbered first, then invalidators, then the memslot updater.</param>
+/// <param name="First">The page that a vCPU goes on with, or the first page of the range that an invalidator begins.</param>
+/// <param name="End">One past the last page of that range.</param>
+public readonly record struct ExploreStep(int Actor, int First, int End);

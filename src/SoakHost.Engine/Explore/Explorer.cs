@@ -65,6 +65,7 @@ internal sealed class Explorer<TKernel, TMemslots>
     private StateBuffer _level;
     private StateBuffer _nextLevel;
     private int _depth;
+    private ExplorePath? _path;
 
     public Explorer(ExploreOptions options, IProgress<ExploreProgress>? progress, CancellationToken cancellation)
     {
@@ -94,6 +95,7 @@ internal sealed class Explorer<TKernel, TMemslots>
             Depth = _depth,
             Elapsed = time.GetElapsedTime(started),
             Counterexample = counterexample,
+            Path = _path,
         };
     }
 
@@ -342,6 +344,7 @@ internal sealed class Explorer<TKernel, TMemslots>
         actions.Reverse();
         if (defect is { } last)
             actions.Add(last);
+        _path = new([.. actions.Select(action => new ExploreStep(action.Actor, action.First, action.End))], stuck, defect is not null);
 
         State state = new StateBuffer(_options).Add();
         WriteStart(state);

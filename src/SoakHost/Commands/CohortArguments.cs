@@ -29,8 +29,8 @@ internal sealed class CohortArguments(bool takesHost, string kernel)
         CommonOptions.Number("--range-pages", "Longest range of one invalidation, at most all pages.", 16, 1, VmParameters.PagesMax);
 
     private readonly Option<bool> _memslotUpdates = new("--memslot-updates") { Description = "Update memslots now and then." };
-    private readonly Option<ulong> _start = CommonOptions.Number(
-        "--start", "Where mmu_invalidate_seq starts, such as 2^31-100000.", (1UL << 31) - 100_000, ulong.MinValue, ulong.MaxValue);
+    private readonly Option<ulong?> _start =
+        AutoStart.Option("Where mmu_invalidate_seq starts, such as 2^31-100000.", AutoStart.DefaultSoakStart);
 
     private readonly Option<Defect> _expect =
         CommonOptions.Choice("--expect", "What must be seen for the cohort to pass.", Expectations.ByName, Defect.None);
@@ -87,7 +87,7 @@ internal sealed class CohortArguments(bool takesHost, string kernel)
             MemslotUpdates = parsed.GetValue(_memslotUpdates),
             Pages = pages,
             RangePages = Math.Min(pages, parsed.GetValue(_rangePages)),
-            InvalidateSeqStart = parsed.GetValue(_start),
+            InvalidateSeqStart = parsed.GetValue(_start) ?? AutoStart.ForSoak(kernel, parsed.GetValue(_memslotUpdates)),
             Expect = parsed.GetValue(_expect),
         };
 

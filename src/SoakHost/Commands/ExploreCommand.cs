@@ -14,12 +14,9 @@ internal static class ExploreCommand
     {
         Option<Kernel[]> kernels = CommonOptions.Kernels(
             "Kernels to explore. Default: every kernel that is no mutant.", () => [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant)]);
-        Option<ulong[]> starts = CommonOptions.Numbers(
-            "--start",
+        Option<ulong[]?> starts = AutoStart.Options(
             "Where mmu_invalidate_seq starts. Default: 0, and 1 and 2 below 2^15, 2^16, 2^31, 2^32, 2^63 and 2^64.",
-            [.. ExploreOptions.DefaultStarts],
-            ulong.MinValue,
-            ulong.MaxValue);
+            [.. ExploreOptions.DefaultStarts]);
         Option<int> vcpus = CommonOptions.Number("--vcpus", "vCPUs.", Defaults.Vcpus, 1, 4);
         Option<int> invalidators = CommonOptions.Number("--invalidators", "Concurrent invalidators.", Defaults.Invalidators, 1, 4);
         Option<int> pages = CommonOptions.Number("--pages", "Guest pages.", Defaults.Pages, 1, 8);
@@ -36,7 +33,7 @@ internal static class ExploreCommand
         {
             kernels, starts, vcpus, invalidators, pages, invalidations, updates, statesMax, json,
         };
-        command.SetAction((parsed, stop) =>
+        command.SetAction(async (parsed, stop) =>
         {
             var options = new ExploreOptions
             {
@@ -47,15 +44,19 @@ internal static class ExploreCommand
                 MemslotUpdates = parsed.GetValue(updates),
                 StatesMax = parsed.GetValue(statesMax),
             };
-            return Task.FromResult(Run(parsed.GetValue(kernels)!, parsed.GetValue(starts)!, options, parsed.GetValue(json), stop));
+            List<(Kernel Kernel, ulong[] Starts)> asked = [];
+            foreach (Kernel kernel in parsed.GetValue(kernels)!)
+                asked.Add((kernel, parsed.GetValue(starts) ?? await AutoStart.ForExplorationAsync(kernel, options, stop)));
+            return Run(asked, options, parsed.GetValue(json), stop);
         });
         return command;
     }
 
-    private static int Run(Kernel[] kernels, ulong[] starts, ExploreOptions options, bool json, CancellationToken stop)
+    private static int Run(
+        IEnumerable<(Kernel Kernel, ulong[] Starts)> asked, ExploreOptions options, bool json, CancellationToken stop)
     {
         List<ExploreResult> results = [];
-        foreach (Kernel kernel in kernels)
+        foreach ((Kernel kernel, ulong[] starts) in asked)
         {
             foreach (ulong start in starts)
             {

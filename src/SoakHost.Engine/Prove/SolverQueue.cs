@@ -1,0 +1,82 @@
+namespace SoakHost.Engine.Prove;
+
+/// <summary>Puts questions to a solver, so many at a time.</summary>
+/// <param name="solver">The solver.</param>
+/// <param name="processes">How many may run at once.</param>
+/// <param name="timeout">The longest time for one question.</param>
+internal sealed class SolverQueue(Solver solver, int processes, TimeSpan timeout) : IDisposable
+{
+    private readonly SemaphoreSlim _free = new(processes);
+
+    /// <summary>The solver's name.</summary>
+    public string Solver => solver.Name;
+
+    /// <summary>Asks about several obligations at once. The scripts are written before the first answer comes: a table is for one thread.</summary>
+    /// <param name="table">The terms.</param>
+    /// <param name="kernel">The kernel's name.</param>
+    /// <param name="obligations">The obligations.</param>
+    /// <param name="extra">What is assumed beside what each assumes, or null.</param>
+    /// <param name="answered">Told of each answer.</param>
+    /// <param name="cancellation">Ends it.</param>
+    public async Task<SolverResult[]> AskAsync(
+        TermTable table,
+        string kernel,
+        IReadOnlyList<Obligation> obligations,
+        Func<Obligation, IReadOnlyList<Claim>>? extra,
+        Action? answered,
+        CancellationToken cancellation)
+    {
+        List<(string Script, IReadOnlyList<string> Variables)?> questions = [];
+        foreach (Obligation obligation in obligations)
+        {
+            IReadOnlyList<Claim> more = extra?.Invoke(obligation) ?? [];
+
+            // A step that leaves alone what is claimed needs no solver.
+            bool isPlain = obligation.Kind != ObligationKind.Possible && obligation.Claims.All(claim => claim.Holds == table.True);
+            questions.Add(isPlain ? null : (
+                SmtScript.Write(table, kernel, obligation, more),
+                [.. table.VariablesOf([.. obligation.Given.Concat(more).Concat(obligation.Claims).Select(claim => claim.Holds)])
+                    .Select(table.Name)]));
+        }
+
+        return await Task.WhenAll(questions.Select(async question =>
+        {
+            SolverResult result = question is { } asked
+                ? await AskAsync(asked.Script, asked.Variables, cancellation)
+                : new(SolverAnswer.Unsat, new Dictionary<string, ulong>(), TimeSpan.Zero);
+            answered?.Invoke();
+            return result;
+        }));
+    }
+
+    /// <summary>Runs something that has a solver of its own for a while.</summary>
+    public async Task<T> UseAsync<T>(Func<SolverSession, Task<T>> use, CancellationToken cancellation)
+    {
+        await _free.WaitAsync(cancellation);
+        try
+        {
+            await using SolverSession session = solver.Start();
+            return await use(session);
+        }
+        finally
+        {
+            _free.Release();
+        }
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _free.Dispose();
+
+    private async Task<SolverResult> AskAsync(string script, IReadOnlyList<string> variables, CancellationToken cancellation)
+    {
+        await _free.WaitAsync(cancellation);
+        try
+        {
+            return await solver.AskAsync(script, variables, timeout, cancellation);
+        }
+        finally
+        {
+            _free.Release();
+        }
+    }
+}

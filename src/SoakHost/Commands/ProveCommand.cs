@@ -1,0 +1,119 @@
+using System.CommandLine;
+using SoakHost.Configuration;
+using SoakHost.Engine.Prove;
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+using SoakHost.Reports;
+using Spectre.Console;
+
+namespace SoakHost.Commands;
+
+/// <summary><c>soakhost prove</c>: every counter, any number of invalidations.</summary>
+internal static class ProveCommand
+{
+    private const int SecondsMax = 24 * 3600;
+
+    private static readonly ProveOptions Defaults = new();
+
+    private static readonly Dictionary<string, bool> Memslots = new() { ["updated"] = true, ["fixed"] = false };
+
+    public static Command Create()
+    {
+        Option<Kernel[]> kernels = CommonOptions.Kernels("Kernels to prove. Default: all, mutants too.", () => [.. Kernel.All]);
+        Option<int> invalidators = CommonOptions.Number(
+            "--invalidators", "Concurrent invalidators at the most.", Defaults.Invalidators, 1, VmParameters.InvalidatorsMax);
+        Option<int> pages = CommonOptions.Number("--pages", "Guest pages at the most: 32 or 64.", Defaults.Pages, 1, VmParameters.PagesMax);
+        Option<bool> memslots = CommonOptions.Choice(
+            "--memslots", "Whether memslots are updated; a proof with updates covers VMs without.", Memslots, Defaults.MemslotUpdates);
+        Option<ulong> span = CommonOptions.Number(
+            "--fault-span", "Assumed: fewer invalidations than these end during one fault attempt.", Defaults.FaultSpan, 1UL, 1UL << 63);
+        var solver = new Option<string?>("--solver")
+        {
+            Description = "An SMT-LIB 2 solver on the path, or a path, with its arguments if need be. Default: z3, or else cvc5.",
+            HelpName = "program",
+        };
+        Option<int> timeout = CommonOptions.Number(
+            "--timeout", "Seconds for one question to the solver.", (int)Defaults.Timeout.TotalSeconds, 1, SecondsMax);
+        var smt2 = new Option<DirectoryInfo?>("--smt2")
+        {
+            Description = "Write each question as a file to this folder, one folder a kernel, for any solver and for reading. Needs no solver.",
+            HelpName = "folder",
+        };
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command(
+            "prove",
+            "Proves kernels for every counter and any number of invalidations, by induction over the model's own steps: each is proven, refuted "
+            + "with the story of how it breaks and the counters at which it does, or not proven. Exit code 0 when all are proven, 1 when one is "
+            + "refuted, 2 when one is not proven, 3 when there is no solver here.")
+        {
+            kernels, invalidators, pages, memslots, span, solver, timeout, smt2, json,
+        };
+        command.SetAction(async (parsed, stop) =>
+        {
+            var options = new ProveOptions
+            {
+                Invalidators = parsed.GetValue(invalidators),
+                Pages = parsed.GetValue(pages) <= 32 ? 32 : 64,
+                MemslotUpdates = parsed.GetValue(memslots),
+                FaultSpan = parsed.GetValue(span),
+                Timeout = TimeSpan.FromSeconds(parsed.GetValue(timeout)),
+            };
+            if (parsed.GetValue(smt2) is { } folder)
+                WriteScripts(folder, parsed.GetValue(kernels)!, options);
+            using var prover = new Prover(options, FindSolver(parsed.GetValue(solver)), Environment.ProcessorCount, TimeProvider.System);
+            return (int)await RunAsync(prover, parsed.GetValue(kernels)!, parsed.GetValue(json), stop);
+        });
+        return command;
+    }
+
+    /// <summary>The solver of that name, or the first of those that are known.</summary>
+    /// <exception cref="UnsupportedException">There is none.</exception>
+    public static Solver FindSolver(string? name) => Solver.Find(name, TimeProvider.System) ?? throw new UnsupportedException(
+        name is null ? $"There is no SMT-LIB solver on the path. {Solver.InstallAdvice}"
+            : $"--solver is \"{name}\", and there is no such program on the path. {Solver.InstallAdvice}");
+
+    private static async Task<ExitCode> RunAsync(Prover prover, Kernel[] kernels, bool json, CancellationToken stop)
+    {
+        List<ProveResult> results = [];
+        try
+        {
+            foreach (Kernel kernel in kernels)
+            {
+                ProveResult result = await ProveReport.WithProgressAsync(kernel.Info.Name, progress => prover.ProveAsync(kernel, progress, stop));
+                results.Add(result);
+                if (!json)
+                    ProveReport.WriteText(Terminal.Output, result);
+            }
+        }
+        catch (OperationCanceledException) when (stop.IsCancellationRequested)
+        {
+            if (json)
+                ProveReport.WriteJson(Console.Out, results);
+            return ExitCode.Interrupted;
+        }
+
+        if (json)
+            ProveReport.WriteJson(Console.Out, results);
+        else if (results.Count > 1)
+            Terminal.Output.WriteLine(ProveReport.Summary(results));
+        return results.Exists(result => result.Verdict == ProofVerdict.Refuted) ? ExitCode.Violation
+            : results.TrueForAll(result => result.Verdict == ProofVerdict.Proven) ? ExitCode.Pass : ExitCode.Inconclusive;
+    }
+
+    private static void WriteScripts(DirectoryInfo folder, Kernel[] kernels, ProveOptions options)
+    {
+        try
+        {
+            foreach (Kernel kernel in kernels)
+            {
+                DirectoryInfo own = folder.CreateSubdirectory(kernel.Info.Name);
+                foreach ((string name, string script) in Prover.Scripts(kernel, options))
+                    File.WriteAllText(Path.Combine(own.FullName, name + ".smt2"), script);
+            }
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            throw new ConfigurationException($"--smt2 is \"{folder}\", which cannot be written: {exception.Message}");
+        }
+    }
+}
