@@ -1,7 +1,7 @@
 namespace SoakHost.Engine.Prove;
 
 /// <summary>Something that is assumed, or shown, of a state or a step.</summary>
-/// <param name="Name">A short name, such as <c>ended-means-raced</c>.</param>
+/// <param name="Name">A short name, such as <c>raced-is-ended</c>.</param>
 /// <param name="Meaning">What it says, in a sentence.</param>
 /// <param name="Holds">The truth value.</param>
 internal sealed record Claim(string Name, string Meaning, Term Holds);

@@ -36,6 +36,25 @@ internal sealed class CounterSearch(SolverSession session, TermTable table, Term
     {
         if (!await IsPossibleAsync(holds, from, to, cancellation))
             return null;
+
+        // Near first, and then twice as far each time: the next interval may be a step away.
+        for (ulong width = 1; width - 1 < to - from; width = Math.Max(width, width << 1))
+        {
+            ulong end = from + (width - 1);
+            if (await IsPossibleAsync(holds, from, end, cancellation))
+            {
+                to = end;
+                break;
+            }
+
+            from = end + 1;
+        }
+
+        return await BisectAsync(holds, from, to, cancellation);
+    }
+
+    private async Task<ulong> BisectAsync(bool holds, ulong from, ulong to, CancellationToken cancellation)
+    {
         while (from < to)
         {
             ulong middle = from + ((to - from) / 2);

@@ -57,7 +57,7 @@ internal static class Invariant<TKernel, TMemslots, TPages>
     /// <summary>The account of mapped pages; apart from the rest, because counting bits is heavy for a solver.</summary>
     public static Claim Account(SymbolicVm<TPages> state) => new(
         "total-is-mapped", "the kernel's total is the number of mapped pages",
-        Table.Equal(Terms.Whole(state.Vm.MappedTotal), Table.Concat(Table.Zero, state.Vm.Mapped.Number.Term)));
+        Table.Equal(Terms.Whole(state.Vm.MappedTotal), Table.Concat(Table.Zero, Terms.Number(state.Vm.Mapped))));
 
     /// <summary>The parts about one vCPU.</summary>
     public static IEnumerable<Claim> OfVcpu(SymbolicVm<TPages> state, int v)
@@ -81,8 +81,11 @@ internal static class Invariant<TKernel, TMemslots, TPages>
             "snapshot-within-fault", "no more invalidations ended since the snapshot than since the fault was taken",
             Table.Implies(holds, Table.AtMost(ghost.Age, ghost.Span)));
         yield return new(
-            "ended-means-raced", "a fault during which an invalidation ended is known to have raced",
-            Table.Implies(Table.And(inFault, Table.Not(Table.Equal(ghost.Span, zero))), Flag(state, FaultFlags.Raced(v))));
+            "raced-is-ended", "a fault is known to have raced if and only if an invalidation ended during it",
+            Table.Implies(inFault, Table.Same(Flag(state, FaultFlags.Raced(v)), Table.Not(Table.Equal(ghost.Span, zero)))));
+        yield return new(
+            "outdated-is-changed", "a resolved page is known to be outdated if and only if it changed since",
+            Table.Implies(isResolved, Table.Same((vcpu.Page & vcpu.ChangedSinceResolve).Any.IsTrue, ghost.WasChanged)));
         yield return new(
             "change-is-noticed",
             "a resolved page that has changed is exposed still, or an invalidation ended since the snapshot (without one, since the fault was taken)",
@@ -95,11 +98,11 @@ internal static class Invariant<TKernel, TMemslots, TPages>
             yield break;
         Term isBehind = Table.Not(Table.Equal(vcpu.RootGeneration.Term, state.Vm.RootGeneration.Term));
         yield return new(
-            "orphaned-means-behind", "a root that is obsolete has an older generation than the VM's",
-            Table.Implies(Flag(state, FaultFlags.Orphaned(v)), isBehind));
+            "orphaned-is-behind", "a root is known to be obsolete if and only if it has an older generation than the VM's",
+            Table.Same(Flag(state, FaultFlags.Orphaned(v)), isBehind));
         yield return new(
-            "behind-means-reloaded", "a fault whose root has an older generation saw memslots being updated",
-            Table.Implies(Table.And(inFault, isBehind), Flag(state, FaultFlags.Reloaded(v))));
+            "reloaded-is-behind", "a fault is known to have seen memslots updated if and only if its root has an older generation",
+            Table.Implies(inFault, Table.Same(Flag(state, FaultFlags.Reloaded(v)), isBehind)));
     }
 
     /// <summary>What is assumed of how long a fault lasts, and of how far a root falls behind.</summary>

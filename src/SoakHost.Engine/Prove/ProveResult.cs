@@ -74,8 +74,8 @@ public sealed record Breakage
     /// <summary>Where the VM of <see cref="Story"/> starts to count.</summary>
     public required ulong Start { get; init; }
 
-    /// <summary>What the VM must have for it, in words; empty where any will do.</summary>
-    public required string Needs { get; init; }
+    /// <summary>What its story takes that not every VM has, in words; empty where any will do.</summary>
+    public required string Takes { get; init; }
 
     /// <summary>How it goes wrong at the lowest counter.</summary>
     public required Timeline Story { get; init; }

@@ -148,7 +148,7 @@ internal sealed class KernelProof<TKernel, TMemslots, TPages>(
         {
             ulong[] holds = _table.Evaluate(answer.Values, [.. obligation.Claims.Select(claim => claim.Holds)]);
             failed = [.. obligation.Claims.Where((_, i) => holds[i] == 0).Select(claim => claim.Name)];
-            detail = string.Join(", ", answer.Values.Order().Select(value =>
+            detail = string.Join(", ", answer.Values.OrderBy(value => value.Key, StringComparer.Ordinal).Select(value =>
                 string.Create(CultureInfo.InvariantCulture, $"{value.Key} = 0x{value.Value:x}")));
         }
 

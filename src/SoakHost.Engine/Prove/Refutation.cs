@@ -87,11 +87,16 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
         return null;
     }
 
+    /// <summary>
+    /// The fewest invalidations first, and memslot updates only where two invalidations more would not do: what a story has, the defect should need.
+    /// </summary>
     private static IEnumerable<(int Vcpus, int Invalidations, int Updates)> Sizes() =>
-        from size in Enumerable.Range(0, InvalidationsMax + 1)
+        from effort in Enumerable.Range(0, InvalidationsMax + 3)
         from updates in TMemslots.AreUpdated ? (int[])[0, 1] : [0]
-        from vcpus in size < 3 ? (int[])[1, 2] : [1]
-        select (vcpus, size, updates);
+        let invalidations = effort - (2 * updates)
+        where invalidations is >= 0 and <= InvalidationsMax
+        from vcpus in invalidations < 3 ? (int[])[1, 2] : [1]
+        select (vcpus, invalidations, updates);
 
     private ExploreResult Explore(ExploreOptions what) => Explorer.Explore(_kernel, what, time, null, cancellation);
 
@@ -163,7 +168,7 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
             AreAllIntervals = areAll,
             IsExact = isExact,
             Start = start,
-            Needs = Needs(at, span),
+            Takes = Takes(at, span),
             Story = told.Counterexample
                 ?? throw new InvalidOperationException($"exploration from {Narrator.Hex(start)} did not reach what the solver said it would"),
         };
@@ -261,7 +266,7 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
             AreAllIntervals = areAll,
             IsExact = isExact,
             Start = start,
-            Needs = Needs(null, span.Value),
+            Takes = Takes(null, span.Value),
             Story = story,
         };
     }
@@ -291,7 +296,7 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
         }
     }
 
-    private static string Needs(ExploreResult? found, ulong span)
+    private static string Takes(ExploreResult? found, ulong span)
     {
         List<string> needs = [];
         if (found?.Options.MemslotUpdates > 0)

@@ -42,7 +42,7 @@ internal static class SmtScript
         text.Append('\n');
         Comment(text, isPossible ? "This must be possible:" : "One of these is claimed to be wrong:");
         foreach (Claim claim in obligation.Claims)
-            Comment(text, $"{claim.Name}: {claim.Meaning}; {writer.Name(claim.Holds)}");
+            Comment(text, $"{claim.Name}: {claim.Meaning}");
         text.Append(CultureInfo.InvariantCulture, $"(assert {writer.Name(goal)})\n(check-sat)\n");
         return text.ToString();
     }
@@ -53,21 +53,38 @@ internal static class SmtScript
     private static void Comment(StringBuilder text, string line) => text.Append("; ").Append(line).Append('\n');
 }
 
-/// <summary>Writes terms, each shared one as a definition of its own.</summary>
+/// <summary>
+/// Writes terms, each as a definition of its own. They are numbered in the order in which they are met, so that the same question of two kernels is the
+/// same text.
+/// </summary>
 internal sealed class TermWriter(TermTable table, StringBuilder text)
 {
-    private readonly HashSet<Term> _defined = [];
+    private readonly Dictionary<Term, int> _numbers = [];
 
     /// <summary>Writes the definitions of everything that a term is made of, as far as they are not written yet.</summary>
     public void Define(Term term)
     {
-        foreach (Term part in table.Reachable([term]))
+        var pending = new Stack<(Term Term, bool ArePartsWritten)>([(term, false)]);
+        while (pending.TryPop(out (Term Term, bool ArePartsWritten) next))
         {
-            TermNode node = table[part];
-            if (node.Kind is TermKind.Constant or TermKind.Variable || !_defined.Add(part))
+            TermNode node = table[next.Term];
+            if (node.Kind is TermKind.Constant or TermKind.Variable || _numbers.ContainsKey(next.Term))
                 continue;
-            text.Append(
-                CultureInfo.InvariantCulture, $"(define-fun t{part.Id} () {SmtScript.Sort(node.Width)} {Operation(node)})\n");
+            if (next.ArePartsWritten)
+            {
+                _numbers[next.Term] = _numbers.Count;
+                text.Append(
+                    CultureInfo.InvariantCulture,
+                    $"(define-fun t{_numbers[next.Term]} () {SmtScript.Sort(node.Width)} {Operation(node)})\n");
+                continue;
+            }
+
+            pending.Push((next.Term, true));
+            foreach (int part in (int[])[node.C, node.B, node.A])
+            {
+                if (part >= 0)
+                    pending.Push((new(part), false));
+            }
         }
     }
 
@@ -82,7 +99,7 @@ internal sealed class TermWriter(TermTable table, StringBuilder text)
             TermKind.Constant when node.Width % 4 == 0 =>
                 "#x" + node.Value.ToString("x", CultureInfo.InvariantCulture).PadLeft(node.Width / 4, '0'),
             TermKind.Constant => "#b" + node.Value.ToString("b", CultureInfo.InvariantCulture).PadLeft(node.Width, '0'),
-            _ => string.Create(CultureInfo.InvariantCulture, $"t{term.Id}"),
+            _ => string.Create(CultureInfo.InvariantCulture, $"t{_numbers[term]}"),
         };
     }
 

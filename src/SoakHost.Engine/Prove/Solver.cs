@@ -52,7 +52,7 @@ public sealed class Solver
         (Name, _path, _arguments, _time) = (name, path, arguments, time);
 
     /// <summary>What to install where there is none.</summary>
-    public static string InstallAdvice => "Install one of Debian's packages z3 and cvc5 (apt install z3), or name one with --solver.";
+    public static string InstallAdvice => "Install one of Debian's packages cvc5 and z3 (apt install cvc5), or name one with --solver.";
 
     /// <summary>Its name, such as "z3".</summary>
     public string Name { get; }
@@ -60,14 +60,14 @@ public sealed class Solver
     /// <summary>Finds a solver.</summary>
     /// <param name="name">
     /// The name of a program on the path, or a path; with arguments after it, separated by spaces, where it needs others than are known of it.
-    /// Null for the first of z3 and cvc5 that is there.
+    /// Null for the first of cvc5 and z3 that is there.
     /// </param>
     /// <param name="time">Tells how long answers take, and ends those that take too long.</param>
     /// <returns>The solver, or null where there is no such program.</returns>
     public static Solver? Find(string? name, TimeProvider time)
     {
         if (name is null)
-            return Find("z3", time) ?? Find("cvc5", time);
+            return Find("cvc5", time) ?? Find("z3", time);
         string[] words = name.Split(' ', StringSplitOptions.RemoveEmptyEntries);
         if (words.Length == 0)
             return null;

@@ -1,12 +1,20 @@
+using System.Collections.Concurrent;
+using System.IO.Hashing;
+using System.Runtime.InteropServices;
+
 namespace SoakHost.Engine.Prove;
 
-/// <summary>Puts questions to a solver, so many at a time.</summary>
+/// <summary>
+/// Puts questions to a solver, so many at a time. Kernels differ in a few lines, and so most questions about one were asked of another already: an
+/// answer is remembered by what was asked.
+/// </summary>
 /// <param name="solver">The solver.</param>
 /// <param name="processes">How many may run at once.</param>
 /// <param name="timeout">The longest time for one question.</param>
 internal sealed class SolverQueue(Solver solver, int processes, TimeSpan timeout) : IDisposable
 {
     private readonly SemaphoreSlim _free = new(processes);
+    private readonly ConcurrentDictionary<UInt128, SolverResult> _answered = new();
 
     /// <summary>The solver's name.</summary>
     public string Solver => solver.Name;
@@ -69,14 +77,24 @@ internal sealed class SolverQueue(Solver solver, int processes, TimeSpan timeout
 
     private async Task<SolverResult> AskAsync(string script, IReadOnlyList<string> variables, CancellationToken cancellation)
     {
+        UInt128 key = KeyOf(script);
+        if (_answered.TryGetValue(key, out SolverResult? known))
+            return known with { Elapsed = TimeSpan.Zero };
         await _free.WaitAsync(cancellation);
         try
         {
-            return await solver.AskAsync(script, variables, timeout, cancellation);
+            SolverResult result = await solver.AskAsync(script, variables, timeout, cancellation);
+            if (result.Answer is SolverAnswer.Sat or SolverAnswer.Unsat)
+                _answered[key] = result;
+            return result;
         }
         finally
         {
             _free.Release();
         }
     }
+
+    /// <summary>A hash of all but the first line, which names the kernel.</summary>
+    private static UInt128 KeyOf(string script) =>
+        XxHash128.HashToUInt128(MemoryMarshal.AsBytes(script.AsSpan(script.IndexOf('\n', StringComparison.Ordinal))));
 }

@@ -64,6 +64,7 @@ internal sealed class SymbolicSteps<TKernel, TMemslots, TPages>(Action<SymbolicV
         ghost.SeqAtSnapshot = Counter<SymbolicLanes>.Select(takes, before.Vm.InvalidateSeq, ghost.SeqAtSnapshot);
         ghost.HeldBefore = Counter<SymbolicLanes>.Select(takes, was.Snapshot, ghost.HeldBefore);
         ghost.WasRetry = table.Choose(takesSnapshot, was.ConsecutiveRetries.IsTrue, ghost.WasRetry);
+        ghost.WasChanged = table.And(ghost.WasChanged, table.Not(was.AtResolve.IsTrue));
         after.Ghosts[index] = ghost;
         return End(before, after);
     }
@@ -79,8 +80,14 @@ internal sealed class SymbolicSteps<TKernel, TMemslots, TPages>(Action<SymbolicV
             ref after.Vm, after.Vcpus, after.Invalidators, index, SymbolicLanes.Broadcast(uint.MaxValue), own);
         TermTable table = TermTable.Current;
         Term ended = table.Choose(before.Invalidators[index].AtEnd.IsTrue, table.Constant(64, 1), table.Constant(64, 0));
-        foreach (ref Ghost ghost in after.Ghosts.AsSpan())
+        TPages changed = before.Invalidators[index].Own.Where(before.Invalidators[index].AtChange);
+        foreach ((int v, VcpuLanes<TPages, SymbolicLanes> vcpu) in before.Vcpus.Index())
+        {
+            ref Ghost ghost = ref after.Ghosts[v];
             (ghost.Span, ghost.Age) = (table.Add(ghost.Span, ended), table.Add(ghost.Age, ended));
+            ghost.WasChanged = table.Or(ghost.WasChanged, (changed & vcpu.Page).Any.IsTrue);
+        }
+
         return End(before, after);
     }
 

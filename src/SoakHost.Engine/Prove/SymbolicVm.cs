@@ -23,6 +23,9 @@ internal record struct Ghost
 
     /// <summary>Truth value: the fault was a retry as the snapshot was taken.</summary>
     public Term WasRetry;
+
+    /// <summary>Truth value: the fault's page got another translation since it was resolved.</summary>
+    public Term WasChanged;
 }
 
 /// <summary>One VM in symbolic lanes, and what the proof remembers beside it.</summary>
@@ -39,7 +42,7 @@ internal sealed class SymbolicVm<TPages>
         Vcpus = new VcpuLanes<TPages, SymbolicLanes>[vcpus];
         Invalidators = new InvalidatorLanes<TPages, SymbolicLanes>[invalidators];
         Ghosts = new Ghost[vcpus];
-        Array.Fill(Ghosts, new Ghost { Span = table.Constant(64, 0), Age = table.Constant(64, 0), WasRetry = table.False });
+        Array.Fill(Ghosts, new Ghost { Span = table.Constant(64, 0), Age = table.Constant(64, 0), WasRetry = table.False, WasChanged = table.False });
     }
 
     /// <summary>The vCPUs.</summary>
@@ -143,6 +146,7 @@ internal sealed class SymbolicVm<TPages>
             SeqAtSnapshot = Counter("SeqAtSnapshot"),
             HeldBefore = Counter("HeldBefore"),
             WasRetry = table.Variable($"{vcpu}.ghost.WasRetry", 0),
+            WasChanged = table.Variable($"{vcpu}.ghost.WasChanged", 0),
         };
 
         Counter<SymbolicLanes> Counter(string name) => new(
@@ -183,6 +187,28 @@ internal static class Terms
     public static Term IsEmpty<TPages>(TPages pages)
         where TPages : unmanaged, IPages<TPages, SymbolicLanes> => TermTable.Current.Not(pages.Any.IsTrue);
 
+    /// <summary>
+    /// The number of pages, by the model's own count. Of a set to which others were added on a condition it is the one number or the other, which
+    /// saves a solver from finding that out bit by bit.
+    /// </summary>
+    public static Term Number<TPages>(TPages pages)
+        where TPages : unmanaged, IPages<TPages, SymbolicLanes>
+    {
+        TermTable table = TermTable.Current;
+        TPages with = pages, without = pages;
+        Span<SymbolicLanes> withWords = Layout<TPages>.Words(ref with), withoutWords = Layout<TPages>.Words(ref without);
+        Term? condition = null;
+        for (int i = 0; i < withWords.Length; i++)
+        {
+            if (Added(withWords[i].Term) is not { } added || (condition is { } other && other != added.Condition))
+                return pages.Number.Term;
+            condition = added.Condition;
+            (withWords[i], withoutWords[i]) = (SymbolicLanes.Of(added.With), SymbolicLanes.Of(added.Without));
+        }
+
+        return table.Choose(condition!.Value, with.Number.Term, without.Number.Term);
+    }
+
     /// <summary>Whether a set holds exactly one page.</summary>
     public static Term IsOne<TPages>(TPages pages)
         where TPages : unmanaged, IPages<TPages, SymbolicLanes>
@@ -198,5 +224,21 @@ internal static class Terms
         }
 
         return one;
+    }
+
+    /// <summary>A word that bits were added to on a condition: the condition, the word with them and the word without.</summary>
+    private static (Term Condition, Term With, Term Without)? Added(Term word)
+    {
+        TermTable table = TermTable.Current;
+        TermNode node = table[word];
+        if (node.Kind != TermKind.BitOr)
+            return null;
+        foreach ((Term part, Term rest) in ((Term, Term)[])[(new(node.A), new(node.B)), (new(node.B), new(node.A))])
+        {
+            if (table[part] is { Kind: TermKind.Choose } choice && table.ConstantOf(new(choice.C)) == 0)
+                return (new(choice.A), table.BitOr(rest, new(choice.B)), rest);
+        }
+
+        return null;
     }
 }

@@ -42,7 +42,7 @@ internal static class AutoStart
     {
         ProveResult result = ProveAsync(kernel, new ProveOptions { MemslotUpdates = memslotUpdates }, CancellationToken.None)
             .GetAwaiter().GetResult();
-        return result.Breakage is { } breakage ? unchecked(breakage.LowestCounter - SoakBelow) : Fallback(result, [DefaultSoakStart])[0];
+        return result.Breakage is { } breakage ? Below(breakage.LowestCounter, SoakBelow) : Fallback(result, [DefaultSoakStart])[0];
     }
 
     /// <summary>The starts of an exploration of a kernel.</summary>
@@ -51,8 +51,12 @@ internal static class AutoStart
     {
         ProveResult result = await ProveAsync(kernel, new ProveOptions { MemslotUpdates = options.MemslotUpdates > 0 }, stop);
         return result.Breakage is { } breakage
-            ? [breakage.Start, unchecked(breakage.LowestCounter - 2)] : Fallback(result, [.. ExploreOptions.DefaultStarts]);
+            ? [.. new[] { breakage.Start, Below(breakage.LowestCounter, 2) }.Distinct()]
+            : Fallback(result, [.. ExploreOptions.DefaultStarts]);
     }
+
+    /// <summary>Not over the wrap: counters at the other end may be among those at which it breaks.</summary>
+    private static ulong Below(ulong counter, ulong distance) => counter > distance ? counter - distance : 0;
 
     private static ulong[]? Starts(ArgumentResult result)
     {

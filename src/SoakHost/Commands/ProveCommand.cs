@@ -29,7 +29,7 @@ internal static class ProveCommand
             "--fault-span", "Assumed: fewer invalidations than these end during one fault attempt.", Defaults.FaultSpan, 1UL, 1UL << 63);
         var solver = new Option<string?>("--solver")
         {
-            Description = "An SMT-LIB 2 solver on the path, or a path, with its arguments if need be. Default: z3, or else cvc5.",
+            Description = "An SMT-LIB 2 solver on the path, or a path, with its arguments if need be. Default: cvc5, or else z3.",
             HelpName = "program",
         };
         Option<int> timeout = CommonOptions.Number(

@@ -90,9 +90,9 @@ internal static class ProveReport
     {
         string span = breakage.FaultSpan == 0 ? "" : $" once {Power(breakage.FaultSpan)} invalidation{(breakage.FaultSpan == 1 ? " ends" : "s end")} in one fault"
             + (breakage.IsShortest ? "" : ", or fewer");
-        string needs = breakage.Needs.Length == 0 ? "" : $"; it needs {breakage.Needs}";
+        string takes = breakage.Takes.Length == 0 ? "" : $"; it takes {breakage.Takes}";
         string exact = breakage.IsExact ? "" : "; there may be more";
-        return $"{breakage.Defect}{span}, {Where(breakage)}{exact}{needs}";
+        return $"{breakage.Defect}{span}, {Where(breakage)}{exact}{takes}";
     }
 
     private static string Where(Breakage breakage)
