@@ -321,7 +321,7 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         (SymbolicVm<TPages> state, Term shape) = SymbolicVm<TPages>.Any(1, options.Invalidators, Phases);
         TPages next = AnyPage("next");
         SymbolicVm<TPages> updated = _steps.Vcpu(state, 0, next);
-        SymbolicVm<TPages> @fixed = new SymbolicSteps<TKernel, FixedMemslots, TPages>().Vcpu(state, 0, next);
+        SymbolicVm<TPages> @fixed = new SymbolicSteps<TKernel, FixedMemslots, TPages>(variation).Vcpu(state, 0, next);
         Term current = Table.Equal(state.Vm.RootGeneration.Term, state.Vcpus[0].RootGeneration.Term);
         Term unflagged = Table.Not(Flag(state, FaultFlags.ReloadedAll | FaultFlags.OrphanedAll));
         return new(
