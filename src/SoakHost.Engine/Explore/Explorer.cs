@@ -360,8 +360,8 @@ internal sealed class Explorer<TKernel, TMemslots>
                     TellStep(state, new Action(_options.Vcpus + i, 0, 1), steps);
             }
 
-            // Two rounds show that the second is like the first.
-            for (int retries = 0; retries < 2;)
+            // Two rounds show that the second is like the first. A vCPU that goes round without a retry is told as long as one could be.
+            for (int retries = 0, told = 0; retries < 2 && told < StepsAloneMax; told++)
             {
                 TellStep(state, new Action(v, 0, 0), steps);
                 retries += steps[^1].Verdict is StepVerdict.UnjustifiedRetry or StepVerdict.JustifiedRetry ? 1 : 0;

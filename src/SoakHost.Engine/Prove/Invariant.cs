@@ -90,7 +90,7 @@ internal static class Invariant<TKernel, TMemslots, TPages>
             "change-is-noticed",
             "a resolved page that has changed is exposed still, or an invalidation ended since the snapshot (without one, since the fault was taken)",
             Table.Implies(
-                Table.And(isResolved, (vcpu.Page & vcpu.ChangedSinceResolve).Any.IsTrue),
+                Table.And(isResolved, ghost.WasChanged),
                 Table.Or(
                     (vcpu.Page & state.Vm.ExposedPages).Any.IsTrue,
                     Table.Not(Table.Equal(Table.Choose(holds, ghost.Age, ghost.Span), zero)))));

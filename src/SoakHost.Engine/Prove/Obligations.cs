@@ -57,12 +57,25 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             yield return Alone(phase);
     }
 
+    /// <summary>
+    /// That the model tells what it does: from any state whatsoever, whichever its kernel, the totals that everything else relies on say what the step
+    /// did, and the oracle says what MODEL.md says.
+    /// </summary>
+    public IEnumerable<Obligation> Telling()
+    {
+        foreach (VcpuPhase phase in Phases)
+            yield return VcpuTells(phase);
+        for (int i = 0; i < options.Invalidators; i++)
+            yield return InvalidatorTells(i);
+    }
+
     /// <summary>What makes one vCPU stand for all, and memslots that are updated for those that are not.</summary>
     public IEnumerable<Obligation> Method()
     {
         foreach (VcpuPhase phase in Phases)
             yield return Sibling(phase);
-        yield return Counting();
+        for (int word = 0; word < TPages.Capacity / 32; word++)
+            yield return Counting(word);
         yield return VcpusAlike();
         yield return VcpusApart();
         if (TMemslots.AreUpdated)
@@ -144,6 +157,58 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         return Step(
             $"invalidator{index}-{Name(phase)}", $"invalidator {index} at {Name(phase)}", before, shape, after, [isRange], changes,
             [Parted(before.Vm.Mapped, own.Pages)]);
+    }
+
+    private Obligation VcpuTells(VcpuPhase phase)
+    {
+        (SymbolicVm<TPages> before, Term shape) = SymbolicVm<TPages>.Any(1, options.Invalidators, Phases, phase);
+        TPages next = AnyPage("next");
+        SymbolicVm<TPages> after = _steps.Vcpu(before, 0, next);
+        VcpuLanes<TPages, SymbolicLanes> was = before.Vcpus[0], now = after.Vcpus[0];
+        TotalsLanes<SymbolicLanes> totals = after.Vm.Totals;
+        Term accesses = totals.GuestAccesses.IsTrue, @fixed = totals.Fixed.IsTrue, retried = totals.Retried.IsTrue;
+        Term wasInFault = SymbolicSteps<TKernel, TMemslots, TPages>.InFault(was), isInFault = SymbolicSteps<TKernel, TMemslots, TPages>.InFault(now);
+        TPages mapped = before.Vm.Mapped | was.Page.Where(SymbolicLanes.Mask(@fixed));
+        Term warranted = Table.Any([
+            Flag(after, FaultFlags.Raced(0)), Flag(after, FaultFlags.Reloaded(0)), (was.Page & before.Vm.CoveredPages).Any.IsTrue]);
+        Term dangerous = (was.Page & (before.Vm.ExposedPages | was.ChangedSinceResolve)).Any.IsTrue;
+        if (TMemslots.AreUpdated)
+            dangerous = Table.Or(dangerous, Flag(after, FaultFlags.Orphaned(0)));
+        return new(
+            $"vcpu-{Name(phase)}-told", ObligationKind.Method, $"Is what a vCPU at {Name(phase)} does told as it is?",
+            [new("shape", "every actor is in one of its phases", shape)],
+            [
+                new("access-told", "the guest gets on if it accesses a page that is mapped, and only then",
+                    Table.Implies(accesses, Table.All([Table.Not(wasInFault), Table.Not(isInFault), (was.Page & before.Vm.Mapped).Any.IsTrue]))),
+                new("page-kept", "it goes on to the next page if it gets on, and else stays with the one that it has",
+                    Terms.Same(now.Page, TPages.Select(SymbolicLanes.Mask(accesses), next, was.Page))),
+                new("fault-told", "a fault ends in a fix or in a retry, which are told, and never in both",
+                    Table.And(
+                        Table.Same(Table.And(wasInFault, Table.Not(isInFault)), Table.Or(@fixed, retried)),
+                        Table.Not(Table.And(@fixed, retried)))),
+                new("fix-maps", "a fix maps the page, and nothing else maps or unmaps any", Terms.Same(after.Vm.Mapped, mapped)),
+                new("unjustified-told", "a retry is called unjustified if and only if nothing warrants it",
+                    Table.Same(totals.UnjustifiedRetries.IsTrue, Table.And(retried, Table.Not(warranted)))),
+                new("unsafe-told", "an install is called unsafe if and only if the page is outdated, exposed or orphaned",
+                    Table.Same(totals.UnsafeInstalls.IsTrue, Table.And(@fixed, dangerous))),
+            ]);
+    }
+
+    private Obligation InvalidatorTells(int index)
+    {
+        (SymbolicVm<TPages> before, Term shape) = SymbolicVm<TPages>.Any(1, options.Invalidators, Phases);
+        SymbolicVm<TPages> after = _steps.Invalidator(before, index, AnyRange().Own);
+        InvalidatorLanes<TPages, SymbolicLanes> was = before.Invalidators[index], now = after.Invalidators[index];
+        Term begins = Table.Not((was.AtChange | was.AtEnd).IsTrue);
+        return new(
+            $"invalidator{index}-told", ObligationKind.Method, $"Is what invalidator {index} does told as it is?",
+            [new("shape", "every actor is in one of its phases", shape)],
+            [
+                new("end-told", "an end is told, and nothing else as one", Table.Same(after.Vm.Totals.Invalidations.IsTrue, was.AtEnd.IsTrue)),
+                new("in-turn", "begin, change and end follow each other",
+                    Table.All([
+                        Table.Same(now.AtChange.IsTrue, begins), Table.Same(now.AtEnd.IsTrue, was.AtChange.IsTrue)])),
+            ]);
     }
 
     private IEnumerable<Obligation> MemslotUpdate()
@@ -235,15 +300,20 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
     /// The model's count of pages is their number: the sum of one for each. So <see cref="Parted"/> and <see cref="Joined"/>, which are true of
     /// numbers of things, may be assumed; solvers find them hard to see in the bits.
     /// </summary>
-    private static Obligation Counting()
+    private static Obligation Counting(int word)
     {
-        TPages pages = AnyPages("pages");
-        Term sum = Table.Zero;
-        foreach (SymbolicLanes word in Layout<TPages>.Words(ref pages))
-            sum = Table.Add(sum, Sum(word.Term, 0, 32));
+        TPages pages = AnyPages("pages"), here = default, elsewhere = pages;
+        Span<SymbolicLanes> words = Layout<TPages>.Words(ref pages);
+        Layout<TPages>.Words(ref here)[word] = words[word];
+        Layout<TPages>.Words(ref elsewhere)[word] = default;
+        Term sum = Sum(words[word].Term, 0, 32);
         return new(
-            "pages-counted", ObligationKind.Method, "Is the model's count of pages the sum of one for each?", [],
-            [new("pages-counted", "the count is the sum of all bits", Table.Equal(pages.Number.Term, sum))]);
+            $"pages-counted-{word}", ObligationKind.Method, "Is the model's count of pages the sum of one for each?", [],
+            [
+                new("word-counted", $"the count of the pages in word {word} is the sum of its bits", Table.Equal(here.Number.Term, sum)),
+                new("words-added", "the count of all is that of this word and of the others",
+                    Table.Equal(pages.Number.Term, Table.Add(here.Number.Term, elsewhere.Number.Term))),
+            ]);
     }
 
     /// <summary>The sum of some bits of a word, added up in pairs, as the model does it.</summary>

@@ -81,7 +81,7 @@ internal sealed class KernelProof<TKernel, TMemslots, TPages>(
         var obligations = new Obligations<TKernel, TMemslots, TPages>(options, variation);
         return
         [
-            .. obligations.Induction().Concat(obligations.Method()).Concat(obligations.Possibilities())
+            .. obligations.Induction().Concat(obligations.Telling()).Concat(obligations.Method()).Concat(obligations.Possibilities())
                 .Select(obligation => (obligation.Name, SmtScript.Write(_table, Name, obligation))),
         ];
     }
@@ -95,7 +95,7 @@ internal sealed class KernelProof<TKernel, TMemslots, TPages>(
         using (_table.Enter())
         {
             var obligations = new Obligations<TKernel, TMemslots, TPages>(options, variation);
-            proof = [.. obligations.Induction(), .. obligations.Method()];
+            proof = [.. obligations.Induction(), .. obligations.Telling(), .. obligations.Method()];
             possibilities = [.. obligations.Possibilities()];
         }
 

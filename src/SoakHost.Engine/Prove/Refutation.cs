@@ -26,6 +26,7 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
     private const int StatesMax = 2_000_000;
 
     private readonly Kernel _kernel = Kernel.Of<TKernel>();
+    private readonly Dictionary<ExploreOptions, ExploreResult> _explored = [];
 
     /// <summary>Looks for a defect that explains why obligations fail.</summary>
     /// <returns>Where the kernel breaks, or null when none was reached.</returns>
@@ -98,7 +99,14 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
         from vcpus in invalidations < 3 ? (int[])[1, 2] : [1]
         select (vcpus, invalidations, updates);
 
-    private ExploreResult Explore(ExploreOptions what) => Explorer.Explore(_kernel, what, time, null, cancellation);
+    private ExploreResult Explore(ExploreOptions what)
+    {
+        // One exploration answers for every span.
+        if (!_explored.TryGetValue(what, out ExploreResult? result))
+            _explored[what] = result = Explorer.Explore(_kernel, what, time, null, cancellation);
+        cancellation.ThrowIfCancellationRequested();
+        return result;
+    }
 
     /// <summary>How many invalidations ended in the fault attempt that a way's last step judged; 0 where it is another kind of step.</summary>
     private static ulong SpanOf(ExploreResult found)

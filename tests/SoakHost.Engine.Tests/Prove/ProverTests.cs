@@ -147,11 +147,13 @@ public sealed class ProverTests
         using var queue = new SolverQueue(Solvers.Cvc5, Environment.ProcessorCount, new ProveOptions().Timeout);
         var table = new TermTable();
         string[] parts;
+
+        // That a vCPU is in one phase is no assumption, but what makes taking the phases one by one complete: it is shown after each step.
         using (table.Enter())
         {
             parts = [.. Invariant<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>
                 .Of(SymbolicVm<Pages32<SymbolicLanes>>.Any(1, 2, SymbolicSteps<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>.Phases).State)
-                .Select(part => part.Name)];
+                .Where(part => part.Holds != table.True).Select(part => part.Name)];
         }
 
         List<string> idle = [];
