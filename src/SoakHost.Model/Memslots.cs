@@ -7,7 +7,7 @@ public interface IMemslots
     static abstract bool AreUpdated { get; }
 
     /// <summary>True when the VM itself updates them, now and then; else they are updated when somebody asks for it.</summary>
-    static abstract bool AreUpdatedUnasked { get; }
+    static abstract bool AreUpdatedUnprompted { get; }
 }
 
 /// <summary>Memslots stay as they are.</summary>
@@ -17,7 +17,7 @@ public readonly struct FixedMemslots : IMemslots
     public static bool AreUpdated => false;
 
     /// <inheritdoc/>
-    public static bool AreUpdatedUnasked => false;
+    public static bool AreUpdatedUnprompted => false;
 }
 
 /// <summary>Memslots are updated now and then.</summary>
@@ -27,7 +27,7 @@ public readonly struct UpdatedMemslots : IMemslots
     public static bool AreUpdated => true;
 
     /// <inheritdoc/>
-    public static bool AreUpdatedUnasked => true;
+    public static bool AreUpdatedUnprompted => true;
 }
 
 /// <summary>Memslots are updated when somebody asks for it. Until then a VM goes exactly the way that it goes with fixed ones.</summary>
@@ -37,5 +37,5 @@ public readonly struct MemslotsUpdatedOnRequest : IMemslots
     public static bool AreUpdated => true;
 
     /// <inheritdoc/>
-    public static bool AreUpdatedUnasked => false;
+    public static bool AreUpdatedUnprompted => false;
 }

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>deploy/grafana, at rest.</summary>
+/// <summary>The files of deploy/grafana.</summary>
 public sealed class DashboardTests
 {
     public static TheoryData<string> Names => [.. Dashboard.All.Select(dashboard => dashboard.Name)];
@@ -52,7 +52,7 @@ public sealed class DashboardTests
     [Theory]
     [MemberData(nameof(Names))]
     public void A_dashboard_marks_crossings_kernel_changes_and_incidents(string name) =>
-        Assert.Equal(["Boundary crossed", "Kernel changed", "Operation", "Incident", "Service started"], Named(name).Annotations.Keys);
+        Assert.Equal(["Boundary crossed", "Kernel changed", "Intervention", "Incident", "Service started"], Named(name).Annotations.Keys);
 
     [Theory]
     [MemberData(nameof(Names))]

@@ -1,3 +1,4 @@
+using CsCheck;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Lanes;
 using SoakHost.Model.Tests.Scalar;
@@ -8,7 +9,7 @@ namespace SoakHost.Model.Tests;
 public abstract class ProtocolDifferentialTests<TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    private const int RoundsPerRun = 150;
+    private const int RoundsMax = 300;
 
     public static TheoryData<string> Kernels => [.. Kernel.All.Select(kernel => kernel.Info.Name)];
 
@@ -18,12 +19,18 @@ public abstract class ProtocolDifferentialTests<TLanes>
     {
         Kernel kernel = Kernel.Find(name)!;
         var outcome = new DifferentialOutcome(0, new());
-        for (ulong seed = 0; outcome.Steps < DifferentialOutcome.StepsPerKernelAndWidth; seed++)
+        while (outcome.Steps < DifferentialOutcome.StepsPerKernelAndWidth)
         {
-            outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, false, RoundsPerRun));
-            outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, true, RoundsPerRun));
-            outcome += kernel.Accept(new ProtocolDifferential<Pages64<TLanes>, TLanes>(seed, false, RoundsPerRun));
-            outcome += kernel.Accept(new ProtocolDifferential<Pages64<TLanes>, TLanes>(seed, true, RoundsPerRun));
+            Gen.Select(Gen.ULong, Gen.Int[1, RoundsMax]).Sample(
+                (seed, rounds) =>
+                {
+                    outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, false, rounds));
+                    outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, true, rounds));
+                    outcome += kernel.Accept(new ProtocolDifferential<Pages64<TLanes>, TLanes>(seed, false, rounds));
+                    outcome += kernel.Accept(new ProtocolDifferential<Pages64<TLanes>, TLanes>(seed, true, rounds));
+                },
+                iter: 10,
+                threads: 1);
         }
 
         // Agreement about nothing would be no agreement: the histories that were compared hold what the kernel is known for.

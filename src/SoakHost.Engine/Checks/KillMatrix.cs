@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Engine.Prove;
 using SoakHost.Engine.Soak;
@@ -37,8 +38,8 @@ public sealed record KillMatrixRow(
     };
 
     /// <summary>
-    /// Whether exploration and soak found what is expected, no more and no less, and a proof refuted what has a defect: one that the other two cannot
-    /// see too.
+    /// Whether exploration and soak found what is expected, no more and no less, and a proof refuted what has a defect: one that
+    /// the other two cannot see too.
     /// </summary>
     public bool IsAsExpected => ExploredDefect == Kernel.Expected && Soaked == Kernel.Expected
         && (Proved is null || Proved.Verdict == ExpectedOfProof(Kernel));
@@ -49,8 +50,8 @@ public sealed record KillMatrixRow(
 }
 
 /// <summary>
-/// Runs kernels and mutants through exploration, through the soak and, with a solver, through a proof, and compares what each is caught as with what is expected: the
-/// proof that the detectors detect.
+/// Runs kernels and mutants through exploration, through the soak and, with a solver, through a proof, and compares what each is
+/// caught as with what is expected: the proof that the detectors detect.
 /// </summary>
 public static class KillMatrix
 {
@@ -92,7 +93,7 @@ public static class KillMatrix
     };
 
     /// <summary>The cohort that must catch a kernel.</summary>
-    public static Cohort CohortFor(Kernel kernel) => new()
+    public static SimulatedCohort CohortFor(Kernel kernel) => new()
     {
         Name = kernel.Info.Name,
         Kernel = kernel,

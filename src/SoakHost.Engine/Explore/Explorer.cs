@@ -350,20 +350,20 @@ internal sealed class Explorer<TKernel, TMemslots>
         WriteStart(state);
         List<TimelineStep> steps = [];
         foreach (Action action in actions)
-            TellStep(state, action, steps);
+            AddStep(state, action, steps);
         string conclusion = steps.Count > 0 ? steps[^1].Explanation : "";
         if (stuck is { } v)
         {
             for (int i = 0; i < _options.Invalidators; i++)
             {
                 while (!IsIdle(state.Invalidators[i]))
-                    TellStep(state, new Action(_options.Vcpus + i, 0, 1), steps);
+                    AddStep(state, new Action(_options.Vcpus + i, 0, 1), steps);
             }
 
             // Two rounds show that the second is like the first. A vCPU that goes round without a retry is told as long as one could be.
             for (int retries = 0, told = 0; retries < 2 && told < StepsAloneMax; told++)
             {
-                TellStep(state, new Action(v, 0, 0), steps);
+                AddStep(state, new Action(v, 0, 0), steps);
                 retries += steps[^1].Verdict is StepVerdict.UnjustifiedRetry or StepVerdict.JustifiedRetry ? 1 : 0;
             }
 
@@ -373,7 +373,7 @@ internal sealed class Explorer<TKernel, TMemslots>
         return new Timeline(TKernel.Info.Name, [.. steps], conclusion);
     }
 
-    private void TellStep(State state, Action action, List<TimelineStep> steps)
+    private void AddStep(State state, Action action, List<TimelineStep> steps)
     {
         VmState before = Read(state);
         Take(state, action);

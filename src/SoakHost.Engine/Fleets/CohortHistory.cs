@@ -6,36 +6,44 @@ namespace SoakHost.Engine.Fleets;
 /// <summary>VMs that came into a cohort together and are advanced together: what a <see cref="Shard"/> is built from.</summary>
 /// <param name="FirstVm">The number of the first VM.</param>
 /// <param name="Vms">How many, as it starts; resizes may take some away.</param>
-/// <param name="Born">The tick at which they start.</param>
+/// <param name="StartTick">The tick at which they start.</param>
 /// <param name="Kernel">The kernel that they start with.</param>
 /// <param name="MayInvalidate">Whether invalidations may begin as they start.</param>
-/// <param name="OperationsBefore">Operations of the cohort that were recorded before, and are none of theirs.</param>
-internal sealed record ShardPlan(int FirstVm, int Vms, long Born, Kernel Kernel, bool MayInvalidate, int OperationsBefore);
+/// <param name="InterventionsBefore">Interventions of the cohort that were recorded before, and are none of theirs.</param>
+internal sealed record ShardPlan(int FirstVm, int Vms, long StartTick, Kernel Kernel, bool MayInvalidate, int InterventionsBefore);
 
 /// <summary>
-/// What a cohort has come to by all that was done to it: how its VMs lie in shards, under which kernel, and since when. A function of the
-/// cohort and its operations alone, so that whoever resumes or replays it finds the same. Not safe for use by several threads at once.
+/// What the interventions have made of a cohort: which shards it has, under which kernel, and since when. It depends on the cohort and its
+/// interventions alone, so a resume and a replay find the same. Immutable.
 /// </summary>
 internal sealed class CohortHistory
 {
-    private readonly List<ShardOperation> _operations = [];
+    private readonly List<ShardIntervention> _interventions = [];
     private readonly List<ShardPlan> _plans = [];
     private Kernel _kernel;
     private bool _mayInvalidate = true;
 
     /// <summary>A history.</summary>
     /// <param name="cohort">The cohort as it came into the fleet.</param>
-    /// <param name="operations">What was done to it, in the order in which it was recorded.</param>
-    public CohortHistory(Cohort cohort, IEnumerable<ShardOperation> operations)
+    /// <param name="interventions">What was done to it, in the order in which it was recorded.</param>
+    public CohortHistory(SimulatedCohort cohort, IEnumerable<ShardIntervention> interventions)
     {
         (First, Vms, _kernel) = (cohort, 0, cohort.Kernel);
-        Grow(cohort.Vms, born: 0);
-        foreach (ShardOperation operation in operations)
-            Record(operation);
+        Grow(cohort.Vms, startTick: 0);
+        foreach (ShardIntervention intervention in interventions)
+            Record(intervention);
+    }
+
+    private CohortHistory(CohortHistory before)
+    {
+        (First, Vms, IsRemoved) = (before.First, before.Vms, before.IsRemoved);
+        (_kernel, _mayInvalidate) = (before._kernel, before._mayInvalidate);
+        _interventions.AddRange(before._interventions);
+        _plans.AddRange(before._plans);
     }
 
     /// <summary>The cohort as it came into the fleet.</summary>
-    public Cohort First { get; }
+    public SimulatedCohort First { get; }
 
     /// <summary>VMs that it has now.</summary>
     public int Vms { get; private set; }
@@ -44,15 +52,15 @@ internal sealed class CohortHistory
     public bool IsRemoved { get; private set; }
 
     /// <summary>Whether anything was done to it after it came into the fleet.</summary>
-    public bool WasOperated => _operations.Exists(operation => operation.Kind != OperationKind.AddCohort);
+    public bool HasInterventions => _interventions.Exists(intervention => intervention.Kind != InterventionKind.AddCohort);
 
     /// <summary>
-    /// The earliest tick for an operation that comes next. Not before those there are: a resumed cohort may still have some ahead, and the last word is
-    /// to be the last. A resize comes after every VM's start: shards are told apart by their first VM and when they started.
+    /// The earliest tick for the next intervention. It comes after all others, of which a resumed cohort may still have some ahead. A resize
+    /// also comes after every VM's start: the first VM and the tick of its start identify a shard.
     /// </summary>
-    public long EarliestTick(OperationKind kind) => Math.Max(
-        _operations.Select(operation => operation.Tick).DefaultIfEmpty().Max(),
-        kind == OperationKind.ResizeCohort ? _plans.Max(plan => plan.Born) + Shard.ObservationTicks : 0);
+    public long EarliestTick(InterventionKind kind) => Math.Max(
+        _interventions.Select(intervention => intervention.Tick).DefaultIfEmpty().Max(),
+        kind == InterventionKind.ResizeCohort ? _plans.Max(plan => plan.StartTick) + Shard.ObservationTicks : 0);
 
     /// <summary>All VMs that it ever had.</summary>
     public long VmsEver => _plans.Sum(plan => (long)plan.Vms);
@@ -60,37 +68,45 @@ internal sealed class CohortHistory
     /// <summary>Every shard that it ever had.</summary>
     public IReadOnlyList<ShardPlan> Plans => _plans;
 
-    /// <summary>Takes note of an operation; those of one cohort come with ticks that never fall.</summary>
-    /// <returns>Plans of the shards that come with it.</returns>
-    public IReadOnlyList<ShardPlan> Record(ShardOperation operation)
+    /// <summary>This history and one more intervention.</summary>
+    /// <param name="intervention">The intervention, at <see cref="EarliestTick"/> or later.</param>
+    /// <param name="added">Plans of the shards that start with it.</param>
+    public CohortHistory With(ShardIntervention intervention, out IReadOnlyList<ShardPlan> added)
     {
-        _operations.Add(operation);
-        switch (operation.Kind)
+        var after = new CohortHistory(this);
+        added = after.Record(intervention);
+        return after;
+    }
+
+    private IReadOnlyList<ShardPlan> Record(ShardIntervention intervention)
+    {
+        _interventions.Add(intervention);
+        switch (intervention.Kind)
         {
-            case OperationKind.PatchKernel:
-                _kernel = operation.Kernel!;
+            case InterventionKind.PatchKernel:
+                _kernel = intervention.Kernel!;
                 break;
-            case OperationKind.PauseInvalidations or OperationKind.ResumeInvalidations:
-                _mayInvalidate = operation.Kind == OperationKind.ResumeInvalidations;
+            case InterventionKind.PauseInvalidations or InterventionKind.ResumeInvalidations:
+                _mayInvalidate = intervention.Kind == InterventionKind.ResumeInvalidations;
                 break;
-            case OperationKind.RemoveCohort:
+            case InterventionKind.RemoveCohort:
                 (Vms, IsRemoved) = (0, true);
                 break;
-            case OperationKind.ResizeCohort:
+            case InterventionKind.ResizeCohort:
                 int before = _plans.Count;
-                Grow(operation.Vms, operation.Tick);
-                Vms = operation.Vms;
+                Grow(intervention.Vms, intervention.Tick);
+                Vms = intervention.Vms;
                 return _plans[before..];
         }
 
         return [];
     }
 
-    /// <summary>What a shard that has come to a tick has still before it, in order.</summary>
-    public IEnumerable<ShardOperation> OperationsFrom(ShardPlan plan, long tick) =>
-        _operations.Skip(plan.OperationsBefore).Where(operation => operation.Tick >= tick && operation.Kind != OperationKind.AddCohort);
+    /// <summary>The interventions that a shard at a tick still has ahead, in order.</summary>
+    public IEnumerable<ShardIntervention> InterventionsFrom(ShardPlan plan, long tick) =>
+        _interventions.Skip(plan.InterventionsBefore).Where(intervention => intervention.Tick >= tick && intervention.Kind != InterventionKind.AddCohort);
 
-    /// <summary>Builds a planned shard, or a part of it, at the start of its history, with all that is to be done to it.</summary>
+    /// <summary>Builds a planned shard, or a part of it, at the start of its history, with all its interventions scheduled.</summary>
     public Shard Create(ShardPlan plan, int firstVm, int vms, ShardOptions options)
     {
         Shard shard = Create(First, plan, firstVm, vms, options);
@@ -98,34 +114,34 @@ internal sealed class CohortHistory
         return shard;
     }
 
-    /// <summary>Builds a planned shard at the start of its history, with nothing to be done to it.</summary>
-    public static Shard Create(Cohort cohort, ShardPlan plan, int firstVm, int vms, ShardOptions options)
+    /// <summary>Builds a planned shard at the start of its history, without interventions.</summary>
+    public static Shard Create(SimulatedCohort cohort, ShardPlan plan, int firstVm, int vms, ShardOptions options)
     {
         Shard shard = Shard.Create(cohort with { Kernel = plan.Kernel }, firstVm, vms, options);
-        shard.Restart(cohort, plan.Born);
+        shard.Restart(cohort, plan.StartTick);
         shard.MayInvalidate = plan.MayInvalidate;
         return shard;
     }
 
-    /// <summary>Has a planned shard do what is still before it.</summary>
+    /// <summary>Schedules the interventions that a shard still has ahead.</summary>
     public void Schedule(Shard shard, ShardPlan plan)
     {
-        foreach (ShardOperation operation in OperationsFrom(plan, shard.Tick))
-            shard.Schedule(operation);
+        foreach (ShardIntervention intervention in InterventionsFrom(plan, shard.Tick))
+            shard.Schedule(intervention);
     }
 
     /// <summary>
-    /// One VM again, from the start of its history, with all that was done to it: the last VM of that number that started by a tick. Null where there
-    /// was none.
+    /// Builds one VM at the start of its history, with all its interventions scheduled: the last VM of that number that had started at a
+    /// tick. Null where there was none.
     /// </summary>
     public Shard? StartOf(int vm, long tick, ShardOptions options) =>
-        _plans.FindLast(plan => vm >= plan.FirstVm && vm < plan.FirstVm + plan.Vms && plan.Born <= tick) is { } plan
+        _plans.FindLast(plan => vm >= plan.FirstVm && vm < plan.FirstVm + plan.Vms && plan.StartTick <= tick) is { } plan
             ? Create(plan, vm, 1, options) : null;
 
-    private void Grow(int vms, long born)
+    private void Grow(int vms, long startTick)
     {
         for (int first = Vms; first < vms; first += FleetOptions.ShardVms)
-            _plans.Add(new(first, Math.Min(FleetOptions.ShardVms, vms - first), born, _kernel, _mayInvalidate, _operations.Count));
+            _plans.Add(new(first, Math.Min(FleetOptions.ShardVms, vms - first), startTick, _kernel, _mayInvalidate, _interventions.Count));
         Vms = Math.Max(Vms, vms);
     }
 }

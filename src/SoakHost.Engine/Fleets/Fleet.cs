@@ -1,298 +1,238 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Fleets;
 
-/// <summary>Cohorts cut into shards, the worker threads that advance them, and cohorts of real VMs beside them.</summary>
+/// <summary>Cohorts cut into shards, the worker threads that advance them, and external cohorts beside them.</summary>
 public sealed class Fleet : IDisposable
 {
-    // Invalidations in progress end within some 20 ticks, and a fault takes about as many; the rest is margin.
-    private const int SettleTicks = 4 * Shard.ObservationTicks;
+    // A fleet that is disposed and was not stopped before gets as long as a stop may take.
+    private static readonly TimeSpan DisposeTimeout = TimeSpan.FromSeconds(5);
 
-    // How often a wait looks whether those it waits for failed meanwhile.
-    private static readonly TimeSpan FailureInterval = TimeSpan.FromMilliseconds(10);
-
-    private readonly CancellationTokenSource _stop = new();
     private readonly TimeProvider _time;
-    private readonly ShardTurns _turns = new();
-    private readonly Lock _membership = new();
-    private readonly IExternalCohort[] _external;
-    private volatile ICohortSource[] _cohorts;
-    private volatile SimulatedCohort[] _removed;
-    private volatile Worker[] _workers = [];
+    private readonly WorkerPool _workers;
+    private readonly Membership _membership;
+    private readonly IExternalCohortSource[] _external;
     private bool _keepsFindings;
-    private bool _started;
 
     /// <summary>Builds every VM; nothing runs yet.</summary>
     /// <param name="options">Valid options.</param>
-    /// <param name="time">Tells when a slice ended and how long it took.</param>
-    /// <param name="past">What is known of the fleet's past when it is resumed, or null for one that starts.</param>
-    /// <param name="external">Makes the source of a cohort whose kernel is not simulated; the fleet disposes it.</param>
-    public Fleet(FleetOptions options, TimeProvider time, FleetPast? past = null, Func<Cohort, IExternalCohort>? external = null)
+    /// <param name="time">The clock.</param>
+    /// <param name="resume">What the fleet is resumed from, or null for a new one.</param>
+    public Fleet(FleetOptions options, TimeProvider time, ResumeState? resume = null)
     {
         (Options, _time) = (options, time);
-        ICohortSource[] cohorts = [.. options.Cohorts.Concat(past?.Added ?? []).Select(Source)];
-        _external = [.. cohorts.OfType<IExternalCohort>()];
-        _removed = [.. cohorts.OfType<SimulatedCohort>().Where(cohort => cohort.History.IsRemoved)];
-        _cohorts = [.. cohorts.Except(_removed)];
-        foreach (SimulatedCohort cohort in cohorts.OfType<SimulatedCohort>())
-            _turns.Add(cohort.Slots);
-        HireWorkers();
-
-        ICohortSource Source(Cohort cohort) =>
-            cohort.Kernel.Info.IsSimulated
-                ? new SimulatedCohort(new CohortHistory(cohort, past?.Recorded[cohort.Name] ?? []), (history, plan) => Build(history, plan, past))
-            : external is not null ? external(cohort)
-            : throw new ArgumentException($"nothing here can run cohort \"{cohort.Name}\", which is not simulated", nameof(options));
+        _workers = new WorkerPool(options, time);
+        ICohortSource[] cohorts = [.. options.Cohorts.Concat(resume?.Added ?? []).Select(cohort => CreateSource(cohort, resume))];
+        _external = [.. cohorts.OfType<ExternalSlot>().Select(slot => slot.External)];
+        _membership = new Membership(cohorts);
+        _workers.Add([.. cohorts.OfType<SimulatedCohortSource>().SelectMany(cohort => cohort.Slots)]);
     }
 
     /// <summary>What the fleet was built from.</summary>
     public FleetOptions Options { get; }
 
     /// <summary>The cohorts that there are now: in the order of the options, then as they were added.</summary>
-    public IReadOnlyList<ICohortSource> Cohorts => _cohorts;
+    public IReadOnlyList<ICohortSource> Cohorts => _membership.Cohorts;
 
     /// <summary>Cohorts that were removed in this run; what they did and showed is kept.</summary>
-    public IReadOnlyList<ICohortSource> Removed => _removed;
+    public IReadOnlyList<ICohortSource> Removed => _membership.Removed;
 
     /// <summary>What each worker has done.</summary>
-    public IReadOnlyList<WorkerReport> Workers => [.. _workers.Select(worker => worker.Report())];
+    public IReadOnlyList<WorkerReport> Workers => _workers.Reports;
 
-    /// <summary>Whether every VM has come to the last tick, or was taken out of service. Never where real VMs run: they have no ticks.</summary>
-    public bool IsDone => _cohorts.All(source => source is SimulatedCohort cohort && cohort.Slots.All(slot => slot.HasEnded));
+    /// <summary>
+    /// Whether every VM has come to the last tick, or was taken out of service. Never true with external cohorts: they have no ticks.
+    /// </summary>
+    public bool IsDone => Cohorts.All(source => source is SimulatedCohortSource cohort && cohort.Slots.All(slot => slot.HasEnded));
 
     /// <summary>Starts the workers and the external cohorts.</summary>
+    /// <exception cref="InvalidOperationException">The fleet was started before.</exception>
     public void Start()
     {
-        lock (_membership)
-        {
-            if (_started)
-                throw new InvalidOperationException("the fleet was started before");
-            _started = true;
-            foreach (Worker worker in _workers)
-                worker.Start();
-        }
-
-        foreach (IExternalCohort cohort in _external)
+        _workers.Start();
+        foreach (IExternalCohortSource cohort in _external)
             cohort.Start();
     }
 
     /// <summary>Stops every worker at the end of its slice, and every external cohort; each leaves a last snapshot.</summary>
-    /// <param name="timeout">How long to wait for all of them.</param>
+    /// <param name="timeout">How long to wait for all of them together.</param>
     /// <returns>Whether all of them stopped in time.</returns>
     public bool Stop(TimeSpan timeout)
     {
-        lock (_membership)
-            _stop.Cancel();
-        foreach (IExternalCohort cohort in _external)
+        var deadline = new Deadline(_time, timeout);
+        _workers.RequestStop();
+        foreach (IExternalCohortSource cohort in _external)
             cohort.RequestStop();
-        return !_started || (_workers.All(worker => worker.Join(timeout)) & _external.All(cohort => cohort.Join(timeout)));
+        bool isStopped = _workers.Join(deadline);
+        foreach (IExternalCohortSource cohort in _external)
+            isStopped &= cohort.Join(deadline);
+        return isStopped;
     }
 
     /// <summary>
-    /// Has an operation take effect on a cohort, at a tick that none of its shards has passed: the tick of the one that is furthest, or where an
-    /// operation before it takes effect, if that is further. Shards wait there while the operation is recorded, so that it is known to whoever
-    /// resumes before it can have had an effect.
+    /// Decides at which tick an intervention takes effect on a cohort, and has the cohort's shards wait there until it is committed or
+    /// abandoned: the tick of the shard that is furthest, or of the intervention before, if that is further. A cohort that is added starts at
+    /// tick 0.
     /// </summary>
-    /// <param name="cohort">The cohort's name.</param>
-    /// <param name="operation">The operation, whose tick is set here.</param>
-    /// <param name="record">Records it; if this throws, the operation does not take effect.</param>
-    /// <returns>The operation with its tick.</returns>
-    /// <exception cref="ArgumentException">There is no such cohort or VM, or the operation makes no sense.</exception>
-    /// <exception cref="InvalidOperationException">
-    /// The cohort has come to its last tick, or the fleet would become too large, or empty.
+    /// <param name="cohort">The cohort's name. For one that is added, a name that no cohort of this run has had.</param>
+    /// <param name="intervention">The intervention; its tick is ignored.</param>
+    /// <returns>The intervention, to be recorded, then committed or abandoned.</returns>
+    /// <exception cref="NoSuchCohortException">The fleet has no such cohort.</exception>
+    /// <exception cref="InvalidInterventionException">The intervention makes no sense for this cohort.</exception>
+    /// <exception cref="InterventionConflictException">
+    /// The cohort has come to its last tick or has another intervention prepared, the fleet would become too large or empty, or is being
+    /// stopped.
     /// </exception>
-    public ShardOperation Apply(string cohort, ShardOperation operation, Action<ShardOperation> record)
+    public PreparedIntervention Prepare(string cohort, ShardIntervention intervention)
     {
-        operation.ThrowUnlessValid();
-        if (operation.Kind == OperationKind.AddCohort)
-            throw new ArgumentException("a cohort that is added is not there yet");
-
-        // What changes the fleet's size happens one after the other, so that its limits hold.
-        if (operation.Kind is not (OperationKind.ResizeCohort or OperationKind.RemoveCohort))
-            return Apply(Find(cohort), operation, record);
-        lock (_membership)
+        intervention = intervention with { Tick = 0 };
+        intervention.ThrowUnlessValid();
+        if (intervention.Cohort is { } described && described.Name != cohort)
+            throw new InvalidInterventionException($"the cohort to add is called \"{described.Name}\", not \"{cohort}\"");
+        if (_workers.IsStopping)
+            throw new InterventionConflictException("the fleet is being stopped");
+        Membership.Reservation reservation = _membership.Reserve(cohort, intervention);
+        try
         {
-            SimulatedCohort found = Find(cohort);
-            ThrowIfStopping();
-            ThrowIfTooLarge(operation.Vms - found.Cohort.Vms);
-            if (operation.Vms == found.Cohort.Vms)
-                throw new ArgumentException($"cohort \"{cohort}\" has {operation.Vms} VMs already");
-            if (operation.Kind == OperationKind.RemoveCohort && _cohorts.Length == 1)
-                throw new InvalidOperationException($"cohort \"{cohort}\" is the last one; a fleet has at least one");
-            ShardOperation applied = Apply(found, operation, record);
-            HireWorkers();
-            if (operation.Kind == OperationKind.RemoveCohort)
-            {
-                _removed = [.. _removed, found];
-                _cohorts = [.. _cohorts.Where(source => source != found)];
-            }
-
-            return applied;
+            return reservation.Cohort is { } found
+                ? Prepare(found, intervention, reservation) : PrepareNew(intervention, reservation);
+        }
+        catch
+        {
+            foreach (ShardSlot slot in reservation.Cohort?.Slots ?? [])
+                slot.Release(intervention: null);
+            reservation.Dispose();
+            throw;
         }
     }
 
-    /// <summary>Adds a cohort, whose VMs start at tick 0.</summary>
-    /// <param name="cohort">The cohort, valid and simulated; its name is one that no cohort of this run has had.</param>
-    /// <param name="record">Records it; if this throws, nothing is added.</param>
-    /// <returns>The operation that adds it.</returns>
-    /// <exception cref="ArgumentException">The cohort is not simulated.</exception>
-    /// <exception cref="InvalidOperationException">The name was given before, or the fleet would become too large.</exception>
-    public ShardOperation Add(Cohort cohort, Action<ShardOperation> record)
-    {
-        if (!cohort.Kernel.Info.IsSimulated)
-            throw new ArgumentException($"cohort \"{cohort.Name}\" is not simulated; cohorts of real VMs are configured");
-        lock (_membership)
-        {
-            if (_cohorts.Concat(_removed).Any(source => source.Cohort.Name == cohort.Name))
-            {
-                throw new InvalidOperationException(
-                    $"this run has, or had, a cohort \"{cohort.Name}\"; its incidents are known by that name, and another cohort needs another one");
-            }
-
-            ThrowIfTooLarge(cohort.Vms);
-            if (_cohorts.Length >= FleetOptions.CohortsMax || _cohorts.Length + _removed.Length >= FleetOptions.CohortsEverMax)
-            {
-                throw new InvalidOperationException(
-                    $"the fleet has {_cohorts.Length} cohorts, and {_removed.Length} were removed; allowed is {FleetOptions.CohortsMax} at a time, and "
-                    + $"{FleetOptions.CohortsEverMax} in a run");
-            }
-
-            ThrowIfStopping();
-            var operation = new ShardOperation { Kind = OperationKind.AddCohort, Cohort = cohort };
-            var added = new SimulatedCohort(new CohortHistory(cohort, [operation]), (history, plan) => Build(history, plan, past: null));
-            record(operation);
-            foreach (ShardSlot slot in added.Slots)
-                slot.Publish();
-            _cohorts = [.. _cohorts, added];
-            _turns.Add(added.Slots);
-            HireWorkers();
-            return operation;
-        }
-    }
-
-    /// <summary>Has findings kept for checkpoints. To be called before the workers start, if checkpoints are taken at all.</summary>
+    /// <summary>Has findings kept for checkpoints. Must be called before the workers start, if checkpoints are taken at all.</summary>
     public void KeepFindings()
     {
         _keepsFindings = true;
-        ForEachSlot(slot => slot.KeepFindings());
+        foreach (ExternalSlot external in ExternalSlots)
+            external.KeepFindings();
+        foreach (ShardSlot slot in ShardSlots)
+            slot.KeepFindings();
     }
 
-    /// <summary>Has each worker write its shards' states down, each shard at the end of its next slice.</summary>
-    /// <param name="sink">Called once for each shard, on the workers' threads; it must not throw.</param>
-    /// <returns>The number of shards, which is the number of answers to come.</returns>
+    /// <summary>
+    /// Requests a checkpoint of each shard at the end of its next slice. External cohorts answer at once: they have findings and no state.
+    /// </summary>
+    /// <param name="sink">Called once for each shard and external cohort, on the workers' threads or on this one; it must not throw.</param>
+    /// <returns>How many times it will be called.</returns>
     public int RequestCheckpoint(Action<ShardCheckpoint> sink)
     {
         int asked = 0;
-        ForEachSlot(slot =>
+        foreach (ExternalSlot external in ExternalSlots)
+        {
+            external.Save(sink);
+            asked++;
+        }
+
+        foreach (ShardSlot slot in ShardSlots)
         {
             slot.RequestCheckpoint(sink);
             asked++;
-        });
+        }
+
         return asked;
     }
 
-    /// <summary>Writes every shard's state down. The workers must have stopped.</summary>
-    public void Checkpoint(Action<ShardCheckpoint> sink) => ForEachSlot(slot =>
+    /// <summary>Takes a checkpoint of each shard and external cohort now. The workers must have stopped.</summary>
+    public void Checkpoint(Action<ShardCheckpoint> sink)
     {
-        slot.RequestCheckpoint(sink);
-        slot.Save();
-    });
+        foreach (ExternalSlot external in ExternalSlots)
+            external.Save(sink);
+        foreach (ShardSlot slot in ShardSlots)
+        {
+            slot.RequestCheckpoint(sink);
+            slot.Save();
+        }
+    }
 
     /// <summary>
-    /// Stops every simulated cohort's invalidations, lets what is in progress end, and counts who then still does not get on: safety first, then
-    /// liveness. Invalidations stay stopped.
+    /// Stops the invalidations of every simulated cohort, lets those in progress end, and counts the vCPUs that are then still stuck.
+    /// Invalidations stay stopped.
     /// </summary>
     /// <param name="timeout">How long to wait for the workers.</param>
     /// <returns>
-    /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where a shard failed, or did not answer in time.
-    /// An external cohort settles by itself before it is over, and counts 0 here.
+    /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where a shard failed, or did not answer in time;
+    /// 0 for an external cohort, which settles by itself before it is over.
     /// </returns>
-    public IReadOnlyList<int?> Settle(TimeSpan timeout)
-    {
-        List<(ShardSlot Slot, Task<int> Stuck)>[] answers =
-            [.. _cohorts.Select(cohort => SlotsOf(cohort).Select(slot => (slot, Settle(slot))).ToList())];
-
-        // A shard that failed never answers: it is not waited for, and its cohort is not taken to have settled.
-        for (TimeSpan waited = TimeSpan.Zero; waited < timeout; waited += FailureInterval)
-        {
-            Task[] open = [.. answers.SelectMany(cohort => cohort).Where(answer => answer.Slot.Failure is null).Select(answer => answer.Stuck)];
-            if (Task.WaitAll(open, FailureInterval))
-                break;
-        }
-
-        return [.. answers.Select(cohort =>
-            cohort.TrueForAll(answer => answer.Stuck.IsCompletedSuccessfully) ? cohort.Sum(answer => answer.Stuck.Result) : (int?)null)];
-    }
-
-    private static IReadOnlyList<ShardSlot> SlotsOf(ICohortSource cohort) => (cohort as SimulatedCohort)?.Slots ?? [];
-
-    private static Task<int> Settle(ShardSlot slot)
-    {
-        var stuck = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
-        slot.Enqueue(shard =>
-        {
-            shard.MayInvalidate = false;
-            shard.Advance(SettleTicks);
-            stuck.SetResult(CountStuck(shard));
-        });
-        return stuck.Task;
-    }
+    public IReadOnlyList<int?> Settle(TimeSpan timeout) => Settling.Settle(Cohorts, timeout);
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        Stop(TimeSpan.FromSeconds(5));
-        foreach (IExternalCohort cohort in _external)
+        Stop(DisposeTimeout);
+        foreach (IExternalCohortSource cohort in _external)
             cohort.Dispose();
-        _stop.Dispose();
+        _workers.Dispose();
     }
 
-    private SimulatedCohort Find(string name) =>
-        _cohorts.OfType<SimulatedCohort>().FirstOrDefault(candidate => candidate.Cohort.Name == name)
-            ?? throw new ArgumentException($"there is no simulated cohort \"{name}\"");
+    private IEnumerable<ExternalSlot> ExternalSlots => Cohorts.OfType<ExternalSlot>();
 
-    private ShardOperation Apply(SimulatedCohort cohort, ShardOperation operation, Action<ShardOperation> record)
+    private IEnumerable<ShardSlot> ShardSlots =>
+        _membership.All.OfType<SimulatedCohortSource>().SelectMany(cohort => cohort.Slots);
+
+    private ICohortSource CreateSource(Cohort cohort, ResumeState? resume) => cohort switch
     {
-        lock (cohort)
-        {
-            CohortHistory history = cohort.History;
-            string name = cohort.Cohort.Name;
-            if (history.IsRemoved)
-                throw new ArgumentException($"cohort \"{name}\" was removed");
-            if (operation.Vm is { } vm && (vm < 0 || vm >= history.Vms))
-                throw new ArgumentException($"cohort \"{name}\" has VMs 0 to {history.Vms - 1}");
-            IReadOnlyList<ShardSlot> slots = cohort.Slots;
-            ShardOperation? applied = null;
-            try
-            {
-                long tick = Math.Max(slots.Max(slot => slot.Hold()), history.EarliestTick(operation.Kind));
-                if (tick >= Options.TicksMax)
-                    throw new InvalidOperationException($"cohort \"{name}\" has come to its last tick, {Options.TicksMax}");
-                foreach (ShardSlot slot in slots)
-                    slot.Release(tick, operation: null);
-                ShardOperation timed = operation with { Tick = tick };
-                record(timed);
-                applied = timed;
-            }
-            finally
-            {
-                foreach (ShardSlot slot in slots)
-                    slot.Release(long.MaxValue, applied);
-            }
+        SimulatedCohort simulated => CreateSource(new CohortHistory(simulated, resume?.Recorded[cohort.Name] ?? []), resume),
+        ExternalCohort external => new ExternalSlot(external.CreateSource(_time)),
+        _ => throw new ArgumentException($"cohort \"{cohort.Name}\" is of an unknown kind, \"{cohort.Kind}\"", nameof(cohort)),
+    };
 
-            ShardSlot[] added = [.. history.Record(applied).Select(plan => Build(history, plan, past: null))];
-            foreach (ShardSlot slot in added)
-                slot.Publish();
-            cohort.Follow(added);
-            _turns.Add(added);
-            return applied;
-        }
+    private SimulatedCohortSource CreateSource(CohortHistory history, ResumeState? resume) =>
+        new(history, (its, plan) => Build(its, plan, resume));
+
+    private PreparedIntervention PrepareNew(ShardIntervention intervention, Membership.Reservation reservation)
+    {
+        var added = new SimulatedCohortSource(new CohortHistory(intervention.Cohort!, [intervention]), BuildNew);
+        return new PreparedIntervention(intervention, reservation, [], _ =>
+        {
+            _membership.Add(added);
+            _workers.Add(added.Slots);
+        });
     }
 
-    private ShardSlot Build(CohortHistory history, ShardPlan plan, FleetPast? past)
+    private PreparedIntervention Prepare(SimulatedCohortSource cohort, ShardIntervention intervention, Membership.Reservation reservation)
+    {
+        CohortHistory history = cohort.History;
+        if (intervention.Vm is { } vm && (vm < 0 || vm >= history.Vms))
+            throw new InvalidInterventionException($"cohort \"{reservation.Name}\" has VMs 0 to {history.Vms - 1}");
+        IReadOnlyList<ShardSlot> slots = cohort.Slots;
+        long tick = Math.Max(slots.Max(slot => slot.Hold()), history.EarliestTick(intervention.Kind));
+        if (tick >= Options.TicksMax)
+            throw new InterventionConflictException($"cohort \"{reservation.Name}\" has come to its last tick, {Options.TicksMax}");
+        foreach (ShardSlot slot in slots)
+            slot.AdvanceTo(tick);
+
+        // New VMs are built before the intervention is recorded: if there is no memory for them, nothing has happened.
+        CohortHistory after = history.With(intervention with { Tick = tick }, out IReadOnlyList<ShardPlan> plans);
+        ShardSlot[] added = [.. plans.Select(plan => BuildNew(after, plan))];
+        return new PreparedIntervention(intervention with { Tick = tick }, reservation, slots, prepared =>
+        {
+            cohort.Follow(after, added);
+            if (prepared.Intervention.Kind == InterventionKind.RemoveCohort)
+                _membership.Remove(cohort);
+            _workers.Add(added);
+        });
+    }
+
+    /// <summary>A slot of a shard at its start, with a first snapshot.</summary>
+    private ShardSlot BuildNew(CohortHistory history, ShardPlan plan)
+    {
+        ShardSlot slot = Build(history, plan, resume: null);
+        slot.Publish();
+        return slot;
+    }
+
+    private ShardSlot Build(CohortHistory history, ShardPlan plan, ResumeState? resume)
     {
         Shard shard;
-        if (past?.Shards.GetValueOrDefault(new ShardKey(history.First.Name, plan.FirstVm, plan.Born)) is { } resumed)
+        if (resume?.Shards.GetValueOrDefault(new ShardKey(history.First.Name, plan.FirstVm, plan.StartTick)) is { } resumed)
             history.Schedule(shard = resumed, plan);
         else
             shard = history.Create(plan, plan.FirstVm, plan.Vms, Options.Shards);
@@ -301,53 +241,8 @@ public sealed class Fleet : IDisposable
             slot.KeepFindings();
 
         // The first report has what is known, or a run that is resumed would seem for a moment to have seen nothing yet.
-        if (past is not null)
+        if (resume is not null)
             slot.Publish();
         return slot;
-    }
-
-    private void ThrowIfTooLarge(long more)
-    {
-        long vms = _cohorts.Sum(source => (long)source.Cohort.Vms);
-        long ever = _cohorts.Concat(_removed).Sum(source => (source as SimulatedCohort)?.History.VmsEver ?? source.Cohort.Vms);
-        if (vms + more > FleetOptions.VmsMax || ever + Math.Max(more, 0) > FleetOptions.VmsEverMax)
-        {
-            throw new InvalidOperationException(
-                $"the fleet has {vms} VMs, and has had {ever}; {more} more are too many: allowed is {FleetOptions.VmsMax} at a time, and "
-                + $"{FleetOptions.VmsEverMax} in a run");
-        }
-    }
-
-    private void ThrowIfStopping()
-    {
-        if (_stop.IsCancellationRequested)
-            throw new InvalidOperationException("the fleet is being stopped");
-    }
-
-    /// <summary>As many workers as there is work for, up to what the options say.</summary>
-    private void HireWorkers()
-    {
-        Worker[] hired = [.. Enumerable.Range(_workers.Length, Math.Max(0, Math.Min(Options.Workers, _turns.Count) - _workers.Length))
-            .Select(w => new Worker(w, _turns, Options, _time, _stop.Token))];
-        _workers = [.. _workers, .. hired];
-        if (_started)
-            Array.ForEach(hired, worker => worker.Start());
-    }
-
-    private void ForEachSlot(Action<ShardSlot> action)
-    {
-        foreach (SimulatedCohort cohort in _cohorts.OfType<SimulatedCohort>().Concat(_removed))
-        {
-            foreach (ShardSlot slot in cohort.Slots)
-                action(slot);
-        }
-    }
-
-    private static int CountStuck(Shard shard)
-    {
-        int stuck = 0;
-        for (int vm = shard.FirstVm; vm < shard.FirstVm + shard.Vms; vm++)
-            stuck += shard.Read(vm).Vcpus.Count(vcpu => vcpu.ConsecutiveRetries > 0);
-        return stuck;
     }
 }

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Fleets;
@@ -10,9 +11,9 @@ namespace SoakHost.Engine.Fleets;
 /// </summary>
 internal sealed class ShardSlot(Shard shard, ShardPlan plan)
 {
-    private readonly ConcurrentQueue<Action<Shard>> _operations = new();
+    private readonly ConcurrentQueue<Action<Shard>> _work = new();
     private readonly Lock _gate = new();
-    private readonly List<ShardOperation> _scheduled = [];
+    private readonly List<ShardIntervention> _scheduled = [];
     private readonly List<Finding> _unsaved = [];
     private long _end = shard.Tick;
     private long _limit = long.MaxValue;
@@ -27,7 +28,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     public ShardPlan Plan => plan;
 
     /// <summary>What had been seen of the shard before it came here.</summary>
-    public CohortPast Past { get; } = new(shard.Totals, shard.Reported);
+    public CohortBaseline Baseline { get; } = new(shard.Totals.Operations, shard.Reported);
 
     /// <summary>Which VMs it came with, for people.</summary>
     public string Numbers => $"VMs {plan.FirstVm} to {plan.FirstVm + plan.Vms - 1}";
@@ -48,26 +49,34 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     public ShardSnapshot? Take() => Interlocked.Exchange(ref _unread, null);
 
     /// <summary>Has the worker do something to the shard between two slices.</summary>
-    public void Enqueue(Action<Shard> operation) => _operations.Enqueue(operation);
+    public void Enqueue(Action<Shard> work) => _work.Enqueue(work);
 
     /// <summary>Has the worker write the shard's state down at the end of its next slice.</summary>
     public void RequestCheckpoint(Action<ShardCheckpoint> sink) => _checkpoint = sink;
 
-    /// <summary>Lets no slice begin beyond those that have begun, and tells where the last of them ends.</summary>
+    /// <summary>Lets no slice begin until <see cref="AdvanceTo"/> or <see cref="Release"/>.</summary>
+    /// <returns>The tick at which the slice that is running now, or ran last, ends.</returns>
     public long Hold()
     {
         lock (_gate)
             return _limit = _end;
     }
 
-    /// <summary>Lets the shard advance up to a tick, and do an operation on its way where there is one.</summary>
-    public void Release(long limit, ShardOperation? operation)
+    /// <summary>Lets a shard that is held advance up to a tick, and no further.</summary>
+    public void AdvanceTo(long tick)
+    {
+        lock (_gate)
+            _limit = tick;
+    }
+
+    /// <summary>Lets the shard go on, with an intervention to come or without one.</summary>
+    public void Release(ShardIntervention? intervention)
     {
         lock (_gate)
         {
-            if (operation is not null)
-                _scheduled.Add(operation);
-            _limit = limit;
+            if (intervention is not null)
+                _scheduled.Add(intervention);
+            _limit = long.MaxValue;
         }
     }
 
@@ -83,8 +92,8 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
 
         try
         {
-            while (_operations.TryDequeue(out Action<Shard>? operation))
-                operation(shard);
+            while (_work.TryDequeue(out Action<Shard>? work))
+                work(shard);
             int ticks = Reserve(sliceTicks, ticksMax);
             if (ticks > 0)
                 shard.Advance(ticks);
@@ -147,7 +156,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
             }
         }
 
-        sink(new ShardCheckpoint(shard.Cohort.Name, plan.FirstVm, plan.Born, shard.Tick, state, [.. _unsaved]));
+        sink(new ShardCheckpoint(shard.Cohort.Name, plan.FirstVm, plan.StartTick, shard.Tick, state, [.. _unsaved]));
         _unsaved.Clear();
     }
 
@@ -167,13 +176,13 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
         }
     }
 
-    /// <summary>How far the next slice goes, so that nobody else lets the shard do something at a tick that it is beyond by then.</summary>
+    /// <summary>Decides how far the next slice goes. An intervention that is prepared from now on comes at its end or later.</summary>
     private int Reserve(int sliceTicks, long ticksMax)
     {
         lock (_gate)
         {
-            foreach (ShardOperation operation in _scheduled)
-                shard.Schedule(operation);
+            foreach (ShardIntervention intervention in _scheduled)
+                shard.Schedule(intervention);
             _scheduled.Clear();
             int ticks = shard.Vms == 0 ? 0 : (int)Math.Clamp(Math.Min(ticksMax, _limit) - shard.Tick, 0, sliceTicks);
             _end = shard.Tick + ticks;
@@ -182,21 +191,21 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     }
 }
 
-/// <summary>A shard's state at the end of a slice.</summary>
+/// <summary>A shard's state at the end of a slice, and what was found until then. Of an external cohort, what was found.</summary>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="FirstVm">The number, in its cohort, of the shard's first VM.</param>
-/// <param name="Born">The tick at which its VMs started: numbers may be given again after a resize.</param>
+/// <param name="StartTick">The tick at which its VMs started: numbers may be given again after a resize.</param>
 /// <param name="Tick">The tick reached.</param>
-/// <param name="State">What <see cref="ShardState"/> wrote; empty for a shard that failed.</param>
+/// <param name="State">What <see cref="ShardState"/> wrote; empty for a shard that failed, and for an external cohort.</param>
 /// <param name="Findings">What was found since the checkpoint before, oldest first.</param>
-public sealed record ShardCheckpoint(string Cohort, int FirstVm, long Born, long Tick, byte[] State, ImmutableArray<Finding> Findings)
+public sealed record ShardCheckpoint(string Cohort, int FirstVm, long StartTick, long Tick, byte[] State, ImmutableArray<Finding> Findings)
 {
     /// <summary>Which shard it is.</summary>
-    public ShardKey Shard => new(Cohort, FirstVm, Born);
+    public ShardKey Shard => new(Cohort, FirstVm, StartTick);
 }
 
 /// <summary>Which shard of a run.</summary>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="FirstVm">The number of its first VM.</param>
-/// <param name="Born">The tick at which its VMs started.</param>
-public readonly record struct ShardKey(string Cohort, int FirstVm, long Born);
+/// <param name="StartTick">The tick at which its VMs started.</param>
+public readonly record struct ShardKey(string Cohort, int FirstVm, long StartTick);

@@ -17,14 +17,14 @@ public sealed record WorkerReport(
 
 /// <summary>
 /// A thread of its own that advances shards, a slice each. All workers take the shard whose turn it is from one queue and put it back at
-/// the end, so that shards stay within a few slices of each other: an operation reaches all of a cohort at once.
+/// the end, so that shards stay within a few slices of each other: an intervention reaches all of a cohort at once.
 /// </summary>
 internal sealed class Worker
 {
     // A sleep shorter than this costs more than it gives back.
     private static readonly TimeSpan RestMin = TimeSpan.FromMilliseconds(5);
 
-    private readonly ShardTurns _turns;
+    private readonly RunQueue _queue;
     private readonly FleetOptions _options;
     private readonly TimeProvider _time;
     private readonly CancellationToken _stop;
@@ -38,9 +38,9 @@ internal sealed class Worker
     private long _longest;
     private volatile bool _isIdle;
 
-    public Worker(int index, ShardTurns turns, FleetOptions options, TimeProvider time, CancellationToken stop)
+    public Worker(int index, RunQueue turns, FleetOptions options, TimeProvider time, CancellationToken stop)
     {
-        (_index, _turns, _options, _time, _stop) = (index, turns, options, time, stop);
+        (_index, _queue, _options, _time, _stop) = (index, turns, options, time, stop);
         Note();
         _thread = new Thread(Run) { Name = $"soak-worker-{index}", IsBackground = true };
     }
@@ -74,11 +74,11 @@ internal sealed class Worker
         int standing = 0;
         while (!_stop.IsCancellationRequested)
         {
-            // With nothing left to advance the worker still answers requests and operations.
-            if (!_turns.TryTake(out ShardSlot? slot) || standing >= _turns.Count)
+            // With nothing left to advance the worker still answers requests and queued work.
+            if (!_queue.TryTake(out ShardSlot? slot) || standing >= _queue.Count)
             {
                 if (slot is not null)
-                    _turns.Return(slot);
+                    _queue.Return(slot);
                 _stop.WaitHandle.WaitOne(RestMin);
                 standing = 0;
                 continue;
@@ -93,9 +93,9 @@ internal sealed class Worker
 
             long start = _time.GetTimestamp();
             bool advanced = slot.Run(_options.SliceTicks, _options.TicksMax);
-            _turns.Return(slot);
+            _queue.Return(slot);
             standing = advanced ? 0 : standing + 1;
-            _isIdle = standing > 0 && (_isIdle || standing >= _turns.Count);
+            _isIdle = standing > 0 && (_isIdle || standing >= _queue.Count);
             if (!advanced)
                 continue;
             TimeSpan took = _time.GetElapsedTime(start);
@@ -109,7 +109,7 @@ internal sealed class Worker
         }
 
         // Whatever another worker has in hand it puts back before it comes here itself.
-        while (_turns.TryTake(out ShardSlot? slot))
+        while (_queue.TryTake(out ShardSlot? slot))
             slot.Publish();
     }
 
@@ -131,7 +131,7 @@ internal sealed class Worker
 }
 
 /// <summary>Whose turn it is: every shard of the fleet that no worker has in hand.</summary>
-internal sealed class ShardTurns
+internal sealed class RunQueue
 {
     private readonly ConcurrentQueue<ShardSlot> _waiting = new();
     private volatile int _count;

@@ -6,8 +6,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// Takes a schedule's steps in symbolic lanes: for which counters does it go wrong as it did once? What it answers is reachable beyond doubt, since each
-/// schedule begins at a new VM.
+/// Takes a schedule's steps in symbolic lanes: for which counters does it go wrong as it did once? What it answers is reachable
+/// beyond doubt, since each schedule begins at a new VM.
 /// </summary>
 internal static class Breaks<TKernel, TMemslots, TPages>
     where TKernel : struct, IKernel
@@ -17,7 +17,8 @@ internal static class Breaks<TKernel, TMemslots, TPages>
     private static TermTable Table => TermTable.Current;
 
     /// <summary>
-    /// The ways in which a schedule goes wrong with the counter at <paramref name="seq"/> in the end: how far below that it starts, and the condition.
+    /// The ways in which a schedule goes wrong with the counter at <paramref name="seq"/> in the end: how far below that it
+    /// starts, and the condition.
     /// </summary>
     /// <param name="schedule">The schedule.</param>
     /// <param name="seq">The counter at the step that goes wrong, 64 bits.</param>
@@ -26,7 +27,8 @@ internal static class Breaks<TKernel, TMemslots, TPages>
     {
         List<(int Below, Term Condition)> ways = [];
 
-        // A counter that stops, or that counts elsewhere, is not as far from where it started as invalidations ended: try each distance.
+        // A counter that stops, or that counts elsewhere, is not as far from where it started as invalidations ended: try each
+        // distance.
         int most = schedule.Steps.Count(step => step.Actor >= schedule.Vcpus) + 1;
         for (int below = 0; below <= most; below++)
         {
@@ -60,8 +62,8 @@ internal static class Breaks<TKernel, TMemslots, TPages>
     }
 
     /// <summary>
-    /// That a bridge can be crossed: after one whole invalidation of a page another one changes the counter alone, whatever that is, so that any number of
-    /// them does.
+    /// That a bridge can be crossed: after one whole invalidation of a page another one changes the counter alone, whatever that
+    /// is, so that any number of them does.
     /// </summary>
     public static Obligation Bridge(Schedule schedule)
     {

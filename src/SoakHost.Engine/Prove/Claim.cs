@@ -26,7 +26,8 @@ internal enum ObligationKind
 }
 
 /// <summary>
-/// One question to a solver: whether all of <paramref name="Claims"/> follow from all of <paramref name="Given"/>; or, of the kind
+/// One question to a solver: whether all of <paramref name="Claims"/> follow from all of <paramref name="Given"/>; or, of the
+/// kind
 /// <see cref="ObligationKind.Possible"/>, whether they can all be true at once.
 /// </summary>
 /// <param name="Name">A name that is good for a file, such as <c>vcpu-check-safe</c>.</param>
@@ -40,6 +41,8 @@ internal sealed record Obligation(
     /// <summary>The counter at which it goes wrong where it does, 64 bits; null where that means nothing.</summary>
     public Term? Seq { get; init; }
 
-    /// <summary>For each fault in the states before and after: whether it is in flight, and how many invalidations ended in it.</summary>
+    /// <summary>
+    /// For each fault in the states before and after: whether it is in flight, and how many invalidations ended in it.
+    /// </summary>
     public IReadOnlyList<(Term InFault, Term Span)> Spans { get; init; } = [];
 }

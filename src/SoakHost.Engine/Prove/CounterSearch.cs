@@ -3,7 +3,9 @@ using System.Text;
 
 namespace SoakHost.Engine.Prove;
 
-/// <summary>A condition on one 64-bit variable, asked of a solver for its lowest and highest value and for all intervals.</summary>
+/// <summary>
+/// A condition on one 64-bit variable, asked of a solver for its lowest and highest value and for all intervals.
+/// </summary>
 /// <param name="session">The solver, with nothing told yet.</param>
 /// <param name="table">The terms.</param>
 /// <param name="variable">The variable.</param>
@@ -12,7 +14,9 @@ internal sealed class CounterSearch(SolverSession session, TermTable table, Term
 {
     private string _preamble = Preamble(table, variable, condition);
 
-    /// <summary>Whether the condition, or its opposite, is possible from <paramref name="from"/> to <paramref name="to"/>.</summary>
+    /// <summary>
+    /// Whether the condition, or its opposite, is possible from <paramref name="from"/> to <paramref name="to"/>.
+    /// </summary>
     public async Task<bool> IsPossibleAsync(bool holds, ulong from, ulong to, CancellationToken cancellation)
     {
         var text = new StringBuilder(_preamble);
@@ -31,7 +35,10 @@ internal sealed class CounterSearch(SolverSession session, TermTable table, Term
         };
     }
 
-    /// <summary>The lowest value from <paramref name="from"/> to <paramref name="to"/> for which the condition, or its opposite, is possible.</summary>
+    /// <summary>
+    /// The lowest value from <paramref name="from"/> to <paramref name="to"/> for which the condition, or its opposite, is
+    /// possible.
+    /// </summary>
     public async Task<ulong?> LowestAsync(bool holds, ulong from, ulong to, CancellationToken cancellation)
     {
         if (!await IsPossibleAsync(holds, from, to, cancellation))

@@ -5,8 +5,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// What holds in every state that a VM can reach, in named parts. The README of this folder says why each is there. A part that a step of the model
-/// breaks is named by the obligation that fails.
+/// What holds in every state that a VM can reach, in named parts. The README of this folder says why each is there. A part that a
+/// step of the model breaks is named by the obligation that fails.
 /// </summary>
 internal static class Invariant<TKernel, TMemslots, TPages>
     where TKernel : struct, IKernel

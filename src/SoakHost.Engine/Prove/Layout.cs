@@ -5,8 +5,9 @@ using System.Runtime.InteropServices;
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// The words of a state's struct, with their names. The model's structs are nothing but lanes, one after another, so that a struct of symbolic lanes
-/// can be read and written as a row of terms; a field that the model gains is a variable here without a line of code.
+/// The words of a state's struct, with their names. The model's structs are nothing but lanes, one after another, so that a
+/// struct of symbolic lanes can be read and written as a row of terms; a field that the model gains is a variable here without a
+/// line of code.
 /// </summary>
 /// <typeparam name="T">The struct, of symbolic lanes alone.</typeparam>
 internal static class Layout<T>

@@ -4,7 +4,9 @@ using SoakHost.Model.Lanes;
 
 namespace SoakHost.Engine.Prove;
 
-/// <summary>Everything that must be shown of one kernel: an induction over its steps, that nobody hangs, and what the method relies on.</summary>
+/// <summary>
+/// Everything that must be shown of one kernel: an induction over its steps, that nobody hangs, and what the method relies on.
+/// </summary>
 /// <param name="options">What is to be proven.</param>
 /// <param name="variation">What a test changes in each step; null for the model as it is.</param>
 internal sealed class Obligations<TKernel, TMemslots, TPages>(
@@ -20,8 +22,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
     private static IReadOnlyList<VcpuPhase> Phases => SymbolicSteps<TKernel, TMemslots, TPages>.Phases;
 
     /// <summary>
-    /// Steps within which a vCPU that is left alone must be fixed: the round that is under way may end in a retry, for what happened before it was left
-    /// alone; the next one must not.
+    /// Steps within which a vCPU that is left alone must be fixed: the round that is under way may end in a retry, for what
+    /// happened before it was left alone; the next one must not.
     /// </summary>
     public static int StepsAloneMax => 2 * Phases.Count;
 
@@ -58,8 +60,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
     }
 
     /// <summary>
-    /// That the model tells what it does: from any state whatsoever, whichever its kernel, the totals that everything else relies on say what the step
-    /// did, and the oracle says what MODEL.md says.
+    /// That the model tells what it does: from any state whatsoever, whichever its kernel, the totals that everything else relies
+    /// on say what the step did, and the oracle says what MODEL.md says.
     /// </summary>
     public IEnumerable<Obligation> Telling()
     {
@@ -281,7 +283,9 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         { Seq = state.Seq, Spans = [.. Spans(state)] };
     }
 
-    /// <summary>A sibling's step keeps what the invariant says of a vCPU. Most of it is not even touched, and so needs no solver.</summary>
+    /// <summary>
+    /// A sibling's step keeps what the invariant says of a vCPU. Most of it is not even touched, and so needs no solver.
+    /// </summary>
     private Obligation Sibling(VcpuPhase phase)
     {
         // The known phase is that of vCPU 0, which moves; vCPU 1 may be anywhere.
@@ -297,8 +301,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
     }
 
     /// <summary>
-    /// The model's count of pages is their number: the sum of one for each. So <see cref="Parted"/> and <see cref="Joined"/>, which are true of
-    /// numbers of things, may be assumed; solvers find them hard to see in the bits.
+    /// The model's count of pages is their number: the sum of one for each. So <see cref="Parted"/> and <see cref="Joined"/>,
+    /// which are true of numbers of things, may be assumed; solvers find them hard to see in the bits.
     /// </summary>
     private static Obligation Counting(int word)
     {
@@ -385,7 +389,9 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             ]);
     }
 
-    /// <summary>Where no memslot has been updated, the steps are those of a VM that never updates one: what is proven covers both.</summary>
+    /// <summary>
+    /// Where no memslot has been updated, the steps are those of a VM that never updates one: what is proven covers both.
+    /// </summary>
     private Obligation FixedMemslots()
     {
         (SymbolicVm<TPages> state, Term shape) = SymbolicVm<TPages>.Any(1, options.Invalidators, Phases);

@@ -6,17 +6,22 @@ namespace SoakHost.Engine.Prove;
 /// <summary>What is to be proven, and under which assumptions.</summary>
 public sealed record ProveOptions
 {
-    /// <summary>Concurrent invalidators, 1 to 4. A proof for so many covers fewer: one of them may never begin. Default 2.</summary>
+    /// <summary>
+    /// Concurrent invalidators, 1 to 4. A proof for so many covers fewer: one of them may never begin. Default 2.
+    /// </summary>
     public int Invalidators { get; init; } = 2;
 
     /// <summary>Guest pages, 32 or 64. A proof for so many covers fewer: pages may never be used. Default 32.</summary>
     public int Pages { get; init; } = 32;
 
-    /// <summary>Whether memslots are updated. A proof with updates covers VMs without: the updater may never move. Default true.</summary>
+    /// <summary>
+    /// Whether memslots are updated. A proof with updates covers VMs without: the updater may never move. Default true.
+    /// </summary>
     public bool MemslotUpdates { get; init; } = true;
 
     /// <summary>
-    /// The assumption: fewer than so many invalidations end during one fault attempt, 1 to 2^63. Default 2^40, twelve days at a million a second.
+    /// The assumption: fewer than so many invalidations end during one fault attempt, 1 to 2^63. Default 2^40, twelve days at a
+    /// million a second.
     /// </summary>
     public ulong FaultSpan { get; init; } = 1UL << 40;
 

@@ -34,7 +34,9 @@ public enum ObligationOutcome
 /// <param name="Question">What it asks, in a sentence.</param>
 /// <param name="Outcome">What became of it.</param>
 /// <param name="Elapsed">Time the solver took.</param>
-/// <param name="Failed">Where it fails: the names of the claims that do, such as <c>unsafe-install</c> or a part of the invariant.</param>
+/// <param name="Failed">
+/// Where it fails: the names of the claims that do, such as <c>unsafe-install</c> or a part of the invariant.
+/// </param>
 /// <param name="Detail">Where it fails, the state, as names and values; where the solver did not say, why.</param>
 public sealed record ObligationResult(
     string Name, string Question, ObligationOutcome Outcome, TimeSpan Elapsed, IReadOnlyList<string> Failed, string Detail);
@@ -62,7 +64,9 @@ public sealed record Breakage
     /// <summary>The highest.</summary>
     public required ulong HighestCounter { get; init; }
 
-    /// <summary>The counters at which it goes wrong, from the lowest on; the first few where there are too many to list.</summary>
+    /// <summary>
+    /// The counters at which it goes wrong, from the lowest on; the first few where there are too many to list.
+    /// </summary>
     public required IReadOnlyList<CounterInterval> Intervals { get; init; }
 
     /// <summary>Whether these are all intervals.</summary>

@@ -8,9 +8,9 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// From an induction that fails to a defect that is reached: the solver's counterexample says near which counter to start, exploration from a new VM
-/// there finds the way, and the way taken again in symbolic lanes says from which counters it can be taken. What no exploration reaches is not called
-/// refuted.
+/// From an induction that fails to a defect that is reached: the solver's counterexample says near which counter to start,
+/// exploration from a new VM there finds the way, and the way taken again in symbolic lanes says from which counters it can be
+/// taken. What no exploration reaches is not called refuted.
 /// </summary>
 internal sealed class Refutation<TKernel, TMemslots, TPages>(
     ProveOptions options, SolverQueue queue, TermTable table, TimeProvider time, CancellationToken cancellation)
@@ -47,7 +47,8 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
             if (starts.Count > 0 && Reach(starts, span) is { } found)
                 return await DescribeAsync(failing, Schedule.Of(found), found, SpanOf(found), isShortest);
 
-            // Something fails with so short a fault, and nothing was reached that does: a shorter span than the one to come is not ruled out.
+            // Something fails with so short a fault, and nothing was reached that does: a shorter span than the one to come is
+            // not ruled out.
             isShortest &= answers.All(answer => answer.Answer == SolverAnswer.Unsat);
         }
 
@@ -89,7 +90,8 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
     }
 
     /// <summary>
-    /// The fewest invalidations first, and memslot updates only where two invalidations more would not do: what a story has, the defect should need.
+    /// The fewest invalidations first, and memslot updates only where two invalidations more would not do: what a story has, the
+    /// defect should need.
     /// </summary>
     private static IEnumerable<(int Vcpus, int Invalidations, int Updates)> Sizes() =>
         from effort in Enumerable.Range(0, InvalidationsMax + 3)
@@ -108,7 +110,9 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
         return result;
     }
 
-    /// <summary>How many invalidations ended in the fault attempt that a way's last step judged; 0 where it is another kind of step.</summary>
+    /// <summary>
+    /// How many invalidations ended in the fault attempt that a way's last step judged; 0 where it is another kind of step.
+    /// </summary>
     private static ulong SpanOf(ExploreResult found)
     {
         ExplorePath path = found.Path!;
@@ -214,8 +218,8 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
             cancellation);
 
     /// <summary>
-    /// A defect that takes more invalidations in one fault than can be explored: so many of them, all alike, are taken in one stride. That this is
-    /// sound is an obligation of its own.
+    /// A defect that takes more invalidations in one fault than can be explored: so many of them, all alike, are taken in one
+    /// stride. That this is sound is an obligation of its own.
     /// </summary>
     private async Task<Breakage?> CrossAsync(IReadOnlyList<Obligation> failing)
     {
@@ -279,7 +283,9 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
         };
     }
 
-    /// <summary>Asks again with faults that are no longer than <paramref name="span"/>, and at counters that a condition leaves out.</summary>
+    /// <summary>
+    /// Asks again with faults that are no longer than <paramref name="span"/>, and at counters that a condition leaves out.
+    /// </summary>
     private async Task<IReadOnlyList<SolverResult>> AskAsync(
         IReadOnlyList<Obligation> obligations, ulong span, Term? seq, Term? condition)
     {

@@ -18,8 +18,8 @@ internal enum ScheduleEnd
 }
 
 /// <summary>
-/// Who moves when, from a new VM to a defect: a way that the explorer found, to be taken again from another counter, or from any. It may have a bridge:
-/// so many whole invalidations of one page, one after another, that nobody could take one by one.
+/// Who moves when, from a new VM to a defect: a way that the explorer found, to be taken again from another counter, or from any.
+/// It may have a bridge: so many whole invalidations of one page, one after another, that nobody could take one by one.
 /// </summary>
 /// <param name="Vcpus">vCPUs of the VM.</param>
 /// <param name="Invalidators">Its invalidators.</param>
@@ -30,7 +30,9 @@ internal enum ScheduleEnd
 internal sealed record Schedule(
     int Vcpus, int Invalidators, IReadOnlyList<ExploreStep> Steps, ScheduleEnd End, int Stuck = -1, int BridgeAt = -1)
 {
-    /// <summary>Steps within which a vCPU that is left alone must get on; as in the explorer, thrice what a fault needs.</summary>
+    /// <summary>
+    /// Steps within which a vCPU that is left alone must get on; as in the explorer, thrice what a fault needs.
+    /// </summary>
     public const int StepsAloneMax = 20;
 
     /// <summary>The schedule of a way that the explorer found.</summary>
@@ -43,7 +45,10 @@ internal sealed record Schedule(
     }
 }
 
-/// <summary>One VM that takes a schedule's steps, in lanes of any kind: numbers to tell the story, terms to ask for which counters it is true.</summary>
+/// <summary>
+/// One VM that takes a schedule's steps, in lanes of any kind: numbers to tell the story, terms to ask for which counters it is
+/// true.
+/// </summary>
 internal sealed class ScheduledVm<TKernel, TMemslots, TPages, TLanes>
     where TKernel : struct, IKernel
     where TMemslots : struct, IMemslots

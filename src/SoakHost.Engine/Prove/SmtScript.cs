@@ -4,8 +4,9 @@ using System.Text;
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// An obligation in SMT-LIB 2, logic QF_BV, for any solver and for people: the question on top, then each variable, each shared term once, each
-/// assumption with its meaning, and what is claimed, turned round. "unsat" is the good answer, but for what must be possible.
+/// An obligation in SMT-LIB 2, logic QF_BV, for any solver and for people: the question on top, then each variable, each shared
+/// term once, each assumption with its meaning, and what is claimed, turned round. "unsat" is the good answer, but for what must
+/// be possible.
 /// </summary>
 internal static class SmtScript
 {
@@ -54,8 +55,8 @@ internal static class SmtScript
 }
 
 /// <summary>
-/// Writes terms, each as a definition of its own. They are numbered in the order in which they are met, so that the same question of two kernels is the
-/// same text.
+/// Writes terms, each as a definition of its own. They are numbered in the order in which they are met, so that the same question
+/// of two kernels is the same text.
 /// </summary>
 internal sealed class TermWriter(TermTable table, StringBuilder text)
 {

@@ -31,7 +31,9 @@ internal enum SolverAnswer
 internal sealed record SolverResult(
     SolverAnswer Answer, IReadOnlyDictionary<string, ulong> Values, TimeSpan Elapsed, string Message = "");
 
-/// <summary>An SMT-LIB 2 solver, as a program on the path: started anew for each question, so that none can disturb another.</summary>
+/// <summary>
+/// An SMT-LIB 2 solver, as a program on the path: started anew for each question, so that none can disturb another.
+/// </summary>
 public sealed class Solver
 {
     // How each is told to read from its standard input.
@@ -59,8 +61,8 @@ public sealed class Solver
 
     /// <summary>Finds a solver.</summary>
     /// <param name="name">
-    /// The name of a program on the path, or a path; with arguments after it, separated by spaces, where it needs others than are known of it.
-    /// Null for the first of cvc5 and z3 that is there.
+    /// The name of a program on the path, or a path; with arguments after it, separated by spaces, where it needs others than are
+    /// known of it. Null for the first of cvc5 and z3 that is there.
     /// </param>
     /// <param name="time">Tells how long answers take, and ends those that take too long.</param>
     /// <returns>The solver, or null where there is no such program.</returns>
@@ -182,7 +184,9 @@ internal sealed class SolverSession : IAsyncDisposable
     }
 }
 
-/// <summary>Reads what a solver answers to <c>get-value</c>: pairs of a name and <c>#x..</c>, <c>#b..</c>, <c>true</c> or <c>false</c>.</summary>
+/// <summary>
+/// Reads what a solver answers to <c>get-value</c>: pairs of a name and <c>#x..</c>, <c>#b..</c>, <c>true</c> or <c>false</c>.
+/// </summary>
 internal static class SolverValues
 {
     private static readonly char[] Separators = ['(', ')', ' ', '\n', '\r', '\t'];

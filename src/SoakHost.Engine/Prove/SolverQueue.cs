@@ -5,8 +5,8 @@ using System.Runtime.InteropServices;
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// Puts questions to a solver, so many at a time. Kernels differ in a few lines, and so most questions about one were asked of another already: an
-/// answer is remembered by what was asked.
+/// Puts questions to a solver, so many at a time. Kernels differ in a few lines, and so most questions about one were asked of
+/// another already: an answer is remembered by what was asked.
 /// </summary>
 /// <param name="solver">The solver.</param>
 /// <param name="processes">How many may run at once.</param>
@@ -19,7 +19,9 @@ internal sealed class SolverQueue(Solver solver, int processes, TimeSpan timeout
     /// <summary>The solver's name.</summary>
     public string Solver => solver.Name;
 
-    /// <summary>Asks about several obligations at once. The scripts are written before the first answer comes: a table is for one thread.</summary>
+    /// <summary>
+    /// Asks about several obligations at once. The scripts are written before the first answer comes: a table is for one thread.
+    /// </summary>
     /// <param name="table">The terms.</param>
     /// <param name="kernel">The kernel's name.</param>
     /// <param name="obligations">The obligations.</param>

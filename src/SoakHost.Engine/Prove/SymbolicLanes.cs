@@ -4,9 +4,9 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// One lane that holds a 32-bit term instead of a number: the model's own steps, run over these, build the formula of a step. The lane is a handle
-/// into the thread's <see cref="TermTable"/>, because operators have no other way to a table; <see cref="TermTable.Enter"/> says which it is.
-/// The default value is the word 0.
+/// One lane that holds a 32-bit term instead of a number: the model's own steps, run over these, build the formula of a step. The
+/// lane is a handle into the thread's <see cref="TermTable"/>, because operators have no other way to a table; <see
+/// cref="TermTable.Enter"/> says which it is. The default value is the word 0.
 /// </summary>
 internal readonly struct SymbolicLanes : ILanes<SymbolicLanes>
 {
@@ -26,7 +26,9 @@ internal readonly struct SymbolicLanes : ILanes<SymbolicLanes>
     private static TermTable Table => TermTable.Current;
 
     /// <inheritdoc/>
-    /// <exception cref="InvalidOperationException">The term is no constant: code under proof looked at a lane's value.</exception>
+    /// <exception cref="InvalidOperationException">
+    /// The term is no constant: code under proof looked at a lane's value.
+    /// </exception>
     public uint this[int lane] => (uint)(Table.ConstantOf(Term) ?? throw new InvalidOperationException(
         string.Create(CultureInfo.InvariantCulture, $"term {_id} has no value: a step must not depend on what a lane holds")));
 

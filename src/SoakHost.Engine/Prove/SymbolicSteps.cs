@@ -6,7 +6,8 @@ namespace SoakHost.Engine.Prove;
 
 /// <summary>The model's steps on symbolic VMs, and what they do to the ghosts.</summary>
 /// <param name="variation">
-/// What a test changes in the state after each step (the state before it, and after it), to see a proof fail; null for the model as it is.
+/// What a test changes in the state after each step (the state before it, and after it), to see a proof fail; null for the model
+/// as it is.
 /// </param>
 internal sealed class SymbolicSteps<TKernel, TMemslots, TPages>(Action<SymbolicVm<TPages>, SymbolicVm<TPages>>? variation = null)
     where TKernel : struct, IKernel

@@ -5,7 +5,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// What the proof remembers of a vCPU's fault beside the model: no step reads it, and so it changes nothing. It says how far the counter has gone since.
+/// What the proof remembers of a vCPU's fault beside the model: no step reads it, and so it changes nothing. It says how far the
+/// counter has gone since.
 /// </summary>
 internal record struct Ghost
 {
@@ -68,7 +69,8 @@ internal sealed class SymbolicVm<TPages>
     }
 
     /// <summary>
-    /// Any VM at all: every word a variable of its own, but for the phases, of which every actor is in one of those that the kernel has.
+    /// Any VM at all: every word a variable of its own, but for the phases, of which every actor is in one of those that the
+    /// kernel has.
     /// </summary>
     /// <param name="vcpus">How many vCPUs.</param>
     /// <param name="invalidators">How many invalidators.</param>
@@ -188,8 +190,8 @@ internal static class Terms
         where TPages : unmanaged, IPages<TPages, SymbolicLanes> => TermTable.Current.Not(pages.Any.IsTrue);
 
     /// <summary>
-    /// The number of pages, by the model's own count. Of a set to which others were added on a condition it is the one number or the other, which
-    /// saves a solver from finding that out bit by bit.
+    /// The number of pages, by the model's own count. Of a set to which others were added on a condition it is the one number or
+    /// the other, which saves a solver from finding that out bit by bit.
     /// </summary>
     public static Term Number<TPages>(TPages pages)
         where TPages : unmanaged, IPages<TPages, SymbolicLanes>

@@ -1,8 +1,8 @@
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// A node of a <see cref="TermTable"/>: a truth value (width 0) or a bit-vector of 1 to 64 bits. Two terms of one table that were built alike
-/// are the same node.
+/// A node of a <see cref="TermTable"/>: a truth value (width 0) or a bit-vector of 1 to 64 bits. Two terms of one table that were
+/// built alike are the same node.
 /// </summary>
 /// <param name="Id">Where it stands in its table. Every node stands after the nodes that it is made of.</param>
 internal readonly record struct Term(int Id);

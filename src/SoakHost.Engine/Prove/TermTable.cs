@@ -3,12 +3,13 @@ using System.Numerics;
 namespace SoakHost.Engine.Prove;
 
 /// <summary>
-/// The terms of one proof: a directed acyclic graph in which equal nodes are stored once. Every method that builds a term first tries the rules
-/// that make it smaller; each rule holds for all values, and the tests compare them with plain arithmetic.
+/// The terms of one proof: a directed acyclic graph in which equal nodes are stored once. Every method that builds a term first
+/// tries the rules that make it smaller; each rule holds for all values, and the tests compare them with plain arithmetic.
 /// </summary>
 /// <remarks>
-/// A mask (a word that is all ones or all zeros) is kept as a choice between the two by a truth value. The model's steps are made of masks, so
-/// that they turn into logic instead of arithmetic, and a step whose phase is known folds to the few lines of that phase.
+/// A mask (a word that is all ones or all zeros) is kept as a choice between the two by a truth value. The model's steps are made
+/// of masks, so that they turn into logic instead of arithmetic, and a step whose phase is known folds to the few lines of that
+/// phase.
 /// </remarks>
 internal sealed class TermTable
 {
@@ -154,7 +155,9 @@ internal sealed class TermTable
     /// <summary>Whether <paramref name="a"/> is at most <paramref name="b"/>, as unsigned numbers.</summary>
     public Term AtMost(Term a, Term b) => Not(LessThan(b, a));
 
-    /// <summary><paramref name="a"/> where <paramref name="condition"/> is true, else <paramref name="b"/>; truth values or bit-vectors.</summary>
+    /// <summary>
+    /// <paramref name="a"/> where <paramref name="condition"/> is true, else <paramref name="b"/>; truth values or bit-vectors.
+    /// </summary>
     public Term Choose(Term condition, Term a, Term b)
     {
         if (condition == True || a == b)

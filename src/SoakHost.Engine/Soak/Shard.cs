@@ -1,7 +1,7 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.Intrinsics;
-using SoakHost.Engine.Watchdogs;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Lanes;
@@ -43,9 +43,9 @@ public abstract class Shard
     internal const uint RetriesMax = 1u << 30;
 
     // In the order in which they take effect.
-    private readonly List<ShardOperation> _scheduled = [];
+    private readonly List<ShardIntervention> _scheduled = [];
 
-    private protected Shard(Cohort cohort, int firstVm, int vms, ShardOptions options)
+    private protected Shard(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
     {
         Cohort = cohort;
         FirstVm = firstVm;
@@ -54,7 +54,7 @@ public abstract class Shard
     }
 
     /// <summary>The cohort the VMs belong to.</summary>
-    public Cohort Cohort { get; private set; }
+    public SimulatedCohort Cohort { get; private set; }
 
     /// <summary>The number, in its cohort, of the first VM.</summary>
     public int FirstVm { get; }
@@ -75,7 +75,7 @@ public abstract class Shard
     /// <param name="firstVm">The number of the first VM.</param>
     /// <param name="vms">How many, at least 1.</param>
     /// <param name="options">Seed, threshold and width.</param>
-    public static Shard Create(Cohort cohort, int firstVm, int vms, ShardOptions options)
+    public static Shard Create(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(vms, 1);
         bool oneWord = cohort.Vm.Pages <= Pages32<Lanes32>.Capacity;
@@ -93,7 +93,7 @@ public abstract class Shard
         };
     }
 
-    /// <summary>Advances every VM. Does not allocate unless something is found. Stops where an operation takes the last VM away.</summary>
+    /// <summary>Advances every VM. Does not allocate unless something is found. Stops where an intervention takes the last VM away.</summary>
     /// <param name="ticks">A multiple of <see cref="ObservationTicks"/>.</param>
     public void Advance(int ticks)
     {
@@ -109,31 +109,31 @@ public abstract class Shard
     /// <summary>
     /// The same as <see cref="Advance"/>, and tells of each step of the first VM. Slow: for following one VM.
     /// </summary>
-    internal void AdvanceTold(int ticks, IStepListener listener)
+    internal void AdvanceTraced(int ticks, IStepListener listener)
     {
         ThrowUnlessOnGrid(ticks);
         for (long end = Tick + ticks; Tick < end && Vms > 0;)
         {
             int undisturbed = ApplyDue(end);
             if (Vms > 0)
-                AdvanceUndisturbedTold(undisturbed, listener);
+                AdvanceUndisturbedTraced(undisturbed, listener);
         }
     }
 
     /// <summary>
-    /// Has an operation take effect at its tick: before the first step of that tick, and after operations of the same tick that
+    /// Has an intervention take effect at its tick: before the first step of that tick, and after interventions of the same tick that
     /// were scheduled earlier. One that is for a VM of another shard, or comes to a shard that is over, is passed over.
     /// </summary>
-    /// <exception cref="ArgumentException">The operation is not valid, or its tick is past.</exception>
-    public void Schedule(ShardOperation operation)
+    /// <exception cref="InvalidInterventionException">The intervention is not valid, or its tick is past.</exception>
+    public void Schedule(ShardIntervention intervention)
     {
-        operation.ThrowUnlessValid();
-        if (operation.Tick < Tick)
-            throw new ArgumentException($"tick {operation.Tick} is past: the shard is at tick {Tick}");
-        if (Vms == 0 || (operation.Vm is { } vm && (vm < FirstVm || vm >= FirstVm + Vms)))
+        intervention.ThrowUnlessValid();
+        if (intervention.Tick < Tick)
+            throw new InvalidInterventionException($"tick {intervention.Tick} is past: the shard is at tick {Tick}");
+        if (Vms == 0 || (intervention.Vm is { } vm && (vm < FirstVm || vm >= FirstVm + Vms)))
             return;
-        int after = _scheduled.FindLastIndex(earlier => earlier.Tick <= operation.Tick);
-        _scheduled.Insert(after + 1, operation);
+        int after = _scheduled.FindLastIndex(earlier => earlier.Tick <= intervention.Tick);
+        _scheduled.Insert(after + 1, intervention);
     }
 
     private static void ThrowUnlessOnGrid(int ticks)
@@ -142,12 +142,12 @@ public abstract class Shard
             throw new ArgumentOutOfRangeException(nameof(ticks), ticks, $"a slice is a multiple of {ObservationTicks} ticks");
     }
 
-    /// <summary>Applies the operations of this tick, and returns the ticks from here to the next operation or the end.</summary>
+    /// <summary>Applies the interventions of this tick, and returns the ticks from here to the next intervention or the end.</summary>
     private int ApplyDue(long end)
     {
         while (_scheduled.Count > 0 && _scheduled[0].Tick == Tick)
         {
-            ShardOperation due = _scheduled[0];
+            ShardIntervention due = _scheduled[0];
             _scheduled.RemoveAt(0);
             Apply(due);
         }
@@ -155,40 +155,40 @@ public abstract class Shard
         return (int)((_scheduled.Count > 0 ? Math.Min(end, _scheduled[0].Tick) : end) - Tick);
     }
 
-    private void Apply(ShardOperation operation)
+    private void Apply(ShardIntervention intervention)
     {
-        // The VM may have gone since the operation was scheduled; the one that has its number now is another shard's.
-        if (operation.Vm is { } one && (one < FirstVm || one >= FirstVm + Vms))
+        // The VM may have gone since the intervention was scheduled; the one that has its number now is another shard's.
+        if (intervention.Vm is { } one && (one < FirstVm || one >= FirstVm + Vms))
             return;
-        switch (operation.Kind)
+        switch (intervention.Kind)
         {
-            case OperationKind.PatchKernel:
-                PatchKernel(operation.Kernel!);
+            case InterventionKind.PatchKernel:
+                PatchKernel(intervention.Kernel!);
                 break;
-            case OperationKind.PauseInvalidations:
+            case InterventionKind.PauseInvalidations:
                 MayInvalidate = false;
                 break;
-            case OperationKind.ResumeInvalidations:
+            case InterventionKind.ResumeInvalidations:
                 MayInvalidate = true;
                 break;
-            case OperationKind.UpdateMemslots:
-                UpdateMemslots(operation.Vm);
+            case InterventionKind.UpdateMemslots:
+                UpdateMemslots(intervention.Vm);
                 break;
-            case OperationKind.ResizeCohort or OperationKind.RemoveCohort:
-                Shrink(Math.Clamp(operation.Vms - FirstVm, 0, Vms));
+            case InterventionKind.ResizeCohort or InterventionKind.RemoveCohort:
+                Shrink(Math.Clamp(intervention.Vms - FirstVm, 0, Vms));
                 break;
-            case OperationKind.AddCohort:
+            case InterventionKind.AddCohort:
                 break;
             default:
-                for (int vm = operation.Vm ?? FirstVm; vm <= (operation.Vm ?? FirstVm + Vms - 1); vm++)
-                    Write(vm, Change(Read(vm), operation));
+                for (int vm = intervention.Vm ?? FirstVm; vm <= (intervention.Vm ?? FirstVm + Vms - 1); vm++)
+                    Write(vm, Change(Read(vm), intervention));
                 break;
         }
     }
 
-    private VmState Change(VmState state, ShardOperation operation)
+    private VmState Change(VmState state, ShardIntervention intervention)
     {
-        if (operation.Kind == OperationKind.Migrate)
+        if (intervention.Kind == InterventionKind.Migrate)
         {
             var arrived = new VmState(Cohort.Vm);
             for (int v = 0; v < arrived.Vcpus.Length; v++)
@@ -198,13 +198,13 @@ public abstract class Shard
 
         for (int v = 0; v < state.Vcpus.Length; v++)
             state.Vcpus[v] = state.Vcpus[v] with { Phase = VcpuPhase.Access };
-        state.InvalidateSeq = operation.InvalidateSeq;
+        state.InvalidateSeq = intervention.InvalidateSeq;
         return state;
     }
 
     private protected abstract void AdvanceUndisturbed(int ticks);
 
-    private protected abstract void AdvanceUndisturbedTold(int ticks, IStepListener listener);
+    private protected abstract void AdvanceUndisturbedTraced(int ticks, IStepListener listener);
 
     private protected abstract void UpdateMemslots(int? vm);
 
@@ -247,7 +247,7 @@ public abstract class Shard
     internal abstract void WriteObserver(ObserverState state);
 
     /// <summary>Makes a new shard stand at a tick of its cohort, whose first kernel may be another than the one the shard was built with.</summary>
-    internal void Restart(Cohort cohort, long tick) => (Cohort, Tick) = (cohort, tick);
+    internal void Restart(SimulatedCohort cohort, long tick) => (Cohort, Tick) = (cohort, tick);
 }
 
 /// <inheritdoc/>
@@ -268,7 +268,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
     // Whether memslots were ever updated on request: then the program must be one that knows of obsolete roots.
     private bool _hasObsoleteRoots;
 
-    public Shard(Cohort cohort, int firstVm, int vms, ShardOptions options)
+    public Shard(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
         : base(cohort, firstVm, vms, options)
     {
         Allocate(vms);
@@ -320,11 +320,11 @@ internal sealed class Shard<TPages, TLanes> : Shard
         Tick += ticks;
     }
 
-    private protected override void AdvanceUndisturbedTold(int ticks, IStepListener listener)
+    private protected override void AdvanceUndisturbedTraced(int ticks, IStepListener listener)
     {
         VmGroup<TPages, TLanes> group = Group(0);
-        var teller = new Teller<TPages, TLanes>(_program, group, Tick, listener);
-        _program.AdvanceObserved(group, _bounds, ticks, ref teller);
+        var tracer = new StepTracer<TPages, TLanes>(_program, group, Tick, listener);
+        _program.AdvanceObserved(group, _bounds, ticks, ref tracer);
         group.Vm.Totals = default;
         Tick += ticks;
     }

@@ -100,8 +100,8 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
 
     public override void Advance(in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, int ticks)
     {
-        var nobody = default(Nobody);
-        AdvanceObserved(group, bounds, ticks, ref nobody);
+        var observer = default(NoObserver);
+        AdvanceObserved(group, bounds, ticks, ref observer);
     }
 
     public override void AdvanceObserved<TObserver>(
@@ -143,7 +143,7 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
                 }
             }
 
-            if (TMemslots.AreUpdatedUnasked)
+            if (TMemslots.AreUpdatedUnprompted)
             {
                 TLanes moves = Choices<TPages, TLanes>.IsRare(random.Next()) & bounds.MayInvalidate;
                 Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref vm, moves);
@@ -167,7 +167,7 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
     public override void Write(in VmGroup<TPages, TLanes> group, int lane, VmState state) =>
         state.Write<TKernel, TPages, TLanes>(ref group.Vm, group.Vcpus, group.Invalidators, lane);
 
-    private readonly struct Nobody : IStepObserver<TPages, TLanes>
+    private readonly struct NoObserver : IStepObserver<TPages, TLanes>
     {
         public void Stepped(in VmGroup<TPages, TLanes> group, int tick, int actor)
         {

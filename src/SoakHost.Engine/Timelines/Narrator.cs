@@ -20,9 +20,9 @@ internal static class Narrator
     {
         int vcpus = before.Vcpus.Length;
         if (actor < vcpus)
-            return TellVcpu(snapshotPoint, tick, actor, before, after, judged);
+            return DescribeVcpu(snapshotPoint, tick, actor, before, after, judged);
         if (actor < vcpus + before.Invalidators.Length)
-            return TellInvalidator(tick, actor - vcpus, before, after, judged);
+            return DescribeInvalidator(tick, actor - vcpus, before, after, judged);
         return before.RootGeneration == after.RootGeneration ? null
             : Zap(Step(tick, "memslot updater", "updates a memslot: every root is obsolete, every mapping goes", after), after, judged);
     }
@@ -30,7 +30,7 @@ internal static class Narrator
     /// <summary>A counter as people compare it: hexadecimal, without leading zeros.</summary>
     public static string Hex(ulong value) => value.ToString("x", CultureInfo.InvariantCulture).Insert(0, "0x");
 
-    private static TimelineStep? TellVcpu(
+    private static TimelineStep? DescribeVcpu(
         SnapshotPoint snapshotPoint, long tick, int v, VmState before, VmState after, StepCounts judged)
     {
         VcpuState was = before.Vcpus[v], now = after.Vcpus[v];
@@ -108,7 +108,7 @@ internal static class Narrator
         };
     }
 
-    private static TimelineStep? TellInvalidator(long tick, int i, VmState before, VmState after, StepCounts judged)
+    private static TimelineStep? DescribeInvalidator(long tick, int i, VmState before, VmState after, StepCounts judged)
     {
         InvalidatorState was = before.Invalidators[i], now = after.Invalidators[i];
         if (was == now && judged.Invalidations == 0)
@@ -172,7 +172,7 @@ internal static class Narrator
         Action = action,
         InvalidateSeq = after.InvalidateSeq,
         InProgress = after.InProgress,
-        Range = (after.RangeStart, after.RangeEnd),
+        Range = after.Range,
         Mapped = after.Mapped,
     };
 }

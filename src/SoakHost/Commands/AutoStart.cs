@@ -1,75 +1,67 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
 using SoakHost.Configuration;
 using SoakHost.Engine.Explore;
 using SoakHost.Engine.Prove;
+using SoakHost.Model;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Commands;
 
-/// <summary><c>--start auto</c>: the counter starts a little below the lowest one at which the kernel breaks, which a proof finds.</summary>
+/// <summary>
+/// <c>--start auto</c>: the counter starts a little below the lowest one at which the kernel breaks, which a proof finds.
+/// </summary>
 internal static class AutoStart
 {
-    /// <summary>Where a soak starts unless it is told otherwise: near enough to 2^31 to cross it at once.</summary>
-    public const ulong DefaultSoakStart = (1UL << 31) - SoakBelow;
+    /// <summary>The option.</summary>
+    public const string Name = "--start";
 
+    /// <summary>What its value is then.</summary>
+    public const string Word = "auto";
+
+    /// <summary>What the option's help adds.</summary>
+    public const string Help = $"\"{Word}\" is a little below where a proof finds that the kernel breaks.";
+
+    // Far enough below for faults to be under way, near enough to be crossed at once.
     private const ulong SoakBelow = 100_000;
-    private const string Auto = "auto";
 
-    /// <summary>One start, or null for "auto".</summary>
-    public static Option<ulong?> Option(string description, ulong defaultValue) => new("--start")
+    /// <summary>The starts of an exploration; null for "auto".</summary>
+    public static ValueOption<IReadOnlyList<ulong>?> Starts(string sentence, IReadOnlyList<ulong> defaultValue, string defaultText)
     {
-        Description = $"{description} \"{Auto}\": a little below where a proof finds that the kernel breaks.",
-        HelpName = "number",
-        DefaultValueFactory = _ => defaultValue,
-        CustomParser = result => result.Tokens[0].Value == Auto ? null
-            : CommonOptions.Parse(result, "--start", result.Tokens[0].Value, ulong.MinValue, ulong.MaxValue),
-    };
-
-    /// <summary>Several starts, or null for "auto".</summary>
-    public static Option<ulong[]?> Options(string description, ulong[] defaultValue) => new("--start")
-    {
-        Description = $"{description} \"{Auto}\": a little below where a proof finds that the kernel breaks.",
-        HelpName = "numbers",
-        DefaultValueFactory = _ => defaultValue,
-        AllowMultipleArgumentsPerToken = true,
-        CustomParser = Starts,
-    };
+        var option = new ValueOption<IReadOnlyList<ulong>?>(
+            Name, sentence, new StartsOrAuto(), defaultValue, defaultText);
+        option.Description += $" {Help}";
+        return option;
+    }
 
     /// <summary>The start of a soak of a kernel.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="vm">Its VMs; where the kernel does not break they start where these do.</param>
     /// <exception cref="UnsupportedException">There is no solver here.</exception>
-    public static ulong ForSoak(Kernel kernel, bool memslotUpdates)
+    public static ulong ForSoak(Kernel kernel, VmParameters vm)
     {
-        ProveResult result = ProveAsync(kernel, new ProveOptions { MemslotUpdates = memslotUpdates }, CancellationToken.None)
+        ProveResult result = ProveAsync(kernel, new ProveOptions { MemslotUpdates = vm.MemslotUpdates }, CancellationToken.None)
             .GetAwaiter().GetResult();
-        return result.Breakage is { } breakage ? Below(breakage.LowestCounter, SoakBelow) : Fallback(result, [DefaultSoakStart])[0];
+        return result.Breakage is { } breakage
+            ? Below(breakage.LowestCounter, SoakBelow) : Fallback(result, [vm.InvalidateSeqStart])[0];
     }
 
     /// <summary>The starts of an exploration of a kernel.</summary>
     /// <exception cref="UnsupportedException">There is no solver here.</exception>
-    public static async Task<ulong[]> ForExplorationAsync(Kernel kernel, ExploreOptions options, CancellationToken stop)
+    public static async Task<IReadOnlyList<ulong>> ForExplorationAsync(Kernel kernel, ExploreOptions options, CancellationToken stop)
     {
         ProveResult result = await ProveAsync(kernel, new ProveOptions { MemslotUpdates = options.MemslotUpdates > 0 }, stop);
         return result.Breakage is { } breakage
             ? [.. new[] { breakage.Start, Below(breakage.LowestCounter, 2) }.Distinct()]
-            : Fallback(result, [.. ExploreOptions.DefaultStarts]);
+            : Fallback(result, ExploreOptions.DefaultStarts);
     }
 
     /// <summary>Not over the wrap: counters at the other end may be among those at which it breaks.</summary>
     private static ulong Below(ulong counter, ulong distance) => counter > distance ? counter - distance : 0;
 
-    private static ulong[]? Starts(ArgumentResult result)
-    {
-        string[] words = [.. result.Tokens.SelectMany(token => token.Value.Split(
-            ',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))];
-        return words is [Auto] ? null
-            : [.. words.Select(word => CommonOptions.Parse(result, "--start", word, ulong.MinValue, ulong.MaxValue))];
-    }
-
-    private static ulong[] Fallback(ProveResult result, ulong[] starts)
+    private static IReadOnlyList<ulong> Fallback(ProveResult result, IReadOnlyList<ulong> starts)
     {
         string why = result.Verdict == ProofVerdict.Proven ? "is proven for every counter" : $"is not proven: {result.Reason}";
-        Console.Error.WriteLine($"--start auto: {result.Kernel.Name} {why}; it starts where it would without \"auto\"");
+        Console.Error.WriteLine($"{Name} {Word}: {result.Kernel.Name} {why}; it starts where it would without \"{Word}\"");
         return starts;
     }
 
@@ -77,5 +69,26 @@ internal static class AutoStart
     {
         using var prover = new Prover(options, ProveCommand.FindSolver(null), Environment.ProcessorCount, TimeProvider.System);
         return await prover.ProveAsync(kernel, null, stop);
+    }
+
+    private sealed class StartsOrAuto : ValueSyntax<IReadOnlyList<ulong>?>
+    {
+        private static readonly Several<ulong> Numbers = new(new WholeNumber<ulong>(ulong.MinValue, ulong.MaxValue));
+
+        public override string Allowed => $"{Numbers.Allowed}, or {Word}";
+
+        public override string Range => Numbers.Range;
+
+        public override string Placeholder => Numbers.Placeholder;
+
+        public override bool IsList => true;
+
+        public override bool TryParse(string text, out IReadOnlyList<ulong>? value)
+        {
+            value = null;
+            return text == Word || Numbers.TryParse(text, out value);
+        }
+
+        public override string Format(IReadOnlyList<ulong>? value) => value is null ? Word : Numbers.Format(value);
     }
 }

@@ -12,24 +12,27 @@ internal static class ExploreCommand
 
     public static Command Create()
     {
-        Option<Kernel[]> kernels = CommonOptions.Kernels(
-            "Kernels to explore. Default: every kernel that is no mutant.", () => [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant)]);
-        Option<ulong[]?> starts = AutoStart.Options(
-            "Where mmu_invalidate_seq starts. Default: 0, and 1 and 2 below 2^15, 2^16, 2^31, 2^32, 2^63 and 2^64.",
-            [.. ExploreOptions.DefaultStarts]);
-        Option<int> vcpus = CommonOptions.Number("--vcpus", "vCPUs.", Defaults.Vcpus, 1, 4);
-        Option<int> invalidators = CommonOptions.Number("--invalidators", "Concurrent invalidators.", Defaults.Invalidators, 1, 4);
-        Option<int> pages = CommonOptions.Number("--pages", "Guest pages.", Defaults.Pages, 1, 8);
-        Option<int> invalidations = CommonOptions.Number(
-            "--invalidations", "Invalidations that may begin in all: the bound of the proof.", Defaults.Invalidations, 0, 200);
-        Option<int> updates = CommonOptions.Number("--memslot-updates", "Memslot updates in all.", Defaults.MemslotUpdates, 0, 100);
-        Option<int> statesMax = CommonOptions.Number(
-            "--max-states", "States to hold at the most; up to 150 bytes each.", Defaults.StatesMax, 1_000, 100_000_000);
+        ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels(
+            "kernels to explore", [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant)], "every kernel that is not a mutant");
+        ValueOption<IReadOnlyList<ulong>?> starts = AutoStart.Starts(
+            "where mmu_invalidate_seq starts", ExploreOptions.DefaultStarts,
+            "0, and 1 and 2 below 2^15, 2^16, 2^31, 2^32, 2^63 and 2^64");
+        ValueOption<int> vcpus = CommonOptions.Number("--vcpus", "vCPUs", Defaults.Vcpus, 1, 4);
+        ValueOption<int> invalidators = CommonOptions.Number("--invalidators", "concurrent invalidators", Defaults.Invalidators,
+            1, 4);
+        ValueOption<int> pages = CommonOptions.Number("--pages", "guest pages", Defaults.Pages, 1, 8);
+        ValueOption<int> invalidations = CommonOptions.Number(
+            "--invalidations", "invalidations in all, the bound of the proof", Defaults.Invalidations, 0, 200);
+        ValueOption<int> updates = CommonOptions.Number("--memslot-updates", "memslot updates in all", Defaults.MemslotUpdates,
+            0, 100);
+        ValueOption<int> statesMax = CommonOptions.Number(
+            "--max-states", "most states to keep, up to 150 bytes each", Defaults.StatesMax, 1_000, 100_000_000);
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "explore",
-            "Explores every interleaving of one small VM, breadth first: each kernel and start is proven within the bound, or its shortest "
-            + "counterexample is told. Exit code 0 when all are proven, 1 when a defect was found, 2 when the limit of states was reached.")
+            "Explores every interleaving of one small VM, breadth first. Proves each kernel and start within the bound, or "
+            + "prints the shortest "
+            + "counterexample. Exit code 0: all are proven; 1: a defect was found; 2: the limit of states was reached.")
         {
             kernels, starts, vcpus, invalidators, pages, invalidations, updates, statesMax, json,
         };
@@ -37,26 +40,26 @@ internal static class ExploreCommand
         {
             var options = new ExploreOptions
             {
-                Vcpus = parsed.GetValue(vcpus),
-                Invalidators = parsed.GetValue(invalidators),
-                Pages = parsed.GetValue(pages),
-                Invalidations = parsed.GetValue(invalidations),
-                MemslotUpdates = parsed.GetValue(updates),
-                StatesMax = parsed.GetValue(statesMax),
+                Vcpus = vcpus.Of(parsed),
+                Invalidators = invalidators.Of(parsed),
+                Pages = pages.Of(parsed),
+                Invalidations = invalidations.Of(parsed),
+                MemslotUpdates = updates.Of(parsed),
+                StatesMax = statesMax.Of(parsed),
             };
-            List<(Kernel Kernel, ulong[] Starts)> asked = [];
-            foreach (Kernel kernel in parsed.GetValue(kernels)!)
-                asked.Add((kernel, parsed.GetValue(starts) ?? await AutoStart.ForExplorationAsync(kernel, options, stop)));
+            List<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked = [];
+            foreach (Kernel kernel in kernels.Of(parsed))
+                asked.Add((kernel, starts.Of(parsed) ?? await AutoStart.ForExplorationAsync(kernel, options, stop)));
             return Run(asked, options, parsed.GetValue(json), stop);
         });
         return command;
     }
 
     private static int Run(
-        IEnumerable<(Kernel Kernel, ulong[] Starts)> asked, ExploreOptions options, bool json, CancellationToken stop)
+        IEnumerable<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked, ExploreOptions options, bool json, CancellationToken stop)
     {
         List<ExploreResult> results = [];
-        foreach ((Kernel kernel, ulong[] starts) in asked)
+        foreach ((Kernel kernel, IReadOnlyList<ulong> starts) in asked)
         {
             foreach (ulong start in starts)
             {

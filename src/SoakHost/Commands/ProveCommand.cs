@@ -15,36 +15,37 @@ internal static class ProveCommand
 
     private static readonly ProveOptions Defaults = new();
 
-    private static readonly Dictionary<string, bool> Memslots = new() { ["updated"] = true, ["fixed"] = false };
-
     public static Command Create()
     {
-        Option<Kernel[]> kernels = CommonOptions.Kernels("Kernels to prove. Default: all, mutants too.", () => [.. Kernel.All]);
-        Option<int> invalidators = CommonOptions.Number(
-            "--invalidators", "Concurrent invalidators at the most.", Defaults.Invalidators, 1, VmParameters.InvalidatorsMax);
-        Option<int> pages = CommonOptions.Number("--pages", "Guest pages at the most: 32 or 64.", Defaults.Pages, 1, VmParameters.PagesMax);
-        Option<bool> memslots = CommonOptions.Choice(
-            "--memslots", "Whether memslots are updated; a proof with updates covers VMs without.", Memslots, Defaults.MemslotUpdates);
-        Option<ulong> span = CommonOptions.Number(
-            "--fault-span", "Assumed: fewer invalidations than these end during one fault attempt.", Defaults.FaultSpan, 1UL, 1UL << 63);
+        ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels("kernels to prove", [.. Kernel.All], "all, mutants too");
+        ValueOption<int> invalidators = CommonOptions.Number(
+            "--invalidators", "most concurrent invalidators", Defaults.Invalidators, 1, VmParameters.InvalidatorsMax);
+        ValueOption<int> pages = CommonOptions.Number(
+            "--pages", "most guest pages; 33 and more are proven as 64, others as 32", Defaults.Pages, 1, VmParameters.PagesMax);
+        var memslots = new ValueOption<bool>(
+            "--memslots", "whether memslots are updated; a proof with updates covers VMs without",
+            new Choice<bool>(null, ("updated", true), ("fixed", false)), Defaults.MemslotUpdates);
+        ValueOption<ulong> span = CommonOptions.Number(
+            "--fault-span", "assumption: fewer invalidations than these end during one fault attempt", Defaults.FaultSpan,
+            1UL, 1UL << 63);
         var solver = new Option<string?>("--solver")
         {
-            Description = "An SMT-LIB 2 solver on the path, or a path, with its arguments if need be. Default: cvc5, or else z3.",
+            Description = "An SMT-LIB 2 solver: a program on the path, or a path, with its arguments if need be. Default: cvc5, or else z3.",
             HelpName = "program",
         };
-        Option<int> timeout = CommonOptions.Number(
-            "--timeout", "Seconds for one question to the solver.", (int)Defaults.Timeout.TotalSeconds, 1, SecondsMax);
+        ValueOption<int> timeout = CommonOptions.Number(
+            "--timeout", "seconds for one question to the solver", (int)Defaults.Timeout.TotalSeconds, 1, SecondsMax);
         var smt2 = new Option<DirectoryInfo?>("--smt2")
         {
-            Description = "Write each question as a file to this folder, one folder a kernel, for any solver and for reading. Needs no solver.",
+            Description = "Write each question to a file in this folder, in a folder for each kernel. Needs no solver.",
             HelpName = "folder",
         };
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "prove",
-            "Proves kernels for every counter and any number of invalidations, by induction over the model's own steps: each is proven, refuted "
-            + "with the story of how it breaks and the counters at which it does, or not proven. Exit code 0 when all are proven, 1 when one is "
-            + "refuted, 2 when one is not proven, 3 when there is no solver here.")
+            "Proves kernels for every counter and any number of invalidations, by induction over the model's own steps. Each is proven, "
+            + "refuted with the story of how it breaks and the counters at which it does, or not proven. Exit code 0: all are proven; "
+            + "1: one is refuted; 2: one is not proven; 3: there is no solver.")
         {
             kernels, invalidators, pages, memslots, span, solver, timeout, smt2, json,
         };
@@ -52,16 +53,16 @@ internal static class ProveCommand
         {
             var options = new ProveOptions
             {
-                Invalidators = parsed.GetValue(invalidators),
-                Pages = parsed.GetValue(pages) <= 32 ? 32 : 64,
-                MemslotUpdates = parsed.GetValue(memslots),
-                FaultSpan = parsed.GetValue(span),
-                Timeout = TimeSpan.FromSeconds(parsed.GetValue(timeout)),
+                Invalidators = invalidators.Of(parsed),
+                Pages = pages.Of(parsed) <= 32 ? 32 : 64,
+                MemslotUpdates = memslots.Of(parsed),
+                FaultSpan = span.Of(parsed),
+                Timeout = TimeSpan.FromSeconds(timeout.Of(parsed)),
             };
             if (parsed.GetValue(smt2) is { } folder)
-                WriteScripts(folder, parsed.GetValue(kernels)!, options);
+                WriteScripts(folder, kernels.Of(parsed), options);
             using var prover = new Prover(options, FindSolver(parsed.GetValue(solver)), Environment.ProcessorCount, TimeProvider.System);
-            return (int)await RunAsync(prover, parsed.GetValue(kernels)!, parsed.GetValue(json), stop);
+            return (int)await RunAsync(prover, kernels.Of(parsed), parsed.GetValue(json), stop);
         });
         return command;
     }
@@ -72,7 +73,7 @@ internal static class ProveCommand
         name is null ? $"There is no SMT-LIB solver on the path. {Solver.InstallAdvice}"
             : $"--solver is \"{name}\", and there is no such program on the path. {Solver.InstallAdvice}");
 
-    private static async Task<ExitCode> RunAsync(Prover prover, Kernel[] kernels, bool json, CancellationToken stop)
+    private static async Task<ExitCode> RunAsync(Prover prover, IReadOnlyList<Kernel> kernels, bool json, CancellationToken stop)
     {
         List<ProveResult> results = [];
         try
@@ -100,7 +101,7 @@ internal static class ProveCommand
             : results.TrueForAll(result => result.Verdict == ProofVerdict.Proven) ? ExitCode.Pass : ExitCode.Inconclusive;
     }
 
-    private static void WriteScripts(DirectoryInfo folder, Kernel[] kernels, ProveOptions options)
+    private static void WriteScripts(DirectoryInfo folder, IReadOnlyList<Kernel> kernels, ProveOptions options)
     {
         try
         {

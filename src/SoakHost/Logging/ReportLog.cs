@@ -1,9 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Configuration;
-using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -11,18 +9,20 @@ using SoakHost.Reports;
 namespace SoakHost.Logging;
 
 /// <summary>
-/// Writes what is new in each of the watchdog's reports: findings one by one as long as they are few, and what changed since the report
-/// before. Called on the watchdog's thread alone until it stopped.
+/// Logs what is new in each of the watchdog's reports: findings one by one while they are few, and changes since the report before. Only the
+/// watchdog's thread may call it until the watchdog has stopped.
 /// </summary>
 internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<ReportLog> log)
 {
-    // A fleet crosses a boundary within seconds, thousands of VMs at once: some are told one by one, the rest as a number.
+    private const string Unknown = "unknown";
+
+    // A fleet crosses a boundary within seconds, thousands of VMs at once: a few get a line each, the rest one number.
     private const int LinesAtOnce = 2;
     private const int FailuresPerCohortMax = 10;
     private static readonly TimeSpan LinePeriod = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan StatusPeriod = TimeSpan.FromMinutes(1);
 
-    // The first seconds of a run, in which every VMA is touched for the first time, say little about its rate.
+    // In the first seconds of a run every VMA is touched for the first time: they say little about its rate.
     private static readonly TimeSpan RateKnownAfter = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan ExpectationPeriod = TimeSpan.FromDays(1);
 
@@ -33,7 +33,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     private Verdict? _verdict;
     private FleetReport? _lastStatus;
 
-    /// <summary>Writes what is new in a report.</summary>
+    /// <summary>Logs what is new in a report.</summary>
     public void Write(FleetReport report)
     {
         foreach (CohortReport cohort in report.Cohorts.Concat(report.Removed))
@@ -51,7 +51,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         _before = report;
     }
 
-    /// <summary>Writes what was held back. The watchdog is to be stopped first.</summary>
+    /// <summary>Logs the number of suppressed findings. Stop the watchdog first.</summary>
     public void Flush() => WriteSuppressed(now: true);
 
     private void WriteLimited(CohortReport cohort, in Finding finding)
@@ -66,42 +66,45 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
 
     private void Write(CohortReport cohort, in Finding found)
     {
-        (string name, string kernel) = (cohort.Cohort.Name, cohort.Kernel.Info.Name);
-        (string seq, string snapshot) = (Hex(found.InvalidateSeq), cohort.Snapshot.Host is null ? Hex(found.Snapshot) : "unknown");
-        string boundary = found.Boundary > 0 ? $"2^{found.Boundary}" : found.InvalidateSeq.ToString(CultureInfo.InvariantCulture);
+        (string name, string kernel, FindingTime time) = (cohort.Cohort.Name, cohort.KernelName, found.Time);
+        string seq = found.InvalidateSeq?.ToString() ?? Unknown;
+        string snapshot = found.Snapshot is { } held ? CounterRange.Exactly(held).ToString() : Unknown;
+        object page = found.Page is { } known ? known : Unknown;
+        (string boundary, int vcpu) = (found.Boundary?.Name ?? Unknown, found.Vcpu ?? -1);
         string replay = IncidentId.IsIncident(found.Kind) ? Replay(cohort, found) : "";
         switch (found.Kind)
         {
             case FindingKind.BoundaryCrossed:
-                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with a fault in flight", seq, found.Tick);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with a fault in flight", seq, time);
                 break;
             case FindingKind.BoundaryCrossedIdle:
-                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with no fault in flight", seq, found.Tick);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with no fault in flight", seq, time);
                 break;
             case FindingKind.VcpuStarved:
-                log.VcpuStarved(name, kernel, found.Vm, found.Vcpu, found.Page, seq, snapshot, found.Tick);
+                log.VcpuStarved(name, kernel, found.Vm, vcpu, page, seq, snapshot, time);
                 break;
             case FindingKind.VcpuRecovered:
-                log.VcpuRecovered(name, kernel, found.Vm, found.Vcpu, found.Page, seq, snapshot, found.Tick);
+                log.VcpuRecovered(name, kernel, found.Vm, vcpu, page, seq, snapshot, time);
                 break;
             case FindingKind.VcpuHung:
                 (LogLevel hungLevel, string hungRemark) = Judge(cohort, Defect.Hang);
-                log.VcpuHung(hungLevel, name, kernel, found.Vm, found.Vcpu, found.Page, hungRemark, seq, snapshot, found.Tick, replay);
+                log.VcpuHung(hungLevel, name, kernel, found.Vm, vcpu, page, hungRemark, seq, snapshot, time, replay);
                 break;
             case FindingKind.UnsafeInstall:
                 (LogLevel unsafeLevel, string unsafeRemark) = Judge(cohort, Defect.UnsafeInstall);
                 log.UnsafeInstall(
-                    unsafeLevel, name, kernel, found.Vm, found.Vcpu, found.Page, unsafeRemark, seq, snapshot, found.Tick, replay);
+                    unsafeLevel, name, kernel, found.Vm, vcpu, page, unsafeRemark, seq, snapshot, time, replay);
                 break;
             case FindingKind.AccountingError:
                 (LogLevel errorLevel, string errorRemark) = Judge(cohort, Defect.AccountingError);
-                log.AccountingError(errorLevel, name, kernel, found.Vm, errorRemark, seq, found.Tick, replay);
+                log.AccountingError(errorLevel, name, kernel, found.Vm, errorRemark, seq, time, replay);
                 break;
         }
     }
 
     private string Replay(CohortReport cohort, in Finding found) =>
-        ReplayCommandLine.Of(cohort, options, IncidentId.Of(cohort.Cohort.Name, found)) ?? "nothing else, since the VM was a real one";
+        ReplayCommandLine.Of(cohort, options, IncidentId.Of(cohort.Cohort.Name, found)) is { } command
+            ? $"Reproduce with: {command}" : "A real VM cannot be replayed";
 
     private static (LogLevel Level, string Remark) Judge(CohortReport cohort, Defect found) =>
         cohort.Cohort.Expected == found ? (LogLevel.Information, "as expected") : (LogLevel.Error, "not expected");
@@ -117,7 +120,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
 
     private void WriteFailures(CohortReport cohort)
     {
-        // A vCPU of a real VM may come back from what kept it; it is told once all the same.
+        // A vCPU of a real VM may fail, recover and fail again; one line is enough.
         if (!_failures.TryGetValue(cohort.Cohort.Name, out HashSet<string>? told))
             _failures[cohort.Cohort.Name] = told = [];
         foreach (string failure in cohort.Snapshot.Failures)
@@ -125,21 +128,22 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
             if (told.Count >= FailuresPerCohortMax)
                 return;
             if (told.Add(failure))
-                log.ShardFailed(cohort.Cohort.Name, cohort.Kernel.Info.Name, failure);
+                log.ShardFailed(cohort.Cohort.Name, cohort.KernelName, failure);
         }
     }
 
     private void WriteExpectations(CohortReport cohort, DateTimeOffset now)
     {
-        if (cohort.Snapshot.Host is not { } host || host.Elapsed < RateKnownAfter)
+        if (cohort.Snapshot.Forecast is not { } forecast || forecast.Since < RateKnownAfter)
             return;
-        foreach (HostBoundary boundary in host.Boundaries)
+        foreach (BoundaryForecast crossing in forecast.Crossings)
         {
-            (string, string) key = (cohort.Cohort.Name, boundary.Name);
-            if (boundary.Expected is not { } expected || (_expected.TryGetValue(key, out DateTimeOffset told) && now - told < ExpectationPeriod))
+            (string, string) key = (cohort.Cohort.Name, crossing.Boundary.Name);
+            if (_expected.TryGetValue(key, out DateTimeOffset logged) && now - logged < ExpectationPeriod)
                 continue;
             _expected[key] = now;
-            log.BoundaryExpected(cohort.Cohort.Name, cohort.Kernel.Info.Name, boundary.Name, expected, host.InvalidationsPerSecond);
+            log.BoundaryExpected(
+                cohort.Cohort.Name, cohort.KernelName, crossing.Boundary.Name, crossing.Expected, forecast.InvalidationsPerSecond);
         }
     }
 
@@ -159,9 +163,9 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         _verdict = report.Verdict;
         string reason = report.Reasons switch
         {
-            [] => "every cohort showed what it is meant to, and nothing else",
-            [string only] => only,
-            [string first, .. var others] => $"{first}, and {others.Length} more",
+            [] => "every cohort behaved as expected",
+            [var only] => only.ToString(),
+            [var first, .. var others] => $"{first}, and {others.Length} more",
         };
         log.VerdictChanged(report.Verdict.ToString().ToLowerInvariant(), reason);
     }
@@ -184,6 +188,4 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     }
 
     private static long Operations(FleetReport report) => report.Operations;
-
-    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
 }

@@ -4,7 +4,7 @@ using System.Text.Json;
 using System.Text.Json.Serialization;
 using SoakHost.Configuration;
 using SoakHost.Engine.Checks;
-using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
@@ -26,21 +26,22 @@ internal sealed record CheckDocument(
 /// <summary>One cohort of it.</summary>
 internal sealed record CheckCohortDocument(
     string Name,
+    string Kind,
     string Kernel,
     string Expect,
     int Vms,
     int Vcpus,
     long Operations,
-    long Invalidations,
+    long? Invalidations,
     IReadOnlyDictionary<string, long> Crossings,
     int VcpusHung,
     int VcpusStarved,
-    long UnjustifiedRetries,
-    long UnsafeInstalls,
-    long AccountingErrors,
+    long? UnjustifiedRetries,
+    long? UnsafeInstalls,
+    long? AccountingErrors,
     Verdict Verdict)
 {
-    /// <summary>What only real VMs have; simulated ones do not have these keys at all.</summary>
+    /// <summary>This and the keys below are those of real VMs alone.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? KernelRelease { get; init; }
 
@@ -62,14 +63,14 @@ internal sealed record CheckCohortDocument(
     public ImmutableArray<string>? NotCovered { get; init; }
 }
 
-/// <summary>What a bounded soak came to.</summary>
+/// <summary>The result of a bounded soak.</summary>
 internal static class CheckReport
 {
     public static void WriteText(IAnsiConsole console, SoakResult result, ShardOptions run)
     {
         SummaryTable.Write(console, result.Cohorts, result.Verdict, result.Reasons, result.Elapsed, run.Seed);
 
-        // A command is to be copied: no width breaks it, and nothing stands behind it.
+        // People copy commands: a command is on a line of its own that nothing wraps.
         foreach (string line in Replays(result, result.Cohorts, run))
             console.Profile.Out.Writer.WriteLine($"  {line}");
     }
@@ -90,44 +91,39 @@ internal static class CheckReport
         output.WriteLine(JsonSerializer.Serialize(document, ReportJson.Default.CheckDocument));
     }
 
-    /// <summary>How to see the first incident of each cohort again.</summary>
+    /// <summary>How to reproduce the first incident of each cohort.</summary>
     private static IEnumerable<string> Replays(SoakResult result, IEnumerable<CohortReport> cohorts, ShardOptions run) =>
         from cohort in cohorts
         where result.FirstIncidents.ContainsKey(cohort.Cohort.Name)
         let incident = result.FirstIncidents[cohort.Cohort.Name]
-        select $"{cohort.Cohort.Name}: {ReplayCommandLine.Of(cohort.Cohort, run, incident) ?? $"{incident} cannot be replayed, the VM was a real one"}";
+        select ReplayCommandLine.Of(cohort.Cohort, run, incident) is { } command
+            ? $"{cohort.Cohort.Name}: reproduce with: {command}"
+            : $"{cohort.Cohort.Name}: {incident} cannot be replayed: its VM was a real one";
 
     private static CheckCohortDocument Describe(CohortReport cohort)
     {
-        Totals totals = cohort.Totals;
-        HostFigures? host = cohort.Snapshot.Host;
-        return new CheckCohortDocument(
+        CohortTotals totals = cohort.Totals;
+        var document = new CheckCohortDocument(
             cohort.Cohort.Name,
-            cohort.Kernel.Info.Name,
+            cohort.Cohort.Kind,
+            cohort.KernelName,
             cohort.Cohort.Expected.Label(),
             cohort.Cohort.Vms,
-            cohort.Cohort.Vms * cohort.Cohort.Vm.Vcpus,
+            cohort.Vcpus,
             totals.Operations,
             totals.Invalidations,
-            Crossings.ByBoundary(totals, host),
+            totals.ByBoundary(),
             cohort.Hung,
             cohort.Starved,
             totals.UnjustifiedRetries,
             totals.UnsafeInstalls,
             totals.AccountingErrors,
-            cohort.Verdict)
-        {
-            KernelRelease = host?.KernelRelease,
-            Mmu = host?.Mmu,
-            Cpu = host?.Cpu,
-            InvalidationsPerSecond = host is null ? null : host.Average(totals.Invalidations),
-            Reasons = host?.Reasons,
-            NotCovered = host?.NotCovered,
-        };
+            cohort.Verdict);
+        return KindDocuments.Complete(document, cohort.Snapshot, cohort.Reasons);
     }
 }
 
-/// <summary>How far a bounded soak is: a bar on a terminal, else a line now and then, always on standard error.</summary>
+/// <summary>The progress of a bounded soak on standard error: a bar on a terminal, else a line every ten seconds.</summary>
 internal static class CheckProgress
 {
     private static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(10);
@@ -146,30 +142,18 @@ internal static class CheckProgress
     private static string Describe(SoakProgress progress)
     {
         FleetReport report = progress.Report;
-        if (progress.Stage == "host" && !report.Cohorts.IsEmpty)
+        if (report.Cohorts.Any(cohort => cohort.Snapshot is ExternalSnapshot))
             return string.Join("; ", report.Cohorts.Select(Describe));
         long operations = report.Cohorts.Sum(cohort => cohort.Totals.Operations);
         double seconds = Math.Max((report.Time - report.Started).TotalSeconds, 0.001);
         int hung = report.Cohorts.Sum(cohort => cohort.Hung);
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{progress.Stage}: {operations / 1e6:N0} million operations, {operations / seconds / 1e6:N0} million a second, {hung} vCPUs hung");
+            $"{progress.Stage}: {operations / 1e6:N0} million operations, {operations / seconds / 1e6:N0} million per second, {hung} vCPUs hung");
     }
 
-    /// <summary>
-    /// Real VMs tell their own time left: it hangs on the present rate alone, and the last seconds before a boundary are slow ones.
-    /// </summary>
-    private static string Describe(CohortReport cohort)
-    {
-        HostFigures host = cohort.Snapshot.Host!;
-        HostBoundary? next = host.Boundaries.FirstOrDefault(boundary => boundary.Expected is not null);
-        string left = host.ExpectedEnd is { } end && end > host.At ? string.Create(CultureInfo.InvariantCulture, $", {end - host.At:hh\\:mm\\:ss} left") : "";
-        string expected = next is null ? "" : string.Create(CultureInfo.InvariantCulture, $", {next.Name} expected at {next.Expected:u}");
-        return string.Create(
-            CultureInfo.InvariantCulture,
-            $"{cohort.Cohort.Name}: {cohort.Totals.Invalidations / 1e6:N1} million invalidations of {host.Until * cohort.Cohort.Vms / 1e6:N1}, "
-            + $"{host.InvalidationsPerSecond / 1e6:N2} million a second{left}{expected}, {cohort.Hung} vCPUs hung");
-    }
+    private static string Describe(CohortReport cohort) =>
+        $"{cohort.Cohort.Name}: {(cohort.Snapshot as ExternalSnapshot)?.Progress}, {cohort.Hung} vCPUs hung";
 
     private sealed class Bars(ProgressContext context) : IProgress<SoakProgress>
     {

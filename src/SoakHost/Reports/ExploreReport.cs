@@ -15,13 +15,13 @@ internal sealed record ExploreDocument(
     double ElapsedSeconds,
     TimelineDocument? Counterexample);
 
-/// <summary>What explorations came to.</summary>
+/// <summary>The results of explorations.</summary>
 internal static class ExploreReport
 {
     public static void WriteText(IAnsiConsole console, ExploreResult result)
     {
         ExploreOptions bound = result.Options;
-        string where = $"{result.Kernel.Name} from {TimelineStepDocument.Hex(bound.Start)}";
+        string where = $"{result.Kernel.Name} from {Hex64.Of(bound.Start)}";
         string effort = string.Create(
             CultureInfo.InvariantCulture, $"{result.States:N0} states, depth {result.Depth}, {result.Elapsed.TotalSeconds:N1} s");
         (string verdict, Color color) = result.Verdict switch
@@ -30,8 +30,8 @@ internal static class ExploreReport
                 $"proven within the bound ({bound.Vcpus} vCPUs, {bound.Invalidators} invalidators, {bound.Pages} pages, "
                 + $"{bound.Invalidations} invalidations, {bound.MemslotUpdates} memslot updates)",
                 Color.Green),
-            ExploreVerdict.LimitReached => ("nothing found, but the limit of states was reached before all were seen", Color.Yellow),
-            ExploreVerdict.Stopped => ("nothing found so far; it was stopped", Color.Yellow),
+            ExploreVerdict.LimitReached => ("no defect found, but the limit of states was reached: not proven", Color.Yellow),
+            ExploreVerdict.Stopped => ("no defect found before it was interrupted: not proven", Color.Yellow),
             _ => (Name(result.Verdict).Replace('_', ' '), Color.Red),
         };
         console.Write(new Text($"{where}: {verdict}", new Style(color)));
@@ -46,7 +46,7 @@ internal static class ExploreReport
         [
             .. results.Select(result => new ExploreDocument(
                 result.Kernel.Name,
-                TimelineStepDocument.Hex(result.Options.Start),
+                Hex64.Of(result.Options.Start),
                 Name(result.Verdict),
                 result.States,
                 result.Depth,
@@ -56,7 +56,7 @@ internal static class ExploreReport
         output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.ExploreDocumentArray));
     }
 
-    /// <summary>Runs an exploration, and shows on a terminal how far it is.</summary>
+    /// <summary>Runs an exploration, with its progress on a terminal.</summary>
     public static ExploreResult WithProgress(string what, Func<IProgress<ExploreProgress>?, ExploreResult> explore)
     {
         if (Console.IsErrorRedirected)
@@ -71,6 +71,6 @@ internal static class ExploreReport
     private sealed class StatusLine(string what, StatusContext status) : IProgress<ExploreProgress>
     {
         public void Report(ExploreProgress value) => status.Status(string.Create(
-            CultureInfo.InvariantCulture, $"{what}: {value.States:N0} states, depth {value.Depth}, {value.Pending:N0} to look at"));
+            CultureInfo.InvariantCulture, $"{what}: {value.States:N0} states, depth {value.Depth}, {value.Pending:N0} pending"));
     }
 }

@@ -1,15 +1,12 @@
-using System.Globalization;
 using System.Text.Json.Serialization;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
-using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Reports;
 
-/// <summary>The watchdog's report as JSON. Its size is bounded: at most 100 cohorts, as many that were removed, 1024 workers and 100 stalled vCPUs.</summary>
+/// <summary>The watchdog's report as JSON. Its size is bounded: at most 100 cohorts, 100 removed cohorts, 1024 workers and 100 stalled vCPUs.</summary>
 internal sealed record FleetDocument
 {
     // A cohort of a million VMs can lose thousands of shards.
@@ -18,9 +15,11 @@ internal sealed record FleetDocument
 
     public required Verdict Verdict { get; init; }
 
-    public required IReadOnlyList<string> Reasons { get; init; }
+    /// <summary>Why the verdict is not a pass; empty when it is.</summary>
+    public required IReadOnlyList<VerdictReason> Reasons { get; init; }
 
-    public required ulong Seed { get; init; }
+    /// <summary>In hex, as all values of 64 bits: JavaScript's numbers have 53.</summary>
+    public required string Seed { get; init; }
 
     public required int ModelVersion { get; init; }
 
@@ -36,25 +35,25 @@ internal sealed record FleetDocument
 
     public required IReadOnlyList<CohortDocument> Cohorts { get; init; }
 
-    /// <summary>Cohorts that were removed while the run went on, the first of them.</summary>
+    /// <summary>Cohorts that were removed during the run, the first 100 of them.</summary>
     public required IReadOnlyList<RemovedDocument> Removed { get; init; }
 
-    /// <summary>Whether every VM has come to the run's last tick.</summary>
+    /// <summary>Whether every VM has reached the run's last tick.</summary>
     public required bool IsDone { get; init; }
 
     public required IReadOnlyList<WorkerDocument> Workers { get; init; }
 
     public required IReadOnlyList<int> SilentWorkers { get; init; }
 
-    /// <summary>The program's version, for those who follow the fleet and may outlive the program.</summary>
+    /// <summary>The program's version; in the stream only, whose clients can outlive the program.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Version { get; init; }
 
-    /// <summary>The run's number in the data directory, for those who follow the fleet: incidents of other runs are kept there too. Absent as long as it has none.</summary>
+    /// <summary>The run's number in the data directory, which also keeps incidents of other runs; in the stream only. Absent until it has one.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public long? Run { get; init; }
 
-    /// <summary>The time between two reports, for those who follow the fleet and are to know when it has gone silent.</summary>
+    /// <summary>Seconds between two reports, so that clients notice silence; in the stream only.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? IntervalSeconds { get; init; }
 
@@ -67,7 +66,7 @@ internal sealed record FleetDocument
         {
             Verdict = report.Verdict,
             Reasons = report.Reasons,
-            Seed = run.Seed,
+            Seed = Hex64.Of(run.Seed),
             ModelVersion = Model.ModelVersion.Current,
             Started = report.Started,
             Time = report.Time,
@@ -76,14 +75,14 @@ internal sealed record FleetDocument
             OperationsPerSecond = elapsed > 0 ? (operations - report.OperationsBefore) / elapsed : 0,
             Cohorts = [.. report.Cohorts.Select(cohort => Of(cohort, run))],
             Removed = [.. report.Removed.Take(RemovedMax).Select(cohort => new RemovedDocument(
-                cohort.Cohort.Name, cohort.Kernel.Info.Name, cohort.Totals.Operations, cohort.Verdict, cohort.Reason))],
+                cohort.Cohort.Name, cohort.KernelName, cohort.Totals.Operations, cohort.Verdict, cohort.Reason))],
             IsDone = report.IsDone,
             Workers = [.. report.Workers.Select(Of)],
             SilentWorkers = report.SilentWorkers,
         };
     }
 
-    /// <summary>The document of a report for those who follow the fleet: with what they alone need, and the vCPUs in cells.</summary>
+    /// <summary>The document of a report in the stream: with version, run, interval, and the vCPUs in cells.</summary>
     public static FleetDocument WithCells(FleetReport report, SoakOptions run, long runId)
     {
         FleetDocument document = Of(report, run);
@@ -100,25 +99,26 @@ internal sealed record FleetDocument
     private static CohortDocument Of(CohortReport report, SoakOptions run)
     {
         CohortSnapshot snapshot = report.Snapshot;
-        Totals totals = report.Totals;
-        return new CohortDocument
+        CohortTotals totals = report.Totals;
+        var document = new CohortDocument
         {
             Name = report.Cohort.Name,
-            Kernel = report.Kernel.Info.Name,
+            Kind = report.Cohort.Kind,
+            Kernel = report.KernelName,
             Expect = report.Cohort.Expected.Label(),
             Vms = report.Cohort.Vms,
-            Vcpus = report.Cohort.Vms * report.Cohort.Vm.Vcpus,
+            Vcpus = report.Vcpus,
             Operations = totals.Operations,
             Invalidations = totals.Invalidations,
             FaultsFixed = totals.Fixed,
             FaultsRetried = totals.Retried,
             GuestAccesses = totals.GuestAccesses,
-            Crossings = Reports.Crossings.ByBoundary(totals, snapshot.Host),
-            InvalidateSeq = new(Hex(snapshot.InvalidateSeqMin), Hex(snapshot.InvalidateSeqMedian), Hex(snapshot.InvalidateSeqMax)),
+            Crossings = totals.ByBoundary(),
+            InvalidateSeq = snapshot.InvalidateSeq is { } seq ? CounterDocument.Of(seq) : null,
             VcpusRunning = report.Running,
             VcpusStarved = report.Starved,
             VcpusHung = report.Hung,
-            InvalidationsPaused = snapshot.InvalidationsPaused,
+            VcpusStopped = report.Stopped,
             VcpuRecoveries = totals.Recoveries,
             UnjustifiedRetries = totals.UnjustifiedRetries,
             UnsafeInstalls = totals.UnsafeInstalls,
@@ -127,41 +127,31 @@ internal sealed record FleetDocument
             Reason = report.Reason,
             Failures = [.. snapshot.Failures.Take(FailuresMax)],
             Stalled = [.. report.Stalls.Select(stall => Of(stall.Vcpu, stall.LastProgress, report, run))],
-            Host = snapshot.Host is { } host ? Of(host) : null,
         };
+        return KindDocuments.Complete(document, snapshot);
     }
-
-    private static HostDocument Of(HostFigures host) => new(
-        host.KernelRelease,
-        host.Mmu,
-        host.Cpu,
-        host.InvalidationsPerSecond,
-        host.Until,
-        host.Boundaries.Where(boundary => boundary.Expected is not null).ToDictionary(boundary => boundary.Name, boundary => boundary.Expected!.Value),
-        host.ExpectedEnd,
-        host.NotCovered);
 
     private static StallDocument Of(in StalledVcpu vcpu, DateTimeOffset lastProgress, CohortReport report, SoakOptions run)
     {
         Cohort cohort = report.Cohort;
         IncidentId? hang = vcpu.Condition == VcpuCondition.Hung
-            ? new(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Tick) : null;
+            ? new(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Time) : null;
         return new StallDocument(
-            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, Hex(vcpu.InvalidateSeq),
-            cohort.Kernel.Info.IsSimulated ? Hex(vcpu.Snapshot) : "unknown", vcpu.Tick, lastProgress,
-            hang?.ToString(), hang is { } id ? ReplayCommandLine.Of(report, run, id) : null);
+            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, vcpu.InvalidateSeq?.ToString(), vcpu.Snapshot is { } held ? Hex64.Of(held) : null,
+            vcpu.Time.Tick, vcpu.Time.Elapsed?.TotalSeconds, lastProgress, hang?.ToString(), hang is { } id ? ReplayCommandLine.Of(report, run, id) : null);
     }
 
     private static WorkerDocument Of(WorkerReport worker) => new(
         worker.Index, worker.LastSlice, worker.Slices, worker.Busy.TotalSeconds, worker.LongestSlice.TotalSeconds, worker.IsIdle);
-
-    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
 }
 
 /// <summary>One cohort of a <see cref="FleetDocument"/>.</summary>
 internal sealed record CohortDocument
 {
     public required string Name { get; init; }
+
+    /// <summary>The kind of cohort: "simulated" or "host".</summary>
+    public required string Kind { get; init; }
 
     public required string Kernel { get; init; }
 
@@ -173,17 +163,18 @@ internal sealed record CohortDocument
 
     public required long Operations { get; init; }
 
-    public required long Invalidations { get; init; }
+    /// <summary>This and every other figure is null where this kind of cohort cannot measure it.</summary>
+    public required long? Invalidations { get; init; }
 
-    public required long FaultsFixed { get; init; }
+    public required long? FaultsFixed { get; init; }
 
-    public required long FaultsRetried { get; init; }
+    public required long? FaultsRetried { get; init; }
 
-    public required long GuestAccesses { get; init; }
+    public required long? GuestAccesses { get; init; }
 
     public required IReadOnlyDictionary<string, long> Crossings { get; init; }
 
-    public required CounterDocument InvalidateSeq { get; init; }
+    public required CounterDocument? InvalidateSeq { get; init; }
 
     public required int VcpusRunning { get; init; }
 
@@ -191,16 +182,19 @@ internal sealed record CohortDocument
 
     public required int VcpusHung { get; init; }
 
-    /// <summary>Whether no invalidation begins until an operation lets them.</summary>
-    public required bool InvalidationsPaused { get; init; }
+    /// <summary>vCPUs that make no progress for a reason that is not the defect.</summary>
+    public required int VcpusStopped { get; init; }
+
+    /// <summary>Whether no invalidation begins until an intervention resumes them. Only simulated VMs can be paused.</summary>
+    public bool InvalidationsPaused { get; init; }
 
     public required long VcpuRecoveries { get; init; }
 
-    public required long UnjustifiedRetries { get; init; }
+    public required long? UnjustifiedRetries { get; init; }
 
-    public required long UnsafeInstalls { get; init; }
+    public required long? UnsafeInstalls { get; init; }
 
-    public required long AccountingErrors { get; init; }
+    public required long? AccountingErrors { get; init; }
 
     public required Verdict Verdict { get; init; }
 
@@ -210,25 +204,14 @@ internal sealed record CohortDocument
 
     public required IReadOnlyList<StallDocument> Stalled { get; init; }
 
-    /// <summary>The vCPUs in cells, for those who follow the fleet; absent where a cohort has none.</summary>
+    /// <summary>The vCPUs in cells; in the stream only, and absent where the state of a vCPU is unknown.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public VcpuCells? VcpuCells { get; init; }
 
-    /// <summary>What only real VMs have.</summary>
+    /// <summary>Figures that only real VMs have.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public HostDocument? Host { get; init; }
 }
 
-/// <summary>What a cohort had done and shown as it was removed.</summary>
+/// <summary>A removed cohort's last figures.</summary>
 internal sealed record RemovedDocument(string Name, string Kernel, long Operations, Verdict Verdict, string Reason);
-
-/// <summary>Where real VMs run, and how far they are.</summary>
-internal sealed record HostDocument(
-    string KernelRelease,
-    string Mmu,
-    string Cpu,
-    double InvalidationsPerSecond,
-    long Until,
-    IReadOnlyDictionary<string, DateTimeOffset> ExpectedCrossings,
-    DateTimeOffset? ExpectedEnd,
-    IReadOnlyList<string> NotCovered);

@@ -18,11 +18,12 @@ internal sealed record KillMatrixDocument(
     string? LowestCounter,
     bool Ok);
 
-/// <summary>Who caught which kernel, and how fast.</summary>
+/// <summary>Which detector caught which kernel, and how fast.</summary>
 internal static class KillMatrixReport
 {
     private static readonly string[] Columns =
-        ["kernel", "expected", "exploration found", "states", "s", "soak found", "ticks", "s", "expected from", "proof says", "s", "as expected"];
+        ["kernel", "expected", "found by explore", "states", "s", "found by soak", "ticks", "s", "expected from", "proof", "s",
+            "as expected"];
 
     public static void WriteText(IAnsiConsole console, IReadOnlyCollection<KillMatrixRow> rows)
     {

@@ -1,5 +1,5 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
@@ -10,26 +10,26 @@ internal sealed record RunRecord(long Id, DateTimeOffset Started, DateTimeOffset
 /// <summary>A shard's checkpoint as it is stored.</summary>
 internal sealed record CheckpointRecord(ShardKey Shard, long Tick, byte[] State);
 
-/// <summary>Something that was done to a cohort.</summary>
-/// <param name="Id">Grows with each operation of the database; pages are cut by it.</param>
+/// <summary>An intervention as it is stored.</summary>
+/// <param name="Id">Grows with each intervention in the database; pages are cut by it.</param>
 /// <param name="RunId">The run.</param>
 /// <param name="Cohort">The cohort's name.</param>
-/// <param name="Operation">What was done.</param>
-/// <param name="Requested">When it was asked for.</param>
-internal sealed record OperationRecord(long Id, long RunId, string Cohort, ShardOperation Operation, DateTimeOffset Requested);
+/// <param name="Intervention">What was done.</param>
+/// <param name="Requested">When it was requested.</param>
+internal sealed record InterventionRecord(long Id, long RunId, string Cohort, ShardIntervention Intervention, DateTimeOffset Requested);
 
-/// <summary>An incident: with its run's identity and operations, all that is needed to replay it.</summary>
-/// <param name="Number">Grows with each incident of the database; pages are cut by it.</param>
+/// <summary>An incident as it is stored.</summary>
+/// <param name="Number">Grows with each incident in the database; pages are cut by it.</param>
 /// <param name="RunId">The run.</param>
-/// <param name="Id">Kind, cohort, VM, vCPU and tick.</param>
-/// <param name="Page">The guest page concerned, or -1.</param>
-/// <param name="InvalidateSeq">The counter when it was found.</param>
-/// <param name="Snapshot">The kernel's snapshot then.</param>
+/// <param name="Id">Kind, cohort, VM, vCPU and time.</param>
+/// <param name="Page">The guest page concerned; null where it is not known.</param>
+/// <param name="InvalidateSeq">The counter when it was found; null where nobody knew it.</param>
+/// <param name="Snapshot">The kernel's snapshot then; null where nobody could see it.</param>
 /// <param name="FirstSeen">When it was first recorded.</param>
-/// <param name="LastSeen">The last checkpoint at which it was still so.</param>
+/// <param name="LastSeen">The last checkpoint at which it had not ended.</param>
 /// <param name="Recovery">How it ended, or null.</param>
 internal sealed record IncidentRecord(
-    long Number, long RunId, IncidentId Id, int Page, ulong InvalidateSeq, ulong Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
+    long Number, long RunId, IncidentId Id, int? Page, CounterRange? InvalidateSeq, ulong? Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
     IncidentRecovery? Recovery);
 
 /// <summary>Which incidents; null is all.</summary>
@@ -47,34 +47,34 @@ internal sealed record IncidentFilter
 
     public int? Vcpu { get; init; }
 
-    /// <summary>Whether the vCPU is hung still.</summary>
+    /// <summary>Whether the vCPU is still hung.</summary>
     public bool? IsHung { get; init; }
 }
 
 /// <summary>How an incident ended.</summary>
-/// <param name="Tick">The tick at which the vCPU was seen to get on.</param>
+/// <param name="Time">The time at which the vCPU was seen to have recovered.</param>
 /// <param name="At">When that was recorded.</param>
-/// <param name="By">What was done between, such as "kernel linux-6.1.y at tick 81920", or "itself".</param>
-internal sealed record IncidentRecovery(long Tick, DateTimeOffset At, string By);
+/// <param name="By">The last intervention before it, such as "kernel linux-6.1.y at tick 81920", or "itself".</param>
+internal sealed record IncidentRecovery(FindingTime Time, DateTimeOffset At, string By);
 
-/// <summary>Names of kinds as the database, the API and metrics spell them.</summary>
-internal static class OperationNames
+/// <summary>Names of kinds of interventions as the database, the API and metrics spell them.</summary>
+internal static class InterventionNames
 {
-    private static readonly (OperationKind Kind, string Name)[] All =
+    private static readonly (InterventionKind Kind, string Name)[] All =
     [
-        (OperationKind.PatchKernel, "kernel"), (OperationKind.Migrate, "migrate"), (OperationKind.PauseInvalidations, "pause"),
-        (OperationKind.ResumeInvalidations, "resume"), (OperationKind.UpdateMemslots, "memslots"), (OperationKind.SetCounter, "counter"),
-        (OperationKind.AddCohort, "add"), (OperationKind.ResizeCohort, "resize"), (OperationKind.RemoveCohort, "remove"),
+        (InterventionKind.PatchKernel, "kernel"), (InterventionKind.Migrate, "migrate"), (InterventionKind.PauseInvalidations, "pause"),
+        (InterventionKind.ResumeInvalidations, "resume"), (InterventionKind.UpdateMemslots, "memslots"), (InterventionKind.SetCounter, "counter"),
+        (InterventionKind.AddCohort, "add"), (InterventionKind.ResizeCohort, "resize"), (InterventionKind.RemoveCohort, "remove"),
     ];
 
     /// <summary>Every name.</summary>
     public static IEnumerable<string> Names => All.Select(entry => entry.Name);
 
     /// <summary>The kind's name.</summary>
-    public static string Name(this OperationKind kind) => Array.Find(All, entry => entry.Kind == kind).Name;
+    public static string Name(this InterventionKind kind) => Array.Find(All, entry => entry.Kind == kind).Name;
 
     /// <summary>The kind of that name, which must be one of these.</summary>
-    public static OperationKind Parse(string name) => Array.Find(All, entry => entry.Name == name) is { Name: not null } found
+    public static InterventionKind Parse(string name) => Array.Find(All, entry => entry.Name == name) is { Name: not null } found
         ? found.Kind
-        : throw new InvalidDataException($"there is no operation \"{name}\"");
+        : throw new InvalidDataException($"there is no intervention \"{name}\"");
 }

@@ -58,13 +58,13 @@ public sealed class SoakHostServer : IAsyncDisposable
         _http.GetStringAsync(new Uri(Address, "/metrics"), cancellationToken);
 
     /// <summary>Live-patches a cohort's kernel.</summary>
-    public Task PatchAsync(string cohort, string kernel, CancellationToken cancellationToken) => OperateAsync($"/{cohort}/kernel", new { kernel }, cancellationToken);
+    public Task PatchAsync(string cohort, string kernel, CancellationToken cancellationToken) => InterveneAsync($"/{cohort}/kernel", new { kernel }, cancellationToken);
 
     /// <summary>Does something to a cohort, or adds one, over the API.</summary>
     /// <param name="path">Below <c>/api/v1/cohorts</c>.</param>
     /// <param name="body">What is asked for.</param>
     /// <param name="cancellationToken">Ends it.</param>
-    public async Task OperateAsync(string path, object body, CancellationToken cancellationToken)
+    public async Task InterveneAsync(string path, object body, CancellationToken cancellationToken)
     {
         using var answer = await _http.PostAsJsonAsync(new Uri(Address, $"/api/v1/cohorts{path}"), body, cancellationToken);
         Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync(cancellationToken));

@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
@@ -15,41 +16,41 @@ public sealed class FleetMembershipTests
     private const long End = 400 * Shard.ObservationTicks;
     private static readonly TimeSpan Patience = FleetRun.Patience;
 
-    private static readonly Cohort Control =
+    private static readonly SimulatedCohort Control =
         SoakRun.CohortOf("linux-6.1", 150, new() { InvalidateSeqStart = (1UL << 31) - 2000 }) with { Name = "control", Expected = Defect.Hang };
 
-    private static readonly Cohort Added = Control with { Name = "late", Vms = 70, Kernel = Kernel.Of<Linux61Stable>(), Expected = Defect.None };
+    private static readonly SimulatedCohort Added = Control with { Name = "late", Vms = 70, Kernel = Kernel.Of<Linux61Stable>(), Expected = Defect.None };
 
     private static readonly FleetOptions Options = new() { Cohorts = [Control], Workers = 2, Shards = new() { StallRetries = 100 } };
 
-    private readonly List<(string Cohort, ShardOperation Operation)> _recorded = [];
+    private readonly List<(string Cohort, ShardIntervention Intervention)> _recorded = [];
 
     [Fact]
     public void Whatever_was_added_resized_and_removed_a_resumed_fleet_and_an_undisturbed_one_come_to_the_same()
     {
         // A fleet that is operated, and stopped again and again wherever its shards are then.
-        FleetPast? past = null;
+        ResumeState? resume = null;
         for (int stage = 0; stage < 5; stage++)
         {
             Dictionary<ShardKey, byte[]> states = FleetRun.Of(
-                Options with { Workers = 1 + (stage % 3) }, past, fleet => Operate(fleet, stage), finish: false);
-            past = PastOf(states);
+                Options with { Workers = 1 + (stage % 3) }, resume, fleet => Change(fleet, stage), finish: false);
+            resume = ResumeStateOf(states);
         }
 
-        Dictionary<ShardKey, byte[]> resumed = Finish(past);
+        Dictionary<ShardKey, byte[]> resumed = Finish(resume);
 
         // From the start, with what was recorded, and nothing else.
-        Dictionary<ShardKey, byte[]> straight = Finish(PastOf([]));
+        Dictionary<ShardKey, byte[]> straight = Finish(ResumeStateOf([]));
         Assert.Equal(straight.Keys.ToHashSet(), resumed.Keys.ToHashSet());
         Assert.All(straight, shard => Assert.Equal(Convert.ToHexString(shard.Value), Convert.ToHexString(resumed[shard.Key])));
-        Assert.Contains(straight.Keys, key => key.Born > 0);
+        Assert.Contains(straight.Keys, key => key.StartTick > 0);
         Assert.Equal(
             ["add", "kernel", "remove", "resize", "resize", "resize"],
-            _recorded.Select(entry => entry.Operation.Kind switch
+            _recorded.Select(entry => entry.Intervention.Kind switch
             {
-                OperationKind.AddCohort => "add",
-                OperationKind.PatchKernel => "kernel",
-                OperationKind.RemoveCohort => "remove",
+                InterventionKind.AddCohort => "add",
+                InterventionKind.PatchKernel => "kernel",
+                InterventionKind.RemoveCohort => "remove",
                 _ => "resize",
             }).Order());
     }
@@ -69,22 +70,22 @@ public sealed class FleetMembershipTests
         for (int kill = 0; kill < 5; kill++)
         {
             // What is done after the checkpoint is all that is known of the time after it, as when the process is killed.
-            using var fleet = new Fleet(options with { Workers = 1 + random.Next(3) }, TimeProvider.System, PastOf(saved));
+            using var fleet = new Fleet(options with { Workers = 1 + random.Next(3) }, TimeProvider.System, ResumeStateOf(saved));
             fleet.KeepFindings();
             fleet.Start();
             foreach (ShardCheckpoint checkpoint in FleetRun.Checkpoint(fleet))
                 saved[checkpoint.Shard] = checkpoint.State;
             for (int done = 0; done < 6; done++)
-                OperateSomehow(fleet, random);
+                InterveneSomehow(fleet, random);
             Assert.True(fleet.Stop(Patience));
             Assert.All(fleet.Cohorts, cohort => Assert.Empty(cohort.Take()!.Failures));
         }
 
-        Dictionary<ShardKey, byte[]> resumed = Finish(PastOf(saved));
-        Dictionary<ShardKey, byte[]> straight = Finish(PastOf([]));
+        Dictionary<ShardKey, byte[]> resumed = Finish(ResumeStateOf(saved));
+        Dictionary<ShardKey, byte[]> straight = Finish(ResumeStateOf([]));
         Assert.Equal(straight.Keys.ToHashSet(), resumed.Keys.ToHashSet());
         Assert.All(straight, shard => Assert.Equal(Convert.ToHexString(shard.Value), Convert.ToHexString(resumed[shard.Key])));
-        Assert.True(_recorded.Count > 15, $"{_recorded.Count} operations");
+        Assert.True(_recorded.Count > 15, $"{_recorded.Count} interventions");
     }
 
     [Fact]
@@ -96,13 +97,13 @@ public sealed class FleetMembershipTests
         watchdog.Start();
         Until(watchdog, report => report.Cohorts is [{ Hung: 600 }]);
 
-        fleet.Apply("control", Resize(10), Record);
+        fleet.Intervene("control", Resize(10), Record);
         Until(watchdog, report => report.Cohorts is [{ Hung: 40, Running: 0, Cohort.Vms: 10 }]);
         long before = watchdog.Latest.Operations;
         Assert.Equal(600, watchdog.Latest.Cohorts[0].Incidents.Hangs);
         Assert.Equal(0, watchdog.Latest.Cohorts[0].Totals.Recoveries);
 
-        fleet.Apply("control", Resize(200), Record);
+        fleet.Intervene("control", Resize(200), Record);
         FleetReport next = watchdog.Latest;
         Assert.All(next.Cohorts, cohort => Assert.Contains(cohort.Cohort.Vms, (int[])[10, 200]));
         Until(watchdog, report => report.Cohorts is [{ Hung: 800, Cohort.Vms: 200 }]);
@@ -114,7 +115,7 @@ public sealed class FleetMembershipTests
     [Fact]
     public void A_cohort_that_is_removed_leaves_its_operations_and_a_violation_behind()
     {
-        Cohort bad = Added with { Kernel = Kernel.Of<Linux61>() };
+        SimulatedCohort bad = Added with { Kernel = Kernel.Of<Linux61>() };
         using var fleet = new Fleet(Options, TimeProvider.System);
         using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1));
         fleet.Start();
@@ -123,12 +124,14 @@ public sealed class FleetMembershipTests
         Assert.Equal(["control", "late"], fleet.Cohorts.Select(source => source.Cohort.Name));
         Until(watchdog, report => report is { Verdict: Verdict.Violation, Cohorts: [_, { Hung: 280 }] });
 
-        fleet.Apply("late", new() { Kind = OperationKind.RemoveCohort }, Record);
+        fleet.Intervene("late", new() { Kind = InterventionKind.RemoveCohort }, Record);
         Assert.Equal(["control"], fleet.Cohorts.Select(source => source.Cohort.Name));
         Until(watchdog, report => report is { Cohorts: [_], Removed: [{ Hung: 0, Cohort.Vms: 0 }], CohortsInAll: 1 });
         FleetReport after = watchdog.Latest;
         Assert.Equal(Verdict.Violation, after.Verdict);
-        Assert.Contains("late (linux-6.1), which was removed: 280 vCPUs hung", after.Reasons);
+        Assert.Contains(
+            new VerdictReason(ReasonKind.RemovedCohort, Verdict.Violation, "280 vCPUs hung", "late", "linux-6.1"), after.Reasons);
+        Assert.Contains("late (linux-6.1, removed): 280 vCPUs hung", after.Reasons.Select(reason => reason.ToString()));
         Assert.True(after.Removed[0].Totals.Operations > 0);
         Assert.True(fleet.Stop(Patience));
     }
@@ -146,21 +149,21 @@ public sealed class FleetMembershipTests
         fleet.Start();
         watchdog.Start();
         Until(watchdog, report => report.Cohorts is [{ Hung: 600 }]);
-        long gone = fleet.Apply("control", Resize(100), Record).Tick;
-        long born = fleet.Apply("control", Resize(150), Record).Tick;
+        long gone = fleet.Intervene("control", Resize(100), Record).Tick;
+        long startTick = fleet.Intervene("control", Resize(150), Record).Tick;
         Until(watchdog, report => report.Cohorts is [{ Hung: 600, Incidents.Hangs: 800 }]);
         Assert.True(fleet.Stop(Patience));
         watchdog.Stop();
 
         Finding[] removed = [.. found.Where(finding => finding.Kind == FindingKind.VcpuRemoved)];
         Assert.Equal(200, removed.Length);
-        Assert.All(removed, finding => Assert.True(finding.Vm >= 100 && finding.Tick == gone));
-        Finding[] twice = [.. found.Where(finding => finding is { Kind: FindingKind.VcpuHung, Vm: 120, Vcpu: 0 }).OrderBy(finding => finding.Tick)];
+        Assert.All(removed, finding => Assert.True(finding.Vm >= 100 && finding.Time.Tick == gone));
+        Finding[] twice = [.. found.Where(finding => finding is { Kind: FindingKind.VcpuHung, Vm: 120, Vcpu: 0 }).OrderBy(finding => finding.Time.Tick)];
         Assert.Equal(2, twice.Length);
-        Assert.True(twice[0].Tick <= gone && twice[1].Tick > born);
-        ShardOperation[] operations = [.. _recorded.Select(entry => entry.Operation)];
+        Assert.True(twice[0].Time.Tick <= gone && twice[1].Time.Tick > startTick);
+        ShardIntervention[] interventions = [.. _recorded.Select(entry => entry.Intervention)];
         Assert.All(twice, finding => Assert.NotNull(Replay.Incident(
-            Control, Options.Shards, IncidentId.Of("control", finding), operations, TestContext.Current.CancellationToken)));
+            Control, Options.Shards, IncidentId.Of("control", finding), interventions, TestContext.Current.CancellationToken)));
     }
 
     [Fact]
@@ -174,21 +177,22 @@ public sealed class FleetMembershipTests
             hang = shard.TakeSnapshot().Findings.FirstOrDefault(finding => finding.Kind == FindingKind.VcpuHung);
         }
 
-        ShardOperation[] operations = [Resize(100) with { Tick = hang.Tick }, Resize(150) with { Tick = hang.Tick }];
-        Timeline? told = Replay.Incident(Control, Options.Shards, IncidentId.Of("control", hang), operations, TestContext.Current.CancellationToken);
+        long found = hang.Time.Tick!.Value;
+        ShardIntervention[] interventions = [Resize(100) with { Tick = found }, Resize(150) with { Tick = found }];
+        Timeline? told = Replay.Incident(Control, Options.Shards, IncidentId.Of("control", hang), interventions, TestContext.Current.CancellationToken);
         Assert.NotNull(told);
-        Assert.All(told.Steps, step => Assert.True(step.Tick < hang.Tick));
+        Assert.All(told.Steps, step => Assert.True(step.Tick < found));
     }
 
     [Fact]
-    public void What_is_said_last_takes_effect_last_also_where_a_resumed_fleet_has_operations_ahead()
+    public void The_last_intervention_takes_effect_last_also_where_a_resumed_fleet_has_others_ahead()
     {
         const long Ahead = 100 * Shard.ObservationTicks;
-        _recorded.Add(("control", new() { Kind = OperationKind.PauseInvalidations, Tick = Ahead }));
-        using var fleet = new Fleet(Options, TimeProvider.System, PastOf([]));
-        ShardOperation resumed = fleet.Apply("control", new() { Kind = OperationKind.ResumeInvalidations }, Record);
+        _recorded.Add(("control", new() { Kind = InterventionKind.PauseInvalidations, Tick = Ahead }));
+        using var fleet = new Fleet(Options, TimeProvider.System, ResumeStateOf([]));
+        ShardIntervention resumed = fleet.Intervene("control", new() { Kind = InterventionKind.ResumeInvalidations }, Record);
         Assert.True(resumed.Tick >= Ahead);
-        ShardOperation resized = fleet.Apply("control", Resize(70), Record);
+        ShardIntervention resized = fleet.Intervene("control", Resize(70), Record);
         Assert.True(resized.Tick >= Ahead);
     }
 
@@ -199,7 +203,7 @@ public sealed class FleetMembershipTests
         fleet.KeepFindings();
         fleet.Add(Added, Record);
         foreach (int vms in (int[])[64, 150, 64, 150])
-            fleet.Apply("control", Resize(vms), Record);
+            fleet.Intervene("control", Resize(vms), Record);
         List<ShardKey> keys = [];
         fleet.Checkpoint(shard => keys.Add(shard.Shard));
         Assert.Equal(3 + 2 + 2 + 2, keys.Count);
@@ -211,7 +215,7 @@ public sealed class FleetMembershipTests
     {
         Shard shard = Shard.Create(Control, 0, 64, Options.Shards);
         shard.Schedule(Resize(10) with { Tick = Shard.ObservationTicks });
-        foreach (OperationKind kind in (OperationKind[])[OperationKind.Migrate, OperationKind.UpdateMemslots, OperationKind.SetCounter])
+        foreach (InterventionKind kind in (InterventionKind[])[InterventionKind.Migrate, InterventionKind.UpdateMemslots, InterventionKind.SetCounter])
             shard.Schedule(new() { Kind = kind, Vm = 20, Tick = 2 * Shard.ObservationTicks });
         shard.Advance(4 * Shard.ObservationTicks);
         Assert.Equal((10, 4L * Shard.ObservationTicks), (shard.Vms, shard.Tick));
@@ -220,10 +224,10 @@ public sealed class FleetMembershipTests
     [Fact]
     public void A_cohort_that_is_added_has_figures_at_once_and_a_fleet_that_grows_gets_its_workers()
     {
-        Cohort small = Control with { Vms = 64 };
+        SimulatedCohort small = Control with { Vms = 64 };
         using var fleet = new Fleet(Options with { Cohorts = [small] }, TimeProvider.System);
         Assert.Single(fleet.Workers);
-        fleet.Apply("control", Resize(200), Record);
+        fleet.Intervene("control", Resize(200), Record);
         Assert.Equal(2, fleet.Workers.Count);
         fleet.Add(Added, Record);
         Assert.Equal(Added.Vms, fleet.Cohorts[1].Take()?.Vms);
@@ -234,85 +238,86 @@ public sealed class FleetMembershipTests
     {
         using var fleet = new Fleet(Options, TimeProvider.System);
         fleet.Start();
-        Assert.Throws<ArgumentException>(() => fleet.Apply("control", Resize(150), Record));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("control", Resize(0), Record));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("nobody", Resize(10), Record));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("control", new() { Kind = OperationKind.AddCohort, Cohort = Added }, Record));
-        Assert.Throws<InvalidOperationException>(() => fleet.Apply("control", Resize(FleetOptions.VmsMax + 1), Record));
-        Assert.Throws<InvalidOperationException>(() => fleet.Apply("control", new() { Kind = OperationKind.RemoveCohort }, Record));
-        Assert.Throws<InvalidOperationException>(() => fleet.Add(Control, Record));
-        Assert.Throws<ArgumentException>(() => fleet.Add(Added with { Kernel = Kernel.Host }, Record));
+        Assert.Throws<InvalidInterventionException>(() => fleet.Intervene("control", Resize(150), Record));
+        Assert.Throws<InvalidInterventionException>(() => fleet.Intervene("control", Resize(0), Record));
+        Assert.Throws<NoSuchCohortException>(() => fleet.Intervene("nobody", Resize(10), Record));
+        Assert.Throws<InvalidInterventionException>(
+            () => fleet.Intervene("control", new() { Kind = InterventionKind.AddCohort, Cohort = Added }, Record));
+        Assert.Throws<InterventionConflictException>(() => fleet.Intervene("control", Resize(FleetOptions.VmsMax + 1), Record));
+        Assert.Throws<InterventionConflictException>(
+            () => fleet.Intervene("control", new() { Kind = InterventionKind.RemoveCohort }, Record));
+        Assert.Throws<InterventionConflictException>(() => fleet.Add(Control, Record));
         Assert.Throws<IOException>(() => fleet.Add(Added, _ => throw new IOException("no space")));
-        Assert.Throws<IOException>(() => fleet.Apply("control", Resize(10), _ => throw new IOException("no space")));
+        Assert.Throws<IOException>(() => fleet.Intervene("control", Resize(10), _ => throw new IOException("no space")));
         Assert.Equal(["control"], fleet.Cohorts.Select(source => source.Cohort.Name));
         Assert.Equal(150, fleet.Cohorts[0].Cohort.Vms);
         Assert.Empty(_recorded);
 
         // The name stays taken: incidents are known by it.
         fleet.Add(Added, Record);
-        fleet.Apply("late", new() { Kind = OperationKind.RemoveCohort }, Record);
-        Assert.Throws<InvalidOperationException>(() => fleet.Add(Added, Record));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("late", Resize(10), Record));
+        fleet.Intervene("late", new() { Kind = InterventionKind.RemoveCohort }, Record);
+        Assert.Throws<InterventionConflictException>(() => fleet.Add(Added, Record));
+        Assert.Throws<InvalidInterventionException>(() => fleet.Intervene("late", Resize(10), Record));
         Assert.True(fleet.Stop(Patience));
     }
 
-    private static ShardOperation Resize(int vms) => new() { Kind = OperationKind.ResizeCohort, Vms = vms };
+    private static ShardIntervention Resize(int vms) => new() { Kind = InterventionKind.ResizeCohort, Vms = vms };
 
-    private void Operate(Fleet fleet, int stage)
+    private void Change(Fleet fleet, int stage)
     {
         FleetRun.Checkpoint(fleet);
         if (stage == 0)
         {
-            fleet.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
+            fleet.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
             fleet.Add(Added, Record);
         }
 
         if (stage == 1)
-            fleet.Apply("control", Resize(70), Record);
+            fleet.Intervene("control", Resize(70), Record);
         if (stage == 2)
-            fleet.Apply("control", Resize(180), Record);
+            fleet.Intervene("control", Resize(180), Record);
         if (stage == 3)
         {
-            fleet.Apply("late", Resize(64), Record);
-            fleet.Apply("late", new() { Kind = OperationKind.RemoveCohort }, Record);
+            fleet.Intervene("late", Resize(64), Record);
+            fleet.Intervene("late", new() { Kind = InterventionKind.RemoveCohort }, Record);
         }
 
         FleetRun.Checkpoint(fleet);
     }
 
-    private void OperateSomehow(Fleet fleet, Random random)
+    private void InterveneSomehow(Fleet fleet, Random random)
     {
         int vm = random.Next(fleet.Cohorts[0].Cohort.Vms);
-        ShardOperation operation = random.Next(8) switch
+        ShardIntervention intervention = random.Next(8) switch
         {
             0 or 1 => Resize(1 + random.Next(200)),
-            2 => new() { Kind = OperationKind.PatchKernel, Kernel = random.Next(2) == 0 ? Kernel.Of<Linux63>() : Kernel.Of<Linux61>() },
-            3 => new() { Kind = OperationKind.PauseInvalidations },
-            4 => new() { Kind = OperationKind.ResumeInvalidations },
-            5 => new() { Kind = OperationKind.Migrate, Vm = vm },
-            6 => new() { Kind = OperationKind.SetCounter, Vm = vm, InvalidateSeq = (1UL << 31) - 50 },
-            _ => new() { Kind = OperationKind.UpdateMemslots, Vm = vm },
+            2 => new() { Kind = InterventionKind.PatchKernel, Kernel = random.Next(2) == 0 ? Kernel.Of<Linux63>() : Kernel.Of<Linux61>() },
+            3 => new() { Kind = InterventionKind.PauseInvalidations },
+            4 => new() { Kind = InterventionKind.ResumeInvalidations },
+            5 => new() { Kind = InterventionKind.Migrate, Vm = vm },
+            6 => new() { Kind = InterventionKind.SetCounter, Vm = vm, InvalidateSeq = (1UL << 31) - 50 },
+            _ => new() { Kind = InterventionKind.UpdateMemslots, Vm = vm },
         };
         try
         {
-            fleet.Apply("control", operation, timed => _recorded.Add(("control", timed)));
+            fleet.Intervene("control", intervention, timed => _recorded.Add(("control", timed)));
         }
-        catch (Exception exception) when (exception is ArgumentException or InvalidOperationException)
+        catch (InterventionException)
         {
             // It had as many VMs already, or is at its last tick.
         }
     }
 
-    private void Record(ShardOperation operation) =>
-        _recorded.Add((operation.Cohort?.Name ?? (operation.Kind == OperationKind.RemoveCohort || operation.Vms == 64 ? "late" : "control"), operation));
+    private void Record(ShardIntervention intervention) =>
+        _recorded.Add((intervention.Cohort?.Name ?? (intervention.Kind == InterventionKind.RemoveCohort || intervention.Vms == 64 ? "late" : "control"), intervention));
 
-    private FleetPast PastOf(Dictionary<ShardKey, byte[]> states) => new(
+    private ResumeState ResumeStateOf(Dictionary<ShardKey, byte[]> states) => new(
         states.ToDictionary(
             state => state.Key,
             state => ShardState.Read(state.Value, state.Key.Cohort == "late" ? Added : Control, state.Key.FirstVm, FleetOptions.ShardVms, Options.Shards)),
-        _recorded.ToLookup(entry => entry.Cohort, entry => entry.Operation));
+        _recorded.ToLookup(entry => entry.Cohort, entry => entry.Intervention));
 
-    private static Dictionary<ShardKey, byte[]> Finish(FleetPast? past) => FleetRun.Of(Options with { TicksMax = End }, past, _ => { }, finish: true);
+    private static Dictionary<ShardKey, byte[]> Finish(ResumeState? resume) => FleetRun.Of(Options with { TicksMax = End }, resume, _ => { }, finish: true);
 
     private static void Until(Watchdog watchdog, Func<FleetReport, bool> isWanted) =>
         Assert.True(SpinWait.SpinUntil(() => isWanted(watchdog.Latest), Patience), $"{watchdog.Latest.Verdict}: {string.Join("; ", watchdog.Latest.Reasons)}");

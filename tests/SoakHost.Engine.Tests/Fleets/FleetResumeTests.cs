@@ -7,12 +7,12 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Fleets;
 
-/// <summary>Fleets on real workers that are stopped, resumed and operated.</summary>
+/// <summary>Fleets on real workers that are stopped, resumed and changed.</summary>
 public sealed class FleetResumeTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    private static readonly Cohort Control =
+    private static readonly SimulatedCohort Control =
         SoakRun.CohortOf("linux-6.1", 150, new() { InvalidateSeqStart = (1UL << 31) - 2000 }) with { Name = "control" };
 
     private static readonly FleetOptions Options = new()
@@ -26,15 +26,15 @@ public sealed class FleetResumeTests
     [Fact]
     public void A_fleet_that_is_resumed_from_whatever_its_shards_last_wrote_ends_as_one_that_never_stopped()
     {
-        Dictionary<ShardKey, byte[]> straight = Run(Options, past: null, _ => { });
+        Dictionary<ShardKey, byte[]> straight = Run(Options, resume: null, _ => { });
 
         // Every stage stops as soon as each shard has answered one request, so that shards stop at different ticks.
-        FleetPast? past = null;
+        ResumeState? resume = null;
         Dictionary<ShardKey, byte[]> last = [];
         for (int stage = 0; stage < 4; stage++)
         {
-            last = Run(Options with { Workers = 1 + (stage % 3) }, past, fleet => FleetRun.Checkpoint(fleet), finish: stage == 3);
-            past = PastOf(last, []);
+            last = Run(Options with { Workers = 1 + (stage % 3) }, resume, fleet => FleetRun.Checkpoint(fleet), finish: stage == 3);
+            resume = ResumeStateOf(last, []);
         }
 
         Assert.Equal(straight.Keys.ToHashSet(), last.Keys.ToHashSet());
@@ -42,32 +42,32 @@ public sealed class FleetResumeTests
     }
 
     [Fact]
-    public void An_operation_takes_effect_at_one_tick_in_every_shard_and_is_recorded_before_any_passes_it()
+    public void An_intervention_takes_effect_at_one_tick_in_every_shard_and_is_recorded_before_any_passes_it()
     {
         FleetOptions endless = Options with { TicksMax = long.MaxValue, Cohorts = [Control] };
-        List<ShardOperation> recorded = [];
+        List<ShardIntervention> recorded = [];
         Dictionary<ShardKey, byte[]> patched = Run(
             endless,
-            past: null,
+            resume: null,
             fleet =>
             {
                 FleetRun.Checkpoint(fleet);
                 for (int i = 0; i < 5; i++)
                 {
-                    fleet.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
-                    fleet.Apply("control", new() { Kind = OperationKind.Migrate, InvalidateSeq = (1UL << 31) - 3000, Vm = i }, Record);
-                    fleet.Apply("control", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux61>() }, Record);
+                    fleet.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
+                    fleet.Intervene("control", new() { Kind = InterventionKind.Migrate, InvalidateSeq = (1UL << 31) - 3000, Vm = i }, Record);
+                    fleet.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61>() }, Record);
                 }
             },
             finish: false);
-        Assert.Equal(recorded.OrderBy(operation => operation.Tick), recorded);
+        Assert.Equal(recorded.OrderBy(intervention => intervention.Tick), recorded);
 
         // Alone, one after another, from the start and with what was recorded, each shard comes to the same state.
         foreach (((_, int firstVm, _), byte[] expected) in patched)
         {
             Shard again = Shard.Create(Control, firstVm, Math.Min(64, 150 - firstVm), endless.Shards);
-            foreach (ShardOperation operation in recorded)
-                again.Schedule(operation);
+            foreach (ShardIntervention intervention in recorded)
+                again.Schedule(intervention);
             long end = ShardState.Read(expected, Control, firstVm, again.Vms, endless.Shards).Tick;
             while (again.Tick < end)
                 again.Advance((int)Math.Min(64 * Shard.ObservationTicks, end - again.Tick));
@@ -75,18 +75,18 @@ public sealed class FleetResumeTests
             Assert.Equal(expected, ShardState.Write(again));
         }
 
-        void Record(ShardOperation operation) => recorded.Add(operation);
+        void Record(ShardIntervention intervention) => recorded.Add(intervention);
     }
 
     [Fact]
-    public void An_operation_that_cannot_be_recorded_does_not_happen()
+    public void An_intervention_that_cannot_be_recorded_does_not_happen()
     {
         using var fleet = new Fleet(Options with { TicksMax = long.MaxValue }, TimeProvider.System);
         fleet.Start();
-        var patch = new ShardOperation { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() };
-        Assert.Throws<IOException>(() => fleet.Apply("control", patch, _ => throw new IOException("no space")));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("nobody", patch, _ => { }));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("control", new() { Kind = OperationKind.Migrate, Vm = 150 }, _ => { }));
+        var patch = new ShardIntervention { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() };
+        Assert.Throws<IOException>(() => fleet.Intervene("control", patch, _ => throw new IOException("no space")));
+        Assert.Throws<NoSuchCohortException>(() => fleet.Intervene("nobody", patch, _ => { }));
+        Assert.Throws<InvalidInterventionException>(() => fleet.Intervene("control", new() { Kind = InterventionKind.Migrate, Vm = 150 }, _ => { }));
         FleetRun.Checkpoint(fleet);
         ConcurrentBag<ShardCheckpoint> states = FleetRun.Checkpoint(fleet);
         Assert.All(states.Where(state => state.Cohort == "control"), state => Assert.Equal("linux-6.1", ReadOf(state).Kernel.Info.Name));
@@ -97,10 +97,10 @@ public sealed class FleetResumeTests
     public void A_resumed_watchdog_counts_on_from_the_incidents_of_the_past()
     {
         FleetReport first = default!;
-        Dictionary<ShardKey, byte[]> ended = Run(Options, past: null, fleet => first = Watch(fleet));
+        Dictionary<ShardKey, byte[]> ended = Run(Options, resume: null, fleet => first = Watch(fleet));
         Assert.True(first.Cohorts[0].Incidents.Hangs >= 600);
         FleetReport second = default!;
-        Run(Options, PastOf(ended, []), fleet => second = Watch(fleet));
+        Run(Options, ResumeStateOf(ended, []), fleet => second = Watch(fleet));
         Assert.Equal(first.Cohorts.Select(cohort => cohort.Incidents), second.Cohorts.Select(cohort => cohort.Incidents));
         Assert.Equal(first.Verdict, second.Verdict);
         Assert.Equal(second.OperationsBefore, second.Cohorts.Sum(cohort => cohort.Totals.Operations));
@@ -119,34 +119,34 @@ public sealed class FleetResumeTests
     public void The_first_report_of_a_resumed_fleet_has_what_was_seen_before_and_that_of_a_new_one_has_nothing()
     {
         Dictionary<ShardKey, byte[]> ended = Run(
-            Options, past: null, fleet => fleet.Apply("stable", new() { Kind = OperationKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, _ => { }));
+            Options, resume: null, fleet => fleet.Intervene("stable", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, _ => { }));
 
-        FleetReport first = FirstReport(PastOf(ended, []));
+        FleetReport first = FirstReport(ResumeStateOf(ended, []));
 
-        Assert.Equal(["linux-6.1", "linux-6.3"], first.Cohorts.Select(cohort => cohort.Kernel.Info.Name));
+        Assert.Equal(["linux-6.1", "linux-6.3"], first.Cohorts.Select(cohort => cohort.KernelName));
         Assert.All(first.Cohorts, cohort => Assert.True(cohort.Totals.Invalidations > 0));
         Assert.Equal(first.OperationsBefore, first.Cohorts.Sum(cohort => cohort.Totals.Operations));
         Assert.True(first.Cohorts[0].Hung > 0);
         Assert.Empty(first.Cohorts.SelectMany(cohort => cohort.Findings));
-        Assert.Empty(FirstReport(past: null).Cohorts);
+        Assert.Empty(FirstReport(resume: null).Cohorts);
 
-        static FleetReport FirstReport(FleetPast? past)
+        static FleetReport FirstReport(ResumeState? resume)
         {
-            using var fleet = new Fleet(Options, TimeProvider.System, past);
+            using var fleet = new Fleet(Options, TimeProvider.System, resume);
             using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromHours(1), TimeSpan.FromHours(1));
             return watchdog.Latest;
         }
     }
 
-    private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, FleetPast? past, Action<Fleet> during, bool finish = true) =>
-        FleetRun.Of(options, past, during, finish);
+    private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, ResumeState? resume, Action<Fleet> during, bool finish = true) =>
+        FleetRun.Of(options, resume, during, finish);
 
-    private static FleetPast PastOf(Dictionary<ShardKey, byte[]> states, ShardOperation[] operations) => new(
+    private static ResumeState ResumeStateOf(Dictionary<ShardKey, byte[]> states, ShardIntervention[] interventions) => new(
         states.ToDictionary(
             state => state.Key,
             state => ShardState.Read(
-                state.Value, Options.Cohorts.First(cohort => cohort.Name == state.Key.Cohort), state.Key.FirstVm, 64, Options.Shards)),
-        operations.ToLookup(_ => "control"));
+                state.Value, Options.Cohorts.OfType<SimulatedCohort>().First(cohort => cohort.Name == state.Key.Cohort), state.Key.FirstVm, 64, Options.Shards)),
+        interventions.ToLookup(_ => "control"));
 
     private static Shard ReadOf(ShardCheckpoint state) =>
         ShardState.Read(state.State, Control, state.FirstVm, Math.Min(64, 150 - state.FirstVm), Options.Shards);

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Tests.Fleets;
 
@@ -11,9 +12,9 @@ internal static class FleetRun
 
     /// <summary>Starts a fleet, does something to it, and stops it, once it is done if that is wanted.</summary>
     /// <returns>The last state of each shard.</returns>
-    public static Dictionary<ShardKey, byte[]> Of(FleetOptions options, FleetPast? past, Action<Fleet> during, bool finish)
+    public static Dictionary<ShardKey, byte[]> Of(FleetOptions options, ResumeState? resume, Action<Fleet> during, bool finish)
     {
-        using var fleet = new Fleet(options, TimeProvider.System, past);
+        using var fleet = new Fleet(options, TimeProvider.System, resume);
         fleet.KeepFindings();
         fleet.Start();
         during(fleet);
@@ -24,6 +25,21 @@ internal static class FleetRun
         fleet.Checkpoint(state => states.Add(state.Shard, state.State));
         return states;
     }
+
+    /// <summary>Does an intervention; if <paramref name="record"/> throws, it does not happen.</summary>
+    /// <returns>The intervention with its tick.</returns>
+    public static ShardIntervention Intervene(
+        this Fleet fleet, string cohort, ShardIntervention intervention, Action<ShardIntervention>? record = null)
+    {
+        using PreparedIntervention prepared = fleet.Prepare(cohort, intervention);
+        record?.Invoke(prepared.Intervention);
+        prepared.Commit();
+        return prepared.Intervention;
+    }
+
+    /// <summary>Adds a cohort; if <paramref name="record"/> throws, it is not added.</summary>
+    public static void Add(this Fleet fleet, SimulatedCohort cohort, Action<ShardIntervention>? record = null) =>
+        fleet.Intervene(cohort.Name, new() { Kind = InterventionKind.AddCohort, Cohort = cohort }, record);
 
     /// <summary>Takes a checkpoint of each shard while they run.</summary>
     public static ConcurrentBag<ShardCheckpoint> Checkpoint(Fleet fleet)

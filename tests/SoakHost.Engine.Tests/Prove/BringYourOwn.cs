@@ -33,7 +33,9 @@ public readonly struct CompareShifted : IKernel
         where T : unmanaged, ILanes<T> => ((snapshot.Low ^ seq.Low) >>> 4) | (snapshot.High ^ seq.High);
 }
 
-/// <summary>A correct kernel that says it in another way: both halves compared one after another, and the snapshot kept complemented.</summary>
+/// <summary>
+/// A correct kernel that says it in another way: both halves compared one after another, and the snapshot kept complemented.
+/// </summary>
 public readonly struct Complemented : IKernel
 {
     public static KernelInfo Info { get; } = new("complemented", "the snapshot is kept complemented", "here", Defect.None);

@@ -8,7 +8,9 @@ using SoakHost.Model.Lanes;
 
 namespace SoakHost.Engine.Tests.Prove;
 
-/// <summary>What proofs come to: of the kernels that there are, of those that people bring, and of steps that were broken on purpose.</summary>
+/// <summary>
+/// What proofs come to: of the kernels that there are, of those that people bring, and of steps that were broken on purpose.
+/// </summary>
 public sealed class ProverTests
 {
     public static TheoryData<string> Kernels => [.. Kernel.All.Select(kernel => kernel.Info.Name)];
@@ -148,7 +150,8 @@ public sealed class ProverTests
         var table = new TermTable();
         string[] parts;
 
-        // That a vCPU is in one phase is no assumption, but what makes taking the phases one by one complete: it is shown after each step.
+        // That a vCPU is in one phase is no assumption, but what makes taking the phases one by one complete: it is shown after
+        // each step.
         using (table.Enter())
         {
             parts = [.. Invariant<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>
@@ -195,7 +198,9 @@ public sealed class ProverTests
         Assert.Equal(SolverAnswer.Unsat, answer.Answer);
     }
 
-    /// <summary>A total that the model gains must be claimed to be 0, where it counts a defect, or be added here, where it does not.</summary>
+    /// <summary>
+    /// A total that the model gains must be claimed to be 0, where it counts a defect, or be added here, where it does not.
+    /// </summary>
     [Fact]
     public void Every_total_of_the_model_is_claimed_to_be_zero_or_counts_no_defect() => Assert.Equal(
         ["Invalidations", "GuestAccesses", "Fixed", "Retried", "UnjustifiedRetries", "UnsafeInstalls", "AccountingErrors"],

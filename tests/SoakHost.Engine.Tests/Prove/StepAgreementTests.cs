@@ -9,8 +9,8 @@ using SoakHost.Model.Tests.Scalar;
 namespace SoakHost.Engine.Tests.Prove;
 
 /// <summary>
-/// The formula of a step is that step: on random walks of lanes of numbers, the symbolic step, with each variable at its value, comes to the same
-/// state, word by word, in every kernel.
+/// The formula of a step is that step: on random walks of lanes of numbers, the symbolic step, with each variable at its value,
+/// comes to the same state, word by word, in every kernel.
 /// </summary>
 public sealed class StepAgreementTests
 {

@@ -5,8 +5,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Tests.Prove;
 
 /// <summary>
-/// Symbolic lanes say what lanes of numbers do: small random programs of every operation, with masks and constants among their values, so that the
-/// rules that make terms smaller are met. CsCheck prints the seed of a program that differs.
+/// Symbolic lanes say what lanes of numbers do: small random programs of every operation, with masks and constants among their
+/// values, so that the rules that make terms smaller are met. CsCheck prints the seed of a program that differs.
 /// </summary>
 public sealed class TermTests
 {
@@ -96,7 +96,9 @@ public sealed class TermTests
     internal static Dictionary<string, ulong> Assignment(uint[] inputs) =>
         inputs.Select((value, i) => (value, i)).ToDictionary(pair => $"v{pair.i}", pair => (ulong)pair.value);
 
-    /// <summary>Every value that a program comes to: the inputs, the constants, and what each instruction makes of those before it.</summary>
+    /// <summary>
+    /// Every value that a program comes to: the inputs, the constants, and what each instruction makes of those before it.
+    /// </summary>
     private static TLanes[] Run<TLanes>(uint[] inputs, Instruction[] program, Func<int, TLanes> input)
         where TLanes : unmanaged, ILanes<TLanes>
     {

@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using SoakHost.Configuration;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Storage;
 using SoakHost.Tests.Service;
 using SoakHost.Tests.Storage;
@@ -22,7 +22,8 @@ public sealed class IncidentEndpointTests(SmallService small)
         using (SoakDatabase database = SoakDatabase.Open(folder.Path))
         {
             long run = database.AddRun(RunIdentity.Of(new SoakOptions { Fleet = [], Seed = 99 }.ToFleetOptions()), Sample.Time);
-            Finding unsafeInstall = new(FindingKind.UnsafeInstall, 4, -1, 3072, 7, 1, 1, 0);
+            Finding unsafeInstall = new(
+                FindingKind.UnsafeInstall, 4, vcpu: null, new Sighting(FindingTime.AtTick(3072), page: 7, CounterRange.Exactly(1), snapshot: 1));
             database.AddCheckpoints(
                 run, [], [.. Hang(3, 0), .. Hang(3, 1), .. Hang(4, 0), .. Hang(6, 0, recovers: true), ("control", unsafeInstall), .. Hang(3, 0, cohort: "lost")], 100, Sample.Time);
         }
@@ -54,19 +55,22 @@ public sealed class IncidentEndpointTests(SmallService small)
     }
 
     [Theory]
-    [InlineData("run=0", "run is \"0\"; allowed is 1 to 9223372036854775807")]
-    [InlineData("run=one", "run is \"one\"; allowed is 1 to 9223372036854775807")]
-    [InlineData("vm=-1", "vm is \"-1\"; allowed is 0 to 999999")]
-    [InlineData("vm=1000000", "vm is \"1000000\"; allowed is 0 to 999999")]
-    [InlineData("vm=", "vm is \"\"; allowed is 0 to 999999")]
-    [InlineData("vm=99999999999999999999", "vm is \"99999999999999999999\"; allowed is 0 to 999999")]
-    [InlineData("vm=0&vms=0", "vms is \"0\"; allowed is 1 to 1000000")]
-    [InlineData("vm=0&vms=1000001", "vms is \"1000001\"; allowed is 1 to 1000000")]
-    [InlineData("vms=2", "vms is \"2\"; it is allowed only with vm, the first of them")]
-    [InlineData("vcpu=64", "vcpu is \"64\"; allowed is 0 to 63")]
-    [InlineData("hung=yes", "hung is \"yes\"; allowed is true or false")]
-    [InlineData("hung=0123456789012345678901234567890123456789x", "hung is \"0123456789012345678901234567890123456789...\"; allowed is true or false")]
-    [InlineData("limit=1001", "limit is 1001; allowed is 1 to 1000")]
+    [InlineData("run=0", "run is \"0\"; it must be a whole number from 1 to 2^63-1")]
+    [InlineData("run=one", "run is \"one\"; it must be a whole number from 1 to 2^63-1")]
+    [InlineData("vm=-1", "vm is \"-1\"; it must be a whole number from 0 to 999_999")]
+    [InlineData("vm=1000000", "vm is \"1000000\"; it must be a whole number from 0 to 999_999")]
+    [InlineData("vm=", "vm is \"\"; it must be a whole number from 0 to 999_999")]
+    [InlineData("vm=99999999999999999999", "vm is \"99999999999999999999\"; it must be a whole number from 0 to 999_999")]
+    [InlineData("vm=0&vms=0", "vms is \"0\"; it must be a whole number from 1 to 1_000_000")]
+    [InlineData("vm=0&vms=1000001", "vms is \"1000001\"; it must be a whole number from 1 to 1_000_000")]
+    [InlineData("vms=2", "vms is \"2\"; it needs vm, the first of them")]
+    [InlineData("vcpu=64", "vcpu is \"64\"; it must be a whole number from 0 to 63")]
+    [InlineData("hung=yes", "hung is \"yes\"; it must be true or false")]
+    [InlineData("hung=0123456789012345678901234567890123456789012345678901234567890123x",
+        "hung is \"0123456789012345678901234567890123456789012345678901234567890123...\"; it must be true or false")]
+    [InlineData("before=first", "before is \"first\"; it must be a whole number from 1 to 2^63-1")]
+    [InlineData("limit=1e30", "limit is \"1e30\"; it must be a whole number from 1 to 1_000")]
+    [InlineData("limit=1001", "limit is \"1001\"; it must be a whole number from 1 to 1_000")]
     public async Task What_is_not_allowed_is_told_by_name_with_what_is(string query, string detail)
     {
         using HttpResponseMessage response = await small.Program.Http.GetAsync($"/api/v1/incidents?{query}", Stop);
@@ -77,10 +81,9 @@ public sealed class IncidentEndpointTests(SmallService small)
 
     private static IEnumerable<(string Cohort, Finding Finding)> Hang(int vm, int vcpu, bool recovers = false, string cohort = "control")
     {
-        Finding hung = Sample.Hung(vm) with { Vcpu = vcpu, Tick = 1024 };
-        yield return (cohort, hung);
+        yield return (cohort, Sample.Hung(vm, vcpu, tick: 1024));
         if (recovers)
-            yield return (cohort, hung with { Kind = FindingKind.VcpuRecovered, Tick = 2048 });
+            yield return (cohort, Sample.Hung(vm, vcpu, tick: 2048, FindingKind.VcpuRecovered));
     }
 
     private static async Task<string[]> IdsAsync(ProgramProcess program, string query)

@@ -27,7 +27,7 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
     {
         string authority = $"{host}:{service.Program.Http.BaseAddress!.Port}";
         Assert.Equal(
-            isAllowed ? HttpStatusCode.OK : HttpStatusCode.Forbidden, await OperateAsync(service.Program, authority, $"http://{authority}", site));
+            isAllowed ? HttpStatusCode.OK : HttpStatusCode.Forbidden, await InterveneAsync(service.Program, authority, $"http://{authority}", site));
     }
 
     [Theory]
@@ -44,12 +44,12 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
         int port = service.Program.Http.BaseAddress!.Port;
         string given = origin.Replace("{0}", $"{port}", StringComparison.Ordinal);
         foreach (string? body in (string?[])[null, "", "{}"])
-            Assert.Equal(HttpStatusCode.Forbidden, await OperateAsync(service.Program, $"127.0.0.1:{port}", given, "same-origin", body));
+            Assert.Equal(HttpStatusCode.Forbidden, await InterveneAsync(service.Program, $"127.0.0.1:{port}", given, "same-origin", body));
     }
 
     [Fact]
     public async Task A_browser_that_leaves_the_origin_out_is_no_program() => Assert.Equal(
-        HttpStatusCode.Forbidden, await OperateAsync(service.Program, $"127.0.0.1:{service.Program.Http.BaseAddress!.Port}", origin: null, "cross-site"));
+        HttpStatusCode.Forbidden, await InterveneAsync(service.Program, $"127.0.0.1:{service.Program.Http.BaseAddress!.Port}", origin: null, "cross-site"));
 
     [Theory]
     [InlineData("text/plain")]
@@ -59,36 +59,36 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
     {
         string authority = $"127.0.0.1:{service.Program.Http.BaseAddress!.Port}";
         Assert.Equal(
-            HttpStatusCode.UnsupportedMediaType, await OperateAsync(service.Program, authority, $"http://{authority}", "same-origin", "{}", type));
+            HttpStatusCode.UnsupportedMediaType, await InterveneAsync(service.Program, authority, $"http://{authority}", "same-origin", "{}", type));
     }
 
     [Fact]
     public async Task The_page_is_told_what_it_may_do()
     {
         Assert.Equal(("open", null), await AccessAsync(service.Program, "localhost"));
-        (string? operations, string? reason) = await AccessAsync(service.Program, "evil.example");
-        Assert.Equal("refused", operations);
+        (string? interventions, string? reason) = await AccessAsync(service.Program, "evil.example");
+        Assert.Equal("refused", interventions);
         Assert.Contains("localhost", reason, StringComparison.Ordinal);
 
         await using (ProgramProcess guarded = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__ApiToken", Token))))
         {
-            (operations, reason) = await AccessAsync(guarded, "localhost");
-            Assert.Equal("token", operations);
+            (interventions, reason) = await AccessAsync(guarded, "localhost");
+            Assert.Equal("token", interventions);
             Assert.Contains("Soak:ApiToken", reason, StringComparison.Ordinal);
 
             // Whoever has the token may be any program; the page sends it like any other.
             string authority = $"127.0.0.1:{guarded.Http.BaseAddress!.Port}";
-            Assert.Equal(HttpStatusCode.Unauthorized, await OperateAsync(guarded, authority, $"http://{authority}", "same-origin"));
-            Assert.Equal(HttpStatusCode.OK, await OperateAsync(guarded, authority, $"http://{authority}", "same-origin", token: Token));
+            Assert.Equal(HttpStatusCode.Unauthorized, await InterveneAsync(guarded, authority, $"http://{authority}", "same-origin"));
+            Assert.Equal(HttpStatusCode.OK, await InterveneAsync(guarded, authority, $"http://{authority}", "same-origin", token: Token));
         }
 
         await using ProgramProcess open = await ProgramProcess.ServeAsync(Fleets.Small(), urls: "http://127.0.0.1:0;http://0.0.0.0:0");
-        (operations, reason) = await AccessAsync(open, "localhost");
-        Assert.Equal("refused", operations);
+        (interventions, reason) = await AccessAsync(open, "localhost");
+        Assert.Equal("refused", interventions);
         Assert.Contains("beyond loopback", reason, StringComparison.Ordinal);
     }
 
-    private static async Task<HttpStatusCode> OperateAsync(
+    private static async Task<HttpStatusCode> InterveneAsync(
         ProgramProcess program, string host, string? origin, string? site, string? body = null, string type = "application/json", string? token = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "/api/v1/cohorts/control/resume");
@@ -105,12 +105,12 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
         return response.StatusCode;
     }
 
-    private static async Task<(string? Operations, string? Reason)> AccessAsync(ProgramProcess program, string host)
+    private static async Task<(string? Interventions, string? Reason)> AccessAsync(ProgramProcess program, string host)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, "/api/v1/access");
         request.Headers.Host = $"{host}:{program.Http.BaseAddress!.Port}";
         using HttpResponseMessage response = await program.Http.SendAsync(request, Stop);
         JsonElement access = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Stop)).RootElement;
-        return (access.GetProperty("operations").GetString(), access.GetProperty("reason").GetString());
+        return (access.GetProperty("interventions").GetString(), access.GetProperty("reason").GetString());
     }
 }

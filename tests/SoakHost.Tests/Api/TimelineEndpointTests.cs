@@ -18,7 +18,7 @@ public sealed class TimelineEndpointTests(SmallService small)
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__CheckpointInterval", "1h")));
         JsonElement stall = await FirstStallAsync(program);
-        (_, JsonElement told) = await TellAsync(program, stall.GetProperty("incident").GetString()!);
+        (_, JsonElement told) = await ReplayAsync(program, stall.GetProperty("incident").GetString()!);
         Assert.Equal(0, (await program.Http.GetFromJsonAsync<JsonElement>("/api/v1/incidents", Stop)).GetProperty("incidents").GetArrayLength());
 
         Assert.Equal(stall.GetProperty("incident").GetString(), told.GetProperty("incident").GetString());
@@ -41,25 +41,25 @@ public sealed class TimelineEndpointTests(SmallService small)
         await using (ProgramProcess program = await ProgramProcess.ServeAsync(settings))
         {
             string before = (await FirstStallAsync(program)).GetProperty("incident").GetString()!;
-            await OperateAsync(program, "kernel", new { kernel = "linux-6.1.y" });
-            await OperateAsync(program, "kernel", new { kernel = "linux-6.1" });
+            await InterveneAsync(program, "kernel", new { kernel = "linux-6.1.y" });
+            await InterveneAsync(program, "kernel", new { kernel = "linux-6.1" });
             JsonElement stall = await FirstStallAsync(program, unlike: before);
             incident = stall.GetProperty("incident").GetString()!;
-            (_, told) = await TellAsync(program, incident);
+            (_, told) = await ReplayAsync(program, incident);
             Assert.Contains("was kept as an int", told.GetProperty("conclusion").GetString(), StringComparison.Ordinal);
 
-            await OperateAsync(program, "kernel", new { kernel = "linux-6.1.y" });
+            await InterveneAsync(program, "kernel", new { kernel = "linux-6.1.y" });
             await program.UntilAsync(fleet => Control(fleet).GetProperty("vcpus_hung").GetInt32() == 0, Patience);
             program.Terminate();
             await program.EndAsync();
         }
 
         await using ProgramProcess next = await ProgramProcess.ServeAsync(settings);
-        (_, JsonElement again) = await TellAsync(next, incident);
+        (_, JsonElement again) = await ReplayAsync(next, incident);
         Assert.True(JsonElement.DeepEquals(told, again));
-        (_, JsonElement ofRun) = await TellAsync(next, incident, run: 1);
+        (_, JsonElement ofRun) = await ReplayAsync(next, incident, run: 1);
         Assert.True(JsonElement.DeepEquals(told, ofRun));
-        Assert.Equal(HttpStatusCode.NotFound, (await TellAsync(next, incident, run: 2)).Status);
+        Assert.Equal(HttpStatusCode.NotFound, (await ReplayAsync(next, incident, run: 2)).Status);
     }
 
     [Fact]
@@ -72,7 +72,7 @@ public sealed class TimelineEndpointTests(SmallService small)
         JsonElement fleet = await UntilHungAsync(12);
 
         JsonElement stall = Cohort(fleet, "canary").GetProperty("stalled").EnumerateArray().First(stall => stall.GetProperty("vm").GetInt32() == 2);
-        (HttpStatusCode status, JsonElement told) = await TellAsync(program, stall.GetProperty("incident").GetString()!);
+        (HttpStatusCode status, JsonElement told) = await ReplayAsync(program, stall.GetProperty("incident").GetString()!);
         Assert.Equal(HttpStatusCode.OK, status);
         Assert.Contains("was kept as an int", told.GetProperty("conclusion").GetString(), StringComparison.Ordinal);
 
@@ -89,7 +89,7 @@ public sealed class TimelineEndpointTests(SmallService small)
     [InlineData("unsafe-install:control/0/0@1024", 404)]
     public async Task What_makes_no_sense_is_told_as_problem_details(string incident, int status)
     {
-        (HttpStatusCode given, JsonElement problem) = await TellAsync(small.Program, incident);
+        (HttpStatusCode given, JsonElement problem) = await ReplayAsync(small.Program, incident);
         Assert.Equal(status, (int)given);
         Assert.NotEqual("", problem.GetProperty("detail").GetString());
     }
@@ -104,7 +104,7 @@ public sealed class TimelineEndpointTests(SmallService small)
         folder.Execute(
             "INSERT INTO incidents (run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, first_seen_ms) "
             + "VALUES (1, 'healthy', 0, 0, 4242, 'VcpuHung', 0, 0, 0, 0)");
-        (HttpStatusCode status, JsonElement problem) = await TellAsync(program, "hang:healthy/0/0@4242");
+        (HttpStatusCode status, JsonElement problem) = await ReplayAsync(program, "hang:healthy/0/0@4242");
         Assert.Equal(HttpStatusCode.UnprocessableEntity, status);
         Assert.Contains("real one", problem.GetProperty("detail").GetString(), StringComparison.Ordinal);
     }
@@ -123,7 +123,7 @@ public sealed class TimelineEndpointTests(SmallService small)
             + "VALUES (1, 'control', 0, 0, 1125899906842624, 'VcpuHung', 0, 0, 0, 0), (1, 'control', 0, 0, 1024, 'VcpuHung', 0, 0, 0, 0)");
         using var gone = new CancellationTokenSource();
         Task<HttpResponseMessage>[] all =
-            [.. Enumerable.Range(0, IncidentReplays.WaitingMax + 2).Select(_ => program.Http.GetAsync($"/api/v1/timeline?incident={Endless}", gone.Token))];
+            [.. Enumerable.Range(0, ReplayService.WaitingMax + 2).Select(_ => program.Http.GetAsync($"/api/v1/timeline?incident={Endless}", gone.Token))];
         Task<HttpResponseMessage> first = await Task.WhenAny(all);
         using HttpResponseMessage busy = await first;
         Assert.Equal((HttpStatusCode.ServiceUnavailable, TimeSpan.FromSeconds(1)), (busy.StatusCode, busy.Headers.RetryAfter?.Delta));
@@ -131,7 +131,7 @@ public sealed class TimelineEndpointTests(SmallService small)
         foreach (Task<HttpResponseMessage> request in all.Where(request => request != first))
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => request);
         using HttpResponseMessage free = await UntilStatusAsync(program, Brief, HttpStatusCode.NotFound);
-        Assert.Contains("run again", await free.Content.ReadAsStringAsync(Stop), StringComparison.Ordinal);
+        Assert.Contains("did not come to this incident", await free.Content.ReadAsStringAsync(Stop), StringComparison.Ordinal);
     }
 
     private static async Task<HttpResponseMessage> UntilStatusAsync(ProgramProcess program, string incident, HttpStatusCode wanted)
@@ -148,7 +148,7 @@ public sealed class TimelineEndpointTests(SmallService small)
         }
     }
 
-    private static async Task<(HttpStatusCode Status, JsonElement Body)> TellAsync(ProgramProcess program, string incident, long? run = null)
+    private static async Task<(HttpStatusCode Status, JsonElement Body)> ReplayAsync(ProgramProcess program, string incident, long? run = null)
     {
         using HttpResponseMessage response = await program.Http.GetAsync($"/api/v1/timeline?incident={incident}{(run is null ? "" : $"&run={run}")}", Stop);
         return (response.StatusCode, JsonDocument.Parse(await response.Content.ReadAsStringAsync(Stop)).RootElement);
@@ -169,7 +169,7 @@ public sealed class TimelineEndpointTests(SmallService small)
     private static JsonElement.ArrayEnumerator Stalls(JsonElement fleet) =>
         Control(fleet) is { ValueKind: JsonValueKind.Object } control ? control.GetProperty("stalled").EnumerateArray() : default;
 
-    private static Task OperateAsync(ProgramProcess program, string kind, object body) => PostAsync(program, $"cohorts/control/{kind}", body);
+    private static Task InterveneAsync(ProgramProcess program, string kind, object body) => PostAsync(program, $"cohorts/control/{kind}", body);
 
     private static async Task PostAsync(ProgramProcess program, string path, object body)
     {

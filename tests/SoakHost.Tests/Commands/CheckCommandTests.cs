@@ -27,12 +27,12 @@ public class CheckCommandTests
         ProgramResult result = await ProgramProcess.RunAsync(
             [.. Small, "--kernel", "linux-6.1", .. shape], new Dictionary<string, string> { ["Soak__StallRetries"] = "200" });
         Assert.Equal(1, result.ExitCode);
-        string line = result.Output.Split('\n').Single(line => line.StartsWith("  linux-6-1: soakhost ", StringComparison.Ordinal));
+        string line = result.Output.Split('\n').Single(line => line.StartsWith("  linux-6-1: reproduce with: soakhost ", StringComparison.Ordinal));
 
         // Nothing but the command is handed on: neither this configuration nor these options.
         string[] command = line.Split("soakhost ")[1].Split(' ');
         Assert.EndsWith(
-            " --kernel linux-6.1 --vms 8 --vcpus 3 --invalidators 2 --pages 20 --range-pages 5 --memslot-updates --start 0x7ffffc18 --seed 3735928559 --stall-retries 200",
+            " --kernel linux-6.1 --vms 8 --vcpus 3 --invalidators 2 --memslot-updates --pages 20 --range-pages 5 --start 0x7ffffc18 --seed 3735928559 --stall-retries 200",
             line,
             StringComparison.Ordinal);
         ProgramResult story = await ProgramProcess.RunAsync(command);
@@ -46,7 +46,7 @@ public class CheckCommandTests
     {
         ProgramResult result = await ProgramProcess.RunAsync([.. Far, "--kernel", "linux-6.1.y"]);
         Assert.Equal(2, result.ExitCode);
-        Assert.Contains("linux-6-1-y (linux-6.1.y): no VM crossed a boundary with a fault in flight yet", result.Output, StringComparison.Ordinal);
+        Assert.Contains("linux-6-1-y (linux-6.1.y): no VM has crossed a boundary with a fault in flight yet", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -55,7 +55,7 @@ public class CheckCommandTests
         ProgramResult result = await ProgramProcess.RunAsync(
             ["check", "--operations", "1e6"], Fleets.Small(("Soak__Fleet__0__Kernel", "linux-6.1.y"), ("Soak__Fleet__0__Expect", "progress")));
         Assert.Equal(2, result.ExitCode);
-        Assert.Contains("no cohort is meant to hang", result.Output, StringComparison.Ordinal);
+        Assert.Contains("no cohort is expected to hang", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -94,7 +94,7 @@ public class CheckCommandTests
         Assert.Equal(130, result.ExitCode);
         Assert.Matches(@"control .*linux-6\.1 .*pass", result.Output);
         Assert.Matches(@"linux-6-1-y .*linux-6\.1\.y ", result.Output);
-        Assert.Contains("it was interrupted before its bound", result.Output, StringComparison.Ordinal);
+        Assert.Contains("the check was interrupted before its bound", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -110,7 +110,7 @@ public class CheckCommandTests
         Assert.Equal(ulong.MaxValue, document.GetProperty("seed").GetUInt64());
         JsonElement cohort = document.GetProperty("cohorts")[1];
         Assert.Equal(
-            ["name", "kernel", "expect", "vms", "vcpus", "operations", "invalidations", "crossings", "vcpus_hung", "vcpus_starved",
+            ["name", "kind", "kernel", "expect", "vms", "vcpus", "operations", "invalidations", "crossings", "vcpus_hung", "vcpus_starved",
                 "unjustified_retries", "unsafe_installs", "accounting_errors", "verdict"],
             Keys(cohort));
         Assert.Equal(["2^31", "2^32", "2^63", "2^64"], Keys(cohort.GetProperty("crossings")));
@@ -127,7 +127,7 @@ public class CheckCommandTests
         string[] reasons = [.. document.GetProperty("reasons").EnumerateArray().Select(reason => reason.GetString()!)];
         Assert.Equal(2, reasons.Length);
         Assert.Matches(@"\Alinux-6-1 \(linux-6\.1\): [0-9]+ (vCPUs hung|unjustified retries)", reasons[0]);
-        Assert.StartsWith("linux-6-1: soakhost replay hang:linux-6-1/", reasons[1], StringComparison.Ordinal);
+        Assert.StartsWith("linux-6-1: reproduce with: soakhost replay hang:linux-6-1/", reasons[1], StringComparison.Ordinal);
         Assert.Contains("Verdict: violation", result.Error, StringComparison.Ordinal);
     }
 

@@ -15,23 +15,27 @@ public class HostCohortConfigurationTests
     {
         CohortOptions cohort = Assert.Single(Read().Fleet);
 
-        Assert.Equal((1, 2, null), (cohort.Vms, cohort.Vcpus, cohort.Unsupported));
-        Assert.Equal(((1L << 31) + 1_000_000, "/dev/kvm"), (cohort.Host!.Until, cohort.Host.DevicePath));
-        Assert.Equal((2, 0UL), (cohort.ToCohort().Vm.Vcpus, cohort.ToCohort().Vm.InvalidateSeqStart));
-        Assert.False(cohort.ToCohort().Kernel.Info.IsSimulated);
+        HostCohortOptions host = Host(cohort);
+        Assert.Equal((1, 2, null), (cohort.Cohort.Vms, cohort.Cohort.VcpusPerVm, cohort.Unsupported));
+        Assert.Equal(((1L << 31) + 1_000_000, "/dev/kvm"), (host.Until, host.DevicePath));
+        Assert.Equal(("host", "host", 0UL), (cohort.Cohort.Kind, cohort.Cohort.KernelName, cohort.Cohort.InvalidateSeqStart));
     }
 
     [Fact]
     public void Every_key_is_read()
     {
-        HostCohortOptions host = Read(
-            ("Vms", "3"), ("Vcpus", "16"), ("Host:DevicePath", "/dev/kvm2"), ("Host:MemoryBytes", "2^23"), ("Host:GuestPhysicalBase", "2^32"),
+        HostCohortOptions host = Host(Read(
+            ("Vms", "3"), ("Vcpus", "16"), ("Host:DevicePath", "/dev/kvm2"), ("Host:MemoryBytes", "2^23"),
+            ("Host:GuestPhysicalBase", "2^32"),
             ("Host:Memslots", "4"), ("Host:InvalidatorThreads", "2"), ("Host:VmasPerCall", "256"), ("Host:DutyCycle", "0.25"),
             ("Host:InvalidatorCpus:0", "1"), ("Host:InvalidatorCpus:1", "3"), ("Host:VcpuCpus:0", "2"), ("Host:Until", "2^32+5"),
-            ("Host:Boundaries:0", "2^31"), ("Host:Boundaries:1", "3_000_000"), ("Host:BoundaryWindow", "1000"), ("Host:ProbeInterval", "250ms"),
-            ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s")).Fleet[0].Host!;
+            ("Host:Boundaries:0", "2^31"), ("Host:Boundaries:1", "3_000_000"), ("Host:BoundaryWindow", "1000"),
+            ("Host:ProbeInterval", "250ms"),
+            ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s"))
+                .Fleet[0]);
 
-        Assert.Equal((3, 16, "/dev/kvm2", 1L << 23, 1L << 32), (host.Vms, host.Vcpus, host.DevicePath, host.MemoryBytes, host.GuestPhysicalBase));
+        Assert.Equal((3, 16, "/dev/kvm2", 1L << 23, 1L << 32),
+            (host.Vms, host.Vcpus, host.DevicePath, host.MemoryBytes, host.GuestPhysicalBase));
         Assert.Equal((4, 2, 256, 0.25), (host.Memslots, host.InvalidatorThreads, host.VmasPerCall, host.DutyCycle));
         Assert.Equal(("1 3", "2"), (string.Join(' ', host.InvalidatorCpus), string.Join(' ', host.VcpuCpus)));
         Assert.Equal(((1L << 32) + 5, 1000L, 7), (host.Until, host.BoundaryWindow, host.ProbePages));
@@ -42,7 +46,7 @@ public class HostCohortConfigurationTests
 
     [Fact]
     public void More_threads_get_more_memory_unless_it_is_given() =>
-        Assert.Equal(6L << 20, Read(("Host:InvalidatorThreads", "3")).Fleet[0].Host!.MemoryBytes);
+        Assert.Equal(6L << 20, Host(Read(("Host:InvalidatorThreads", "3")).Fleet[0]).MemoryBytes);
 
     [Theory]
     [InlineData("Invalidators", "2")]
@@ -51,29 +55,30 @@ public class HostCohortConfigurationTests
     [InlineData("RangePages", "4")]
     [InlineData("InvalidateSeqStart", "0")]
     [InlineData("Expect", "hang")]
-    public void A_key_of_simulated_kernels_makes_no_sense_here(string key, string value) => Assert.StartsWith(
-        $"Soak:Fleet:0:{key} makes no sense here: it is for simulated kernels; ", Assert.Single(Errors((key, value))), StringComparison.Ordinal);
+    public void A_key_of_simulated_VMs_has_no_meaning_here(string key, string value) => Assert.StartsWith(
+        $"Soak:Fleet:0:{key} has no meaning here: it is for simulated VMs; ", Assert.Single(Errors((key, value))),
+        StringComparison.Ordinal);
 
     [Fact]
-    public void The_section_makes_no_sense_for_a_simulated_kernel() => Assert.StartsWith(
-        "Soak:Fleet:0:Host makes no sense here: it is for the kernel \"host\"",
+    public void The_section_has_no_meaning_for_a_simulated_kernel() => Assert.StartsWith(
+        "Soak:Fleet:0:Host has no meaning here: it is for the kernel \"host\"",
         Assert.Single(Errors(("Kernel", "linux-6.1"), ("Host:Until", "2^31"))),
         StringComparison.Ordinal);
 
     [Theory]
-    [InlineData("Vms", "65", "is \"65\"; allowed is a whole number, 1 to 64")]
-    [InlineData("Vcpus", "17", "is \"17\"; allowed is a whole number, 1 to 16")]
-    [InlineData("Host:Memslots", "10", "is \"10\"; allowed is a whole number, 1 to 9")]
-    [InlineData("Host:DutyCycle", "0", "is \"0\"; allowed is a number, 0.001 to 1")]
-    [InlineData("Host:Boundaries:0", "x", "is \"x\"; allowed is a whole number, 1 to 2^62")]
-    [InlineData("Host:Boundaries:x", "1", "is unknown; entries are numbers")]
-    [InlineData("Host:Boundaries", "1", "is \"1\"; allowed is a list")]
-    [InlineData("Host:VcpuCpus:0", "1024", "is \"1024\"; allowed is a whole number, 0 to 1_023")]
-    [InlineData("Host:MemoryBytes", "5000", "is 5000; a multiple of 2097152 is needed")]
-    [InlineData("Host:GuestPhysicalBase", "2^40", "is 0x10000000000; a multiple of 2 MiB from ")]
-    [InlineData("Host:Until", "2^31-1", "is 2^31-1, and no boundary lies up to there")]
-    [InlineData("Host:Colour", "red", "is unknown; allowed here is DevicePath, ")]
-    [InlineData("Host", "yes", "is \"yes\"; allowed is a section")]
+    [InlineData("Vms", "65", "is \"65\"; it must be a whole number from 1 to 64")]
+    [InlineData("Vcpus", "17", "is 17; it must be 1 to 16 here")]
+    [InlineData("Host:Memslots", "10", "is 10; it must be 1 to 9 here")]
+    [InlineData("Host:DutyCycle", "0", "is \"0\"; it must be a number from 0.001 to 1")]
+    [InlineData("Host:Boundaries:0", "x", "is \"x\"; it must be a whole number from 1 to 2^62")]
+    [InlineData("Host:Boundaries:x", "1", "is unknown; entries are numbered from 0")]
+    [InlineData("Host:Boundaries", "2^31,x", "is \"2^31,x\"; it must be a whole number from 1 to 2^62")]
+    [InlineData("Host:VcpuCpus:0", "1024", "is \"1024\"; it must be a whole number from 0 to 1_023")]
+    [InlineData("Host:MemoryBytes", "5000", "is 5000; it must be a multiple of 2097152")]
+    [InlineData("Host:GuestPhysicalBase", "2^40", "is 0x10000000000; it must be a multiple of 2 MiB from ")]
+    [InlineData("Host:Until", "2^31-1", "is 2^31-1, and every boundary is above it")]
+    [InlineData("Host:Colour", "red", "is unknown; known here are Until, ")]
+    [InlineData("Host", "yes", "is \"yes\"; it must be a section")]
     public void A_value_that_is_not_allowed_is_named_with_its_key_and_what_is(string key, string value, string error) =>
         Assert.Contains(Errors((key, value)), told => told.StartsWith($"Soak:Fleet:0:{key} {error}", StringComparison.Ordinal));
 
@@ -86,14 +91,16 @@ public class HostCohortConfigurationTests
     {
         CohortOptions cohort = Read(_ => new HostKernelSupport("There is no KVM.", null), ("Vcpus", "64")).Fleet[0];
 
-        Assert.Equal("Cohort \"here\" cannot be run here. There is no KVM.", SoakOptions.WhyUnsupported([cohort]));
+        Assert.Equal("Cohort \"here\" cannot run here. There is no KVM.", SoakOptions.WhyUnsupported([cohort]));
     }
 
     [Fact]
     public void A_fleet_of_simulated_kernels_asks_no_device() =>
-        Assert.Null(SoakOptions.WhyUnsupported(Read(_ => throw new InvalidOperationException("asked"), ("Kernel", "linux-6.1")).Fleet));
+        Assert.Null(SoakOptions.WhyUnsupported(Read(_ => throw new InvalidOperationException("asked"), ("Kernel", "linux-6.1"))
+            .Fleet));
 
-    private static SoakOptions Read(params (string Key, string? Value)[] more) => Read(_ => new HostKernelSupport(null, Limits), more);
+    private static SoakOptions Read(params (string Key, string? Value)[] more) =>
+        Read(_ => new HostKernelSupport(null, Limits), more);
 
     private static SoakOptions Read(Func<string, HostKernelSupport> probe, params (string Key, string? Value)[] more)
     {
@@ -105,4 +112,6 @@ public class HostCohortConfigurationTests
 
     private static List<string> Errors(params (string Key, string? Value)[] more) =>
         [.. Assert.Throws<ConfigurationException>(() => Read(more)).Message.Split("\n  ")[1..]];
+
+    private static HostCohortOptions Host(CohortOptions cohort) => Assert.IsType<HostCohort>(cohort.Cohort).Options;
 }
