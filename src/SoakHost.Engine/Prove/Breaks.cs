@@ -46,7 +46,8 @@ internal static class Breaks<TKernel, TMemslots, TPages>
     /// <returns>Whether it goes wrong in the end, and the counter then.</returns>
     public static (Term GoesWrong, Term Seq) Run(Schedule schedule, Term start, Term bridge)
     {
-        var vm = new ScheduledVm<TKernel, TMemslots, TPages, SymbolicLanes>(schedule.Vcpus, schedule.Invalidators, Terms.Halves(start));
+        var vm = new ScheduledVm<TKernel, TMemslots, TPages, SymbolicLanes>(
+            schedule.Vcpus, schedule.Invalidators, Terms.Halves(start));
         for (int i = 0; i < schedule.Steps.Count; i++)
         {
             if (i == schedule.BridgeAt)

@@ -96,7 +96,8 @@ internal sealed class CounterSearch(SolverSession session, TermTable table, Term
     /// <param name="max">How many to list at the most.</param>
     /// <param name="cancellation">Ends it.</param>
     /// <returns>The intervals, and whether they are all.</returns>
-    public async Task<(IReadOnlyList<CounterInterval> Intervals, bool AreAll)> IntervalsAsync(int max, CancellationToken cancellation)
+    public async Task<(IReadOnlyList<CounterInterval> Intervals, bool AreAll)> IntervalsAsync(
+        int max, CancellationToken cancellation)
     {
         List<CounterInterval> intervals = [];
         ulong from = 0;
@@ -118,7 +119,12 @@ internal sealed class CounterSearch(SolverSession session, TermTable table, Term
     {
         var text = new StringBuilder("(set-option :produce-models true)\n(set-logic QF_BV)\n");
         foreach (Term declared in table.VariablesOf([condition, variable]))
-            text.Append(CultureInfo.InvariantCulture, $"(declare-const {table.Name(declared)} {SmtScript.Sort(table.Width(declared))})\n");
+        {
+            text.Append(
+                CultureInfo.InvariantCulture,
+                $"(declare-const {table.Name(declared)} {SmtScript.Sort(table.Width(declared))})\n");
+        }
+
         var writer = new TermWriter(table, text);
         writer.Define(condition);
         return text.Append(CultureInfo.InvariantCulture, $"(define-fun condition () Bool {writer.Name(condition)})\n").ToString();

@@ -49,7 +49,8 @@ internal static class Invariant<TKernel, TMemslots, TPages>
             "covered-is-range", "the covered pages are the kernel's range while an invalidation is in progress",
             Terms.Same(vm.CoveredPages, covered));
         yield return new(
-            "pages-in-progress-follow", "the pages for which the check sees an invalidation are what the kernel makes of range and count",
+            "pages-in-progress-follow",
+            "the pages for which the check sees an invalidation are what the kernel makes of range and count",
             Terms.Same(vm.PagesInProgress, inProgress));
         yield return new("exposed-not-mapped", "no exposed page is mapped", Terms.IsEmpty(vm.Mapped & vm.ExposedPages));
     }
@@ -88,7 +89,8 @@ internal static class Invariant<TKernel, TMemslots, TPages>
             Table.Implies(isResolved, Table.Same((vcpu.Page & vcpu.ChangedSinceResolve).Any.IsTrue, ghost.WasChanged)));
         yield return new(
             "change-is-noticed",
-            "a resolved page that has changed is exposed still, or an invalidation ended since the snapshot (without one, since the fault was taken)",
+            "a resolved page that has changed is exposed still, or an invalidation ended since the snapshot "
+                + "(without one, since the fault was taken)",
             Table.Implies(
                 Table.And(isResolved, ghost.WasChanged),
                 Table.Or(
@@ -101,7 +103,8 @@ internal static class Invariant<TKernel, TMemslots, TPages>
             "orphaned-is-behind", "a root is known to be obsolete if and only if it has an older generation than the VM's",
             Table.Same(Flag(state, FaultFlags.Orphaned(v)), isBehind));
         yield return new(
-            "reloaded-is-behind", "a fault is known to have seen memslots updated if and only if its root has an older generation",
+            "reloaded-is-behind",
+            "a fault is known to have seen memslots updated if and only if its root has an older generation",
             Table.Implies(inFault, Table.Same(Flag(state, FaultFlags.Reloaded(v)), isBehind)));
     }
 
@@ -134,8 +137,9 @@ internal static class Invariant<TKernel, TMemslots, TPages>
     {
         (VcpuPhase Phase, SymbolicLanes At)[] masks =
         [
-            (VcpuPhase.Snapshot, vcpu.AtSnapshot), (VcpuPhase.Resolve, vcpu.AtResolve), (VcpuPhase.LocklessCheck, vcpu.AtLocklessCheck),
-            (VcpuPhase.Check, vcpu.AtCheck), (VcpuPhase.Install, vcpu.AtInstall),
+            (VcpuPhase.Snapshot, vcpu.AtSnapshot), (VcpuPhase.Resolve, vcpu.AtResolve),
+            (VcpuPhase.LocklessCheck, vcpu.AtLocklessCheck), (VcpuPhase.Check, vcpu.AtCheck),
+            (VcpuPhase.Install, vcpu.AtInstall),
         ];
         Term ones = Table.Constant(32, uint.MaxValue), any = Table.False, good = Table.True;
         foreach ((VcpuPhase phase, SymbolicLanes at) in masks)

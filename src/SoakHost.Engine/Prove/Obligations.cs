@@ -95,7 +95,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
                 Term count = Table.Equal(state.Vm.InProgress.Term, Table.Constant(32, (ulong)busy));
                 yield return new(
                     $"possible-{Name(phase)}-{busy}-in-progress", ObligationKind.Possible,
-                    $"Can a vCPU be at {Name(phase)} while {busy} invalidations are in progress?", Given(state, shape, withAccount: true),
+                    $"Can a vCPU be at {Name(phase)} while {busy} invalidations are in progress?",
+                    Given(state, shape, withAccount: true),
                     [new("possible", "that many invalidations are in progress", count)]);
             }
         }
@@ -112,7 +113,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             ("retry-covered", "retries because an invalidation is in progress, and for nothing else",
                 Table.All([retries, covered, Table.Not(raced), Table.Not(reloaded)])),
             ("fix-alone", "is fixed while nothing is in progress", Table.And(fixes, Table.Not(before.Vm.InProgress.IsTrue))),
-            ("fix-elsewhere", "is fixed while an invalidation of other pages is in progress", Table.And(fixes, before.Vm.InProgress.IsTrue)),
+            ("fix-elsewhere", "is fixed while an invalidation of other pages is in progress",
+                Table.And(fixes, before.Vm.InProgress.IsTrue)),
         ];
         if (TMemslots.AreUpdated && TKernel.ChecksRoot)
         {
@@ -124,7 +126,10 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         {
             yield return new(
                 $"possible-{name}", ObligationKind.Possible, $"Can there be a check that {meaning}?",
-                [.. Given(before, form, withAccount: true), .. Invariant<TKernel, TMemslots, TPages>.Assumptions(after, options.FaultSpan)],
+                [
+                    .. Given(before, form, withAccount: true),
+                    .. Invariant<TKernel, TMemslots, TPages>.Assumptions(after, options.FaultSpan),
+                ],
                 [new("possible", meaning, holds)]);
         }
     }
@@ -154,11 +159,15 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
 
         // The primary MMU is about to change these pages; a mapping that is left would be one of what was there before.
         Claim[] changes = phase == InvalidatorPhase.Change
-            ? [new("stale-mapping", "no page that changes is still mapped", Terms.IsEmpty(before.Invalidators[index].Own & before.Vm.Mapped))]
+            ?
+            [
+                new("stale-mapping", "no page that changes is still mapped",
+                    Terms.IsEmpty(before.Invalidators[index].Own & before.Vm.Mapped)),
+            ]
             : [];
         return Step(
-            $"invalidator{index}-{Name(phase)}", $"invalidator {index} at {Name(phase)}", before, shape, after, [isRange], changes,
-            [Parted(before.Vm.Mapped, own.Pages)]);
+            $"invalidator{index}-{Name(phase)}", $"invalidator {index} at {Name(phase)}", before, shape, after, [isRange],
+            changes, [Parted(before.Vm.Mapped, own.Pages)]);
     }
 
     private Obligation VcpuTells(VcpuPhase phase)
@@ -169,10 +178,12 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         VcpuLanes<TPages, SymbolicLanes> was = before.Vcpus[0], now = after.Vcpus[0];
         TotalsLanes<SymbolicLanes> totals = after.Vm.Totals;
         Term accesses = totals.GuestAccesses.IsTrue, @fixed = totals.Fixed.IsTrue, retried = totals.Retried.IsTrue;
-        Term wasInFault = SymbolicSteps<TKernel, TMemslots, TPages>.InFault(was), isInFault = SymbolicSteps<TKernel, TMemslots, TPages>.InFault(now);
+        Term wasInFault = SymbolicSteps<TKernel, TMemslots, TPages>.InFault(was);
+        Term isInFault = SymbolicSteps<TKernel, TMemslots, TPages>.InFault(now);
         TPages mapped = before.Vm.Mapped | was.Page.Where(SymbolicLanes.Mask(@fixed));
         Term warranted = Table.Any([
-            Flag(after, FaultFlags.Raced(0)), Flag(after, FaultFlags.Reloaded(0)), (was.Page & before.Vm.CoveredPages).Any.IsTrue]);
+            Flag(after, FaultFlags.Raced(0)), Flag(after, FaultFlags.Reloaded(0)),
+            (was.Page & before.Vm.CoveredPages).Any.IsTrue]);
         Term dangerous = (was.Page & (before.Vm.ExposedPages | was.ChangedSinceResolve)).Any.IsTrue;
         if (TMemslots.AreUpdated)
             dangerous = Table.Or(dangerous, Flag(after, FaultFlags.Orphaned(0)));
@@ -181,7 +192,9 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             [new("shape", "every actor is in one of its phases", shape)],
             [
                 new("access-told", "the guest gets on if it accesses a page that is mapped, and only then",
-                    Table.Implies(accesses, Table.All([Table.Not(wasInFault), Table.Not(isInFault), (was.Page & before.Vm.Mapped).Any.IsTrue]))),
+                    Table.Implies(
+                        accesses,
+                        Table.All([Table.Not(wasInFault), Table.Not(isInFault), (was.Page & before.Vm.Mapped).Any.IsTrue]))),
                 new("page-kept", "it goes on to the next page if it gets on, and else stays with the one that it has",
                     Terms.Same(now.Page, TPages.Select(SymbolicLanes.Mask(accesses), next, was.Page))),
                 new("fault-told", "a fault ends in a fix or in a retry, which are told, and never in both",
@@ -206,7 +219,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             $"invalidator{index}-told", ObligationKind.Method, $"Is what invalidator {index} does told as it is?",
             [new("shape", "every actor is in one of its phases", shape)],
             [
-                new("end-told", "an end is told, and nothing else as one", Table.Same(after.Vm.Totals.Invalidations.IsTrue, was.AtEnd.IsTrue)),
+                new("end-told", "an end is told, and nothing else as one",
+                    Table.Same(after.Vm.Totals.Invalidations.IsTrue, was.AtEnd.IsTrue)),
                 new("in-turn", "begin, change and end follow each other",
                     Table.All([
                         Table.Same(now.AtChange.IsTrue, begins), Table.Same(now.AtEnd.IsTrue, was.AtChange.IsTrue)])),
@@ -247,7 +261,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             $"{name}-kept", ObligationKind.Kept, $"Does {step} lead to a state in the invariant?", given,
             [
                 .. Kept([
-                    .. Invariant<TKernel, TMemslots, TPages>.OfVm(after), .. Invariant<TKernel, TMemslots, TPages>.OfVcpu(after, 0)],
+                    .. Invariant<TKernel, TMemslots, TPages>.OfVm(after),
+                    .. Invariant<TKernel, TMemslots, TPages>.OfVcpu(after, 0)],
                     known),
             ])
         { Seq = after.Seq, Spans = spans };
@@ -255,7 +270,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             $"{name}-accounted", ObligationKind.Safe, $"Does {step} keep account of the mapped pages?",
             [.. Given(before, shape, withAccount: true), .. assumptions, .. counting],
             [
-                new("accounting-error", "the total is right whenever pages are zapped", Table.Not(totals.AccountingErrors.IsTrue)),
+                new("accounting-error", "the total is right whenever pages are zapped",
+                    Table.Not(totals.AccountingErrors.IsTrue)),
                 .. Kept([Invariant<TKernel, TMemslots, TPages>.Account(after)], known),
             ])
         { Seq = after.Seq, Spans = spans };
@@ -278,7 +294,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
 
         return new(
             $"alone-{Name(phase)}", ObligationKind.Live,
-            $"Is a vCPU at {Name(phase)}, left alone with no invalidation in progress, fixed within {StepsAloneMax} steps?", given,
+            $"Is a vCPU at {Name(phase)}, left alone with no invalidation in progress, fixed within {StepsAloneMax} steps?",
+            given,
             [new("hang", "it is fixed, or gets on", isDone)])
         { Seq = state.Seq, Spans = [.. Spans(state)] };
     }
@@ -292,12 +309,13 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         (SymbolicVm<TPages> before, Term shape) = SymbolicVm<TPages>.Any(2, options.Invalidators, Phases, phase);
         SymbolicVm<TPages> after = _steps.Vcpu(before, 0, AnyPage("next"));
         return new(
-            $"sibling-{Name(phase)}", ObligationKind.Method, $"Does a vCPU at {Name(phase)} leave what is known of its siblings as it is?",
+            $"sibling-{Name(phase)}", ObligationKind.Method,
+            $"Does a vCPU at {Name(phase)} leave what is known of its siblings as it is?",
             [
                 .. Given(before, shape, withAccount: false), AnyPageIsOne("next"),
                 .. Invariant<TKernel, TMemslots, TPages>.Assumptions(after, options.FaultSpan),
             ],
-            [.. Kept([.. Invariant<TKernel, TMemslots, TPages>.OfVcpu(after, 1)], Invariant<TKernel, TMemslots, TPages>.Of(before))]);
+            [.. Kept(Invariant<TKernel, TMemslots, TPages>.OfVcpu(after, 1), Invariant<TKernel, TMemslots, TPages>.Of(before))]);
     }
 
     /// <summary>
@@ -314,7 +332,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         return new(
             $"pages-counted-{word}", ObligationKind.Method, "Is the model's count of pages the sum of one for each?", [],
             [
-                new("word-counted", $"the count of the pages in word {word} is the sum of its bits", Table.Equal(here.Number.Term, sum)),
+                new("word-counted", $"the count of the pages in word {word} is the sum of its bits",
+                    Table.Equal(here.Number.Term, sum)),
                 new("words-added", "the count of all is that of this word and of the others",
                     Table.Equal(pages.Number.Term, Table.Add(here.Number.Term, elsewhere.Number.Term))),
             ]);
@@ -385,7 +404,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             [new("shape", "every actor is in one of its phases", shape)],
             [
                 new("writes-none", "the flags of the other vCPUs stay as they are", writesNone),
-                new("reads-none", "with other flags of the other vCPUs the step leads to the same state", Same(after, otherAfter)),
+                new("reads-none", "with other flags of the other vCPUs the step leads to the same state",
+                    Same(after, otherAfter)),
             ]);
     }
 
@@ -433,8 +453,9 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
     /// <summary>The flags with those of vCPU 0 and of another exchanged.</summary>
     private static SymbolicLanes Swap(SymbolicLanes flags, int v)
     {
-        SymbolicLanes zero = flags & SymbolicLanes.Broadcast(0x0101_0101), other = flags & SymbolicLanes.Broadcast(0x0101_0101u << v);
-        return SymbolicLanes.Except(flags, SymbolicLanes.Broadcast(0x0101_0101u | (0x0101_0101u << v))) | (zero << v) | (other >>> v);
+        const uint Zero = 0x0101_0101;
+        SymbolicLanes zero = flags & SymbolicLanes.Broadcast(Zero), other = flags & SymbolicLanes.Broadcast(Zero << v);
+        return SymbolicLanes.Except(flags, SymbolicLanes.Broadcast(Zero | (Zero << v))) | (zero << v) | (other >>> v);
     }
 
     private List<Claim> Given(SymbolicVm<TPages> state, Term shape, bool withAccount)
@@ -477,12 +498,14 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
     private static (PageRange<TPages, SymbolicLanes> Own, Claim IsRange) AnyRange()
     {
         Term start = Table.Variable("begin.start", 32), end = Table.Variable("begin.end", 32);
-        var own = new PageRange<TPages, SymbolicLanes>(~TPages.Below(SymbolicLanes.Of(start)), TPages.Below(SymbolicLanes.Of(end)));
+        var own = new PageRange<TPages, SymbolicLanes>(
+            ~TPages.Below(SymbolicLanes.Of(start)), TPages.Below(SymbolicLanes.Of(end)));
         Term isRange = Table.And(Table.LessThan(start, end), Table.AtMost(end, Table.Constant(32, (ulong)TPages.Capacity)));
         return (own, new("begin-is-a-range", "the range to invalidate is not empty and has no page beyond the last", isRange));
     }
 
-    private static string Name(VcpuPhase phase) => phase == VcpuPhase.LocklessCheck ? "lockless-check" : phase.ToString().ToLowerInvariant();
+    private static string Name(VcpuPhase phase) =>
+        phase == VcpuPhase.LocklessCheck ? "lockless-check" : phase.ToString().ToLowerInvariant();
 
     private static string Name(InvalidatorPhase phase) => phase.ToString().ToLowerInvariant();
 }

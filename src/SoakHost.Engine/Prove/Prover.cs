@@ -81,8 +81,9 @@ internal sealed class KernelProof<TKernel, TMemslots, TPages>(
         var obligations = new Obligations<TKernel, TMemslots, TPages>(options, variation);
         return
         [
-            .. obligations.Induction().Concat(obligations.Telling()).Concat(obligations.Method()).Concat(obligations.Possibilities())
-                .Select(obligation => (obligation.Name, SmtScript.Write(_table, Name, obligation))),
+            .. ((IEnumerable<Obligation>[])[
+                obligations.Induction(), obligations.Telling(), obligations.Method(), obligations.Possibilities()])
+                .SelectMany(part => part).Select(obligation => (obligation.Name, SmtScript.Write(_table, Name, obligation))),
         ];
     }
 
@@ -143,7 +144,11 @@ internal sealed class KernelProof<TKernel, TMemslots, TPages>(
         IReadOnlyList<string> failed = [];
         string detail = "";
         if (outcome == ObligationOutcome.Unknown)
-            detail = answer.Answer == SolverAnswer.TimedOut ? "the solver took too long" : $"the solver did not say: {answer.Message}".TrimEnd(' ', ':');
+        {
+            detail = answer.Answer == SolverAnswer.TimedOut ? "the solver took too long"
+                : $"the solver did not say: {answer.Message}".TrimEnd(' ', ':');
+        }
+
         if (outcome == ObligationOutcome.Fails && !isPossible)
         {
             ulong[] holds = _table.Evaluate(answer.Values, [.. obligation.Claims.Select(claim => claim.Holds)]);
@@ -159,7 +164,12 @@ internal sealed class KernelProof<TKernel, TMemslots, TPages>(
     {
         ObligationResult[] failing = [.. results.Where(result => result.Outcome == ObligationOutcome.Fails)];
         if (failing.Length == 0)
-            return $"the solver gave no answer to {string.Join(", ", results.Where(result => result.Outcome == ObligationOutcome.Unknown).Select(result => result.Name))}";
+        {
+            IEnumerable<string> open = results.Where(result => result.Outcome == ObligationOutcome.Unknown)
+                .Select(result => result.Name);
+            return $"the solver gave no answer to {string.Join(", ", open)}";
+        }
+
         string what = string.Join("; ", failing.Take(3).Select(result =>
             result.Failed.Count == 0 ? result.Name : $"{result.Name} ({string.Join(", ", result.Failed)})"));
         return $"the induction fails at states that were not seen to be reachable: {what}"

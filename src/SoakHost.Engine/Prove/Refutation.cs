@@ -182,11 +182,13 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
             Start = start,
             Takes = Takes(at, span),
             Story = told.Counterexample
-                ?? throw new InvalidOperationException($"exploration from {Narrator.Hex(start)} did not reach what the solver said it would"),
+                ?? throw new InvalidOperationException(
+                    $"exploration from {Narrator.Hex(start)} did not reach what the solver said it would"),
         };
     }
 
-    private static IEnumerable<(Schedule, ExploreResult, int, Term)> Ways(Schedule schedule, ExploreResult found, Term seq, Term none) =>
+    private static IEnumerable<(Schedule, ExploreResult, int, Term)> Ways(
+        Schedule schedule, ExploreResult found, Term seq, Term none) =>
         Breaks<TKernel, TMemslots, TPages>.At(schedule, seq, none).Select(way => (schedule, found, way.Below, way.Condition));
 
     private ExploreResult? ReachOutside(IReadOnlyList<ulong> starts, ulong span, Term condition, Term seq)
@@ -252,22 +254,26 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
         }
 
         ulong? span = await queue.UseAsync(
-            session => new CounterSearch(session, table, bridge, condition).LowestAsync(true, 1, options.FaultSpan - 1, cancellation),
+            session => new CounterSearch(session, table, bridge, condition)
+                .LowestAsync(true, 1, options.FaultSpan - 1, cancellation),
             cancellation);
         SolverResult[] sound = await queue.AskAsync(table, TKernel.Info.Name, [crossing], null, null, cancellation);
         if (span is null || sound[0].Answer != SolverAnswer.Unsat)
             return null;
-        bool isShortest = (await AskAsync(failing, span.Value - 1, null, null)).All(answer => answer.Answer == SolverAnswer.Unsat);
+        bool isShortest = (await AskAsync(failing, span.Value - 1, null, null))
+            .All(answer => answer.Answer == SolverAnswer.Unsat);
         Term atSpan;
         using (table.Enter())
         {
-            atSpan = table.Any(Breaks<TKernel, TMemslots, TPages>.At(schedule, seq, table.Constant(64, span.Value)).Select(way => way.Condition));
+            atSpan = table.Any(Breaks<TKernel, TMemslots, TPages>.At(schedule, seq, table.Constant(64, span.Value))
+                .Select(way => way.Condition));
         }
 
         bool isExact = (await AskAsync(failing, span.Value, seq, atSpan)).All(answer => answer.Answer == SolverAnswer.Unsat);
         (IReadOnlyList<CounterInterval> intervals, bool areAll, ulong lowest, ulong highest) = await SearchAsync(seq, atSpan);
         ulong start = unchecked(lowest - span.Value);
-        return ScheduleTeller.Tell<TKernel, TMemslots, Pages32<Lanes32>>(schedule, start, span.Value) is not { } story ? null : new Breakage
+        Timeline? told = ScheduleTeller.Tell<TKernel, TMemslots, Pages32<Lanes32>>(schedule, start, span.Value);
+        return told is not { } story ? null : new Breakage
         {
             Defect = Words(story.Steps[^1].Verdict),
             FaultSpan = span.Value,

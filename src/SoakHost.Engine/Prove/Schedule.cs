@@ -184,7 +184,8 @@ internal static class ScheduleTeller
             Actor = "invalidator 0",
             Action = string.Create(
                 CultureInfo.InvariantCulture,
-                $"invalidates page 0 {times:N0} times: the counter goes from {Narrator.Hex(from)} to {Narrator.Hex(after.InvalidateSeq)}, "
+                $"invalidates page 0 {times:N0} times: the counter goes from {Narrator.Hex(from)} "
+                + $"to {Narrator.Hex(after.InvalidateSeq)}, "
                 + $"and nothing else differs after one of them and after all"),
             InvalidateSeq = after.InvalidateSeq,
             InProgress = after.InProgress,

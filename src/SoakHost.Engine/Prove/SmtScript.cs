@@ -24,7 +24,8 @@ internal static class SmtScript
             goal = table.Not(goal);
         var text = new StringBuilder();
         Comment(text, $"{kernel}, {obligation.Name}: {obligation.Question}");
-        Comment(text, isPossible ? "\"sat\" says yes: such a state exists." : "\"unsat\" says yes: nothing speaks against it; \"sat\" gives a counterexample.");
+        Comment(text, isPossible ? "\"sat\" says yes: such a state exists."
+            : "\"unsat\" says yes: nothing speaks against it; \"sat\" gives a counterexample.");
         text.Append("(set-option :produce-models true)\n(set-logic QF_BV)\n\n");
         var writer = new TermWriter(table, text);
         foreach (Term variable in table.VariablesOf([.. given.Select(claim => claim.Holds), goal]))
@@ -49,7 +50,8 @@ internal static class SmtScript
     }
 
     /// <summary>A truth value's or bit-vector's sort.</summary>
-    public static string Sort(int width) => width == 0 ? "Bool" : string.Create(CultureInfo.InvariantCulture, $"(_ BitVec {width})");
+    public static string Sort(int width) =>
+        width == 0 ? "Bool" : string.Create(CultureInfo.InvariantCulture, $"(_ BitVec {width})");
 
     private static void Comment(StringBuilder text, string line) => text.Append("; ").Append(line).Append('\n');
 }

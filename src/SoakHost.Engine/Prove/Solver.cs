@@ -54,7 +54,8 @@ public sealed class Solver
         (Name, _path, _arguments, _time) = (name, path, arguments, time);
 
     /// <summary>What to install where there is none.</summary>
-    public static string InstallAdvice => "Install one of Debian's packages cvc5 and z3 (apt install cvc5), or name one with --solver.";
+    public static string InstallAdvice =>
+        "Install one of Debian's packages cvc5 and z3 (apt install cvc5), or name one with --solver.";
 
     /// <summary>Its name, such as "z3".</summary>
     public string Name { get; }
@@ -166,9 +167,11 @@ internal sealed class SolverSession : IAsyncDisposable
     }
 
     /// <summary>After "sat", and as the last question: the values of variables.</summary>
-    public async Task<IReadOnlyDictionary<string, ulong>> ValuesAsync(IReadOnlyList<string> variables, CancellationToken cancellation)
+    public async Task<IReadOnlyDictionary<string, ulong>> ValuesAsync(
+        IReadOnlyList<string> variables, CancellationToken cancellation)
     {
-        await _process.StandardInput.WriteAsync($"(get-value ({string.Join(' ', variables)}))\n(exit)\n".AsMemory(), cancellation);
+        string question = $"(get-value ({string.Join(' ', variables)}))\n(exit)\n";
+        await _process.StandardInput.WriteAsync(question.AsMemory(), cancellation);
         _process.StandardInput.Close();
         return SolverValues.Read(await _process.StandardOutput.ReadToEndAsync(cancellation));
     }

@@ -42,7 +42,8 @@ internal sealed class SolverQueue(Solver solver, int processes, TimeSpan timeout
             IReadOnlyList<Claim> more = extra?.Invoke(obligation) ?? [];
 
             // A step that leaves alone what is claimed needs no solver.
-            bool isPlain = obligation.Kind != ObligationKind.Possible && obligation.Claims.All(claim => claim.Holds == table.True);
+            bool isPlain = obligation.Kind != ObligationKind.Possible
+                && obligation.Claims.All(claim => claim.Holds == table.True);
             questions.Add(isPlain ? null : (
                 SmtScript.Write(table, kernel, obligation, more),
                 [.. table.VariablesOf([.. obligation.Given.Concat(more).Concat(obligation.Claims).Select(claim => claim.Holds)])

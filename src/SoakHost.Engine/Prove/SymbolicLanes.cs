@@ -34,7 +34,8 @@ internal readonly struct SymbolicLanes : ILanes<SymbolicLanes>
 
     /// <summary>The lane that holds a 32-bit term.</summary>
     public static SymbolicLanes Of(Term term) =>
-        Table.Width(term) == 32 ? new(term) : throw new ArgumentException($"a lane has 32 bits, the term {Table.Width(term)}", nameof(term));
+        Table.Width(term) == 32 ? new(term)
+            : throw new ArgumentException($"a lane has 32 bits, the term {Table.Width(term)}", nameof(term));
 
     /// <summary>The mask that a truth value makes.</summary>
     public static SymbolicLanes Mask(Term condition) => new(Table.Mask(condition));
@@ -70,13 +71,15 @@ internal readonly struct SymbolicLanes : ILanes<SymbolicLanes>
     public static SymbolicLanes operator <<(SymbolicLanes value, int count) => new(Table.ShiftLeft(value.Term, CountOf(count)));
 
     /// <inheritdoc/>
-    public static SymbolicLanes operator >>(SymbolicLanes value, int count) => new(Table.ShiftRightSigned(value.Term, CountOf(count)));
+    public static SymbolicLanes operator >>(SymbolicLanes value, int count) =>
+        new(Table.ShiftRightSigned(value.Term, CountOf(count)));
 
     /// <inheritdoc/>
     public static SymbolicLanes operator >>>(SymbolicLanes value, int count) => new(Table.ShiftRight(value.Term, CountOf(count)));
 
     /// <inheritdoc/>
-    public static SymbolicLanes ShiftLeft(SymbolicLanes value, SymbolicLanes counts) => new(Table.ShiftLeft(value.Term, counts.Term));
+    public static SymbolicLanes ShiftLeft(SymbolicLanes value, SymbolicLanes counts) =>
+        new(Table.ShiftLeft(value.Term, counts.Term));
 
     /// <inheritdoc/>
     public static SymbolicLanes IsZero(SymbolicLanes value) => Mask(Table.Equal(value.Term, Table.Zero));

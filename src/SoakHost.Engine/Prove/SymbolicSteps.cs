@@ -97,7 +97,8 @@ internal sealed class SymbolicSteps<TKernel, TMemslots, TPages>(Action<SymbolicV
     public SymbolicVm<TPages> MemslotUpdater(SymbolicVm<TPages> before)
     {
         SymbolicVm<TPages> after = Begin(before);
-        Protocol<TKernel, TMemslots, TPages, SymbolicLanes>.StepMemslotUpdater(ref after.Vm, SymbolicLanes.Broadcast(uint.MaxValue));
+        Protocol<TKernel, TMemslots, TPages, SymbolicLanes>.StepMemslotUpdater(
+            ref after.Vm, SymbolicLanes.Broadcast(uint.MaxValue));
         return End(before, after);
     }
 

@@ -43,7 +43,8 @@ internal sealed class SymbolicVm<TPages>
         Vcpus = new VcpuLanes<TPages, SymbolicLanes>[vcpus];
         Invalidators = new InvalidatorLanes<TPages, SymbolicLanes>[invalidators];
         Ghosts = new Ghost[vcpus];
-        Array.Fill(Ghosts, new Ghost { Span = table.Constant(64, 0), Age = table.Constant(64, 0), WasRetry = table.False, WasChanged = table.False });
+        Term zero = table.Constant(64, 0);
+        Array.Fill(Ghosts, new Ghost { Span = zero, Age = zero, WasRetry = table.False, WasChanged = table.False });
     }
 
     /// <summary>The vCPUs.</summary>
@@ -152,7 +153,8 @@ internal sealed class SymbolicVm<TPages>
         };
 
         Counter<SymbolicLanes> Counter(string name) => new(
-            SymbolicLanes.Of(table.Variable($"{vcpu}.ghost.{name}.Low", 32)), SymbolicLanes.Of(table.Variable($"{vcpu}.ghost.{name}.High", 32)));
+            SymbolicLanes.Of(table.Variable($"{vcpu}.ghost.{name}.Low", 32)),
+            SymbolicLanes.Of(table.Variable($"{vcpu}.ghost.{name}.High", 32)));
     }
 
     private static void Fill<T>(string name, ref T state)

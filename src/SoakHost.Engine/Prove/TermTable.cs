@@ -69,7 +69,8 @@ internal sealed class TermTable
     public ulong? ConstantOf(Term term) => _nodes[term.Id] is { Kind: TermKind.Constant, Value: var value } ? value : null;
 
     /// <summary>A number of <paramref name="width"/> bits.</summary>
-    public Term Constant(int width, ulong value) => Intern(new(TermKind.Constant, (byte)width, -1, -1, -1, value & Ones(Math.Max(1, width))));
+    public Term Constant(int width, ulong value) =>
+        Intern(new(TermKind.Constant, (byte)width, -1, -1, -1, value & Ones(Math.Max(1, width))));
 
     /// <summary>True or false.</summary>
     public Term Constant(bool value) => value ? True : False;
@@ -78,7 +79,8 @@ internal sealed class TermTable
     public Term Variable(string name, int width)
     {
         if (_variables.TryGetValue(name, out Term known))
-            return Width(known) == width ? known : throw new ArgumentException($"\"{name}\" has {Width(known)} bits", nameof(width));
+            return Width(known) == width ? known
+                : throw new ArgumentException($"\"{name}\" has {Width(known)} bits", nameof(width));
         _names.Add(name);
         return _variables[name] = Intern(new(TermKind.Variable, (byte)width, -1, -1, -1, (ulong)_names.Count - 1));
     }
@@ -139,7 +141,8 @@ internal sealed class TermTable
             (a, b) = (b, a);
         }
 
-        return ConstantOf(b) is { } value && EqualToConstant(a, b, value) is { } simpler ? simpler : Commutative(TermKind.Equal, 0, a, b);
+        return ConstantOf(b) is { } value && EqualToConstant(a, b, value) is { } simpler ? simpler
+            : Commutative(TermKind.Equal, 0, a, b);
     }
 
     /// <summary>Whether <paramref name="a"/> is below <paramref name="b"/>, as unsigned numbers.</summary>

@@ -25,7 +25,8 @@ internal static class AutoStart
     private const ulong SoakBelow = 100_000;
 
     /// <summary>The starts of an exploration; null for "auto".</summary>
-    public static ValueOption<IReadOnlyList<ulong>?> Starts(string sentence, IReadOnlyList<ulong> defaultValue, string defaultText)
+    public static ValueOption<IReadOnlyList<ulong>?> Starts(
+        string sentence, IReadOnlyList<ulong> defaultValue, string defaultText)
     {
         var option = new ValueOption<IReadOnlyList<ulong>?>(
             Name, sentence, new StartsOrAuto(), defaultValue, defaultText);
@@ -47,7 +48,8 @@ internal static class AutoStart
 
     /// <summary>The starts of an exploration of a kernel.</summary>
     /// <exception cref="UnsupportedException">There is no solver here.</exception>
-    public static async Task<IReadOnlyList<ulong>> ForExplorationAsync(Kernel kernel, ExploreOptions options, CancellationToken stop)
+    public static async Task<IReadOnlyList<ulong>> ForExplorationAsync(
+        Kernel kernel, ExploreOptions options, CancellationToken stop)
     {
         ProveResult result = await ProveAsync(kernel, new ProveOptions { MemslotUpdates = options.MemslotUpdates > 0 }, stop);
         return result.Breakage is { } breakage

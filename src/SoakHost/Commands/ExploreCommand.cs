@@ -56,7 +56,8 @@ internal static class ExploreCommand
     }
 
     private static int Run(
-        IEnumerable<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked, ExploreOptions options, bool json, CancellationToken stop)
+        IEnumerable<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked, ExploreOptions options, bool json,
+        CancellationToken stop)
     {
         List<ExploreResult> results = [];
         foreach ((Kernel kernel, IReadOnlyList<ulong> starts) in asked)

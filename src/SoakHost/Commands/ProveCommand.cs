@@ -17,7 +17,8 @@ internal static class ProveCommand
 
     public static Command Create()
     {
-        ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels("kernels to prove", [.. Kernel.All], "all, mutants too");
+        ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels(
+            "kernels to prove", [.. Kernel.All], "all, mutants too");
         ValueOption<int> invalidators = CommonOptions.Number(
             "--invalidators", "most concurrent invalidators", Defaults.Invalidators, 1, VmParameters.InvalidatorsMax);
         ValueOption<int> pages = CommonOptions.Number(
@@ -30,7 +31,8 @@ internal static class ProveCommand
             1UL, 1UL << 63);
         var solver = new Option<string?>("--solver")
         {
-            Description = "An SMT-LIB 2 solver: a program on the path, or a path, with its arguments if need be. Default: cvc5, or else z3.",
+            Description = "An SMT-LIB 2 solver: a program on the path, or a path, with its arguments if need be. "
+                + "Default: cvc5, or else z3.",
             HelpName = "program",
         };
         ValueOption<int> timeout = CommonOptions.Number(
@@ -43,9 +45,9 @@ internal static class ProveCommand
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "prove",
-            "Proves kernels for every counter and any number of invalidations, by induction over the model's own steps. Each is proven, "
-            + "refuted with the story of how it breaks and the counters at which it does, or not proven. Exit code 0: all are proven; "
-            + "1: one is refuted; 2: one is not proven; 3: there is no solver.")
+            "Proves kernels for every counter and any number of invalidations, by induction over the model's own steps. Each "
+            + "is proven, refuted with the story of how it breaks and the counters at which it does, or not proven. Exit code "
+            + "0: all are proven; 1: one is refuted; 2: one is not proven; 3: there is no solver.")
         {
             kernels, invalidators, pages, memslots, span, solver, timeout, smt2, json,
         };
@@ -61,7 +63,8 @@ internal static class ProveCommand
             };
             if (parsed.GetValue(smt2) is { } folder)
                 WriteScripts(folder, kernels.Of(parsed), options);
-            using var prover = new Prover(options, FindSolver(parsed.GetValue(solver)), Environment.ProcessorCount, TimeProvider.System);
+            Solver found = FindSolver(parsed.GetValue(solver));
+            using var prover = new Prover(options, found, Environment.ProcessorCount, TimeProvider.System);
             return (int)await RunAsync(prover, kernels.Of(parsed), parsed.GetValue(json), stop);
         });
         return command;
@@ -80,7 +83,8 @@ internal static class ProveCommand
         {
             foreach (Kernel kernel in kernels)
             {
-                ProveResult result = await ProveReport.WithProgressAsync(kernel.Info.Name, progress => prover.ProveAsync(kernel, progress, stop));
+                ProveResult result = await ProveReport.WithProgressAsync(
+                    kernel.Info.Name, progress => prover.ProveAsync(kernel, progress, stop));
                 results.Add(result);
                 if (!json)
                     ProveReport.WriteText(Terminal.Output, result);

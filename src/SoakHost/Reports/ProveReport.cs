@@ -32,18 +32,21 @@ internal static class ProveReport
         (string verdict, Color color) = result.Verdict switch
         {
             ProofVerdict.Proven => (
-                $"proven for every counter, for ever (1 to 8 vCPUs, 1 to {options.Invalidators} invalidators, up to {options.Pages} pages, memslots "
-                + $"{(options.MemslotUpdates ? "fixed or updated" : "fixed")}, assumed that fewer than {Power(options.FaultSpan)} invalidations end in one fault)",
+                $"proven for every counter, for ever (1 to 8 vCPUs, 1 to {options.Invalidators} invalidators, up to "
+                + $"{options.Pages} pages, memslots {(options.MemslotUpdates ? "fixed or updated" : "fixed")}, assumed that fewer than "
+                + $"{Power(options.FaultSpan)} invalidations end in one fault)",
                 Color.Green),
             ProofVerdict.Refuted => ($"refuted: {Describe(result.Breakage!)}", Color.Red),
             _ => ($"not proven: {result.Reason}", Color.Yellow),
         };
         console.Write(new Text($"{result.Kernel.Name}: {verdict}", new Style(color)));
         console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture, $"; {result.Obligations.Count} obligations, {result.Solver}, {result.Elapsed.TotalSeconds:N1} s"));
+            CultureInfo.InvariantCulture,
+            $"; {result.Obligations.Count} obligations, {result.Solver}, {result.Elapsed.TotalSeconds:N1} s"));
         if (result.Verdict == ProofVerdict.NotProven)
         {
-            foreach (ObligationResult failing in result.Obligations.Where(obligation => obligation.Outcome != ObligationOutcome.Holds))
+            foreach (ObligationResult failing in result.Obligations
+                .Where(obligation => obligation.Outcome != ObligationOutcome.Holds))
                 console.WriteLine($"  {failing.Name}: {failing.Question} {string.Join(", ", failing.Failed)} {failing.Detail}");
         }
 
@@ -76,7 +79,8 @@ internal static class ProveReport
             .Select(count => $"{count.Value} {Name(count.Key).Replace('_', ' ')}"));
 
     /// <summary>Runs a proof, and shows on a terminal how far it is.</summary>
-    public static async Task<ProveResult> WithProgressAsync(string kernel, Func<IProgress<ProveProgress>?, Task<ProveResult>> prove)
+    public static async Task<ProveResult> WithProgressAsync(
+        string kernel, Func<IProgress<ProveProgress>?, Task<ProveResult>> prove)
     {
         if (Console.IsErrorRedirected)
             return await prove(null);
@@ -88,8 +92,9 @@ internal static class ProveReport
 
     private static string Describe(Breakage breakage)
     {
-        string span = breakage.FaultSpan == 0 ? "" : $" once {Power(breakage.FaultSpan)} invalidation{(breakage.FaultSpan == 1 ? " ends" : "s end")} in one fault"
-            + (breakage.IsShortest ? "" : ", or fewer");
+        string ends = breakage.FaultSpan == 1 ? "invalidation ends" : "invalidations end";
+        string span = breakage.FaultSpan == 0 ? ""
+            : $" once {Power(breakage.FaultSpan)} {ends} in one fault{(breakage.IsShortest ? "" : ", or fewer")}";
         string takes = breakage.Takes.Length == 0 ? "" : $"; it takes {breakage.Takes}";
         string exact = breakage.IsExact ? "" : "; there may be more";
         return $"{breakage.Defect}{span}, {Where(breakage)}{exact}{takes}";
@@ -103,7 +108,8 @@ internal static class ProveReport
             ? TimelineStepDocument.Hex(interval.Lowest)
             : $"{TimelineStepDocument.Hex(interval.Lowest)} to {TimelineStepDocument.Hex(interval.Highest)}");
         bool isCut = !breakage.AreAllIntervals || breakage.Intervals.Count > IntervalsShown;
-        return $"at counters {string.Join(", ", shown)}{(isCut ? $", ... {TimelineStepDocument.Hex(breakage.HighestCounter)}" : "")}";
+        string rest = isCut ? $", ... {TimelineStepDocument.Hex(breakage.HighestCounter)}" : "";
+        return $"at counters {string.Join(", ", shown)}{rest}";
     }
 
     private static string Power(ulong value) => value > 4 && BitOperations.IsPow2(value)
@@ -111,6 +117,7 @@ internal static class ProveReport
 
     private sealed class StatusLine(StatusContext status) : IProgress<ProveProgress>
     {
-        public void Report(ProveProgress value) => status.Status($"{value.Kernel}: {value.Stage}, {value.Done} of {value.Total} obligations");
+        public void Report(ProveProgress value) =>
+            status.Status($"{value.Kernel}: {value.Stage}, {value.Done} of {value.Total} obligations");
     }
 }

@@ -6,7 +6,8 @@ namespace SoakHost.Engine.Tests.Prove;
 /// <summary>A snapshot of 48 bits, in a kernel by somebody who never saw the prover.</summary>
 public readonly struct SnapshotU48 : IKernel
 {
-    public static KernelInfo Info { get; } = new("snapshot-u48", "the snapshot has 48 bits", "here", Defect.Hang, 1UL << 48) { IsMutant = true };
+    public static KernelInfo Info { get; } =
+        new("snapshot-u48", "the snapshot has 48 bits", "here", Defect.Hang, 1UL << 48) { IsMutant = true };
 
     public static Counter<T> Snapshot<T>(Counter<T> seq, Counter<T> stored, T isRetry)
         where T : unmanaged, ILanes<T> => new(seq.Low, seq.High & T.Broadcast(0xffff));
@@ -27,7 +28,8 @@ public readonly struct SaturatingU32 : IKernel
 public readonly struct CompareShifted : IKernel
 {
     public static KernelInfo Info { get; } =
-        new("compare-shifted", "the check compares both counters shifted right by 4", "here", Defect.UnsafeInstall) { IsMutant = true };
+        new("compare-shifted", "the check compares both counters shifted right by 4", "here", Defect.UnsafeInstall)
+        { IsMutant = true };
 
     public static T SeqMoved<T>(Counter<T> snapshot, Counter<T> seq)
         where T : unmanaged, ILanes<T> => ((snapshot.Low ^ seq.Low) >>> 4) | (snapshot.High ^ seq.High);

@@ -52,7 +52,7 @@ public sealed class ProverTests
         Assert.Equal(ProofVerdict.Proven, (await Solvers.ProveAsync(kernel, new() { FaultSpan = 1UL << 32 })).Verdict);
         Breakage breakage = (await Solvers.ProveAsync(kernel, new() { FaultSpan = (1UL << 32) + 1 })).Breakage!;
         Assert.Equal("a fault that spans 2^32 invalidations", breakage.Takes);
-        Assert.Contains("4,294,967,296 times", string.Join('\n', breakage.Story.Steps.Select(step => step.Action)), StringComparison.Ordinal);
+        Assert.Contains(breakage.Story.Steps, step => step.Action.Contains("4,294,967,296 times", StringComparison.Ordinal));
         Assert.Equal(StepVerdict.UnsafeInstall, breakage.Story.Steps[^1].Verdict);
     }
 
@@ -62,9 +62,11 @@ public sealed class ProverTests
     [InlineData("linux-6.9")]
     public async Task Both_solvers_prove_the_releases(string name)
     {
-        ProveResult z3 = await Solvers.ProveAsync(Kernel.Find(name)!, null, Solvers.Z3), cvc5 = await Solvers.ProofOf(Kernel.Find(name)!);
+        ProveResult z3 = await Solvers.ProveAsync(Kernel.Find(name)!, null, Solvers.Z3);
+        ProveResult cvc5 = await Solvers.ProofOf(Kernel.Find(name)!);
         Assert.Equal((ProofVerdict.Proven, ProofVerdict.Proven), (z3.Verdict, cvc5.Verdict));
-        Assert.Equal(z3.Obligations.Select(obligation => obligation.Name), cvc5.Obligations.Select(obligation => obligation.Name));
+        Assert.Equal(
+            z3.Obligations.Select(obligation => obligation.Name), cvc5.Obligations.Select(obligation => obligation.Name));
     }
 
     [Theory]
@@ -83,7 +85,8 @@ public sealed class ProverTests
     [Fact]
     public async Task Linux_5_15_is_proven_as_long_as_memslots_stay_as_they_are()
     {
-        Assert.Equal(ProofVerdict.Proven, (await Solvers.ProveAsync(Kernel.Of<Linux515>(), new() { MemslotUpdates = false })).Verdict);
+        ProveResult withFixed = await Solvers.ProveAsync(Kernel.Of<Linux515>(), new() { MemslotUpdates = false });
+        Assert.Equal((ProofVerdict.Proven, ""), Brief(withFixed));
         Assert.Equal("memslot updates", (await Solvers.ProofOf(Kernel.Of<Linux515>())).Breakage!.Takes);
     }
 
@@ -154,8 +157,9 @@ public sealed class ProverTests
         // each step.
         using (table.Enter())
         {
-            parts = [.. Invariant<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>
-                .Of(SymbolicVm<Pages32<SymbolicLanes>>.Any(1, 2, SymbolicSteps<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>.Phases).State)
+            var any = SymbolicVm<Pages32<SymbolicLanes>>.Any(
+                1, 2, SymbolicSteps<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>.Phases).State;
+            parts = [.. Invariant<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>.Of(any)
                 .Where(part => part.Holds != table.True).Select(part => part.Name)];
         }
 
@@ -164,8 +168,13 @@ public sealed class ProverTests
         {
             Obligation[] obligations;
             using (table.Enter())
-                obligations = [.. new Obligations<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>(new()) { Dropped = part }.Induction()];
-            SolverResult[] answers = await queue.AskAsync(table, part, obligations, null, null, TestContext.Current.CancellationToken);
+            {
+                var all = new Obligations<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>(new()) { Dropped = part };
+                obligations = [.. all.Induction()];
+            }
+
+            SolverResult[] answers = await queue.AskAsync(
+                table, part, obligations, null, null, TestContext.Current.CancellationToken);
             if (!answers.Any(answer => answer.Answer == SolverAnswer.Sat))
                 idle.Add(part);
         }
@@ -177,11 +186,16 @@ public sealed class ProverTests
     public async Task A_proof_of_states_that_cannot_be_is_none()
     {
         ProveResult result = await Solvers.ProveVariedAsync<Linux61Stable>(null);
-        string[] possible = [.. result.Obligations.Where(obligation => obligation.Name.StartsWith("possible-", StringComparison.Ordinal)).Select(obligation => obligation.Name)];
+        IEnumerable<string> possible = result.Obligations.Select(obligation => obligation.Name)
+            .Where(name => name.StartsWith("possible-", StringComparison.Ordinal));
         Assert.Equal(
-            ["possible-access-0-in-progress", "possible-access-2-in-progress", "possible-resolve-0-in-progress", "possible-resolve-2-in-progress",
-                "possible-check-0-in-progress", "possible-check-2-in-progress", "possible-retry-raced", "possible-retry-covered", "possible-fix-alone",
-                "possible-fix-elsewhere", "possible-retry-reloaded"],
+            [
+                "possible-access-0-in-progress", "possible-access-2-in-progress",
+                "possible-resolve-0-in-progress", "possible-resolve-2-in-progress",
+                "possible-check-0-in-progress", "possible-check-2-in-progress",
+                "possible-retry-raced", "possible-retry-covered", "possible-fix-alone", "possible-fix-elsewhere",
+                "possible-retry-reloaded",
+            ],
             possible);
 
         // Invariants that contradict each other "prove" everything, and then nothing is possible.
@@ -189,7 +203,8 @@ public sealed class ProverTests
         Obligation impossible;
         using (table.Enter())
         {
-            Obligation first = new Obligations<Linux61Stable, UpdatedMemslots, Pages32<SymbolicLanes>>(new()).Possibilities().First();
+            var all = new Obligations<Linux61Stable, UpdatedMemslots, Pages32<SymbolicLanes>>(new());
+            Obligation first = all.Possibilities().First();
             impossible = first with { Given = [.. first.Given, new("contradiction", "is never true", table.False)] };
         }
 
@@ -209,7 +224,8 @@ public sealed class ProverTests
     [Fact]
     public async Task A_solver_that_gives_up_proves_nothing()
     {
-        ProveResult result = await Solvers.ProveAsync(Kernel.Of<Linux61Stable>(), new() { Timeout = TimeSpan.FromMilliseconds(1) });
+        var options = new ProveOptions { Timeout = TimeSpan.FromMilliseconds(1) };
+        ProveResult result = await Solvers.ProveAsync(Kernel.Of<Linux61Stable>(), options);
         Assert.Equal(ProofVerdict.NotProven, result.Verdict);
         Assert.Contains("the solver gave no answer to", result.Reason, StringComparison.Ordinal);
     }
@@ -221,7 +237,8 @@ public sealed class ProverTests
     {
         ProveResult result = await Solvers.ProveAsync(Kernel.Of<TKernel>());
         return result.Breakage is { } breakage
-            ? $"{breakage.Defect} {breakage.FaultSpan}: 0x{breakage.LowestCounter:x} to 0x{breakage.HighestCounter:x}" : $"{result.Verdict} {result.Reason}";
+            ? $"{breakage.Defect} {breakage.FaultSpan}: 0x{breakage.LowestCounter:x} to 0x{breakage.HighestCounter:x}"
+            : $"{result.Verdict} {result.Reason}";
     }
 
     private static async Task<string> FailedAsync(
@@ -233,5 +250,6 @@ public sealed class ProverTests
     }
 
     private static bool IsInvalidator(SymbolicVm<Pages32<SymbolicLanes>> before, SymbolicVm<Pages32<SymbolicLanes>> after) =>
-        before.Invalidators.Zip(after.Invalidators).Any(pair => pair.First.AtEnd.Term != pair.Second.AtEnd.Term || pair.First.AtChange.Term != pair.Second.AtChange.Term);
+        before.Invalidators.Zip(after.Invalidators).Any(pair => pair.First.AtEnd.Term != pair.Second.AtEnd.Term
+            || pair.First.AtChange.Term != pair.Second.AtChange.Term);
 }

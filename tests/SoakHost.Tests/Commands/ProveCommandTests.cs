@@ -8,11 +8,13 @@ public sealed class ProveCommandTests
     [Fact]
     public async Task Proofs_as_json_have_these_keys()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["prove", "--kernel", "linux-6.1,linux-6.1.y", "--memslots", "fixed", "--solver", "z3", "--json"]);
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["prove", "--kernel", "linux-6.1,linux-6.1.y", "--memslots", "fixed", "--solver", "z3", "--json"]);
         Assert.Equal((1, ""), (result.ExitCode, result.Error));
         JsonElement[] documents = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
         Assert.All(documents, document => Assert.Equal(
-            ["kernel", "verdict", "solver", "elapsed_seconds", "fault_span", "lowest_counter", "highest_counter", "obligations", "counterexample"],
+            ["kernel", "verdict", "solver", "elapsed_seconds", "fault_span", "lowest_counter", "highest_counter", "obligations",
+                "counterexample"],
             Keys(document)));
         (JsonElement refuted, JsonElement proven) = (documents[0], documents[1]);
         Assert.Equal(
@@ -51,7 +53,8 @@ public sealed class ProveCommandTests
         {
             // A path on which there is nothing but the program's own host.
             string bin = folder.CreateSubdirectory("bin").FullName, files = Path.Combine(folder.FullName, "files");
-            string dotnet = Environment.GetEnvironmentVariable("PATH")!.Split(':').Select(path => Path.Combine(path, "dotnet")).First(File.Exists);
+            string dotnet = Environment.GetEnvironmentVariable("PATH")!.Split(':')
+                .Select(path => Path.Combine(path, "dotnet")).First(File.Exists);
             File.CreateSymbolicLink(Path.Combine(bin, "dotnet"), dotnet);
             ProgramResult result = await ProgramProcess.RunAsync(
                 ["prove", "--kernel", "linux-6.3", "--smt2", files], new Dictionary<string, string> { ["PATH"] = bin });
@@ -62,7 +65,9 @@ public sealed class ProveCommandTests
             string script = await File.ReadAllTextAsync(
                 Path.Combine(files, "linux-6.3", "vcpu-check-safe.smt2"), TestContext.Current.CancellationToken);
             Assert.StartsWith("; linux-6.3, vcpu-check-safe: Does a vCPU at check do nothing wrong?\n", script, StringComparison.Ordinal);
-            Assert.Contains("; raced-is-ended: a fault is known to have raced if and only if an invalidation ended during it\n(assert ", script, StringComparison.Ordinal);
+            Assert.Contains(
+                "; raced-is-ended: a fault is known to have raced if and only if an invalidation ended during it\n(assert ", script,
+                StringComparison.Ordinal);
             Assert.EndsWith("(check-sat)\n", script, StringComparison.Ordinal);
         }
         finally
@@ -82,7 +87,8 @@ public sealed class ProveCommandTests
     [Fact]
     public async Task A_solver_that_is_none_proves_nothing_and_is_exit_code_2()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["prove", "--kernel", "linux-6.1.y", "--memslots", "fixed", "--solver", "cat -"]);
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["prove", "--kernel", "linux-6.1.y", "--memslots", "fixed", "--solver", "cat -"]);
         Assert.Equal((2, ""), (result.ExitCode, result.Error));
         Assert.Contains("linux-6.1.y: not proven: the solver gave no answer to start-kept", result.Output, StringComparison.Ordinal);
     }
@@ -106,10 +112,13 @@ public sealed class ProveCommandTests
     [Fact]
     public async Task An_exploration_starts_where_a_proof_says_that_the_kernel_breaks()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["explore", "--kernel", "snapshot-u16,linux-6.3", "--start", "auto", "--pages", "1"]);
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["explore", "--kernel", "snapshot-u16,linux-6.3", "--start", "auto", "--pages", "1"]);
         Assert.Equal(1, result.ExitCode);
         Assert.Contains("snapshot-u16 from 0xfffe: hang; ", result.Output, StringComparison.Ordinal);
-        Assert.Contains("linux-6.3 is proven for every counter; it starts where it would without \"auto\"", result.Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "linux-6.3 is proven for every counter; it starts where it would without \"auto\"", result.Error,
+            StringComparison.Ordinal);
         Assert.Contains("linux-6.3 from 0x7fffffff: proven", result.Output, StringComparison.Ordinal);
     }
 
