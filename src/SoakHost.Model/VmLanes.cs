@@ -73,13 +73,8 @@ public struct VcpuLanes<TPages, TLanes>
     /// <summary>Truth: pages whose translation changed since the fault's page was resolved.</summary>
     public TPages ChangedSinceResolve;
 
-    /// <summary>
-    /// Consecutive retries since the last fix, or since the guest last got on because a sibling had mapped the page.
-    /// </summary>
+    /// <summary>Consecutive retries since the last fix, or since the guest last progressed because a sibling had mapped the page.</summary>
     public TLanes ConsecutiveRetries;
-
-    /// <summary>Mask: any of those retries was unjustified.</summary>
-    public TLanes AnyUnjustified;
 }
 
 /// <summary>The state of one invalidator of each lane's VM.</summary>
@@ -87,7 +82,11 @@ public struct InvalidatorLanes<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    /// <summary>Mask: begun, the primary MMU's change comes next.</summary>
+    /// <summary>Mask: begun, and <c>mmu_lock</c> was dropped half-way through the zap; the rest of it comes next.</summary>
+    /// <remarks>Invariant: false for kernels that do not yield in a zap.</remarks>
+    public TLanes AtZap;
+
+    /// <summary>Mask: begun and zapped, the primary MMU's change comes next.</summary>
     public TLanes AtChange;
 
     /// <summary>Mask: changed, the end comes next.</summary>
@@ -95,6 +94,12 @@ public struct InvalidatorLanes<TPages, TLanes>
 
     /// <summary>The own range between begin and end, else empty.</summary>
     public TPages Own;
+
+    /// <summary>Pages that this zap took away and the TLB may still hold.</summary>
+    /// <remarks>
+    /// Invariant: a part of <see cref="Own"/>, empty unless <see cref="AtZap"/>; always empty for kernels that flush before they yield.
+    /// </remarks>
+    public TPages Unflushed;
 }
 
 /// <summary>
@@ -116,11 +121,17 @@ public struct TotalsLanes<TLanes>
     /// <summary>Faults that were retried.</summary>
     public TLanes Retried;
 
-    /// <summary>Retries that nothing warranted.</summary>
+    /// <summary>Retries that nothing warranted, while an invalidation was in progress elsewhere: a coarse kernel makes them, and is correct.</summary>
+    public TLanes OvercautiousRetries;
+
+    /// <summary>Retries that nothing warranted, while no invalidation was in progress at all: a defect.</summary>
     public TLanes UnjustifiedRetries;
 
     /// <summary>Installs of a page that the host took away.</summary>
     public TLanes UnsafeInstalls;
+
+    /// <summary>Changes by the primary MMU of a range of which the guest still had a page: mapped, or in a TLB that was not flushed.</summary>
+    public TLanes StaleMappings;
 
     /// <summary>Zaps after which the kernel's total differed from the number of mapped pages.</summary>
     public TLanes AccountingErrors;

@@ -33,6 +33,9 @@ public enum InvalidatorPhase : byte
     /// <summary>It begins.</summary>
     Begin,
 
+    /// <summary>The kernel dropped <c>mmu_lock</c> half-way through the zap; it zaps the rest.</summary>
+    Zap,
+
     /// <summary>The primary MMU changes the pages of its range.</summary>
     Change,
 
@@ -130,9 +133,11 @@ public sealed class VmState
         {
             state.Invalidators[i] = new InvalidatorState
             {
-                Phase = invalidators[i].AtChange[lane] != 0 ? InvalidatorPhase.Change
+                Phase = invalidators[i].AtZap[lane] != 0 ? InvalidatorPhase.Zap
+                    : invalidators[i].AtChange[lane] != 0 ? InvalidatorPhase.Change
                     : invalidators[i].AtEnd[lane] != 0 ? InvalidatorPhase.End : InvalidatorPhase.Begin,
                 Own = invalidators[i].Own[lane],
+                Unflushed = invalidators[i].Unflushed[lane],
             };
         }
 
@@ -176,9 +181,11 @@ public sealed class VmState
         vm.FaultFlags = vm.FaultFlags.With(lane, flags);
         for (int i = 0; i < invalidators.Length; i++)
         {
+            invalidators[i].AtZap = WithMask(invalidators[i].AtZap, lane, Invalidators[i].Phase == InvalidatorPhase.Zap);
             invalidators[i].AtChange = WithMask(invalidators[i].AtChange, lane, Invalidators[i].Phase == InvalidatorPhase.Change);
             invalidators[i].AtEnd = WithMask(invalidators[i].AtEnd, lane, Invalidators[i].Phase == InvalidatorPhase.End);
             invalidators[i].Own = invalidators[i].Own.With(lane, Invalidators[i].Own);
+            invalidators[i].Unflushed = invalidators[i].Unflushed.With(lane, Invalidators[i].Unflushed);
         }
     }
 
@@ -217,9 +224,6 @@ public record struct VcpuState
     /// <summary>Consecutive retries.</summary>
     public uint ConsecutiveRetries { get; set; }
 
-    /// <summary>Whether any of them was unjustified.</summary>
-    public bool AnyUnjustified { get; set; }
-
     internal static VcpuState Read<TKernel, TPages, TLanes>(in VcpuLanes<TPages, TLanes> vcpu, uint flags, int index, int lane)
         where TKernel : struct, IKernel
         where TPages : unmanaged, IPages<TPages, TLanes>
@@ -251,7 +255,6 @@ public record struct VcpuState
             Orphaned = (flags & FaultFlags.Orphaned(index)) != 0,
             Outdated = isResolved && (vcpu.ChangedSinceResolve[lane] & vcpu.Page[lane]) != 0,
             ConsecutiveRetries = vcpu.ConsecutiveRetries[lane],
-            AnyUnjustified = vcpu.AnyUnjustified[lane] != 0,
         };
     }
 
@@ -270,7 +273,6 @@ public record struct VcpuState
         vcpu.RootGeneration = vcpu.RootGeneration.With(lane, RootGeneration);
         vcpu.ChangedSinceResolve = vcpu.ChangedSinceResolve.With(lane, Outdated ? 1UL << Page : 0);
         vcpu.ConsecutiveRetries = vcpu.ConsecutiveRetries.With(lane, ConsecutiveRetries);
-        vcpu.AnyUnjustified = VmState.WithMask(vcpu.AnyUnjustified, lane, AnyUnjustified);
         return (Raced ? FaultFlags.Raced(index) : 0)
             | (Reloaded ? FaultFlags.Reloaded(index) : 0)
             | (Orphaned ? FaultFlags.Orphaned(index) : 0);
@@ -285,4 +287,7 @@ public record struct InvalidatorState
 
     /// <summary>Its own range between begin and end as pages, one bit each; else 0.</summary>
     public ulong Own { get; set; }
+
+    /// <summary>Pages that its zap took away and the TLB may still hold, one bit each.</summary>
+    public ulong Unflushed { get; set; }
 }

@@ -31,9 +31,10 @@ public abstract class ProtocolDifferentialTests<TLanes>
         Assert.True(totals.Fixed > 0 && totals.Retried > 0 && totals.GuestAccesses > 0 && totals.Invalidations > 0, totals.ToString());
         Assert.True(totals.UnjustifiedRetries > 0 || kernel.Info.Expected != Defect.Hang, totals.ToString());
         Assert.True(totals.UnsafeInstalls > 0 || kernel.Info.Expected != Defect.UnsafeInstall, totals.ToString());
+        Assert.True(totals.StaleMappings > 0 || kernel.Info.Expected != Defect.StaleMapping, totals.ToString());
         Assert.True(totals.AccountingErrors > 0 == (kernel.Info.Expected == Defect.AccountingError), totals.ToString());
         if (kernel.Info.Expected == Defect.None)
-            Assert.Equal((0, 0), (totals.UnjustifiedRetries, totals.UnsafeInstalls));
+            Assert.Equal((0, 0, 0), (totals.UnjustifiedRetries, totals.UnsafeInstalls, totals.StaleMappings));
     }
 }
 

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model.Kernels;
@@ -35,8 +36,11 @@ public sealed record ExploreOptions
     /// </summary>
     public bool MergesSymmetric { get; init; } = true;
 
-    /// <summary>The one defect to look for, going past all others; the default is whichever comes first.</summary>
-    public Defect? Target { get; init; }
+    /// <summary>
+    /// The one kind of defect to look for, going past all others; exploration ends with the first. By default it looks for all kinds and
+    /// goes on to the end, so that a harmless defect does not hide a serious one.
+    /// </summary>
+    public ExploreVerdict? Target { get; init; }
 
     /// <summary>States to hold at the most, 1,000 to 100,000,000, up to 150 bytes each. Default 20,000,000.</summary>
     public int StatesMax { get; init; } = 20_000_000;
@@ -58,23 +62,26 @@ public sealed record ExploreOptions
     }
 }
 
-/// <summary>What an exploration found first.</summary>
+/// <summary>What an exploration came to: a kind of defect, the most serious first, or why there is none.</summary>
 public enum ExploreVerdict
 {
-    /// <summary>No reachable state within the bound has a defect.</summary>
+    /// <summary>No reachable state within the bound has a defect, or none of the kind that was looked for.</summary>
     Proven,
-
-    /// <summary>A vCPU whose fault is never fixed although every invalidation has stopped.</summary>
-    Hang,
-
-    /// <summary>A retry that nothing warranted, after which the vCPU does get on.</summary>
-    UnjustifiedRetry,
 
     /// <summary>A page was installed that the host took away.</summary>
     UnsafeInstall,
 
+    /// <summary>The primary MMU changed a page that the guest still had.</summary>
+    StaleMapping,
+
+    /// <summary>A vCPU whose fault is never fixed although every invalidation has stopped.</summary>
+    Hang,
+
     /// <summary>The total of mapped pages differs from their number.</summary>
     AccountingError,
+
+    /// <summary>A retry that nothing warranted, after which the vCPU's fault is fixed.</summary>
+    UnjustifiedRetry,
 
     /// <summary>The limit of states was reached before all were seen, and none of those seen has a defect.</summary>
     LimitReached,
@@ -98,8 +105,11 @@ public sealed record ExploreResult
     /// <summary>What was explored.</summary>
     public required ExploreOptions Options { get; init; }
 
-    /// <summary>The verdict.</summary>
+    /// <summary>The verdict: of several kinds of defect the most serious.</summary>
     public required ExploreVerdict Verdict { get; init; }
+
+    /// <summary>The first defect of each kind that was found, the most serious first; empty when there is none.</summary>
+    public required ImmutableArray<ExploreDefect> Defects { get; init; }
 
     /// <summary>Distinct states found.</summary>
     public required int States { get; init; }
@@ -110,6 +120,11 @@ public sealed record ExploreResult
     /// <summary>Time it took.</summary>
     public required TimeSpan Elapsed { get; init; }
 
-    /// <summary>The shortest story that shows the defect, or null.</summary>
-    public Timeline? Counterexample { get; init; }
+    /// <summary>The shortest story that shows the defect that the verdict names, or null.</summary>
+    public Timeline? Counterexample => Defects.IsEmpty ? null : Defects[0].Story;
 }
+
+/// <summary>The first defect of a kind.</summary>
+/// <param name="Kind">Its kind.</param>
+/// <param name="Story">The shortest story that shows one.</param>
+public sealed record ExploreDefect(ExploreVerdict Kind, Timeline Story);

@@ -36,7 +36,7 @@ public static class Replay
         IReadOnlyCollection<ShardIntervention> interventions,
         CancellationToken cancellation)
     {
-        var trace = new RangeTrace(SnapshotPoints(cohort, interventions), from, from + ticks);
+        var trace = new RangeTrace(KernelsOf(cohort, interventions), from, from + ticks);
         Shard shard = StartOf(cohort, options, vm, from, interventions)
             ?? throw new ArgumentException($"cohort \"{cohort.Name}\" has no VM {vm} at tick {from}", nameof(vm));
         Kernel kernel = Run(shard, from, from + ticks, trace, cancellation);
@@ -69,8 +69,14 @@ public static class Replay
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
             long from = Math.Max(startTick, incident.Tick - back);
-            var trace = new IncidentTrace(SnapshotPoints(cohort, interventions), incident, from == startTick);
-            Kernel kernel = Run(Start()!, from, incident.Tick + Shard.ObservationTicks, trace, cancellation);
+            var trace = new IncidentTrace(KernelsOf(cohort, interventions), incident, from == startTick);
+            Shard shard = Start()!;
+            Run(shard, from, incident.Tick, trace, cancellation);
+
+            // In a storm every retry may be warranted, even of a vCPU that is hung. Then a quiet while shows what the storm hides.
+            if (incident.Kind == FindingKind.VcpuHung && !trace.HasDefect)
+                shard.MayInvalidate = false;
+            Kernel kernel = Run(shard, from, incident.Tick + Shard.ObservationTicks, trace, cancellation);
             if (trace.Story is { } story)
                 return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, trace.Defect!));
             if (from == startTick)
@@ -105,11 +111,11 @@ public static class Replay
     private static string Conclude(IncidentId incident, TimelineStep defect) =>
         incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {defect.Explanation}" : defect.Explanation;
 
-    /// <summary>Where the kernel takes its snapshot, by the tick: a patch may bring one that does so elsewhere.</summary>
-    private static Func<long, SnapshotPoint> SnapshotPoints(Cohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
+    /// <summary>The kernel that the cohort runs, by the tick.</summary>
+    private static Func<long, Kernel> KernelsOf(Cohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
     {
         ShardIntervention[] patches = [.. interventions.Where(intervention => intervention.Kind == InterventionKind.PatchKernel).OrderBy(patch => patch.Tick)];
-        return tick => (Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel).SnapshotPoint;
+        return tick => Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel;
     }
 
     /// <returns>The kernel that the VM runs at the end.</returns>
@@ -136,7 +142,7 @@ public static class Replay
         new CohortHistory(cohort, interventions).StartOf(vm, tick, options with { VectorBits = 32 });
 
     /// <summary>Writes down every step of a range of ticks.</summary>
-    private sealed class RangeTrace(Func<long, SnapshotPoint> snapshotPoint, long from, long to) : IStepListener
+    private sealed class RangeTrace(Func<long, Kernel> kernelAt, long from, long to) : IStepListener
     {
         public List<TimelineStep> Steps { get; } = [];
 
@@ -144,19 +150,19 @@ public static class Replay
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            if (tick >= from && tick < to && !IsFull && Narrator.Tell(snapshotPoint(tick), tick, actor, before, after, counts) is { } step)
+            if (tick >= from && tick < to && !IsFull && Narrator.Tell(kernelAt(tick), tick, actor, before, after, counts) is { } step)
                 Steps.Add(step);
         }
     }
 
     /// <summary>
-    /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install or accounting error
-    /// itself, or the first unjustified retry of the row in which the vCPU is found hung.
+    /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install, stale mapping or
+    /// accounting error itself, or the first unjustified retry of the row in which the vCPU is found hung.
     /// </summary>
-    /// <param name="snapshotPoint">Where the kernel takes its snapshot, by the tick.</param>
+    /// <param name="kernelAt">The kernel that the VM runs, by the tick.</param>
     /// <param name="incident">The incident.</param>
     /// <param name="fromStart">Whether it hears of every step that there was; if not, a story without its beginning is none.</param>
-    private sealed class IncidentTrace(Func<long, SnapshotPoint> snapshotPoint, IncidentId incident, bool fromStart) : IStepListener
+    private sealed class IncidentTrace(Func<long, Kernel> kernelAt, IncidentId incident, bool fromStart) : IStepListener
     {
         private const int RecentMax = 256;
 
@@ -165,6 +171,9 @@ public static class Replay
         private bool _isTelling;
         private bool _hasBeginning;
 
+        /// <summary>Whether the defect has happened.</summary>
+        public bool HasDefect => _story is not null;
+
         public IReadOnlyList<TimelineStep>? Story => _hasBeginning || fromStart ? _story : null;
 
         /// <summary>The step of the story that the incident is about; others may have gone wrong around it.</summary>
@@ -172,14 +181,14 @@ public static class Replay
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            // Whoever gets on was not yet in the row that the incident is about, the last one before the tick named.
+            // A vCPU that is fixed was not yet in the row that the incident is about, the last one before the tick named.
             if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < incident.Tick
-                && !after.Vcpus[actor].AnyUnjustified && before.Vcpus[actor].AnyUnjustified)
+                && after.Vcpus[actor].ConsecutiveRetries == 0)
             {
                 (_story, _isTelling) = (null, false);
             }
 
-            if (Narrator.Tell(snapshotPoint(tick), tick, actor, before, after, counts) is not { } step)
+            if (Narrator.Tell(kernelAt(tick), tick, actor, before, after, counts) is not { } step)
                 return;
             if (_isTelling)
             {
@@ -191,7 +200,7 @@ public static class Replay
             _recent.Enqueue(step);
             if (_recent.Count > RecentMax)
                 _recent.Dequeue();
-            if (_story is null && IsTheDefect(tick, actor, before, counts))
+            if (_story is null && IsTheDefect(tick, actor, counts))
             {
                 _story = Excerpt();
                 Defect = step;
@@ -199,10 +208,10 @@ public static class Replay
             }
         }
 
-        private bool IsTheDefect(long tick, int actor, VmState before, StepCounts counts) => incident.Kind switch
+        private bool IsTheDefect(long tick, int actor, StepCounts counts) => incident.Kind switch
         {
-            FindingKind.VcpuHung => tick < incident.Tick && actor == incident.Vcpu
-                && counts.UnjustifiedRetries != 0 && !before.Vcpus[actor].AnyUnjustified,
+            FindingKind.VcpuHung => actor == incident.Vcpu && counts.UnjustifiedRetries != 0,
+            FindingKind.StaleMapping => tick == incident.Tick && counts.StaleMappings != 0,
             FindingKind.UnsafeInstall => tick == incident.Tick && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
             _ => tick == incident.Tick && counts.AccountingErrors != 0,
         };
@@ -212,9 +221,10 @@ public static class Replay
         {
             List<TimelineStep> steps = [.. _recent];
             string name = steps[^1].Actor;
-            int access = steps.FindLastIndex(step => step.Actor == name && step.Action.StartsWith("accesses", StringComparison.Ordinal));
+            int access = steps.FindLastIndex(step => step.Actor == name
+                && (step.Action.StartsWith("accesses", StringComparison.Ordinal) || step.Action.StartsWith("begins", StringComparison.Ordinal)));
             int first = (access < 0 ? steps.Count - 1 : access) - ContextSteps;
-            _hasBeginning = first >= 0 && (access >= 0 || incident.Kind == FindingKind.AccountingError || steps.Count == RecentMax);
+            _hasBeginning = first >= 0 && (access >= 0 || incident.Vcpu < 0 || steps.Count == RecentMax);
             return steps[Math.Max(0, first)..];
         }
     }

@@ -9,10 +9,10 @@ public enum FindingKind
     /// <summary>The counter crossed a boundary with no fault in flight.</summary>
     BoundaryCrossedIdle,
 
-    /// <summary>A vCPU became starved: the configured number of consecutive retries, all justified.</summary>
+    /// <summary>A vCPU became starved: the configured number of consecutive retries, and it would be fixed if invalidations stopped.</summary>
     VcpuStarved,
 
-    /// <summary>A vCPU became hung: the configured number of consecutive retries, any of them unjustified.</summary>
+    /// <summary>A vCPU became hung: the configured number of consecutive retries, and it would not be fixed if invalidations stopped.</summary>
     VcpuHung,
 
     /// <summary>A vCPU that was hung got on again.</summary>
@@ -26,6 +26,9 @@ public enum FindingKind
 
     /// <summary>A vCPU that was hung is gone: its VM left the cohort.</summary>
     VcpuRemoved,
+
+    /// <summary>The VM's first stale mapping.</summary>
+    StaleMapping,
 }
 
 /// <summary>
@@ -35,7 +38,7 @@ public enum FindingKind
 /// <param name="Vm">The VM's number in its cohort, from 0.</param>
 /// <param name="Vcpu">The vCPU's number in its VM, or -1 where it concerns the VM as a whole.</param>
 /// <param name="Tick">
-/// The VM's tick: of the event itself for crossings, unsafe installs and accounting errors; of the observation (every
+/// The VM's tick: of the event itself for crossings, unsafe installs, stale mappings and accounting errors; of the observation (every
 /// <see cref="Shard.ObservationTicks"/> ticks) that showed it for the state of a vCPU; of the intervention for one that is gone. Of a real VM, milliseconds since its start.
 /// </param>
 /// <param name="Page">The guest page concerned, or -1.</param>

@@ -26,6 +26,8 @@ internal sealed record ObserverState
 
     public required bool[] AccountingErrorSeen { get; init; }
 
+    public required bool[] StaleMappingSeen { get; init; }
+
     /// <summary>One entry for each vCPU that is not running, in their order.</summary>
     public required StalledVcpu[] Stalled { get; init; }
 
@@ -42,7 +44,7 @@ public static class ShardState
     /// <summary>The longest state that is read, in bytes; a shard of 64 VMs with 8 vCPUs, all of them hung, takes some 40 KB.</summary>
     public const int BytesMax = 16 << 20;
 
-    private const int FormatVersion = 1;
+    private const int FormatVersion = 2;
     private const int HashBytes = sizeof(ulong);
     private const int FindingBytes = 1 + 4 + 1 + 8 + 1 + 8 + 8 + 1;
 
@@ -54,7 +56,7 @@ public static class ShardState
         VmParameters shape = shard.Cohort.Vm;
         ObserverState seen = shard.ReadObserver();
         var writer = new StateWriter(
-            512 + (shard.Vms * (64 + (shape.Vcpus * 24) + (shape.Invalidators * 9))) + (seen.Stalled.Length * 32) + (seen.Findings.Length * FindingBytes));
+            512 + (shard.Vms * (64 + (shape.Vcpus * 24) + (shape.Invalidators * 17))) + (seen.Stalled.Length * 32) + (seen.Findings.Length * FindingBytes));
         writer.Bytes(Magic);
         writer.Byte(FormatVersion);
         WriteHeader(writer, shard);
@@ -181,8 +183,7 @@ public static class ShardState
             writer.Byte((byte)vcpu.Page);
             writer.UInt64(vcpu.Snapshot);
             writer.UInt32(vcpu.RootGeneration);
-            writer.Byte((byte)((vcpu.Raced ? 1 : 0) | (vcpu.Reloaded ? 2 : 0) | (vcpu.Orphaned ? 4 : 0) | (vcpu.Outdated ? 8 : 0)
-                | (vcpu.AnyUnjustified ? 16 : 0)));
+            writer.Byte((byte)((vcpu.Raced ? 1 : 0) | (vcpu.Reloaded ? 2 : 0) | (vcpu.Orphaned ? 4 : 0) | (vcpu.Outdated ? 8 : 0)));
             writer.UInt32(vcpu.ConsecutiveRetries);
         }
 
@@ -190,6 +191,7 @@ public static class ShardState
         {
             writer.Byte((byte)invalidator.Phase);
             writer.UInt64(invalidator.Own);
+            writer.UInt64(invalidator.Unflushed);
         }
     }
 
@@ -220,13 +222,20 @@ public static class ShardState
                 Reloaded = (flags & 2) != 0,
                 Orphaned = (flags & 4) != 0,
                 Outdated = (flags & 8) != 0,
-                AnyUnjustified = (flags & 16) != 0,
                 ConsecutiveRetries = reader.UInt32(),
             };
         }
 
         for (int i = 0; i < state.Invalidators.Length; i++)
-            state.Invalidators[i] = new InvalidatorState { Phase = (InvalidatorPhase)reader.Byte(), Own = reader.UInt64() };
+        {
+            state.Invalidators[i] = new InvalidatorState
+            {
+                Phase = (InvalidatorPhase)reader.Byte(),
+                Own = reader.UInt64(),
+                Unflushed = reader.UInt64(),
+            };
+        }
+
         return (state, random);
     }
 
@@ -246,8 +255,11 @@ public static class ShardState
 
         foreach (InvalidatorState invalidator in state.Invalidators)
         {
-            bool isBetween = invalidator.Phase is InvalidatorPhase.Change or InvalidatorPhase.End;
-            if (invalidator.Phase > InvalidatorPhase.End || (invalidator.Own & beyond) != 0 || (invalidator.Own != 0) != isBetween)
+            bool isBetween = invalidator.Phase != InvalidatorPhase.Begin;
+            bool isFlushPending = (invalidator.Unflushed & ~invalidator.Own) != 0
+                || (invalidator.Unflushed != 0 && invalidator.Phase != InvalidatorPhase.Zap);
+            if (invalidator.Phase > InvalidatorPhase.End || (invalidator.Own & beyond) != 0 || (invalidator.Own != 0) != isBetween
+                || isFlushPending)
                 return $"an invalidator in phase {invalidator.Phase} with pages 0x{invalidator.Own:x}";
         }
 
@@ -261,11 +273,14 @@ public static class ShardState
         writer.Int64(seen.Reported.Hangs);
         writer.Int64(seen.Reported.UnsafeInstalls);
         writer.Int64(seen.Reported.AccountingErrors);
+        writer.Int64(seen.Reported.StaleMappings);
         foreach (VcpuCondition condition in seen.Conditions)
             writer.Byte((byte)condition);
         foreach (bool wasSeen in seen.UnsafeInstallSeen)
             writer.Flag(wasSeen);
         foreach (bool wasSeen in seen.AccountingErrorSeen)
+            writer.Flag(wasSeen);
+        foreach (bool wasSeen in seen.StaleMappingSeen)
             writer.Flag(wasSeen);
         foreach (StalledVcpu stalled in seen.Stalled)
         {
@@ -299,8 +314,10 @@ public static class ShardState
             GuestAccesses = reader.Int64(),
             Fixed = reader.Int64(),
             Retried = reader.Int64(),
+            OvercautiousRetries = reader.Int64(),
             UnjustifiedRetries = reader.Int64(),
             UnsafeInstalls = reader.Int64(),
+            StaleMappings = reader.Int64(),
             AccountingErrors = reader.Int64(),
             Recoveries = reader.Int64(),
             Crossings31 = reader.Int64(),
@@ -308,14 +325,16 @@ public static class ShardState
             Crossings63 = reader.Int64(),
             Crossings64 = reader.Int64(),
         };
-        var reported = new IncidentCounts(reader.Int64(), reader.Int64(), reader.Int64());
+        var reported = new IncidentCounts(reader.Int64(), reader.Int64(), reader.Int64(), reader.Int64());
         var conditions = new VcpuCondition[shard.Vms * vcpus];
         foreach (ref VcpuCondition condition in conditions.AsSpan())
             condition = (VcpuCondition)reader.Byte();
-        bool[] unsafeInstallSeen = new bool[shard.Vms], accountingErrorSeen = new bool[shard.Vms];
+        bool[] unsafeInstallSeen = new bool[shard.Vms], accountingErrorSeen = new bool[shard.Vms], staleMappingSeen = new bool[shard.Vms];
         foreach (ref bool wasSeen in unsafeInstallSeen.AsSpan())
             wasSeen = reader.Flag();
         foreach (ref bool wasSeen in accountingErrorSeen.AsSpan())
+            wasSeen = reader.Flag();
+        foreach (ref bool wasSeen in staleMappingSeen.AsSpan())
             wasSeen = reader.Flag();
         var stalled = new List<StalledVcpu>();
         for (int index = 0; index < conditions.Length; index++)
@@ -345,6 +364,7 @@ public static class ShardState
             Conditions = conditions,
             UnsafeInstallSeen = unsafeInstallSeen,
             AccountingErrorSeen = accountingErrorSeen,
+            StaleMappingSeen = staleMappingSeen,
             Stalled = [.. stalled],
             Findings = found,
         };
@@ -365,7 +385,7 @@ public static class ShardState
             return "a vCPU is stalled where it cannot be";
         foreach (Finding finding in seen.Findings)
         {
-            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.VcpuRemoved
+            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.StaleMapping
                 && finding.Vm >= shard.FirstVm
                 && finding.Vcpu >= -1 && finding.Vcpu < shape.Vcpus && finding.Page >= -1 && finding.Page < shape.Pages
                 && finding.Tick >= 0 && finding.Tick <= shard.Tick && finding.Boundary is 0 or 31 or 32 or 63 or 64;
@@ -378,8 +398,8 @@ public static class ShardState
 
     private static long[] Sums(in Totals totals) =>
     [
-        totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried, totals.UnjustifiedRetries, totals.UnsafeInstalls,
-        totals.AccountingErrors, totals.Recoveries, totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64,
+        totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried, totals.OvercautiousRetries,
+        totals.UnjustifiedRetries, totals.UnsafeInstalls, totals.StaleMappings, totals.AccountingErrors, totals.Recoveries, totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64,
     ];
 
     private static void Expect<T>(T expected, T actual, string what)

@@ -84,6 +84,12 @@ internal abstract class SoakProgram<TPages, TLanes>
     /// <summary>Updates the memslots of some lanes' VMs once. The program must be one that knows of obsolete roots.</summary>
     public abstract void UpdateMemslots(in VmGroup<TPages, TLanes> group, TLanes moves);
 
+    /// <summary>Ends every invalidation in progress, in a copy of a group.</summary>
+    public abstract void EndInvalidations(in VmGroup<TPages, TLanes> copy);
+
+    /// <summary>Mask: one vCPU would never be fixed, asked of a group without an invalidation in progress.</summary>
+    public abstract TLanes IsNeverFixed(in VmGroup<TPages, TLanes> quiet, int vcpu);
+
     public abstract VmState Read(in VmGroup<TPages, TLanes> group, int lane);
 
     public abstract void Write(in VmGroup<TPages, TLanes> group, int lane, VmState state);
@@ -133,7 +139,7 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
                 for (; i < drawEnd; i++)
                 {
                     TLanes moves = Choices<TPages, TLanes>.Moves(ref bits)
-                        & (bounds.MayInvalidate | invalidators[i].AtChange | invalidators[i].AtEnd);
+                        & (bounds.MayInvalidate | invalidators[i].AtZap | invalidators[i].AtChange | invalidators[i].AtEnd);
                     TLanes start = Choices<TPages, TLanes>.Below(ref bits, bounds.PageCount);
                     TLanes end = start + TLanes.Broadcast(1) + Choices<TPages, TLanes>.Below(ref bits, bounds.RangePages);
                     var own = new PageRange<TPages, TLanes>(~TPages.Below(start), TPages.Below(end) & bounds.AllPages);
@@ -160,6 +166,12 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
             throw new InvalidOperationException("this program takes every root for a current one");
         Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, moves);
     }
+
+    public override void EndInvalidations(in VmGroup<TPages, TLanes> copy) =>
+        Liveness<TKernel, TMemslots, TPages, TLanes>.EndInvalidations(ref copy.Vm, copy.Vcpus, copy.Invalidators);
+
+    public override TLanes IsNeverFixed(in VmGroup<TPages, TLanes> quiet, int vcpu) =>
+        Liveness<TKernel, TMemslots, TPages, TLanes>.IsNeverFixed(in quiet.Vm, in quiet.Vcpus[vcpu], vcpu);
 
     public override VmState Read(in VmGroup<TPages, TLanes> group, int lane) =>
         VmState.Read<TKernel, TPages, TLanes>(in group.Vm, group.Vcpus, group.Invalidators, lane);

@@ -69,7 +69,7 @@ public sealed record CohortReport
     /// <summary>vCPUs that are hung.</summary>
     public required int Hung { get; init; }
 
-    /// <summary>Incidents since the run began, by kind: vCPUs that hung, VMs with unsafe installs, VMs with accounting errors.</summary>
+    /// <summary>Incidents since the run began, by kind: vCPUs that hung, VMs with unsafe installs, stale mappings, accounting errors.</summary>
     public required IncidentCounts Incidents { get; init; }
 
     /// <summary>Stalled vCPUs with the time at which they were last seen to get on; at most 100 in all of a report's cohorts.</summary>
@@ -100,23 +100,28 @@ public readonly record struct Stall(StalledVcpu Vcpu, DateTimeOffset LastProgres
 /// <param name="Hangs">vCPUs that hung, each time they did.</param>
 /// <param name="UnsafeInstalls">VMs that had an unsafe install.</param>
 /// <param name="AccountingErrors">VMs that had an accounting error.</param>
-public readonly record struct IncidentCounts(long Hangs, long UnsafeInstalls, long AccountingErrors)
+/// <param name="StaleMappings">VMs that had a stale mapping.</param>
+public readonly record struct IncidentCounts(long Hangs, long UnsafeInstalls, long AccountingErrors, long StaleMappings)
 {
     /// <summary>The sum of both.</summary>
     public static IncidentCounts operator +(IncidentCounts left, IncidentCounts right) => new(
-        left.Hangs + right.Hangs, left.UnsafeInstalls + right.UnsafeInstalls, left.AccountingErrors + right.AccountingErrors);
+        left.Hangs + right.Hangs,
+        left.UnsafeInstalls + right.UnsafeInstalls,
+        left.AccountingErrors + right.AccountingErrors,
+        left.StaleMappings + right.StaleMappings);
 
     /// <summary>These and the incidents among some findings.</summary>
     internal IncidentCounts With(IEnumerable<Finding> findings)
     {
-        (long hangs, long unsafeInstalls, long accountingErrors) = this;
+        (long hangs, long unsafeInstalls, long accountingErrors, long staleMappings) = this;
         foreach (Finding finding in findings)
         {
             hangs += finding.Kind == FindingKind.VcpuHung ? 1 : 0;
             unsafeInstalls += finding.Kind == FindingKind.UnsafeInstall ? 1 : 0;
             accountingErrors += finding.Kind == FindingKind.AccountingError ? 1 : 0;
+            staleMappings += finding.Kind == FindingKind.StaleMapping ? 1 : 0;
         }
 
-        return new(hangs, unsafeInstalls, accountingErrors);
+        return new(hangs, unsafeInstalls, accountingErrors, staleMappings);
     }
 }

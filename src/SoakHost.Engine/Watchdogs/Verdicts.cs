@@ -20,6 +20,10 @@ public static class Verdicts
     {
         if (totals.UnsafeInstalls > 0 && expected != Defect.UnsafeInstall)
             return (Verdict.Violation, $"{totals.UnsafeInstalls} unsafe installs");
+
+        // A page that is unsafely installed before the primary MMU changes it becomes a stale mapping as it does.
+        if (totals.StaleMappings > 0 && expected is not (Defect.StaleMapping or Defect.UnsafeInstall))
+            return (Verdict.Violation, $"{totals.StaleMappings} stale mappings");
         if (totals.AccountingErrors > 0 && expected != Defect.AccountingError)
             return (Verdict.Violation, $"{totals.AccountingErrors} accounting errors");
         if (incidents.Hangs > 0 && expected != Defect.Hang)
@@ -33,6 +37,8 @@ public static class Verdicts
             Defect.Hang when incidents.Hangs == 0 => (Verdict.Inconclusive, "no vCPU hung, though the cohort is meant to"),
             Defect.UnsafeInstall when totals.UnsafeInstalls == 0 =>
                 (Verdict.Inconclusive, "no unsafe install, though the cohort is meant to show one"),
+            Defect.StaleMapping when totals.StaleMappings == 0 =>
+                (Verdict.Inconclusive, "no stale mapping, though the cohort is meant to show one"),
             Defect.AccountingError when totals.AccountingErrors == 0 =>
                 (Verdict.Inconclusive, "no accounting error, though the cohort is meant to show one"),
             Defect.None when totals.Crossings == 0 =>

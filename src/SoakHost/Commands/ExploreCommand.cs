@@ -1,3 +1,4 @@
+using System.Collections.Frozen;
 using System.CommandLine;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
@@ -10,10 +11,19 @@ internal static class ExploreCommand
 {
     private static readonly ExploreOptions Defaults = new();
 
+    private static readonly FrozenDictionary<string, ExploreVerdict?> Targets = new Dictionary<string, ExploreVerdict?>
+    {
+        ["hang"] = ExploreVerdict.Hang,
+        ["unsafe-install"] = ExploreVerdict.UnsafeInstall,
+        ["stale-mapping"] = ExploreVerdict.StaleMapping,
+        ["accounting-error"] = ExploreVerdict.AccountingError,
+        ["unjustified-retry"] = ExploreVerdict.UnjustifiedRetry,
+    }.ToFrozenDictionary();
+
     public static Command Create()
     {
         Option<Kernel[]> kernels = CommonOptions.Kernels(
-            "Kernels to explore. Default: every kernel that is no mutant.", () => [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant)]);
+            "Kernels to explore. Default: every release.", () => [.. Kernel.All.Where(kernel => kernel.Info.Group == KernelGroup.Release)]);
         Option<ulong[]> starts = CommonOptions.Numbers(
             "--start",
             "Where mmu_invalidate_seq starts. Default: 0, and 1 and 2 below 2^15, 2^16, 2^31, 2^32, 2^63 and 2^64.",
@@ -28,13 +38,18 @@ internal static class ExploreCommand
         Option<int> updates = CommonOptions.Number("--memslot-updates", "Memslot updates in all.", Defaults.MemslotUpdates, 0, 100);
         Option<int> statesMax = CommonOptions.Number(
             "--max-states", "States to hold at the most; up to 150 bytes each.", Defaults.StatesMax, 1_000, 100_000_000);
+        Option<ExploreVerdict?> target = CommonOptions.Choice(
+            "--target",
+            "Look for one kind of defect, and stop at the first. Default: look for all, to the end.",
+            Targets,
+            default(ExploreVerdict?));
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "explore",
-            "Explores every interleaving of one small VM, breadth first: each kernel and start is proven within the bound, or its shortest "
-            + "counterexample is told. Exit code 0 when all are proven, 1 when a defect was found, 2 when the limit of states was reached.")
+            "Explores every interleaving of one small VM, breadth first: each kernel and start is proven within the bound, or the shortest "
+            + "story of each kind of defect is shown. Exit code 0 when all are proven, 1 when a defect was found, 2 when the limit of states was reached.")
         {
-            kernels, starts, vcpus, invalidators, pages, invalidations, updates, statesMax, json,
+            kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, json,
         };
         command.SetAction((parsed, stop) =>
         {
@@ -46,6 +61,7 @@ internal static class ExploreCommand
                 Invalidations = parsed.GetValue(invalidations),
                 MemslotUpdates = parsed.GetValue(updates),
                 StatesMax = parsed.GetValue(statesMax),
+                Target = parsed.GetValue(target),
             };
             return Task.FromResult(Run(parsed.GetValue(kernels)!, parsed.GetValue(starts)!, options, parsed.GetValue(json), stop));
         });

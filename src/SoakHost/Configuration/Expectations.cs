@@ -12,6 +12,7 @@ internal static class Expectations
         ["progress"] = Defect.None,
         ["hang"] = Defect.Hang,
         ["unsafe-install"] = Defect.UnsafeInstall,
+        ["stale-mapping"] = Defect.StaleMapping,
         ["accounting-error"] = Defect.AccountingError,
     }.ToFrozenDictionary();
 
@@ -21,6 +22,7 @@ internal static class Expectations
         Defect.None => "progress",
         Defect.Hang => "hang",
         Defect.UnsafeInstall => "unsafe_install",
+        Defect.StaleMapping => "stale_mapping",
         Defect.AccountingError => "accounting_error",
         _ => throw new ArgumentOutOfRangeException(nameof(expected), expected, null),
     };

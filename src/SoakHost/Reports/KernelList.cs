@@ -10,27 +10,28 @@ namespace SoakHost.Reports;
 /// <summary>The kernels, as a table or as JSON.</summary>
 internal static class KernelList
 {
-    /// <summary>Kernels, then this machine's own, then mutants.</summary>
+    /// <summary>Releases and this machine's own, then historical defects, then mutants.</summary>
     private static readonly KernelInfo[] All =
-        [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant).Append(Kernel.Host).Concat(Kernel.All.Where(kernel => kernel.Info.IsMutant)).Select(kernel => kernel.Info)];
+        [.. Kernel.All.Append(Kernel.Host).Select(kernel => kernel.Info).OrderBy(info => info.Group)];
 
     /// <summary>One document for each.</summary>
     public static KernelDocument[] Documents { get; } =
     [
         .. All.Select(info => new KernelDocument(
-            info.Name, info.IsMutant, info.IsSimulated ? info.Expected.Label() : "unknown", info.ExpectedFrom, info.Description, info.Source)),
+            info.Name, info.Group, info.IsSimulated ? info.Expected.Label() : "unknown", info.ExpectedFrom, info.Description, info.Source,
+            info.Fix?.Since, info.Fix?.Until)),
     ];
 
     public static void WriteTable(IAnsiConsole console)
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "what differs", "taken from");
         table.Columns[0].NoWrap();
-        bool isMutantBefore = false;
+        KernelGroup group = KernelGroup.Release;
         foreach (KernelInfo info in All)
         {
-            if (info.IsMutant && !isMutantBefore)
-                table.AddEmptyRow().AddRow("mutants:");
-            isMutantBefore = info.IsMutant;
+            if (info.Group != group)
+                table.AddEmptyRow().AddRow(info.Group == KernelGroup.Mutant ? "mutants:" : "historical defects:");
+            group = info.Group;
             table.AddRow(new Text(info.Name), new Text(Describe(info)), new Text(info.Description), new Text(info.Source));
         }
 
@@ -56,4 +57,4 @@ internal static class KernelList
 
 /// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
 internal sealed record KernelDocument(
-    string Name, bool IsMutant, string Expected, ulong ExpectedFrom, string Description, string Source);
+    string Name, KernelGroup Group, string Expected, ulong ExpectedFrom, string Description, string Source, string? Since, string? Until);

@@ -59,7 +59,7 @@ public sealed partial class NarratorTests
                 Invalidators = 2,
                 Pages = 4,
                 RangePages = 2,
-                MemslotUpdates = kernel.Info.NeedsMemslotUpdates || !kernel.Info.IsMutant,
+                MemslotUpdates = kernel.Info.NeedsMemslotUpdates || kernel.Info.Group == KernelGroup.Release,
                 InvalidateSeqStart = unchecked(kernel.Info.ExpectedFrom - 100),
             };
             var cohort = new Cohort { Name = "c", Kernel = kernel, Vms = 1, Vm = vm };

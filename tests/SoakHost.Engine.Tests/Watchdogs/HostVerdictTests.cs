@@ -20,7 +20,7 @@ public sealed class HostVerdictTests
 
     [Fact]
     public void A_hang_that_was_told_once_is_a_violation_for_good() =>
-        Assert.Equal((Verdict.Violation, "1 vCPUs hung"), Of(Verdict.Pass, Crossed, new IncidentCounts(1, 0, 0)));
+        Assert.Equal((Verdict.Violation, "1 vCPUs hung"), Of(Verdict.Pass, Crossed, new IncidentCounts(1, 0, 0, 0)));
 
     [Fact]
     public void Real_VMs_that_cannot_be_run_make_the_run_unsupported() =>
