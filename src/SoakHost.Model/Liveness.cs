@@ -4,8 +4,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Model;
 
 /// <summary>
-/// What <em>hung</em> means, for soak and exploration alike: a vCPU whose fault would never be fixed if invalidations stopped now.
-/// It is asked of a copy of the VM: nothing new begins, what is in progress ends, and the vCPU then moves alone.
+/// What <em>hung</em> means, for soak and exploration alike: a vCPU whose fault would never be fixed if invalidations stopped
+/// now. It is asked of a copy of the VM: nothing new begins, what is in progress ends, and the vCPU then moves alone.
 /// </summary>
 /// <remarks>
 /// A vCPU that retries without end and would be fixed is <em>starved</em>: its invalidations are to blame, not its kernel.
@@ -17,8 +17,8 @@ public static class Liveness<TKernel, TMemslots, TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
     /// <summary>
-    /// A fault takes at most six steps (access, snapshot, resolve, two checks, install). So twenty hold the rest of the attempt that is
-    /// under way and two whole ones; as nothing else moves, all later ones are like the second.
+    /// A fault takes at most six steps (access, snapshot, resolve, two checks, install). So twenty hold the rest of the attempt
+    /// that is under way and two whole ones; as nothing else moves, all later ones are like the second.
     /// </summary>
     private const int StepsAlone = 20;
 
@@ -30,7 +30,9 @@ public static class Liveness<TKernel, TMemslots, TPages, TLanes>
     /// <param name="vcpus">A copy of their vCPUs.</param>
     /// <param name="invalidators">A copy of their invalidators.</param>
     public static void EndInvalidations(
-        ref VmLanes<TPages, TLanes> vm, Span<VcpuLanes<TPages, TLanes>> vcpus, Span<InvalidatorLanes<TPages, TLanes>> invalidators)
+        ref VmLanes<TPages, TLanes> vm,
+        Span<VcpuLanes<TPages, TLanes>> vcpus,
+        Span<InvalidatorLanes<TPages, TLanes>> invalidators)
     {
         for (int i = 0; i < invalidators.Length; i++)
         {

@@ -5,8 +5,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Model;
 
 /// <summary>
-/// KVM's fault/invalidate protocol: one method an actor, each call one atomic step of that actor in the VMs where it moves. Steps do
-/// not branch on data; soak, explorer and replay all drive these three methods and nothing else.
+/// KVM's fault/invalidate protocol: one method an actor, each call one atomic step of that actor in the VMs where it moves.
+/// Steps do not branch on data; soak, explorer and replay all drive these three methods and nothing else.
 /// </summary>
 /// <remarks>
 /// After Linux <c>arch/x86/kvm/mmu/mmu.c</c> (<c>direct_page_fault()</c>, <c>is_page_fault_stale()</c>) and
@@ -65,8 +65,8 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
             faultFlags, faults & TLanes.Broadcast(FaultFlags.Raced(index) | FaultFlags.Reloaded(index)));
         vm.FaultFlags = faultFlags;
 
-        // The snapshot. The judgement below reads the one from before: no lane takes a snapshot and checks it under the lock in one
-        // step, and so the judgement need not wait for the access above.
+        // The snapshot. The judgement below reads the one from before: no lane takes a snapshot and checks it under the lock
+        // in one step, and so the judgement need not wait for the access above.
         Counter<TLanes> held = vcpu.Snapshot;
         if (TKernel.SnapshotPoint == SnapshotPoint.FaultTaken)
             snapshots = faults;
@@ -167,7 +167,8 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
 
         // Begin.
         TPages ownPages = own.Pages.Where(begins);
-        TLanes inProgress = vm.InProgress - TKernel.RaisesInProgress(TKernel.RaisesAfterYield ? moves & invalidator.AtZap : begins);
+        TLanes raises = TKernel.RaisesAfterYield ? moves & invalidator.AtZap : begins;
+        TLanes inProgress = vm.InProgress - TKernel.RaisesInProgress(raises);
         TLanes alone = begins & TLanes.IsZero(vm.InProgress);
         PageRange<TPages, TLanes> range = TKernel.RangeAfterBegin(vm.Range, own, begins, alone);
         TLanes toChange = begins;
@@ -231,8 +232,9 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
     }
 
     /// <summary>
-    /// The zap of a kernel that drops <c>mmu_lock</c> on the way: the first part with the begin, the rest in a step of its own. The flush
-    /// at the end is left out where the zap found no page mapped, which is right only if whoever zapped them before has flushed.
+    /// The zap of a kernel that drops <c>mmu_lock</c> on the way: the first part with the begin, the rest in a step of its own.
+    /// The flush at the end is left out where the zap found no page mapped, which is right only if whoever zapped them before
+    /// has flushed.
     /// </summary>
     /// <returns>Mask: the zap is complete, the primary MMU's change comes next.</returns>
     private static TLanes ZapInTwoSteps(

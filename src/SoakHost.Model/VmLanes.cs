@@ -2,7 +2,10 @@ using SoakHost.Model.Lanes;
 
 namespace SoakHost.Model;
 
-/// <summary>The state of one VM a lane, but for its vCPUs and invalidators: the kernel's variables, the ground truth beside them, and totals.</summary>
+/// <summary>
+/// The state of one VM a lane, but for its vCPUs and invalidators: the kernel's variables, the ground truth beside them, and
+/// totals.
+/// </summary>
 public struct VmLanes<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
@@ -13,7 +16,9 @@ public struct VmLanes<TPages, TLanes>
     /// <summary><c>mmu_invalidate_in_progress</c>, as this kernel counts it.</summary>
     public TLanes InProgress;
 
-    /// <summary><c>mmu_invalidate_range_start</c> and <c>_end</c>, as this kernel keeps them; they outlive the invalidation.</summary>
+    /// <summary>
+    /// <c>mmu_invalidate_range_start</c> and <c>_end</c>, as this kernel keeps them; they outlive the invalidation.
+    /// </summary>
     public PageRange<TPages, TLanes> Range;
 
     /// <summary>The pages for which this kernel's check sees an invalidation in progress. Follows from the three above.</summary>
@@ -73,7 +78,9 @@ public struct VcpuLanes<TPages, TLanes>
     /// <summary>Truth: pages whose translation changed since the fault's page was resolved.</summary>
     public TPages ChangedSinceResolve;
 
-    /// <summary>Consecutive retries since the last fix, or since the guest last progressed because a sibling had mapped the page.</summary>
+    /// <summary>
+    /// Consecutive retries since the last fix, or since the guest last progressed because a sibling had mapped the page.
+    /// </summary>
     public TLanes ConsecutiveRetries;
 }
 
@@ -97,7 +104,8 @@ public struct InvalidatorLanes<TPages, TLanes>
 
     /// <summary>Pages that this zap took away and the TLB may still hold.</summary>
     /// <remarks>
-    /// Invariant: a part of <see cref="Own"/>, empty unless <see cref="AtZap"/>; always empty for kernels that flush before they yield.
+    /// Invariant: a part of <see cref="Own"/>, empty unless <see cref="AtZap"/>; always empty for kernels that flush before
+    /// they yield.
     /// </remarks>
     public TPages Unflushed;
 }
@@ -121,7 +129,10 @@ public struct TotalsLanes<TLanes>
     /// <summary>Faults that were retried.</summary>
     public TLanes Retried;
 
-    /// <summary>Retries that nothing warranted, while an invalidation was in progress elsewhere: a coarse kernel makes them, and is correct.</summary>
+    /// <summary>
+    /// Retries that nothing warranted, while an invalidation was in progress elsewhere: a coarse kernel makes them, and is
+    /// correct.
+    /// </summary>
     public TLanes OvercautiousRetries;
 
     /// <summary>Retries that nothing warranted, while no invalidation was in progress at all: a defect.</summary>
@@ -130,7 +141,9 @@ public struct TotalsLanes<TLanes>
     /// <summary>Installs of a page that the host took away.</summary>
     public TLanes UnsafeInstalls;
 
-    /// <summary>Changes by the primary MMU of a range of which the guest still had a page: mapped, or in a TLB that was not flushed.</summary>
+    /// <summary>
+    /// Changes by the primary MMU of a range of which the guest still had a page: mapped, or in a TLB that was not flushed.
+    /// </summary>
     public TLanes StaleMappings;
 
     /// <summary>Zaps after which the kernel's total differed from the number of mapped pages.</summary>

@@ -44,8 +44,9 @@ public enum InvalidatorPhase : byte
 }
 
 /// <summary>
-/// One VM's state, out of its lane: for reading, writing, storing and comparing. Independent of the vector width. What has no meaning in
-/// a phase (the snapshot of a vCPU that has no fault, say) reads as zero, so that equal states are equal in every field.
+/// One VM's state, out of its lane: for reading, writing, storing and comparing. Independent of the vector width. What has no
+/// meaning in a phase (the snapshot of a vCPU that has no fault, say) reads as zero, so that equal states are equal in every
+/// field.
 /// </summary>
 public sealed class VmState
 {
@@ -144,7 +145,9 @@ public sealed class VmState
         return state;
     }
 
-    /// <summary>Writes one lane. What follows from the rest (the pages in progress, exposed and covered) is worked out anew.</summary>
+    /// <summary>
+    /// Writes one lane. What follows from the rest (the pages in progress, exposed and covered) is worked out anew.
+    /// </summary>
     /// <param name="vm">The VMs.</param>
     /// <param name="vcpus">Their vCPUs, as many as this state has.</param>
     /// <param name="invalidators">Their invalidators, as many as this state has.</param>

@@ -18,7 +18,7 @@ public abstract class ProtocolDifferentialTests<TLanes>
     {
         Kernel kernel = Kernel.Find(name)!;
         var outcome = new DifferentialOutcome(0, new());
-        for (ulong seed = 0; outcome.Steps < DifferentialOutcome.StepsPerKernelAndWidth; seed++)
+        for (ulong seed = 0; outcome.Steps < DifferentialOutcome.StepsPerKernelAndWidth || !Shows(kernel, outcome.Totals, seed); seed++)
         {
             outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, false, RoundsPerRun));
             outcome += kernel.Accept(new ProtocolDifferential<Pages32<TLanes>, TLanes>(seed, true, RoundsPerRun));
@@ -36,6 +36,10 @@ public abstract class ProtocolDifferentialTests<TLanes>
         if (kernel.Info.Expected == Defect.None)
             Assert.Equal((0, 0, 0), (totals.UnjustifiedRetries, totals.UnsafeInstalls, totals.StaleMappings));
     }
+
+    /// <summary>Whether a rare defect was seen, or many more steps did not show it.</summary>
+    private static bool Shows(Kernel kernel, ReferenceTotals totals, ulong seed) =>
+        kernel.Info.Expected != Defect.StaleMapping || totals.StaleMappings > 0 || seed > 500;
 }
 
 public sealed class ProtocolDifferentialIn32BitTests : ProtocolDifferentialTests<Lanes32>;

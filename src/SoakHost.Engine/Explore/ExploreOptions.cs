@@ -8,7 +8,9 @@ namespace SoakHost.Engine.Explore;
 /// <summary>The small VM to explore, and how far.</summary>
 public sealed record ExploreOptions
 {
-    /// <summary>The starts worth crossing: 1 and 2 below every power at which a counter or a narrowing of it turns, and 0.</summary>
+    /// <summary>
+    /// The starts worth crossing: 1 and 2 below every power at which a counter or a narrowing of it turns, and 0.
+    /// </summary>
     public static IReadOnlyList<ulong> DefaultStarts { get; } =
         [0, .. new ulong[] { 1UL << 15, 1UL << 16, 1UL << 31, 1UL << 32, 1UL << 63, 0 }.SelectMany(turn => new[] { turn - 1, turn - 2 })];
 
@@ -21,7 +23,9 @@ public sealed record ExploreOptions
     /// <summary>Guest pages, 1 to 8. Default 2.</summary>
     public int Pages { get; init; } = 2;
 
-    /// <summary>Invalidations that may begin in all, 0 to 200. Default 4: enough to pass a boundary from 2 below it and go on.</summary>
+    /// <summary>
+    /// Invalidations that may begin in all, 0 to 200. Default 4: enough to pass a boundary from 2 below it and go on.
+    /// </summary>
     public int Invalidations { get; init; } = 4;
 
     /// <summary>Memslot updates in all, 0 to 100. Default 0: memslots stay as they are.</summary>
@@ -31,14 +35,14 @@ public sealed record ExploreOptions
     public ulong Start { get; init; }
 
     /// <summary>
-    /// Whether states that differ only in which vCPU, or which invalidator, is which count as one. Sound because all are alike, and
-    /// checks look at each. Default true.
+    /// Whether states that differ only in which vCPU, or which invalidator, is which count as one. Sound because all are alike,
+    /// and checks look at each. Default true.
     /// </summary>
     public bool MergesSymmetric { get; init; } = true;
 
     /// <summary>
-    /// The one kind of defect to look for, going past all others; exploration ends with the first. By default it looks for all kinds and
-    /// goes on to the end, so that a harmless defect does not hide a serious one.
+    /// The one kind of defect to look for, going past all others; exploration ends with the first. By default it looks for all
+    /// kinds and goes on to the end, so that a harmless defect does not hide a serious one.
     /// </summary>
     public ExploreVerdict? Target { get; init; }
 
@@ -126,5 +130,8 @@ public sealed record ExploreResult
 
 /// <summary>The first defect of a kind.</summary>
 /// <param name="Kind">Its kind.</param>
-/// <param name="Story">The shortest story that shows one.</param>
-public sealed record ExploreDefect(ExploreVerdict Kind, Timeline Story);
+/// <param name="Depth">
+/// Steps to it: to the step that is the defect, that step counted, or to the state in which a vCPU is hung.
+/// </param>
+/// <param name="Story">The shortest story that shows one. That of a hang goes on until the vCPU's retries repeat.</param>
+public sealed record ExploreDefect(ExploreVerdict Kind, int Depth, Timeline Story);

@@ -8,15 +8,15 @@ using Pages = SoakHost.Model.Lanes.Pages32<SoakHost.Model.Lanes.Lanes32>;
 namespace SoakHost.Engine.Explore;
 
 /// <summary>
-/// Explores every interleaving of one small VM, breadth first, with the model's own steps: every choice of who moves, which page the
-/// guest goes on to, and which range is invalidated.
+/// Explores every interleaving of one small VM, breadth first, with the model's own steps: every choice of who moves, which
+/// page the guest goes on to, and which range is invalidated.
 /// </summary>
 /// <remarks>
-/// A state is known by a 128-bit hash of it; with 10^8 states two of them share one with a probability below 10^-22. Levels are expanded in
-/// blocks, by all processors: they take steps and drop what was seen in earlier blocks, then add what is left, each to its own parts of
-/// the set. The first of equal states in a block's order wins, so that results do not depend on the number of processors. Safety is checked at
-/// each step. Liveness is checked in each state in which no invalidation is in progress: every vCPU, left alone from there, must be fixed
-/// (<see cref="Liveness{TKernel, TMemslots, TPages, TLanes}"/>).
+/// A state is known by a 128-bit hash of it; with 10^8 states two of them share one with a probability below 10^-22. Levels are
+/// expanded in blocks, by all processors: they take steps and drop what was seen in earlier blocks, then add what is left, each
+/// to its own parts of the set. The first of equal states in a block's order wins, so that results do not depend on the number
+/// of processors. Safety is checked at each step. Liveness is checked in each state in which no invalidation is in progress:
+/// every vCPU, left alone from there, must be fixed (<see cref="Liveness{TKernel, TMemslots, TPages, TLanes}"/>).
 /// </remarks>
 public static class Explorer
 {
@@ -65,7 +65,7 @@ internal sealed class Explorer<TKernel, TMemslots>
     private readonly Chunk[] _chunks;
     private readonly int _successorsMax;
     private readonly List<(int Parent, Action Action)> _paths = [];
-    private readonly SortedDictionary<ExploreVerdict, Timeline> _found = [];
+    private readonly SortedDictionary<ExploreVerdict, ExploreDefect> _found = [];
     private StateBuffer _level;
     private StateBuffer _nextLevel;
     private int _depth;
@@ -89,7 +89,7 @@ internal sealed class Explorer<TKernel, TMemslots>
     {
         long started = time.GetTimestamp();
         ExploreVerdict ended = Search();
-        ImmutableArray<ExploreDefect> defects = [.. _found.Select(found => new ExploreDefect(found.Key, found.Value))];
+        ImmutableArray<ExploreDefect> defects = [.. _found.Values];
         return new ExploreResult
         {
             Kernel = TKernel.Info,
@@ -181,7 +181,7 @@ internal sealed class Explorer<TKernel, TMemslots>
             foreach ((ExploreVerdict kind, int id, Action? action, int? hung) in _chunks[c].Defects)
             {
                 if (IsWanted(kind))
-                    _found[kind] = Tell(id, action, hung);
+                    _found[kind] = new(kind, _depth + (action is null ? 0 : 1), Tell(id, action, hung));
             }
         }
     }
@@ -235,7 +235,9 @@ internal sealed class Explorer<TKernel, TMemslots>
     /// <param name="chunk">Where what comes of it goes.</param>
     /// <param name="actor">Who steps.</param>
     /// <param name="choices">What it can choose from.</param>
-    /// <param name="ofOthers">The hash of all but the VM and the vCPU that steps: a vCPU's step changes nothing else. Null for others' steps.</param>
+    /// <param name="ofOthers">
+    /// The hash of all but the VM and the vCPU that steps: a vCPU's step changes nothing else. Null for others' steps.
+    /// </param>
     private void TryAll(int id, State state, Chunk chunk, int actor, ReadOnlySpan<Action> choices, UInt128? ofOthers)
     {
         bool merges = _options.MergesSymmetric;
@@ -247,7 +249,8 @@ internal sealed class Explorer<TKernel, TMemslots>
             Take(next, action);
             Judge(id, action, next, chunk);
             UInt128 hash = ofOthers is { } others
-                ? others + StateHash<TKernel>.OfVm(next) + StateHash<TKernel>.OfVcpu(next.Vcpus[actor], next.Vm.FaultFlags[0], actor, merges)
+                ? others + StateHash<TKernel>.OfVm(next)
+                    + StateHash<TKernel>.OfVcpu(next.Vcpus[actor], next.Vm.FaultFlags[0], actor, merges)
                 : StateHash<TKernel>.Of(next, merges);
             if (_seen.Contains(hash))
                 chunk.States.RemoveLast();
@@ -256,7 +259,9 @@ internal sealed class Explorer<TKernel, TMemslots>
         }
     }
 
-    /// <summary>Notes what a step showed that was not shown before. An unjustified retry of a hung vCPU is part of the hang.</summary>
+    /// <summary>
+    /// Notes what a step showed that was not shown before. An unjustified retry of a hung vCPU is part of the hang.
+    /// </summary>
     private void Judge(int id, Action action, State next, Chunk chunk)
     {
         TotalsLanes<Lanes32> totals = next.Vm.Totals;
@@ -275,7 +280,9 @@ internal sealed class Explorer<TKernel, TMemslots>
         }
     }
 
-    /// <summary>The vCPU, if any, that is never fixed when it is left alone with no invalidation in progress; null while one is.</summary>
+    /// <summary>
+    /// The vCPU, if any, that is never fixed when it is left alone with no invalidation in progress; null while one is.
+    /// </summary>
     private int? FindHung(State state)
     {
         foreach (ref InvalidatorLanes<Pages, Lanes32> invalidator in state.Invalidators)
@@ -286,7 +293,8 @@ internal sealed class Explorer<TKernel, TMemslots>
 
         for (int v = 0; v < _options.Vcpus; v++)
         {
-            bool progresses = !HasFault(state.Vcpus[v]) && (state.Vm.Mapped & state.Vcpus[v].Page).Any[0] != 0 && !TMemslots.AreUpdated;
+            bool isMapped = (state.Vm.Mapped & state.Vcpus[v].Page).Any[0] != 0;
+            bool progresses = isMapped && !HasFault(state.Vcpus[v]) && !TMemslots.AreUpdated;
             if (!progresses && IsNeverFixed(state, v))
                 return v;
         }
@@ -335,7 +343,9 @@ internal sealed class Explorer<TKernel, TMemslots>
         start.Write<TKernel, Pages, Lanes32>(ref state.Vm, state.Vcpus, state.Invalidators, 0);
     }
 
-    /// <summary>The story of the shortest way to a state, one more step where that was the defect, and a stuck vCPU's rounds after it.</summary>
+    /// <summary>
+    /// The story of the shortest way to a state, one more step where that was the defect, and a stuck vCPU's rounds after it.
+    /// </summary>
     private Timeline Tell(int id, Action? defect, int? stuck)
     {
         List<Action> actions = [];
@@ -359,18 +369,18 @@ internal sealed class Explorer<TKernel, TMemslots>
                     AddStep(state, new Action(_options.Vcpus + i, 0, 1), steps);
             }
 
-            // Two rounds show that the second is like the first.
+            // What is under way may have been raced. After it nothing is, and two rounds show that the second is like the first.
             for (int retries = 0; retries < 2;)
             {
                 AddStep(state, new Action(v, 0, 0), steps);
-                retries += steps[^1].Verdict
-                    is StepVerdict.UnjustifiedRetry or StepVerdict.OvercautiousRetry or StepVerdict.JustifiedRetry ? 1 : 0;
+                retries += steps[^1].Verdict == StepVerdict.UnjustifiedRetry ? 1 : 0;
             }
 
-            conclusion = $"vCPU {v} hangs: no invalidation is in progress, and it goes round like this for ever: {steps[^1].Explanation}";
+            conclusion = $"vCPU {v} hangs: no invalidation is in progress, and every later retry is like the last: "
+                + steps[^1].Explanation;
         }
 
-        return new Timeline(TKernel.Info.Name, [.. steps], conclusion);
+        return new Timeline(TKernel.Info.Name, [.. steps], Narrator.Conclude(Self, conclusion));
     }
 
     private void AddStep(State state, Action action, List<TimelineStep> steps)

@@ -35,7 +35,9 @@ internal sealed class StateBuffer(ExploreOptions options)
 
     private const int ChunkStates = 4096;
 
-    private readonly int _size = InvalidatorsAt(options) + (options.Invalidators * Unsafe.SizeOf<InvalidatorLanes<Pages, Lanes32>>());
+    private readonly int _size =
+        InvalidatorsAt(options) + (options.Invalidators * Unsafe.SizeOf<InvalidatorLanes<Pages, Lanes32>>());
+
     private readonly List<byte[]> _chunks = [];
 
     public static int VcpusAt => VmAt + Unsafe.SizeOf<VmLanes<Pages, Lanes32>>();

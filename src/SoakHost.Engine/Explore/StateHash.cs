@@ -6,9 +6,9 @@ using Pages = SoakHost.Model.Lanes.Pages32<SoakHost.Model.Lanes.Lanes32>;
 namespace SoakHost.Engine.Explore;
 
 /// <summary>
-/// The hash of everything that decides what may happen to a VM from here on. What a phase gives no meaning to is left out, and so are
-/// counts of retries but for whether there was one. It is the sum of a hash of each part: where vCPUs, and invalidators, count as
-/// alike the order does not matter, and a step that changed some parts costs the hashes of those alone.
+/// The hash of everything that decides what may happen to a VM from here on. What a phase gives no meaning to is left out, and
+/// so are counts of retries but for whether there was one. It is the sum of a hash of each part: where vCPUs, and invalidators,
+/// count as alike the order does not matter, and a step that changed some parts costs the hashes of those alone.
 /// </summary>
 internal static class StateHash<TKernel>
     where TKernel : struct, IKernel
@@ -26,11 +26,14 @@ internal static class StateHash<TKernel>
         return sum;
     }
 
-    /// <summary>The part of the VM itself. Pages are at most 8 here, and so a set of them, or one end of a range, is 8 bits.</summary>
+    /// <summary>
+    /// The part of the VM itself. Pages are at most 8 here, and so a set of them, or one end of a range, is 8 bits.
+    /// </summary>
     public static UInt128 OfVm(State state)
     {
         ref VmLanes<Pages, Lanes32> vm = ref state.Vm;
-        ulong pages = (vm.Range.From[0] & 0xff) | ((vm.Range.Below[0] & 0xff) << 8) | (vm.Mapped[0] << 16) | ((ulong)vm.InProgress[0] << 32);
+        ulong pages = (vm.Range.From[0] & 0xff) | ((vm.Range.Below[0] & 0xff) << 8) | (vm.Mapped[0] << 16)
+            | ((ulong)vm.InProgress[0] << 32);
         ulong counts = (uint)state.Begun | ((ulong)(uint)state.Updated << 16) | ((ulong)vm.RootGeneration[0] << 32);
         return Mix(vm.InvalidateSeq[0], vm.MappedTotal[0], VmTag) + Mix(pages, counts, VmTag + 1);
     }
@@ -61,7 +64,8 @@ internal static class StateHash<TKernel>
     public static UInt128 OfInvalidator(in InvalidatorLanes<Pages, Lanes32> invalidator, int i, bool mergesSymmetric)
     {
         uint phase = (invalidator.AtChange[0] & 1) | (invalidator.AtEnd[0] & 2) | (invalidator.AtZap[0] & 4);
-        return Mix(phase, invalidator.Own[0] | (invalidator.Unflushed[0] << 8), InvalidatorTag + (mergesSymmetric ? 0 : (ulong)i));
+        ulong pages = invalidator.Own[0] | (invalidator.Unflushed[0] << 8);
+        return Mix(phase, pages, InvalidatorTag + (mergesSymmetric ? 0 : (ulong)i));
     }
 
     /// <summary>
@@ -72,7 +76,8 @@ internal static class StateHash<TKernel>
     {
         ulong low = Fold(a ^ 0x6a09e667f3bcc909 ^ tag, b ^ 0xbb67ae8584caa73b);
         ulong high = Fold(a ^ 0x3c6ef372fe94f82b, b ^ 0xa54ff53a5f1d36f1 ^ tag);
-        return new UInt128(Fold(high ^ 0x510e527fade682d1, low ^ 0x9b05688c2b3e6c1f), Fold(low ^ 0x1f83d9abfb41bd6b, high ^ 0x5be0cd19137e2179));
+        return new UInt128(
+            Fold(high ^ 0x510e527fade682d1, low ^ 0x9b05688c2b3e6c1f), Fold(low ^ 0x1f83d9abfb41bd6b, high ^ 0x5be0cd19137e2179));
 
         static ulong Fold(ulong left, ulong right)
         {

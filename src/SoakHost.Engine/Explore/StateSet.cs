@@ -1,8 +1,8 @@
 namespace SoakHost.Engine.Explore;
 
 /// <summary>
-/// The states that were seen, by their 128-bit hashes, in parts by the hash's upper bits: any number of threads may ask it at once, or each
-/// add to a part of its own. At most 43 bytes a state: slots of 16 bytes, between three and six eighths full.
+/// The states that were seen, by their 128-bit hashes, in parts by the hash's upper bits: any number of threads may ask it at
+/// once, or each add to a part of its own. At most 43 bytes a state: slots of 16 bytes, between three and six eighths full.
 /// </summary>
 internal sealed class StateSet
 {

@@ -78,7 +78,7 @@ public static class Replay
                 shard.MayInvalidate = false;
             Kernel kernel = Run(shard, from, incident.Tick + Shard.ObservationTicks, trace, cancellation);
             if (trace.Story is { } story)
-                return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, trace.Defect!));
+                return new Timeline(kernel.Info.Name, [.. story], Narrator.Conclude(kernel, Conclude(incident, trace.Defect!)));
             if (from == startTick)
                 return null;
         }

@@ -9,8 +9,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Soak;
 
 /// <summary>
-/// Looks at a shard's VMs every <see cref="Shard.ObservationTicks"/> ticks: folds their narrow totals into sums, judges each vCPU's
-/// condition, and where something happened inside the interval runs it again, step by step, to say when and where.
+/// Looks at a shard's VMs every <see cref="Shard.ObservationTicks"/> ticks: folds their narrow totals into sums, judges each
+/// vCPU's condition, and where something happened inside the interval runs it again, step by step, to say when and where.
 /// </summary>
 internal sealed class Observer<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
@@ -115,7 +115,9 @@ internal sealed class Observer<TPages, TLanes>
         _findings.AddRange(state.Findings);
     }
 
-    /// <summary>Forgets the VMs with the highest numbers, so that so many are left. The hang of a vCPU that goes is over, and a finding.</summary>
+    /// <summary>
+    /// Forgets the VMs with the highest numbers, so that so many are left. The hang of a vCPU that goes is over, and a finding.
+    /// </summary>
     /// <param name="vms">How many are left.</param>
     /// <param name="tick">The tick at which the others go.</param>
     /// <param name="read">Reads a VM that goes, by its number in the cohort.</param>
@@ -138,7 +140,9 @@ internal sealed class Observer<TPages, TLanes>
         Array.Resize(ref _staleMappingSeen, vms);
     }
 
-    /// <summary>Adds a group's totals to the sums and zeroes them; returns the lanes whose first defect of a kind is among them.</summary>
+    /// <summary>
+    /// Adds a group's totals to the sums and zeroes them; returns the lanes whose first defect of a kind is among them.
+    /// </summary>
     private uint Fold(ref TotalsLanes<TLanes> totals, int firstIndex, int lanes)
     {
         uint interesting = 0;
@@ -198,7 +202,8 @@ internal sealed class Observer<TPages, TLanes>
     }
 
     /// <summary>
-    /// The power of two (31, 32, 63 or 64) that a counter passed or reached as it went from one value to another, modulo 2^64; else 0.
+    /// The power of two (31, 32, 63 or 64) that a counter passed or reached as it went from one value to another, modulo 2^64;
+    /// else 0.
     /// </summary>
     private static int CrossedBoundary(ulong from, ulong to)
     {
@@ -212,7 +217,9 @@ internal sealed class Observer<TPages, TLanes>
         return 0;
     }
 
-    /// <summary>Judges the condition of each vCPU. One that is stalled is asked, on a copy of its VM, whether it would ever be fixed.</summary>
+    /// <summary>
+    /// Judges the condition of each vCPU. One that is stalled is asked, on a copy of its VM, whether it would ever be fixed.
+    /// </summary>
     private void JudgeVcpus(
         SoakProgram<TPages, TLanes> program,
         in VmGroup<TPages, TLanes> copy,
@@ -372,7 +379,9 @@ internal sealed class Observer<TPages, TLanes>
             }
         }
 
-        /// <summary>The pages that an invalidator has just changed and the guest still has. The change leaves both as they were.</summary>
+        /// <summary>
+        /// The pages that an invalidator has just changed and the guest still has. The change leaves both as they were.
+        /// </summary>
         private static ulong StalePages(in VmGroup<TPages, TLanes> group, int lane, int invalidator)
         {
             ulong reachable = group.Vm.Mapped[lane];

@@ -59,13 +59,15 @@ internal interface IStepObserver<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    /// <summary>Called after each actor's step. Actors are numbered vCPUs first, then invalidators, then the memslot updater.</summary>
+    /// <summary>
+    /// Called after each actor's step. Actors are numbered vCPUs first, then invalidators, then the memslot updater.
+    /// </summary>
     void Stepped(in VmGroup<TPages, TLanes> group, int tick, int actor);
 }
 
 /// <summary>
-/// How the soak drives one kernel: draws the choices of every tick from the VMs' random streams and takes the steps. Holds no state, so
-/// that a cohort's kernel is patched by going on with another program.
+/// How the soak drives one kernel: draws the choices of every tick from the VMs' random streams and takes the steps. Holds no
+/// state, so that a cohort's kernel is patched by going on with another program.
 /// </summary>
 internal abstract class SoakProgram<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>

@@ -27,6 +27,10 @@ internal static class Narrator
             : Zap(Step(tick, "memslot updater", "updates a memslot: every root is obsolete, every mapping goes", after), after, judged);
     }
 
+    /// <summary>What a story comes to: the fact, and what this kernel does differently from a correct one.</summary>
+    public static string Conclude(Kernel kernel, string fact) =>
+        kernel.Info.Expected == Defect.None ? fact : $"{fact}. What differs in {kernel.Info.Name}: {kernel.Info.Description}";
+
     /// <summary>A counter as people compare it: hexadecimal, without leading zeros.</summary>
     public static string Hex(ulong value) => value.ToString("x", CultureInfo.InvariantCulture).Insert(0, "0x");
 
@@ -79,7 +83,8 @@ internal static class Narrator
             Snapshot = snapshot,
             Verdict = judged.UnjustifiedRetries != 0 ? StepVerdict.UnjustifiedRetry
                 : judged.OvercautiousRetries != 0 ? StepVerdict.OvercautiousRetry : StepVerdict.JustifiedRetry,
-            Truth = judged.UnjustifiedRetries != 0 ? "no invalidation is in progress, and none has ended since the fault was taken"
+            Truth = judged.UnjustifiedRetries != 0
+                ? "no invalidation is in progress, and none has ended since the fault was taken"
                 : judged.OvercautiousRetries != 0 ? $"an invalidation is in progress, but not of page {fault.Page}"
                 : string.Join("; ", warrants),
             Explanation = judged.UnjustifiedRetries != 0 ? WhyStale(kernel, snapshot, fault, before) : "",
@@ -115,22 +120,23 @@ internal static class Narrator
     {
         InvalidatorState was = before.Invalidators[i], now = after.Invalidators[i];
         string name = $"invalidator {i}";
-        string zapped = Timeline.DescribePages(before.Mapped & ~after.Mapped);
+        string zapped = Leave(before.Mapped & ~after.Mapped);
         if (was == now && judged.Invalidations == 0)
         {
             // A begin that leaves no trace but in the kernel's count.
             return before.InProgress == after.InProgress ? null
-                : Step(tick, name, $"begins, and pages {zapped} leave the secondary MMU; another notifier refuses, and no end follows", after);
+                : Step(tick, name, $"begins: {zapped}; another notifier refuses the invalidation, and no end follows", after);
         }
 
-        string own = Timeline.DescribePages(now.Own | was.Own);
+        string own = Name(now.Own | was.Own);
         string action = was.Phase switch
         {
             InvalidatorPhase.Begin when now.Phase == InvalidatorPhase.Zap =>
-                $"begins for pages {own}: pages {zapped} leave the secondary MMU{Pending(now)}, and mmu_lock is dropped",
-            InvalidatorPhase.Begin => $"begins for pages {own}: pages {zapped} leave the secondary MMU",
-            InvalidatorPhase.Zap => $"goes on with the zap: pages {zapped} leave the secondary MMU{Flushed(before, after)}",
-            InvalidatorPhase.Change => $"changes the translation of pages {own} in the primary MMU",
+                $"begins for {own}: {zapped}{Pending(now)}, and mmu_lock is dropped before the zap is complete",
+            InvalidatorPhase.Begin => $"begins for {own}: {zapped}",
+            InvalidatorPhase.Zap => $"completes the zap of {own}: {zapped}{Flushed(before, after)}",
+            InvalidatorPhase.Change => $"changes the translation of {own} in the primary MMU",
+            _ when before.InvalidateSeq == after.InvalidateSeq => $"ends: the counter stays at {Hex(after.InvalidateSeq)}",
             _ => $"ends: the counter goes from {Hex(before.InvalidateSeq)} to {Hex(after.InvalidateSeq)}",
         };
         TimelineStep step = Zap(Step(tick, name, action, after), after, judged);
@@ -138,11 +144,19 @@ internal static class Narrator
     }
 
     private static string Pending(InvalidatorState invalidator) =>
-        invalidator.Unflushed == 0 ? "" : $", the TLB may still hold pages {Timeline.DescribePages(invalidator.Unflushed)}";
+        invalidator.Unflushed == 0 ? "" : $", the TLB may still hold {Name(invalidator.Unflushed)}";
 
     private static string Flushed(VmState before, VmState after) =>
         Unflushed(before) != 0 && Unflushed(after) == 0 ? ", and the TLB is flushed"
         : Unflushed(after) == 0 ? "" : ", and the TLB is not flushed: this zap took nothing away";
+
+    private static string Name(ulong pages) => (ulong.IsPow2(pages) ? "page " : "pages ") + Timeline.DescribePages(pages);
+
+    private static string Be(ulong pages) => ulong.IsPow2(pages) ? "is" : "are";
+
+    private static string Leave(ulong pages) =>
+        pages == 0 ? "no page leaves the secondary MMU"
+        : $"{Name(pages)} {(ulong.IsPow2(pages) ? "leaves" : "leave")} the secondary MMU";
 
     private static ulong Unflushed(VmState state) => state.Invalidators.Aggregate(0UL, (pages, other) => pages | other.Unflushed);
 
@@ -152,9 +166,9 @@ internal static class Narrator
         ulong mapped = before.Mapped & own, inTlb = Unflushed(before) & own & ~mapped;
         List<string> ways = [];
         if (mapped != 0)
-            ways.Add($"pages {Timeline.DescribePages(mapped)} are still mapped");
+            ways.Add($"{Name(mapped)} {Be(mapped)} still mapped");
         if (inTlb != 0)
-            ways.Add($"pages {Timeline.DescribePages(inTlb)} are not mapped, but the TLB still holds them");
+            ways.Add($"{Name(inTlb)} {Be(inTlb)} in the TLB, which was not flushed");
         string truth = string.Join("; ", ways);
         return step with
         {
@@ -170,7 +184,8 @@ internal static class Narrator
         {
             Verdict = StepVerdict.AccountingError,
             Truth = $"{ulong.PopCount(after.Mapped)} pages are mapped",
-            Explanation = $"the kernel's total is {after.MappedTotal}, but {ulong.PopCount(after.Mapped)} pages are mapped{WhyWrong(after)}",
+            Explanation =
+                $"the kernel's total is {after.MappedTotal}, but {ulong.PopCount(after.Mapped)} pages are mapped{WhyWrong(after)}",
         };
 
     /// <summary>A total that is wrong by a multiple of 2^32 names its own cause; of any other nothing more is known.</summary>

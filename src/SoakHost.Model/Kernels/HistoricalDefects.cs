@@ -3,8 +3,9 @@ using SoakHost.Model.Lanes;
 
 namespace SoakHost.Model.Kernels;
 
-// Defects that Linux really had, oldest release first: each a correct kernel, and what one commit repaired later. Where the defect was in
-// another user of the protocol than a vCPU's fault (a cache, a prefault, a driver), that user takes the vCPU's part here.
+// Defects that Linux really had, oldest release first: each a correct kernel, and what one commit repaired later. Where the
+// defect was in another user of the protocol than a vCPU's fault (a cache, a prefault, a driver), that user takes the vCPU's
+// part here.
 
 /// <summary>Linux up to 4.14: an invalidation of a range leaves the APIC-access page mapped.</summary>
 public readonly struct ApicPage414 : IKernel
@@ -72,7 +73,9 @@ public readonly struct TdpNx511 : IKernel
     public static bool FlushesBeforeYield => false;
 }
 
-/// <summary>Linux up to 5.11: another notifier refuses an invalidation, and KVM, told of its start, is not told of its end.</summary>
+/// <summary>
+/// Linux up to 5.11: another notifier refuses an invalidation, and KVM, told of its start, is not told of its end.
+/// </summary>
 public readonly struct MmuNotifiers511 : IKernel
 {
     /// <inheritdoc/>
@@ -95,7 +98,9 @@ public readonly struct MmuNotifiers511 : IKernel
         where T : unmanaged, ILanes<T> => begins & ~T.IsZero((own.Pages & TPages.Page(T.Broadcast(0))).Any);
 }
 
-/// <summary>Linux 5.13 before its release, on POWER with a hash MMU: a range is unmapped by its first page, again and again.</summary>
+/// <summary>
+/// Linux 5.13 before its release, on POWER with a hash MMU: a range is unmapped by its first page, again and again.
+/// </summary>
 public readonly struct PpcHash513 : IKernel
 {
     /// <inheritdoc/>
@@ -196,7 +201,7 @@ public readonly struct Gpc518 : IKernel
     /// <inheritdoc/>
     public static KernelInfo Info { get; } = new(
         "gpc-5.18",
-        "an invalidation empties the gfn-to-pfn cache first and raises the count afterwards; a refresh between the two sees neither",
+        "an invalidation empties the gfn-to-pfn cache first and raises the count afterwards; a refresh in between sees neither",
         new UpstreamFix(
             "58cd407ca4c6",
             "KVM: Fix multiple races in gfn=>pfn cache refresh",

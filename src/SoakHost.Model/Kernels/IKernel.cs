@@ -17,8 +17,8 @@ public enum SnapshotPoint
 }
 
 /// <summary>
-/// One kernel: the variants of the protocol's steps in which kernels differ. Every member has the behaviour of a correct Linux as its
-/// default (Linux 6.1 with the stable fix), so that a kernel states only what it does differently.
+/// One kernel: the variants of the protocol's steps in which kernels differ. Every member has the behaviour of a correct Linux
+/// as its default (Linux 6.1 with the stable fix), so that a kernel states only what it does differently.
 /// </summary>
 /// <remarks>
 /// Implemented by empty structs that are used as type arguments, so that the JIT compiles the hot loop for each kernel. The
@@ -57,7 +57,8 @@ public interface IKernel
     static virtual bool FlushesBeforeYield => true;
 
     /// <summary>
-    /// Whether <c>mmu_invalidate_in_progress</c> is raised only as the zap goes on after its yield, and not with the begin. Asks for
+    /// Whether <c>mmu_invalidate_in_progress</c> is raised only as the zap goes on after its yield, and not with the begin.
+    /// Asks for
     /// <see cref="YieldsInZap"/>.
     /// </summary>
     static virtual bool RaisesAfterYield => false;
@@ -69,8 +70,8 @@ public interface IKernel
     static virtual bool CountsAtEnd => true;
 
     /// <summary>
-    /// Whether <see cref="Snapshot"/> reads what the last fault left behind; where it does not, exploration need not tell states apart
-    /// by it.
+    /// Whether <see cref="Snapshot"/> reads what the last fault left behind; where it does not, exploration need not tell
+    /// states apart by it.
     /// </summary>
     static virtual bool RemembersSnapshot => false;
 
@@ -98,7 +99,9 @@ public interface IKernel
     static virtual T RaisesInProgress<T>(T begins)
         where T : unmanaged, ILanes<T> => begins;
 
-    /// <summary>Mask, a part of <paramref name="begins"/>: the primary MMU gives the invalidation up, and nobody calls the end.</summary>
+    /// <summary>
+    /// Mask, a part of <paramref name="begins"/>: the primary MMU gives the invalidation up, and nobody calls the end.
+    /// </summary>
     /// <param name="own">The range of the invalidation.</param>
     /// <param name="begins">Mask: an invalidation begins.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

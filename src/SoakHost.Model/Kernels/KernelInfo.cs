@@ -44,7 +44,9 @@ public enum Defect
     /// <summary>The total of mapped pages differs from their number.</summary>
     AccountingError,
 
-    /// <summary>The guest still has a page that the primary MMU gives to somebody else: the zap missed it, or its TLB was not flushed.</summary>
+    /// <summary>
+    /// The guest still has a page that the primary MMU gives to somebody else: the zap missed it, or its TLB was not flushed.
+    /// </summary>
     StaleMapping,
 }
 
@@ -58,7 +60,9 @@ public enum Defect
 /// </param>
 public sealed record KernelInfo(string Name, string Description, string Source, Defect Expected, ulong ExpectedFrom = 0)
 {
-    /// <summary>Whether the model describes it; false for this machine's own kernel, of which nothing is known beforehand.</summary>
+    /// <summary>
+    /// Whether the model describes it; false for this machine's own kernel, of which nothing is known beforehand.
+    /// </summary>
     public bool IsSimulated { get; init; } = true;
 
     /// <summary>A historical defect, described by the commit that repaired it.</summary>
@@ -72,8 +76,8 @@ public sealed record KernelInfo(string Name, string Description, string Source, 
     public UpstreamFix? Fix { get; init; }
 
     /// <summary>
-    /// What the kernel keeps its snapshot in, such as "an int", where that does not hold every counter: stories explain a snapshot that
-    /// came back changed by it. Null where the snapshot is kept whole.
+    /// What the kernel keeps its snapshot in, such as "an int", where that does not hold every counter: stories explain a
+    /// snapshot that came back changed by it. Null where the snapshot is kept whole.
     /// </summary>
     public string? SnapshotKeptAs { get; init; }
 
@@ -83,6 +87,8 @@ public sealed record KernelInfo(string Name, string Description, string Source, 
     /// <summary>The fewest concurrent invalidators that make the defect show. Default 1.</summary>
     public int InvalidatorsMin { get; init; } = 1;
 
-    /// <summary>Why a mutant or historical defect is expected to show none; null for those that must be caught, and for releases.</summary>
+    /// <summary>
+    /// Why a mutant or historical defect is expected to show none; null for those that must be caught, and for releases.
+    /// </summary>
     public string? SurvivesBecause { get; init; }
 }

@@ -3,7 +3,9 @@ using SoakHost.Model.Lanes;
 
 namespace SoakHost.Model.Kernels;
 
-/// <summary>Linux up to 5.11: no range is kept, so that any invalidation in progress stalls every fault. Coarse, and correct.</summary>
+/// <summary>
+/// Linux up to 5.11: no range is kept, so that any invalidation in progress stalls every fault. Coarse, and correct.
+/// </summary>
 public readonly struct Linux511 : IKernel
 {
     /// <inheritdoc/>

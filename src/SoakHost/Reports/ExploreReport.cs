@@ -17,7 +17,7 @@ internal sealed record ExploreDocument(
     ExploreDefectDocument[] Defects);
 
 /// <summary>The first defect of a kind.</summary>
-internal sealed record ExploreDefectDocument(string Kind, TimelineDocument Story);
+internal sealed record ExploreDefectDocument(string Kind, int Depth, TimelineDocument Story);
 
 /// <summary>What explorations came to.</summary>
 internal static class ExploreReport
@@ -60,7 +60,7 @@ internal static class ExploreReport
                 result.Depth,
                 result.Elapsed.TotalSeconds,
                 result.Counterexample is { } story ? TimelineDocument.Of(story) : null,
-                [.. result.Defects.Select(defect => new ExploreDefectDocument(Name(defect.Kind), TimelineDocument.Of(defect.Story)))])),
+                [.. result.Defects.Select(defect => new ExploreDefectDocument(Name(defect.Kind), defect.Depth, TimelineDocument.Of(defect.Story)))])),
         ];
         output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.ExploreDocumentArray));
     }

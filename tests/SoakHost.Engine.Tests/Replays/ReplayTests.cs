@@ -22,6 +22,8 @@ public sealed class ReplayTests
         CohortOf("no-seq-check", new VmParameters { Vcpus = 2, Pages = 64, RangePages = 64, InvalidateSeqStart = 0 }),
         CohortOf("linux-5.12-i386", new VmParameters { Vcpus = 3, Invalidators = 2, InvalidateSeqStart = 0 }),
         CohortOf("linux-5.15", new VmParameters { MemslotUpdates = true }),
+        CohortOf("ppc-hash-5.13", new VmParameters { Vcpus = 2, InvalidateSeqStart = 0 }),
+        CohortOf("tdp-flush-5.11", new VmParameters { Vcpus = 2, Invalidators = 2, Pages = 8, RangePages = 4, InvalidateSeqStart = 0 }),
     ];
 
     private static readonly Lazy<ImmutableArray<Finding>[]> Findings = new(SoakWithTwoWorkers);
@@ -167,7 +169,7 @@ public sealed class ReplayTests
     private static void AssertIsAbout(Finding finding, Timeline story)
     {
         TimelineStep defect = DefectOf(finding, story);
-        Assert.EndsWith(defect.Explanation, story.Conclusion, StringComparison.Ordinal);
+        Assert.Contains($"{defect.Explanation}. What differs in {story.Kernel}: ", story.Conclusion, StringComparison.Ordinal);
         Assert.NotEqual("", defect.Explanation);
         switch (finding.Kind)
         {
@@ -186,6 +188,13 @@ public sealed class ReplayTests
                 Assert.Equal(
                     (StepVerdict.UnsafeInstall, $"vCPU {finding.Vcpu}", finding.Tick, finding.InvalidateSeq, (ulong?)finding.Snapshot),
                     (defect.Verdict, defect.Actor, defect.Tick, defect.InvalidateSeq, defect.Snapshot));
+                break;
+            case FindingKind.StaleMapping:
+                Assert.Same(defect, story.Steps[^1]);
+                Assert.Equal(
+                    (StepVerdict.StaleMapping, finding.Tick, finding.InvalidateSeq), (defect.Verdict, defect.Tick, defect.InvalidateSeq));
+                Assert.Contains($"{finding.Page}", defect.Truth, StringComparison.Ordinal);
+                Assert.Contains(story.Steps, step => step.Actor == defect.Actor && step.Action.StartsWith("begins", StringComparison.Ordinal));
                 break;
             default:
                 Assert.Same(defect, story.Steps[^1]);

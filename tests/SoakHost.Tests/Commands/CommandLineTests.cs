@@ -69,7 +69,7 @@ public class CommandLineTests(SmallService service)
         JsonElement kernels = JsonDocument.Parse(result.Output).RootElement;
         Assert.Equal(Kernel.All.Count + 1, kernels.GetArrayLength());
         Assert.All(kernels.EnumerateArray(), kernel => Assert.Equal(
-            ["name", "is_mutant", "expected", "expected_from", "description", "source"],
+            ["name", "group", "expected", "expected_from", "description", "source", "since", "until"],
             kernel.EnumerateObject().Select(property => property.Name)));
         JsonElement buggy = kernels.EnumerateArray().Single(kernel => kernel.GetProperty("name").GetString() == "linux-6.1");
         Assert.Equal(("hang", 1UL << 31), (buggy.GetProperty("expected").GetString(), buggy.GetProperty("expected_from").GetUInt64()));

@@ -104,7 +104,7 @@
  *
  * @typedef {object} KernelInfo
  * @property {string} name
- * @property {boolean} is_mutant
+ * @property {'release' | 'historical_defect' | 'mutant'} group
  * @property {string} expected
  * @property {string} description
  *
