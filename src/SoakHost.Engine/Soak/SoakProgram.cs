@@ -86,6 +86,9 @@ internal abstract class SoakProgram<TPages, TLanes>
     /// <summary>Updates the memslots of some lanes' VMs once. The program must be one that knows of obsolete roots.</summary>
     public abstract void UpdateMemslots(in VmGroup<TPages, TLanes> group, TLanes moves);
 
+    /// <summary>Completes the zaps that yielded: only this kernel knows what is left of them.</summary>
+    public abstract void CompleteZaps(in VmGroup<TPages, TLanes> group);
+
     /// <summary>Ends every invalidation in progress, in a copy of a group.</summary>
     public abstract void EndInvalidations(in VmGroup<TPages, TLanes> copy);
 
@@ -167,6 +170,16 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
         if (!TMemslots.AreUpdated)
             throw new InvalidOperationException("this program takes every root for a current one");
         Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, moves);
+    }
+
+    public override void CompleteZaps(in VmGroup<TPages, TLanes> group)
+    {
+        Span<InvalidatorLanes<TPages, TLanes>> invalidators = group.Invalidators;
+        for (int i = 0; TKernel.YieldsInZap && i < invalidators.Length; i++)
+        {
+            TLanes moves = invalidators[i].AtZap;
+            Protocol<TKernel, TMemslots, TPages, TLanes>.StepInvalidator(ref group.Vm, group.Vcpus, invalidators, i, moves, default);
+        }
     }
 
     public override void EndInvalidations(in VmGroup<TPages, TLanes> copy) =>

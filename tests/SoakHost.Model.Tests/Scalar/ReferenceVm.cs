@@ -216,9 +216,18 @@ public sealed class ReferenceVm
         return true;
     }
 
-    /// <summary>Goes on with another kernel; a fault in flight is taken again, and its attempt counts for nothing.</summary>
+    /// <summary>
+    /// Goes on with another kernel; a zap that is under way is completed by the old one, a fault in flight is taken again, and its
+    /// attempt counts for nothing.
+    /// </summary>
     public void PatchKernel(ReferenceKernel kernel)
     {
+        for (int i = 0; i < _invalidators.Length; i++)
+        {
+            if (PhaseOfInvalidator(i) == InvalidatorPhase.Zap)
+                StepInvalidator(i, 0, 1);
+        }
+
         _kernel = kernel;
         foreach (Vcpu vcpu in _vcpus)
         {
