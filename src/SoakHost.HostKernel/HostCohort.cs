@@ -44,9 +44,9 @@ public sealed class HostCohort : IDisposable
         device = KvmDevice.Open(options.DevicePath);
         try
         {
-            IReadOnlyList<string> errors = options.Validate(device.Limits);
+            IReadOnlyList<(string Key, string Error)> errors = options.Validate(device.Limits);
             if (errors.Count > 0)
-                throw new ArgumentException(string.Join(" ", errors), nameof(options));
+                throw new ArgumentException(string.Join("; ", errors.Select(error => $"{error.Key} {error.Error}")), nameof(options));
             machine = HostMachine.Read();
             for (int index = 0; index < options.Vms; index++)
                 vms.Add(new HostVm(device, options, index, time));

@@ -1,3 +1,4 @@
+using System.Globalization;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Watch;
@@ -82,55 +83,62 @@ public sealed record HostCohortOptions
 
     internal int Vmas => InvalidatorThreads * VmasPerCall;
 
-    /// <summary>Everything that is wrong with these options, each as a sentence; empty where they can be used.</summary>
+    /// <summary>Everything that is wrong with these options: the option, and what is wrong with it. Empty where they can be used.</summary>
     /// <param name="limits">What KVM allows here.</param>
-    public IReadOnlyList<string> Validate(KvmLimits limits)
+    public IReadOnlyList<(string Key, string Error)> Validate(KvmLimits limits)
     {
         ArgumentNullException.ThrowIfNull(limits);
-        var errors = new List<string>();
-        int vcpusMax = Math.Min(VcpusMax, limits.VcpusMax);
-        Check(Vms is >= 1 and <= 64, $"{nameof(Vms)} is {Vms}; 1 to 64 are allowed.");
-        Check(Vcpus >= 1 && Vcpus <= vcpusMax, $"{nameof(Vcpus)} is {Vcpus}; 1 to {vcpusMax} are allowed here.");
-        Check(InvalidatorThreads is >= 1 and <= 64, $"{nameof(InvalidatorThreads)} is {InvalidatorThreads}; 1 to 64 are allowed.");
-        Check(VmasPerCall is >= 1 and <= 16384, $"{nameof(VmasPerCall)} is {VmasPerCall}; 1 to 16384 are allowed.");
-        Check(Memslots >= 1 && Memslots < limits.MemslotsMax,
-            $"{nameof(Memslots)} is {Memslots}; 1 to {limits.MemslotsMax - 1} are allowed here.");
-        Check(DutyCycle is > 0 and <= 1, $"{nameof(DutyCycle)} is {DutyCycle}; above 0 and at most 1 is allowed.");
-        Check(Until >= 1, $"{nameof(Until)} is {Until}; at least 1 is allowed.");
-        Check(Boundaries.All(each => each > 0), $"{nameof(Boundaries)} holds a count that is not above 0.");
-        Check(BoundaryWindow >= 1, $"{nameof(BoundaryWindow)} is {BoundaryWindow}; at least 1 is allowed.");
-        Check(ProbePages >= 1, $"{nameof(ProbePages)} is {ProbePages}; at least 1 is allowed.");
-        Check(ProbeInterval > TimeSpan.Zero, $"{nameof(ProbeInterval)} is {ProbeInterval}; above 0 is allowed.");
-        Check(SampleInterval >= TimeSpan.FromMilliseconds(5) && SampleInterval <= TimeSpan.FromSeconds(1),
-            $"{nameof(SampleInterval)} is {SampleInterval}; 5 ms to 1 s are allowed.");
-        Check(InvalidatorCpus.Concat(VcpuCpus).All(cpu => cpu is >= 0 and < CpuPinning.CpusMax),
-            $"A CPU number is not between 0 and {CpuPinning.CpusMax - 1}.");
+        List<(string Key, string Error)> errors = [];
+        Check(nameof(Vms), Vms, HostCohortRanges.Vms);
+        Check(nameof(Vcpus), Vcpus, HostCohortRanges.Vcpus with { Max = Math.Min(VcpusMax, limits.VcpusMax) }, " here");
+        Check(nameof(InvalidatorThreads), InvalidatorThreads, HostCohortRanges.InvalidatorThreads);
+        Check(nameof(VmasPerCall), VmasPerCall, HostCohortRanges.VmasPerCall);
+        Check(nameof(Memslots), Memslots, HostCohortRanges.Memslots with { Max = limits.MemslotsMax - 1 }, " here");
+        Check(nameof(DutyCycle), DutyCycle, HostCohortRanges.DutyCycle);
+        Check(nameof(Until), Until, HostCohortRanges.Count);
+        foreach (long boundary in Boundaries)
+            Check(nameof(Boundaries), boundary, HostCohortRanges.Count);
+        Check(nameof(BoundaryWindow), BoundaryWindow, HostCohortRanges.Count);
+        Check(nameof(ProbePages), ProbePages, HostCohortRanges.ProbePages);
+        Check(nameof(ProbeInterval), ProbeInterval, HostCohortRanges.ProbeInterval);
+        Check(nameof(SampleInterval), SampleInterval, HostCohortRanges.SampleInterval);
+        foreach (int cpu in InvalidatorCpus)
+            Check(nameof(InvalidatorCpus), cpu, HostCohortRanges.Cpu);
+        foreach (int cpu in VcpuCpus)
+            Check(nameof(VcpuCpus), cpu, HostCohortRanges.Cpu);
         if (errors.Count == 0)
-            CheckMemory(limits, Check);
+            errors.AddRange(MemoryErrors(limits));
         errors.AddRange(Watch.Validate());
         return errors;
 
-        void Check(bool holds, string error)
+        void Check<T>(string key, T value, ValueRange<T> range, string where = "")
+            where T : IComparable<T>
         {
-            if (!holds)
-                errors.Add(error);
+            if (!range.Contains(value))
+                errors.Add((key, string.Create(CultureInfo.InvariantCulture, $"is {value}; it must be {range.Min} to {range.Max}{where}")));
         }
     }
 
-    private void CheckMemory(KvmLimits limits, Action<bool, string> check)
+    private IEnumerable<(string Key, string Error)> MemoryErrors(KvmLimits limits)
     {
         long granule = (long)Vmas * GuestMemory.PageBytes;
-        check(MemoryBytes >= granule && MemoryBytes % granule == 0,
-            $"{nameof(MemoryBytes)} is {MemoryBytes}; a multiple of {granule} is needed, a page for each of {Vmas} VMAs.");
-        check(MemoryBytes % ((long)Memslots * GuestMemory.PageBytes) == 0,
-            $"{nameof(MemoryBytes)} is {MemoryBytes}; it must divide into {Memslots} memslots of whole pages.");
-        // A VMA across two memslots would still be one range; one notifier range moves the counter once whatever it overlaps.
-        long first = 16 * GuestMemory.LargePageBytes;
+        if (MemoryBytes < granule || MemoryBytes % granule != 0)
+        {
+            yield return (nameof(MemoryBytes),
+                $"is {MemoryBytes}; it must be a multiple of {granule}: a page for each of {Vmas} VMAs");
+        }
+
+        if (MemoryBytes % ((long)Memslots * GuestMemory.PageBytes) != 0)
+            yield return (nameof(MemoryBytes), $"is {MemoryBytes}; it must divide into {Memslots} memslots of whole pages");
+
         // The guest's addresses are virtual ones too, so the lower canonical half, 47 bits, is the most there can be.
-        long last = 1L << Math.Min(limits.PhysicalAddressBits, 47);
+        long last = (1L << Math.Min(limits.PhysicalAddressBits, 47)) - MemoryBytes;
+        long first = HostCohortRanges.GuestPhysicalBase.Min;
         bool isAligned = GuestPhysicalBase % GuestMemory.LargePageBytes == 0;
-        check(isAligned && GuestPhysicalBase >= first && GuestPhysicalBase <= last - MemoryBytes,
-            $"{nameof(GuestPhysicalBase)} is 0x{GuestPhysicalBase:x}; a multiple of 2 MiB "
-            + $"from 0x{first:x} to 0x{Math.Max(0, last - MemoryBytes):x} is allowed here.");
+        if (!isAligned || GuestPhysicalBase < first || GuestPhysicalBase > last)
+        {
+            yield return (nameof(GuestPhysicalBase),
+                $"is 0x{GuestPhysicalBase:x}; it must be a multiple of 2 MiB from 0x{first:x} to 0x{Math.Max(0, last):x} here");
+        }
     }
 }

@@ -46,5 +46,5 @@ public sealed record VmParameters
     }
 
     private static (string Key, string Error) OutOfRange(string key, int value, int min, int max) =>
-        (key, string.Create(CultureInfo.InvariantCulture, $"is {value}; allowed is {min} to {max}"));
+        (key, string.Create(CultureInfo.InvariantCulture, $"is {value}; it must be {min} to {max}"));
 }

@@ -50,6 +50,9 @@ public enum InvalidatorPhase : byte
 /// </summary>
 public sealed class VmState
 {
+    /// <summary>The <see cref="RangeStart"/> of a range without a start: one past the last page that any VM can have.</summary>
+    public const int NoPage = 64;
+
     /// <summary>A VM at the start of its history: nothing mapped, no fault, every vCPU about to access page 0.</summary>
     public VmState(VmParameters parameters)
     {
@@ -64,11 +67,17 @@ public sealed class VmState
     /// <summary><c>mmu_invalidate_in_progress</c>.</summary>
     public uint InProgress { get; set; }
 
-    /// <summary>First page of the kernel's range in progress.</summary>
-    public int RangeStart { get; set; }
+    /// <summary>First page of the kernel's range in progress, or <see cref="NoPage"/> where no page is at its start or after it.</summary>
+    public int RangeStart { get; set; } = NoPage;
 
-    /// <summary>One past its last page; equal to the start before the first invalidation.</summary>
+    /// <summary>
+    /// One past the range's last page, or 0 where no page is before its end. The start can be beyond the end: an empty range still
+    /// matters to a kernel that widens it.
+    /// </summary>
     public int RangeEnd { get; set; }
+
+    /// <summary>The pages [start, end) of the kernel's range in progress; (0, 0) where it has none.</summary>
+    public (int Start, int End) Range => RangeStart < RangeEnd ? (RangeStart, RangeEnd) : default;
 
     /// <summary>Mapped guest pages, one bit each.</summary>
     public ulong Mapped { get; set; }
@@ -116,13 +125,12 @@ public sealed class VmState
         where TPages : unmanaged, IPages<TPages, TLanes>
         where TLanes : unmanaged, ILanes<TLanes>
     {
-        ulong below = vm.Range.Below[lane];
         var state = new VmState(new VmParameters { Vcpus = vcpus.Length, Invalidators = invalidators.Length })
         {
             InvalidateSeq = vm.InvalidateSeq[lane],
             InProgress = vm.InProgress[lane],
-            RangeStart = below == 0 ? 0 : BitOperations.TrailingZeroCount(vm.Range.From[lane]),
-            RangeEnd = BitOperations.PopCount(below),
+            RangeStart = BitOperations.TrailingZeroCount(vm.Range.From[lane]),
+            RangeEnd = BitOperations.PopCount(vm.Range.Below[lane]),
             Mapped = vm.Mapped[lane],
             MappedTotal = vm.MappedTotal[lane],
             RootGeneration = vm.RootGeneration[lane],
@@ -165,7 +173,7 @@ public sealed class VmState
         ulong exposed = 0;
         foreach (InvalidatorState invalidator in Invalidators)
             exposed |= invalidator.Own;
-        ulong from = RangeEnd == 0 ? 0 : (ulong.MaxValue << RangeStart) & capacity;
+        ulong from = RangeStart == NoPage ? 0 : (ulong.MaxValue << RangeStart) & capacity;
         ulong below = RangeEnd == 0 ? 0 : ulong.MaxValue >> (64 - RangeEnd);
 
         vm.InvalidateSeq = vm.InvalidateSeq.With(lane, InvalidateSeq);

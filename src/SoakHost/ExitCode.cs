@@ -1,18 +1,18 @@
 namespace SoakHost;
 
-/// <summary>What the process says as it ends.</summary>
+/// <summary>The exit codes of the process.</summary>
 internal enum ExitCode
 {
-    /// <summary>A pass; a service that was told to stop and had no violation; a healthy service.</summary>
+    /// <summary>A pass; a service that stopped without a violation; a healthy service.</summary>
     Pass = 0,
 
-    /// <summary>A violation, or a service that is not healthy.</summary>
+    /// <summary>A violation; a service that is not healthy.</summary>
     Violation = 1,
 
-    /// <summary>Nothing wrong, but not enough was seen to call it a pass.</summary>
+    /// <summary>Nothing is wrong, but too little was seen for a pass.</summary>
     Inconclusive = 2,
 
-    /// <summary>It cannot be run on this machine.</summary>
+    /// <summary>This machine cannot run it.</summary>
     Unsupported = 3,
 
     /// <summary>Wrong usage or configuration (<c>EX_USAGE</c> of sysexits.h).</summary>

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using SoakHost.Commands;
 
-var soakhost = new RootCommand("Soak-tests KVM's page-fault retry protocol across counter boundaries, and says how it went.")
+var soakhost = new RootCommand("Soak-tests KVM's page-fault retry protocol across counter boundaries.")
 {
     ServeCommand.Create(),
     CheckCommand.Create(),

@@ -22,7 +22,7 @@ public sealed class HostCohortOptionsTests
     {
         var options = new HostCohortOptions { Memslots = 32 };
         Assert.Empty(options.Validate(Limits with { MemslotsMax = 33 }));
-        Assert.Contains("1 to 31", Assert.Single(options.Validate(Limits with { MemslotsMax = 32 })));
+        Assert.Equal(("Memslots", "is 32; it must be 1 to 31 here"), Assert.Single(options.Validate(Limits with { MemslotsMax = 32 })));
     }
 
     [Fact]
@@ -30,19 +30,19 @@ public sealed class HostCohortOptionsTests
     {
         var options = new HostCohortOptions { GuestPhysicalBase = (1L << 39) - (2 << 20) };
         Assert.Empty(options.Validate(Limits with { PhysicalAddressBits = 39 }));
-        Assert.Contains("GuestPhysicalBase", Assert.Single(options.Validate(Limits with { PhysicalAddressBits = 38 })));
+        Assert.Equal("GuestPhysicalBase", Assert.Single(options.Validate(Limits with { PhysicalAddressBits = 38 })).Key);
     }
 
     [Fact]
     public void Every_error_is_reported_at_once_with_its_name_and_value()
     {
-        IReadOnlyList<string> errors = new HostCohortOptions { Vms = 0, DutyCycle = 1.5, Until = 0, Boundaries = [-1], Watch = new() { FaultsTakenMin = 0 } }.Validate(Limits);
+        IReadOnlyList<(string Key, string Error)> errors = new HostCohortOptions { Vms = 0, DutyCycle = 1.5, Until = 0, Boundaries = [-1], Watch = new() { FaultsTakenMin = 0 } }.Validate(Limits);
         Assert.Equal(5, errors.Count);
-        Assert.Contains(errors, each => each.StartsWith("Vms is 0;", StringComparison.Ordinal));
-        Assert.Contains(errors, each => each.StartsWith("DutyCycle is 1.5;", StringComparison.Ordinal));
+        Assert.Contains(("Vms", "is 0; it must be 1 to 64"), errors);
+        Assert.Contains(("DutyCycle", "is 1.5; it must be 0.001 to 1"), errors);
     }
 
     [Fact]
     public void Memory_that_does_not_divide_into_VMAs_is_refused() =>
-        Assert.Contains("MemoryBytes is 2101248", Assert.Single(new HostCohortOptions { MemoryBytes = (2 << 20) + 4096 }.Validate(Limits)));
+        Assert.StartsWith("is 2101248; it must be a multiple of ", Assert.Single(new HostCohortOptions { MemoryBytes = (2 << 20) + 4096 }.Validate(Limits)).Error);
 }

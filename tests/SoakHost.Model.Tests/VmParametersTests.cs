@@ -18,11 +18,11 @@ public sealed class VmParametersTests
     {
         var parameters = new VmParameters { Vcpus = wrong, Invalidators = wrong, Pages = wrong };
         Assert.Equal(["Vcpus", "Invalidators", "Pages"], parameters.Errors().Select(error => error.Key));
-        Assert.All(parameters.Errors(), error => Assert.StartsWith($"is {wrong}; allowed is 1 to ", error.Error));
+        Assert.All(parameters.Errors(), error => Assert.StartsWith($"is {wrong}; it must be 1 to ", error.Error));
     }
 
     [Fact]
     public void A_range_is_not_longer_than_the_guest_is_large() =>
         Assert.Equal(
-            ("RangePages", "is 9; allowed is 1 to 8"), Assert.Single(new VmParameters { Pages = 8, RangePages = 9 }.Errors()));
+            ("RangePages", "is 9; it must be 1 to 8"), Assert.Single(new VmParameters { Pages = 8, RangePages = 9 }.Errors()));
 }

@@ -17,6 +17,13 @@ public sealed class VmStateTests
     }
 
     [Fact]
+    public void Every_range_survives_a_write_and_a_read_also_an_empty_one()
+    {
+        AssertRangesSurvive<Pages32<Lanes128>>();
+        AssertRangesSurvive<Pages64<Lanes128>>();
+    }
+
+    [Fact]
     public void A_copy_shares_nothing()
     {
         var state = new VmState(new VmParameters { Vcpus = 2, Invalidators = 2, InvalidateSeqStart = 7 });
@@ -25,6 +32,24 @@ public sealed class VmStateTests
         copy.Vcpus[1] = copy.Vcpus[1] with { Page = 9 };
         copy.Invalidators[0] = copy.Invalidators[0] with { Own = 3 };
         Assert.Equal((0, 0UL), (state.Vcpus[1].Page, state.Invalidators[0].Own));
+    }
+
+    private static void AssertRangesSurvive<TPages>()
+        where TPages : unmanaged, IPages<TPages, Lanes128>
+    {
+        for (uint start = 0; start <= TPages.Capacity; start++)
+        {
+            for (uint end = 0; end <= TPages.Capacity; end++)
+            {
+                VmLanes<TPages, Lanes128> vm = default;
+                vm.Range = new(~TPages.Below(Lanes128.Broadcast(start)), TPages.Below(Lanes128.Broadcast(end)));
+                var state = VmState.Read<Linux61, TPages, Lanes128>(vm, [], [], lane: 1);
+                VmLanes<TPages, Lanes128> written = default;
+                state.Write<Linux61, TPages, Lanes128>(ref written, [], [], lane: 1);
+                Assert.Equal(
+                    (start, end, vm.Range.From[1], vm.Range.Below[1]), (start, end, written.Range.From[1], written.Range.Below[1]));
+            }
+        }
     }
 
     /// <summary>

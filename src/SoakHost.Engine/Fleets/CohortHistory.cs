@@ -13,8 +13,8 @@ namespace SoakHost.Engine.Fleets;
 internal sealed record ShardPlan(int FirstVm, int Vms, long StartTick, Kernel Kernel, bool MayInvalidate, int InterventionsBefore);
 
 /// <summary>
-/// What a cohort has come to by all that was done to it: how its VMs lie in shards, under which kernel, and since when. A function of the
-/// cohort and its interventions alone, so that whoever resumes or replays it finds the same. Not safe for use by several threads at once.
+/// What the interventions have made of a cohort: which shards it has, under which kernel, and since when. It depends on the cohort and its
+/// interventions alone, so a resume and a replay find the same. Immutable.
 /// </summary>
 internal sealed class CohortHistory
 {
@@ -34,6 +34,14 @@ internal sealed class CohortHistory
             Record(intervention);
     }
 
+    private CohortHistory(CohortHistory before)
+    {
+        (First, Vms, IsRemoved) = (before.First, before.Vms, before.IsRemoved);
+        (_kernel, _mayInvalidate) = (before._kernel, before._mayInvalidate);
+        _interventions.AddRange(before._interventions);
+        _plans.AddRange(before._plans);
+    }
+
     /// <summary>The cohort as it came into the fleet.</summary>
     public Cohort First { get; }
 
@@ -47,8 +55,8 @@ internal sealed class CohortHistory
     public bool HasInterventions => _interventions.Exists(intervention => intervention.Kind != InterventionKind.AddCohort);
 
     /// <summary>
-    /// The earliest tick for an intervention that comes next. Not before those there are: a resumed cohort may still have some ahead, and the last word is
-    /// to be the last. A resize comes after every VM's start: shards are told apart by their first VM and when they started.
+    /// The earliest tick for the next intervention. It comes after all others, of which a resumed cohort may still have some ahead. A resize
+    /// also comes after every VM's start: the first VM and the tick of its start identify a shard.
     /// </summary>
     public long EarliestTick(InterventionKind kind) => Math.Max(
         _interventions.Select(intervention => intervention.Tick).DefaultIfEmpty().Max(),
@@ -60,9 +68,17 @@ internal sealed class CohortHistory
     /// <summary>Every shard that it ever had.</summary>
     public IReadOnlyList<ShardPlan> Plans => _plans;
 
-    /// <summary>Takes note of an intervention; those of one cohort come with ticks that never fall.</summary>
-    /// <returns>Plans of the shards that come with it.</returns>
-    public IReadOnlyList<ShardPlan> Record(ShardIntervention intervention)
+    /// <summary>This history and one more intervention.</summary>
+    /// <param name="intervention">The intervention, at <see cref="EarliestTick"/> or later.</param>
+    /// <param name="added">Plans of the shards that start with it.</param>
+    public CohortHistory With(ShardIntervention intervention, out IReadOnlyList<ShardPlan> added)
+    {
+        var after = new CohortHistory(this);
+        added = after.Record(intervention);
+        return after;
+    }
+
+    private IReadOnlyList<ShardPlan> Record(ShardIntervention intervention)
     {
         _interventions.Add(intervention);
         switch (intervention.Kind)
@@ -86,11 +102,11 @@ internal sealed class CohortHistory
         return [];
     }
 
-    /// <summary>What a shard that has come to a tick has still before it, in order.</summary>
+    /// <summary>The interventions that a shard at a tick still has ahead, in order.</summary>
     public IEnumerable<ShardIntervention> InterventionsFrom(ShardPlan plan, long tick) =>
         _interventions.Skip(plan.InterventionsBefore).Where(intervention => intervention.Tick >= tick && intervention.Kind != InterventionKind.AddCohort);
 
-    /// <summary>Builds a planned shard, or a part of it, at the start of its history, with all that is to be done to it.</summary>
+    /// <summary>Builds a planned shard, or a part of it, at the start of its history, with all its interventions scheduled.</summary>
     public Shard Create(ShardPlan plan, int firstVm, int vms, ShardOptions options)
     {
         Shard shard = Create(First, plan, firstVm, vms, options);
@@ -98,7 +114,7 @@ internal sealed class CohortHistory
         return shard;
     }
 
-    /// <summary>Builds a planned shard at the start of its history, with nothing to be done to it.</summary>
+    /// <summary>Builds a planned shard at the start of its history, without interventions.</summary>
     public static Shard Create(Cohort cohort, ShardPlan plan, int firstVm, int vms, ShardOptions options)
     {
         Shard shard = Shard.Create(cohort with { Kernel = plan.Kernel }, firstVm, vms, options);
@@ -107,7 +123,7 @@ internal sealed class CohortHistory
         return shard;
     }
 
-    /// <summary>Has a planned shard do what is still before it.</summary>
+    /// <summary>Schedules the interventions that a shard still has ahead.</summary>
     public void Schedule(Shard shard, ShardPlan plan)
     {
         foreach (ShardIntervention intervention in InterventionsFrom(plan, shard.Tick))
@@ -115,8 +131,8 @@ internal sealed class CohortHistory
     }
 
     /// <summary>
-    /// One VM again, from the start of its history, with all that was done to it: the last VM of that number that started by a tick. Null where there
-    /// was none.
+    /// Builds one VM at the start of its history, with all its interventions scheduled: the last VM of that number that had started at a
+    /// tick. Null where there was none.
     /// </summary>
     public Shard? StartOf(int vm, long tick, ShardOptions options) =>
         _plans.FindLast(plan => vm >= plan.FirstVm && vm < plan.FirstVm + plan.Vms && plan.StartTick <= tick) is { } plan

@@ -99,18 +99,17 @@ internal sealed class SimulatedCohort : ICohortSource
     private ShardSnapshot?[] _latest = [];
     private ulong[] _seqs = [];
     private volatile ShardSlot[] _slots;
+    private volatile CohortHistory _history;
     private volatile Cohort _cohort;
-    private volatile bool _hasInterventions;
 
     /// <summary>A cohort at the start of its history, or as it is resumed.</summary>
     /// <param name="history">Its past.</param>
     /// <param name="build">Builds a shard's place.</param>
     public SimulatedCohort(CohortHistory history, Func<CohortHistory, ShardPlan, ShardSlot> build)
     {
-        History = history;
+        _history = history;
         _slots = [.. history.Plans.Select(plan => build(history, plan))];
         _cohort = history.First with { Vms = history.Vms };
-        _hasInterventions = history.HasInterventions;
         Baseline = new(
             _slots.Aggregate(default(Totals), (sum, slot) => sum + slot.Baseline.Totals),
             _slots.Aggregate(default(IncidentCounts), (sum, slot) => sum + slot.Baseline.Incidents));
@@ -118,22 +117,23 @@ internal sealed class SimulatedCohort : ICohortSource
 
     public Cohort Cohort => _cohort;
 
-    public bool HasInterventions => _hasInterventions;
+    public bool HasInterventions => _history.HasInterventions;
 
     public CohortBaseline Baseline { get; }
 
-    /// <summary>What was done to it. Whoever holds the lock on the cohort may use it.</summary>
-    public CohortHistory History { get; }
+    /// <summary>Its interventions so far.</summary>
+    public CohortHistory History => _history;
 
     public IReadOnlyList<ShardSlot> Slots => _slots;
 
-    /// <summary>Takes over what the history says by now.</summary>
-    /// <param name="added">Places that come with it, each with a first snapshot, so that the cohort's figures are there without a break.</param>
-    public void Follow(IEnumerable<ShardSlot> added)
+    /// <summary>Takes over an intervention.</summary>
+    /// <param name="history">The history with it.</param>
+    /// <param name="added">The slots of shards that start with it, each with a first snapshot: the cohort is never without figures.</param>
+    public void Follow(CohortHistory history, IEnumerable<ShardSlot> added)
     {
         _slots = [.. _slots, .. added];
-        _cohort = History.First with { Vms = History.Vms };
-        _hasInterventions = History.HasInterventions;
+        _history = history;
+        _cohort = history.First with { Vms = history.Vms };
     }
 
     public void Request()

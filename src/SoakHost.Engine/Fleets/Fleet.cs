@@ -14,10 +14,11 @@ public sealed class Fleet : IDisposable
     private readonly CancellationTokenSource _stop = new();
     private readonly TimeProvider _time;
     private readonly RunQueue _queue = new();
-    private readonly Lock _membership = new();
+
+    // Held only to create and start threads, never while anybody waits.
+    private readonly Lock _gate = new();
+    private readonly Membership _membership;
     private readonly IExternalCohort[] _external;
-    private volatile ICohortSource[] _cohorts;
-    private volatile SimulatedCohort[] _removed;
     private volatile Worker[] _workers = [];
     private bool _keepsFindings;
     private bool _started;
@@ -31,9 +32,8 @@ public sealed class Fleet : IDisposable
     {
         (Options, _time) = (options, time);
         ICohortSource[] cohorts = [.. options.Cohorts.Concat(resume?.Added ?? []).Select(Source)];
-        _external = [.. cohorts.OfType<IExternalCohort>()];
-        _removed = [.. cohorts.OfType<SimulatedCohort>().Where(cohort => cohort.History.IsRemoved)];
-        _cohorts = [.. cohorts.Except(_removed)];
+        _external = [.. cohorts.OfType<ExternalSlot>().Select(slot => slot.External)];
+        _membership = new Membership(cohorts);
         foreach (SimulatedCohort cohort in cohorts.OfType<SimulatedCohort>())
             _queue.Add(cohort.Slots);
         EnsureWorkers();
@@ -41,7 +41,7 @@ public sealed class Fleet : IDisposable
         ICohortSource Source(Cohort cohort) =>
             cohort.Kernel.Info.IsSimulated
                 ? new SimulatedCohort(new CohortHistory(cohort, resume?.Recorded[cohort.Name] ?? []), (history, plan) => Build(history, plan, resume))
-            : external is not null ? external(cohort)
+            : external is not null ? new ExternalSlot(external(cohort))
             : throw new ArgumentException($"nothing here can run cohort \"{cohort.Name}\", which is not simulated", nameof(options));
     }
 
@@ -49,21 +49,21 @@ public sealed class Fleet : IDisposable
     public FleetOptions Options { get; }
 
     /// <summary>The cohorts that there are now: in the order of the options, then as they were added.</summary>
-    public IReadOnlyList<ICohortSource> Cohorts => _cohorts;
+    public IReadOnlyList<ICohortSource> Cohorts => _membership.Cohorts;
 
     /// <summary>Cohorts that were removed in this run; what they did and showed is kept.</summary>
-    public IReadOnlyList<ICohortSource> Removed => _removed;
+    public IReadOnlyList<ICohortSource> Removed => _membership.Removed;
 
     /// <summary>What each worker has done.</summary>
     public IReadOnlyList<WorkerReport> Workers => [.. _workers.Select(worker => worker.Report())];
 
     /// <summary>Whether every VM has come to the last tick, or was taken out of service. Never where real VMs run: they have no ticks.</summary>
-    public bool IsDone => _cohorts.All(source => source is SimulatedCohort cohort && cohort.Slots.All(slot => slot.HasEnded));
+    public bool IsDone => Cohorts.All(source => source is SimulatedCohort cohort && cohort.Slots.All(slot => slot.HasEnded));
 
     /// <summary>Starts the workers and the external cohorts.</summary>
     public void Start()
     {
-        lock (_membership)
+        lock (_gate)
         {
             if (_started)
                 throw new InvalidOperationException("the fleet was started before");
@@ -81,7 +81,7 @@ public sealed class Fleet : IDisposable
     /// <returns>Whether all of them stopped in time.</returns>
     public bool Stop(TimeSpan timeout)
     {
-        lock (_membership)
+        lock (_gate)
             _stop.Cancel();
         foreach (IExternalCohort cohort in _external)
             cohort.RequestStop();
@@ -89,114 +89,86 @@ public sealed class Fleet : IDisposable
     }
 
     /// <summary>
-    /// Has an intervention take effect on a cohort, at a tick that none of its shards has passed: the tick of the one that is furthest, or where an
-    /// intervention before it takes effect, if that is further. Shards wait there while the intervention is recorded, so that it is known to whoever
-    /// resumes before it can have had an effect.
+    /// Decides at which tick an intervention takes effect on a cohort, and has the cohort's shards wait there until it is committed or
+    /// abandoned: the tick of the shard that is furthest, or of the intervention before, if that is further. A cohort that is added starts at
+    /// tick 0.
     /// </summary>
-    /// <param name="cohort">The cohort's name.</param>
-    /// <param name="intervention">The intervention, whose tick is set here.</param>
-    /// <param name="record">Records it; if this throws, the intervention does not take effect.</param>
-    /// <returns>The intervention with its tick.</returns>
-    /// <exception cref="ArgumentException">There is no such cohort or VM, or the intervention makes no sense.</exception>
-    /// <exception cref="InvalidOperationException">
-    /// The cohort has come to its last tick, or the fleet would become too large, or empty.
+    /// <param name="cohort">The cohort's name. For one that is added, a name that no cohort of this run has had.</param>
+    /// <param name="intervention">The intervention; its tick is ignored.</param>
+    /// <returns>The intervention, to be recorded, then committed or abandoned.</returns>
+    /// <exception cref="NoSuchCohortException">The fleet has no such cohort.</exception>
+    /// <exception cref="InvalidInterventionException">The intervention makes no sense for this cohort.</exception>
+    /// <exception cref="InterventionConflictException">
+    /// The cohort has come to its last tick or has another intervention prepared, the fleet would become too large or empty, or is being
+    /// stopped.
     /// </exception>
-    public ShardIntervention Apply(string cohort, ShardIntervention intervention, Action<ShardIntervention> record)
+    public PreparedIntervention Prepare(string cohort, ShardIntervention intervention)
     {
+        intervention = intervention with { Tick = 0 };
         intervention.ThrowUnlessValid();
-        if (intervention.Kind == InterventionKind.AddCohort)
-            throw new ArgumentException("a cohort that is added is not there yet");
-
-        // What changes the fleet's size happens one after the other, so that its limits hold.
-        if (intervention.Kind is not (InterventionKind.ResizeCohort or InterventionKind.RemoveCohort))
-            return Apply(Find(cohort), intervention, record);
-        lock (_membership)
+        if (intervention.Cohort is { } described && (described.Name != cohort || !described.Kernel.Info.IsSimulated))
+            throw new InvalidInterventionException($"cohort \"{cohort}\" is not simulated; cohorts of real VMs are configured");
+        if (_stop.IsCancellationRequested)
+            throw new InterventionConflictException("the fleet is being stopped");
+        Membership.Reservation reservation = _membership.Reserve(cohort, intervention);
+        try
         {
-            SimulatedCohort found = Find(cohort);
-            ThrowIfStopping();
-            ThrowIfTooLarge(intervention.Vms - found.Cohort.Vms);
-            if (intervention.Vms == found.Cohort.Vms)
-                throw new ArgumentException($"cohort \"{cohort}\" has {intervention.Vms} VMs already");
-            if (intervention.Kind == InterventionKind.RemoveCohort && _cohorts.Length == 1)
-                throw new InvalidOperationException($"cohort \"{cohort}\" is the last one; a fleet has at least one");
-            ShardIntervention applied = Apply(found, intervention, record);
-            EnsureWorkers();
-            if (intervention.Kind == InterventionKind.RemoveCohort)
-            {
-                _removed = [.. _removed, found];
-                _cohorts = [.. _cohorts.Where(source => source != found)];
-            }
-
-            return applied;
+            return reservation.Cohort is { } found
+                ? Prepare(found, intervention, reservation) : PrepareNew(intervention, reservation);
+        }
+        catch
+        {
+            foreach (ShardSlot slot in reservation.Cohort?.Slots ?? [])
+                slot.Release(intervention: null);
+            reservation.Dispose();
+            throw;
         }
     }
 
-    /// <summary>Adds a cohort, whose VMs start at tick 0.</summary>
-    /// <param name="cohort">The cohort, valid and simulated; its name is one that no cohort of this run has had.</param>
-    /// <param name="record">Records it; if this throws, nothing is added.</param>
-    /// <returns>The intervention that adds it.</returns>
-    /// <exception cref="ArgumentException">The cohort is not simulated.</exception>
-    /// <exception cref="InvalidOperationException">The name was given before, or the fleet would become too large.</exception>
-    public ShardIntervention Add(Cohort cohort, Action<ShardIntervention> record)
-    {
-        if (!cohort.Kernel.Info.IsSimulated)
-            throw new ArgumentException($"cohort \"{cohort.Name}\" is not simulated; cohorts of real VMs are configured");
-        lock (_membership)
-        {
-            if (_cohorts.Concat(_removed).Any(source => source.Cohort.Name == cohort.Name))
-            {
-                throw new InvalidOperationException(
-                    $"this run has, or had, a cohort \"{cohort.Name}\"; its incidents are known by that name, and another cohort needs another one");
-            }
-
-            ThrowIfTooLarge(cohort.Vms);
-            if (_cohorts.Length >= FleetOptions.CohortsMax || _cohorts.Length + _removed.Length >= FleetOptions.CohortsEverMax)
-            {
-                throw new InvalidOperationException(
-                    $"the fleet has {_cohorts.Length} cohorts, and {_removed.Length} were removed; allowed is {FleetOptions.CohortsMax} at a time, and "
-                    + $"{FleetOptions.CohortsEverMax} in a run");
-            }
-
-            ThrowIfStopping();
-            var intervention = new ShardIntervention { Kind = InterventionKind.AddCohort, Cohort = cohort };
-            var added = new SimulatedCohort(new CohortHistory(cohort, [intervention]), (history, plan) => Build(history, plan, resume: null));
-            record(intervention);
-            foreach (ShardSlot slot in added.Slots)
-                slot.Publish();
-            _cohorts = [.. _cohorts, added];
-            _queue.Add(added.Slots);
-            EnsureWorkers();
-            return intervention;
-        }
-    }
-
-    /// <summary>Has findings kept for checkpoints. To be called before the workers start, if checkpoints are taken at all.</summary>
+    /// <summary>Has findings kept for checkpoints. Must be called before the workers start, if checkpoints are taken at all.</summary>
     public void KeepFindings()
     {
         _keepsFindings = true;
-        ForEachSlot(slot => slot.KeepFindings());
+        foreach (ExternalSlot external in ExternalSlots)
+            external.KeepFindings();
+        foreach (ShardSlot slot in ShardSlots)
+            slot.KeepFindings();
     }
 
-    /// <summary>Has each worker write its shards' states down, each shard at the end of its next slice.</summary>
-    /// <param name="sink">Called once for each shard, on the workers' threads; it must not throw.</param>
-    /// <returns>The number of shards, which is the number of answers to come.</returns>
+    /// <summary>
+    /// Requests a checkpoint of each shard at the end of its next slice. External cohorts answer at once: they have findings and no state.
+    /// </summary>
+    /// <param name="sink">Called once for each shard and external cohort, on the workers' threads or on this one; it must not throw.</param>
+    /// <returns>How many times it will be called.</returns>
     public int RequestCheckpoint(Action<ShardCheckpoint> sink)
     {
         int asked = 0;
-        ForEachSlot(slot =>
+        foreach (ExternalSlot external in ExternalSlots)
+        {
+            external.Save(sink);
+            asked++;
+        }
+
+        foreach (ShardSlot slot in ShardSlots)
         {
             slot.RequestCheckpoint(sink);
             asked++;
-        });
+        }
+
         return asked;
     }
 
-    /// <summary>Writes every shard's state down. The workers must have stopped.</summary>
-    public void Checkpoint(Action<ShardCheckpoint> sink) => ForEachSlot(slot =>
+    /// <summary>Takes a checkpoint of each shard and external cohort now. The workers must have stopped.</summary>
+    public void Checkpoint(Action<ShardCheckpoint> sink)
     {
-        slot.RequestCheckpoint(sink);
-        slot.Save();
-    });
+        foreach (ExternalSlot external in ExternalSlots)
+            external.Save(sink);
+        foreach (ShardSlot slot in ShardSlots)
+        {
+            slot.RequestCheckpoint(sink);
+            slot.Save();
+        }
+    }
 
     /// <summary>
     /// Stops every simulated cohort's invalidations, lets what is in progress end, and counts who then still does not get on: safety first, then
@@ -210,7 +182,7 @@ public sealed class Fleet : IDisposable
     public IReadOnlyList<int?> Settle(TimeSpan timeout)
     {
         List<(ShardSlot Slot, Task<int> Stuck)>[] answers =
-            [.. _cohorts.Select(cohort => SlotsOf(cohort).Select(slot => (slot, Settle(slot))).ToList())];
+            [.. Cohorts.Select(cohort => SlotsOf(cohort).Select(slot => (slot, Settle(slot))).ToList())];
 
         // A shard that failed never answers: it is not waited for, and its cohort is not taken to have settled.
         for (TimeSpan waited = TimeSpan.Zero; waited < timeout; waited += FailureInterval)
@@ -223,6 +195,10 @@ public sealed class Fleet : IDisposable
         return [.. answers.Select(cohort =>
             cohort.TrueForAll(answer => answer.Stuck.IsCompletedSuccessfully) ? cohort.Sum(answer => answer.Stuck.Result) : (int?)null)];
     }
+
+    private IEnumerable<ExternalSlot> ExternalSlots => Cohorts.OfType<ExternalSlot>();
+
+    private IEnumerable<ShardSlot> ShardSlots => _membership.All.SelectMany(SlotsOf);
 
     private static IReadOnlyList<ShardSlot> SlotsOf(ICohortSource cohort) => (cohort as SimulatedCohort)?.Slots ?? [];
 
@@ -247,45 +223,57 @@ public sealed class Fleet : IDisposable
         _stop.Dispose();
     }
 
-    private SimulatedCohort Find(string name) =>
-        _cohorts.OfType<SimulatedCohort>().FirstOrDefault(candidate => candidate.Cohort.Name == name)
-            ?? throw new ArgumentException($"there is no simulated cohort \"{name}\"");
-
-    private ShardIntervention Apply(SimulatedCohort cohort, ShardIntervention intervention, Action<ShardIntervention> record)
+    private PreparedIntervention PrepareNew(ShardIntervention intervention, Membership.Reservation reservation)
     {
-        lock (cohort)
+        var added = new SimulatedCohort(new CohortHistory(intervention.Cohort!, [intervention]), Build);
+        return new PreparedIntervention(intervention, reservation, [], _ =>
         {
-            CohortHistory history = cohort.History;
-            string name = cohort.Cohort.Name;
-            if (history.IsRemoved)
-                throw new ArgumentException($"cohort \"{name}\" was removed");
-            if (intervention.Vm is { } vm && (vm < 0 || vm >= history.Vms))
-                throw new ArgumentException($"cohort \"{name}\" has VMs 0 to {history.Vms - 1}");
-            IReadOnlyList<ShardSlot> slots = cohort.Slots;
-            ShardIntervention? applied = null;
-            try
-            {
-                long tick = Math.Max(slots.Max(slot => slot.Hold()), history.EarliestTick(intervention.Kind));
-                if (tick >= Options.TicksMax)
-                    throw new InvalidOperationException($"cohort \"{name}\" has come to its last tick, {Options.TicksMax}");
-                foreach (ShardSlot slot in slots)
-                    slot.Release(tick, intervention: null);
-                ShardIntervention timed = intervention with { Tick = tick };
-                record(timed);
-                applied = timed;
-            }
-            finally
-            {
-                foreach (ShardSlot slot in slots)
-                    slot.Release(long.MaxValue, applied);
-            }
+            _membership.Add(added);
+            Enqueue(added.Slots);
+        });
 
-            ShardSlot[] added = [.. history.Record(applied).Select(plan => Build(history, plan, resume: null))];
-            foreach (ShardSlot slot in added)
-                slot.Publish();
-            cohort.Follow(added);
-            _queue.Add(added);
-            return applied;
+        ShardSlot Build(CohortHistory history, ShardPlan plan) => BuildNew(history, plan);
+    }
+
+    private PreparedIntervention Prepare(SimulatedCohort cohort, ShardIntervention intervention, Membership.Reservation reservation)
+    {
+        CohortHistory history = cohort.History;
+        if (intervention.Vm is { } vm && (vm < 0 || vm >= history.Vms))
+            throw new InvalidInterventionException($"cohort \"{reservation.Name}\" has VMs 0 to {history.Vms - 1}");
+        IReadOnlyList<ShardSlot> slots = cohort.Slots;
+        long tick = Math.Max(slots.Max(slot => slot.Hold()), history.EarliestTick(intervention.Kind));
+        if (tick >= Options.TicksMax)
+            throw new InterventionConflictException($"cohort \"{reservation.Name}\" has come to its last tick, {Options.TicksMax}");
+        foreach (ShardSlot slot in slots)
+            slot.AdvanceTo(tick);
+
+        // New VMs are built before the intervention is recorded: if there is no memory for them, nothing has happened.
+        CohortHistory after = history.With(intervention with { Tick = tick }, out IReadOnlyList<ShardPlan> plans);
+        ShardSlot[] added = [.. plans.Select(plan => BuildNew(after, plan))];
+        return new PreparedIntervention(intervention with { Tick = tick }, reservation, slots, prepared =>
+        {
+            cohort.Follow(after, added);
+            if (prepared.Intervention.Kind == InterventionKind.RemoveCohort)
+                _membership.Remove(cohort);
+            Enqueue(added);
+        });
+    }
+
+    /// <summary>A slot of a shard at its start, with a first snapshot.</summary>
+    private ShardSlot BuildNew(CohortHistory history, ShardPlan plan)
+    {
+        ShardSlot slot = Build(history, plan, resume: null);
+        slot.Publish();
+        return slot;
+    }
+
+    private void Enqueue(IReadOnlyCollection<ShardSlot> slots)
+    {
+        lock (_gate)
+        {
+            _queue.Add(slots);
+            if (!_stop.IsCancellationRequested)
+                EnsureWorkers();
         }
     }
 
@@ -306,24 +294,6 @@ public sealed class Fleet : IDisposable
         return slot;
     }
 
-    private void ThrowIfTooLarge(long more)
-    {
-        long vms = _cohorts.Sum(source => (long)source.Cohort.Vms);
-        long ever = _cohorts.Concat(_removed).Sum(source => (source as SimulatedCohort)?.History.VmsEver ?? source.Cohort.Vms);
-        if (vms + more > FleetOptions.VmsMax || ever + Math.Max(more, 0) > FleetOptions.VmsEverMax)
-        {
-            throw new InvalidOperationException(
-                $"the fleet has {vms} VMs, and has had {ever}; {more} more are too many: allowed is {FleetOptions.VmsMax} at a time, and "
-                + $"{FleetOptions.VmsEverMax} in a run");
-        }
-    }
-
-    private void ThrowIfStopping()
-    {
-        if (_stop.IsCancellationRequested)
-            throw new InvalidOperationException("the fleet is being stopped");
-    }
-
     /// <summary>As many workers as there is work for, up to what the options say.</summary>
     private void EnsureWorkers()
     {
@@ -332,15 +302,6 @@ public sealed class Fleet : IDisposable
         _workers = [.. _workers, .. added];
         if (_started)
             Array.ForEach(added, worker => worker.Start());
-    }
-
-    private void ForEachSlot(Action<ShardSlot> action)
-    {
-        foreach (SimulatedCohort cohort in _cohorts.OfType<SimulatedCohort>().Concat(_removed))
-        {
-            foreach (ShardSlot slot in cohort.Slots)
-                action(slot);
-        }
     }
 
     private static int CountStuck(Shard shard)

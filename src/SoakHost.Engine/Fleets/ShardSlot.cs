@@ -53,21 +53,29 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     /// <summary>Has the worker write the shard's state down at the end of its next slice.</summary>
     public void RequestCheckpoint(Action<ShardCheckpoint> sink) => _checkpoint = sink;
 
-    /// <summary>Lets no slice begin beyond those that have begun, and tells where the last of them ends.</summary>
+    /// <summary>Lets no slice begin until <see cref="AdvanceTo"/> or <see cref="Release"/>.</summary>
+    /// <returns>The tick at which the slice that is running now, or ran last, ends.</returns>
     public long Hold()
     {
         lock (_gate)
             return _limit = _end;
     }
 
-    /// <summary>Lets the shard advance up to a tick, and do an intervention on its way where there is one.</summary>
-    public void Release(long limit, ShardIntervention? intervention)
+    /// <summary>Lets a shard that is held advance up to a tick, and no further.</summary>
+    public void AdvanceTo(long tick)
+    {
+        lock (_gate)
+            _limit = tick;
+    }
+
+    /// <summary>Lets the shard go on, with an intervention to come or without one.</summary>
+    public void Release(ShardIntervention? intervention)
     {
         lock (_gate)
         {
             if (intervention is not null)
                 _scheduled.Add(intervention);
-            _limit = limit;
+            _limit = long.MaxValue;
         }
     }
 
@@ -167,7 +175,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
         }
     }
 
-    /// <summary>How far the next slice goes, so that nobody else lets the shard do something at a tick that it is beyond by then.</summary>
+    /// <summary>Decides how far the next slice goes. An intervention that is prepared from now on comes at its end or later.</summary>
     private int Reserve(int sliceTicks, long ticksMax)
     {
         lock (_gate)
@@ -182,12 +190,12 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     }
 }
 
-/// <summary>A shard's state at the end of a slice.</summary>
+/// <summary>A shard's state at the end of a slice, and what was found until then. Of an external cohort, what was found.</summary>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="FirstVm">The number, in its cohort, of the shard's first VM.</param>
 /// <param name="StartTick">The tick at which its VMs started: numbers may be given again after a resize.</param>
 /// <param name="Tick">The tick reached.</param>
-/// <param name="State">What <see cref="ShardState"/> wrote; empty for a shard that failed.</param>
+/// <param name="State">What <see cref="ShardState"/> wrote; empty for a shard that failed, and for an external cohort.</param>
 /// <param name="Findings">What was found since the checkpoint before, oldest first.</param>
 public sealed record ShardCheckpoint(string Cohort, int FirstVm, long StartTick, long Tick, byte[] State, ImmutableArray<Finding> Findings)
 {

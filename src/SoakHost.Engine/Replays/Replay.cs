@@ -73,9 +73,15 @@ public static class Replay
             Shard shard = Start()!;
             Run(shard, from, incident.Tick, trace, cancellation);
 
-            // In a storm every retry may be warranted, even of a vCPU that is hung. Then a quiet while shows what the storm hides.
             if (incident.Kind == FindingKind.VcpuHung && !trace.HasDefect)
+            {
+                if (!trace.HasWholeRow && from != startTick)
+                    continue;
+
+                // In a storm no retry may be unjustified, even of a vCPU that is hung. A quiet while shows what the storm hides.
                 shard.MayInvalidate = false;
+            }
+
             Kernel kernel = Run(shard, from, incident.Tick + Shard.ObservationTicks, trace, cancellation);
             if (trace.Story is { } story)
                 return new Timeline(kernel.Info.Name, [.. story], Narrator.Conclude(kernel, Conclude(incident, trace.Defect!)));
@@ -108,8 +114,14 @@ public static class Replay
         return false;
     }
 
-    private static string Conclude(IncidentId incident, TimelineStep defect) =>
-        incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {defect.Explanation}" : defect.Explanation;
+    private static string Conclude(IncidentId incident, TimelineStep defect)
+    {
+        if (incident.Kind != FindingKind.VcpuHung)
+            return defect.Explanation;
+        string quiet = defect.Tick < incident.Tick ? "" : string.Create(
+            CultureInfo.InvariantCulture, $", as invalidations that stop at tick {incident.Tick} show");
+        return $"vCPU {incident.Vcpu} hangs{quiet}: {defect.Explanation}";
+    }
 
     /// <summary>The kernel that the cohort runs, by the tick.</summary>
     private static Func<long, Kernel> KernelsOf(Cohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
@@ -174,6 +186,9 @@ public static class Replay
         /// <summary>Whether the defect has happened.</summary>
         public bool HasDefect => _story is not null;
 
+        /// <summary>Whether it has seen the vCPU before the row of retries that the incident is about.</summary>
+        public bool HasWholeRow { get; private set; }
+
         public IReadOnlyList<TimelineStep>? Story => _hasBeginning || fromStart ? _story : null;
 
         /// <summary>The step of the story that the incident is about; others may have gone wrong around it.</summary>
@@ -185,7 +200,7 @@ public static class Replay
             if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < incident.Tick
                 && after.Vcpus[actor].ConsecutiveRetries == 0)
             {
-                (_story, _isTelling) = (null, false);
+                (_story, _isTelling, HasWholeRow) = (null, false, true);
             }
 
             if (Narrator.Tell(kernelAt(tick), tick, actor, before, after, counts) is not { } step)

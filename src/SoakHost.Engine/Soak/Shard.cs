@@ -124,12 +124,12 @@ public abstract class Shard
     /// Has an intervention take effect at its tick: before the first step of that tick, and after interventions of the same tick that
     /// were scheduled earlier. One that is for a VM of another shard, or comes to a shard that is over, is passed over.
     /// </summary>
-    /// <exception cref="ArgumentException">The intervention is not valid, or its tick is past.</exception>
+    /// <exception cref="InvalidInterventionException">The intervention is not valid, or its tick is past.</exception>
     public void Schedule(ShardIntervention intervention)
     {
         intervention.ThrowUnlessValid();
         if (intervention.Tick < Tick)
-            throw new ArgumentException($"tick {intervention.Tick} is past: the shard is at tick {Tick}");
+            throw new InvalidInterventionException($"tick {intervention.Tick} is past: the shard is at tick {Tick}");
         if (Vms == 0 || (intervention.Vm is { } vm && (vm < FirstVm || vm >= FirstVm + Vms)))
             return;
         int after = _scheduled.FindLastIndex(earlier => earlier.Tick <= intervention.Tick);

@@ -10,37 +10,37 @@ public enum InterventionKind
 
     /// <summary>
     /// A live migration: the counter restarts at a value, and with it the mappings, the range and the roots; the guest's pages and the
-    /// VM's random stream stay. A hung vCPU gets on.
+    /// VM's random stream stay. A hung vCPU recovers.
     /// </summary>
     Migrate,
 
-    /// <summary>No invalidation or memslot update begins any more; those in progress end.</summary>
+    /// <summary>No invalidation or memslot update begins; those in progress end.</summary>
     PauseInvalidations,
 
-    /// <summary>They begin again.</summary>
+    /// <summary>Invalidations and memslot updates begin again.</summary>
     ResumeInvalidations,
 
     /// <summary>One memslot update: every root becomes obsolete and every mapping goes.</summary>
     UpdateMemslots,
 
-    /// <summary>The counter is set to a value. A fault in flight is taken again, for nothing was invalidated meanwhile.</summary>
+    /// <summary>The counter is set to a value. A fault in flight is taken again, since nothing was invalidated.</summary>
     SetCounter,
 
-    /// <summary>The cohort comes into the fleet; its VMs start at tick 0.</summary>
+    /// <summary>The cohort joins the fleet; its VMs start at tick 0.</summary>
     AddCohort,
 
     /// <summary>
-    /// The cohort has so many VMs from here on: those with the highest numbers end, or new ones start, under the kernel that the cohort runs by then.
+    /// The number of VMs changes: those with the highest numbers end, or new ones start under the kernel that the cohort runs then.
     /// </summary>
     ResizeCohort,
 
-    /// <summary>All VMs end. What the cohort did and showed is kept.</summary>
+    /// <summary>All VMs end. The cohort's totals and findings are kept.</summary>
     RemoveCohort,
 }
 
 /// <summary>
-/// Something done to a cohort, and when. It takes effect exactly as a VM reaches the tick, so that whoever resumes or replays the VM with
-/// the same interventions goes the same way.
+/// Something done to a cohort, and when. It takes effect exactly as a VM reaches the tick: a VM that is resumed or replayed with the same
+/// interventions has the same history.
 /// </summary>
 public sealed record ShardIntervention
 {
@@ -66,20 +66,20 @@ public sealed record ShardIntervention
     public Cohort? Cohort { get; init; }
 
     /// <summary>Throws unless kind, VM, kernel and size go together.</summary>
-    /// <exception cref="ArgumentException">They do not.</exception>
+    /// <exception cref="InvalidInterventionException">They do not.</exception>
     internal void ThrowUnlessValid()
     {
         if ((Kind == InterventionKind.PatchKernel) != (Kernel is not null))
-            throw new ArgumentException("a patch, and nothing else, names a kernel");
+            throw new InvalidInterventionException("a patch, and nothing else, names a kernel");
         if (Kernel is { Info.IsSimulated: false })
-            throw new ArgumentException($"kernel {Kernel.Info.Name} is not simulated: no simulated VM can go on with it");
+            throw new InvalidInterventionException($"kernel {Kernel.Info.Name} is not simulated: no simulated VM can go on with it");
         if (Vm is not null && Kind is not (InterventionKind.Migrate or InterventionKind.UpdateMemslots or InterventionKind.SetCounter))
-            throw new ArgumentException($"{Kind} is for the whole cohort");
+            throw new InvalidInterventionException($"{Kind} is for the whole cohort");
         if ((Kind == InterventionKind.ResizeCohort) != (Vms > 0))
-            throw new ArgumentException("a resize, and nothing else, names a number of VMs, at least 1");
+            throw new InvalidInterventionException("a resize, and nothing else, names a number of VMs, at least 1");
         if ((Kind == InterventionKind.AddCohort) != (Cohort is not null))
-            throw new ArgumentException("what adds a cohort, and nothing else, describes one");
+            throw new InvalidInterventionException("an intervention that adds a cohort, and no other, describes one");
         if (Tick < 0 || Tick % Shard.ObservationTicks != 0)
-            throw new ArgumentException($"tick {Tick} is no multiple of {Shard.ObservationTicks}");
+            throw new InvalidInterventionException($"tick {Tick} is no multiple of {Shard.ObservationTicks}");
     }
 }

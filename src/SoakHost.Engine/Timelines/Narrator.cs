@@ -224,7 +224,7 @@ internal static class Narrator
         Action = action,
         InvalidateSeq = after.InvalidateSeq,
         InProgress = after.InProgress,
-        Range = (after.RangeStart, after.RangeEnd),
+        Range = after.Range,
         Mapped = after.Mapped,
     };
 }

@@ -18,19 +18,18 @@ public sealed record VcpuWatchOptions
     /// below 1.</summary>
     public double ProcessorShareMin { get; init; } = 0.01;
 
-    /// <summary>Everything that is wrong with these options; empty where they can be used.</summary>
-    public IReadOnlyList<string> Validate()
+    /// <summary>Everything that is wrong with these options: the option, and what is wrong with it. Empty where they can be used.</summary>
+    public IReadOnlyList<(string Key, string Error)> Validate()
     {
-        var errors = new List<string>();
-        TimeSpan least = TimeSpan.FromMilliseconds(10);
-        if (SuspectAfter < least)
-            errors.Add($"{nameof(SuspectAfter)} is {SuspectAfter}; at least {least} is allowed.");
-        if (QuiesceFor < least)
-            errors.Add($"{nameof(QuiesceFor)} is {QuiesceFor}; at least {least} is allowed.");
+        List<(string Key, string Error)> errors = [];
+        if (!HostCohortRanges.SuspectAfter.Contains(SuspectAfter))
+            errors.Add((nameof(SuspectAfter), $"is {SuspectAfter}; it must be at least {HostCohortRanges.SuspectAfter.Min}"));
+        if (!HostCohortRanges.QuiesceFor.Contains(QuiesceFor))
+            errors.Add((nameof(QuiesceFor), $"is {QuiesceFor}; it must be at least {HostCohortRanges.QuiesceFor.Min}"));
         if (FaultsTakenMin < 2)
-            errors.Add($"{nameof(FaultsTakenMin)} is {FaultsTakenMin}; at least 2 is allowed.");
+            errors.Add((nameof(FaultsTakenMin), $"is {FaultsTakenMin}; it must be at least 2"));
         if (ProcessorShareMin is not (> 0 and < 1))
-            errors.Add($"{nameof(ProcessorShareMin)} is {ProcessorShareMin}; above 0 and below 1 is allowed.");
+            errors.Add((nameof(ProcessorShareMin), $"is {ProcessorShareMin}; it must be above 0 and below 1"));
         return errors;
     }
 }

@@ -3,12 +3,12 @@ using Microsoft.AspNetCore.Http.HttpResults;
 
 namespace SoakHost.Api;
 
-/// <summary><c>GET /api/v1/access</c>: whether the service's own page, as this client has opened it, may operate the fleet.</summary>
+/// <summary><c>GET /api/v1/access</c>: whether the service's own page, as this client has opened it, may intervene.</summary>
 internal static class AccessEndpoint
 {
     public static void MapAccess(this WebApplication app) => app
         .MapGet("/api/v1/access", Tell).Produces<AccessDocument>().WithName("access").WithTags("interventions")
-        .WithSummary("Whether interventions are open to the page that asks, need the token, or are refused, and why.");
+        .WithSummary("Whether the page that asks may intervene, needs the token, or is refused, and why.");
 
     private static JsonHttpResult<AccessDocument> Tell(OperatorAccess access, HttpContext http)
     {
@@ -18,20 +18,20 @@ internal static class AccessEndpoint
     }
 }
 
-/// <summary>Whether interventions are let in.</summary>
+/// <summary>Whether interventions are allowed.</summary>
 internal enum InterventionAccess
 {
-    /// <summary>They are.</summary>
+    /// <summary>They are allowed.</summary>
     Open,
 
-    /// <summary>With the token they are.</summary>
+    /// <summary>They need the token.</summary>
     Token,
 
-    /// <summary>They are not.</summary>
+    /// <summary>They are refused.</summary>
     Refused,
 }
 
-/// <summary>Whether interventions are let in and, unless they simply are, why.</summary>
+/// <summary>Whether interventions are allowed; unless they are open, why.</summary>
 internal sealed record AccessDocument(InterventionAccess Interventions, string? Reason);
 
 /// <summary>What the answer looks like.</summary>

@@ -6,8 +6,8 @@ using SoakHost.Metrics;
 namespace SoakHost.Api;
 
 /// <summary>
-/// <c>POST /api/v1/alerts</c>: takes Alertmanager's webhook, logs and counts each alert, so that the whole way of a page can be seen to
-/// work. What comes is not trusted: its size is bounded, and so is what of it is logged.
+/// <c>POST /api/v1/alerts</c>: takes Alertmanager's webhook, logs and counts each alert: it shows that the whole path of an alert
+/// works. The input is not trusted: its size is bounded, and so is the part that is logged.
 /// </summary>
 internal static class AlertEndpoint
 {
@@ -19,9 +19,9 @@ internal static class AlertEndpoint
     private static async Task<Results<NoContent, ProblemHttpResult>> TakeAsync(
         HttpRequest request, AlertMetrics metrics, ILogger<AlertNotification> log)
     {
-        // A page in somebody's browser can send text across origins unasked, but not JSON.
+        // Any page in a browser may send text across origins, but not JSON.
         if (!request.HasJsonContentType())
-            return Problem(StatusCodes.Status415UnsupportedMediaType, "the body is to be application/json");
+            return Problem(StatusCodes.Status415UnsupportedMediaType, "the body must be application/json");
         AlertNotification? notification;
         try
         {
@@ -30,7 +30,7 @@ internal static class AlertEndpoint
         }
         catch (JsonException exception)
         {
-            return Problem(StatusCodes.Status400BadRequest, $"not Alertmanager's webhook: {Clean(exception.Message)}");
+            return Problem(StatusCodes.Status400BadRequest, $"the body is not a notification of Alertmanager's webhook: line {exception.LineNumber + 1}, position {exception.BytePositionInLine + 1}");
         }
         catch (BadHttpRequestException exception)
         {
@@ -38,11 +38,11 @@ internal static class AlertEndpoint
         }
 
         if (notification is not { Version: "4", Alerts: { } alerts })
-            return Problem(StatusCodes.Status400BadRequest, "not Alertmanager's webhook of version 4");
+            return Problem(StatusCodes.Status400BadRequest, "the body is not a notification of Alertmanager's webhook, version 4");
         if (alerts.Count > AlertsMax)
-            return Problem(StatusCodes.Status400BadRequest, $"{alerts.Count} alerts at once; allowed is up to {AlertsMax}");
+            return Problem(StatusCodes.Status400BadRequest, $"the notification has {alerts.Count} alerts; it must have at most {AlertsMax}");
         if (alerts.Any(alert => alert?.Status is not ("firing" or "resolved")))
-            return Problem(StatusCodes.Status400BadRequest, "an alert's status is neither firing nor resolved");
+            return Problem(StatusCodes.Status400BadRequest, "an alert's status must be firing or resolved");
         foreach (Alert alert in alerts.OfType<Alert>())
         {
             metrics.Count(alert.Status == "firing");
@@ -56,7 +56,7 @@ internal static class AlertEndpoint
 
     private static string Label(Alert alert, string name) => Clean(alert.Labels?.GetValueOrDefault(name));
 
-    /// <summary>Text that stays within its line of the log, and that line within reason.</summary>
+    /// <summary>Text that stays on its line of the log, of a bounded length.</summary>
     private static string Clean(string? text)
     {
         if (string.IsNullOrEmpty(text))

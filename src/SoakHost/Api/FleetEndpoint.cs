@@ -4,7 +4,7 @@ using SoakHost.Service;
 
 namespace SoakHost.Api;
 
-/// <summary><c>GET /api/v1/fleet</c>: the watchdog's latest report; <c>/stream</c> beside it: each one as it comes.</summary>
+/// <summary><c>GET /api/v1/fleet</c>: the watchdog's latest report; <c>/stream</c> under it: each new one.</summary>
 internal static class FleetEndpoint
 {
     public static void MapFleet(this WebApplication app)
@@ -13,8 +13,8 @@ internal static class FleetEndpoint
             .Produces<FleetDocument>().WithName("fleet").WithTags("fleet").WithSummary("The watchdog's latest report.");
         app.MapGet("/api/v1/fleet/stream", Follow)
             .Produces<FleetDocument>(contentType: "text/event-stream").ProducesProblem(StatusCodes.Status503ServiceUnavailable).WithName("fleet-stream").WithTags("fleet")
-            .WithSummary("The latest report, and then each new one, as server-sent events \"fleet\": the document of /api/v1/fleet in one line, with \"version\", "
-                + "\"run\", \"interval_seconds\" and, for each cohort, \"vcpu_cells\". Whoever is slow skips reports.");
+            .WithSummary("The latest report, then each new one, as server-sent events \"fleet\": the document of /api/v1/fleet in one line, plus \"version\", "
+                + "\"run\", \"interval_seconds\" and, for each cohort, \"vcpu_cells\". Slow clients skip reports.");
     }
 
     private static Results<ServerSentEventsResult<string>, ProblemHttpResult> Follow(FleetStream stream, HttpContext http, IHostApplicationLifetime host)
@@ -22,12 +22,12 @@ internal static class FleetEndpoint
         if (stream.TryEnter() is not { } place)
         {
             return TypedResults.Problem(
-                $"{FleetStream.FollowersMax} clients follow the fleet already; /api/v1/fleet has the latest report", statusCode: StatusCodes.Status503ServiceUnavailable);
+                $"{FleetStream.FollowersMax} clients already follow the fleet; /api/v1/fleet has the latest report", statusCode: StatusCodes.Status503ServiceUnavailable);
         }
 
         http.Response.RegisterForDispose(place);
 
-        // A service that stops must not wait for pages that somebody left open.
+        // Pages that are still open must not delay the service's stop.
         var stop = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, host.ApplicationStopping);
         http.Response.RegisterForDispose(stop);
         return TypedResults.ServerSentEvents(stream.FollowAsync(stop.Token));

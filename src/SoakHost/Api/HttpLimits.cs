@@ -4,7 +4,7 @@ using Microsoft.AspNetCore.Server.Kestrel.Core;
 
 namespace SoakHost.Api;
 
-/// <summary>What a client can make the server hold is bounded, and what it does wrong is told as RFC 9457 says.</summary>
+/// <summary>Bounds what a client can make the server hold. Errors are problem details of RFC 9457.</summary>
 internal static class HttpLimits
 {
     /// <summary>The longest body of a request in bytes.</summary>
@@ -25,7 +25,7 @@ internal static class HttpLimits
         builder.Services.AddProblemDetails();
         builder.Services.AddOpenApi("v1");
 
-        // Documents are written by contexts of their own; from this the API's description has how they are spelled.
+        // Documents have serialiser contexts of their own; the API's description takes its spelling from here.
         builder.Services.ConfigureHttpJsonOptions(json =>
         {
             json.SerializerOptions.PropertyNamingPolicy = JsonNamingPolicy.SnakeCaseLower;

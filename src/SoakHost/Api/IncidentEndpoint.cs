@@ -7,39 +7,30 @@ using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
-/// <summary><c>GET /api/v1/incidents</c>: what is recorded, newest first, a page at a time.</summary>
+/// <summary><c>GET /api/v1/incidents</c>: recorded incidents, newest first, a page at a time.</summary>
 internal static class IncidentEndpoint
 {
     public static void MapIncidents(this WebApplication app) => app
         .MapGet("/api/v1/incidents", Read).Produces<IncidentPage>().ProducesProblem(StatusCodes.Status400BadRequest).WithName("incidents").WithTags("incidents")
-        .WithSummary("Incidents, newest first. \"next\" of a page is the \"before\" of the next one. Of one \"cohort\", one \"run\", the \"vms\" (1) VMs from \"vm\" on, one "
-            + "\"vcpu\", and with \"hung\" those of vCPUs that are hung still (true), or all others (false).");
+        .WithSummary("Incidents, newest first. Pass a page's \"next\" as \"before\" to get the page after it. Filters: \"cohort\", \"run\", \"vm\" with the number of "
+            + "\"vms\" from it on (1), \"vcpu\", and \"hung\": true for vCPUs that are still hung, false for all others.");
 
     private static Results<JsonHttpResult<IncidentPage>, ProblemHttpResult> Read(
-        SoakOptions options, [AsParameters] IncidentQuery query, long before = long.MaxValue, int limit = 100)
-    {
-        try
-        {
-            IncidentFilter filter = query.ToFilter();
-            return Paging.Read(limit, () => IncidentPage.Read(options.DataDirectory, before, limit, filter), IncidentJson.Default.IncidentPage);
-        }
-        catch (ArgumentException exception)
-        {
-            return TypedResults.Problem(exception.Message, statusCode: StatusCodes.Status400BadRequest);
-        }
-    }
+        SoakOptions options, [AsParameters] IncidentQuery query, [AsParameters] PageQuery page) =>
+        Paging.Read(
+            page, (before, limit) => IncidentPage.Read(options.DataDirectory, before, limit, query.ToFilter()), IncidentJson.Default.IncidentPage);
 }
 
 /// <summary>A page of incidents.</summary>
 /// <param name="Incidents">Newest first.</param>
-/// <param name="Next">What to ask for as "before" to see the next page, or null when this is the last.</param>
+/// <param name="Next">The "before" of the next page; null where this is the last.</param>
 internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, long? Next)
 {
-    /// <summary>Reads a page from a data directory, beside whoever writes there.</summary>
+    /// <summary>Reads a page from a data directory that a service may be using.</summary>
     public static IncidentPage Read(string directory, long before, int limit, IncidentFilter filter)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        IReadOnlyList<IncidentRecord> incidents = database?.Incidents(before, limit, filter) ?? [];
+        IReadOnlyList<IncidentRecord> incidents = database?.Incidents.Page(before, limit, filter) ?? [];
         return new IncidentPage([.. incidents.Select(IncidentDocument.Of)], incidents.Count == limit ? incidents[^1].Number : null);
     }
 }
@@ -58,6 +49,7 @@ internal sealed record IncidentDocument(
     {
         FindingKind.VcpuHung => "hang",
         FindingKind.UnsafeInstall => "unsafe_install",
+        FindingKind.StaleMapping => "stale_mapping",
         _ => "accounting_error",
     };
 
@@ -66,7 +58,7 @@ internal sealed record IncidentDocument(
     private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
 }
 
-/// <summary>What pages of incidents look like.</summary>
+/// <summary>How pages of incidents are written.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
 [JsonSerializable(typeof(IncidentPage))]
 internal sealed partial class IncidentJson : JsonSerializerContext;

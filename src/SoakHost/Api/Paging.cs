@@ -1,23 +1,52 @@
+using System.Numerics;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
 
 namespace SoakHost.Api;
 
-/// <summary>Pages of what the database keeps.</summary>
+/// <summary>Which page of a list is asked for. Both are text here: errors must name the parameter, and numbers are spelled as in configuration.</summary>
+/// <param name="Before">The "next" of another page; the default is the newest page.</param>
+/// <param name="Limit">The length of the page; the default is 100.</param>
+internal sealed record PageQuery(string? Before, string? Limit)
+{
+    private const int LimitDefault = 100;
+
+    /// <summary>The page.</summary>
+    /// <exception cref="ArgumentException">A parameter is out of its range.</exception>
+    public (long Before, int Limit) Read() => (
+        QueryText.Number("before", Before, 1, long.MaxValue) ?? long.MaxValue,
+        (int?)QueryText.Number("limit", Limit, 1, Paging.LimitMax) ?? LimitDefault);
+}
+
+/// <summary>Parameters of a query.</summary>
+internal static class QueryText
+{
+    /// <summary>A whole number, or null where it is not given.</summary>
+    /// <exception cref="ArgumentException">It is out of its range.</exception>
+    public static long? Number(string name, string? text, long min, long max) =>
+        text is null ? null
+        : NumberSyntax.TryParse(text, out BigInteger value) && value >= min && value <= max ? (long)value
+        : throw new ArgumentException($"{name} is {ConfigurationErrors.Quote(text)}; it must be {new WholeNumber<long>(min, max).Allowed}");
+}
+
+/// <summary>Pages of the database.</summary>
 internal static class Paging
 {
     /// <summary>The longest page.</summary>
     public const int LimitMax = 1000;
 
-    /// <summary>A page, or the problem: a length that is not allowed, or a database that cannot be read.</summary>
-    public static Results<JsonHttpResult<T>, ProblemHttpResult> Read<T>(int limit, Func<T> read, JsonTypeInfo<T> json)
+    /// <summary>A page, or the problem: a parameter that is not allowed, or a database that cannot be read.</summary>
+    public static Results<JsonHttpResult<T>, ProblemHttpResult> Read<T>(PageQuery page, Func<long, int, T> read, JsonTypeInfo<T> json)
     {
-        if (limit is < 1 or > LimitMax)
-            return TypedResults.Problem($"limit is {limit}; allowed is 1 to {LimitMax}", statusCode: StatusCodes.Status400BadRequest);
         try
         {
-            return TypedResults.Json(read(), json);
+            (long before, int limit) = page.Read();
+            return TypedResults.Json(read(before, limit), json);
+        }
+        catch (ArgumentException exception)
+        {
+            return TypedResults.Problem(exception.Message, statusCode: StatusCodes.Status400BadRequest);
         }
         catch (ConfigurationException exception)
         {

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
 using SoakHost.Engine.Replays;
@@ -11,7 +10,7 @@ using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
-/// <summary><c>GET /api/v1/timeline</c>: an incident, told again step by step, as <c>soakhost replay</c> does.</summary>
+/// <summary><c>GET /api/v1/timeline</c>: an incident, replayed step by step as <c>soakhost replay</c> does.</summary>
 internal static class TimelineEndpoint
 {
     public static void MapTimeline(this WebApplication app) => app
@@ -19,29 +18,29 @@ internal static class TimelineEndpoint
         .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
         .ProducesProblem(StatusCodes.Status422UnprocessableEntity).ProducesProblem(StatusCodes.Status503ServiceUnavailable)
         .ProducesProblem(StatusCodes.Status504GatewayTimeout)
-        .WithSummary("An incident told again, step by step, with the sentence that explains it and the command that repeats it. One at a time; one that takes "
-            + "longer than 20 s is given up, and the problem has the \"command\".");
+        .WithSummary("Replays an incident step by step, with an explanation and the command that reproduces it. One replay runs at a time. A replay that takes "
+            + "longer than 20 s is cancelled, and the problem document has the \"command\".");
 
     private static async Task<Results<JsonHttpResult<IncidentTimelineDocument>, ProblemHttpResult>> ReplayAsync(
-        SoakRun current, IncidentReplays replays, HttpContext http, IHostApplicationLifetime host, string incident = "", long? run = null)
+        SoakRun current, ReplayService replays, HttpContext http, IHostApplicationLifetime host, string incident = "", string? run = null)
     {
         if (!IncidentId.TryParse(incident, out IncidentId id))
         {
             return Problem(
-                StatusCodes.Status400BadRequest, "incident is to be the id of a hang, unsafe-install or accounting-error, as in hang:control/12/3@3411968");
+                StatusCodes.Status400BadRequest, "incident must be the id of a hang, unsafe-install, stale-mapping or accounting-error, such as hang:control/12/3@3411968");
         }
 
         try
         {
-            if (Find(current, id, run) is not { } found)
+            if (Find(current, id, QueryText.Number("run", run, 1, long.MaxValue)) is not { } found)
             {
-                return Problem(StatusCodes.Status404NotFound, "no such incident is recorded, and no vCPU hangs by that name; what was found is recorded with the next checkpoint");
+                return Problem(StatusCodes.Status404NotFound, "no such incident is recorded, and no such vCPU is hung now; incidents are recorded with the next checkpoint");
             }
 
             if (found.Cohort is not { } cohort)
             {
                 return Problem(
-                    StatusCodes.Status422UnprocessableEntity, "nothing brings it back: its VM was a real one, or had a kernel that this program does not know");
+                    StatusCodes.Status422UnprocessableEntity, "it cannot be replayed: its VM was a real one, or its kernel is not in this version of SoakHost");
             }
 
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, host.ApplicationStopping);
@@ -53,15 +52,19 @@ internal static class TimelineEndpoint
                     return TypedResults.Json(
                         IncidentTimelineDocument.Of(id, found.Run, command, timeline!), ReportJson.Default.IncidentTimelineDocument);
                 case ReplayOutcome.NoSuchIncident:
-                    return Problem(StatusCodes.Status404NotFound, "run again, the run has no such incident: it was recorded with another version of the model");
+                    return Problem(StatusCodes.Status404NotFound, "the replay did not come to this incident: it was recorded with another version of the model");
                 case ReplayOutcome.Busy:
                     http.Response.Headers.RetryAfter = "1";
-                    return Problem(StatusCodes.Status503ServiceUnavailable, "others wait for their timelines already; try again in a second");
+                    return Problem(StatusCodes.Status503ServiceUnavailable, "too many replays are waiting; try again in a second");
                 default:
                     return TypedResults.Problem(
-                        $"it takes longer than {IncidentReplays.TimeMax.TotalSeconds:0} s here, so far into the run it is; the command tells it, however long it takes",
+                        $"the replay takes longer than {ReplayService.TimeMax.TotalSeconds:0} s; run the command instead, which has no time limit",
                         statusCode: StatusCodes.Status504GatewayTimeout, extensions: new Dictionary<string, object?> { ["command"] = command });
             }
+        }
+        catch (ArgumentException exception) when (exception.ParamName is null)
+        {
+            return Problem(StatusCodes.Status400BadRequest, exception.Message);
         }
         catch (ConfigurationException exception)
         {
@@ -69,16 +72,16 @@ internal static class TimelineEndpoint
         }
         catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)
         {
-            return Problem(StatusCodes.Status503ServiceUnavailable, "the service is being stopped");
+            return Problem(StatusCodes.Status503ServiceUnavailable, "the service is stopping");
         }
     }
 
     /// <summary>The run that has the incident: the present one, which may not have recorded it yet, or one that the data directory knows.</summary>
-    private static IncidentRun? Find(SoakRun current, IncidentId id, long? run)
+    private static ReplayInput? Find(SoakRun current, IncidentId id, long? run)
     {
         string directory = current.Options.DataDirectory;
         return (run ?? current.RunId) == current.RunId && HangsNow(current.Latest, id)
-            ? IncidentRun.Current(current.RunId, directory, current.FleetOptions, id.Cohort) : IncidentRun.Recorded(directory, id, run);
+            ? ReplayInput.OfCurrent(current.RunId, directory, current.FleetOptions, id.Cohort) : ReplayInput.OfRecorded(directory, id, run);
     }
 
     private static bool HangsNow(FleetReport report, IncidentId id) => report.Cohorts.Any(cohort =>
@@ -86,15 +89,4 @@ internal static class TimelineEndpoint
             stall.Vcpu.Condition == VcpuCondition.Hung && (stall.Vcpu.Vm, stall.Vcpu.Vcpu, stall.Vcpu.Tick) == (id.Vm, id.Vcpu, id.Tick)));
 
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
-}
-
-/// <summary>An incident's timeline: what <see cref="TimelineDocument"/> has, and where it is from.</summary>
-internal sealed record IncidentTimelineDocument(
-    string Incident, long Run, string Kernel, string Conclusion, string Command, ImmutableArray<TimelineStepDocument> Steps)
-{
-    public static IncidentTimelineDocument Of(IncidentId incident, long run, string command, Timeline timeline)
-    {
-        TimelineDocument told = TimelineDocument.Of(timeline);
-        return new(incident.ToString(), run, told.Kernel, told.Conclusion, command, told.Steps);
-    }
 }

@@ -15,42 +15,42 @@ internal static class BenchCommand
 
     public static Command Create()
     {
-        Option<Kernel[]> kernels = CommonOptions.Kernels("Kernels. Default: linux-6.1.y.", () => [Kernel.Of<Linux61Stable>()]);
-        Option<int[]> vcpus = CommonOptions.Numbers("--vcpus", "vCPUs of each VM.", [4], 1, VmParameters.VcpusMax);
-        Option<int[]> invalidators =
-            CommonOptions.Numbers("--invalidators", "Concurrent invalidators of each VM.", [1], 1, VmParameters.InvalidatorsMax);
-        Option<int> pages = CommonOptions.Number("--pages", "Guest pages of each VM.", 32, 1, VmParameters.PagesMax);
-        Option<int[]> vms = CommonOptions.Numbers("--vms", "VMs.", [1024], 1, SoakOptions.VmsMax);
-        Option<int[]> workers = CommonOptions.Numbers(
-            "--workers", "Worker threads. Default: 1 and one per processor.", [.. new[] { 1, Environment.ProcessorCount }.Distinct()], 1, 1024);
-        Option<int[]> bits = CommonOptions.Numbers(
-            "--vector-bits", "Width of the vectors: 32, 128, 256 or 512. Default: the widest here.", [ShardOptions.WidestVectorBits], 32, 512);
-        Option<int> seconds = CommonOptions.Number("--seconds", "Seconds for each line, after a warm-up of one.", 3, 1, 3600);
+        ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels("kernels", [Kernel.Of<Linux61Stable>()]);
+        ValueOption<IReadOnlyList<int>> vcpus = CommonOptions.Numbers("--vcpus", "vCPUs of each VM", [4], 1, VmParameters.VcpusMax);
+        ValueOption<IReadOnlyList<int>> invalidators =
+            CommonOptions.Numbers("--invalidators", "concurrent invalidators of each VM", [1], 1, VmParameters.InvalidatorsMax);
+        ValueOption<int> pages = CommonOptions.Number("--pages", "guest pages of each VM", 32, 1, VmParameters.PagesMax);
+        ValueOption<IReadOnlyList<int>> vms = CommonOptions.Numbers("--vms", "VMs", [1024], 1, SoakOptions.VmsMax);
+        ValueOption<IReadOnlyList<int>> workers = CommonOptions.Numbers(
+            "--workers", "worker threads", [.. new[] { 1, Environment.ProcessorCount }.Distinct()], 1, 1024, "1 and one for each processor");
+        ValueOption<IReadOnlyList<int>> bits = new(
+            "--vector-bits", "width of the vectors", new Several<int>(new Choice<int>(null, [.. Widths.Select(width => ($"{width}", width))])),
+            [ShardOptions.WidestVectorBits], "the widest of this machine");
+        ValueOption<int> seconds = CommonOptions.Number("--seconds", "seconds for each line, after one of warm-up", 3, 1, 3600);
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "bench",
-            "Operations a second on this machine, a line for each combination. An operation is one ended invalidation or one completed fault.")
+            "Measures operations per second on this machine, one line for each combination. An operation is one ended invalidation or one completed "
+            + "fault attempt.")
         {
             kernels, vcpus, invalidators, pages, vms, workers, bits, seconds, json,
         };
         command.SetAction((parsed, stop) =>
         {
-            if (parsed.GetValue(bits)!.Except(Widths).ToArray() is [var wrong, ..])
-                throw new ConfigurationException($"--vector-bits is \"{wrong}\"; allowed is one of {string.Join(", ", Widths)}");
             var cases =
-                from kernel in parsed.GetValue(kernels)!
-                from v in parsed.GetValue(vcpus)!
-                from i in parsed.GetValue(invalidators)!
-                from n in parsed.GetValue(vms)!
-                from w in parsed.GetValue(workers)!
-                from b in parsed.GetValue(bits)!
-                select new BenchCase(kernel, v, i, parsed.GetValue(pages), n, w, b);
+                from kernel in kernels.Of(parsed)
+                from v in vcpus.Of(parsed)
+                from i in invalidators.Of(parsed)
+                from n in vms.Of(parsed)
+                from w in workers.Of(parsed)
+                from b in bits.Of(parsed)
+                select new BenchCase(kernel, v, i, pages.Of(parsed), n, w, b);
             List<BenchResult> results = [];
             foreach (BenchCase @case in cases)
             {
                 if (stop.IsCancellationRequested)
                     break;
-                results.Add(Bench.Run(@case, TimeSpan.FromSeconds(parsed.GetValue(seconds)), TimeProvider.System, stop));
+                results.Add(Bench.Run(@case, TimeSpan.FromSeconds(seconds.Of(parsed)), TimeProvider.System, stop));
             }
 
             if (parsed.GetValue(json))

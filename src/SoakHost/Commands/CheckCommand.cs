@@ -19,20 +19,21 @@ internal static class CheckCommand
 
     public static Command Create()
     {
-        var cohorts = new CohortArguments(takesHost: true, "Soak this kernel, beside a control, instead of the configured fleet; \"host\" is this machine's own.");
-        Option<long> operations = CommonOptions.Number(
-            "--operations", "Operations of the cohorts under test, such as 2e9.", 2_000_000_000L, 1, long.MaxValue);
-        Option<int> seconds = CommonOptions.Number(
-            "--seconds", "Time for them; the control has as long again. Real VMs come to their own end unless this is given.", 600, 1, SecondsMax);
-        Option<int> workers = CommonOptions.Number("--workers", "Worker threads. Default: the configuration's.", 0, 0, 1024);
-        Option<ulong?> seed = ReplayCommand.Seed();
+        var cohorts = new CohortArguments(
+            takesHost: true, "soak this kernel beside a control, instead of the configured fleet; \"host\" is this machine's own");
+        ValueOption<long> operations = CommonOptions.Number(
+            "--operations", "operations of the cohorts under test", 2_000_000_000L, 1, long.MaxValue, "2e9");
+        ValueOption<int> seconds = CommonOptions.Number(
+            "--seconds", "time limit for the cohorts under test, and again for the control", 600, 1, SecondsMax, "600; real VMs run to their own end");
+        Option<string?> workers = CommonOptions.Workers();
+        Option<string?> seed = CommonOptions.Seed();
         Option<bool> json = CommonOptions.Json();
         var junit = new Option<FileInfo?>("--junit") { Description = "Write a JUnit report to this file.", HelpName = "file" };
         var command = new Command(
             "check",
-            "A soak with an end. The control comes first, and must hang or nothing else is run; then the cohorts under test, up to the bound or "
-            + "the first violation; then invalidations stop, and every pending fault must be fixed. Real VMs come last. Exit code 0 for a pass, "
-            + "1 for a violation, 2 when not enough was seen to say, 3 when this machine cannot run it.")
+            "Runs a soak with an end, as a gate for CI. The control runs first; unless it hangs, nothing else runs. Then the cohorts under test run "
+            + "up to the bound or the first violation. Then invalidations stop, and every pending fault must be fixed. Real VMs run last. "
+            + "Exit code 0: pass; 1: violation; 2: too little was seen for a verdict; 3: this machine cannot run it.")
         {
             operations, seconds, workers, seed, json, junit,
         };
@@ -40,26 +41,21 @@ internal static class CheckCommand
             command.Add(option);
         command.SetAction((parsed, stop) =>
         {
-            SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration);
-            settings = settings with
-            {
-                Seed = parsed.GetValue(seed) ?? settings.Seed,
-                Workers = parsed.GetValue(workers) is var count and > 0 ? count : settings.Workers,
-            };
+            SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).With(parsed, seed, workers);
             FleetOptions fleet = settings.ToFleetOptions();
             IReadOnlyList<CohortOptions> configured = settings.Fleet;
             if (cohorts.Read(parsed) is { } asked)
             {
                 configured = [asked];
-                Cohort cohort = asked.ToCohort();
+                Cohort cohort = asked.Cohort;
                 fleet = fleet with { Cohorts = cohort.Expected == Defect.Hang ? [cohort] : [CohortArguments.Control, cohort] };
             }
 
             var bounds = new SoakBounds
             {
-                Operations = parsed.GetValue(operations),
-                Time = TimeSpan.FromSeconds(parsed.GetValue(seconds)),
-                HostTime = parsed.IsGiven(seconds) ? TimeSpan.FromSeconds(parsed.GetValue(seconds)) : null,
+                Operations = operations.Of(parsed),
+                Time = TimeSpan.FromSeconds(seconds.Of(parsed)),
+                HostTime = parsed.IsGiven(seconds) ? TimeSpan.FromSeconds(seconds.Of(parsed)) : null,
             };
             SoakResult Soak(IProgress<SoakProgress> progress) =>
                 new BoundedSoak(fleet, bounds, TimeProvider.System, SoakOptions.HostCohorts(configured, TimeProvider.System)).Run(progress, stop);
@@ -71,7 +67,7 @@ internal static class CheckCommand
     private static int Run(
         IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ShardOptions run, bool json, FileInfo? junit)
     {
-        // A report that cannot be written is better known before the soak than after it.
+        // Fail before the soak, not after it, where the report cannot be written.
         using FileStream? junitFile = Open(junit);
         SoakResult result = Refuse(cohorts) ?? CheckProgress.Run(soak);
         CheckReport.WriteText(json ? Terminal.Error : Terminal.Output, result, run);
@@ -89,7 +85,7 @@ internal static class CheckCommand
         });
     }
 
-    /// <summary>What a check comes to that this machine cannot run; null where it can.</summary>
+    /// <summary>The result of a check that this machine cannot run; null where it can.</summary>
     private static SoakResult? Refuse(IEnumerable<CohortOptions> cohorts) => SoakOptions.WhyUnsupported(cohorts) is not { } reason ? null : new()
     {
         Verdict = Verdict.Unsupported,
@@ -108,7 +104,7 @@ internal static class CheckCommand
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            throw new ConfigurationException($"--junit is \"{file}\", which cannot be written: {exception.Message}");
+            throw new ConfigurationException($"--junit is \"{file}\"; the file cannot be written: {exception.Message}");
         }
     }
 }

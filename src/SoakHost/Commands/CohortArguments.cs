@@ -7,41 +7,39 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Commands;
 
-/// <summary>A cohort described by options instead of the configuration's fleet.</summary>
-/// <param name="takesHost">Whether the command can run real VMs.</param>
-/// <param name="kernel">What naming a kernel means to the command.</param>
-internal sealed class CohortArguments(bool takesHost, string kernel)
+/// <summary>A cohort that options describe, instead of the configuration.</summary>
+internal sealed class CohortArguments
 {
-    private readonly Option<Kernel?> _kernel = takesHost ? CommonOptions.Kernel(kernel) : CommonOptions.SimulatedKernel(kernel);
+    private readonly bool _takesHost;
+    private readonly Dictionary<string, Option> _options = [];
 
-    private readonly Option<int> _vms =
-        CommonOptions.Number("--vms", "VMs of that cohort." + (takesHost ? " Of real ones the default is 1." : ""), 256, 1, SoakOptions.VmsMax);
+    /// <summary>Creates the options.</summary>
+    /// <param name="takesHost">Whether the command can run real VMs.</param>
+    /// <param name="kernel">What the option <c>--kernel</c> means to the command, without a full stop.</param>
+    public CohortArguments(bool takesHost, string kernel)
+    {
+        _takesHost = takesHost;
+        var option = new Option<string?>(SimulatedCohortSettings.Kernel.Option) { Description = CommonOptions.Describe(kernel, "", ""), HelpName = "name" };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && WhyNotKernel(token.Value) is { } why)
+                result.AddError(why);
+        });
+        _options.Add(option.Name, option);
+        foreach (Setting<Cohort> setting in Simulated)
+        {
+            Setting<HostCohortOptions>? real = HostCohortSettings.Cohort.Settings.FirstOrDefault(real => takesHost && real.Option == setting.Option);
+            string more = real is null ? "" : $" Real VMs: {real.Range}, default: {HostCohortSettings.Cohort.Default(real)}.";
+            Add(setting, setting.IsFlag ? CommonOptions.Describe(setting.Sentence, "", "")
+                : CommonOptions.Describe(setting.Sentence, setting.Range, SimulatedCohortSettings.Table.Default(setting)) + more);
+        }
 
-    private readonly Option<int> _vcpus = CommonOptions.Number(
-        "--vcpus", "vCPUs of each VM, up to 8." + (takesHost ? " Of real ones up to 64, by default 2." : ""), 4, 1, HostCohortOptions.VcpusMax);
-
-    private readonly Option<int> _invalidators = CommonOptions.Number(
-        "--invalidators", "Concurrent invalidators of each VM, up to 4." + (takesHost ? " Of real ones threads, up to 64." : ""), 1, 1,
-        HostCohortConfiguration.InvalidatorThreadsMax);
-
-    private readonly Option<int> _pages = CommonOptions.Number("--pages", "Guest pages of each VM.", 32, 1, VmParameters.PagesMax);
-    private readonly Option<int> _rangePages =
-        CommonOptions.Number("--range-pages", "Longest range of one invalidation, at most all pages.", 16, 1, VmParameters.PagesMax);
-
-    private readonly Option<bool> _memslotUpdates = new("--memslot-updates") { Description = "Update memslots now and then." };
-    private readonly Option<ulong> _start = CommonOptions.Number(
-        "--start", "Where mmu_invalidate_seq starts, such as 2^31-100000.", (1UL << 31) - 100_000, ulong.MinValue, ulong.MaxValue);
-
-    private readonly Option<Defect> _expect =
-        CommonOptions.Choice("--expect", "What must be seen for the cohort to pass.", Expectations.ByName, Defect.None);
-
-    private readonly HostArguments _host = new();
+        foreach (Setting<HostCohortOptions> setting in takesHost ? HostCohortSettings.Section.Settings : [])
+            Add(setting, CommonOptions.Describe($"real VMs: {setting.Sentence}", setting.Range, HostCohortSettings.Section.Default(setting)));
+    }
 
     /// <summary>All of them, to add to a command.</summary>
-    public IEnumerable<Option> Options =>
-    [
-        _kernel, _vms, _vcpus, _invalidators, _pages, _rangePages, _memslotUpdates, _start, _expect, .. takesHost ? _host.Options : [],
-    ];
+    public IEnumerable<Option> Options => _options.Values;
 
     /// <summary>The known-bad cohort that runs beside it.</summary>
     public static Cohort Control { get; } = new()
@@ -53,117 +51,99 @@ internal sealed class CohortArguments(bool takesHost, string kernel)
         Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 20_000 },
     };
 
-    /// <summary>The cohort that the arguments describe, or null when they name no kernel.</summary>
-    /// <exception cref="ConfigurationException">Lists every option that does not fit the kernel.</exception>
+    private static IEnumerable<Setting<Cohort>> Simulated => [.. SimulatedCohortSettings.Shape, SimulatedCohortSettings.Expect];
+
+    /// <summary>The cohort that the arguments describe, or null where they name no kernel.</summary>
+    /// <exception cref="ConfigurationException">Lists every error.</exception>
     public CohortOptions? Read(ParseResult parsed)
     {
-        var errors = new ConfigurationErrors();
-        Kernel? named = parsed.GetValue(_kernel);
-        bool isHost = named is { Info.IsSimulated: false };
-        foreach (Option option in isHost ? [_pages, _rangePages, _memslotUpdates, _start, _expect] : _host.Options)
+        var errors = new ConfigurationErrors("on the command line");
+        string? kernel = Text(parsed, SimulatedCohortSettings.Kernel.Option);
+        CohortOptions? cohort = kernel switch
         {
-            if (parsed.IsGiven(option))
-                errors.Add($"{option.Name} makes no sense {(isHost ? "with" : "without")} --kernel host");
-        }
-
-        CohortOptions? cohort = named is null ? null : isHost ? ReadHost(parsed, named, errors) : ReadSimulated(parsed, named, errors);
+            null => RefuseAll(parsed, errors),
+            HostCohortSettings.KernelName => ReadHost(parsed, errors),
+            _ => ReadSimulated(parsed, errors, Kernel.Find(kernel)!),
+        };
         errors.ThrowIfAny();
         return cohort;
     }
 
-    private CohortOptions ReadSimulated(ParseResult parsed, Kernel kernel, ConfigurationErrors errors)
-    {
-        Limit(_vcpus, VmParameters.VcpusMax);
-        Limit(_invalidators, VmParameters.InvalidatorsMax);
-        int pages = parsed.GetValue(_pages);
-        return new CohortOptions
-        {
-            Key = "--kernel",
-            Name = kernel.Info.Name.Replace('.', '-'),
-            Kernel = kernel,
-            Vms = parsed.GetValue(_vms),
-            Vcpus = parsed.GetValue(_vcpus),
-            Invalidators = parsed.GetValue(_invalidators),
-            MemslotUpdates = parsed.GetValue(_memslotUpdates),
-            Pages = pages,
-            RangePages = Math.Min(pages, parsed.GetValue(_rangePages)),
-            InvalidateSeqStart = parsed.GetValue(_start),
-            Expect = parsed.GetValue(_expect),
-        };
+    private static string? Unknown(string name) => Kernel.Find(name) is not null ? null
+        : $"--kernel is \"{name}\"; it must be {SimulatedCohortSettings.Kernel.Allowed}{Suggestion.For(name, SimulatedCohortSettings.Kernel.Names)}";
 
-        void Limit(Option<int> option, int max)
+    private string? WhyNotKernel(string name) =>
+        name != HostCohortSettings.KernelName ? Unknown(name) : _takesHost ? null : CommonOptions.WhyNoSimulatedKernel(name);
+
+    private CohortOptions? RefuseAll(ParseResult parsed, ConfigurationErrors errors)
+    {
+        foreach (Option option in Options.Where(option => parsed.IsGiven(option)))
+            errors.Add($"{option.Name} needs --kernel");
+        return null;
+    }
+
+    private CohortOptions ReadSimulated(ParseResult parsed, ConfigurationErrors errors, Kernel kernel)
+    {
+        foreach (Option option in Options.Where(option => parsed.IsGiven(option)).ExceptBy(Simulated.Select(setting => setting.Option), option => option.Name))
         {
-            if (parsed.GetValue(option) is var value && value > max)
-                errors.Add($"{option.Name} is \"{value}\"; allowed for simulated VMs is a whole number from 1 to {max}");
+            if (option.Name != SimulatedCohortSettings.Kernel.Option)
+                errors.Add($"{option.Name} is for real VMs: it needs --kernel {HostCohortSettings.KernelName}");
         }
+
+        Cohort cohort = SimulatedCohortSettings.Table.Defaults with { Name = kernel.Info.Name.Replace('.', '-'), Kernel = kernel };
+        cohort = SimulatedCohortSettings.Complete(
+            Read(parsed, errors, Simulated, cohort), parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
+            (setting, error) => errors.Add($"{setting.Option} {error}"));
+        return new CohortOptions { Key = "--kernel", Cohort = cohort };
     }
 
-    private CohortOptions ReadHost(ParseResult parsed, Kernel kernel, ConfigurationErrors errors)
+    private CohortOptions ReadHost(ParseResult parsed, ConfigurationErrors errors)
     {
-        var defaults = new HostCohortOptions();
-        HostCohortOptions options = _host.Read(parsed, parsed.GetValue(_invalidators)) with
+        foreach ((string key, string instead) in HostCohortSettings.NotForRealVms)
         {
-            Vms = parsed.IsGiven(_vms) ? parsed.GetValue(_vms) : defaults.Vms,
-            Vcpus = parsed.IsGiven(_vcpus) ? parsed.GetValue(_vcpus) : defaults.Vcpus,
-        };
-        var cohort = new CohortOptions { Key = "--kernel", Name = kernel.Info.Name, Kernel = kernel };
-        return HostCohortConfiguration.Complete(
-            cohort, options, HostKernelSupport.Probe(options.DevicePath), error => errors.Add($"--kernel {kernel.Info.Name}: {error}"));
+            string option = SimulatedCohortSettings.Table[key].Option;
+            if (parsed.IsGiven(_options[option]))
+                errors.Add($"{option} is for simulated VMs; {InsteadAsOption(instead)}");
+        }
+
+        HostCohortOptions options = Read(
+            parsed, errors, [.. HostCohortSettings.Cohort.Settings, .. HostCohortSettings.Section.Settings], HostCohortSettings.Section.Defaults);
+        HostKernelSupport support = HostKernelSupport.Probe(options.DevicePath);
+        options = HostCohortSettings.Complete(
+            options, parsed.IsGiven(_options[HostCohortSettings.MemoryBytes.Option]), support,
+            (setting, error) => errors.Add($"{setting.Option} {error}"));
+        return SoakConfiguration.OfHost("--kernel", HostCohortSettings.KernelName, options, support);
     }
-}
 
-/// <summary>Options of real VMs alone. What they leave out can be said in the configuration.</summary>
-internal sealed class HostArguments
-{
-    private static readonly HostCohortOptions Defaults = new();
+    /// <summary>What to set instead, by the name of its option.</summary>
+    private static string InsteadAsOption(string instead) => HostCohortSettings.Section.Settings
+        .FirstOrDefault(setting => instead.EndsWith($":{setting.Key}", StringComparison.Ordinal)) is { } setting ? $"give {setting.Option}" : instead;
 
-    private readonly Option<long> _until = CommonOptions.Number(
-        "--until", "Real VMs: invalidations of each.", Defaults.Until, 1, HostCohortConfiguration.CountMax);
-
-    private readonly Option<long[]> _boundaries = CommonOptions.Numbers(
-        "--boundary", "Real VMs: counts to watch closely.", [.. Defaults.Boundaries], 1, HostCohortConfiguration.CountMax);
-
-    private readonly Option<long> _window = CommonOptions.Number(
-        "--boundary-window", "Real VMs: invalidations before and after a boundary during which every vCPU works without a rest.",
-        Defaults.BoundaryWindow, 1, HostCohortConfiguration.CountMax);
-
-    private readonly Option<long?> _memory = new("--memory-bytes")
+    private TOptions Read<TOptions>(ParseResult parsed, ConfigurationErrors errors, IEnumerable<Setting<TOptions>> settings, TOptions options)
     {
-        Description = "Real VMs: soaked memory of each, such as 2^30. Default: a page for each VMA, at least 2^21.",
-        HelpName = "number",
-        CustomParser = result => CommonOptions.Parse(result, "--memory-bytes", result.Tokens[0].Value, 4096, 1L << 46),
+        foreach (Setting<TOptions> setting in settings)
+        {
+            if (Text(parsed, setting.Option) is { } text && !setting.TryRead(options, text, out options))
+                errors.Add(setting.Option, text, setting.Allowed + Suggestion.For(text, setting.Names));
+        }
+
+        return options;
+    }
+
+    private string? Text(ParseResult parsed, string name) => _options[name] switch
+    {
+        Option<bool> flag => parsed.GetValue(flag) ? "true" : null,
+        Option<string[]> several => parsed.IsGiven(several) ? string.Join(',', parsed.GetValue(several)!) : null,
+        var option => parsed.GetValue((Option<string?>)option),
     };
 
-    private readonly Option<int> _dutyPercent = CommonOptions.Number(
-        "--duty-percent", "Real VMs: share of its time that a thread invalidates.", 100, 1, 100);
-
-    private readonly Option<int[]> _invalidatorCpus =
-        CommonOptions.Numbers("--invalidator-cpus", "Real VMs: CPUs for the threads that invalidate.", [], 0, 1023);
-
-    private readonly Option<int[]> _vcpuCpus = CommonOptions.Numbers("--vcpu-cpus", "Real VMs: CPUs for the vCPUs' threads.", [], 0, 1023);
-
-    private readonly Option<string> _device = new("--device")
+    private void Add<TOptions>(Setting<TOptions> setting, string description)
     {
-        Description = "Real VMs: the KVM device.",
-        HelpName = "path",
-        DefaultValueFactory = _ => Defaults.DevicePath,
-    };
-
-    /// <summary>All of them.</summary>
-    public IEnumerable<Option> Options =>
-        [_until, _boundaries, _window, _memory, _dutyPercent, _invalidatorCpus, _vcpuCpus, _device];
-
-    /// <summary>What they say, and the defaults.</summary>
-    public HostCohortOptions Read(ParseResult parsed, int threads) => Defaults with
-    {
-        DevicePath = parsed.GetValue(_device)!,
-        InvalidatorThreads = threads,
-        MemoryBytes = parsed.GetValue(_memory) ?? HostCohortConfiguration.MemoryBytes(threads, Defaults.VmasPerCall),
-        DutyCycle = parsed.GetValue(_dutyPercent) / 100.0,
-        Until = parsed.GetValue(_until),
-        Boundaries = parsed.GetValue(_boundaries)!,
-        BoundaryWindow = parsed.GetValue(_window),
-        InvalidatorCpus = parsed.GetValue(_invalidatorCpus)!,
-        VcpuCpus = parsed.GetValue(_vcpuCpus)!,
-    };
+        Option option = setting.IsFlag ? new Option<bool>(setting.Option) { Description = description }
+            : setting.IsList ? new Option<string[]>(setting.Option) { Description = description, AllowMultipleArgumentsPerToken = true }
+            : new Option<string?>(setting.Option) { Description = description };
+        if (!setting.IsFlag)
+            option.HelpName = setting.Placeholder;
+        _options.Add(setting.Option, option);
+    }
 }

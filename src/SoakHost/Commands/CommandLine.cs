@@ -5,10 +5,10 @@ using SoakHost.Configuration;
 
 namespace SoakHost.Commands;
 
-/// <summary>From the arguments to an exit code: whatever is wrong with them, or with the configuration, is told in one message.</summary>
+/// <summary>From the arguments to an exit code: everything that is wrong with them, or with the configuration, is one message.</summary>
 internal static class CommandLine
 {
-    // What an interrupted command has seen so far is worth waiting for: a worker's slice, and the report.
+    // An interrupted command still finishes its workers' slices and reports what it has seen.
     private static readonly TimeSpan InterruptTimeout = TimeSpan.FromSeconds(30);
 
     /// <summary>Parses the arguments, and runs the command they name.</summary>
@@ -16,19 +16,19 @@ internal static class CommandLine
     {
         ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
         if (parsed.Action is ParseErrorAction)
-            return Fail(string.Join('\n', parsed.Errors.Select(error => error.Message)), parsed.CommandResult.Command);
+            return Fail(string.Join('\n', Errors(parsed)), parsed.CommandResult.Command);
         if (parsed.CommandResult != parsed.RootCommandResult
             && parsed.RootCommandResult.Children.OfType<ArgumentResult>().SelectMany(result => result.Tokens).FirstOrDefault() is { } early)
         {
             return Fail(
                 parsed.CommandResult.Command.Name == "serve"
-                    ? $"\"{early.Value}\" is to come after the command"
-                    : $"\"{early.Value}\": only the service takes settings as arguments; others read them from the environment, as in Soak__Workers=4, "
-                        + "and from appsettings.json",
+                    ? $"\"{early.Value}\" must come after the command"
+                    : $"\"{early.Value}\": only \"soakhost serve\" takes settings as arguments. Other commands read them from the environment, such as "
+                        + "Soak__Workers=4, and from appsettings.json",
                 parsed.CommandResult.Command);
         }
 
-        // The settings that the program takes without a command are none of its commands' arguments.
+        // The settings that the program takes without a command are not arguments of its commands.
         foreach (Argument argument in root.Arguments)
             argument.Hidden = parsed.CommandResult != parsed.RootCommandResult;
 
@@ -54,10 +54,25 @@ internal static class CommandLine
         }
     }
 
+    /// <summary>The parser's errors; unknown names in our own words, with a suggestion.</summary>
+    private static IEnumerable<string> Errors(ParseResult parsed)
+    {
+        Command command = parsed.CommandResult.Command;
+        string[] names = [.. command.Subcommands.Select(each => each.Name), .. command.Options.Select(each => each.Name)];
+        IEnumerable<string> unknown = parsed.UnmatchedTokens.Select(token =>
+            $"there is no command or option \"{token}\"{Suggestion.For(token.Split('=')[0], names)}");
+        IEnumerable<string> others = parsed.Errors.Select(error => error.Message)
+            .Where(message => !parsed.UnmatchedTokens.Any(token => message.Contains($"'{token}'", StringComparison.Ordinal)));
+        return [.. unknown, .. others];
+    }
+
     private static int Fail(string message, Command command)
     {
-        string name = command is RootCommand ? "soakhost" : $"soakhost {command.Name}";
+        string name = string.Join(' ', Path(command));
         Console.Error.WriteLine($"{message}\nSee \"{name} --help\".");
         return (int)ExitCode.Usage;
     }
+
+    private static IEnumerable<string> Path(Command command) => command is RootCommand ? ["soakhost"]
+        : [.. command.Parents.OfType<Command>().SelectMany(Path), command.Name];
 }

@@ -1,17 +1,15 @@
 using System.CommandLine;
-using System.CommandLine.Parsing;
-using System.Globalization;
 using System.Numerics;
 using SoakHost.Configuration;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Commands;
 
-/// <summary>Options that several commands share, each read in one place.</summary>
+/// <summary>Options that several commands share.</summary>
 internal static class CommonOptions
 {
     /// <summary><c>--json</c>.</summary>
-    public static Option<bool> Json() => new("--json") { Description = "One JSON document on standard output, and nothing else there." };
+    public static Option<bool> Json() => new("--json") { Description = "Print one JSON document on standard output, and nothing else there." };
 
     /// <summary>The address of a service.</summary>
     public static Option<Uri?> Url(string description) => new("--url")
@@ -22,108 +20,86 @@ internal static class CommonOptions
         {
             if (Uri.TryCreate(result.Tokens[0].Value, UriKind.Absolute, out Uri? value) && value.Scheme is "http" or "https")
                 return value;
-            result.AddError($"--url is \"{result.Tokens[0].Value}\"; allowed is an absolute http or https address");
+            result.AddError($"--url is \"{result.Tokens[0].Value}\"; it must be an absolute http or https address");
             return null;
         },
     };
 
-    /// <summary>A whole number in a range, as people write them: 123, 1_000, 0x7fff, 2^31-2, 2e9.</summary>
-    public static Option<T> Number<T>(string name, string description, T defaultValue, T min, T max)
-        where T : INumber<T> => new(name)
-        {
-            Description = description,
-            HelpName = "number",
-            DefaultValueFactory = _ => defaultValue,
-            CustomParser = result => Parse(result, name, result.Tokens[0].Value, min, max),
-        };
+    /// <summary>A whole number in a range.</summary>
+    /// <param name="name">The option's name.</param>
+    /// <param name="sentence">What it means, without a full stop.</param>
+    /// <param name="defaultValue">Its value where it is not given.</param>
+    /// <param name="min">The least.</param>
+    /// <param name="max">The greatest.</param>
+    /// <param name="defaultText">What the help calls the default; null for the number.</param>
+    public static ValueOption<T> Number<T>(string name, string sentence, T defaultValue, T min, T max, string? defaultText = null)
+        where T : IBinaryInteger<T> => new(name, sentence, new WholeNumber<T>(min, max), defaultValue, defaultText);
 
     /// <summary>Several such numbers, each an argument of its own or separated by commas.</summary>
-    public static Option<T[]> Numbers<T>(string name, string description, T[] defaultValue, T min, T max)
-        where T : INumber<T> => new(name)
-        {
-            Description = description,
-            HelpName = "numbers",
-            DefaultValueFactory = _ => defaultValue,
-            AllowMultipleArgumentsPerToken = true,
-            CustomParser = result => [.. Words(result).Select(word => Parse(result, name, word, min, max))],
-        };
+    public static ValueOption<IReadOnlyList<T>> Numbers<T>(
+        string name, string sentence, IReadOnlyList<T> defaultValue, T min, T max, string? defaultText = null)
+        where T : IBinaryInteger<T> => new(name, sentence, new Several<T>(new WholeNumber<T>(min, max)), defaultValue, defaultText);
 
     /// <summary>Simulated kernels by name, several separated by commas.</summary>
-    public static Option<Kernel[]> Kernels(string description, Func<Kernel[]> defaultValue) => new("--kernel")
-    {
-        Description = description,
-        HelpName = "names",
-        DefaultValueFactory = _ => defaultValue(),
-        AllowMultipleArgumentsPerToken = true,
-        CustomParser = result => [.. Words(result).Select(word => FindSimulated(result, word)).OfType<Kernel>()],
-    };
+    public static ValueOption<IReadOnlyList<Kernel>> Kernels(string sentence, IReadOnlyList<Kernel> defaultValue, string? defaultText = null) => new(
+        SimulatedCohortSettings.Kernel.Option,
+        sentence,
+        new Several<Kernel>(new KernelName()),
+        defaultValue,
+        defaultText,
+        WhyNoSimulatedKernel);
 
-    /// <summary>One kernel by name, or null when it is not given.</summary>
-    public static Option<Kernel?> Kernel(string description) => new("--kernel")
-    {
-        Description = description,
-        HelpName = "name",
-        CustomParser = result => FindKernel(result, result.Tokens[0].Value),
-    };
+    /// <summary>Why a name is not that of a simulated kernel; null where it is one, or only misspelled.</summary>
+    public static string? WhyNoSimulatedKernel(string name) => name == HostCohortSettings.KernelName
+        ? $"--kernel is \"{name}\": this machine's own kernel can only be soaked; see \"soakhost check --help\"" : null;
 
-    /// <summary>One simulated kernel by name, or null when it is not given.</summary>
-    public static Option<Kernel?> SimulatedKernel(string description) => new("--kernel")
-    {
-        Description = description,
-        HelpName = "name",
-        CustomParser = result => FindSimulated(result, result.Tokens[0].Value),
-    };
+    /// <summary>The seed; null where the configuration's is meant.</summary>
+    public static Option<string?> Seed() => Of(SoakSettings.Table[nameof(SoakOptions.Seed)], "the configuration's");
 
-    /// <summary>One of some named values.</summary>
-    public static Option<T> Choice<T>(string name, string description, IReadOnlyDictionary<string, T> values, T defaultValue) => new(name)
+    /// <summary>The stall threshold; null where the configuration's is meant.</summary>
+    public static Option<string?> StallRetries() => Of(SoakSettings.Table[nameof(SoakOptions.StallRetries)], "the configuration's");
+
+    /// <summary>The workers; null where the configuration's are meant.</summary>
+    public static Option<string?> Workers() => Of(SoakSettings.Table[nameof(SoakOptions.Workers)], "the configuration's");
+
+    /// <summary>The text of an option's help.</summary>
+    /// <param name="sentence">What it means, without a full stop.</param>
+    /// <param name="range">What is allowed, or nothing.</param>
+    /// <param name="defaultText">The default, or nothing.</param>
+    public static string Describe(string sentence, string range, string defaultText)
     {
-        Description = $"{description} One of {string.Join(", ", values.Keys)}.",
-        HelpName = "name",
-        DefaultValueFactory = _ => defaultValue,
-        CustomParser = result =>
-        {
-            if (values.TryGetValue(result.Tokens[0].Value, out T? value))
-                return value;
-            result.AddError($"{name} is \"{result.Tokens[0].Value}\"; allowed is one of {string.Join(", ", values.Keys)}");
-            return defaultValue;
-        },
-    };
+        string plain = sentence.Replace("`", "", StringComparison.Ordinal);
+        string first = plain.StartsWith("vCPU", StringComparison.Ordinal) ? plain : char.ToUpperInvariant(plain[0]) + plain[1..];
+        return $"{first}{(range.Length > 0 ? $" ({range})" : "")}.{(defaultText.Length > 0 ? $" Default: {defaultText}." : "")}";
+    }
 
     /// <summary>Whether the arguments have this option, rather than its default.</summary>
     public static bool IsGiven(this ParseResult parsed, Option option) => parsed.GetResult(option) is { Implicit: false };
 
-    /// <summary>A whole number in a range, or an error on the argument.</summary>
-    public static T Parse<T>(ArgumentResult result, string name, string text, T min, T max)
-        where T : INumber<T>
+    /// <summary>Reads a setting into options where its option is given.</summary>
+    public static SoakOptions With(this SoakOptions options, ParseResult parsed, params Option<string?>[] given)
     {
-        if (NumberSyntax.TryParse(text, out BigInteger value)
-            && value >= BigInteger.CreateChecked(min) && value <= BigInteger.CreateChecked(max))
+        foreach (Option<string?> option in given)
         {
-            return T.CreateChecked(value);
+            if (parsed.GetValue(option) is { } text)
+                _ = SoakSettings.Table.Settings.First(setting => setting.Option == option.Name).TryRead(options, text, out options);
         }
 
-        result.AddError(string.Create(CultureInfo.InvariantCulture, $"{name} is \"{text}\"; allowed is a whole number from {min} to {max}"));
-        return min;
+        return options;
     }
 
-    private static IEnumerable<string> Words(ArgumentResult result) =>
-        result.Tokens.SelectMany(token => token.Value.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries));
-
-    private static Kernel? FindSimulated(ArgumentResult result, string name)
+    private static Option<string?> Of(Setting<SoakOptions> setting, string defaultText)
     {
-        Kernel? kernel = FindKernel(result, name);
-        if (kernel is null or { Info.IsSimulated: true })
-            return kernel;
-        result.AddError($"--kernel is \"{name}\": this machine's own kernel can only be soaked; see \"soakhost check --help\"");
-        return null;
-    }
-
-    private static Kernel? FindKernel(ArgumentResult result, string name)
-    {
-        if (Model.Kernels.Kernel.Find(name) is { } kernel)
-            return kernel;
-        IEnumerable<string> names = Model.Kernels.Kernel.All.Append(Model.Kernels.Kernel.Host).Select(candidate => candidate.Info.Name);
-        result.AddError($"--kernel is \"{name}\"; allowed is one of {string.Join(", ", names)}");
-        return null;
+        var option = new Option<string?>(setting.Option)
+        {
+            Description = Describe(setting.Sentence, setting.Range, defaultText),
+            HelpName = setting.Placeholder,
+        };
+        option.Validators.Add(result =>
+        {
+            if (result.Tokens is [var token] && !setting.TryRead(SoakSettings.Table.Defaults, token.Value, out _))
+                result.AddError($"{setting.Option} is \"{token.Value}\"; it must be {setting.Allowed}");
+        });
+        return option;
     }
 }

@@ -3,39 +3,40 @@ using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using SoakHost.Configuration;
+using SoakHost.Engine;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
 
 namespace SoakHost.Commands;
 
-/// <summary><c>soakhost ctl</c>: does something to the fleet of a running service, by way of its API.</summary>
+/// <summary><c>soakhost ctl</c>: intervenes in the fleet of a running service, through its API.</summary>
 internal static class CtlCommand
 {
     private static readonly TimeSpan Timeout = TimeSpan.FromSeconds(15);
 
     public static Command Create() => new(
-        "ctl", "Does something to the fleet of a running service. The token is Soak:ApiToken of the configuration (Soak__ApiToken), if one is set.")
+        "ctl", "Intervenes in the fleet of a running service. Where the service needs a token, set Soak__ApiToken to it.")
     {
-        Verb(InterventionKind.PatchKernel, "Goes on with another kernel, as a live patch does."),
-        Verb(InterventionKind.Migrate, "Live-migrates the cohort, or one VM: counter, mappings and roots restart, and hung vCPUs get on."),
-        Verb(InterventionKind.PauseInvalidations, "Lets no invalidation begin any more."),
-        Verb(InterventionKind.ResumeInvalidations, "Lets invalidations begin again."),
+        Verb(InterventionKind.PatchKernel, "Live-patches the cohort: its VMs run another kernel from now on."),
+        Verb(InterventionKind.Migrate, "Live-migrates the cohort, or one VM: counter, mappings and roots restart, and hung vCPUs recover."),
+        Verb(InterventionKind.PauseInvalidations, "Pauses new invalidations."),
+        Verb(InterventionKind.ResumeInvalidations, "Resumes invalidations."),
         Verb(InterventionKind.UpdateMemslots, "Updates the memslots of the cohort, or of one VM, once."),
         Verb(InterventionKind.SetCounter, "Sets mmu_invalidate_seq of the cohort, or of one VM."),
         Add(),
-        Verb(InterventionKind.ResizeCohort, "Gives the cohort another number of VMs: those with the highest numbers go, or new ones start."),
-        Verb(InterventionKind.RemoveCohort, "Removes the cohort; what it did and showed is kept."),
+        Verb(InterventionKind.ResizeCohort, "Changes the number of VMs: new ones start, or those with the highest numbers are removed."),
+        Verb(InterventionKind.RemoveCohort, "Removes the cohort. Its totals and incidents are kept."),
     };
 
     private static Command Verb(InterventionKind kind, string description)
     {
         var cohort = new Argument<string>("cohort") { Description = "The cohort's name." };
         var command = new Command(kind.Name(), description) { cohort };
-        var kernel = new Argument<string>("kernel") { Description = "The kernel, by the name that soakhost kernels lists." };
-        var value = new Argument<string>("value") { Description = "Where the counter goes on, such as 2^31-1000." };
-        var vms = new Argument<string>("vms") { Description = "How many VMs it has from now on." };
-        var from = new Option<string?>("--invalidate-seq") { Description = "Where the counter goes on. Default: 0.", HelpName = "number" };
-        var vm = new Option<int?>("--vm") { Description = "One VM alone, by its number.", HelpName = "number" };
+        var kernel = new Argument<string>("kernel") { Description = "The kernel, one of \"soakhost kernels\"." };
+        var value = new Argument<string>("value") { Description = "The counter's new value, such as 2^31-1000." };
+        var vms = new Argument<string>("vms") { Description = "The new number of VMs." };
+        var from = new Option<string?>("--invalidate-seq") { Description = "The counter's new value. Default: 0.", HelpName = "number" };
+        var vm = new Option<int?>("--vm") { Description = "One VM only, by its number.", HelpName = "number" };
         Option<Uri?> url = Url();
         if (kind == InterventionKind.PatchKernel)
             command.Add(kernel);
@@ -66,35 +67,26 @@ internal static class CtlCommand
 
     private static Command Add()
     {
-        var name = new Argument<string>("name") { Description = "Its name, which no cohort of this run has had." };
-        var cohorts = new CohortArguments(takesHost: false, "The kernel that its VMs start with.");
+        var name = new Argument<string>("name") { Description = "The name. No cohort of this run may have had it." };
+        var cohorts = new CohortArguments(takesHost: false, "kernel of the VMs");
         Option<Uri?> url = Url();
-        var command = new Command(InterventionKind.AddCohort.Name(), "Adds a cohort, whose VMs start at tick 0. It needs a kernel.") { name, url };
+        var command = new Command(InterventionKind.AddCohort.Name(), "Adds a cohort. Its VMs start at tick 0. --kernel is required.") { name, url };
         foreach (Option option in cohorts.Options)
             command.Add(option);
         command.SetAction((parsed, stop) =>
         {
-            CohortOptions cohort = cohorts.Read(parsed) ?? throw new ConfigurationException("--kernel is missing: a cohort that is added needs a kernel");
-            var body = new JsonObject
-            {
-                ["name"] = parsed.GetValue(name),
-                ["kernel"] = cohort.Kernel.Info.Name,
-                ["vms"] = cohort.Vms,
-                ["vcpus"] = cohort.Vcpus,
-                ["invalidators"] = cohort.Invalidators,
-                ["memslot_updates"] = cohort.MemslotUpdates,
-                ["pages"] = cohort.Pages,
-                ["range_pages"] = cohort.RangePages,
-                ["invalidate_seq_start"] = cohort.InvalidateSeqStart,
-                ["expect"] = Expectations.ByName.First(expectation => expectation.Value == cohort.Expect).Key,
-            };
+            CohortOptions added = cohorts.Read(parsed) ?? throw new ConfigurationException("--kernel is missing: a new cohort needs a kernel");
+            Cohort cohort = added.Cohort with { Name = parsed.GetValue(name)! };
+            var body = new JsonObject();
+            foreach (Setting<Cohort> setting in SimulatedCohortSettings.Table.Settings)
+                body[setting.Field] = setting.Text(cohort);
             return PostAsync(parsed.GetValue(url), "", body, stop);
         });
         return command;
     }
 
     private static Option<Uri?> Url() =>
-        CommonOptions.Url("Address of the service. Default: this machine, at the port that the configuration gives the service.");
+        CommonOptions.Url("Address of the service. Default: this machine, with the port of the configuration.");
 
     private static async Task<int> PostAsync(Uri? service, string path, JsonObject body, CancellationToken stop)
     {

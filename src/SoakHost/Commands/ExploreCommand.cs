@@ -1,5 +1,5 @@
-using System.Collections.Frozen;
 using System.CommandLine;
+using SoakHost.Configuration;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -11,43 +11,36 @@ internal static class ExploreCommand
 {
     private static readonly ExploreOptions Defaults = new();
 
-    private static readonly FrozenDictionary<string, ExploreVerdict?> Targets = new Dictionary<string, ExploreVerdict?>
-    {
-        ["hang"] = ExploreVerdict.Hang,
-        ["unsafe-install"] = ExploreVerdict.UnsafeInstall,
-        ["stale-mapping"] = ExploreVerdict.StaleMapping,
-        ["accounting-error"] = ExploreVerdict.AccountingError,
-        ["unjustified-retry"] = ExploreVerdict.UnjustifiedRetry,
-    }.ToFrozenDictionary();
+    private static readonly Choice<TargetChoice> Targets = new(
+        null,
+        ("hang", new(ExploreVerdict.Hang)),
+        ("unsafe-install", new(ExploreVerdict.UnsafeInstall)),
+        ("stale-mapping", new(ExploreVerdict.StaleMapping)),
+        ("accounting-error", new(ExploreVerdict.AccountingError)),
+        ("unjustified-retry", new(ExploreVerdict.UnjustifiedRetry)));
 
     public static Command Create()
     {
-        Option<Kernel[]> kernels = CommonOptions.Kernels(
-            "Kernels to explore. Default: every release.", () => [.. Kernel.All.Where(kernel => kernel.Info.Group == KernelGroup.Release)]);
-        Option<ulong[]> starts = CommonOptions.Numbers(
-            "--start",
-            "Where mmu_invalidate_seq starts. Default: 0, and 1 and 2 below 2^15, 2^16, 2^31, 2^32, 2^63 and 2^64.",
-            [.. ExploreOptions.DefaultStarts],
-            ulong.MinValue,
-            ulong.MaxValue);
-        Option<int> vcpus = CommonOptions.Number("--vcpus", "vCPUs.", Defaults.Vcpus, 1, 4);
-        Option<int> invalidators = CommonOptions.Number("--invalidators", "Concurrent invalidators.", Defaults.Invalidators, 1, 4);
-        Option<int> pages = CommonOptions.Number("--pages", "Guest pages.", Defaults.Pages, 1, 8);
-        Option<int> invalidations = CommonOptions.Number(
-            "--invalidations", "Invalidations that may begin in all: the bound of the proof.", Defaults.Invalidations, 0, 200);
-        Option<int> updates = CommonOptions.Number("--memslot-updates", "Memslot updates in all.", Defaults.MemslotUpdates, 0, 100);
-        Option<int> statesMax = CommonOptions.Number(
-            "--max-states", "States to hold at the most; up to 150 bytes each.", Defaults.StatesMax, 1_000, 100_000_000);
-        Option<ExploreVerdict?> target = CommonOptions.Choice(
-            "--target",
-            "Look for one kind of defect, and stop at the first. Default: look for all, to the end.",
-            Targets,
-            default(ExploreVerdict?));
+        ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels(
+            "kernels to explore", [.. Kernel.All.Where(kernel => kernel.Info.Group == KernelGroup.Release)], "every release");
+        ValueOption<IReadOnlyList<ulong>> starts = CommonOptions.Numbers(
+            "--start", "where mmu_invalidate_seq starts", [.. ExploreOptions.DefaultStarts], ulong.MinValue, ulong.MaxValue,
+            "0, and 1 and 2 below 2^15, 2^16, 2^31, 2^32, 2^63 and 2^64");
+        ValueOption<int> vcpus = CommonOptions.Number("--vcpus", "vCPUs", Defaults.Vcpus, 1, 4);
+        ValueOption<int> invalidators = CommonOptions.Number("--invalidators", "concurrent invalidators", Defaults.Invalidators, 1, 4);
+        ValueOption<int> pages = CommonOptions.Number("--pages", "guest pages", Defaults.Pages, 1, 8);
+        ValueOption<int> invalidations = CommonOptions.Number(
+            "--invalidations", "invalidations in all, the bound of the proof", Defaults.Invalidations, 0, 200);
+        ValueOption<int> updates = CommonOptions.Number("--memslot-updates", "memslot updates in all", Defaults.MemslotUpdates, 0, 100);
+        ValueOption<int> statesMax = CommonOptions.Number(
+            "--max-states", "most states to keep, up to 150 bytes each", Defaults.StatesMax, 1_000, 100_000_000);
+        var target = new ValueOption<TargetChoice>(
+            "--target", "look for one kind of defect, and stop at the first", Targets, new(null), "all kinds, to the end");
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "explore",
-            "Explores every interleaving of one small VM, breadth first: each kernel and start is proven within the bound, or the shortest "
-            + "story of each kind of defect is shown. Exit code 0 when all are proven, 1 when a defect was found, 2 when the limit of states was reached.")
+            "Explores every interleaving of one small VM, breadth first. Proves each kernel and start within the bound, or prints the shortest "
+            + "story of each kind of defect. Exit code 0: all are proven; 1: a defect was found; 2: the limit of states was reached.")
         {
             kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, json,
         };
@@ -55,20 +48,20 @@ internal static class ExploreCommand
         {
             var options = new ExploreOptions
             {
-                Vcpus = parsed.GetValue(vcpus),
-                Invalidators = parsed.GetValue(invalidators),
-                Pages = parsed.GetValue(pages),
-                Invalidations = parsed.GetValue(invalidations),
-                MemslotUpdates = parsed.GetValue(updates),
-                StatesMax = parsed.GetValue(statesMax),
-                Target = parsed.GetValue(target),
+                Vcpus = vcpus.Of(parsed),
+                Invalidators = invalidators.Of(parsed),
+                Pages = pages.Of(parsed),
+                Invalidations = invalidations.Of(parsed),
+                MemslotUpdates = updates.Of(parsed),
+                StatesMax = statesMax.Of(parsed),
+                Target = target.Of(parsed).Kind,
             };
-            return Task.FromResult(Run(parsed.GetValue(kernels)!, parsed.GetValue(starts)!, options, parsed.GetValue(json), stop));
+            return Task.FromResult(Run(kernels.Of(parsed), starts.Of(parsed), options, parsed.GetValue(json), stop));
         });
         return command;
     }
 
-    private static int Run(Kernel[] kernels, ulong[] starts, ExploreOptions options, bool json, CancellationToken stop)
+    private static int Run(IReadOnlyList<Kernel> kernels, IReadOnlyList<ulong> starts, ExploreOptions options, bool json, CancellationToken stop)
     {
         List<ExploreResult> results = [];
         foreach (Kernel kernel in kernels)
@@ -97,4 +90,7 @@ internal static class ExploreCommand
             ExploreReport.WriteJson(Console.Out, results);
         return (int)code;
     }
+
+    /// <summary>What to look for; null is every kind of defect.</summary>
+    private readonly record struct TargetChoice(ExploreVerdict? Kind);
 }

@@ -11,8 +11,8 @@ internal static class HealthcheckCommand
     public static Command Create()
     {
         Option<Uri?> url = CommonOptions.Url(
-            "Address of the service, or of one of its probes. Default: this machine, at the port that the configuration gives the service.");
-        var command = new Command("healthcheck", "Asks a running service whether it is ready: exit code 0 when it is, 1 when it is not.")
+            "Address of the service, or of one of its probes. Default: this machine, with the port of the configuration.");
+        var command = new Command("healthcheck", "Asks a running service whether it is ready. Exit code 0: it is; 1: it is not.")
         {
             url,
         };

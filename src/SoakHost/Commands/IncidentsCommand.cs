@@ -8,21 +8,26 @@ using Spectre.Console;
 
 namespace SoakHost.Commands;
 
-/// <summary><c>soakhost incidents</c>: what is recorded in the data directory, whether a service runs on it or not.</summary>
+/// <summary><c>soakhost incidents</c>: what the data directory holds, whether a service uses it or not.</summary>
 internal static class IncidentsCommand
 {
     public static Command Create()
     {
-        Option<int> limit = CommonOptions.Number("--limit", "At most so many.", 20, 1, Paging.LimitMax);
-        Option<long> before = CommonOptions.Number("--before", "The page that \"next\" of another one names.", long.MaxValue, 1, long.MaxValue);
-        var cohort = new Option<string?>("--cohort") { Description = "Those of one cohort alone." };
-        var directory = new Option<string?>("--data-directory") { Description = "The data directory. Default: the configuration's.", HelpName = "folder" };
+        ValueOption<int> limit = CommonOptions.Number("--limit", "most incidents to list", 20, 1, Paging.LimitMax);
+        ValueOption<long> before = CommonOptions.Number(
+            "--before", "list the page after another one, which ends with this number", long.MaxValue, 1, long.MaxValue, "the newest page");
+        var cohort = new Option<string?>("--cohort") { Description = "List the incidents of one cohort." };
+        var directory = new Option<string?>("--data-directory") { Description = "Data directory. Default: the configuration's.", HelpName = "folder" };
         Option<bool> json = CommonOptions.Json();
-        var command = new Command("incidents", "Lists recorded incidents, newest first. soakhost replay takes their ids.") { limit, before, cohort, directory, json };
+        var command = new Command("incidents", "Lists recorded incidents, newest first. \"soakhost replay\" takes their ids.")
+        {
+            limit, before, cohort, directory, json,
+        };
         command.SetAction(parsed =>
         {
             string folder = parsed.GetValue(directory) ?? SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).DataDirectory;
-            IncidentPage page = IncidentPage.Read(folder, parsed.GetValue(before), parsed.GetValue(limit), new IncidentFilter { Cohort = parsed.GetValue(cohort) });
+            IncidentPage page = IncidentPage.Read(
+                folder, before.Of(parsed), limit.Of(parsed), new IncidentFilter { Cohort = parsed.GetValue(cohort) });
             if (parsed.GetValue(json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(page, IncidentJson.Default.IncidentPage));
             else
@@ -50,6 +55,6 @@ internal static class IncidentsCommand
 
         Terminal.Output.Write(table);
         if (page.Next is { } next)
-            Terminal.Output.WriteLine($"More with --before {next}");
+            Terminal.Output.WriteLine($"More: --before {next}");
     }
 }

@@ -6,18 +6,17 @@ using Spectre.Console;
 
 namespace SoakHost.Commands;
 
-/// <summary><c>soakhost kernels</c>: what there is to soak, and what each is expected to do.</summary>
+/// <summary><c>soakhost kernels</c>: the kernels that can be soaked, and what each is expected to do.</summary>
 internal static class KernelsCommand
 {
     public static Command Create()
     {
-        var json = new Option<bool>("--json") { Description = "One JSON document on standard output." };
+        Option<bool> json = CommonOptions.Json();
         var verify = new Option<bool>("--verify")
         {
-            Description = "Run each through exploration and through the soak, and compare what they found with what is expected. Exit code 1 "
-                + "when any differs.",
+            Description = "Explore and soak each kernel, and compare the defects found with the expected ones. Exit code 1: one differs.",
         };
-        var command = new Command("kernels", "Lists the kernels and mutants, with what each is expected to do and where that was taken from.")
+        var command = new Command("kernels", "Lists the kernels and mutants: what each is expected to do, and its source.")
         {
             verify, json,
         };
@@ -51,7 +50,7 @@ internal static class KernelsCommand
         else
         {
             KillMatrixReport.WriteText(Terminal.Output, rows);
-            Terminal.Output.WriteLine("host was left out: what this machine's own kernel does is the question; soakhost check --kernel host asks it.");
+            Terminal.Output.WriteLine("This machine's own kernel was not verified. To test it: soakhost check --kernel host");
         }
 
         return (int)(rows.TrueForAll(row => row.IsAsExpected) ? ExitCode.Pass : ExitCode.Violation);

@@ -10,36 +10,31 @@ using SoakHost.Storage;
 
 namespace SoakHost.Commands;
 
-/// <summary><c>soakhost replay</c>: one VM again, step by step.</summary>
+/// <summary><c>soakhost replay</c>: one VM, step by step.</summary>
 internal static class ReplayCommand
 {
     private const long TicksMax = 100_000;
 
     public static Command Create()
     {
-        var cohorts = new CohortArguments(takesHost: false, "Take a cohort of this kernel instead of the configuration's.");
+        var cohorts = new CohortArguments(takesHost: false, "replay a cohort of this kernel, instead of the configuration's");
         var incident = new Argument<string?>("incident")
         {
-            Description = "An incident's id, as logs and reports give it: hang:control/12/3@3411968. Its run is taken from the data "
-                + "directory, with all that was done to the cohort; or, where that has no such incident, from the configuration or the options below.",
+            Description = "The id of an incident from a log or a report, such as hang:control/12/3@3411968. Its run and the interventions come from "
+                + "the data directory; where the incident is not recorded there, the run comes from the options or the configuration.",
             Arity = ArgumentArity.ZeroOrOne,
         };
-        var cohortName = new Option<string?>("--cohort") { Description = "Without an incident: the cohort, by its name in the configuration." };
-        Option<int> vm = CommonOptions.Number("--vm", "Without an incident: the VM's number.", 0, 0, SoakOptions.VmsMax - 1);
-        Option<long> from = CommonOptions.Number("--from", "Without an incident: the first tick to tell.", 0L, 0, long.MaxValue / 2);
-        Option<long> ticks = CommonOptions.Number("--ticks", "Without an incident: how many ticks to tell.", 20L, 1, TicksMax);
-        Option<ulong?> seed = Seed();
-        var stallRetries = new Option<uint?>("--stall-retries")
-        {
-            Description = "Consecutive retries from which on a vCPU counts as hung. Default: the configuration's.",
-            HelpName = "number",
-            CustomParser = result => CommonOptions.Parse(result, "--stall-retries", result.Tokens[0].Value, 2u, 1u << 30),
-        };
+        var cohortName = new Option<string?>("--cohort") { Description = "Without an incident: the cohort's name in the configuration." };
+        ValueOption<int> vm = CommonOptions.Number("--vm", "without an incident: the VM's number", 0, 0, SoakOptions.VmsMax - 1);
+        ValueOption<long> from = CommonOptions.Number("--from", "without an incident: the first tick to show", 0L, 0, long.MaxValue / 2);
+        ValueOption<long> ticks = CommonOptions.Number("--ticks", "without an incident: ticks to show", 20L, 1, TicksMax);
+        Option<string?> seed = CommonOptions.Seed();
+        Option<string?> stallRetries = CommonOptions.StallRetries();
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "replay",
-            "Runs one VM again and tells what it did: up to an incident, or in a range of ticks. It goes the way it went in the fleet, whatever "
-            + "the number of workers was. Exit code 0; 2 when this run has no such incident.")
+            "Replays one VM step by step, up to an incident or over a range of ticks. The replay matches the fleet exactly, whatever the number of "
+            + "workers was. Exit code 0: replayed; 2: this run has no such incident.")
         {
             incident, cohortName, vm, from, ticks, seed, stallRetries, json,
         };
@@ -48,29 +43,25 @@ internal static class ReplayCommand
         command.SetAction((parsed, stop) =>
         {
             SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration);
-            var options = new ShardOptions
-            {
-                Seed = parsed.GetValue(seed) ?? settings.Seed,
-                StallRetries = parsed.GetValue(stallRetries) ?? settings.StallRetries,
-            };
+            ShardOptions options = settings.With(parsed, seed, stallRetries).ToShardOptions();
             bool asJson = parsed.GetValue(json);
             if (parsed.GetValue(incident) is not { } text)
             {
-                Cohort cohort = Find(cohorts.Read(parsed)?.ToCohort(), settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Name);
-                CheckVm(cohort, parsed.GetValue(vm));
+                Cohort cohort = Find(cohorts.Read(parsed)?.Cohort, settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Cohort.Name);
+                CheckVm(cohort, vm.Of(parsed));
                 return Task.FromResult(Show(
-                    Replay.Range(cohort, options, parsed.GetValue(vm), parsed.GetValue(from), parsed.GetValue(ticks), [], stop), asJson));
+                    Replay.Range(cohort, options, vm.Of(parsed), from.Of(parsed), ticks.Of(parsed), [], stop), asJson));
             }
 
             if (!IncidentId.TryParse(text, out IncidentId id))
             {
                 throw new ConfigurationException(
-                    $"\"{text}\" is no incident; allowed is hang, unsafe-install or accounting-error, as in hang:control/12/3@3411968");
+                    $"\"{text}\" is not the id of an incident; it must be that of a hang, unsafe-install, stale-mapping or accounting-error, such as hang:control/12/3@3411968");
             }
 
-            Cohort? described = cohorts.Read(parsed)?.ToCohort();
+            Cohort? described = cohorts.Read(parsed)?.Cohort;
             bool isDescribed = described is not null || parsed.GetValue(seed) is not null || parsed.GetValue(stallRetries) is not null;
-            if (IncidentRun.Recorded(settings.DataDirectory, id) is { Cohort: { } itsCohort } recorded
+            if (ReplayInput.OfRecorded(settings.DataDirectory, id) is { Cohort: { } itsCohort } recorded
                 && (!isDescribed || IsSame(itsCohort, recorded.Options, Find(described, settings, id.Cohort), options)))
             {
                 return Task.FromResult(Show(Replay.Incident(itsCohort, recorded.Options, id, recorded.Interventions, stop), asJson));
@@ -83,20 +74,6 @@ internal static class ReplayCommand
         return command;
     }
 
-    /// <summary><c>--seed</c>.</summary>
-    public static Option<ulong?> Seed() => new("--seed")
-    {
-        Description = "Seed of every VM's random stream. Default: the configuration's.",
-        HelpName = "number",
-        CustomParser = result =>
-        {
-            if (NumberSyntax.TryParse(result.Tokens[0].Value, out System.Numerics.BigInteger value) && value >= 0 && value <= ulong.MaxValue)
-                return (ulong)value;
-            result.AddError($"--seed is \"{result.Tokens[0].Value}\"; allowed is a whole number from 0 to {ulong.MaxValue}");
-            return null;
-        },
-    };
-
     /// <summary>Whether VMs have the same histories by both descriptions.</summary>
     private static bool IsSame(Cohort cohort, ShardOptions options, Cohort other, ShardOptions others) =>
         cohort.Kernel.Info.Name == other.Kernel.Info.Name && cohort.Vm == other.Vm
@@ -104,27 +81,28 @@ internal static class ReplayCommand
 
     private static Cohort Find(Cohort? described, SoakOptions settings, string name) =>
         described
-        ?? settings.Fleet.FirstOrDefault(cohort => cohort.Name == name)?.ToCohort()
+        ?? settings.Fleet.FirstOrDefault(cohort => cohort.Cohort.Name == name)?.Cohort
         ?? throw new ConfigurationException(
-            $"there is no cohort \"{name}\"; the configuration has {string.Join(", ", settings.Fleet.Select(cohort => cohort.Name))}");
+            $"there is no cohort \"{name}\"; the configuration has {string.Join(", ", settings.Fleet.Select(cohort => cohort.Cohort.Name))}"
+            + Suggestion.For(name, settings.Fleet.Select(cohort => cohort.Cohort.Name)));
 
     private static void CheckVm(Cohort cohort, int vm)
     {
         if (!cohort.Kernel.Info.IsSimulated)
         {
             throw new ConfigurationException(
-                $"cohort \"{cohort.Name}\" runs real VMs of this machine's own kernel; only simulated VMs can be replayed");
+                $"cohort \"{cohort.Name}\" has real VMs on this machine's own kernel; only simulated VMs can be replayed");
         }
 
         if (vm >= cohort.Vms)
-            throw new ConfigurationException($"VM {vm} is not in cohort \"{cohort.Name}\", which has VMs 0 to {cohort.Vms - 1}");
+            throw new ConfigurationException($"there is no VM {vm} in cohort \"{cohort.Name}\"; it has VMs 0 to {cohort.Vms - 1}");
     }
 
     private static int Show(Timeline? timeline, bool asJson)
     {
         if (timeline is null)
         {
-            Console.Error.WriteLine("This run has no such incident: its seed, its cohort's parameters or the model's version are others.");
+            Console.Error.WriteLine("This run has no such incident. Its seed, its cohort's parameters or its model version must differ.");
             return (int)ExitCode.Inconclusive;
         }
 

@@ -1,6 +1,4 @@
 using System.CommandLine;
-using System.Net.Sockets;
-using Microsoft.AspNetCore.Connections;
 using SoakHost.Api;
 using SoakHost.Configuration;
 using SoakHost.Engine.Watchdogs;
@@ -13,12 +11,12 @@ using SoakHost.Service;
 
 namespace SoakHost.Commands;
 
-/// <summary><c>soakhost serve</c>: soaks the configured fleet until stopped, and answers questions about it over HTTP.</summary>
+/// <summary><c>soakhost serve</c>: soaks the configured fleet until it is stopped, and serves the page, the API and metrics.</summary>
 internal static class ServeCommand
 {
     public static Command Create()
     {
-        var command = new Command("serve", "Runs the service until stopped; so does soakhost without a command.");
+        var command = new Command("serve", "Runs the service until it is stopped. \"soakhost\" without a command does the same.");
         MakeDefault(command);
         return command;
     }
@@ -35,11 +33,13 @@ internal static class ServeCommand
     {
         WebApplicationBuilder builder = HostSettings.CreateBuilder(settings);
         SoakOptions options = SoakConfiguration.Read(builder.Configuration);
+        Listening.Check(builder.Configuration);
         if (SoakOptions.WhyUnsupported(options.Fleet) is { } reason)
             throw new UnsupportedException(reason);
         LogFormat format = LogSetup.Configure(builder, options.LogFormat);
         builder.AddSoak(options);
         builder.AddHttpLimits();
+        builder.Services.AddListening();
 
         await using WebApplication app = builder.Build();
         app.UseProblemDetails();
@@ -55,16 +55,7 @@ internal static class ServeCommand
         app.MapInterventions();
         app.MapOpenApi();
 
-        try
-        {
-            await app.StartAsync(stop);
-        }
-        catch (Exception exception) when (exception is IOException or SocketException or InvalidOperationException or FormatException)
-        {
-            string cause = exception.InnerException is AddressInUseException ? "another process has that port" : exception.Message;
-            throw new ConfigurationException($"cannot listen on {HostSettings.DescribeUrls(builder.Configuration)}: {cause}");
-        }
-
+        await app.StartAsync(stop);
         await app.WaitForShutdownAsync(stop);
         FleetReport report = app.Services.GetRequiredService<SoakRun>().Latest;
         SummaryTable.Write(format == LogFormat.Text ? Terminal.Output : Terminal.Error, report, options.Seed);

@@ -1,20 +1,29 @@
 namespace SoakHost.Configuration;
 
-/// <summary>The configuration cannot be used. The message is for the person who wrote it: no stack trace is needed to understand it.</summary>
+/// <summary>What was configured or asked for cannot be used. The message is for the person who wrote it: no stack trace is needed.</summary>
 internal sealed class ConfigurationException(string message) : Exception(message);
 
-/// <summary>What is asked for is right, but this machine cannot do it. The message is the reason, for a person.</summary>
+/// <summary>The request is right, but this machine cannot do it. The message is the reason, for a person.</summary>
 internal sealed class UnsupportedException(string message) : Exception(message);
 
-/// <summary>Everything that is wrong with a configuration, gathered so that it is told at once.</summary>
-internal sealed class ConfigurationErrors
+/// <summary>Collects everything that is wrong, and reports it at once.</summary>
+/// <param name="place">Where the errors are, to follow "3 errors".</param>
+internal sealed class ConfigurationErrors(string place = "in the configuration")
 {
+    private const int ValueLengthMax = 60;
+
     private readonly List<string> _errors = [];
 
     /// <summary>A value that is not allowed.</summary>
-    public void Add(string key, string? value, string allowed) => _errors.Add($"{key} is \"{value}\"; allowed is {allowed}");
+    /// <param name="name">The setting's name as the reader wrote it.</param>
+    /// <param name="value">The value as the reader wrote it.</param>
+    /// <param name="allowed">What it must be, to follow "it must be".</param>
+    public void Add(string name, string? value, string allowed) => _errors.Add($"{name} is {Quote(value ?? "")}; it must be {allowed}");
 
-    /// <summary>Anything else, as a sentence that begins with the key.</summary>
+    /// <summary>A value in quotes; only the beginning of a long one.</summary>
+    public static string Quote(string value) => value.Length <= ValueLengthMax ? $"\"{value}\"" : $"\"{value[..ValueLengthMax]}...\"";
+
+    /// <summary>Any other error, as a sentence that begins with the name.</summary>
     public void Add(string error) => _errors.Add(error);
 
     /// <summary>Throws one exception for all errors, if there are any.</summary>
@@ -23,6 +32,6 @@ internal sealed class ConfigurationErrors
         if (_errors.Count == 0)
             return;
         string count = _errors.Count == 1 ? "1 error" : $"{_errors.Count} errors";
-        throw new ConfigurationException($"{count} in the configuration:\n" + string.Concat(_errors.Select(error => $"  {error}\n")).TrimEnd());
+        throw new ConfigurationException($"{count} {place}:\n" + string.Concat(_errors.Select(error => $"  {error}\n")).TrimEnd());
     }
 }

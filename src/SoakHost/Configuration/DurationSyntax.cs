@@ -7,13 +7,13 @@ internal static class DurationSyntax
 {
     private static readonly string[] ClockFormats = [@"hh\:mm\:ss", @"hh\:mm\:ss\.FFFFFFF"];
 
-    // In this order "ms" is found before its parts are.
+    // "ms" comes before "s" and "m", which it ends with or contains.
     private static readonly (string Unit, TimeSpan Length)[] Units =
     [
         ("ms", TimeSpan.FromMilliseconds(1)), ("s", TimeSpan.FromSeconds(1)), ("m", TimeSpan.FromMinutes(1)), ("h", TimeSpan.FromHours(1)),
     ];
 
-    /// <summary>Reads a time. A bare number is none, for .NET would take it for days.</summary>
+    /// <summary>Reads a time. A bare number is not allowed: .NET would take it for days.</summary>
     public static bool TryParse(string text, out TimeSpan value)
     {
         string trimmed = text.Trim();

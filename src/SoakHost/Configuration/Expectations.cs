@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Configuration;
@@ -6,24 +5,19 @@ namespace SoakHost.Configuration;
 /// <summary>The names of what a cohort is expected to show.</summary>
 internal static class Expectations
 {
-    /// <summary>As configuration spells them.</summary>
-    public static FrozenDictionary<string, Defect> ByName { get; } = new Dictionary<string, Defect>
-    {
-        ["progress"] = Defect.None,
-        ["hang"] = Defect.Hang,
-        ["unsafe-install"] = Defect.UnsafeInstall,
-        ["stale-mapping"] = Defect.StaleMapping,
-        ["accounting-error"] = Defect.AccountingError,
-    }.ToFrozenDictionary();
+    private static readonly (string Name, Defect Defect)[] Names =
+    [
+        ("progress", Defect.None), ("hang", Defect.Hang), ("unsafe-install", Defect.UnsafeInstall),
+        ("stale-mapping", Defect.StaleMapping), ("accounting-error", Defect.AccountingError),
+    ];
 
-    /// <summary>As metrics and reports spell them, in snake_case.</summary>
-    public static string Label(this Defect expected) => expected switch
-    {
-        Defect.None => "progress",
-        Defect.Hang => "hang",
-        Defect.UnsafeInstall => "unsafe_install",
-        Defect.StaleMapping => "stale_mapping",
-        Defect.AccountingError => "accounting_error",
-        _ => throw new ArgumentOutOfRangeException(nameof(expected), expected, null),
-    };
+    /// <summary>The names as configuration spells them.</summary>
+    public static ValueSyntax<Defect> Syntax { get; } = new Choice<Defect>(null, Names);
+
+    /// <summary>The name as metrics and reports spell it, in snake_case.</summary>
+    public static string Label(this Defect expected) => Syntax.Format(expected).Replace('-', '_');
+
+    /// <summary>What has this label.</summary>
+    /// <exception cref="InvalidOperationException">Nothing has.</exception>
+    public static Defect OfLabel(string label) => Names.First(name => name.Defect.Label() == label).Defect;
 }

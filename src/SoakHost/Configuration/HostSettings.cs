@@ -1,15 +1,16 @@
 using System.CommandLine;
+using System.CommandLine.Parsing;
 using System.Text.Json;
 
 namespace SoakHost.Configuration;
 
-/// <summary>The generic host's own settings: where its files are, what may be set from the command line, where it listens.</summary>
+/// <summary>The generic host's own settings: where its files are, which settings a command line may have, where it listens.</summary>
 internal static class HostSettings
 {
-    /// <summary>Where the service listens unless told otherwise: on loopback alone.</summary>
+    /// <summary>Where the service listens by default: on loopback only.</summary>
     public const string DefaultUrl = "http://127.0.0.1:8080";
 
-    // Where ASP.NET Core looks for addresses; the first that is set counts.
+    // Where ASP.NET Core looks for addresses; the first one with a value counts.
     private static readonly string[] AddressKeys = ["urls", "http_ports", "https_ports"];
 
     private static readonly string[] Sections = [SoakConfiguration.Section, "Kestrel", "Serilog"];
@@ -22,32 +23,41 @@ internal static class HostSettings
         var settings = new Argument<string[]>("setting")
         {
             Arity = ArgumentArity.ZeroOrMore,
-            Description = "Settings, such as --Soak:Workers=4 or --urls=http://127.0.0.1:9000. The README lists them all. They may also be "
-                + "in the environment (Soak__Workers=4) or in appsettings.json.",
+            Description = "Settings, such as --Soak:Workers=4 or --urls=http://127.0.0.1:9000. The environment (Soak__Workers=4) and appsettings.json "
+                + "may have them too. src/SoakHost/README.md lists them.",
         };
         settings.Validators.Add(result =>
         {
-            if (FindUnknown([.. result.Tokens.Select(token => token.Value)]) is { } unknown)
-                result.AddError($"there is no command or setting \"{unknown}\"");
+            if (WhyNotSettings([.. result.Tokens.Select(token => token.Value)], result) is { } why)
+                result.AddError(why);
         });
         return settings;
     }
 
-    /// <summary>The first argument that is no setting, or null.</summary>
-    private static string? FindUnknown(string[] arguments)
+    /// <summary>The commands, and the settings as people begin to write them.</summary>
+    private static IEnumerable<string> Known(SymbolResult result)
+    {
+        SymbolResult root = result;
+        while (root.Parent is { } parent)
+            root = parent;
+        IEnumerable<string> commands = root is CommandResult { Command: var command } ? command.Subcommands.Select(each => each.Name) : [];
+        return [.. commands, .. Keys.Select(key => $"--{key}"), .. SoakSettings.Table.Settings.Select(setting => $"--{SoakConfiguration.Section}:{setting.Key}")];
+    }
+
+    /// <summary>What is wrong with the first argument that is not a setting; null where all are.</summary>
+    private static string? WhyNotSettings(string[] arguments, SymbolResult result)
     {
         for (int a = 0; a < arguments.Length; a++)
         {
             string argument = arguments[a];
-            if (!argument.StartsWith("--", StringComparison.Ordinal))
-                return argument;
-            string key = argument[2..].Split('=')[0];
+            string name = argument.Split('=')[0];
+            string key = name.StartsWith("--", StringComparison.Ordinal) ? name[2..] : "";
             bool isKnown = Keys.Contains(key, StringComparer.OrdinalIgnoreCase)
                 || Sections.Any(section => key.StartsWith(section + ':', StringComparison.OrdinalIgnoreCase));
             if (!isKnown)
-                return argument;
-            if (!argument.Contains('=', StringComparison.Ordinal) && ++a == arguments.Length)
-                return argument;
+                return $"there is no command or setting \"{argument}\"{Suggestion.For(name, Known(result))}";
+            if (name == argument && ++a == arguments.Length)
+                return $"{argument} needs a value";
         }
 
         return null;
@@ -61,7 +71,7 @@ internal static class HostSettings
         {
             ApplicationName = "soakhost",
 
-            // Options are read once, so files need not be watched.
+            // Options are read once; nothing would notice a changed file.
             Args = ["--hostBuilder:reloadConfigOnChange=false", .. settings],
             ContentRootPath = IsContentRootSet(settings) ? null : AppContext.BaseDirectory,
         };
@@ -79,7 +89,7 @@ internal static class HostSettings
         }
         catch (DirectoryNotFoundException exception)
         {
-            throw new ConfigurationException($"there is no folder {exception.Message}");
+            throw new ConfigurationException($"there is no folder for --contentRoot: {exception.Message}");
         }
     }
 
@@ -92,13 +102,11 @@ internal static class HostSettings
             url = url.Replace(any, "://127.0.0.1", StringComparison.Ordinal);
         return Uri.TryCreate(url, UriKind.Absolute, out Uri? local)
             ? local
-            : throw new ConfigurationException($"\"{url}\" is no address; give the service's with --url");
+            : throw new ConfigurationException($"\"{url}\" is not an address; give the service's with --url");
     }
 
-    /// <summary>The addresses to listen on, for a message.</summary>
-    public static string DescribeUrls(IConfiguration configuration) => string.Join(", ", Urls(configuration));
-
-    private static IEnumerable<string> Urls(IConfiguration configuration)
+    /// <summary>The addresses to listen on.</summary>
+    public static IEnumerable<string> Urls(IConfiguration configuration)
     {
         string[] endpoints =
             [.. configuration.GetSection("Kestrel:Endpoints").GetChildren().Select(endpoint => endpoint["Url"]).OfType<string>()];

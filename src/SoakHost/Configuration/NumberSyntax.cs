@@ -8,13 +8,18 @@ namespace SoakHost.Configuration;
 /// </summary>
 internal static class NumberSyntax
 {
+    /// <summary>Numbers up to this one are written out.</summary>
+    public const int Small = 10_000;
+
     private const int LengthMax = 100;
     private const int ExponentMax = 256;
-    private const int Small = 10_000;
+
+    // The distance from a power of two that is still worth writing as one.
+    private const int Near = 10_000_000;
 
     private static readonly NumberFormatInfo Underscored = new() { NumberGroupSeparator = "_" };
 
-    /// <summary>Reads a number of any size and sign; what range is allowed is for the caller to say.</summary>
+    /// <summary>Reads a number of any size and sign. The caller checks the range.</summary>
     public static bool TryParse(string text, out BigInteger value)
     {
         value = 0;
@@ -37,11 +42,22 @@ internal static class NumberSyntax
         }
     }
 
-    /// <summary>A number so that it can be read back, and by people: limits are powers of two, or round.</summary>
-    public static string Format(BigInteger value) =>
-        value > Small && value.IsPowerOfTwo ? $"2^{value.GetBitLength() - 1}"
-        : value > Small && (value + 1).IsPowerOfTwo ? $"2^{value.GetBitLength()}-1"
-        : value.ToString("N0", Underscored);
+    /// <summary>Writes a number for people, in a form that can be read back: counters and limits are near powers of two, or round.</summary>
+    public static string Format(BigInteger value)
+    {
+        if (value <= Small)
+            return value.ToString("N0", Underscored);
+        if (value.IsPowerOfTwo)
+            return $"2^{value.GetBitLength() - 1}";
+        foreach (int bits in (int[])[(int)value.GetBitLength() - 1, (int)value.GetBitLength()])
+        {
+            BigInteger offset = value - BigInteger.Pow(2, bits);
+            if (bits >= 31 && BigInteger.Abs(offset) <= Near || offset == -1)
+                return $"2^{bits}{(offset < 0 ? "-" : "+")}{BigInteger.Abs(offset).ToString("N0", Underscored)}";
+        }
+
+        return value.ToString("N0", Underscored);
+    }
 
     private static bool TryParseTerm(string term, out BigInteger value)
     {

@@ -1,35 +1,30 @@
 using System.Globalization;
-using System.Numerics;
 
 namespace SoakHost.Configuration;
 
 /// <summary>
-/// Reads the keys of one section. A value that is not allowed is noted as an error and its default returned, so that reading goes on;
-/// a key that nobody asked for is an error too. A key without a value (null in JSON) is as good as absent.
+/// Reads the keys of one section. Values that are not allowed and unknown keys are errors; reading continues with the default, and all errors
+/// are reported together. A key without a value (null in JSON) counts as absent.
 /// </summary>
+/// <param name="section">The section.</param>
+/// <param name="errors">Collects the errors.</param>
 internal sealed class SettingReader(IConfigurationSection section, ConfigurationErrors errors)
 {
     private readonly List<string> _known = [];
     private readonly List<string> _refused = [];
 
-    /// <summary>A whole number, as <see cref="NumberSyntax"/> reads them.</summary>
-    public T Number<T>(string key, T otherwise, T min, T max)
-        where T : IBinaryInteger<T> => Text(key) is { } text ? Parse(Path(key), text, otherwise, min, max) : otherwise;
+    /// <summary>Reads every setting of a table into a copy of the options.</summary>
+    public TOptions Read<TOptions>(SettingTable<TOptions> table, TOptions options) =>
+        table.Settings.Aggregate(options, (read, setting) => Read(setting, read));
 
-    /// <summary>A list of whole numbers.</summary>
-    public IReadOnlyList<T> Numbers<T>(string key, IReadOnlyList<T> otherwise, T min, T max)
-        where T : IBinaryInteger<T>
+    /// <summary>Whether the key has a value.</summary>
+    public bool IsGiven(string key) => section.GetSection(key) is { } found && (found.Value is not null || found.GetChildren().Any());
+
+    /// <summary>The text of a key, or null. It counts as known.</summary>
+    public string? Text(string key)
     {
         _known.Add(key);
-        IConfigurationSection list = section.GetSection(key);
-        if (!string.IsNullOrEmpty(list.Value))
-            errors.Add(Path(key), list.Value, $"a list, such as {Path(key)}:0");
-        IConfigurationSection[] entries = [.. list.GetChildren()];
-        foreach (IConfigurationSection entry in entries.Where(entry => entry.Value is null || !IsNumbered(entry)))
-            errors.Add($"{entry.Path} is unknown; entries are numbers, numbered from 0, such as {Path(key)}:0");
-        return entries.Length == 0
-            ? otherwise
-            : [.. entries.Where(entry => entry.Value is not null && IsNumbered(entry)).Select(entry => Parse(entry.Path, entry.Value!, min, min, max))];
+        return section[key];
     }
 
     /// <summary>A section of its own below this one.</summary>
@@ -38,112 +33,33 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
         _known.Add(key);
         IConfigurationSection found = section.GetSection(key);
         if (!string.IsNullOrEmpty(found.Value))
-            errors.Add(Path(key), found.Value, "a section with keys of its own");
+            errors.Add(Name(key), found.Value, "a section with keys of its own");
         return new SettingReader(found, errors);
     }
 
-    /// <summary>Notes an error where a key is given that means nothing here.</summary>
+    /// <summary>Reports a key that has no meaning here.</summary>
     public void Refuse(string key, string why)
     {
         _refused.Add(key);
         if (section.GetSection(key).Exists())
-            errors.Add($"{Path(key)} makes no sense here: {why}");
+            errors.Add($"{Name(key)} has no meaning here: {why}");
     }
 
-    /// <summary>Text, whatever it is.</summary>
-    public string Text(string key, string otherwise) => Text(key) is { Length: > 0 } text ? text : otherwise;
+    /// <summary>Reports a value that is allowed by itself, but not here.</summary>
+    public void Wrong(string key, string error) => errors.Add($"{Name(key)} {error}");
 
-    /// <summary>A number with a fraction.</summary>
-    public double Fraction(string key, double otherwise, double min, double max)
-    {
-        if (Text(key) is not { } text)
-            return otherwise;
-        if (double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double value)
-            && value >= min && value <= max)
-        {
-            return value;
-        }
-
-        errors.Add(Path(key), text, string.Create(CultureInfo.InvariantCulture, $"a number, {min} to {max}"));
-        return otherwise;
-    }
-
-    /// <summary>A time, such as 500ms, 10s, 5m, 1h or 00:00:10.</summary>
-    public TimeSpan Duration(string key, TimeSpan otherwise, TimeSpan min, TimeSpan max)
-    {
-        if (Text(key) is not { } text)
-            return otherwise;
-        if (DurationSyntax.TryParse(text, out TimeSpan value) && value >= min && value <= max)
-            return value;
-        errors.Add(Path(key), text, $"a time, {DurationSyntax.Format(min)} to {DurationSyntax.Format(max)}, such as 500ms, 10s or 00:00:10");
-        return otherwise;
-    }
-
-    /// <summary>true or false.</summary>
-    public bool Flag(string key, bool otherwise)
-    {
-        if (Text(key) is not { } text)
-            return otherwise;
-        if (bool.TryParse(text, out bool value))
-            return value;
-        errors.Add(Path(key), text, "true or false");
-        return otherwise;
-    }
-
-    /// <summary>Any text with something in it.</summary>
-    public string Words(string key, string otherwise, string allowed)
-    {
-        if (Text(key) is not { } text)
-            return otherwise;
-        if (!string.IsNullOrWhiteSpace(text))
-            return text;
-        errors.Add(Path(key), text, allowed);
-        return otherwise;
-    }
-
-    /// <summary>A text that nobody is to guess or see; null when there is none, or an empty one.</summary>
-    public string? Secret(string key, int lengthMin)
-    {
-        if (Text(key) is not { Length: > 0 } text)
-            return null;
-        if (text.Length < lengthMin || !text.All(character => character is > ' ' and <= '~'))
-            errors.Add(Path(key), "***", $"at least {lengthMin} characters of ASCII without blanks");
-        return text;
-    }
-
-    /// <summary>One of several names.</summary>
-    public T Choice<T>(string key, T otherwise, IReadOnlyDictionary<string, T> choices, bool isRequired = false)
-    {
-        string allowed = $"one of {string.Join(", ", choices.Keys)}";
-        if ((isRequired ? Required(key, allowed) : Text(key)) is not { } text)
-            return otherwise;
-        if (choices.TryGetValue(text, out T? value))
-            return value;
-        errors.Add(Path(key), text, allowed);
-        return otherwise;
-    }
-
-    /// <summary>The text of a key that must be there.</summary>
-    public string? Required(string key, string allowed)
-    {
-        string? text = Text(key);
-        if (text is null)
-            errors.Add($"{Path(key)} is missing; allowed is {allowed}");
-        return text;
-    }
-
-    /// <summary>The entries of a list, by their numbers. Gaps between the numbers are as good as closed.</summary>
+    /// <summary>The entries of a list in the order of their numbers. Gaps between the numbers do not matter.</summary>
     public IReadOnlyList<IConfigurationSection> List(string key)
     {
         _known.Add(key);
         IConfigurationSection list = section.GetSection(key);
         if (!string.IsNullOrEmpty(list.Value))
-            errors.Add(Path(key), list.Value, "a list");
+            errors.Add(Name(key), list.Value, "a list");
         var entries = new List<IConfigurationSection>();
         foreach (IConfigurationSection entry in list.GetChildren())
         {
             if (!IsNumbered(entry))
-                errors.Add($"{entry.Path} is unknown; entries are numbered from 0, such as {Path(key)}:0");
+                errors.Add($"{entry.Path} is unknown; entries are numbered from 0, such as {Name(key)}:0");
             else if (entry.Value is { } value)
                 errors.Add(entry.Path, value, $"an entry with keys of its own, such as {entry.Path}:Name");
             else
@@ -153,40 +69,67 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
         return entries;
     }
 
-    /// <summary>Notes every key that was not asked for. Call it last.</summary>
+    /// <summary>Reports every key that was not asked for. Call it last.</summary>
     public void RejectUnknownKeys()
     {
+        string[] known = [.. _known.Distinct()];
         foreach (IConfigurationSection child in section.GetChildren())
         {
-            if (!_known.Concat(_refused).Contains(child.Key, StringComparer.OrdinalIgnoreCase))
-                errors.Add($"{child.Path} is unknown; allowed here is {string.Join(", ", _known)}");
+            if (known.Concat(_refused).Contains(child.Key, StringComparer.OrdinalIgnoreCase))
+                continue;
+            string hint = Suggestion.For(child.Key, known);
+            errors.Add($"{child.Path} is unknown{(hint.Length > 0 ? hint : $"; known here are {string.Join(", ", known)}")}");
         }
     }
 
-    private string? Text(string key)
+    private TOptions Read<TOptions>(Setting<TOptions> setting, TOptions options)
     {
-        _known.Add(key);
-        IConfigurationSection found = section.GetSection(key);
-        foreach (IConfigurationSection child in found.GetChildren())
-            errors.Add($"{child.Path} is unknown; {found.Path} has no keys of its own");
-        return found.Value;
-    }
-
-    private T Parse<T>(string path, string text, T otherwise, T min, T max)
-        where T : IBinaryInteger<T>
-    {
-        if (NumberSyntax.TryParse(text, out BigInteger value)
-            && value >= BigInteger.CreateChecked(min) && value <= BigInteger.CreateChecked(max))
+        string? text = setting.IsList ? ListText(setting, options) : ScalarText(setting.Key);
+        if (text is null)
         {
-            return T.CreateChecked(value);
+            if (setting.IsRequired)
+                errors.Add($"{Name(setting.Key)} is missing; it must be {setting.Allowed}");
+            return options;
         }
 
-        errors.Add(path, text, $"a whole number, {NumberSyntax.Format(BigInteger.CreateChecked(min))} to {NumberSyntax.Format(BigInteger.CreateChecked(max))}");
-        return otherwise;
+        if (setting.TryRead(options, text, out TOptions result))
+            return result;
+        Reject(setting, Name(setting.Key), text);
+        return options;
     }
+
+    private string? ScalarText(string key)
+    {
+        string? text = Text(key);
+        foreach (IConfigurationSection child in section.GetSection(key).GetChildren())
+            errors.Add($"{child.Path} is unknown; {Name(key)} has no keys of its own");
+        return text;
+    }
+
+    /// <summary>The entries of a list that are allowed, separated by commas; null where there are none.</summary>
+    private string? ListText<TOptions>(Setting<TOptions> setting, TOptions options)
+    {
+        if (Text(setting.Key) is { Length: > 0 } text)
+            return text;
+        List<string> allowed = [];
+        foreach (IConfigurationSection entry in section.GetSection(setting.Key).GetChildren())
+        {
+            if (entry.Value is not { } value || !IsNumbered(entry))
+                errors.Add($"{entry.Path} is unknown; entries are numbered from 0, such as {Name(setting.Key)}:0");
+            else if (value.Contains(',', StringComparison.Ordinal) || !setting.TryRead(options, value, out _))
+                Reject(setting, entry.Path, value);
+            else
+                allowed.Add(value);
+        }
+
+        return allowed.Count == 0 ? null : string.Join(',', allowed);
+    }
+
+    private void Reject<TOptions>(Setting<TOptions> setting, string name, string text) => errors.Add(
+        name, setting.IsSecret ? "***" : text, setting.Allowed + Suggestion.For(text, setting.Names));
 
     private static bool IsNumbered(IConfigurationSection entry) =>
         int.TryParse(entry.Key, NumberStyles.None, CultureInfo.InvariantCulture, out _);
 
-    private string Path(string key) => ConfigurationPath.Combine(section.Path, key);
+    private string Name(string key) => ConfigurationPath.Combine(section.Path, key);
 }

@@ -1,4 +1,5 @@
-using System.Collections.Frozen;
+using System.Globalization;
+using SoakHost.Engine;
 using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
 using SoakHost.Model;
@@ -12,74 +13,24 @@ internal static class SoakConfiguration
     /// <summary>The section.</summary>
     public const string Section = "Soak";
 
-    private static readonly FrozenDictionary<string, LogFormat> LogFormats = new Dictionary<string, LogFormat>
-    {
-        ["auto"] = LogFormat.Auto,
-        ["text"] = LogFormat.Text,
-        ["json"] = LogFormat.Json,
-    }.ToFrozenDictionary();
-
-    private static readonly FrozenDictionary<string, MismatchChoice> MismatchChoices = new Dictionary<string, MismatchChoice>
-    {
-        ["new"] = MismatchChoice.New,
-        ["refuse"] = MismatchChoice.Refuse,
-    }.ToFrozenDictionary();
-
-    private static readonly FrozenDictionary<string, Kernel> Kernels = Kernel.All.Append(Kernel.Host).ToFrozenDictionary(kernel => kernel.Info.Name);
-
     /// <summary>Reads and validates the section <c>Soak</c>.</summary>
     /// <param name="configuration">All of the configuration.</param>
-    /// <param name="probe">Asks a KVM device what it allows, for cohorts of real VMs alone; null for the machine's own.</param>
+    /// <param name="probe">Asks a KVM device what it allows, for cohorts of real VMs alone; null asks the machine's own.</param>
     /// <exception cref="ConfigurationException">Lists every error.</exception>
     public static SoakOptions Read(IConfiguration configuration, Func<string, HostKernelSupport>? probe = null)
     {
         var errors = new ConfigurationErrors();
-        SoakOptions options =
-            ReadSoak(new SettingReader(configuration.GetSection(Section), errors), errors, probe ?? HostKernelSupport.Probe);
-        foreach (IOptionsValidator validator in OptionsValidators.All)
-            validator.Validate(options, errors);
-        errors.ThrowIfAny();
-        return options;
-    }
-
-    /// <summary>Reads and validates a cohort that is added to a running fleet.</summary>
-    /// <exception cref="ConfigurationException">Lists every error.</exception>
-    public static CohortOptions ReadSimulatedCohort(IConfigurationSection entry)
-    {
-        var errors = new ConfigurationErrors();
-        CohortOptions cohort = ReadCohort(entry, errors, HostKernelSupport.Probe);
-        if (!cohort.Kernel.Info.IsSimulated)
-            errors.Add($"{entry.Path}:{nameof(CohortOptions.Kernel)} is \"{cohort.Kernel.Info.Name}\": cohorts of real VMs are configured, and not added");
-        new CohortNames().Validate(new SoakOptions { Fleet = [cohort] }, errors);
-        errors.ThrowIfAny();
-        return cohort;
-    }
-
-    private static SoakOptions ReadSoak(SettingReader reader, ConfigurationErrors errors, Func<string, HostKernelSupport> probe)
-    {
-        var defaults = new SoakOptions { Fleet = [] };
-        var options = new SoakOptions
+        var reader = new SettingReader(configuration.GetSection(Section), errors);
+        SoakOptions options = reader.Read(SoakSettings.Table, SoakSettings.Table.Defaults) with
         {
-            Workers = reader.Number(nameof(SoakOptions.Workers), defaults.Workers, 0, 1024),
-            DutyCycle = reader.Fraction(nameof(SoakOptions.DutyCycle), defaults.DutyCycle, 0.01, 1),
-            Seed = reader.Number(nameof(SoakOptions.Seed), defaults.Seed, ulong.MinValue, ulong.MaxValue),
-            SliceTicks = reader.Number(nameof(SoakOptions.SliceTicks), defaults.SliceTicks, Shard.ObservationTicks, 1 << 20),
-            StallRetries = reader.Number(nameof(SoakOptions.StallRetries), defaults.StallRetries, 2u, 1u << 30),
-            WatchdogInterval = reader.Duration(
-                nameof(SoakOptions.WatchdogInterval), defaults.WatchdogInterval, TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(1)),
-            StallAfter = reader.Duration(
-                nameof(SoakOptions.StallAfter), defaults.StallAfter, TimeSpan.FromSeconds(1), TimeSpan.FromHours(1)),
-            TicksMax = reader.Number(nameof(SoakOptions.TicksMax), defaults.TicksMax, 0, 1L << 60),
-            DataDirectory = reader.Words(nameof(SoakOptions.DataDirectory), defaults.DataDirectory, "the path of a folder"),
-            CheckpointInterval = reader.Duration(
-                nameof(SoakOptions.CheckpointInterval), defaults.CheckpointInterval, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1)),
-            OnMismatch = reader.Choice(nameof(SoakOptions.OnMismatch), defaults.OnMismatch, MismatchChoices),
-            IncidentsMax = reader.Number(nameof(SoakOptions.IncidentsMax), defaults.IncidentsMax, 1, 10_000_000),
-            ApiToken = reader.Secret(nameof(SoakOptions.ApiToken), 16),
-            LogFormat = reader.Choice(nameof(SoakOptions.LogFormat), defaults.LogFormat, LogFormats),
-            Fleet = [.. reader.List(nameof(SoakOptions.Fleet)).Select(entry => ReadCohort(entry, errors, probe))],
+            Fleet = [.. reader.List(nameof(SoakOptions.Fleet)).Select(entry => ReadCohort(entry, errors, probe ?? HostKernelSupport.Probe))],
         };
         reader.RejectUnknownKeys();
+        CheckTimes(reader, options);
+        CheckSlices(reader, options);
+        CheckNames(options.Fleet, errors);
+        CheckSize(reader, options.Fleet);
+        errors.ThrowIfAny();
         return options;
     }
 
@@ -87,33 +38,102 @@ internal static class SoakConfiguration
         IConfigurationSection entry, ConfigurationErrors errors, Func<string, HostKernelSupport> probe)
     {
         var reader = new SettingReader(entry, errors);
-        var defaults = new CohortOptions
-        {
-            Key = entry.Path,
-            Name = reader.Required(nameof(CohortOptions.Name), CohortNames.Allowed) ?? $"cohort-{entry.Key}",
-            Kernel = reader.Choice(nameof(CohortOptions.Kernel), Kernel.Of<Linux61Stable>(), Kernels, isRequired: true),
-        };
-        CohortOptions cohort = defaults.Kernel.Info.IsSimulated
-            ? ReadSimulated(reader, defaults) : HostCohortConfiguration.Read(reader, defaults, errors, probe);
+        CohortOptions cohort = entry[SimulatedCohortSettings.Kernel.Key] == HostCohortSettings.KernelName
+            ? ReadHost(reader, entry, errors, probe) : ReadSimulated(reader, entry);
         reader.RejectUnknownKeys();
         return cohort;
     }
 
-    private static CohortOptions ReadSimulated(SettingReader reader, CohortOptions defaults)
+    private static CohortOptions ReadSimulated(SettingReader reader, IConfigurationSection entry)
     {
-        reader.Refuse(nameof(CohortOptions.Host), $"it is for the kernel \"{Kernel.Host.Info.Name}\", and this one is simulated");
-        int pages = reader.Number(nameof(CohortOptions.Pages), defaults.Pages, 1, VmParameters.PagesMax);
-        return defaults with
+        reader.Refuse(nameof(CohortOptions.Host), $"it is for the kernel \"{HostCohortSettings.KernelName}\", and this one is simulated");
+        SettingTable<Cohort> table = SimulatedCohortSettings.Table;
+        Cohort cohort = reader.Read(table, table.Defaults with { Name = Unnamed(entry) });
+        cohort = SimulatedCohortSettings.Complete(
+            cohort, reader.IsGiven(SimulatedCohortSettings.RangePages.Key), (setting, error) => reader.Wrong(setting.Key, error));
+        return new CohortOptions { Key = entry.Path, Cohort = cohort };
+    }
+
+    private static CohortOptions ReadHost(
+        SettingReader reader, IConfigurationSection entry, ConfigurationErrors errors, Func<string, HostKernelSupport> probe)
+    {
+        _ = reader.Text(SimulatedCohortSettings.Kernel.Key);
+        foreach ((string key, string instead) in HostCohortSettings.NotForRealVms)
+            reader.Refuse(key, $"it is for simulated VMs; {instead}");
+        string name = reader.Read(new SettingTable<Cohort>(SimulatedCohortSettings.Table.Defaults, SimulatedCohortSettings.Name),
+            SimulatedCohortSettings.Table.Defaults with { Name = Unnamed(entry) }).Name;
+        SettingReader section = reader.Section(nameof(CohortOptions.Host));
+        HostCohortOptions options = section.Read(HostCohortSettings.Section, reader.Read(HostCohortSettings.Cohort, HostCohortSettings.Cohort.Defaults));
+        section.RejectUnknownKeys();
+        HostKernelSupport support = probe(options.DevicePath);
+        options = HostCohortSettings.Complete(
+            options, section.IsGiven(HostCohortSettings.MemoryBytes.Key), support,
+            (setting, error) => (HostCohortSettings.Cohort.Settings.Contains(setting) ? reader : section).Wrong(setting.Key, error));
+        return OfHost(entry.Path, name, options, support);
+    }
+
+    /// <summary>An entry for this machine's own kernel.</summary>
+    public static CohortOptions OfHost(string key, string name, HostCohortOptions options, HostKernelSupport support) => new()
+    {
+        Key = key,
+        Cohort = new Cohort
         {
-            Vms = reader.Number(nameof(CohortOptions.Vms), defaults.Vms, 1, SoakOptions.VmsMax),
-            Vcpus = reader.Number(nameof(CohortOptions.Vcpus), defaults.Vcpus, 1, VmParameters.VcpusMax),
-            Invalidators = reader.Number(nameof(CohortOptions.Invalidators), defaults.Invalidators, 1, VmParameters.InvalidatorsMax),
-            MemslotUpdates = reader.Flag(nameof(CohortOptions.MemslotUpdates), defaults.MemslotUpdates),
-            Pages = pages,
-            RangePages = reader.Number(nameof(CohortOptions.RangePages), Math.Min(defaults.RangePages, pages), 1, pages),
-            InvalidateSeqStart = reader.Number(
-                nameof(CohortOptions.InvalidateSeqStart), defaults.InvalidateSeqStart, ulong.MinValue, ulong.MaxValue),
-            Expect = reader.Choice(nameof(CohortOptions.Expect), defaults.Expect, Expectations.ByName),
-        };
+            Name = name,
+            Kernel = Kernel.Host,
+            Vms = options.Vms,
+            Vm = new VmParameters { Vcpus = options.Vcpus, InvalidateSeqStart = 0 },
+        },
+        Host = options,
+        Unsupported = support.Reason,
+    };
+
+    // An entry without a name has errors of its own kinds too, and they are reported together.
+    private static string Unnamed(IConfigurationSection entry) => $"cohort-{entry.Key.ToLowerInvariant()}";
+
+    /// <summary>Names of cohorts become labels of metrics, and must tell the cohorts apart.</summary>
+    private static void CheckNames(IEnumerable<CohortOptions> fleet, ConfigurationErrors errors)
+    {
+        var first = new Dictionary<string, string>();
+        foreach (CohortOptions cohort in fleet)
+        {
+            string key = $"{cohort.Key}:{nameof(Cohort.Name)}";
+            if (!first.TryAdd(cohort.Cohort.Name, key))
+                errors.Add($"{key} is \"{cohort.Cohort.Name}\", the name of {first[cohort.Cohort.Name]}; names must be unique in the fleet");
+        }
+    }
+
+    /// <summary>A fleet has something in it, and fits into memory.</summary>
+    private static void CheckSize(SettingReader reader, IReadOnlyCollection<CohortOptions> fleet)
+    {
+        if (fleet.Count is < 1 or > SoakOptions.CohortsMax)
+            reader.Wrong(nameof(SoakOptions.Fleet), $"has {fleet.Count} cohorts; it must have 1 to {SoakOptions.CohortsMax}");
+        long vms = fleet.Sum(cohort => (long)cohort.Cohort.Vms);
+        if (vms > SoakOptions.VmsMax)
+        {
+            reader.Wrong(
+                nameof(SoakOptions.Fleet), $"has {NumberSyntax.Format(vms)} VMs in all; it must have at most {NumberSyntax.Format(SoakOptions.VmsMax)}");
+        }
+    }
+
+    /// <summary>Only a watchdog that looked more than once can call a worker silent.</summary>
+    private static void CheckTimes(SettingReader reader, SoakOptions options)
+    {
+        if (options.StallAfter < 2 * options.WatchdogInterval)
+        {
+            reader.Wrong(
+                nameof(SoakOptions.StallAfter),
+                $"is {DurationSyntax.Format(options.StallAfter)}; it must be at least twice {nameof(SoakOptions.WatchdogInterval)}, "
+                + $"{DurationSyntax.Format(options.WatchdogInterval)}");
+        }
+    }
+
+    /// <summary>A shard looks at its VMs on a fixed grid, and a slice ends on it.</summary>
+    private static void CheckSlices(SettingReader reader, SoakOptions options)
+    {
+        foreach ((string key, long ticks) in (ReadOnlySpan<(string, long)>)[(nameof(options.SliceTicks), options.SliceTicks), (nameof(options.TicksMax), options.TicksMax)])
+        {
+            if (ticks % Shard.ObservationTicks != 0)
+                reader.Wrong(key, string.Create(CultureInfo.InvariantCulture, $"is {ticks}; it must be a multiple of {Shard.ObservationTicks}"));
+        }
     }
 }

@@ -12,73 +12,70 @@ internal sealed record SoakOptions
     /// <summary>The most cohorts: each has some fifty metric series.</summary>
     public const int CohortsMax = FleetOptions.CohortsMax;
 
-    /// <summary>The most VMs of all cohorts together. What they take is memory: the README says how much.</summary>
+    /// <summary>The most VMs of all cohorts together. They take memory.</summary>
     public const int VmsMax = FleetOptions.VmsMax;
 
-    /// <summary>Worker threads, 0 to 1024; 0 is one for each processor. Default 0.</summary>
+    /// <summary>Worker threads; 0 is one for each processor. <see cref="SoakSettings"/> has the ranges of these.</summary>
     public int Workers { get; init; }
 
-    /// <summary>Share of each worker's time that is spent soaking, 0.01 to 1. Default 1.</summary>
+    /// <summary>Share of each worker's time that is spent soaking.</summary>
     public double DutyCycle { get; init; } = 1.0;
 
-    /// <summary>Seed of every VM's random stream, any 64-bit number. Default 1.</summary>
+    /// <summary>Seed of every VM's random stream.</summary>
     public ulong Seed { get; init; } = 1;
 
-    /// <summary>Ticks of a slice, a multiple of 1024 up to 2^20. Default 4096. No result depends on it.</summary>
+    /// <summary>Ticks of a slice, a multiple of <see cref="Shard.ObservationTicks"/>. No result depends on it.</summary>
     public int SliceTicks { get; init; } = 4 * Shard.ObservationTicks;
 
-    /// <summary>Consecutive retries from which on a vCPU is starved or hung, 2 to 2^30. Default 1000.</summary>
+    /// <summary>Consecutive retries after which a vCPU counts as starved or hung.</summary>
     public uint StallRetries { get; init; } = 1000;
 
-    /// <summary>Time between two reports of the watchdog, 100 ms to 1 min. Default 1 s.</summary>
+    /// <summary>Time between two reports of the watchdog.</summary>
     public TimeSpan WatchdogInterval { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>
-    /// How long a worker may finish no slice before it is reported as silent, 1 s to 1 h and at least twice
-    /// <see cref="WatchdogInterval"/>. Default 10 s.
-    /// </summary>
+    /// <summary>Time without a finished slice after which a worker is silent: at least twice <see cref="WatchdogInterval"/>.</summary>
     public TimeSpan StallAfter { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>Ticks after which every VM stands still, a multiple of 1024; 0 is never. Default 0.</summary>
+    /// <summary>Ticks after which every VM stops, a multiple of <see cref="Shard.ObservationTicks"/>; 0 is never.</summary>
     public long TicksMax { get; init; }
 
-    /// <summary>The folder of the database; created when it is not there. Default ./data.</summary>
+    /// <summary>The folder of the database; created where it does not exist.</summary>
     public string DataDirectory { get; init; } = "./data";
 
-    /// <summary>Time between two checkpoints, 20 ms to 1 h. Default 10 s.</summary>
+    /// <summary>Time between two checkpoints.</summary>
     public TimeSpan CheckpointInterval { get; init; } = TimeSpan.FromSeconds(10);
 
-    /// <summary>What to do when the data directory holds a run of another fleet, seed or model: new or refuse. Default new.</summary>
+    /// <summary>What to do where the data directory holds a run of another fleet, seed or model.</summary>
     public MismatchChoice OnMismatch { get; init; }
 
-    /// <summary>The most incidents that are kept, and the most crossings, the newest ones: 1 to 10,000,000. Default 100,000.</summary>
+    /// <summary>Incidents that are kept, and as many crossings; the oldest go first.</summary>
     public int IncidentsMax { get; init; } = 100_000;
 
-    /// <summary>The token that interventions need, at least 16 characters; null for none. Default null.</summary>
+    /// <summary>The token that interventions need; null for none.</summary>
     public string? ApiToken { get; init; }
 
-    /// <summary>How log lines look: text, json, or auto for text on a terminal and JSON elsewhere. Default auto.</summary>
+    /// <summary>The look of log lines.</summary>
     public LogFormat LogFormat { get; init; }
 
     /// <summary>The cohorts, 1 to 100, with 1,000,000 VMs in all.</summary>
     public required ImmutableArray<CohortOptions> Fleet { get; init; }
 
-    /// <summary>Makes the cohorts of real VMs that a configuration describes, by their names.</summary>
+    /// <summary>Creates the cohorts of real VMs that a configuration describes, by their names.</summary>
     public static Func<Cohort, IExternalCohort> HostCohorts(IEnumerable<CohortOptions> cohorts, TimeProvider time)
     {
-        var options = cohorts.Where(cohort => cohort.Host is not null).ToDictionary(cohort => cohort.Name, cohort => cohort.Host!);
+        var options = cohorts.Where(cohort => cohort.Host is not null).ToDictionary(cohort => cohort.Cohort.Name, cohort => cohort.Host!);
         return cohort => new HostCohortSource(cohort, options[cohort.Name], time);
     }
 
     /// <summary>Why this machine cannot run all of these cohorts, or null where it can.</summary>
     public static string? WhyUnsupported(IEnumerable<CohortOptions> cohorts) =>
         cohorts.FirstOrDefault(cohort => cohort.Unsupported is not null) is { } first
-            ? $"Cohort \"{first.Name}\" cannot be run here. {first.Unsupported}" : null;
+            ? $"Cohort \"{first.Cohort.Name}\" cannot run here. {first.Unsupported}" : null;
 
-    /// <summary>What the engine needs to know of it.</summary>
+    /// <summary>The same for the engine.</summary>
     public FleetOptions ToFleetOptions() => new()
     {
-        Cohorts = [.. Fleet.Select(cohort => cohort.ToCohort())],
+        Cohorts = [.. Fleet.Select(cohort => cohort.Cohort)],
         Workers = Workers == 0 ? Environment.ProcessorCount : Workers,
         DutyCycle = DutyCycle,
         SliceTicks = SliceTicks,
@@ -86,7 +83,7 @@ internal sealed record SoakOptions
         Shards = ToShardOptions(),
     };
 
-    /// <summary>What a VM's history and findings depend on beside its cohort.</summary>
+    /// <summary>What a VM's history and findings depend on besides its cohort.</summary>
     public ShardOptions ToShardOptions() => new() { Seed = Seed, StallRetries = StallRetries };
 }
 
@@ -103,12 +100,12 @@ internal enum LogFormat
     Json,
 }
 
-/// <summary>What to do when the data directory holds another run.</summary>
+/// <summary>What to do where the data directory holds another run.</summary>
 internal enum MismatchChoice
 {
-    /// <summary>Say what differs and start a new run.</summary>
+    /// <summary>Log what differs and start a new run.</summary>
     New,
 
-    /// <summary>Say what differs and refuse to start.</summary>
+    /// <summary>Report what differs and refuse to start.</summary>
     Refuse,
 }

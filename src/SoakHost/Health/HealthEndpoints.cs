@@ -29,7 +29,7 @@ internal sealed record LiveDocument(string Status);
 /// <summary>The body of <c>/health/ready</c>.</summary>
 internal sealed record ReadyDocument(ReadinessStatus Status, IReadOnlyList<string> Reasons, DateTimeOffset ReportTime);
 
-/// <summary>What the bodies look like.</summary>
+/// <summary>How the bodies are written.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, Converters = [typeof(StatusNames)])]
 [JsonSerializable(typeof(LiveDocument))]
 [JsonSerializable(typeof(ReadyDocument))]

@@ -2,27 +2,27 @@ using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Health;
 
-/// <summary>Whether the service does what it is there for.</summary>
+/// <summary>Whether the service does its work.</summary>
 internal enum ReadinessStatus
 {
-    /// <summary>It does.</summary>
+    /// <summary>The whole fleet is soaked and watched.</summary>
     Ready,
 
-    /// <summary>It does, for a part of the fleet.</summary>
+    /// <summary>Only a part of the fleet is soaked, or nothing can be stored.</summary>
     Degraded,
 
-    /// <summary>It does not, or not yet.</summary>
+    /// <summary>It does not work, or not yet.</summary>
     NotReady,
 }
 
-/// <summary>Readiness and, unless all is well, why.</summary>
+/// <summary>Readiness, with reasons unless the service is ready.</summary>
 internal sealed record Readiness(ReadinessStatus Status, IReadOnlyList<string> Reasons)
 {
     /// <summary>Judges the watchdog's latest report.</summary>
     /// <param name="report">The report.</param>
-    /// <param name="cohorts">How many cohorts it should have figures of.</param>
-    /// <param name="age">How old the report is.</param>
-    /// <param name="reportAgeMax">From what age on a report is too old to say anything.</param>
+    /// <param name="cohorts">The number of cohorts that must have figures.</param>
+    /// <param name="age">The report's age.</param>
+    /// <param name="reportAgeMax">The age above which a report says nothing about now.</param>
     /// <param name="storageFailure">Why nothing can be stored, or null.</param>
     public static Readiness Of(
         FleetReport report, int cohorts, TimeSpan age, TimeSpan reportAgeMax, string? storageFailure = null)
@@ -31,14 +31,14 @@ internal sealed record Readiness(ReadinessStatus Status, IReadOnlyList<string> R
         if (report.Cohorts.Length < cohorts)
             reasons.Add($"{cohorts - report.Cohorts.Length} of {cohorts} cohorts have no figures yet");
         if (age > reportAgeMax)
-            reasons.Add($"the watchdog's last report is from {report.Time:O}");
-        reasons.AddRange(report.SilentWorkers.Select(worker => $"worker {worker} is silent"));
+            reasons.Add($"the watchdog has not reported since {report.Time:O}");
+        reasons.AddRange(report.SilentWorkers.Select(worker => $"worker {worker} finishes no slices"));
         if (reasons.Count > 0)
             return new Readiness(ReadinessStatus.NotReady, reasons);
         foreach (CohortReport cohort in report.Cohorts.Where(cohort => cohort.Snapshot.Failures.Length > 0))
         {
             reasons.Add(cohort.Snapshot.Host is null
-                ? $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures.Length} shards were taken out of service"
+                ? $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures.Length} shards are out of service"
                 : $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures[0]}");
         }
 

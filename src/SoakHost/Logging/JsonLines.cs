@@ -10,7 +10,7 @@ namespace SoakHost.Logging;
 /// One JSON object a line, with the names of the compact log event format: <c>@t</c> time, <c>@l</c> level unless it is Information,
 /// <c>@m</c> the message as a terminal shows it, <c>@i</c> the event's id, <c>@x</c> an exception. Then the event's own properties.
 /// </summary>
-/// <remarks>The library's own formatter puts strings inside a message in quotes, and an id of its own making in the place of ours.</remarks>
+/// <remarks>The library's own formatter quotes strings inside a message, and replaces event ids by its own.</remarks>
 internal sealed class JsonLines : ITextFormatter
 {
     private static readonly MessageTemplateTextFormatter Message = new("{Message:lj}", CultureInfo.InvariantCulture);
@@ -45,7 +45,7 @@ internal sealed class JsonLines : ITextFormatter
         {
             output.Write(',');
 
-            // The format keeps names with one @ for itself.
+            // The format reserves names that begin with one @.
             JsonValueFormatter.WriteQuotedJsonString(name.StartsWith('@') ? $"@{name}" : name, output);
             output.Write(':');
             Values.Format(value, output);

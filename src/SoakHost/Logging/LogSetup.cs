@@ -14,7 +14,7 @@ internal static class LogSetup
     private const string Template = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj}{NewLine}{Exception}";
 
     /// <summary>Makes Serilog the host's only logger.</summary>
-    /// <returns>How lines look: text or JSON.</returns>
+    /// <returns>The format of lines: text or JSON.</returns>
     /// <exception cref="ConfigurationException">The section <c>Serilog</c> cannot be used.</exception>
     public static LogFormat Configure(WebApplicationBuilder builder, LogFormat asked)
     {
@@ -23,14 +23,14 @@ internal static class LogSetup
             .MinimumLevel.Information()
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
 
-            // The host logs a failed start, with its stack, before the program can say in one line what is wrong.
+            // The host would log a failed start with its stack; the program reports it in one line.
             .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", LogEventLevel.Fatal);
         if (format == LogFormat.Json)
             configuration.WriteTo.Console(new JsonLines());
         else
             configuration.WriteTo.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture, theme: AnsiConsoleTheme.Code);
 
-        // Serilog passes over what it does not understand, such as a sink that is not there, and says so here alone.
+        // Serilog ignores what it does not understand, such as an unknown sink, and only reports it here.
         var complaints = new List<string>();
         SelfLog.Enable(line => complaints.Add(line.Split('\n')[0]));
         try
@@ -49,7 +49,7 @@ internal static class LogSetup
         if (complaints.Count > 0)
             throw new ConfigurationException($"the section Serilog cannot be used: {string.Join("; ", complaints)}");
 
-        // A sink that cannot write, such as a full disk or a collector that does not answer, cannot log that itself.
+        // A sink that cannot write, because of a full disk or a collector that does not answer, cannot log that itself.
         SelfLog.Enable(line => Console.Error.WriteLine($"Serilog: {line.Split('\n')[0].TrimEnd()}"));
         builder.Logging.ClearProviders();
         builder.Services.AddSerilog(configuration.CreateLogger(), dispose: true);

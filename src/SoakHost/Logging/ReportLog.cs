@@ -11,18 +11,18 @@ using SoakHost.Reports;
 namespace SoakHost.Logging;
 
 /// <summary>
-/// Writes what is new in each of the watchdog's reports: findings one by one as long as they are few, and what changed since the report
-/// before. Called on the watchdog's thread alone until it stopped.
+/// Logs what is new in each of the watchdog's reports: findings one by one while they are few, and changes since the report before. Only the
+/// watchdog's thread may call it until the watchdog has stopped.
 /// </summary>
 internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<ReportLog> log)
 {
-    // A fleet crosses a boundary within seconds, thousands of VMs at once: some are told one by one, the rest as a number.
+    // A fleet crosses a boundary within seconds, thousands of VMs at once: a few get a line each, the rest one number.
     private const int LinesAtOnce = 2;
     private const int FailuresPerCohortMax = 10;
     private static readonly TimeSpan LinePeriod = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan StatusPeriod = TimeSpan.FromMinutes(1);
 
-    // The first seconds of a run, in which every VMA is touched for the first time, say little about its rate.
+    // In the first seconds of a run every VMA is touched for the first time: they say little about its rate.
     private static readonly TimeSpan RateKnownAfter = TimeSpan.FromSeconds(10);
     private static readonly TimeSpan ExpectationPeriod = TimeSpan.FromDays(1);
 
@@ -33,7 +33,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     private Verdict? _verdict;
     private FleetReport? _lastStatus;
 
-    /// <summary>Writes what is new in a report.</summary>
+    /// <summary>Logs what is new in a report.</summary>
     public void Write(FleetReport report)
     {
         foreach (CohortReport cohort in report.Cohorts.Concat(report.Removed))
@@ -51,7 +51,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         _before = report;
     }
 
-    /// <summary>Writes what was held back. The watchdog is to be stopped first.</summary>
+    /// <summary>Logs the number of suppressed findings. Stop the watchdog first.</summary>
     public void Flush() => WriteSuppressed(now: true);
 
     private void WriteLimited(CohortReport cohort, in Finding finding)
@@ -93,6 +93,12 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
                 log.UnsafeInstall(
                     unsafeLevel, name, kernel, found.Vm, found.Vcpu, found.Page, unsafeRemark, seq, snapshot, found.Tick, replay);
                 break;
+            case FindingKind.StaleMapping:
+                // What is unsafely installed before the host changes it becomes a stale mapping.
+                (LogLevel staleLevel, string staleRemark) =
+                    Judge(cohort, cohort.Cohort.Expected == Defect.UnsafeInstall ? Defect.UnsafeInstall : Defect.StaleMapping);
+                log.StaleMapping(staleLevel, name, kernel, found.Vm, found.Page, staleRemark, seq, found.Tick, replay);
+                break;
             case FindingKind.AccountingError:
                 (LogLevel errorLevel, string errorRemark) = Judge(cohort, Defect.AccountingError);
                 log.AccountingError(errorLevel, name, kernel, found.Vm, errorRemark, seq, found.Tick, replay);
@@ -101,7 +107,8 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     }
 
     private string Replay(CohortReport cohort, in Finding found) =>
-        ReplayCommandLine.Of(cohort, options, IncidentId.Of(cohort.Cohort.Name, found)) ?? "nothing else, since the VM was a real one";
+        ReplayCommandLine.Of(cohort, options, IncidentId.Of(cohort.Cohort.Name, found)) is { } command
+            ? $"Reproduce with: {command}" : "A real VM cannot be replayed";
 
     private static (LogLevel Level, string Remark) Judge(CohortReport cohort, Defect found) =>
         cohort.Cohort.Expected == found ? (LogLevel.Information, "as expected") : (LogLevel.Error, "not expected");
@@ -117,7 +124,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
 
     private void WriteFailures(CohortReport cohort)
     {
-        // A vCPU of a real VM may come back from what kept it; it is told once all the same.
+        // A vCPU of a real VM may fail, recover and fail again; one line is enough.
         if (!_failures.TryGetValue(cohort.Cohort.Name, out HashSet<string>? told))
             _failures[cohort.Cohort.Name] = told = [];
         foreach (string failure in cohort.Snapshot.Failures)
@@ -159,7 +166,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         _verdict = report.Verdict;
         string reason = report.Reasons switch
         {
-            [] => "every cohort showed what it is meant to, and nothing else",
+            [] => "every cohort behaved as expected",
             [string only] => only,
             [string first, .. var others] => $"{first}, and {others.Length} more",
         };

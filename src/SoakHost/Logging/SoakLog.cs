@@ -1,8 +1,8 @@
 namespace SoakHost.Logging;
 
 /// <summary>
-/// Every log event of the program. Ids are stable: 1xxx the course of a run, 2xxx what was found in a VM, 3xxx the service itself,
-/// 4xxx what others told it. Counters and snapshots are written in hex.
+/// Every log event of the program. Ids are stable: 1xxx the course of a run, 2xxx findings in a VM, 3xxx the service itself, 4xxx messages
+/// from other systems. Counters and snapshots are in hex.
 /// </summary>
 internal static partial class SoakLog
 {
@@ -26,26 +26,27 @@ internal static partial class SoakLog
     public static partial void VerdictChanged(this ILogger log, string verdict, string reason);
 
     [LoggerMessage(1005, LogLevel.Information,
-        "{Operations:N0} operations, {OperationsPerSecond:N0} a second; {Running} vCPUs running, {Starved} starved, {Hung} hung; verdict {Verdict}")]
+        "{Operations:N0} operations, {OperationsPerSecond:N0} per second; {Running} vCPUs running, {Starved} starved, {Hung} hung; verdict {Verdict}")]
     public static partial void FleetStatus(
         this ILogger log, long operations, double operationsPerSecond, int running, int starved, int hung, string verdict);
 
-    [LoggerMessage(1006, LogLevel.Information, "{Cohort}: {Suppressed} more {EventKind} events were not logged one by one")]
+    [LoggerMessage(1006, LogLevel.Information, "{Cohort}: {Suppressed} more {EventKind} events, not logged one by one")]
     public static partial void EventsSuppressed(this ILogger log, string cohort, string eventKind, long suppressed);
 
     [LoggerMessage(1007, LogLevel.Information,
-        "{Cohort} ({Kernel}): {Boundary} is expected to be crossed at {Expected:u}, at {InvalidationsPerSecond:N0} invalidations a second")]
+        "{Cohort} ({Kernel}): will cross {Boundary} at about {Expected:u}, at {InvalidationsPerSecond:N0} invalidations per second")]
     public static partial void BoundaryExpected(
         this ILogger log, string cohort, string kernel, string boundary, DateTimeOffset expected, double invalidationsPerSecond);
 
     [LoggerMessage(EventId = 2001, Message =
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}; told by {Replay}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}. "
+        + "{Replay}")]
     public static partial void VcpuHung(
         this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark, string invalidateSeq,
         string snapshot, long tick, string replay);
 
     [LoggerMessage(2002, LogLevel.Information,
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} was hung and got on again: page {Page}, counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} recovered from a hang: page {Page}, counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
     public static partial void VcpuRecovered(
         this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot, long tick);
 
@@ -55,26 +56,34 @@ internal static partial class SoakLog
         this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot, long tick);
 
     [LoggerMessage(EventId = 2004, Message =
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} installed page {Page}, which the host had taken away, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}; told by {Replay}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} installed page {Page} after the host had taken it away, {Remark}: counter {InvalidateSeq}, "
+        + "snapshot {Snapshot}, tick {Tick}. {Replay}")]
     public static partial void UnsafeInstall(
         this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark, string invalidateSeq,
         string snapshot, long tick, string replay);
 
     [LoggerMessage(EventId = 2005, Message =
-        "{Cohort} ({Kernel}): VM {Vm} lost count of its mapped pages, {Remark}: counter {InvalidateSeq}, tick {Tick}; told by {Replay}")]
+        "{Cohort} ({Kernel}): VM {Vm} has a wrong total of mapped pages, {Remark}: counter {InvalidateSeq}, tick {Tick}. {Replay}")]
     public static partial void AccountingError(
         this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, long tick, string replay);
+
+    [LoggerMessage(EventId = 2006, Message =
+        "{Cohort} ({Kernel}): the host gave page {Page} of VM {Vm} away while the guest still had it, {Remark}: counter {InvalidateSeq}, "
+        + "tick {Tick}. {Replay}")]
+    public static partial void StaleMapping(
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int page, string remark, string invalidateSeq, long tick,
+        string replay);
 
     [LoggerMessage(3001, LogLevel.Error, "Soak stalled: worker {Worker} has finished no slice since {LastSlice:O}; it holds {Shard}")]
     public static partial void SoakStalled(this ILogger log, int worker, DateTimeOffset lastSlice, string shard);
 
-    [LoggerMessage(3002, LogLevel.Information, "Worker {Worker} finishes slices again")]
+    [LoggerMessage(3002, LogLevel.Information, "Soak recovered: worker {Worker} finishes slices again")]
     public static partial void SoakStallEnded(this ILogger log, int worker);
 
     [LoggerMessage(3003, LogLevel.Error, "{Cohort} ({Kernel}): {Failure}")]
     public static partial void ShardFailed(this ILogger log, string cohort, string kernel, string failure);
 
-    [LoggerMessage(3004, LogLevel.Warning, "A worker did not stop within {Seconds} s; its last figures are missing")]
+    [LoggerMessage(3004, LogLevel.Warning, "A worker did not stop within {Seconds} s; the final figures lack its last slice")]
     public static partial void StopTimedOut(this ILogger log, double seconds);
 
     [LoggerMessage(4001, LogLevel.Information, "Alert {Status}: {AlertName}, cohort {Cohort}, VM {Vm}, vCPU {Vcpu}: {Summary}")]

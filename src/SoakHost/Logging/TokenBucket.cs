@@ -1,15 +1,18 @@
 namespace SoakHost.Logging;
 
-/// <summary>Lets so many through at once, and one more each time the period has passed. Not safe for use by several threads at once.</summary>
+/// <summary>
+/// Lets a number of lines through at once, and one more after each period; counts the refused ones. Not thread-safe. The framework's
+/// TokenBucketRateLimiter has a clock of its own, which no test can advance.
+/// </summary>
 /// <param name="time">The clock.</param>
-/// <param name="capacity">How many at once, at least 1.</param>
-/// <param name="period">How long a spent token takes to come back.</param>
+/// <param name="capacity">Tokens of a full bucket, at least 1.</param>
+/// <param name="period">Time until a spent token returns.</param>
 internal sealed class TokenBucket(TimeProvider time, int capacity, TimeSpan period)
 {
     private int _spent;
     private long _since;
 
-    /// <summary>How many were refused since <see cref="TakeRefused"/>.</summary>
+    /// <summary>Lines refused since <see cref="TakeRefused"/>.</summary>
     public long Refused { get; private set; }
 
     /// <summary>Takes a token if there is one, else counts a refusal.</summary>
@@ -25,8 +28,8 @@ internal sealed class TokenBucket(TimeProvider time, int capacity, TimeSpan peri
         return false;
     }
 
-    /// <summary>How many were refused, once it may be said: that takes a token too. 0 when there is nothing to say, or not yet.</summary>
-    /// <param name="now">Whether to say it in any case.</param>
+    /// <summary>Lines refused, as soon as a token allows a line about them; else 0.</summary>
+    /// <param name="now">Whether to return them without a token too.</param>
     public long TakeRefused(bool now = false)
     {
         if (Refused == 0 || (!HasToken() && !now))

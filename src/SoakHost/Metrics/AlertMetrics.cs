@@ -1,6 +1,6 @@
 namespace SoakHost.Metrics;
 
-/// <summary>Alerts that were received.</summary>
+/// <summary>Alerts received on the webhook.</summary>
 internal sealed class AlertMetrics
 {
     private readonly MetricFamily _received;
@@ -9,7 +9,7 @@ internal sealed class AlertMetrics
 
     public AlertMetrics(MetricRegistry registry)
     {
-        _received = registry.Counter("soakhost_alerts_received_total", "Alerts received on the webhook, by status: firing or resolved.", "status");
+        _received = registry.Add(DeclaredMetrics.AlertsReceived);
         registry.BeforeScrape(Fill);
     }
 

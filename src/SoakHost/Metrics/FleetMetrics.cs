@@ -10,82 +10,60 @@ using SoakHost.Reports;
 
 namespace SoakHost.Metrics;
 
-/// <summary>What the watchdog's latest report says, as metrics. Series of every cohort of the fleet exist, at zero, before it has figures.</summary>
+/// <summary>The watchdog's latest report as metrics. Every cohort has its series, at zero, before it has figures.</summary>
 internal sealed class FleetMetrics
 {
     private static readonly Verdict[] Verdicts = [Verdict.Pass, Verdict.Violation, Verdict.Inconclusive];
 
-    // Only real VMs can turn out not to run here.
+    // Only real VMs can be unsupported.
     private static readonly Verdict[] HostVerdicts = [.. Verdicts, Verdict.Unsupported];
 
-    // Where a kernel does not say, such as one that is not expected to hang at all.
+    // For kernels that name no boundary of their own, such as one that is not expected to hang.
     private const ulong HangBoundary = 1UL << 31;
 
     private readonly Func<IReadOnlyList<Cohort>> _cohorts;
     private readonly int _vectorBits;
     private readonly Func<FleetReport> _latest;
-    private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _unsafeInstalls, _accountingErrors;
+    private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _overcautiousRetries;
+    private readonly MetricFamily _unsafeInstalls, _staleMappings, _accountingErrors;
     private readonly MetricFamily _recoveries, _vms, _vcpus, _lastProgress, _stallInfo, _invalidateSeq, _crossings, _verdict, _incidents;
     private readonly MetricFamily _expectedCrossing;
     private readonly MetricFamily _lastSlice, _slices, _busy, _sliceMax, _idle, _workers, _hangExpectedFrom, _buildInfo;
 
     /// <summary>Registers every family.</summary>
     /// <param name="registry">Where.</param>
-    /// <param name="cohorts">Tells the cohorts that there are.</param>
+    /// <param name="cohorts">Returns the cohorts that there are now.</param>
     /// <param name="vectorBits">Width of the vectors in bits.</param>
-    /// <param name="latest">Tells the watchdog's latest report.</param>
+    /// <param name="latest">Returns the watchdog's latest report.</param>
     public FleetMetrics(MetricRegistry registry, Func<IReadOnlyList<Cohort>> cohorts, int vectorBits, Func<FleetReport> latest)
     {
         (_cohorts, _vectorBits, _latest) = (cohorts, vectorBits, latest);
-        string[] cohort = ["cohort", "kernel"];
-        _invalidations = registry.Counter("soakhost_invalidations_total", "Ended invalidations.", cohort);
-        _faults = registry.Counter("soakhost_faults_total", "Completed fault attempts, by outcome: fixed or retried.", [.. cohort, "outcome"]);
-        _guestAccesses = registry.Counter(
-            "soakhost_guest_accesses_total", "Guest accesses that found their page mapped: the progress of vCPUs.", cohort);
-        _unjustifiedRetries = registry.Counter("soakhost_unjustified_retries_total", "Retries that nothing warranted: a defect.", cohort);
-        _unsafeInstalls = registry.Counter("soakhost_unsafe_installs_total", "Installs of a page that the host took away: a defect.", cohort);
-        _accountingErrors = registry.Counter(
-            "soakhost_accounting_errors_total", "Zaps after which the kernel's total of mapped pages was wrong: a defect.", cohort);
-        _recoveries = registry.Counter("soakhost_vcpu_recoveries_total", "vCPUs that were hung and got on again.", cohort);
-        _incidents = registry.Counter(
-            "soakhost_incidents_total",
-            "Incidents by kind: each time a vCPU hung, and VMs that had an unsafe install or an accounting error.",
-            [.. cohort, "kind"]);
-        _crossings = registry.Counter(
-            "soakhost_boundary_crossings_total", "VMs whose counter crossed the boundary with a fault in flight.", [.. cohort, "boundary"]);
-        _expectedCrossing = registry.Gauge(
-            "soakhost_boundary_expected_crossing_timestamp_seconds",
-            "When the last real VM is expected to cross the boundary at the present rate, in seconds since 1970. Absent for simulated VMs, "
-            + "once it is crossed, and while there is no rate.",
-            [.. cohort, "boundary"]);
-        _vms = registry.Gauge("soakhost_vms", "VMs.", [.. cohort, "expect"]);
-        _vcpus = registry.Gauge("soakhost_vcpus", "vCPUs by state: running, starved or hung.", [.. cohort, "expect", "state"]);
-        _lastProgress = registry.Gauge(
-            "soakhost_vcpu_last_progress_timestamp_seconds",
-            "When a stalled vCPU was last seen to get on, in seconds since 1970. At most 100 vCPUs, stalled ones alone.",
-            [.. cohort, "vm", "vcpu"]);
-        _stallInfo = registry.Gauge(
-            "soakhost_vcpu_stall_info",
-            "1 for each stalled vCPU, with page, counter and snapshot as they were when it was found. At most 100 vCPUs.",
-            [.. cohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"]);
-        _invalidateSeq = registry.Gauge(
-            "soakhost_invalidate_seq", "mmu_invalidate_seq over the cohort's VMs: min, median or max.", [.. cohort, "stat"]);
-        _hangExpectedFrom = registry.Gauge(
-            "soakhost_hang_expected_from", "The mmu_invalidate_seq from which on the cohort must hang. Of cohorts that are expected to hang alone.", cohort);
-        _verdict = registry.Gauge("soakhost_verdict", "1 for the cohort's verdict so far, 0 for the others.", [.. cohort, "expect", "verdict"]);
-        _lastSlice = registry.Gauge(
-            "soakhost_worker_last_slice_timestamp_seconds", "When the worker's last slice ended, in seconds since 1970.", "worker");
-        _slices = registry.Counter("soakhost_worker_slices_total", "Slices that the worker finished.", "worker");
-        _busy = registry.Counter("soakhost_worker_busy_seconds_total", "Time that the worker spent in slices, in seconds.", "worker");
-        _sliceMax = registry.Gauge(
-            "soakhost_worker_slice_max_seconds", "The longest slice between the watchdog's last two reports, in seconds.", "worker");
-        _idle = registry.Gauge(
-            "soakhost_worker_idle", "1 while the worker has nothing left to advance: every VM came to its last tick or was removed.", "worker");
-        _workers = registry.Gauge("soakhost_workers", "Workers: 0 in a fleet of real VMs alone.");
-        _buildInfo = registry.Gauge(
-            "soakhost_build_info",
-            "1, with the program's version, the model's, and the width of the vectors in bits.",
-            "version", "model_version", "vector_bits");
+        _invalidations = registry.Add(DeclaredMetrics.Invalidations);
+        _guestAccesses = registry.Add(DeclaredMetrics.GuestAccesses);
+        _faults = registry.Add(DeclaredMetrics.Faults);
+        _unjustifiedRetries = registry.Add(DeclaredMetrics.UnjustifiedRetries);
+        _overcautiousRetries = registry.Add(DeclaredMetrics.OvercautiousRetries);
+        _unsafeInstalls = registry.Add(DeclaredMetrics.UnsafeInstalls);
+        _staleMappings = registry.Add(DeclaredMetrics.StaleMappings);
+        _accountingErrors = registry.Add(DeclaredMetrics.AccountingErrors);
+        _recoveries = registry.Add(DeclaredMetrics.Recoveries);
+        _vms = registry.Add(DeclaredMetrics.Vms);
+        _vcpus = registry.Add(DeclaredMetrics.Vcpus);
+        _lastProgress = registry.Add(DeclaredMetrics.LastProgress);
+        _stallInfo = registry.Add(DeclaredMetrics.StallInfo);
+        _invalidateSeq = registry.Add(DeclaredMetrics.InvalidateSeq);
+        _crossings = registry.Add(DeclaredMetrics.Crossings);
+        _verdict = registry.Add(DeclaredMetrics.Verdict);
+        _incidents = registry.Add(DeclaredMetrics.Incidents);
+        _expectedCrossing = registry.Add(DeclaredMetrics.ExpectedCrossing);
+        _lastSlice = registry.Add(DeclaredMetrics.LastSlice);
+        _slices = registry.Add(DeclaredMetrics.Slices);
+        _busy = registry.Add(DeclaredMetrics.Busy);
+        _sliceMax = registry.Add(DeclaredMetrics.SliceMax);
+        _idle = registry.Add(DeclaredMetrics.Idle);
+        _workers = registry.Add(DeclaredMetrics.Workers);
+        _hangExpectedFrom = registry.Add(DeclaredMetrics.HangExpectedFrom);
+        _buildInfo = registry.Add(DeclaredMetrics.BuildInfo);
         registry.BeforeScrape(Fill);
     }
 
@@ -111,7 +89,9 @@ internal sealed class FleetMetrics
         _faults.Set(totals.Retried, name, kernel, "retried");
         _guestAccesses.Set(totals.GuestAccesses, name, kernel);
         _unjustifiedRetries.Set(totals.UnjustifiedRetries, name, kernel);
+        _overcautiousRetries.Set(totals.OvercautiousRetries, name, kernel);
         _unsafeInstalls.Set(totals.UnsafeInstalls, name, kernel);
+        _staleMappings.Set(totals.StaleMappings, name, kernel);
         _accountingErrors.Set(totals.AccountingErrors, name, kernel);
         _recoveries.Set(totals.Recoveries, name, kernel);
         HostFigures? host = report?.Snapshot.Host;
@@ -126,6 +106,7 @@ internal sealed class FleetMetrics
         IncidentCounts incidents = report?.Incidents ?? default;
         _incidents.Set(incidents.Hangs, name, kernel, "hang");
         _incidents.Set(incidents.UnsafeInstalls, name, kernel, "unsafe_install");
+        _incidents.Set(incidents.StaleMappings, name, kernel, "stale_mapping");
         _incidents.Set(incidents.AccountingErrors, name, kernel, "accounting_error");
 
         ulong start = cohort.Vm.InvalidateSeqStart;

@@ -1,28 +1,29 @@
 using System.Collections.Concurrent;
 using SoakHost.Engine.Soak;
-using SoakHost.Service;
 using SoakHost.Storage;
 
 namespace SoakHost.Metrics;
 
-/// <summary>Interventions that were done to cohorts since the service started.</summary>
+/// <summary>Interventions since the service started.</summary>
 internal sealed class InterventionMetrics
 {
     private readonly ConcurrentDictionary<(string Cohort, string Kind), long> _applied = [];
 
-    public InterventionMetrics(MetricRegistry registry, SoakRun run)
+    /// <summary>Registers the family.</summary>
+    /// <param name="registry">Where.</param>
+    /// <param name="cohorts">The names of the cohorts that there are now.</param>
+    public InterventionMetrics(MetricRegistry registry, Func<IReadOnlyList<string>> cohorts)
     {
-        MetricFamily applied = registry.Counter(
-            "soakhost_interventions_total", "Interventions done to the cohort: kernel, migrate, pause, resume, memslots, counter, add, resize or remove.", "cohort", "kind");
+        MetricFamily applied = registry.Add(DeclaredMetrics.Interventions);
         registry.BeforeScrape(() =>
         {
-            foreach (string cohort in run.Cohorts.Select(cohort => cohort.Name))
+            foreach (string cohort in cohorts())
             {
                 foreach (string kind in InterventionNames.Names)
                     applied.Set(_applied.GetValueOrDefault((cohort, kind)), cohort, kind);
             }
 
-            // What was done to a cohort that is gone was done all the same, its removal above all.
+            // Interventions in a cohort that is gone still count, its removal above all.
             foreach (((string cohort, string kind), long count) in _applied)
                 applied.Set(count, cohort, kind);
         });

@@ -3,8 +3,8 @@ using Prometheus;
 namespace SoakHost.Metrics;
 
 /// <summary>
-/// Metrics in Prometheus' text format. The only place that knows the library: a registry of its own, without the library's default
-/// metrics. Series say what was set for this scrape and nothing else, so that one that is no longer set is gone.
+/// Metrics in Prometheus' text format. Nothing else uses the library. The registry is its own, without the library's default metrics. A scrape
+/// has the series that were set for it and no others.
 /// </summary>
 internal sealed class MetricRegistry : IDisposable
 {
@@ -16,26 +16,20 @@ internal sealed class MetricRegistry : IDisposable
     private readonly List<Action> _fills = [];
     private readonly List<MetricFamily> _families = [];
 
-    // Two scrapes at once would set, and forget, each other's series.
+    // Two scrapes at the same time would set and forget each other's series.
     private readonly SemaphoreSlim _scrape = new(1);
 
     public MetricRegistry() => _factory = Prometheus.Metrics.WithCustomRegistry(_registry);
 
-    /// <summary>Has this called before each scrape, to set every series there is.</summary>
+    /// <summary>Calls this before each scrape, to set every series.</summary>
     public void BeforeScrape(Action fill) => _fills.Add(fill);
 
-    /// <summary>A family whose series only ever grow.</summary>
-    public MetricFamily Counter(string name, string help, params string[] labels)
+    /// <summary>Registers a metric.</summary>
+    public MetricFamily Add(MetricDeclaration metric)
     {
-        Counter counter = _factory.CreateCounter(name, help, labels);
-        return Add(new MetricFamily((value, series) => counter.WithLabels(series).IncTo(value), series => counter.RemoveLabelled(series)));
-    }
-
-    /// <summary>A family whose series go up and down.</summary>
-    public MetricFamily Gauge(string name, string help, params string[] labels)
-    {
-        Gauge gauge = _factory.CreateGauge(name, help, labels);
-        return Add(new MetricFamily((value, series) => gauge.WithLabels(series).Set(value), series => gauge.RemoveLabelled(series)));
+        MetricFamily family = metric.Type == MetricType.Counter ? AddCounter(metric) : AddGauge(metric);
+        _families.Add(family);
+        return family;
     }
 
     /// <summary>Fills every family, and writes them all.</summary>
@@ -59,10 +53,16 @@ internal sealed class MetricRegistry : IDisposable
     /// <inheritdoc/>
     public void Dispose() => _scrape.Dispose();
 
-    private MetricFamily Add(MetricFamily family)
+    private MetricFamily AddCounter(MetricDeclaration metric)
     {
-        _families.Add(family);
-        return family;
+        Counter counter = _factory.CreateCounter(metric.Name, $"{metric.Help}.", metric.Labels);
+        return new MetricFamily((value, series) => counter.WithLabels(series).IncTo(value), series => counter.RemoveLabelled(series));
+    }
+
+    private MetricFamily AddGauge(MetricDeclaration metric)
+    {
+        Gauge gauge = _factory.CreateGauge(metric.Name, $"{metric.Help}.", metric.Labels);
+        return new MetricFamily((value, series) => gauge.WithLabels(series).Set(value), series => gauge.RemoveLabelled(series));
     }
 }
 

@@ -5,7 +5,7 @@ internal static class MetricsEndpoint
 {
     public static void MapMetrics(this WebApplication app)
     {
-        // Whoever fills metrics must exist before the first scrape.
+        // Everything that fills metrics must exist before the first scrape.
         MetricRegistry registry = app.Services.GetRequiredService<MetricRegistry>();
         app.Services.GetRequiredService<FleetMetrics>();
         app.Services.GetRequiredService<ProcessMetrics>();
@@ -15,7 +15,7 @@ internal static class MetricsEndpoint
 
         app.MapGet("/metrics", async context =>
         {
-            // Written to memory first: a client that reads slowly must not hold up the other scrapes.
+            // Write to memory first: a slow client must not hold up other scrapes.
             using var text = new MemoryStream();
             await registry.WriteAsync(text, context.RequestAborted);
             context.Response.ContentType = MetricRegistry.ContentType;

@@ -8,7 +8,7 @@ internal sealed class ProcessMetrics
 {
     private const string OpenFiles = "/proc/self/fd";
 
-    // The kernel makes an entry for each file as they are listed: that takes longer than all the rest of a scrape.
+    // The kernel creates an entry for each open file as they are listed: that takes longer than the rest of a scrape.
     private static readonly TimeSpan FdsAgeMax = TimeSpan.FromSeconds(15);
 
     private readonly MetricFamily _startTime, _residentMemory, _cpu, _openFds, _collections, _heap, _pause, _allocated;
@@ -21,15 +21,14 @@ internal sealed class ProcessMetrics
     public ProcessMetrics(MetricRegistry registry, TimeProvider time)
     {
         _time = time;
-        _startTime = registry.Gauge("process_start_time_seconds", "When the process started, in seconds since 1970.");
-        _residentMemory = registry.Gauge("process_resident_memory_bytes", "Resident memory in bytes.");
-        _cpu = registry.Counter("process_cpu_seconds_total", "Processor time in user and kernel mode, in seconds.");
-        _openFds = registry.Gauge("process_open_fds", "Open file descriptors, counted at most every 15 s. On Linux alone.");
-        _collections = registry.Counter(
-            "dotnet_gc_collections_total", "Garbage collections by generation; one of a generation collects the younger ones too.", "generation");
-        _heap = registry.Gauge("dotnet_gc_heap_bytes", "Managed heap in use, in bytes.");
-        _pause = registry.Counter("dotnet_gc_pause_seconds_total", "Time for which garbage collection stopped every thread, in seconds.");
-        _allocated = registry.Counter("dotnet_gc_allocated_bytes_total", "Bytes allocated on the managed heap.");
+        _startTime = registry.Add(DeclaredMetrics.StartTime);
+        _residentMemory = registry.Add(DeclaredMetrics.ResidentMemory);
+        _cpu = registry.Add(DeclaredMetrics.Cpu);
+        _openFds = registry.Add(DeclaredMetrics.OpenFds);
+        _collections = registry.Add(DeclaredMetrics.Collections);
+        _heap = registry.Add(DeclaredMetrics.Heap);
+        _pause = registry.Add(DeclaredMetrics.Pause);
+        _allocated = registry.Add(DeclaredMetrics.Allocated);
         using var process = Process.GetCurrentProcess();
         _started = (process.StartTime.ToUniversalTime() - DateTime.UnixEpoch).TotalSeconds;
         registry.BeforeScrape(Fill);

@@ -19,7 +19,7 @@ internal sealed record BenchDocument(
     double OperationsPerSecond,
     double NsPerOperation);
 
-/// <summary>How fast it was.</summary>
+/// <summary>The results of a benchmark.</summary>
 internal static class BenchReport
 {
     private static readonly string[] Columns =

@@ -36,7 +36,9 @@ internal sealed record CheckCohortDocument(
     int VcpusHung,
     int VcpusStarved,
     long UnjustifiedRetries,
+    long OvercautiousRetries,
     long UnsafeInstalls,
+    long StaleMappings,
     long AccountingErrors,
     Verdict Verdict)
 {
@@ -62,14 +64,14 @@ internal sealed record CheckCohortDocument(
     public ImmutableArray<string>? NotCovered { get; init; }
 }
 
-/// <summary>What a bounded soak came to.</summary>
+/// <summary>The result of a bounded soak.</summary>
 internal static class CheckReport
 {
     public static void WriteText(IAnsiConsole console, SoakResult result, ShardOptions run)
     {
         SummaryTable.Write(console, result.Cohorts, result.Verdict, result.Reasons, result.Elapsed, run.Seed);
 
-        // A command is to be copied: no width breaks it, and nothing stands behind it.
+        // People copy commands: a command is on a line of its own that nothing wraps.
         foreach (string line in Replays(result, result.Cohorts, run))
             console.Profile.Out.Writer.WriteLine($"  {line}");
     }
@@ -90,12 +92,14 @@ internal static class CheckReport
         output.WriteLine(JsonSerializer.Serialize(document, ReportJson.Default.CheckDocument));
     }
 
-    /// <summary>How to see the first incident of each cohort again.</summary>
+    /// <summary>How to reproduce the first incident of each cohort.</summary>
     private static IEnumerable<string> Replays(SoakResult result, IEnumerable<CohortReport> cohorts, ShardOptions run) =>
         from cohort in cohorts
         where result.FirstIncidents.ContainsKey(cohort.Cohort.Name)
         let incident = result.FirstIncidents[cohort.Cohort.Name]
-        select $"{cohort.Cohort.Name}: {ReplayCommandLine.Of(cohort.Cohort, run, incident) ?? $"{incident} cannot be replayed, the VM was a real one"}";
+        select ReplayCommandLine.Of(cohort.Cohort, run, incident) is { } command
+            ? $"{cohort.Cohort.Name}: reproduce with: {command}"
+            : $"{cohort.Cohort.Name}: {incident} cannot be replayed: its VM was a real one";
 
     private static CheckCohortDocument Describe(CohortReport cohort)
     {
@@ -113,7 +117,9 @@ internal static class CheckReport
             cohort.Hung,
             cohort.Starved,
             totals.UnjustifiedRetries,
+            totals.OvercautiousRetries,
             totals.UnsafeInstalls,
+            totals.StaleMappings,
             totals.AccountingErrors,
             cohort.Verdict)
         {
@@ -127,7 +133,7 @@ internal static class CheckReport
     }
 }
 
-/// <summary>How far a bounded soak is: a bar on a terminal, else a line now and then, always on standard error.</summary>
+/// <summary>The progress of a bounded soak on standard error: a bar on a terminal, else a line every ten seconds.</summary>
 internal static class CheckProgress
 {
     private static readonly TimeSpan LineInterval = TimeSpan.FromSeconds(10);
@@ -153,11 +159,11 @@ internal static class CheckProgress
         int hung = report.Cohorts.Sum(cohort => cohort.Hung);
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{progress.Stage}: {operations / 1e6:N0} million operations, {operations / seconds / 1e6:N0} million a second, {hung} vCPUs hung");
+            $"{progress.Stage}: {operations / 1e6:N0} million operations, {operations / seconds / 1e6:N0} million per second, {hung} vCPUs hung");
     }
 
     /// <summary>
-    /// Real VMs tell their own time left: it hangs on the present rate alone, and the last seconds before a boundary are slow ones.
+    /// Real VMs estimate their own time left from the present rate; the bar would not know that the last seconds before a boundary are slow.
     /// </summary>
     private static string Describe(CohortReport cohort)
     {

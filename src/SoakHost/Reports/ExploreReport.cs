@@ -19,7 +19,7 @@ internal sealed record ExploreDocument(
 /// <summary>The first defect of a kind.</summary>
 internal sealed record ExploreDefectDocument(string Kind, int Depth, TimelineDocument Story);
 
-/// <summary>What explorations came to.</summary>
+/// <summary>The results of explorations.</summary>
 internal static class ExploreReport
 {
     public static void WriteText(IAnsiConsole console, ExploreResult result)
@@ -34,8 +34,8 @@ internal static class ExploreReport
                 $"proven within the bound ({bound.Vcpus} vCPUs, {bound.Invalidators} invalidators, {bound.Pages} pages, "
                 + $"{bound.Invalidations} invalidations, {bound.MemslotUpdates} memslot updates)",
                 Color.Green),
-            ExploreVerdict.LimitReached => ("nothing found, but the limit of states was reached before all were seen", Color.Yellow),
-            ExploreVerdict.Stopped => ("nothing found so far; it was stopped", Color.Yellow),
+            ExploreVerdict.LimitReached => ("no defect found, but the limit of states was reached: not proven", Color.Yellow),
+            ExploreVerdict.Stopped => ("no defect found before it was interrupted: not proven", Color.Yellow),
             _ => (string.Join(", ", result.Defects.Select(defect => Words(defect.Kind))), Color.Red),
         };
         console.Write(new Text($"{where}: {verdict}", new Style(color)));
@@ -65,7 +65,7 @@ internal static class ExploreReport
         output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.ExploreDocumentArray));
     }
 
-    /// <summary>Runs an exploration, and shows on a terminal how far it is.</summary>
+    /// <summary>Runs an exploration, with its progress on a terminal.</summary>
     public static ExploreResult WithProgress(string what, Func<IProgress<ExploreProgress>?, ExploreResult> explore)
     {
         if (Console.IsErrorRedirected)
@@ -82,6 +82,6 @@ internal static class ExploreReport
     private sealed class StatusLine(string what, StatusContext status) : IProgress<ExploreProgress>
     {
         public void Report(ExploreProgress value) => status.Status(string.Create(
-            CultureInfo.InvariantCulture, $"{what}: {value.States:N0} states, depth {value.Depth}, {value.Pending:N0} to look at"));
+            CultureInfo.InvariantCulture, $"{what}: {value.States:N0} states, depth {value.Depth}, {value.Pending:N0} pending"));
     }
 }

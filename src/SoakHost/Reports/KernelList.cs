@@ -24,7 +24,7 @@ internal static class KernelList
 
     public static void WriteTable(IAnsiConsole console)
     {
-        Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "what differs", "taken from");
+        Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "difference", "source");
         table.Columns[0].NoWrap();
         KernelGroup group = KernelGroup.Release;
         foreach (KernelInfo info in All)
@@ -44,7 +44,7 @@ internal static class KernelList
     private static string Describe(KernelInfo info)
     {
         if (!info.IsSimulated)
-            return "unknown: that is the question";
+            return "unknown";
         string what = info.Expected.Label().Replace('_', ' ');
         string from = info.ExpectedFrom == 0 ? ""
             : BitOperations.IsPow2(info.ExpectedFrom) ? $" from 2^{BitOperations.Log2(info.ExpectedFrom)}"

@@ -16,11 +16,11 @@ internal sealed record KillMatrixDocument(
     string FoundBySoak,
     bool Ok);
 
-/// <summary>Who caught which kernel, and how fast.</summary>
+/// <summary>Which detector caught which kernel, and how fast.</summary>
 internal static class KillMatrixReport
 {
     private static readonly string[] Columns =
-        ["kernel", "expected", "exploration found", "states", "s", "soak found", "ticks", "s", "as expected"];
+        ["kernel", "expected", "found by explore", "states", "s", "found by soak", "ticks", "s", "as expected"];
 
     public static void WriteText(IAnsiConsole console, IReadOnlyCollection<KillMatrixRow> rows)
     {

@@ -4,41 +4,35 @@ using SoakHost.Engine;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
-using SoakHost.Model;
 
 namespace SoakHost.Reports;
 
 /// <summary>
-/// The command that tells an incident again. It names all that the VM's history depends on, so that it needs no configuration and does the
-/// same on any machine; but of a cohort that was operated it needs what was done, and so the data directory.
+/// The command that reproduces an incident. It names everything that the VM's history depends on: it needs no configuration and shows the same
+/// on any machine. For a cohort with interventions it also needs the data directory, where they are recorded.
 /// </summary>
 internal static class ReplayCommandLine
 {
-    /// <summary>The command for one incident of the present run; null for one of a real VM, which nothing brings back.</summary>
+    /// <summary>The command for one incident of the present run; null for one of a real VM, which cannot be replayed.</summary>
     public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident) =>
         Of(cohort.Cohort, run.ToShardOptions(), incident, cohort.HasInterventions ? run.DataDirectory : null);
 
-    /// <summary>The command for one incident; null for one of a real VM, which nothing brings back.</summary>
+    /// <summary>The command for one incident; null for one of a real VM, which cannot be replayed.</summary>
     /// <param name="cohort">The cohort that it happened in.</param>
     /// <param name="run">The run's seed and stall threshold.</param>
     /// <param name="incident">The incident.</param>
-    /// <param name="dataDirectory">Where the run's interventions are kept, if any were done to the cohort: the command needs them. Else null.</param>
+    /// <param name="dataDirectory">Where the interventions in the cohort are recorded; null where there were none.</param>
     public static string? Of(Cohort cohort, ShardOptions run, IncidentId incident, string? dataDirectory = null)
     {
         if (!cohort.Kernel.Info.IsSimulated)
             return null;
         if (dataDirectory is not null)
             return $"Soak__DataDirectory='{Path.GetFullPath(dataDirectory).Replace("'", @"'\''", StringComparison.Ordinal)}' soakhost replay {incident}";
-        VmParameters vm = cohort.Vm;
-        string updates = vm.MemslotUpdates ? " --memslot-updates" : "";
-
-        // When a vCPU counts as hung depends on the threshold; the other incidents happen when they happen.
+        // When a vCPU counts as hung depends on the threshold; other incidents do not.
         string threshold = incident.Kind == FindingKind.VcpuHung
             ? string.Create(CultureInfo.InvariantCulture, $" --stall-retries {run.StallRetries}") : "";
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"soakhost replay {incident} --kernel {cohort.Kernel.Info.Name} --vms {cohort.Vms} --vcpus {vm.Vcpus}"
-            + $" --invalidators {vm.Invalidators} --pages {vm.Pages} --range-pages {vm.RangePages}{updates}"
-            + $" --start 0x{vm.InvalidateSeqStart:x} --seed {run.Seed}{threshold}");
+            $"soakhost replay {incident} {SimulatedCohortSettings.CommandLine(cohort)} --seed {run.Seed}{threshold}");
     }
 }

@@ -5,10 +5,10 @@ using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Reports;
 
-/// <summary><c>mmu_invalidate_seq</c> over a cohort's VMs, in hex: a JSON number has not enough bits everywhere.</summary>
+/// <summary><c>mmu_invalidate_seq</c> over a cohort's VMs, in hex: JSON numbers of some readers have too few bits.</summary>
 internal sealed record CounterDocument(string Min, string Median, string Max);
 
-/// <summary>A stalled vCPU; a hung one with its incident's id and the command that tells how it came about.</summary>
+/// <summary>A stalled vCPU; a hung one with its incident's id and the command that reproduces it.</summary>
 internal sealed record StallDocument(
     int Vm, int Vcpu, VcpuCondition State, int Page, string InvalidateSeq, string Snapshot, long Tick, DateTimeOffset LastProgress,
     string? Incident, string? Replay);
@@ -24,7 +24,7 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(KernelDocument[]))]
 [JsonSerializable(typeof(ExploreDocument[]))]
 [JsonSerializable(typeof(TimelineDocument))]
-[JsonSerializable(typeof(Api.IncidentTimelineDocument))]
+[JsonSerializable(typeof(IncidentTimelineDocument))]
 [JsonSerializable(typeof(CheckDocument))]
 [JsonSerializable(typeof(BenchDocument[]))]
 [JsonSerializable(typeof(KillMatrixDocument[]))]

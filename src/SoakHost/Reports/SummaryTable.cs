@@ -5,7 +5,7 @@ using Spectre.Console;
 
 namespace SoakHost.Reports;
 
-/// <summary>What a run amounted to, for people.</summary>
+/// <summary>The result of a run, for people.</summary>
 internal static class SummaryTable
 {
     private const int WidthMin = 160;
@@ -34,7 +34,7 @@ internal static class SummaryTable
         long operations,
         long before)
     {
-        // The default fleet's lines fit into 80 columns. Where a line does not, the terminal may wrap it, but no number is broken.
+        // The default fleet's lines fit into 80 columns. A terminal may wrap longer ones; numbers are never split.
         console.Profile.Width = Math.Max(console.Profile.Width, WidthMin);
         Table table = new Table().Border(TableBorder.Simple).AddColumns(Columns);
         foreach (TableColumn column in table.Columns)
@@ -75,7 +75,7 @@ internal static class SummaryTable
         }
     }
 
-    /// <summary>What a result on a real kernel is about, and what it is not.</summary>
+    /// <summary>What a result on a real kernel covers, and what it does not.</summary>
     private static void Write(IAnsiConsole console, CohortReport cohort, HostFigures host)
     {
         console.WriteLine(string.Create(

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using SoakHost.Engine.Replays;
 using SoakHost.Engine.Timelines;
 using Spectre.Console;
 
@@ -40,6 +41,17 @@ internal sealed record TimelineStepDocument(
         step.Explanation);
 
     internal static string Hex(ulong value) => value.ToString("x", CultureInfo.InvariantCulture).Insert(0, "0x");
+}
+
+/// <summary>An incident's timeline: a <see cref="TimelineDocument"/>, and where it comes from.</summary>
+internal sealed record IncidentTimelineDocument(
+    string Incident, long Run, string Kernel, string Conclusion, string Command, ImmutableArray<TimelineStepDocument> Steps)
+{
+    public static IncidentTimelineDocument Of(IncidentId incident, long run, string command, Timeline timeline)
+    {
+        TimelineDocument told = TimelineDocument.Of(timeline);
+        return new(incident.ToString(), run, told.Kernel, told.Conclusion, command, told.Steps);
+    }
 }
 
 /// <summary>A timeline for people.</summary>

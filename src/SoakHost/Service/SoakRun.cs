@@ -3,6 +3,7 @@ using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
+using SoakHost.Interventions;
 using SoakHost.Storage;
 
 namespace SoakHost.Service;
@@ -13,29 +14,30 @@ internal sealed class SoakRun : IDisposable
     private readonly Fleet _fleet;
     private readonly Watchdog _watchdog;
     private readonly SoakStorage? _storage;
+    private readonly InterventionRunner? _interventions;
 
     /// <summary>Builds every VM; nothing runs yet.</summary>
     /// <param name="options">Valid options.</param>
     /// <param name="time">The clock of workers and watchdog.</param>
     /// <param name="reported">Called on the watchdog's thread with each report; it must not throw.</param>
-    /// <param name="storage">What keeps the run on disk, or null.</param>
+    /// <param name="storage">Keeps the run on disk; null where it is not kept.</param>
     public SoakRun(SoakOptions options, TimeProvider time, Action<FleetReport>? reported = null, SoakStorage? storage = null)
     {
         (Options, _storage) = (options, storage);
         _fleet = new Fleet(options.ToFleetOptions(), time, storage?.ResumeState, SoakOptions.HostCohorts(options.Fleet, time));
         if (storage is not null)
-            _fleet.KeepFindings();
-        _watchdog = new Watchdog(_fleet, time, options.WatchdogInterval, options.StallAfter, report =>
         {
-            storage?.Keep(report);
-            reported?.Invoke(report);
-        });
+            _fleet.KeepFindings();
+            _interventions = new InterventionRunner(_fleet, storage, time);
+        }
+
+        _watchdog = new Watchdog(_fleet, time, options.WatchdogInterval, options.StallAfter, reported);
     }
 
     /// <summary>What was configured.</summary>
     public SoakOptions Options { get; }
 
-    /// <summary>What the engine was told of it: the cohorts that the run began with.</summary>
+    /// <summary>What the fleet was built from: the cohorts that the run began with.</summary>
     public FleetOptions FleetOptions => _fleet.Options;
 
     /// <summary>The cohorts that there are now.</summary>
@@ -47,36 +49,37 @@ internal sealed class SoakRun : IDisposable
     /// <summary>The run's number in the data directory; 0 where it is not kept.</summary>
     public long RunId => _storage?.RunId ?? 0;
 
-    /// <summary>How the run's storage gets on.</summary>
+    /// <summary>Whether the run is kept on disk.</summary>
     public StorageStatus Storage => _storage?.Status ?? new StorageStatus(null, null);
 
-    /// <summary>Does something to a cohort, or adds it, recorded before it takes effect.</summary>
-    /// <exception cref="StorageUnavailableException">It cannot be recorded, and so does not happen.</exception>
-    public InterventionRecord Intervene(string cohort, ShardIntervention intervention) =>
-        _storage?.Intervene(_fleet, cohort, intervention) ?? throw new StorageUnavailableException("this run is not kept");
+    /// <summary>Does an intervention, as <see cref="InterventionRunner.RunAsync"/> does.</summary>
+    public Task<InterventionRecord> InterveneAsync(string cohort, ShardIntervention intervention, CancellationToken cancellation) =>
+        _interventions?.RunAsync(cohort, intervention, cancellation)
+            ?? throw new StorageUnavailableException("this run is not kept on disk");
 
-    /// <summary>Lets the workers and the watchdog go.</summary>
+    /// <summary>Starts the workers, the watchdog and the checkpoints.</summary>
     public void Start()
     {
         _fleet.Start();
         _watchdog.Start();
-        _storage?.Start(_fleet);
+        _storage?.Start(_fleet.RequestCheckpoint);
     }
 
-    /// <summary>Stops the workers at the end of their slices, and looks a last time.</summary>
+    /// <summary>Stops the workers at the end of their slices, makes a last report and writes a last checkpoint.</summary>
     /// <param name="timeout">How long to wait for the workers.</param>
     /// <param name="isComplete">Whether all workers stopped in time; if not, the report misses what they did last.</param>
     public FleetReport Stop(TimeSpan timeout, out bool isComplete)
     {
         isComplete = _fleet.Stop(timeout);
         FleetReport report = _watchdog.Stop();
-        _storage?.Stop(_fleet, isComplete);
+        _storage?.Stop(isComplete ? _fleet.Checkpoint : null);
         return report;
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
+        _interventions?.Dispose();
         _fleet.Dispose();
         _watchdog.Dispose();
     }

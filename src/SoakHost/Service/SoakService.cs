@@ -1,19 +1,15 @@
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
-using SoakHost.Api;
-using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Logging;
-using SoakHost.Metrics;
 using SoakHost.Model;
-using SoakHost.Storage;
 
 namespace SoakHost.Service;
 
 /// <summary>
-/// The soak as a part of the host. It starts once the server listens, so that a port in use is told before anything is soaked, and
-/// stops before the server does, so that the last figures can still be read.
+/// The soak as a part of the host. It starts after the server listens: a port in use is reported before anything is soaked. It stops before
+/// the server does: the last figures can still be read.
 /// </summary>
 internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server, ILogger<SoakService> log) : IHostedLifecycleService
 {
@@ -55,46 +51,4 @@ internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server
     public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
-}
-
-/// <summary>Registration of the soak with everything that reads its reports.</summary>
-internal static class SoakServiceExtensions
-{
-    // The soak takes at most three of the five seconds that a stop may take.
-    private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(4);
-
-    public static void AddSoak(this WebApplicationBuilder builder, SoakOptions options)
-    {
-        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = ShutdownTimeout);
-        builder.Services
-            .AddSingleton(TimeProvider.System)
-            .AddSingleton(options)
-            .AddSingleton<ReportLog>()
-            .AddSingleton<FleetStream>()
-            .AddSingleton(services => new SoakRun(
-                options,
-                services.GetRequiredService<TimeProvider>(),
-                report =>
-                {
-                    services.GetRequiredService<ReportLog>().Write(report);
-                    services.GetRequiredService<FleetStream>().Publish(report);
-                },
-                services.GetRequiredService<SoakStorage>()))
-            .AddSingleton<SoakStorage>()
-            .AddSingleton<StorageMetrics>()
-            .AddSingleton<InterventionMetrics>()
-            .AddSingleton<OperatorAccess>()
-            .AddSingleton<OperatorFilter>()
-            .AddSingleton<IncidentReplays>()
-            .AddSingleton<MetricRegistry>()
-            .AddSingleton(services =>
-            {
-                SoakRun run = services.GetRequiredService<SoakRun>();
-                return new FleetMetrics(
-                    services.GetRequiredService<MetricRegistry>(), () => run.Cohorts, run.FleetOptions.Shards.VectorBits, () => run.Latest);
-            })
-            .AddSingleton<ProcessMetrics>()
-            .AddSingleton<AlertMetrics>()
-            .AddHostedService<SoakService>();
-    }
 }

@@ -1,8 +1,8 @@
 namespace SoakHost.Storage;
 
 /// <summary>
-/// Rounds of checkpoints, in each of which every shard answers once. A large fleet's round takes long, and no other begins as long as answers come:
-/// only when none has come for 10 s is the rest given up, since a shard whose worker is stuck, or that failed, may never answer. Used by one thread.
+/// Rounds of checkpoints, in each of which every shard answers once. A large fleet's round takes long, and the next one waits while answers
+/// come. When none has come for 10 s, the rest is given up, since a shard whose worker is stuck may never answer. Used by one thread.
 /// </summary>
 internal sealed class CheckpointRounds(TimeProvider time)
 {
@@ -11,15 +11,15 @@ internal sealed class CheckpointRounds(TimeProvider time)
     private int _outstanding;
     private long _lastAnswer;
 
-    /// <summary>Whether the round before left answers out.</summary>
+    /// <summary>Whether answers to the last round are missing.</summary>
     public bool IsIncomplete => _outstanding > 0;
 
-    /// <summary>Whether answers to the present round are still waited for.</summary>
+    /// <summary>Whether answers to the last round are missing and may still come.</summary>
     public bool IsUnderWay => IsIncomplete && time.GetElapsedTime(_lastAnswer) < AnswerTimeout;
 
-    /// <summary>Begins a round; what comes to the one before does not count any more.</summary>
-    /// <param name="ask">Asks every shard, in the round of this number, and returns how many answers are to come.</param>
-    /// <returns>Whether there is nothing to wait for.</returns>
+    /// <summary>Begins a round; answers to earlier ones no longer count.</summary>
+    /// <param name="ask">Asks every shard, in the round of this number, and returns how many answers will come.</param>
+    /// <returns>Whether the round is complete at once, without shards.</returns>
     public bool Begin(Func<int, int> ask)
     {
         _lastAnswer = time.GetTimestamp();
@@ -28,11 +28,11 @@ internal sealed class CheckpointRounds(TimeProvider time)
         return _outstanding == 0;
     }
 
-    /// <summary>Ends them: answers that still come complete no round.</summary>
+    /// <summary>Ends the rounds: answers that still come complete none.</summary>
     public void End() => (_round, _outstanding) = (_round + 1, 0);
 
     /// <summary>Counts an answer.</summary>
-    /// <returns>Whether it was the present round's last.</returns>
+    /// <returns>Whether it was the last one of the current round.</returns>
     public bool Answer(int round)
     {
         if (round != _round)

@@ -10,23 +10,23 @@ internal sealed record RunRecord(long Id, DateTimeOffset Started, DateTimeOffset
 /// <summary>A shard's checkpoint as it is stored.</summary>
 internal sealed record CheckpointRecord(ShardKey Shard, long Tick, byte[] State);
 
-/// <summary>Something that was done to a cohort.</summary>
-/// <param name="Id">Grows with each intervention of the database; pages are cut by it.</param>
+/// <summary>An intervention as it is stored.</summary>
+/// <param name="Id">Grows with each intervention in the database; pages are cut by it.</param>
 /// <param name="RunId">The run.</param>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="Intervention">What was done.</param>
-/// <param name="Requested">When it was asked for.</param>
+/// <param name="Requested">When it was requested.</param>
 internal sealed record InterventionRecord(long Id, long RunId, string Cohort, ShardIntervention Intervention, DateTimeOffset Requested);
 
-/// <summary>An incident: with its run's identity and interventions, all that is needed to replay it.</summary>
-/// <param name="Number">Grows with each incident of the database; pages are cut by it.</param>
+/// <summary>An incident as it is stored.</summary>
+/// <param name="Number">Grows with each incident in the database; pages are cut by it.</param>
 /// <param name="RunId">The run.</param>
 /// <param name="Id">Kind, cohort, VM, vCPU and tick.</param>
 /// <param name="Page">The guest page concerned, or -1.</param>
 /// <param name="InvalidateSeq">The counter when it was found.</param>
 /// <param name="Snapshot">The kernel's snapshot then.</param>
 /// <param name="FirstSeen">When it was first recorded.</param>
-/// <param name="LastSeen">The last checkpoint at which it was still so.</param>
+/// <param name="LastSeen">The last checkpoint at which it had not ended.</param>
 /// <param name="Recovery">How it ended, or null.</param>
 internal sealed record IncidentRecord(
     long Number, long RunId, IncidentId Id, int Page, ulong InvalidateSeq, ulong Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
@@ -47,17 +47,17 @@ internal sealed record IncidentFilter
 
     public int? Vcpu { get; init; }
 
-    /// <summary>Whether the vCPU is hung still.</summary>
+    /// <summary>Whether the vCPU is still hung.</summary>
     public bool? IsHung { get; init; }
 }
 
 /// <summary>How an incident ended.</summary>
-/// <param name="Tick">The tick at which the vCPU was seen to get on.</param>
+/// <param name="Tick">The tick at which the vCPU was seen to have recovered.</param>
 /// <param name="At">When that was recorded.</param>
-/// <param name="By">What was done between, such as "kernel linux-6.1.y at tick 81920", or "itself".</param>
+/// <param name="By">The last intervention before it, such as "kernel linux-6.1.y at tick 81920", or "itself".</param>
 internal sealed record IncidentRecovery(long Tick, DateTimeOffset At, string By);
 
-/// <summary>Names of kinds as the database, the API and metrics spell them.</summary>
+/// <summary>Names of kinds of interventions as the database, the API and metrics spell them.</summary>
 internal static class InterventionNames
 {
     private static readonly (InterventionKind Kind, string Name)[] All =

@@ -8,19 +8,19 @@ using SoakHost.Model;
 namespace SoakHost.Storage;
 
 /// <summary>
-/// All that the histories of a run's simulated VMs depend on: two runs with equal identities are one and the same. A real VM's counter
-/// ends with its process, so that cohorts of real VMs are no part of it.
+/// All that the histories of a run's simulated VMs depend on: two runs with equal identities are the same run. Cohorts of real VMs are not
+/// part of it, since their counters end with their process.
 /// </summary>
 internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetries, IReadOnlyList<CohortIdentity> Fleet)
 {
-    /// <summary>The identity of what is configured now.</summary>
+    /// <summary>The identity of the current configuration.</summary>
     public static RunIdentity Of(FleetOptions options) => new(
         Model.ModelVersion.Current,
         options.Shards.Seed,
         options.Shards.StallRetries,
         [.. options.Cohorts.Where(cohort => cohort.Kernel.Info.IsSimulated).Select(CohortIdentity.Of)]);
 
-    /// <summary>What differs, in phrases such as "seed was 1 and is 2"; empty when nothing does.</summary>
+    /// <summary>The differences, in phrases such as "seed was 1 and is 2"; empty if there are none.</summary>
     /// <param name="now">The identity to compare this earlier one with.</param>
     public IReadOnlyList<string> DifferencesFrom(RunIdentity now)
     {
@@ -37,7 +37,7 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
                 differences.AddRange(was.DifferencesFrom(cohort));
         }
 
-        differences.AddRange(before.Keys.Select(name => $"cohort {name} is gone"));
+        differences.AddRange(before.Keys.Select(name => $"cohort {name} is missing"));
         return differences;
 
         void Compare<T>(string what, T was, T isNow)
@@ -51,7 +51,7 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
     /// <summary>The fleet as it is stored.</summary>
     public string FleetJson() => JsonSerializer.Serialize([.. Fleet], IdentityJson.Default.CohortIdentityArray);
 
-    /// <summary>The fleet of what <see cref="FleetJson"/> returned.</summary>
+    /// <summary>Reads what <see cref="FleetJson"/> returns.</summary>
     public static IReadOnlyList<CohortIdentity> FleetOf(string json) =>
         JsonSerializer.Deserialize(json, IdentityJson.Default.CohortIdentityArray) ?? [];
 }
@@ -64,7 +64,7 @@ internal sealed record CohortIdentity(
         cohort.Name, cohort.Kernel.Info.Name, cohort.Vms, cohort.Vm.Vcpus, cohort.Vm.Invalidators, cohort.Vm.MemslotUpdates, cohort.Vm.Pages,
         cohort.Vm.RangePages, cohort.Vm.InvalidateSeqStart);
 
-    /// <summary>The cohort again, or null where this program has no such kernel any more.</summary>
+    /// <summary>The cohort, or null if this program does not have its kernel.</summary>
     public Cohort? ToCohort() => Model.Kernels.Kernel.Find(Kernel) is not { } kernel ? null : new Cohort
     {
         Name = Name,
@@ -81,21 +81,15 @@ internal sealed record CohortIdentity(
         },
     };
 
-    /// <summary>The data directory's run names a kernel that is not there.</summary>
+    /// <summary>The run in the data directory names a kernel that this program does not have.</summary>
     public static ConfigurationException UnknownKernel(string name) =>
         new($"the run in the data directory runs kernel \"{name}\", which this version of SoakHost does not have");
 
-    public IEnumerable<string> DifferencesFrom(CohortIdentity now)
+    public IEnumerable<string> DifferencesFrom(CohortIdentity now) => (ToCohort(), now.ToCohort()) switch
     {
-        (string Key, object Was, object Is)[] keys =
-        [
-            (nameof(Kernel), Kernel, now.Kernel), (nameof(Vms), Vms, now.Vms), (nameof(Vcpus), Vcpus, now.Vcpus),
-            (nameof(Invalidators), Invalidators, now.Invalidators), (nameof(MemslotUpdates), MemslotUpdates, now.MemslotUpdates),
-            (nameof(Pages), Pages, now.Pages), (nameof(RangePages), RangePages, now.RangePages),
-            (nameof(InvalidateSeqStart), NumberSyntax.Format(InvalidateSeqStart), NumberSyntax.Format(now.InvalidateSeqStart)),
-        ];
-        return keys.Where(key => !key.Was.Equals(key.Is)).Select(key => $"{key.Key} of cohort {Name} was {key.Was} and is {key.Is}");
-    }
+        ({ } was, { } isNow) => SimulatedCohortSettings.Differences(was, isNow),
+        _ => [$"Kernel of cohort {Name} was {Kernel} and is {now.Kernel}"],
+    };
 }
 
 /// <summary>A cohort that was added to a run, as it is stored.</summary>
@@ -106,12 +100,12 @@ internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
         JsonSerializer.Serialize(new AddedCohort(CohortIdentity.Of(cohort), cohort.Expected.Label()), IdentityJson.Default.AddedCohort);
 
     /// <summary>The cohort of a text.</summary>
-    /// <exception cref="ConfigurationException">This program has no such kernel any more.</exception>
+    /// <exception cref="ConfigurationException">This program does not have its kernel.</exception>
     public static Cohort Read(string text)
     {
         AddedCohort added = JsonSerializer.Deserialize(text, IdentityJson.Default.AddedCohort)!;
         Cohort cohort = added.Cohort.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Cohort.Kernel);
-        return cohort with { Expected = Expectations.ByName.Values.First(expected => expected.Label() == added.Expect) };
+        return cohort with { Expected = Expectations.OfLabel(added.Expect) };
     }
 }
 

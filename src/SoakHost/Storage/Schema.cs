@@ -1,14 +1,24 @@
 using Microsoft.Data.Sqlite;
+using SoakHost.Configuration;
 
 namespace SoakHost.Storage;
 
-/// <summary>The database's schema, as the steps that lead to it: the version is the number of steps taken, kept in <c>user_version</c>.</summary>
+/// <summary>
+/// The database's one schema, and whose a database is: SQLite keeps an <c>application_id</c> and a <c>user_version</c> in the file's header.
+/// A database with another of either is refused and not written to.
+/// </summary>
 internal static class Schema
 {
-    // Never changed once released; a new version is a new entry.
-    private static readonly string[] Steps =
-    [
-        """
+    /// <summary>"SOAK", as <c>application_id</c>.</summary>
+    public const int ApplicationId = 0x534f414b;
+
+    /// <summary>The schema's version, as <c>user_version</c>.</summary>
+    public const int Version = 1;
+
+    // SQLite takes a file without a whole page, of 512 bytes at least, for an empty database.
+    private const int PageBytesMin = 512;
+
+    private const string Tables = """
         CREATE TABLE runs (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             started_ms INTEGER NOT NULL,
@@ -21,10 +31,10 @@ internal static class Schema
             run_id INTEGER NOT NULL REFERENCES runs (id),
             cohort TEXT NOT NULL,
             first_vm INTEGER NOT NULL,
+            start_tick INTEGER NOT NULL,
             tick INTEGER NOT NULL,
-            model_version INTEGER NOT NULL,
             state BLOB NOT NULL,
-            PRIMARY KEY (run_id, cohort, first_vm, tick));
+            PRIMARY KEY (run_id, cohort, first_vm, start_tick, tick));
         CREATE TABLE interventions (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
             run_id INTEGER NOT NULL REFERENCES runs (id),
@@ -34,10 +44,10 @@ internal static class Schema
             vm INTEGER,
             kernel TEXT,
             invalidate_seq INTEGER NOT NULL,
+            vms INTEGER NOT NULL,
+            added TEXT,
             requested_ms INTEGER NOT NULL);
-        CREATE INDEX operations_by_cohort ON interventions (run_id, cohort, tick);
-        """,
-        """
+        CREATE INDEX interventions_by_cohort ON interventions (run_id, cohort, tick);
         CREATE TABLE incidents (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             run_id INTEGER NOT NULL REFERENCES runs (id),
@@ -64,53 +74,53 @@ internal static class Schema
             in_flight INTEGER NOT NULL,
             seen_ms INTEGER NOT NULL,
             UNIQUE (run_id, cohort, vm, tick, boundary));
-        """,
+        """;
 
-        // Cohorts are added, resized and removed: numbers of VMs may be given again, and shards are told apart by when theirs started.
-        """
-        ALTER TABLE interventions ADD COLUMN vms INTEGER NOT NULL DEFAULT 0;
-        ALTER TABLE interventions ADD COLUMN added TEXT;
-        CREATE TABLE checkpoints_by_birth (
-            run_id INTEGER NOT NULL REFERENCES runs (id),
-            cohort TEXT NOT NULL,
-            first_vm INTEGER NOT NULL,
-            start_tick INTEGER NOT NULL,
-            tick INTEGER NOT NULL,
-            model_version INTEGER NOT NULL,
-            state BLOB NOT NULL,
-            PRIMARY KEY (run_id, cohort, first_vm, start_tick, tick));
-        INSERT INTO checkpoints_by_birth SELECT run_id, cohort, first_vm, 0, tick, model_version, state FROM checkpoints;
-        DROP TABLE checkpoints;
-        ALTER TABLE checkpoints_by_birth RENAME TO checkpoints;
-        """,
-    ];
-
-    /// <summary>The version that this program writes.</summary>
-    public static int Current => Steps.Length;
-
-    /// <summary>The version of a database; 0 for a new one.</summary>
-    public static long Version(SqliteConnection connection)
+    /// <summary>Creates the tables in an empty database. In one transaction, in the file itself: its header is complete before it has a log.</summary>
+    public static void Create(DatabaseConnection connection)
     {
-        using SqliteCommand command = connection.CreateCommand();
-        command.CommandText = "PRAGMA user_version";
-        return (long)command.ExecuteScalar()!;
+        using SqliteTransaction transaction = connection.Begin();
+        connection.Execute($"PRAGMA application_id = {ApplicationId}; PRAGMA user_version = {Version}; {Tables}");
+        transaction.Commit();
     }
 
-    /// <summary>Takes the steps that are missing, each with its version in one transaction.</summary>
-    /// <param name="connection">The database.</param>
-    /// <param name="to">The version to stop at.</param>
-    public static void Migrate(SqliteConnection connection, int? to = null)
+    /// <summary>Throws unless a database that is not empty is one of this schema. Writes nothing, takes no lock, and reads the header alone.</summary>
+    /// <exception cref="ConfigurationException">It is another one; the message says which.</exception>
+    /// <exception cref="SqliteException">It cannot be read.</exception>
+    public static void Check(string path)
     {
-        for (long version = Version(connection); version < (to ?? Current); version++)
+        (long id, long version) = ReadHeader(path);
+        if (id != ApplicationId)
         {
-            using SqliteTransaction transaction = connection.BeginTransaction();
-            using SqliteCommand command = connection.CreateCommand();
-            command.Transaction = transaction;
-#pragma warning disable CA2100 // The steps are constants.
-            command.CommandText = $"{Steps[version]}; PRAGMA user_version = {version + 1}";
-#pragma warning restore CA2100
-            command.ExecuteNonQuery();
-            transaction.Commit();
+            throw Refusal(
+                path, $"is not a SoakHost database, or one from before the first release (application_id 0x{id:x8})", "Move it away");
+        }
+
+        if (version > Version)
+            throw Refusal(path, $"is from a newer version of SoakHost: it has schema {version}, and this version reads {Version}", "Run that version");
+        if (version < Version)
+            throw Refusal(path, $"is from an older version of SoakHost: it has schema {version}, and this version reads {Version}", "Move it away");
+    }
+
+    private static (long ApplicationId, long Version) ReadHeader(string path)
+    {
+        if (new FileInfo(path).Length < PageBytesMin)
+            throw NoDatabase(path);
+        try
+        {
+            // "immutable" has SQLite read the file as it is: without a lock, without its log, and without a file beside it.
+            using DatabaseConnection connection = DatabaseConnection.Open(
+                $"{new Uri(Path.GetFullPath(path)).AbsoluteUri}?immutable=1", SqliteOpenMode.ReadOnly);
+            return ((long)connection.Scalar("PRAGMA application_id")!, (long)connection.Scalar("PRAGMA user_version")!);
+        }
+        catch (SqliteException exception) when (exception.SqliteErrorCode == SqliteCodes.NotADatabase)
+        {
+            throw NoDatabase(path);
         }
     }
+
+    private static ConfigurationException NoDatabase(string path) => Refusal(path, "is not a database", "Move it away");
+
+    private static ConfigurationException Refusal(string path, string what, string remedy) =>
+        new($"{path} {what}. {remedy}, or use a Soak:DataDirectory of its own for this service; nothing was changed");
 }

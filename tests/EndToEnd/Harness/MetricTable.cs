@@ -1,57 +1,19 @@
 using System.Text.RegularExpressions;
+using SoakHost.Metrics;
 
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// The metrics that the service exposes, in one place: rules and dashboards may use no others, and the service's own
-/// <c>/metrics</c> must match.
+/// The metrics that the program declares: rules and dashboards may use no others, and the service's own <c>/metrics</c> must match.
 /// </summary>
 public static partial class MetricTable
 {
     /// <summary>A metric. <see cref="MayBeAbsent"/>: its series come and go, so that an exposition without it is right too.</summary>
     public sealed record Metric(string Name, string Type, string[] Labels, bool MayBeAbsent = false);
 
-    private static readonly string[] Cohort = ["cohort", "kernel"];
-
     public static IReadOnlyList<Metric> Metrics { get; } =
     [
-        new("soakhost_invalidations_total", "counter", Cohort),
-        new("soakhost_faults_total", "counter", [.. Cohort, "outcome"]),
-        new("soakhost_guest_accesses_total", "counter", Cohort),
-        new("soakhost_unjustified_retries_total", "counter", Cohort),
-        new("soakhost_unsafe_installs_total", "counter", Cohort),
-        new("soakhost_accounting_errors_total", "counter", Cohort),
-        new("soakhost_vms", "gauge", [.. Cohort, "expect"]),
-        new("soakhost_vcpus", "gauge", [.. Cohort, "expect", "state"]),
-        new("soakhost_vcpu_recoveries_total", "counter", Cohort),
-        new("soakhost_vcpu_last_progress_timestamp_seconds", "gauge", [.. Cohort, "vm", "vcpu"], MayBeAbsent: true),
-        new("soakhost_vcpu_stall_info", "gauge",
-            [.. Cohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"], MayBeAbsent: true),
-        new("soakhost_invalidate_seq", "gauge", [.. Cohort, "stat"]),
-        new("soakhost_boundary_crossings_total", "counter", [.. Cohort, "boundary"]),
-        new("soakhost_boundary_expected_crossing_timestamp_seconds", "gauge", [.. Cohort, "boundary"], MayBeAbsent: true),
-        new("soakhost_verdict", "gauge", [.. Cohort, "expect", "verdict"]),
-        new("soakhost_incidents_total", "counter", [.. Cohort, "kind"]),
-        new("soakhost_worker_last_slice_timestamp_seconds", "gauge", ["worker"]),
-        new("soakhost_worker_slices_total", "counter", ["worker"]),
-        new("soakhost_worker_busy_seconds_total", "counter", ["worker"]),
-        new("soakhost_worker_slice_max_seconds", "gauge", ["worker"]),
-        new("soakhost_worker_idle", "gauge", ["worker"]),
-        new("soakhost_workers", "gauge", []),
-        new("soakhost_hang_expected_from", "gauge", Cohort, MayBeAbsent: true),
-        new("soakhost_checkpoint_interval_seconds", "gauge", []),
-        new("soakhost_checkpoint_last_success_timestamp_seconds", "gauge", []),
-        new("soakhost_interventions_total", "counter", ["cohort", "kind"]),
-        new("soakhost_build_info", "gauge", ["version", "model_version", "vector_bits"]),
-        new("soakhost_alerts_received_total", "counter", ["status"]),
-        new("process_start_time_seconds", "gauge", []),
-        new("process_resident_memory_bytes", "gauge", []),
-        new("process_cpu_seconds_total", "counter", []),
-        new("process_open_fds", "gauge", []),
-        new("dotnet_gc_collections_total", "counter", ["generation"]),
-        new("dotnet_gc_heap_bytes", "gauge", []),
-        new("dotnet_gc_pause_seconds_total", "counter", []),
-        new("dotnet_gc_allocated_bytes_total", "counter", []),
+        .. DeclaredMetrics.All.Select(metric => new Metric(metric.Name, metric.Type.ToString().ToLowerInvariant(), metric.Labels, metric.MayBeAbsent)),
     ];
 
     /// <summary>What Prometheus itself adds, with its labels.</summary>

@@ -56,7 +56,38 @@ public sealed class ExternalCohortTests : IDisposable
     {
         using Fleet fleet = Build(Real);
 
-        Assert.Throws<ArgumentException>(() => fleet.Apply("real", new ShardIntervention { Kind = InterventionKind.PauseInvalidations }, _ => { }));
+        Assert.Throws<InvalidInterventionException>(
+            () => fleet.Prepare("real", new ShardIntervention { Kind = InterventionKind.PauseInvalidations }));
+    }
+
+    [Fact]
+    public void Its_findings_come_with_the_next_checkpoint_as_those_of_simulated_cohorts_do()
+    {
+        using Fleet fleet = Build(Real, Simulated);
+        fleet.KeepFindings();
+        var hung = new Finding(FindingKind.VcpuHung, 0, 1, 42, 7, 0x80000000, 0, 0);
+        _source.Snapshot = new CohortSnapshot
+        {
+            Kernel = Kernel.Host,
+            Vms = 1,
+            Tick = 0,
+            Totals = default,
+            InvalidateSeqMin = 0,
+            InvalidateSeqMedian = 0,
+            InvalidateSeqMax = 0,
+            Conditions = [],
+            Stalled = [],
+            Findings = [hung],
+        };
+        fleet.Cohorts[0].Take();
+        List<ShardCheckpoint> first = [], second = [];
+        Assert.Equal(2, fleet.RequestCheckpoint(first.Add));
+        fleet.Checkpoint(second.Add);
+        ShardCheckpoint real = Assert.Single(first);
+        Assert.Equal(("real", 0), (real.Cohort, real.State.Length));
+        Assert.Equal([hung], real.Findings);
+        Assert.Equal(["real", "simulated"], second.Select(checkpoint => checkpoint.Cohort));
+        Assert.All(second, checkpoint => Assert.Empty(checkpoint.Findings));
     }
 
     private Fleet Build(params Cohort[] cohorts) =>
@@ -67,6 +98,8 @@ public sealed class ExternalCohortTests : IDisposable
         public List<string> Calls { get; } = [];
 
         public bool Stops { get; set; } = true;
+
+        public CohortSnapshot? Snapshot { get; set; }
 
         public Cohort Cohort { get; private set; } = Real;
 
@@ -90,7 +123,7 @@ public sealed class ExternalCohortTests : IDisposable
         {
         }
 
-        public CohortSnapshot? Take() => null;
+        public CohortSnapshot? Take() => Snapshot;
 
         public void Dispose() => Calls.Add("dispose");
     }

@@ -32,7 +32,7 @@ public sealed class FleetMembershipTests
         for (int stage = 0; stage < 5; stage++)
         {
             Dictionary<ShardKey, byte[]> states = FleetRun.Of(
-                Options with { Workers = 1 + (stage % 3) }, resume, fleet => Intervene(fleet, stage), finish: false);
+                Options with { Workers = 1 + (stage % 3) }, resume, fleet => Change(fleet, stage), finish: false);
             resume = ResumeStateOf(states);
         }
 
@@ -75,7 +75,7 @@ public sealed class FleetMembershipTests
             foreach (ShardCheckpoint checkpoint in FleetRun.Checkpoint(fleet))
                 saved[checkpoint.Shard] = checkpoint.State;
             for (int done = 0; done < 6; done++)
-                OperateSomehow(fleet, random);
+                InterveneSomehow(fleet, random);
             Assert.True(fleet.Stop(Patience));
             Assert.All(fleet.Cohorts, cohort => Assert.Empty(cohort.Take()!.Failures));
         }
@@ -96,13 +96,13 @@ public sealed class FleetMembershipTests
         watchdog.Start();
         Until(watchdog, report => report.Cohorts is [{ Hung: 600 }]);
 
-        fleet.Apply("control", Resize(10), Record);
+        fleet.Intervene("control", Resize(10), Record);
         Until(watchdog, report => report.Cohorts is [{ Hung: 40, Running: 0, Cohort.Vms: 10 }]);
         long before = watchdog.Latest.Operations;
         Assert.Equal(600, watchdog.Latest.Cohorts[0].Incidents.Hangs);
         Assert.Equal(0, watchdog.Latest.Cohorts[0].Totals.Recoveries);
 
-        fleet.Apply("control", Resize(200), Record);
+        fleet.Intervene("control", Resize(200), Record);
         FleetReport next = watchdog.Latest;
         Assert.All(next.Cohorts, cohort => Assert.Contains(cohort.Cohort.Vms, (int[])[10, 200]));
         Until(watchdog, report => report.Cohorts is [{ Hung: 800, Cohort.Vms: 200 }]);
@@ -123,7 +123,7 @@ public sealed class FleetMembershipTests
         Assert.Equal(["control", "late"], fleet.Cohorts.Select(source => source.Cohort.Name));
         Until(watchdog, report => report is { Verdict: Verdict.Violation, Cohorts: [_, { Hung: 280 }] });
 
-        fleet.Apply("late", new() { Kind = InterventionKind.RemoveCohort }, Record);
+        fleet.Intervene("late", new() { Kind = InterventionKind.RemoveCohort }, Record);
         Assert.Equal(["control"], fleet.Cohorts.Select(source => source.Cohort.Name));
         Until(watchdog, report => report is { Cohorts: [_], Removed: [{ Hung: 0, Cohort.Vms: 0 }], CohortsInAll: 1 });
         FleetReport after = watchdog.Latest;
@@ -146,8 +146,8 @@ public sealed class FleetMembershipTests
         fleet.Start();
         watchdog.Start();
         Until(watchdog, report => report.Cohorts is [{ Hung: 600 }]);
-        long gone = fleet.Apply("control", Resize(100), Record).Tick;
-        long startTick = fleet.Apply("control", Resize(150), Record).Tick;
+        long gone = fleet.Intervene("control", Resize(100), Record).Tick;
+        long startTick = fleet.Intervene("control", Resize(150), Record).Tick;
         Until(watchdog, report => report.Cohorts is [{ Hung: 600, Incidents.Hangs: 800 }]);
         Assert.True(fleet.Stop(Patience));
         watchdog.Stop();
@@ -181,14 +181,14 @@ public sealed class FleetMembershipTests
     }
 
     [Fact]
-    public void What_is_said_last_takes_effect_last_also_where_a_resumed_fleet_has_operations_ahead()
+    public void The_last_intervention_takes_effect_last_also_where_a_resumed_fleet_has_others_ahead()
     {
         const long Ahead = 100 * Shard.ObservationTicks;
         _recorded.Add(("control", new() { Kind = InterventionKind.PauseInvalidations, Tick = Ahead }));
         using var fleet = new Fleet(Options, TimeProvider.System, ResumeStateOf([]));
-        ShardIntervention resumed = fleet.Apply("control", new() { Kind = InterventionKind.ResumeInvalidations }, Record);
+        ShardIntervention resumed = fleet.Intervene("control", new() { Kind = InterventionKind.ResumeInvalidations }, Record);
         Assert.True(resumed.Tick >= Ahead);
-        ShardIntervention resized = fleet.Apply("control", Resize(70), Record);
+        ShardIntervention resized = fleet.Intervene("control", Resize(70), Record);
         Assert.True(resized.Tick >= Ahead);
     }
 
@@ -199,7 +199,7 @@ public sealed class FleetMembershipTests
         fleet.KeepFindings();
         fleet.Add(Added, Record);
         foreach (int vms in (int[])[64, 150, 64, 150])
-            fleet.Apply("control", Resize(vms), Record);
+            fleet.Intervene("control", Resize(vms), Record);
         List<ShardKey> keys = [];
         fleet.Checkpoint(shard => keys.Add(shard.Shard));
         Assert.Equal(3 + 2 + 2 + 2, keys.Count);
@@ -223,7 +223,7 @@ public sealed class FleetMembershipTests
         Cohort small = Control with { Vms = 64 };
         using var fleet = new Fleet(Options with { Cohorts = [small] }, TimeProvider.System);
         Assert.Single(fleet.Workers);
-        fleet.Apply("control", Resize(200), Record);
+        fleet.Intervene("control", Resize(200), Record);
         Assert.Equal(2, fleet.Workers.Count);
         fleet.Add(Added, Record);
         Assert.Equal(Added.Vms, fleet.Cohorts[1].Take()?.Vms);
@@ -234,53 +234,55 @@ public sealed class FleetMembershipTests
     {
         using var fleet = new Fleet(Options, TimeProvider.System);
         fleet.Start();
-        Assert.Throws<ArgumentException>(() => fleet.Apply("control", Resize(150), Record));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("control", Resize(0), Record));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("nobody", Resize(10), Record));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("control", new() { Kind = InterventionKind.AddCohort, Cohort = Added }, Record));
-        Assert.Throws<InvalidOperationException>(() => fleet.Apply("control", Resize(FleetOptions.VmsMax + 1), Record));
-        Assert.Throws<InvalidOperationException>(() => fleet.Apply("control", new() { Kind = InterventionKind.RemoveCohort }, Record));
-        Assert.Throws<InvalidOperationException>(() => fleet.Add(Control, Record));
-        Assert.Throws<ArgumentException>(() => fleet.Add(Added with { Kernel = Kernel.Host }, Record));
+        Assert.Throws<InvalidInterventionException>(() => fleet.Intervene("control", Resize(150), Record));
+        Assert.Throws<InvalidInterventionException>(() => fleet.Intervene("control", Resize(0), Record));
+        Assert.Throws<NoSuchCohortException>(() => fleet.Intervene("nobody", Resize(10), Record));
+        Assert.Throws<InvalidInterventionException>(
+            () => fleet.Intervene("control", new() { Kind = InterventionKind.AddCohort, Cohort = Added }, Record));
+        Assert.Throws<InterventionConflictException>(() => fleet.Intervene("control", Resize(FleetOptions.VmsMax + 1), Record));
+        Assert.Throws<InterventionConflictException>(
+            () => fleet.Intervene("control", new() { Kind = InterventionKind.RemoveCohort }, Record));
+        Assert.Throws<InterventionConflictException>(() => fleet.Add(Control, Record));
+        Assert.Throws<InvalidInterventionException>(() => fleet.Add(Added with { Kernel = Kernel.Host }, Record));
         Assert.Throws<IOException>(() => fleet.Add(Added, _ => throw new IOException("no space")));
-        Assert.Throws<IOException>(() => fleet.Apply("control", Resize(10), _ => throw new IOException("no space")));
+        Assert.Throws<IOException>(() => fleet.Intervene("control", Resize(10), _ => throw new IOException("no space")));
         Assert.Equal(["control"], fleet.Cohorts.Select(source => source.Cohort.Name));
         Assert.Equal(150, fleet.Cohorts[0].Cohort.Vms);
         Assert.Empty(_recorded);
 
         // The name stays taken: incidents are known by it.
         fleet.Add(Added, Record);
-        fleet.Apply("late", new() { Kind = InterventionKind.RemoveCohort }, Record);
-        Assert.Throws<InvalidOperationException>(() => fleet.Add(Added, Record));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("late", Resize(10), Record));
+        fleet.Intervene("late", new() { Kind = InterventionKind.RemoveCohort }, Record);
+        Assert.Throws<InterventionConflictException>(() => fleet.Add(Added, Record));
+        Assert.Throws<InvalidInterventionException>(() => fleet.Intervene("late", Resize(10), Record));
         Assert.True(fleet.Stop(Patience));
     }
 
     private static ShardIntervention Resize(int vms) => new() { Kind = InterventionKind.ResizeCohort, Vms = vms };
 
-    private void Intervene(Fleet fleet, int stage)
+    private void Change(Fleet fleet, int stage)
     {
         FleetRun.Checkpoint(fleet);
         if (stage == 0)
         {
-            fleet.Apply("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
+            fleet.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
             fleet.Add(Added, Record);
         }
 
         if (stage == 1)
-            fleet.Apply("control", Resize(70), Record);
+            fleet.Intervene("control", Resize(70), Record);
         if (stage == 2)
-            fleet.Apply("control", Resize(180), Record);
+            fleet.Intervene("control", Resize(180), Record);
         if (stage == 3)
         {
-            fleet.Apply("late", Resize(64), Record);
-            fleet.Apply("late", new() { Kind = InterventionKind.RemoveCohort }, Record);
+            fleet.Intervene("late", Resize(64), Record);
+            fleet.Intervene("late", new() { Kind = InterventionKind.RemoveCohort }, Record);
         }
 
         FleetRun.Checkpoint(fleet);
     }
 
-    private void OperateSomehow(Fleet fleet, Random random)
+    private void InterveneSomehow(Fleet fleet, Random random)
     {
         int vm = random.Next(fleet.Cohorts[0].Cohort.Vms);
         ShardIntervention intervention = random.Next(8) switch
@@ -295,9 +297,9 @@ public sealed class FleetMembershipTests
         };
         try
         {
-            fleet.Apply("control", intervention, timed => _recorded.Add(("control", timed)));
+            fleet.Intervene("control", intervention, timed => _recorded.Add(("control", timed)));
         }
-        catch (Exception exception) when (exception is ArgumentException or InvalidOperationException)
+        catch (InterventionException)
         {
             // It had as many VMs already, or is at its last tick.
         }

@@ -7,7 +7,7 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Fleets;
 
-/// <summary>Fleets on real workers that are stopped, resumed and operated.</summary>
+/// <summary>Fleets on real workers that are stopped, resumed and changed.</summary>
 public sealed class FleetResumeTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
@@ -42,7 +42,7 @@ public sealed class FleetResumeTests
     }
 
     [Fact]
-    public void An_operation_takes_effect_at_one_tick_in_every_shard_and_is_recorded_before_any_passes_it()
+    public void An_intervention_takes_effect_at_one_tick_in_every_shard_and_is_recorded_before_any_passes_it()
     {
         FleetOptions endless = Options with { TicksMax = long.MaxValue, Cohorts = [Control] };
         List<ShardIntervention> recorded = [];
@@ -54,9 +54,9 @@ public sealed class FleetResumeTests
                 FleetRun.Checkpoint(fleet);
                 for (int i = 0; i < 5; i++)
                 {
-                    fleet.Apply("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
-                    fleet.Apply("control", new() { Kind = InterventionKind.Migrate, InvalidateSeq = (1UL << 31) - 3000, Vm = i }, Record);
-                    fleet.Apply("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61>() }, Record);
+                    fleet.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
+                    fleet.Intervene("control", new() { Kind = InterventionKind.Migrate, InvalidateSeq = (1UL << 31) - 3000, Vm = i }, Record);
+                    fleet.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61>() }, Record);
                 }
             },
             finish: false);
@@ -79,14 +79,14 @@ public sealed class FleetResumeTests
     }
 
     [Fact]
-    public void An_operation_that_cannot_be_recorded_does_not_happen()
+    public void An_intervention_that_cannot_be_recorded_does_not_happen()
     {
         using var fleet = new Fleet(Options with { TicksMax = long.MaxValue }, TimeProvider.System);
         fleet.Start();
         var patch = new ShardIntervention { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() };
-        Assert.Throws<IOException>(() => fleet.Apply("control", patch, _ => throw new IOException("no space")));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("nobody", patch, _ => { }));
-        Assert.Throws<ArgumentException>(() => fleet.Apply("control", new() { Kind = InterventionKind.Migrate, Vm = 150 }, _ => { }));
+        Assert.Throws<IOException>(() => fleet.Intervene("control", patch, _ => throw new IOException("no space")));
+        Assert.Throws<NoSuchCohortException>(() => fleet.Intervene("nobody", patch, _ => { }));
+        Assert.Throws<InvalidInterventionException>(() => fleet.Intervene("control", new() { Kind = InterventionKind.Migrate, Vm = 150 }, _ => { }));
         FleetRun.Checkpoint(fleet);
         ConcurrentBag<ShardCheckpoint> states = FleetRun.Checkpoint(fleet);
         Assert.All(states.Where(state => state.Cohort == "control"), state => Assert.Equal("linux-6.1", ReadOf(state).Kernel.Info.Name));
@@ -119,7 +119,7 @@ public sealed class FleetResumeTests
     public void The_first_report_of_a_resumed_fleet_has_what_was_seen_before_and_that_of_a_new_one_has_nothing()
     {
         Dictionary<ShardKey, byte[]> ended = Run(
-            Options, resume: null, fleet => fleet.Apply("stable", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, _ => { }));
+            Options, resume: null, fleet => fleet.Intervene("stable", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, _ => { }));
 
         FleetReport first = FirstReport(ResumeStateOf(ended, []));
 

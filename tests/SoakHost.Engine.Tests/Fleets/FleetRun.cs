@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Tests.Fleets;
 
@@ -24,6 +25,21 @@ internal static class FleetRun
         fleet.Checkpoint(state => states.Add(state.Shard, state.State));
         return states;
     }
+
+    /// <summary>Does an intervention; if <paramref name="record"/> throws, it does not happen.</summary>
+    /// <returns>The intervention with its tick.</returns>
+    public static ShardIntervention Intervene(
+        this Fleet fleet, string cohort, ShardIntervention intervention, Action<ShardIntervention>? record = null)
+    {
+        using PreparedIntervention prepared = fleet.Prepare(cohort, intervention);
+        record?.Invoke(prepared.Intervention);
+        prepared.Commit();
+        return prepared.Intervention;
+    }
+
+    /// <summary>Adds a cohort; if <paramref name="record"/> throws, it is not added.</summary>
+    public static void Add(this Fleet fleet, Cohort cohort, Action<ShardIntervention>? record = null) =>
+        fleet.Intervene(cohort.Name, new() { Kind = InterventionKind.AddCohort, Cohort = cohort }, record);
 
     /// <summary>Takes a checkpoint of each shard while they run.</summary>
     public static ConcurrentBag<ShardCheckpoint> Checkpoint(Fleet fleet)

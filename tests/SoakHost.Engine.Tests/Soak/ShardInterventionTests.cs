@@ -160,11 +160,11 @@ public sealed class ShardInterventionTests
         Shard shard = Shard.Create(Hanging, 0, Vms, ShardStateTests.Options(256));
         shard.Advance(2 * Grid);
         ShardIntervention migrate = new() { Kind = InterventionKind.Migrate, Tick = 4 * Grid };
-        Assert.Throws<ArgumentException>(() => shard.Schedule(migrate with { Tick = Grid }));
-        Assert.Throws<ArgumentException>(() => shard.Schedule(migrate with { Tick = (4 * Grid) + 1 }));
-        Assert.Throws<ArgumentException>(() => shard.Schedule(migrate with { Kernel = Kernel.Of<Linux61>() }));
-        Assert.Throws<ArgumentException>(() => shard.Schedule(new() { Kind = InterventionKind.PatchKernel, Tick = 4 * Grid }));
-        Assert.Throws<ArgumentException>(() => shard.Schedule(new() { Kind = InterventionKind.PauseInvalidations, Tick = 4 * Grid, Vm = 1 }));
+        Assert.Throws<InvalidInterventionException>(() => shard.Schedule(migrate with { Tick = Grid }));
+        Assert.Throws<InvalidInterventionException>(() => shard.Schedule(migrate with { Tick = (4 * Grid) + 1 }));
+        Assert.Throws<InvalidInterventionException>(() => shard.Schedule(migrate with { Kernel = Kernel.Of<Linux61>() }));
+        Assert.Throws<InvalidInterventionException>(() => shard.Schedule(new() { Kind = InterventionKind.PatchKernel, Tick = 4 * Grid }));
+        Assert.Throws<InvalidInterventionException>(() => shard.Schedule(new() { Kind = InterventionKind.PauseInvalidations, Tick = 4 * Grid, Vm = 1 }));
     }
 
     private static Shard HungShard()

@@ -109,7 +109,7 @@ public sealed class ShardStateTests
             byte[] damaged = [.. written];
             damaged[at] ^= (byte)(1 << (at % 8));
             Assert.Throws<ShardStateException>(() => ShardState.Read(damaged, cohort, FirstVm, Vms, Options(256)));
-            Assert.Throws<ShardStateException>(() => ShardState.Read(written.AsSpan(0, at), cohort, FirstVm, Vms, Options(256)));
+            Assert.Throws<ShardStateException>(() => ShardState.Read(written[..at], cohort, FirstVm, Vms, Options(256)));
         }
     }
 

@@ -37,7 +37,7 @@ public sealed class HistoricalStoryTests
         },
         {
             "ppc-hash-5.13",
-            "begins for pages 0-1: no page leaves the secondary MMU",
+            "begins for pages 0-1: page 0 leaves the secondary MMU",
             "changes the translation of pages 0-1 in the primary MMU",
             "the guest goes on using memory that the host has given away: page 1 is still mapped"
         },

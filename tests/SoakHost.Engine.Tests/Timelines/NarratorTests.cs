@@ -80,20 +80,20 @@ public sealed partial class NarratorTests
                 "accesses page #: mapped, the guest goes on to page #",
                 "accesses page #: not mapped, the fault is taken",
                 "accesses page #: not mapped, the fault is taken and the counter's snapshot with it",
-                "begins for page #: no page leaves the secondary MMU",
                 "begins for page #: page # leaves the secondary MMU",
                 "begins for page #: page # leaves the secondary MMU, and mmu_lock is dropped before the zap is complete",
-                "begins for pages #: no page leaves the secondary MMU",
-                "begins for pages #: page # leaves the secondary MMU",
-                "begins for pages #: pages # leave the secondary MMU",
-                "begins: no page leaves the secondary MMU; another notifier refuses the invalidation, and no end follows",
+                "begins for page #: page # leaves the secondary MMU, the TLB may still hold page #, and mmu_lock is dropped before the zap is complete",
+                "begins: page # leaves the secondary MMU; another notifier refuses the invalidation, and no end follows",
                 "changes the translation of page # in the primary MMU",
-                "changes the translation of pages # in the primary MMU",
                 "checks under mmu_lock: stale, so it retries page #",
                 "checks without mmu_lock: fresh",
                 "checks without mmu_lock: stale, so it retries page #",
                 "checks: fresh; it will install in a step of its own",
+                "completes the zap of page #: page # leaves the secondary MMU",
+                "completes the zap of page #: page # leaves the secondary MMU, and the TLB is flushed",
+                "completes the zap of page #: page # leaves the secondary MMU, and the TLB is not flushed: this zap took nothing away",
                 "ends: the counter goes from # to #",
+                "ends: the counter stays at #",
                 "finds nothing stale and installs page #: the fault is fixed",
                 "resolves page # in the primary MMU",
                 "takes its snapshot of the counter",
@@ -105,11 +105,14 @@ public sealed partial class NarratorTests
                 "",
                 "# pages are mapped",
                 "an invalidation ended since the fault was taken",
+                "an invalidation is in progress, but not of page #",
                 "an invalidation of pages that the kernel's range puts around page # is in progress",
                 "invalidator # is between begin and end for page #",
                 "memslots were updated since the fault was taken",
                 "no invalidation is in progress, and none has ended since the fault was taken",
                 "page # got a new translation after it was resolved",
+                "page # is in the TLB, which was not flushed",
+                "page # is still mapped",
                 "the page is as it was resolved",
                 "the vCPU's root is obsolete",
             ],
@@ -123,7 +126,7 @@ public sealed partial class NarratorTests
                 "# was kept as an unsigned short and came back as #",
                 "mmu_invalidate_in_progress is # although no invalidation is in progress: an end did not lower it",
                 "mmu_invalidate_in_progress is # although no invalidation is in progress: the end of one that was refused never came",
-                "the counter went from # to # although no invalidation has ended since the fault was taken",
+                "the guest goes on using memory that the host has given away",
                 "the guest now uses a page that the host took away",
                 "the kernel's total is #, but # pages are mapped: # times # too many, for a negative page count was zero-extended",
                 "the retried fault still holds the snapshot # of an earlier one, and the counter has gone on to #",
@@ -205,8 +208,17 @@ public sealed partial class NarratorTests
             $" [0x{step.InvalidateSeq:x}, {step.InProgress} in progress in [{step.Range.Start}, {step.Range.End}), mapped {Timeline.DescribePages(step.Mapped)}]")
         + (step.IsDefect ? $" {step.Verdict}: {step.Truth}: {step.Explanation}" : ""))];
 
+    /// <summary>The different sentences, whatever their numbers, and whether they are about no page, one or several.</summary>
     private static string[] Distinct(IEnumerable<string> texts) =>
-        [.. texts.Select(text => Numbers().Replace(text, "#")).Distinct().Order(StringComparer.Ordinal)];
+    [
+        .. texts.Select(text => Pages().Replace(Numbers().Replace(text, "#"), "page #"))
+            .Select(text => text.Replace("page # leave the", "page # leaves the", StringComparison.Ordinal))
+            .Select(text => text.Replace("page # are", "page # is", StringComparison.Ordinal))
+            .Distinct().Order(StringComparer.Ordinal),
+    ];
+
+    [GeneratedRegex(@"\bpages #|\bno page(?= leaves)")]
+    private static partial Regex Pages();
 
     [GeneratedRegex(@"0x[0-9a-f]+|2\^32|[0-9]+(-[0-9]+)?(, [0-9]+(-[0-9]+)?)*")]
     private static partial Regex Numbers();

@@ -1,6 +1,7 @@
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
+using SoakHost.Engine.Tests.Fleets;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -93,7 +94,7 @@ public sealed class WatchdogTests : IDisposable
         Build(Control(vms: 1));
         Until(report => report.Hung == 4);
 
-        _fleet!.Apply("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61Stable>() }, _ => { });
+        _fleet!.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61Stable>() });
         CohortReport cohort = Until(report => report.Hung == 0);
 
         Assert.Equal((4, 0), (cohort.Running, cohort.Stalls.Length));

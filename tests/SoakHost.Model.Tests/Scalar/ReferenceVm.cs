@@ -247,7 +247,7 @@ public sealed class ReferenceVm
         {
             InvalidateSeq = _seq,
             InProgress = _inProgress,
-            RangeStart = _range.Start,
+            RangeStart = _range.Start == _range.End ? VmState.NoPage : _range.Start,
             RangeEnd = _range.End,
             Mapped = Bits((0, _mapped.Length), page => _mapped[page]),
             MappedTotal = _mappedTotal,

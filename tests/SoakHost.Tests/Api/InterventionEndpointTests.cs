@@ -2,6 +2,11 @@ using System.Net;
 using System.Net.Http.Headers;
 using System.Net.Http.Json;
 using System.Text.Json;
+using SoakHost.Api;
+using SoakHost.Configuration;
+using SoakHost.Engine.Soak;
+using SoakHost.Interventions;
+using SoakHost.Storage;
 using SoakHost.Tests.Service;
 using SoakHost.Tests.Storage;
 
@@ -56,36 +61,46 @@ public sealed class InterventionEndpointTests(SmallService small)
     }
 
     [Theory]
-    [InlineData("control/kernel", """{"kernel":"linux-9"}""", 400, "there is no such kernel")]
-    [InlineData("control/kernel", """{"kernel":"host"}""", 400, "is not simulated")]
+    [InlineData("control/kernel", """{"kernel":"linux-9"}""", 400, "kernel is \"linux-9\"; it must be one of linux-5.15, ")]
+    [InlineData("control/kernel", """{"kernel":"linux-6.1.x"}""", 400, "did you mean \"linux-6.1.y\"?")]
+    [InlineData("control/kernel", """{"kernel":"host"}""", 400, "kernel is \"host\"; it must be one of ")]
     [InlineData("control/kernel", "{}", 400, "kernel is missing")]
-    [InlineData("control/kernel", "{", 400, "")]
-    [InlineData("control/pause", """{"vm":0}""", 400, "whole cohort")]
-    [InlineData("control/pause", """{"what":0}""", 400, "what")]
+    [InlineData("control/kernel", "{", 400, "the body is not valid JSON: line 1, position 2")]
+    [InlineData("control/pause", """{"vm":0}""", 400, "vm is unknown; no fields are allowed here")]
+    [InlineData("control/pause", """{"what":0}""", 400, "what is unknown")]
     [InlineData("control/migrate", """{"vm":2}""", 400, "has VMs 0 to 1")]
-    [InlineData("control/counter", """{"invalidate_seq":"2^65"}""", 400, "whole number")]
-    [InlineData("nobody/pause", "{}", 404, "no such cohort")]
-    [InlineData("control/pause", """{"vms":3}""", 400, "takes no vms")]
+    [InlineData("control/migrate", """{"vm":"one"}""", 400, "vm is \"one\"; it must be a whole number from 0 to 999_999")]
+    [InlineData("control/migrate", """{"vm":4294967296}""", 400, "vm is \"4294967296\"; it must be a whole number from 0 to 999_999")]
+    [InlineData("control/migrate", """{"vm":[1]}""", 400, "vm is \"array\"; it must be a whole number")]
+    [InlineData("control/migrate", """{"invalidate_sec":1}""", 400, "did you mean \"invalidate_seq\"?")]
+    [InlineData("control/counter", """{"invalidate_seq":"2^65"}""", 400, "invalidate_seq is \"2^65\"; it must be a whole number from 0 to 2^64-1")]
+    [InlineData("nobody/pause", "{}", 404, "there is no cohort \"nobody\"")]
+    [InlineData("contrl/pause", "{}", 404, "did you mean \"control\"?")]
     [InlineData("control/resize", "{}", 400, "vms is missing")]
-    [InlineData("control/resize", """{"vms":0}""", 400, "from 1 to 1000000")]
-    [InlineData("control/resize", """{"vms":"2^20"}""", 400, "from 1 to 1000000")]
+    [InlineData("control/resize", """{"vms":0}""", 400, "from 1 to 1_000_000")]
+    [InlineData("control/resize", """{"vms":"2^20"}""", 400, "from 1 to 1_000_000")]
     [InlineData("control/resize", """{"vms":2}""", 400, "has 2 VMs already")]
     [InlineData("control/resize", """{"vms":1000000}""", 409, "too many")]
-    [InlineData("", """{"kernel":"linux-6.1"}""", 400, "Name is missing")]
-    [InlineData("", """{"name":"A","kernel":"linux-9","vms":"many"}""", 400, "3 errors")]
-    [InlineData("", """{"name":"new","kernel":"host"}""", 400, "cohorts of real VMs are configured")]
-    [InlineData("", """{"name":"new","kernel":"linux-6.1","cpus":4}""", 400, "cpus")]
+    [InlineData("", """{"kernel":"linux-6.1"}""", 400, "name is missing")]
+    [InlineData("", """{"name":"A","kernel":"linux-9","vms":"many"}""", 400, "3 errors in the request")]
+    [InlineData("", """{"name":"new","kernel":"host"}""", 400, "kernel is \"host\"; it must be one of ")]
+    [InlineData("", """{"name":"new","kernel":"linux-6.1","cpus":4}""", 400, "cpus is unknown; did you mean \"vcpus\"?")]
+    [InlineData("", """{"name":"new","kernel":"linux-6.1","pages":2,"range_pages":3}""", 400, "range_pages is 3; ")]
+    [InlineData("", """{"name":"new","kernel":"linux-6.1","memslot_updates":"perhaps"}""", 400, "memslot_updates is \"perhaps\"; it must be true or false")]
     [InlineData("", """{"name":"control","kernel":"linux-6.1"}""", 409, "has, or had, a cohort")]
-    [InlineData("", "[]", 400, null)]
-    [InlineData("", "null", 400, "missing")]
+    [InlineData("", "[]", 400, "the body must be a JSON object")]
+    [InlineData("", "null", 400, "the body must be a JSON object")]
     [InlineData("control/destroy", "{}", 404, null)]
-    public async Task What_makes_no_sense_is_told_as_problem_details(string path, string body, int status, string? detail)
+    public async Task What_cannot_be_done_is_a_problem_that_speaks_of_the_apis_fields(string path, string body, int status, string? detail)
     {
         using HttpResponseMessage response = await PostPatientlyAsync($"/api/v1/cohorts/{path}", body);
         Assert.Equal(status, (int)response.StatusCode);
         Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
-        if (detail is not null)
-            Assert.Contains(detail, (await response.Content.ReadFromJsonAsync<JsonElement>(Stop)).GetProperty("detail").GetString(), StringComparison.Ordinal);
+        if (detail is null)
+            return;
+        string told = (await response.Content.ReadFromJsonAsync<JsonElement>(Stop)).GetProperty("detail").GetString()!;
+        Assert.Contains(detail, told, StringComparison.Ordinal);
+        Assert.DoesNotMatch(@"System\.|SoakHost\.|Int32|UInt64|\.NET|Path: \$", told);
     }
 
     [Fact]
@@ -106,6 +121,19 @@ public sealed class InterventionEndpointTests(SmallService small)
             using HttpResponseMessage response = await program.Http.SendAsync(request, Stop);
             return response.StatusCode;
         }
+    }
+
+    [Fact]
+    public void Only_the_exceptions_of_interventions_have_a_status_and_every_other_is_a_defect()
+    {
+        Assert.Equal(400, InterventionEndpoints.StatusOf(new InvalidInterventionException("")));
+        Assert.Equal(404, InterventionEndpoints.StatusOf(new NoSuchCohortException("x")));
+        Assert.Equal(409, InterventionEndpoints.StatusOf(new InterventionConflictException("")));
+        Assert.Equal(503, InterventionEndpoints.StatusOf(new StorageUnavailableException("")));
+        Assert.Equal(503, InterventionEndpoints.StatusOf(new InterventionQueueException("")));
+        Assert.Null(InterventionEndpoints.StatusOf(new InvalidOperationException()));
+        Assert.Null(InterventionEndpoints.StatusOf(new ArgumentException("")));
+        Assert.Null(InterventionEndpoints.StatusOf(new FormatException()));
     }
 
     [Fact]
@@ -142,7 +170,7 @@ public sealed class InterventionEndpointTests(SmallService small)
     }
 
     [Fact]
-    public async Task More_operations_than_a_person_asks_for_are_refused_for_a_while()
+    public async Task More_interventions_than_a_person_requests_are_refused_for_a_while()
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__TicksMax", "1024")));
         var statuses = new List<HttpStatusCode>();
@@ -164,7 +192,11 @@ public sealed class InterventionEndpointTests(SmallService small)
         JsonElement paths = description.GetProperty("paths");
         foreach (string kind in (string[])["kernel", "migrate", "pause", "resume", "memslots", "counter", "resize", "remove"])
             Assert.True(paths.GetProperty($"/api/v1/cohorts/{{name}}/{kind}").TryGetProperty("post", out _), kind);
-        Assert.True(paths.GetProperty("/api/v1/cohorts").TryGetProperty("post", out _));
+        JsonElement added = paths.GetProperty("/api/v1/cohorts").GetProperty("post").GetProperty("requestBody").GetProperty("content")
+            .GetProperty("application/json").GetProperty("schema").GetProperty("properties");
+        Assert.Equal(SimulatedCohortSettings.Table.Settings.Select(setting => setting.Field), added.EnumerateObject().Select(field => field.Name));
+        Assert.Equal("vCPUs of each VM (1 to 8)", added.GetProperty("vcpus").GetProperty("description").GetString());
+        Assert.Equal("4", added.GetProperty("vcpus").GetProperty("default").GetString());
         JsonElement cohort = description.GetProperty("components").GetProperty("schemas").GetProperty("CohortDocument").GetProperty("properties");
         Assert.Superset(
             Control(await program.Http.GetFromJsonAsync<JsonElement>("/api/v1/fleet", Stop)).EnumerateObject().Select(property => property.Name).ToHashSet(),
@@ -178,7 +210,7 @@ public sealed class InterventionEndpointTests(SmallService small)
         Assert.Equal("linux-6.3", JsonDocument.Parse(done.Output).RootElement.GetProperty("kernel").GetString());
         ProgramResult wrong = await ProgramProcess.RunAsync(["ctl", "kernel", "control", "linux-9", "--url", url], settings);
         Assert.Equal(64, wrong.ExitCode);
-        Assert.Contains("there is no such kernel", wrong.Error, StringComparison.Ordinal);
+        Assert.Contains("kernel is \"linux-9\"; it must be one of ", wrong.Error, StringComparison.Ordinal);
 
         await UntilIncidentsAsync(program, incidents => incidents.Length == 8 && incidents.All(incident => incident.GetProperty("recovered").ValueKind != JsonValueKind.Null));
         ProgramResult first = await ProgramProcess.RunAsync(["incidents", "--json", "--limit", "5", "--data-directory", folder.Path]);

@@ -123,7 +123,7 @@ public sealed class TimelineEndpointTests(SmallService small)
             + "VALUES (1, 'control', 0, 0, 1125899906842624, 'VcpuHung', 0, 0, 0, 0), (1, 'control', 0, 0, 1024, 'VcpuHung', 0, 0, 0, 0)");
         using var gone = new CancellationTokenSource();
         Task<HttpResponseMessage>[] all =
-            [.. Enumerable.Range(0, IncidentReplays.WaitingMax + 2).Select(_ => program.Http.GetAsync($"/api/v1/timeline?incident={Endless}", gone.Token))];
+            [.. Enumerable.Range(0, ReplayService.WaitingMax + 2).Select(_ => program.Http.GetAsync($"/api/v1/timeline?incident={Endless}", gone.Token))];
         Task<HttpResponseMessage> first = await Task.WhenAny(all);
         using HttpResponseMessage busy = await first;
         Assert.Equal((HttpStatusCode.ServiceUnavailable, TimeSpan.FromSeconds(1)), (busy.StatusCode, busy.Headers.RetryAfter?.Delta));
@@ -131,7 +131,7 @@ public sealed class TimelineEndpointTests(SmallService small)
         foreach (Task<HttpResponseMessage> request in all.Where(request => request != first))
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => request);
         using HttpResponseMessage free = await UntilStatusAsync(program, Brief, HttpStatusCode.NotFound);
-        Assert.Contains("run again", await free.Content.ReadAsStringAsync(Stop), StringComparison.Ordinal);
+        Assert.Contains("did not come to this incident", await free.Content.ReadAsStringAsync(Stop), StringComparison.Ordinal);
     }
 
     private static async Task<HttpResponseMessage> UntilStatusAsync(ProgramProcess program, string incident, HttpStatusCode wanted)

@@ -27,12 +27,12 @@ public class CheckCommandTests
         ProgramResult result = await ProgramProcess.RunAsync(
             [.. Small, "--kernel", "linux-6.1", .. shape], new Dictionary<string, string> { ["Soak__StallRetries"] = "200" });
         Assert.Equal(1, result.ExitCode);
-        string line = result.Output.Split('\n').Single(line => line.StartsWith("  linux-6-1: soakhost ", StringComparison.Ordinal));
+        string line = result.Output.Split('\n').Single(line => line.StartsWith("  linux-6-1: reproduce with: soakhost ", StringComparison.Ordinal));
 
         // Nothing but the command is handed on: neither this configuration nor these options.
         string[] command = line.Split("soakhost ")[1].Split(' ');
         Assert.EndsWith(
-            " --kernel linux-6.1 --vms 8 --vcpus 3 --invalidators 2 --pages 20 --range-pages 5 --memslot-updates --start 0x7ffffc18 --seed 3735928559 --stall-retries 200",
+            " --kernel linux-6.1 --vms 8 --vcpus 3 --invalidators 2 --memslot-updates --pages 20 --range-pages 5 --start 0x7ffffc18 --seed 3735928559 --stall-retries 200",
             line,
             StringComparison.Ordinal);
         ProgramResult story = await ProgramProcess.RunAsync(command);
@@ -111,7 +111,7 @@ public class CheckCommandTests
         JsonElement cohort = document.GetProperty("cohorts")[1];
         Assert.Equal(
             ["name", "kernel", "expect", "vms", "vcpus", "operations", "invalidations", "crossings", "vcpus_hung", "vcpus_starved",
-                "unjustified_retries", "unsafe_installs", "accounting_errors", "verdict"],
+                "unjustified_retries", "overcautious_retries", "unsafe_installs", "stale_mappings", "accounting_errors", "verdict"],
             Keys(cohort));
         Assert.Equal(["2^31", "2^32", "2^63", "2^64"], Keys(cohort.GetProperty("crossings")));
         Assert.Equal(("linux-6-1", "progress", 8, 32), (
@@ -127,7 +127,7 @@ public class CheckCommandTests
         string[] reasons = [.. document.GetProperty("reasons").EnumerateArray().Select(reason => reason.GetString()!)];
         Assert.Equal(2, reasons.Length);
         Assert.Matches(@"\Alinux-6-1 \(linux-6\.1\): [0-9]+ (vCPUs hung|unjustified retries)", reasons[0]);
-        Assert.StartsWith("linux-6-1: soakhost replay hang:linux-6-1/", reasons[1], StringComparison.Ordinal);
+        Assert.StartsWith("linux-6-1: reproduce with: soakhost replay hang:linux-6-1/", reasons[1], StringComparison.Ordinal);
         Assert.Contains("Verdict: violation", result.Error, StringComparison.Ordinal);
     }
 

@@ -18,7 +18,7 @@ public class HostKernelCommandTests
         ProgramResult json = await ProgramProcess.RunAsync([.. Short, "--device", device, "--json"]);
 
         Assert.Equal((3, 3), (text.ExitCode, json.ExitCode));
-        Assert.Contains($"Cohort \"host\" cannot be run here. {reason}", text.Output, StringComparison.Ordinal);
+        Assert.Contains($"Cohort \"host\" cannot run here. {reason}", text.Output, StringComparison.Ordinal);
         JsonElement document = JsonDocument.Parse(json.Output).RootElement;
         Assert.Equal("unsupported", document.GetProperty("verdict").GetString());
         Assert.Contains(reason, document.GetProperty("reasons")[0].GetString(), StringComparison.Ordinal);
@@ -34,7 +34,7 @@ public class HostKernelCommandTests
 
         Assert.Equal((3, ""), (result.ExitCode, result.Output));
         Assert.Equal(
-            "Cohort \"here\" cannot be run here. There is no /dev/no-kvm: KVM is not loaded, or the device was not passed to this container.\n",
+            "Cohort \"here\" cannot run here. There is no /dev/no-kvm: KVM is not loaded, or the device was not passed to this container.\n",
             result.Error);
     }
 
@@ -68,8 +68,8 @@ public class HostKernelCommandTests
         ProgramResult simulated = await ProgramProcess.RunAsync(["check", "--kernel", "linux-6.1", "--until", "5", "--vcpus", "9", "--invalidators", "5"]);
 
         Assert.Equal((64, 64), (host.ExitCode, simulated.ExitCode));
-        Assert.StartsWith("3 errors in the configuration:\n  --pages makes no sense with --kernel host\n", host.Error, StringComparison.Ordinal);
-        Assert.StartsWith("3 errors in the configuration:\n  --until makes no sense without --kernel host\n", simulated.Error, StringComparison.Ordinal);
+        Assert.StartsWith("3 errors on the command line:\n  --pages is for simulated VMs; give --memory-bytes\n", host.Error, StringComparison.Ordinal);
+        Assert.StartsWith("3 errors on the command line:\n  --until is for real VMs: it needs --kernel host\n", simulated.Error, StringComparison.Ordinal);
     }
 
     [Fact]

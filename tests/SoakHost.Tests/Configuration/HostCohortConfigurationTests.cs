@@ -15,10 +15,10 @@ public class HostCohortConfigurationTests
     {
         CohortOptions cohort = Assert.Single(Read().Fleet);
 
-        Assert.Equal((1, 2, null), (cohort.Vms, cohort.Vcpus, cohort.Unsupported));
+        Assert.Equal((1, 2, null), (cohort.Cohort.Vms, cohort.Cohort.Vm.Vcpus, cohort.Unsupported));
         Assert.Equal(((1L << 31) + 1_000_000, "/dev/kvm"), (cohort.Host!.Until, cohort.Host.DevicePath));
-        Assert.Equal((2, 0UL), (cohort.ToCohort().Vm.Vcpus, cohort.ToCohort().Vm.InvalidateSeqStart));
-        Assert.False(cohort.ToCohort().Kernel.Info.IsSimulated);
+        Assert.Equal(0UL, cohort.Cohort.Vm.InvalidateSeqStart);
+        Assert.False(cohort.Cohort.Kernel.Info.IsSimulated);
     }
 
     [Fact]
@@ -51,29 +51,29 @@ public class HostCohortConfigurationTests
     [InlineData("RangePages", "4")]
     [InlineData("InvalidateSeqStart", "0")]
     [InlineData("Expect", "hang")]
-    public void A_key_of_simulated_kernels_makes_no_sense_here(string key, string value) => Assert.StartsWith(
-        $"Soak:Fleet:0:{key} makes no sense here: it is for simulated kernels; ", Assert.Single(Errors((key, value))), StringComparison.Ordinal);
+    public void A_key_of_simulated_VMs_has_no_meaning_here(string key, string value) => Assert.StartsWith(
+        $"Soak:Fleet:0:{key} has no meaning here: it is for simulated VMs; ", Assert.Single(Errors((key, value))), StringComparison.Ordinal);
 
     [Fact]
-    public void The_section_makes_no_sense_for_a_simulated_kernel() => Assert.StartsWith(
-        "Soak:Fleet:0:Host makes no sense here: it is for the kernel \"host\"",
+    public void The_section_has_no_meaning_for_a_simulated_kernel() => Assert.StartsWith(
+        "Soak:Fleet:0:Host has no meaning here: it is for the kernel \"host\"",
         Assert.Single(Errors(("Kernel", "linux-6.1"), ("Host:Until", "2^31"))),
         StringComparison.Ordinal);
 
     [Theory]
-    [InlineData("Vms", "65", "is \"65\"; allowed is a whole number, 1 to 64")]
-    [InlineData("Vcpus", "17", "is \"17\"; allowed is a whole number, 1 to 16")]
-    [InlineData("Host:Memslots", "10", "is \"10\"; allowed is a whole number, 1 to 9")]
-    [InlineData("Host:DutyCycle", "0", "is \"0\"; allowed is a number, 0.001 to 1")]
-    [InlineData("Host:Boundaries:0", "x", "is \"x\"; allowed is a whole number, 1 to 2^62")]
-    [InlineData("Host:Boundaries:x", "1", "is unknown; entries are numbers")]
-    [InlineData("Host:Boundaries", "1", "is \"1\"; allowed is a list")]
-    [InlineData("Host:VcpuCpus:0", "1024", "is \"1024\"; allowed is a whole number, 0 to 1_023")]
-    [InlineData("Host:MemoryBytes", "5000", "is 5000; a multiple of 2097152 is needed")]
-    [InlineData("Host:GuestPhysicalBase", "2^40", "is 0x10000000000; a multiple of 2 MiB from ")]
-    [InlineData("Host:Until", "2^31-1", "is 2^31-1, and no boundary lies up to there")]
-    [InlineData("Host:Colour", "red", "is unknown; allowed here is DevicePath, ")]
-    [InlineData("Host", "yes", "is \"yes\"; allowed is a section")]
+    [InlineData("Vms", "65", "is \"65\"; it must be a whole number from 1 to 64")]
+    [InlineData("Vcpus", "17", "is 17; it must be 1 to 16 here")]
+    [InlineData("Host:Memslots", "10", "is 10; it must be 1 to 9 here")]
+    [InlineData("Host:DutyCycle", "0", "is \"0\"; it must be a number from 0.001 to 1")]
+    [InlineData("Host:Boundaries:0", "x", "is \"x\"; it must be a whole number from 1 to 2^62")]
+    [InlineData("Host:Boundaries:x", "1", "is unknown; entries are numbered from 0")]
+    [InlineData("Host:Boundaries", "2^31,x", "is \"2^31,x\"; it must be a whole number from 1 to 2^62")]
+    [InlineData("Host:VcpuCpus:0", "1024", "is \"1024\"; it must be a whole number from 0 to 1_023")]
+    [InlineData("Host:MemoryBytes", "5000", "is 5000; it must be a multiple of 2097152")]
+    [InlineData("Host:GuestPhysicalBase", "2^40", "is 0x10000000000; it must be a multiple of 2 MiB from ")]
+    [InlineData("Host:Until", "2^31-1", "is 2^31-1, and every boundary is above it")]
+    [InlineData("Host:Colour", "red", "is unknown; known here are Until, ")]
+    [InlineData("Host", "yes", "is \"yes\"; it must be a section")]
     public void A_value_that_is_not_allowed_is_named_with_its_key_and_what_is(string key, string value, string error) =>
         Assert.Contains(Errors((key, value)), told => told.StartsWith($"Soak:Fleet:0:{key} {error}", StringComparison.Ordinal));
 
@@ -86,7 +86,7 @@ public class HostCohortConfigurationTests
     {
         CohortOptions cohort = Read(_ => new HostKernelSupport("There is no KVM.", null), ("Vcpus", "64")).Fleet[0];
 
-        Assert.Equal("Cohort \"here\" cannot be run here. There is no KVM.", SoakOptions.WhyUnsupported([cohort]));
+        Assert.Equal("Cohort \"here\" cannot run here. There is no KVM.", SoakOptions.WhyUnsupported([cohort]));
     }
 
     [Fact]

@@ -31,15 +31,15 @@ public class SoakConfigurationTests
         Assert.Equal((3, 0.5, ulong.MaxValue, 2048, 7u), (options.Workers, options.DutyCycle, options.Seed, options.SliceTicks, options.StallRetries));
         Assert.Equal((TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(5)), (options.WatchdogInterval, options.StallAfter));
         Assert.Equal(LogFormat.Json, options.LogFormat);
-        CohortOptions cohort = Assert.Single(options.Fleet);
-        Assert.Equal((16, 8, 2, true), (cohort.Vms, cohort.Vcpus, cohort.Invalidators, cohort.MemslotUpdates));
-        Assert.Equal((8, 4, (1UL << 63) - 1), (cohort.Pages, cohort.RangePages, cohort.InvalidateSeqStart));
-        Assert.Equal(Defect.AccountingError, cohort.Expect);
+        Cohort cohort = Assert.Single(options.Fleet).Cohort;
+        Assert.Equal((16, 8, 2, true), (cohort.Vms, cohort.Vm.Vcpus, cohort.Vm.Invalidators, cohort.Vm.MemslotUpdates));
+        Assert.Equal((8, 4, (1UL << 63) - 1), (cohort.Vm.Pages, cohort.Vm.RangePages, cohort.Vm.InvalidateSeqStart));
+        Assert.Equal(Defect.AccountingError, cohort.Expected);
     }
 
     [Fact]
     public void Few_pages_shorten_the_range_that_was_not_asked_for() =>
-        Assert.Equal(3, Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"), ("Fleet:0:Pages", "3")).Fleet[0].RangePages);
+        Assert.Equal(3, Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"), ("Fleet:0:Pages", "3")).Fleet[0].Cohort.Vm.RangePages);
 
     [Fact]
     public void Zero_workers_are_one_for_each_processor() =>
@@ -50,49 +50,65 @@ public class SoakConfigurationTests
 
     [Fact]
     public void A_gap_between_the_numbers_of_entries_is_closed() =>
-        Assert.Equal(["one", "nine"], ReadValid(("Fleet:9:Name", "nine"), ("Fleet:9:Kernel", "linux-6.1")).Fleet.Select(cohort => cohort.Name));
+        Assert.Equal(["one", "nine"], ReadValid(("Fleet:9:Name", "nine"), ("Fleet:9:Kernel", "linux-6.1")).Fleet.Select(cohort => cohort.Cohort.Name));
 
     [Fact]
     public void Entries_come_in_the_order_of_their_numbers() => Assert.Equal(
         ["one", "b", "a"],
         ReadValid(("Fleet:10:Name", "a"), ("Fleet:10:Kernel", "linux-6.1"), ("Fleet:9:Name", "b"), ("Fleet:9:Kernel", "linux-6.1"))
-            .Fleet.Select(cohort => cohort.Name));
+            .Fleet.Select(cohort => cohort.Cohort.Name));
 
     [Theory]
-    [InlineData("Workers", "-1", "a whole number, 0 to 1_024")]
-    [InlineData("Workers", "1025", "a whole number, 0 to 1_024")]
-    [InlineData("Workers", "two", "a whole number, 0 to 1_024")]
-    [InlineData("Workers", "", "a whole number, 0 to 1_024")]
-    [InlineData("DutyCycle", "0", "a number, 0.01 to 1")]
-    [InlineData("DutyCycle", "1.1", "a number, 0.01 to 1")]
-    [InlineData("DutyCycle", "NaN", "a number, 0.01 to 1")]
-    [InlineData("Seed", "2^65", "a whole number, 0 to 2^64-1")]
-    [InlineData("Seed", "-1", "a whole number, 0 to 2^64-1")]
-    [InlineData("SliceTicks", "1025", "a multiple of 1024")]
-    [InlineData("SliceTicks", "0", "a whole number, 1_024 to 2^20")]
-    [InlineData("StallRetries", "1", "a whole number, 2 to 2^30")]
-    [InlineData("WatchdogInterval", "1", "a time, 100ms to 1m, such as 500ms, 10s or 00:00:10")]
-    [InlineData("StallAfter", "1s", "at least twice WatchdogInterval, which is 1s")]
+    [InlineData("Workers", "-1", "a whole number from 0 to 1_024")]
+    [InlineData("Workers", "1025", "a whole number from 0 to 1_024")]
+    [InlineData("Workers", "two", "a whole number from 0 to 1_024")]
+    [InlineData("Workers", "", "a whole number from 0 to 1_024")]
+    [InlineData("DutyCycle", "0", "a number from 0.01 to 1")]
+    [InlineData("DutyCycle", "1.1", "a number from 0.01 to 1")]
+    [InlineData("DutyCycle", "NaN", "a number from 0.01 to 1")]
+    [InlineData("Seed", "2^65", "a whole number from 0 to 2^64-1")]
+    [InlineData("Seed", "-1", "a whole number from 0 to 2^64-1")]
+    [InlineData("SliceTicks", "0", "a whole number from 1_024 to 2^20")]
+    [InlineData("StallRetries", "1", "a whole number from 2 to 2^30")]
+    [InlineData("WatchdogInterval", "1", "a time from 100ms to 1m, such as 500ms, 10s or 00:00:10")]
     [InlineData("LogFormat", "xml", "one of ")]
     [InlineData("Fleet:0:Kernel", "linux-7", "one of linux-5.15, linux-6.1, ")]
     [InlineData("Fleet:0:Expect", "win", "one of ")]
     [InlineData("Fleet:0:Expect", "Hang", "one of ")]
-    [InlineData("Fleet:0:Vms", "0", "a whole number, 1 to 1_000_000")]
-    [InlineData("Fleet:0:Vms", "-5", "a whole number, 1 to 1_000_000")]
-    [InlineData("Fleet:0:Vms", "1000000000", "a whole number, 1 to 1_000_000")]
-    [InlineData("Fleet:0:Vcpus", "9", "a whole number, 1 to 8")]
-    [InlineData("Fleet:0:Invalidators", "0", "a whole number, 1 to 4")]
+    [InlineData("Fleet:0:Vms", "0", "a whole number from 1 to 1_000_000")]
+    [InlineData("Fleet:0:Vms", "-5", "a whole number from 1 to 1_000_000")]
+    [InlineData("Fleet:0:Vms", "1000000000", "a whole number from 1 to 1_000_000")]
+    [InlineData("Fleet:0:Vcpus", "9", "a whole number from 1 to 8")]
+    [InlineData("Fleet:0:Invalidators", "0", "a whole number from 1 to 4")]
     [InlineData("Fleet:0:MemslotUpdates", "yes", "true or false")]
-    [InlineData("Fleet:0:Pages", "65", "a whole number, 1 to 64")]
-    [InlineData("Fleet:0:RangePages", "33", "a whole number, 1 to 32")]
-    [InlineData("Fleet:0:InvalidateSeqStart", "2^64", "a whole number, 0 to 2^64-1")]
-    [InlineData("Fleet:0:Name", "Upper", "1 to 63 of a-z, 0-9 and -, unique in the fleet")]
-    [InlineData("Fleet:0:Name", "", "1 to 63 of a-z, 0-9 and -, unique in the fleet")]
-    [InlineData("Fleet:0:Name", "a b", "1 to 63 of a-z, 0-9 and -, unique in the fleet")]
-    [InlineData("Fleet:0:Name", "a\n", "1 to 63 of a-z, 0-9 and -, unique in the fleet")]
+    [InlineData("Fleet:0:Pages", "65", "a whole number from 1 to 64")]
+    [InlineData("Fleet:0:RangePages", "65", "a whole number from 1 to 64")]
+    [InlineData("Fleet:0:InvalidateSeqStart", "2^64", "a whole number from 0 to 2^64-1")]
+    [InlineData("Fleet:0:Name", "Upper", "1 to 63 of a-z, 0-9 and -")]
+    [InlineData("Fleet:0:Name", "", "1 to 63 of a-z, 0-9 and -")]
+    [InlineData("Fleet:0:Name", "a b", "1 to 63 of a-z, 0-9 and -")]
+    [InlineData("Fleet:0:Name", "a\n", "1 to 63 of a-z, 0-9 and -")]
     [InlineData("Fleet:0:Name", "0123456789012345678901234567890123456789012345678901234567890123", "1 to 63 of a-z, 0-9 and -")]
     public void A_value_that_is_not_allowed_is_named_with_its_key_and_what_is(string key, string value, string allowed) =>
-        Assert.StartsWith($"Soak:{key} is \"{value}\"; allowed is {allowed}", Assert.Single(Errors((key, value))), StringComparison.Ordinal);
+        Assert.StartsWith($"Soak:{key} is \"{value}\"; it must be {allowed}", Assert.Single(Errors((key, value))), StringComparison.Ordinal);
+
+    [Theory]
+    [InlineData("SliceTicks", "1025", "is 1025; it must be a multiple of 1024")]
+    [InlineData("TicksMax", "1025", "is 1025; it must be a multiple of 1024")]
+    [InlineData("StallAfter", "1s", "is 1s; it must be at least twice WatchdogInterval, 1s")]
+    [InlineData("Fleet:0:RangePages", "33", "is 33; it must be 1 to 32")]
+    public void A_value_that_does_not_fit_the_others_is_named_with_what_would(string key, string value, string error) =>
+        Assert.Equal($"Soak:{key} {error}", Assert.Single(Errors((key, value))));
+
+    [Theory]
+    [InlineData("Wokers", "4", "Soak:Wokers is unknown; did you mean \"Workers\"?")]
+    [InlineData("Fleet:0:Vcpu", "4", "Soak:Fleet:0:Vcpu is unknown; did you mean \"Vcpus\"?")]
+    [InlineData("Fleet:0:Colour", "red", "Soak:Fleet:0:Colour is unknown; known here are Name, Kernel, Vms, ")]
+    [InlineData("LogFormat", "jsn", "it must be one of auto, text, json; did you mean \"json\"?")]
+    [InlineData("Fleet:0:Expect", "Hang", "; did you mean \"hang\"?")]
+    [InlineData("Fleet:0:Kernel", "linux6.1", "; did you mean \"linux-6.1\"?")]
+    public void A_name_that_is_nearly_right_is_suggested(string key, string value, string error) =>
+        Assert.Contains(error, Assert.Single(Errors((key, value))), StringComparison.Ordinal);
 
     [Theory]
     [InlineData("Wokers")]
@@ -113,18 +129,18 @@ public class SoakConfigurationTests
 
     [Fact]
     public void A_name_that_is_there_twice_is_an_error() => Assert.StartsWith(
-        "Soak:Fleet:1:Name is \"one\", as Soak:Fleet:0:Name is",
+        "Soak:Fleet:1:Name is \"one\", the name of Soak:Fleet:0:Name",
         Assert.Single(Errors(("Fleet:1:Name", "one"), ("Fleet:1:Kernel", "linux-6.1"))),
         StringComparison.Ordinal);
 
     [Fact]
     public void Cohorts_that_fit_alone_may_be_too_many_together() => Assert.Equal(
-        "Soak:Fleet has 1_200_000 VMs in all; allowed is up to 1_000_000",
+        "Soak:Fleet has 1_200_000 VMs in all; it must have at most 1_000_000",
         Assert.Single(Errors(("Fleet:0:Vms", "600_000"), ("Fleet:1:Name", "two"), ("Fleet:1:Kernel", "linux-6.1"), ("Fleet:1:Vms", "600_000"))));
 
     [Fact]
     public void A_fleet_without_cohorts_is_an_error() => Assert.Equal(
-        "Soak:Fleet has 0 cohorts; allowed is 1 to 100", Assert.Single(Errors(() => Read())));
+        "Soak:Fleet has 0 cohorts; it must have 1 to 100", Assert.Single(Errors(() => Read())));
 
     [Fact]
     public void All_errors_are_told_at_once() => Assert.Equal(

@@ -21,7 +21,7 @@ public class ReadinessTests
         Judge(Sample.Report(_cohort) with { Time = Sample.Time - AgeMax - TimeSpan.FromTicks(1) }, "the watchdog's last report is from ");
 
     [Fact]
-    public void A_silent_worker_is_not() => Judge(Sample.Report(_cohort) with { SilentWorkers = [2] }, "worker 2 is silent");
+    public void A_silent_worker_is_not() => Judge(Sample.Report(_cohort) with { SilentWorkers = [2] }, "worker 2 finishes no slices");
 
     [Fact]
     public void Failed_shards_degrade()
@@ -29,14 +29,14 @@ public class ReadinessTests
         CohortReport failed = _cohort with { Snapshot = _cohort.Snapshot with { Failures = ["VMs 0 to 63: why"] } };
         Readiness readiness = Judge(Sample.Report(failed));
         Assert.Equal(ReadinessStatus.Degraded, readiness.Status);
-        Assert.Equal(["c: 1 shards were taken out of service"], readiness.Reasons);
+        Assert.Equal(["c: 1 shards are out of service"], readiness.Reasons);
     }
 
     [Fact]
     public void A_fleet_of_which_nothing_is_in_service_is_not_ready()
     {
         CohortReport gone = _cohort with { Snapshot = _cohort.Snapshot with { Failures = ["VMs 0 to 63: why"], IsOutOfService = true } };
-        Judge(Sample.Report(gone), "c: 1 shards were taken out of service");
+        Judge(Sample.Report(gone), "c: 1 shards are out of service");
         Assert.Equal(ReadinessStatus.Degraded, Judge(Sample.Report(gone, _cohort)).Status);
     }
 

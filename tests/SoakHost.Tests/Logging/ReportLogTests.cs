@@ -25,7 +25,7 @@ public class ReportLogTests
         Line line = Assert.Single(_lines.Lines, line => line.Event.Id == 2001);
         Assert.Equal(LogLevel.Error, line.Level);
         Assert.Equal(
-            "c (linux-6.1): vCPU 1 of VM 3 hung on page 7, not expected: counter 0x80000000, snapshot 0xffffffff80000000, tick 42; told by "
+            "c (linux-6.1): vCPU 1 of VM 3 hung on page 7, not expected: counter 0x80000000, snapshot 0xffffffff80000000, tick 42. Reproduce with: "
             + "soakhost replay hang:c/3/1@42 --kernel linux-6.1 --vms 64 --vcpus 4 --invalidators 1 --pages 32 --range-pages 16"
             + " --start 0x7ff0bdc0 --seed 7 --stall-retries 1000",
             line.Text);
@@ -49,7 +49,7 @@ public class ReportLogTests
 
         Assert.Equal(4, _lines.Lines.Count(line => line.Event.Id == 2001));
         Assert.Equal(
-            ["a: 998 more VcpuHung events were not logged one by one", "b: 998 more VcpuHung events were not logged one by one"],
+            ["a: 998 more VcpuHung events, not logged one by one", "b: 998 more VcpuHung events, not logged one by one"],
             _lines.Lines.Where(line => line.Event.Id == 1006).Select(line => line.Text));
     }
 
@@ -96,8 +96,8 @@ public class ReportLogTests
 
         Assert.Equal(
             [
-                "here (linux-6.1): 2^31 is expected to be crossed at 2026-01-01 00:33:20Z, at 1,000,000 invalidations a second",
-                "here (linux-6.1): 2^31 is expected to be crossed at 2026-01-01 00:33:20Z, at 1,000,000 invalidations a second",
+                "here (linux-6.1): will cross 2^31 at about 2026-01-01 00:33:20Z, at 1,000,000 invalidations per second",
+                "here (linux-6.1): will cross 2^31 at about 2026-01-01 00:33:20Z, at 1,000,000 invalidations per second",
             ],
             _lines.Lines.Where(line => line.Event.Id == 1007).Select(line => line.Text));
     }

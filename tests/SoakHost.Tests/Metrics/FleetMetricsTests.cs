@@ -71,7 +71,7 @@ public sealed class FleetMetricsTests : IDisposable
         await UntilAsync(cohort => cohort.Hung == 40);
         Assert.Equal(40, Count(await ScrapeAsync(), "soakhost_vcpu_stall_info{"));
 
-        _fleet!.Apply("bad", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61Stable>() }, _ => { });
+        _fleet!.Prepare("bad", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61Stable>() }).Commit();
         await UntilAsync(cohort => cohort.Running == 40);
         string[] series = await ScrapeAsync();
 

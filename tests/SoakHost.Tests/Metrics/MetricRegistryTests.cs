@@ -15,7 +15,7 @@ public sealed class MetricRegistryTests : IDisposable
     [Fact]
     public async Task A_series_lives_as_long_as_it_is_set()
     {
-        MetricFamily gauge = _registry.Gauge("stalled", "Help.", "vm");
+        MetricFamily gauge = _registry.Add(new("stalled", MetricType.Gauge, "Help", "vm"));
         int[] stalled = [1, 2];
         _registry.BeforeScrape(() =>
         {
@@ -35,7 +35,7 @@ public sealed class MetricRegistryTests : IDisposable
     [Fact]
     public async Task A_counter_takes_the_value_it_is_set_to()
     {
-        MetricFamily counter = _registry.Counter("done_total", "Help.");
+        MetricFamily counter = _registry.Add(new("done_total", MetricType.Counter, "Help"));
         double value = 5;
         _registry.BeforeScrape(() => counter.Set(value));
 
@@ -47,7 +47,7 @@ public sealed class MetricRegistryTests : IDisposable
     [Fact]
     public async Task Scrapes_at_the_same_time_see_every_series()
     {
-        MetricFamily gauge = _registry.Gauge("g", "Help.", "n");
+        MetricFamily gauge = _registry.Add(new("g", MetricType.Gauge, "Help", "n"));
         _registry.BeforeScrape(() =>
         {
             for (int n = 0; n < 100; n++)

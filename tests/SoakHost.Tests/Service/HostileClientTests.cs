@@ -34,8 +34,8 @@ public sealed class HostileClientTests
                 Assert.Equal(1, await stream.ReadAsync(one, stop));
             }
 
-            long before = (await program.UntilAsync(_ => true, TimeSpan.FromSeconds(10))).GetProperty("interventions").GetInt64();
-            await program.UntilAsync(fleet => fleet.GetProperty("interventions").GetInt64() > before, TimeSpan.FromSeconds(10));
+            long before = (await program.UntilAsync(_ => true, TimeSpan.FromSeconds(10))).GetProperty("operations").GetInt64();
+            await program.UntilAsync(fleet => fleet.GetProperty("operations").GetInt64() > before, TimeSpan.FromSeconds(10));
             Assert.Contains("soakhost_invalidations_total", await program.Http.GetStringAsync("/metrics", stop), StringComparison.Ordinal);
         }
         finally

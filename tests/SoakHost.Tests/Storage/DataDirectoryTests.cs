@@ -1,8 +1,8 @@
 using System.Diagnostics;
+using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using SoakHost.Configuration;
-using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
 
@@ -56,10 +56,10 @@ public sealed class DataDirectoryTests
     public async Task A_run_that_is_resumed_has_its_figures_from_the_first_report_on()
     {
         using var folder = new DataFolder();
-        long interventions = await SoakAsync(folder);
+        long operations = await SoakAsync(folder);
         await using ProgramProcess program = await ServeAsync(folder);
         JsonElement fleet = await program.UntilAsync(fleet => fleet.GetProperty("cohorts").GetArrayLength() == 2, Patience);
-        Assert.True(fleet.GetProperty("interventions").GetInt64() >= interventions);
+        Assert.True(fleet.GetProperty("operations").GetInt64() >= operations);
         Assert.Equal("pass", fleet.GetProperty("verdict").GetString());
         Assert.True(await program.MetricAsync("soakhost_incidents_total{cohort=\"control\",kernel=\"linux-6.1\",kind=\"hang\"}") >= 8);
         Assert.Equal(["1"], folder.Rows("SELECT count(*) FROM runs"));
@@ -93,61 +93,51 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public void A_newer_database_and_a_damaged_one_are_refused_and_left_as_they_are()
+    public void A_damaged_database_is_refused_and_left_as_it_is()
     {
         using var folder = new DataFolder();
         SoakDatabase.Open(folder.Path).Dispose();
-        folder.Execute($"PRAGMA user_version = {Schema.Current + 1}");
-        byte[] newer = File.ReadAllBytes(folder.Database);
-        Assert.Contains("from a newer version of SoakHost", Refusal(), StringComparison.Ordinal);
-        Assert.Equal(newer, File.ReadAllBytes(folder.Database));
-
-        folder.Execute("PRAGMA user_version = 2");
         byte[] damaged = File.ReadAllBytes(folder.Database);
         Encoding.ASCII.GetBytes("not a page of any tree").CopyTo(damaged, 4096);
         File.WriteAllBytes(folder.Database, damaged);
-        Assert.Contains("is damaged", Refusal(), StringComparison.Ordinal);
+        Assert.Contains("is damaged", Assert.Throws<ConfigurationException>(() => SoakDatabase.Open(folder.Path)).Message, StringComparison.Ordinal);
         Assert.Equal(damaged, File.ReadAllBytes(folder.Database));
-
-        File.WriteAllText(folder.Database, "This was a database once. It is a letter now, and a rather long one at that, to be taken for one. ...");
-        Assert.Contains("is damaged", Refusal(), StringComparison.Ordinal);
-
-        string Refusal() => Assert.Throws<ConfigurationException>(() => SoakDatabase.Open(folder.Path)).Message;
     }
 
-    [Fact]
-    public void A_database_of_the_first_schema_is_brought_up_to_date()
+    [Theory]
+    [InlineData("PRAGMA user_version = 2", "is from a newer version of SoakHost: it has schema 2, and this version reads 1")]
+    [InlineData("PRAGMA user_version = 0", "is from an older version of SoakHost: it has schema 0, and this version reads 1")]
+    [InlineData("PRAGMA application_id = 0", "is not a SoakHost database, or one from before the first release")]
+    [InlineData("PRAGMA application_id = 0x0f055112", "(application_id 0x0f055112)")]
+    public async Task A_database_of_another_version_or_another_program_is_refused_and_not_one_byte_is_changed(string change, string refusal)
     {
         using var folder = new DataFolder();
-        using (var connection = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={folder.Database};Pooling=False"))
-        {
-            connection.Open();
-            Schema.Migrate(connection, to: 1);
-        }
-
-        folder.Execute("INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES (0, 1, 7, 1000, '[]')");
-        using SoakDatabase database = SoakDatabase.Open(folder.Path);
-        Assert.Equal(7UL, database.LatestRun()?.Identity.Seed);
-        Assert.Empty(database.Incidents(long.MaxValue, 10));
+        SoakDatabase.Open(folder.Path).Dispose();
+        folder.Execute(change);
+        await AssertRefusedAsync(folder, refusal);
     }
 
-    [Fact]
-    public void Checkpoints_and_operations_of_the_second_schema_are_taken_over()
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task Another_programs_database_keeps_its_log_and_a_file_that_is_none_stays_too(bool isDatabase)
     {
         using var folder = new DataFolder();
-        using (var connection = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={folder.Database};Pooling=False"))
+        using var other = new Microsoft.Data.Sqlite.SqliteConnection($"Data Source={folder.Database};Pooling=False");
+        if (isDatabase)
         {
-            connection.Open();
-            Schema.Migrate(connection, to: 2);
+            // Not closed before the service looks: its log is not in the database yet.
+            other.Open();
+            using Microsoft.Data.Sqlite.SqliteCommand command = other.CreateCommand();
+            command.CommandText = "PRAGMA journal_mode=WAL; CREATE TABLE letters (text TEXT); INSERT INTO letters VALUES ('a')";
+            command.ExecuteNonQuery();
+        }
+        else
+        {
+            await File.WriteAllTextAsync(folder.Database, "Dear Sir or Madam", TestContext.Current.CancellationToken);
         }
 
-        folder.Execute("INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES (0, 1, 7, 1000, '[]')");
-        folder.Execute("INSERT INTO checkpoints (run_id, cohort, first_vm, tick, model_version, state) VALUES (1, 'control', 64, 2048, 1, x'01')");
-        folder.Execute("INSERT INTO interventions (run_id, cohort, kind, tick, invalidate_seq, requested_ms) VALUES (1, 'control', 'pause', 1024, 0, 0)");
-        using SoakDatabase database = SoakDatabase.Open(folder.Path);
-        CheckpointRecord checkpoint = Assert.Single(database.Checkpoints(1));
-        Assert.Equal((new ShardKey("control", 64, 0), 2048L, 1), (checkpoint.Shard, checkpoint.Tick, checkpoint.State.Length));
-        Assert.Equal(InterventionKind.PauseInvalidations, Assert.Single(database.Interventions(1)).Intervention.Kind);
+        await AssertRefusedAsync(folder, isDatabase ? "is not a SoakHost database" : "is not a database");
     }
 
     [Fact]
@@ -170,7 +160,7 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public async Task Where_nothing_can_be_written_the_soak_goes_on_degraded_and_refuses_operations()
+    public async Task Where_nothing_can_be_written_the_soak_goes_on_degraded_and_refuses_interventions()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "needs a folder in which nobody may make one");
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__DataDirectory", "/sys/soakhost"), ("Soak__CheckpointInterval", "50ms")));
@@ -203,7 +193,7 @@ public sealed class DataDirectoryTests
             program.Terminate();
             await program.EndAsync();
             using var database = SoakDatabase.OpenForReading(disk)!;
-            Assert.Equal(800, database.Incidents(long.MaxValue, 10_000, "control").Count(incident => incident.Recovery is null));
+            Assert.Equal(800, database.Incidents.Page(long.MaxValue, 10_000, new() { Cohort = "control" }).Count(incident => incident.Recovery is null));
         }
         finally
         {
@@ -231,6 +221,30 @@ public sealed class DataDirectoryTests
     internal static IEnumerable<JsonElement> Events(ProgramProcess program, int id) =>
         program.Log.Where(line => line.GetProperty("EventId").GetProperty("Id").GetInt32() == id);
 
+    /// <summary>A service and a reader refuse the database with exit code 64, and every file stays as it is.</summary>
+    private static async Task AssertRefusedAsync(DataFolder folder, string refusal)
+    {
+        Dictionary<string, string> before = Hashes(folder);
+        ProgramResult served = await ProgramProcess.RunAsync(["serve", "--urls=http://127.0.0.1:0"], Settings(folder));
+        Assert.Equal(64, served.ExitCode);
+        Assert.Contains(refusal, served.Error, StringComparison.Ordinal);
+        ProgramResult listed = await ProgramProcess.RunAsync(["incidents", "--data-directory", folder.Path], new Dictionary<string, string>());
+        Assert.Equal(64, listed.ExitCode);
+        Assert.Contains(refusal, listed.Error, StringComparison.Ordinal);
+        Assert.Equal(before, Hashes(folder));
+    }
+
+    private static Dictionary<string, string> Hashes(DataFolder folder) => Directory.GetFiles(folder.Path, "soakhost.db*").ToDictionary(
+        file => file, file => Convert.ToHexString(SHA256.HashData(ReadShared(file))));
+
+    private static byte[] ReadShared(string path)
+    {
+        using var file = new FileStream(path, FileMode.Open, FileAccess.Read, FileShare.ReadWrite | FileShare.Delete);
+        using var bytes = new MemoryStream();
+        file.CopyTo(bytes);
+        return bytes.ToArray();
+    }
+
     private static async Task UntilAsync(ProgramProcess program, string status)
     {
         using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(50));
@@ -255,7 +269,7 @@ public sealed class DataDirectoryTests
         await folder.NextCommitAsync(Patience);
         program.Terminate();
         Assert.Equal(0, (await program.EndAsync()).ExitCode);
-        return fleet.GetProperty("interventions").GetInt64();
+        return fleet.GetProperty("operations").GetInt64();
     }
 
     private static Task<ProgramProcess> ServeAsync(DataFolder folder, params (string Key, string Value)[] more) =>

@@ -21,7 +21,7 @@ internal sealed class DataFolder : IDisposable
 
     /// <summary>The last state of each shard: its VMs, streams, totals, conditions and findings.</summary>
     public IReadOnlyList<string> FinalStates() =>
-        Rows("SELECT cohort, first_vm, start_tick, max(tick), hex(state) FROM checkpoints GROUP BY cohort, first_vm, start_tick ORDER BY cohort, first_vm, startTick");
+        Rows("SELECT cohort, first_vm, start_tick, max(tick), hex(state) FROM checkpoints GROUP BY cohort, first_vm, start_tick ORDER BY cohort, first_vm, start_tick");
 
     /// <summary>Incidents, without numbers and times.</summary>
     public IReadOnlyList<string> Incidents() => Rows(

@@ -9,6 +9,7 @@ const EXPECTATIONS = {
   progress: 'Must progress:',
   hang: 'The control, must hang:',
   unsafe_install: 'Must show an unsafe install:',
+  stale_mapping: 'Must show a stale mapping:',
   accounting_error: 'Must show an accounting error:',
 };
 

@@ -20,7 +20,7 @@ const RECORDED_MS = 12_000;
 // What is seen to stall was last seen to get on up to some reports earlier.
 const REPORTED_MS = 2000;
 
-const ICONS = { hang: 'hung', unsafe_install: 'violation', accounting_error: 'warning' };
+const ICONS = { hang: 'hung', unsafe_install: 'violation', stale_mapping: 'violation', accounting_error: 'warning' };
 
 /** @typedef {import('./types.js').Incident} Incident */
 

@@ -32,7 +32,7 @@
  * @typedef {object} Cohort
  * @property {string} name
  * @property {string} kernel
- * @property {'progress' | 'hang' | 'unsafe_install' | 'accounting_error'} expect
+ * @property {'progress' | 'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error'} expect
  * @property {number} vms
  * @property {number} vcpus
  * @property {number} operations
@@ -44,6 +44,7 @@
  * @property {number} vcpu_recoveries
  * @property {number} unjustified_retries
  * @property {number} unsafe_installs
+ * @property {number} stale_mappings
  * @property {number} accounting_errors
  * @property {boolean} invalidations_paused
  * @property {Verdict} verdict
@@ -70,7 +71,7 @@
  * @typedef {object} Incident
  * @property {string} id
  * @property {number | null} run null as long as it is not recorded
- * @property {'hang' | 'unsafe_install' | 'accounting_error'} kind
+ * @property {'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error'} kind
  * @property {string} cohort
  * @property {number} vm
  * @property {number | null} vcpu

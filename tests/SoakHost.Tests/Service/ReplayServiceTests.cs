@@ -9,13 +9,13 @@ using SoakHost.Storage;
 
 namespace SoakHost.Tests.Service;
 
-public sealed class IncidentReplaysTests : IDisposable
+public sealed class ReplayServiceTests : IDisposable
 {
     private readonly FakeTimeProvider _time = new();
-    private readonly IncidentReplays _replays;
+    private readonly ReplayService _replays;
     private readonly Cohort _cohort = new() { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 1, Vm = new() { InvalidateSeqStart = (1UL << 31) - 100 } };
 
-    public IncidentReplaysTests() => _replays = new(_time);
+    public ReplayServiceTests() => _replays = new(_time);
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
@@ -45,7 +45,7 @@ public sealed class IncidentReplaysTests : IDisposable
     {
         Task<(ReplayOutcome Outcome, Timeline?)> endless = _replays.ReplayAsync(Run(), _cohort, Endless(), Stop);
         Task<(ReplayOutcome Outcome, Timeline?)> next = _replays.ReplayAsync(Run(), _cohort, FirstHang(), Stop);
-        _time.Advance(IncidentReplays.TimeMax - TimeSpan.FromMilliseconds(1));
+        _time.Advance(ReplayService.TimeMax - TimeSpan.FromMilliseconds(1));
         Assert.False(endless.IsCompleted);
         Assert.False(next.IsCompleted);
         _time.Advance(TimeSpan.FromMilliseconds(1));
@@ -59,7 +59,7 @@ public sealed class IncidentReplaysTests : IDisposable
         using var gone = new CancellationTokenSource();
         using var goneToo = new CancellationTokenSource();
         Task<(ReplayOutcome, Timeline?)> endless = _replays.ReplayAsync(Run(), _cohort, Endless(), goneToo.Token);
-        Task<(ReplayOutcome Outcome, Timeline?)>[] waiting = [.. Enumerable.Range(0, IncidentReplays.WaitingMax).Select(w =>
+        Task<(ReplayOutcome Outcome, Timeline?)>[] waiting = [.. Enumerable.Range(0, ReplayService.WaitingMax).Select(w =>
             _replays.ReplayAsync(Run(), _cohort, FirstHang(), w == 0 ? gone.Token : Stop))];
         Assert.Equal(ReplayOutcome.Busy, (await _replays.ReplayAsync(Run(), _cohort, FirstHang(), Stop)).Outcome);
 
@@ -86,7 +86,7 @@ public sealed class IncidentReplaysTests : IDisposable
 
     private static IncidentId Endless() => new(FindingKind.VcpuHung, "control", 0, 0, 1L << 50);
 
-    private IncidentRun Run() => new(1, _cohort, new ShardOptions(), []);
+    private ReplayInput Run() => new(1, _cohort, new ShardOptions(), []);
 
     private IncidentId FirstHang()
     {

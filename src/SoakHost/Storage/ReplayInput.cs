@@ -6,49 +6,52 @@ using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
 
-/// <summary>How the run goes that has an incident: all that is needed to see it again.</summary>
+/// <summary>All that a replay of an incident needs.</summary>
 /// <param name="Run">The run's number in the data directory; 0 for a run that is not kept.</param>
-/// <param name="Cohort">The cohort as it came into the fleet; null where nothing brings it back: its VMs were real ones, or this program has no such kernel any more.</param>
+/// <param name="Cohort">
+/// The cohort as it joined the fleet; null where it cannot be replayed: its VMs were real ones, or this program does not have its kernel.
+/// </param>
 /// <param name="Options">The run's seed and stall threshold.</param>
 /// <param name="Interventions">What was done to the cohort, in the order in which it was recorded.</param>
-internal sealed record IncidentRun(long Run, Cohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardIntervention> Interventions)
+internal sealed record ReplayInput(long Run, Cohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardIntervention> Interventions)
 {
-    /// <summary>The run as the data directory knows it; null where it has no such incident.</summary>
+    /// <summary>Whether interventions decided the VM's history, so that it cannot be replayed without them.</summary>
+    public bool HasInterventions => Interventions.Any(intervention => intervention.Kind != InterventionKind.AddCohort);
+
+    /// <summary>The input for an incident that the data directory has; null where it has none of this id.</summary>
     /// <param name="directory">The data directory.</param>
     /// <param name="id">The incident.</param>
     /// <param name="run">The run, or null for the newest that has such an incident.</param>
     /// <exception cref="ConfigurationException">The database cannot be read.</exception>
-    public static IncidentRun? Recorded(string directory, IncidentId id, long? run = null)
+    public static ReplayInput? OfRecorded(string directory, IncidentId id, long? run = null)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        if (database?.RunOf(id, run) is not { } recorded)
+        if (database?.Runs.Of(id, run) is not { } recorded)
             return null;
         ShardIntervention[] interventions = InterventionsOn(database, recorded.Id, id.Cohort);
         Cohort? cohort = recorded.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort();
         var options = new ShardOptions { Seed = recorded.Identity.Seed, StallRetries = recorded.Identity.StallRetries };
-        return new IncidentRun(recorded.Id, First(cohort, interventions), options, interventions);
+        return new ReplayInput(recorded.Id, First(cohort, interventions), options, interventions);
     }
 
-    /// <summary>A run that goes on now, which may not have recorded the incident yet.</summary>
+    /// <summary>The input for a cohort of the run that goes on now, which may not have recorded the incident yet.</summary>
     /// <param name="run">The run's number in the data directory.</param>
     /// <param name="directory">The data directory.</param>
-    /// <param name="fleet">What the run began with.</param>
+    /// <param name="fleet">The fleet that the run began with.</param>
     /// <param name="cohort">The name of the cohort.</param>
     /// <exception cref="ConfigurationException">The database cannot be read.</exception>
-    public static IncidentRun Current(long run, string directory, FleetOptions fleet, string cohort)
+    public static ReplayInput OfCurrent(long run, string directory, FleetOptions fleet, string cohort)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
         ShardIntervention[] interventions = database is null ? [] : InterventionsOn(database, run, cohort);
-        return new IncidentRun(run, First(fleet.Cohorts.FirstOrDefault(candidate => candidate.Name == cohort), interventions), fleet.Shards, interventions);
+        return new ReplayInput(
+            run, First(fleet.Cohorts.FirstOrDefault(candidate => candidate.Name == cohort), interventions), fleet.Shards, interventions);
     }
 
-    /// <summary>Whether the run's interventions decide how the VM went, so that nobody without them can see it again.</summary>
-    public bool HasInterventions => Interventions.Any(intervention => intervention.Kind != InterventionKind.AddCohort);
-
-    /// <summary>The cohort as it came into the fleet: with the run, or by an intervention.</summary>
+    /// <summary>The cohort as it joined the fleet: with the run, or by an intervention.</summary>
     private static Cohort? First(Cohort? began, ShardIntervention[] interventions) =>
         (began ?? interventions.FirstOrDefault()?.Cohort) is { Kernel.Info.IsSimulated: true } cohort ? cohort : null;
 
     private static ShardIntervention[] InterventionsOn(SoakDatabase database, long run, string cohort) =>
-        [.. database.Interventions(run).Where(record => record.Cohort == cohort).Select(record => record.Intervention)];
+        [.. database.Interventions.Of(run).Where(record => record.Cohort == cohort).Select(record => record.Intervention)];
 }

@@ -1,0 +1,113 @@
+using System.Text.Json;
+using System.Text.Json.Nodes;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.OpenApi;
+using SoakHost.Configuration;
+
+namespace SoakHost.Api;
+
+/// <summary>The JSON object of a request. Its fields are settings: the same ranges and errors as in configuration, by the names of the API.</summary>
+internal sealed class JsonBody
+{
+    private readonly IReadOnlyList<(string Name, JsonElement Value)> _fields;
+
+    private JsonBody(IReadOnlyList<(string Name, JsonElement Value)> fields) => _fields = fields;
+
+    /// <summary>Reads the body of a request; a request without a body has no fields.</summary>
+    /// <exception cref="BadHttpRequestException">The body is of another type, is too long, or is not a JSON object.</exception>
+    public static async Task<JsonBody> ReadAsync(HttpRequest request)
+    {
+        if (request.HttpContext.Features.Get<IHttpRequestBodyDetectionFeature>() is not { CanHaveBody: true })
+            return new JsonBody([]);
+        if (!request.HasJsonContentType())
+            throw new BadHttpRequestException("the body must be application/json", StatusCodes.Status415UnsupportedMediaType);
+        try
+        {
+            using JsonDocument document = await JsonDocument.ParseAsync(request.Body, default, request.HttpContext.RequestAborted);
+            JsonElement root = document.RootElement;
+            return root.ValueKind == JsonValueKind.Object
+                ? new JsonBody([.. root.EnumerateObject().Select(property => (property.Name, property.Value.Clone()))])
+                : throw new BadHttpRequestException("the body must be a JSON object");
+        }
+        catch (JsonException exception)
+        {
+            throw new BadHttpRequestException(
+                $"the body is not valid JSON: line {exception.LineNumber + 1}, position {exception.BytePositionInLine + 1}");
+        }
+    }
+
+    /// <summary>Reads the fields. Numbers may be text, as configuration spells them; null counts as absent.</summary>
+    /// <param name="table">The fields that are allowed.</param>
+    /// <exception cref="ConfigurationException">Lists every error.</exception>
+    public TOptions Read<TOptions>(SettingTable<TOptions> table)
+    {
+        var errors = new ConfigurationErrors("in the request");
+        TOptions options = table.Defaults;
+        foreach ((string name, JsonElement value) in _fields)
+        {
+            if (table.Settings.FirstOrDefault(setting => setting.Field == name) is not { } setting)
+                errors.Add($"{Cut(name)} is unknown{Hint(name, table)}");
+            else if (Text(value) is not { } text)
+                errors.Add(name, value.ValueKind.ToString().ToLowerInvariant(), setting.Allowed);
+            else if (value.ValueKind != JsonValueKind.Null && !setting.TryRead(options, text, out options))
+                errors.Add(name, text, setting.Allowed + Suggestion.For(text, setting.Names));
+        }
+
+        foreach (Setting<TOptions> setting in table.Settings.Where(setting => setting.IsRequired && !IsGiven(setting.Field)))
+            errors.Add($"{setting.Field} is missing; it must be {setting.Allowed}");
+        errors.ThrowIfAny();
+        return options;
+    }
+
+    /// <summary>Whether a field has a value.</summary>
+    public bool IsGiven(string field) => _fields.Any(each => each.Name == field && each.Value.ValueKind != JsonValueKind.Null);
+
+    /// <summary>Describes a body with these fields in the API's description.</summary>
+    public static OpenApiRequestBody Describe<TOptions>(SettingTable<TOptions> table) => new()
+    {
+        Required = table.Settings.Any(setting => setting.IsRequired),
+        Content = new Dictionary<string, OpenApiMediaType>
+        {
+            ["application/json"] = new()
+            {
+                Schema = new OpenApiSchema
+                {
+                    Type = JsonSchemaType.Object,
+                    Properties = table.Settings.ToDictionary(setting => setting.Field, setting => (IOpenApiSchema)Describe(setting, table)),
+                    Required = table.Settings.Where(setting => setting.IsRequired).Select(setting => setting.Field).ToHashSet(),
+                    AdditionalPropertiesAllowed = false,
+                },
+            },
+        },
+    };
+
+    private static OpenApiSchema Describe<TOptions>(Setting<TOptions> setting, SettingTable<TOptions> table)
+    {
+        List<JsonNode> names = [.. setting.Names.Select(name => (JsonNode)JsonValue.Create(name))];
+        return new OpenApiSchema
+        {
+            Type = setting.IsFlag ? JsonSchemaType.Boolean
+                : setting.IsNumber ? JsonSchemaType.Integer | JsonSchemaType.String : JsonSchemaType.String,
+            Description = setting.Meaning,
+            Enum = names.Count > 0 ? names : null,
+            Default = setting.IsRequired || table.Default(setting).Length == 0 ? null : JsonValue.Create(table.Default(setting)),
+        };
+    }
+
+    private static string? Text(JsonElement value) => value.ValueKind switch
+    {
+        JsonValueKind.String => value.GetString(),
+        JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False or JsonValueKind.Null => value.GetRawText(),
+        _ => null,
+    };
+
+    private static string Hint<TOptions>(string name, SettingTable<TOptions> table)
+    {
+        string[] fields = [.. table.Settings.Select(setting => setting.Field)];
+        string hint = Suggestion.For(name, fields);
+        return hint.Length > 0 ? hint : fields.Length == 0 ? "; no fields are allowed here" : $"; known here are {string.Join(", ", fields)}";
+    }
+
+    // Repeat only a part of what somebody sent.
+    private static string Cut(string text) => text.Length <= 40 ? text : $"{text[..40]}...";
+}

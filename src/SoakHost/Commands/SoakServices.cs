@@ -1,0 +1,55 @@
+using SoakHost.Api;
+using SoakHost.Configuration;
+using SoakHost.Logging;
+using SoakHost.Metrics;
+using SoakHost.Service;
+using SoakHost.Storage;
+
+namespace SoakHost.Commands;
+
+/// <summary>Registers the soak and everything that reads its reports.</summary>
+internal static class SoakServices
+{
+    // The soak takes at most three of the five seconds that a stop may take.
+    private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(4);
+
+    public static void AddSoak(this WebApplicationBuilder builder, SoakOptions options)
+    {
+        builder.Services.Configure<HostOptions>(host => host.ShutdownTimeout = ShutdownTimeout);
+        builder.Services
+            .AddSingleton(TimeProvider.System)
+            .AddSingleton(options)
+            .AddSingleton<ReportLog>()
+            .AddSingleton<FleetStream>()
+            .AddSingleton(services => new SoakRun(
+                options,
+                services.GetRequiredService<TimeProvider>(),
+                report =>
+                {
+                    services.GetRequiredService<ReportLog>().Write(report);
+                    services.GetRequiredService<FleetStream>().Publish(report);
+                },
+                services.GetRequiredService<SoakStorage>()))
+            .AddSingleton<SoakStorage>()
+            .AddSingleton<OperatorAccess>()
+            .AddSingleton<OperatorFilter>()
+            .AddSingleton<ReplayService>()
+            .AddMetrics()
+            .AddHostedService<SoakService>();
+    }
+
+    private static IServiceCollection AddMetrics(this IServiceCollection services) => services
+        .AddSingleton<MetricRegistry>()
+        .AddSingleton(services =>
+        {
+            SoakRun run = services.GetRequiredService<SoakRun>();
+            return new FleetMetrics(
+                services.GetRequiredService<MetricRegistry>(), () => run.Cohorts, run.FleetOptions.Shards.VectorBits, () => run.Latest);
+        })
+        .AddSingleton(services => new InterventionMetrics(
+            services.GetRequiredService<MetricRegistry>(),
+            () => [.. services.GetRequiredService<SoakRun>().Cohorts.Select(cohort => cohort.Name)]))
+        .AddSingleton<StorageMetrics>()
+        .AddSingleton<ProcessMetrics>()
+        .AddSingleton<AlertMetrics>();
+}

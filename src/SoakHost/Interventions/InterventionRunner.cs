@@ -1,0 +1,68 @@
+using System.Threading.RateLimiting;
+using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
+using SoakHost.Storage;
+
+namespace SoakHost.Interventions;
+
+/// <summary>
+/// Does interventions, each in three steps: the fleet prepares it and decides its tick, storage records it, and the fleet commits it. An
+/// intervention that is not recorded is abandoned and never happens; one that is recorded happens, also if the process is killed before the
+/// commit. Those on one cohort take turns; those on other cohorts, and everything else about the fleet, do not wait.
+/// </summary>
+internal sealed class InterventionRunner : IDisposable
+{
+    /// <summary>The most interventions that wait for their turn on one cohort.</summary>
+    public const int WaitingMax = 8;
+
+    private static readonly TimeSpan TurnTimeout = TimeSpan.FromSeconds(5);
+
+    private readonly Fleet _fleet;
+    private readonly SoakStorage _storage;
+    private readonly TimeProvider _time;
+    private readonly PartitionedRateLimiter<string> _turns = PartitionedRateLimiter.Create<string, string>(
+        cohort => RateLimitPartition.GetConcurrencyLimiter(
+            cohort, _ => new ConcurrencyLimiterOptions { PermitLimit = 1, QueueLimit = WaitingMax }));
+
+    public InterventionRunner(Fleet fleet, SoakStorage storage, TimeProvider time) => (_fleet, _storage, _time) = (fleet, storage, time);
+
+    /// <summary>Does an intervention. When the task completes, it is recorded and takes effect at its tick.</summary>
+    /// <param name="cohort">The cohort's name.</param>
+    /// <param name="intervention">The intervention; its tick is ignored.</param>
+    /// <param name="cancellation">Gives it up, unless it is being recorded already.</param>
+    /// <exception cref="InterventionException">The fleet cannot do it; nothing was done.</exception>
+    /// <exception cref="StorageUnavailableException">It cannot be recorded; nothing was done.</exception>
+    /// <exception cref="InterventionQueueException">Too many others are waiting; nothing was done.</exception>
+    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was cancelled in time; nothing was done.</exception>
+    public async Task<InterventionRecord> RunAsync(string cohort, ShardIntervention intervention, CancellationToken cancellation)
+    {
+        using RateLimitLease turn = await TakeTurnAsync(cohort, cancellation);
+        using PreparedIntervention prepared = _fleet.Prepare(cohort, intervention);
+        InterventionRecord record = await _storage.RecordAsync(cohort, prepared.Intervention, cancellation);
+        prepared.Commit();
+        return record;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _turns.Dispose();
+
+    private async Task<RateLimitLease> TakeTurnAsync(string cohort, CancellationToken cancellation)
+    {
+        using var timeout = new CancellationTokenSource(TurnTimeout, _time);
+        using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, timeout.Token);
+        try
+        {
+            RateLimitLease turn = await _turns.AcquireAsync(cohort, cancellationToken: either.Token);
+            return turn.IsAcquired ? turn
+                : throw new InterventionQueueException($"{WaitingMax} interventions on cohort \"{cohort}\" are waiting already");
+        }
+        catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
+        {
+            throw new InterventionQueueException(
+                $"another intervention on cohort \"{cohort}\" has not ended within {TurnTimeout.TotalSeconds:0} s");
+        }
+    }
+}
+
+/// <summary>Too many interventions are waiting, or for too long. Trying again later may help.</summary>
+internal sealed class InterventionQueueException(string message) : Exception(message);

@@ -1,0 +1,25 @@
+namespace SoakHost.Metrics;
+
+/// <summary>The types of metrics that there are.</summary>
+internal enum MetricType
+{
+    /// <summary>It only grows.</summary>
+    Counter,
+
+    /// <summary>It goes up and down.</summary>
+    Gauge,
+}
+
+/// <summary>A metric, said once: the registry, the documents and the tests read it here.</summary>
+/// <param name="Name">The name.</param>
+/// <param name="Type">The type.</param>
+/// <param name="Help">What it says, in a phrase that starts in upper case, without a full stop at its end.</param>
+/// <param name="Labels">The labels, in the order in which values are set.</param>
+internal sealed record MetricDeclaration(string Name, MetricType Type, string Help, params string[] Labels)
+{
+    /// <summary>Whether its series come and go: an exposition without any of them is right too.</summary>
+    public bool MayBeAbsent { get; init; }
+
+    /// <summary>Its row in the documents: name, type, labels, meaning.</summary>
+    public string Row => $"| `{Name}` | {Type.ToString().ToLowerInvariant()} | {string.Join(", ", Labels)} | {Help} |";
+}

@@ -1,0 +1,18 @@
+using SoakHost.Engine.Soak;
+
+namespace SoakHost.Storage;
+
+/// <summary>Crossings of boundaries: each once.</summary>
+internal sealed class CrossingTable(DatabaseConnection connection)
+{
+    /// <summary>Records a crossing that is not there yet.</summary>
+    public void Add(long runId, string cohort, Finding crossing, DateTimeOffset now) => connection.Execute(
+        "INSERT OR IGNORE INTO crossings (run_id, cohort, vm, tick, boundary, in_flight, seen_ms) "
+        + "VALUES ($run, $cohort, $vm, $tick, $boundary, $flight, $now)",
+        ("$run", runId), ("$cohort", cohort), ("$vm", crossing.Vm), ("$tick", crossing.Tick), ("$boundary", crossing.Boundary),
+        ("$flight", crossing.Kind == FindingKind.BoundaryCrossed), ("$now", Columns.OfTime(now)));
+
+    /// <summary>Removes the oldest crossings beyond a number.</summary>
+    public void Prune(int max) => connection.Execute(
+        "DELETE FROM crossings WHERE number <= (SELECT number FROM crossings ORDER BY number DESC LIMIT 1 OFFSET $max)", ("$max", max));
+}

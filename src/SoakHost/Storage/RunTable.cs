@@ -1,0 +1,36 @@
+using SoakHost.Engine.Replays;
+
+namespace SoakHost.Storage;
+
+/// <summary>The runs of a data directory.</summary>
+internal sealed class RunTable(DatabaseConnection connection)
+{
+    /// <summary>The newest run, or null.</summary>
+    public RunRecord? Latest() => Read("ORDER BY id DESC LIMIT 1");
+
+    /// <summary>The run that has an incident of this id, the newest if no run is named; or null.</summary>
+    public RunRecord? Of(IncidentId incident, long? run = null) => Read(
+        "WHERE id = (SELECT max(run_id) FROM incidents WHERE cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND tick = $tick AND kind = $kind "
+        + "AND ($run IS NULL OR run_id = $run))",
+        ("$cohort", incident.Cohort), ("$vm", incident.Vm), ("$vcpu", incident.Vcpu), ("$tick", incident.Tick),
+        ("$kind", incident.Kind.ToString()), ("$run", run));
+
+    /// <summary>Adds a run and returns its number.</summary>
+    public long Add(RunIdentity identity, DateTimeOffset now) => (long)connection.Scalar(
+        "INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES ($now, $model, $seed, $retries, $fleet) RETURNING id",
+        ("$now", Columns.OfTime(now)), ("$model", identity.ModelVersion), ("$seed", Columns.OfUInt64(identity.Seed)),
+        ("$retries", (long)identity.StallRetries), ("$fleet", identity.FleetJson()))!;
+
+    /// <summary>Sets the time of a run's last checkpoint.</summary>
+    public void SetCheckpointed(long runId, DateTimeOffset now) => connection.Execute(
+        "UPDATE runs SET checkpointed_ms = $now WHERE id = $run", ("$now", Columns.OfTime(now)), ("$run", runId));
+
+    private RunRecord? Read(string where, params (string, object?)[] parameters) => connection.Query(
+        $"SELECT id, started_ms, checkpointed_ms, model_version, seed, stall_retries, fleet FROM runs {where}",
+        row => new RunRecord(
+            row.GetInt64(0),
+            row.GetTime(1),
+            row.GetTimeOrNull(2),
+            new RunIdentity(row.GetInt32(3), row.GetUInt64(4), (uint)row.GetInt64(5), RunIdentity.FleetOf(row.GetString(6)))),
+        parameters).FirstOrDefault();
+}

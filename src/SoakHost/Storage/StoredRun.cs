@@ -1,0 +1,121 @@
+using SoakHost.Configuration;
+using SoakHost.Engine.Fleets;
+using SoakHost.Logging;
+
+namespace SoakHost.Storage;
+
+/// <summary>
+/// The run that the data directory keeps. When the service starts, the run there is resumed if it is the one that is configured; otherwise a
+/// new one begins. If the directory cannot be used then, a new run begins there as soon as it can be.
+/// </summary>
+internal sealed class StoredRun : IDisposable
+{
+    private readonly SoakOptions _options;
+    private readonly RunIdentity _identity;
+    private readonly ILogger _log;
+    private SoakDatabase? _database;
+    private long _id;
+
+    /// <summary>Opens the data directory, and resumes its run or begins a new one.</summary>
+    /// <exception cref="ConfigurationException">The directory must not be used, or the run in it must not be replaced.</exception>
+    public StoredRun(SoakOptions options, StorageHealth health, TimeProvider time, ILogger log)
+    {
+        (_options, _log) = (options, log);
+        FleetOptions fleet = options.ToFleetOptions();
+        _identity = RunIdentity.Of(fleet);
+        bool hasDatabase = SoakDatabase.IsIn(options.DataDirectory);
+        try
+        {
+            _database = SoakDatabase.Open(options.DataDirectory);
+            if (FindSame() is { } run)
+                ResumeState = Resume(run, fleet, health);
+            else
+                Begin(time.GetUtcNow());
+        }
+        catch (Exception exception) when (StorageHealth.IsUnavailable(exception))
+        {
+            _database?.Dispose();
+            _database = null;
+            if (hasDatabase)
+            {
+                throw new ConfigurationException(
+                    $"{Path.GetFullPath(options.DataDirectory)} has a database, and it cannot be used now: {exception.Message}. Without it the "
+                    + "service would begin a new run and never resume this one. Make it writable, or use another Soak:DataDirectory");
+            }
+
+            health.Fail(exception);
+        }
+        catch
+        {
+            _database?.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>What the fleet is resumed from, or null when a new run begins.</summary>
+    public ResumeState? ResumeState { get; }
+
+    /// <summary>The run's number in the data directory; 0 until it is there. Any thread may read it.</summary>
+    public long Id => Volatile.Read(ref _id);
+
+    /// <summary>
+    /// The database to write to, with this run in it. Where it could not be opened before, it is opened now, unless it turns out to have
+    /// another run.
+    /// </summary>
+    /// <exception cref="StorageUnavailableException">It cannot be written to, or has another run.</exception>
+    /// <exception cref="ConfigurationException">It must not be used.</exception>
+    public SoakDatabase OpenForWriting(DateTimeOffset now)
+    {
+        if (_database is not null && _id != 0)
+            return _database;
+        _database ??= SoakDatabase.Open(_options.DataDirectory);
+        if (_database.Runs.Latest() is { } other)
+        {
+            throw new StorageUnavailableException(
+                $"{Path.GetFullPath(_options.DataDirectory)} could not be used when the service started, and turns out to have run {other.Id}. "
+                + "Nothing is written over it: restart the service to resume it");
+        }
+
+        Begin(now);
+        return _database;
+    }
+
+    /// <inheritdoc/>
+    public void Dispose() => _database?.Dispose();
+
+    private void Begin(DateTimeOffset now)
+    {
+        RunRecord? before = _database!.Runs.Latest();
+        _id = _database.AddRun(_identity, now);
+        if (before is not null)
+            _log.RunReplaced(before.Id, string.Join("; ", before.Identity.DifferencesFrom(_identity)), _id);
+    }
+
+    /// <summary>The run in the database, if it is the configured one.</summary>
+    private RunRecord? FindSame()
+    {
+        if (_database!.Runs.Latest() is not { } latest)
+            return null;
+        IReadOnlyList<string> differences = latest.Identity.DifferencesFrom(_identity);
+        if (differences.Count == 0)
+            return latest;
+        if (_options.OnMismatch == MismatchChoice.Refuse)
+        {
+            throw new ConfigurationException(
+                $"the run in {Path.GetFullPath(_options.DataDirectory)} is another one: {string.Join("; ", differences)}. "
+                + "Soak:OnMismatch is refuse; with new, a new run begins");
+        }
+
+        return null;
+    }
+
+    private ResumeState Resume(RunRecord run, FleetOptions fleet, StorageHealth health)
+    {
+        ResumeState resume = CheckpointLoader.Load(_database!, run.Id, fleet, _log);
+        _id = run.Id;
+        health.Succeed(run.Checkpointed, lost: 0);
+        IEnumerable<long> ticks = resume.Shards.Values.Select(shard => shard.Tick).DefaultIfEmpty();
+        _log.RunResumed(_id, run.Started, resume.Shards.Count, ticks.Min(), ticks.Max());
+        return resume;
+    }
+}

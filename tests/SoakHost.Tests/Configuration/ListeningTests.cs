@@ -1,0 +1,68 @@
+using Microsoft.AspNetCore.Builder;
+using Microsoft.AspNetCore.Hosting;
+using Microsoft.Extensions.DependencyInjection;
+using Microsoft.Extensions.Hosting;
+using Microsoft.Extensions.Logging;
+using SoakHost.Configuration;
+
+namespace SoakHost.Tests.Configuration;
+
+/// <summary>What the server refuses is an error of the configuration; anything else that fails during the start is not.</summary>
+public class ListeningTests
+{
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    [Fact]
+    public async Task A_service_that_fails_as_it_starts_is_not_taken_for_an_address_in_use()
+    {
+        await using WebApplication app = Build("http://127.0.0.1:0", new Failing());
+
+        Assert.Equal("the fleet is broken", (await Assert.ThrowsAsync<InvalidOperationException>(() => app.StartAsync(Stop))).Message);
+    }
+
+    [Fact]
+    public async Task An_address_of_another_machine_is_an_error_of_the_configuration()
+    {
+        // 192.0.2.0/24 is for documentation: no machine has it.
+        await using WebApplication app = Build("http://192.0.2.1:0", service: null);
+
+        ConfigurationException error = await Assert.ThrowsAsync<ConfigurationException>(() => app.StartAsync(Stop));
+        Assert.StartsWith("cannot listen on http://192.0.2.1:0: ", error.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_server_that_starts_answers_as_before()
+    {
+        await using WebApplication app = Build("http://127.0.0.1:0", service: null);
+        app.MapGet("/", () => "here");
+        await app.StartAsync(Stop);
+        using var client = new HttpClient();
+
+        Assert.Equal("here", await client.GetStringAsync(new Uri(app.Urls.First()), Stop));
+    }
+
+    private static WebApplication Build(string url, IHostedService? service)
+    {
+        WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(["--urls", url]);
+        builder.Logging.ClearProviders();
+        builder.Services.AddListening();
+        if (service is not null)
+            builder.Services.AddSingleton(service);
+        return builder.Build();
+    }
+
+    private sealed class Failing : IHostedLifecycleService
+    {
+        public Task StartedAsync(CancellationToken cancellationToken) => throw new InvalidOperationException("the fleet is broken");
+
+        public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+    }
+}
