@@ -4,7 +4,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>deploy/alertmanager: who is told what.</summary>
+/// <summary>deploy/alertmanager: which receiver gets which alert.</summary>
 public sealed partial class AlertmanagerTests
 {
     private const string Configuration = "deploy/alertmanager/alertmanager.yml";

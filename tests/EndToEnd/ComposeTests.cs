@@ -6,7 +6,7 @@ using YamlDotNet.Serialization;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>docker-compose.yml and the Dockerfile: what an engine would accept and a reviewer would not.</summary>
+/// <summary>docker-compose.yml and the Dockerfile: faults that an engine accepts and a reviewer does not.</summary>
 public sealed class ComposeTests
 {
     private static readonly Dictionary<string, Dictionary<string, object>> Services = Read("docker-compose.yml");

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>deploy/grafana, at rest.</summary>
+/// <summary>The files of deploy/grafana.</summary>
 public sealed class DashboardTests
 {
     public static TheoryData<string> Names => [.. Dashboard.All.Select(dashboard => dashboard.Name)];

@@ -3,7 +3,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>The harness's own instruments: a check that cannot fail checks nothing.</summary>
+/// <summary>The harness itself: a check that cannot fail checks nothing.</summary>
 public sealed class HarnessTests
 {
     [Fact]

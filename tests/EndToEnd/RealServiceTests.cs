@@ -4,11 +4,11 @@ using Xunit;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>What measures time against real programs has the machine to itself.</summary>
+/// <summary>Tests that measure time against real programs share the machine with no other test.</summary>
 [CollectionDefinition(nameof(Alone), DisableParallelization = true)]
 public sealed class Alone;
 
-/// <summary>The real service with its default fleet, real Prometheus and Alertmanager, deploy's own files: the whole way of a page.</summary>
+/// <summary>The real service with its default fleet, real Prometheus and Alertmanager, and the files of deploy/: the whole alerting path.</summary>
 [Collection(nameof(Alone))]
 public sealed partial class RealServiceTests
 {
@@ -78,7 +78,7 @@ public sealed partial class RealServiceTests
     }
 
     [Fact]
-    public async Task Of_the_default_fleet_nothing_fires_but_the_Watchdog_and_every_query_has_an_answer()
+    public async Task In_the_default_fleet_only_the_Watchdog_fires_and_every_query_returns_data()
     {
         var cancellationToken = TestContext.Current.CancellationToken;
         await using var soakHost = await SoakHostServer.StartAsync(new Dictionary<string, string>(), cancellationToken);
@@ -127,13 +127,13 @@ public sealed partial class RealServiceTests
         Assert.Matches("^0x8[0-9a-f]{7}$", seq);
         Assert.Matches("^0xffffffff8[0-9a-f]{7}$", snapshot);
 
-        Assert.Equal($"vCPU {vcpu} of VM {vm}, cohort stable (linux-6.1) is hung", page.Annotations["summary"]);
+        Assert.Equal($"vCPU {vcpu} of VM {vm} in cohort stable (linux-6.1) is hung", page.Annotations["summary"]);
         var said = LastProgress().Match(page.Annotations["description"]);
         Assert.True(said.Success, page.Annotations["description"]);
         Assert.Equal(
-            $"vCPU {vcpu} of VM {vm}, cohort stable, kernel linux-6.1, faults on guest page {page.Labels["page"]} again and again, and the "
-            + "kernel calls its faults stale although no invalidation warrants it. When it was found, mmu_invalidate_seq was "
-            + $"{seq} and the fault's snapshot {snapshot}. It last progressed at (time). A vCPU in this state does not recover by itself.",
+            $"vCPU {vcpu} of VM {vm} in cohort stable (kernel linux-6.1) keeps retrying its fault on guest page {page.Labels["page"]}: the kernel "
+            + "treats the fault as stale, and no invalidation justifies that. When the stall was found, mmu_invalidate_seq was "
+            + $"{seq} and the fault's snapshot {snapshot}. Last progress: (time). A hung vCPU does not recover by itself.",
             LastProgress().Replace(page.Annotations["description"], "(time)"));
 
         var runbook = new Uri(page.Annotations["runbook_url"]).Segments[^1];

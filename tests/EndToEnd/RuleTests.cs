@@ -4,7 +4,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>deploy/prometheus, at rest: what Prometheus's own tool says of it, and what that tool cannot know.</summary>
+/// <summary>The files of deploy/prometheus, checked by promtool and for what promtool cannot know.</summary>
 public sealed partial class RuleTests
 {
     private const string Runbooks = "https://github.com/soakhost/soakhost/blob/main/deploy/runbooks/";
@@ -95,12 +95,29 @@ public sealed partial class RuleTests
     [MemberData(nameof(Alerts))]
     public void A_runbook_names_the_log_events_to_look_for(string alert)
     {
-        var named = EventInRunbook().Matches(File.ReadAllText(Path.Combine(Repository.Deploy, "runbooks", $"{alert}.md")))
+        var named = EventInRunbook().Matches(Runbook(alert))
             .Select(match => $"{match.Groups[1].Value} ({match.Groups[2].Value})").ToList();
 
         Assert.NotEmpty(named);
         Assert.Subset(Readme.Events.ToHashSet(), named.ToHashSet());
     }
+
+    [Fact]
+    public void Panels_that_a_runbook_names_exist()
+    {
+        var named = RuleFiles.AlertNames.SelectMany(alert => PanelInRunbook().Matches(Runbook(alert)))
+            .Select(match => Space().Replace(match.Groups[1].Value, " ")).ToHashSet();
+
+        Assert.NotEmpty(named);
+        Assert.Subset(Dashboard.All.SelectMany(dashboard => dashboard.Panels).Select(panel => panel.Title).ToHashSet(), named);
+    }
+
+    /// <summary>Emulated MMIO takes faults and fixes none, in health: two of the statistics alone would call it a hang.</summary>
+    [Fact]
+    public void The_runbook_of_a_hang_asks_a_real_host_for_every_way_to_resolve_a_fault() =>
+        Assert.All(
+            (string[])["pf_taken", "pf_fixed", "pf_emulate", "pf_spurious", "pf_fast"],
+            statistic => Assert.Contains($"\"{statistic}\"", Runbook("VcpuHung"), StringComparison.Ordinal));
 
     [Fact]
     public void Log_events_that_an_alert_names_exist() =>
@@ -127,6 +144,14 @@ public sealed partial class RuleTests
 
         Assert.Empty(RuleFiles.Recordings.Select(rule => rule.Record!).Except(used));
     }
+
+    private static string Runbook(string alert) => File.ReadAllText(Path.Combine(Repository.Deploy, "runbooks", $"{alert}.md"));
+
+    [GeneratedRegex(@"(?<!\*)\*([A-Z][^*]+\?)\*(?!\*)")]
+    private static partial Regex PanelInRunbook();
+
+    [GeneratedRegex(@"\s+")]
+    private static partial Regex Space();
 
     [GeneratedRegex(@"`(\w+)` \((\d{4})\)")]
     private static partial Regex EventInRunbook();

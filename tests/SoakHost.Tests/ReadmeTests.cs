@@ -6,7 +6,9 @@ namespace SoakHost.Tests;
 public partial class ReadmeTests
 {
     private static readonly string Root = Documents.Root;
-    internal static readonly string Readme = File.ReadAllText(Path.Combine(Root, "README.md"));
+
+    /// <summary>The tables are in the README of the part that they are about.</summary>
+    internal static readonly string Readme = string.Join('\n', ((string[])["README.md", "deploy/README.md"]).Select(path => File.ReadAllText(Path.Combine(Root, path))));
 
     [Fact]
     public void Every_exit_code_is_listed() => Assert.Equal(
@@ -17,7 +19,7 @@ public partial class ReadmeTests
     {
         IEnumerable<string> rules = Directory.GetFiles(Path.Combine(Root, "deploy/prometheus/rules")).SelectMany(file =>
             Alert().Matches(File.ReadAllText(file)).Select(match => $"{match.Groups["name"]}: {match.Groups["severity"]}"));
-        string[] listed = [.. Rows().Where(row => row is [_, "critical" or "warning" or "none", _]).Select(row => $"{row[0]}: {row[1]}")];
+        string[] listed = [.. Rows().Where(row => row is [_, "critical" or "warning" or "none", _]).Select(row => $"{Linked().Match(row[0]).Groups[1].Value}: {row[1]}")];
 
         Assert.Equal(rules.Distinct().Order(), listed.Order());
         Assert.All(listed, alert => Assert.True(File.Exists(Path.Combine(Root, "deploy/runbooks", alert.Split(':')[0] + ".md")), alert));
@@ -32,6 +34,9 @@ public partial class ReadmeTests
     private static IEnumerable<string[]> Rows() => Readme.Split('\n')
         .Where(line => line.StartsWith("| ", StringComparison.Ordinal) && !line.StartsWith("| ---", StringComparison.Ordinal))
         .Select(line => line.Trim('|').Split('|').Select(cell => cell.Trim().Trim('`')).ToArray());
+
+    [GeneratedRegex(@"^\[`(\w+)`\]\(runbooks/\1\.md\)$")]
+    private static partial Regex Linked();
 
     [GeneratedRegex(@"- alert: (?<name>\w+).*?severity: (?<severity>\w+)", RegexOptions.Singleline)]
     private static partial Regex Alert();

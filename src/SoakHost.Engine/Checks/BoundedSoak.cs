@@ -123,7 +123,7 @@ public sealed class BoundedSoak(
     private SoakResult Conclude(List<CohortReport> cohorts, List<string> notes, TimeSpan elapsed, bool wasInterrupted)
     {
         cohorts.Sort((a, b) => IndexOf(a).CompareTo(IndexOf(b)));
-        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts, options.Cohorts.Count, []);
+        (Verdict verdict, IReadOnlyList<VerdictReason> reasons) = Verdicts.OfFleet(cohorts, options.Cohorts.Count, []);
         if (wasInterrupted)
             notes.Add("it was interrupted before its bound");
         if (verdict == Verdict.Pass && notes.Count > 0)
@@ -131,7 +131,7 @@ public sealed class BoundedSoak(
         return new SoakResult
         {
             Verdict = verdict,
-            Reasons = [.. reasons, .. notes],
+            Reasons = [.. reasons.Select(reason => reason.ToString()), .. notes],
             Cohorts = [.. cohorts],
             Elapsed = elapsed,
             WasInterrupted = wasInterrupted,

@@ -44,8 +44,8 @@ public sealed record FleetReport
     /// <summary>The run's verdict so far.</summary>
     public required Verdict Verdict { get; init; }
 
-    /// <summary>Why it is not a pass, in sentences; empty when it is.</summary>
-    public required ImmutableArray<string> Reasons { get; init; }
+    /// <summary>Why it is not a pass; empty when it is.</summary>
+    public required ImmutableArray<VerdictReason> Reasons { get; init; }
 }
 
 /// <summary>One cohort's part of a report.</summary>

@@ -70,23 +70,22 @@ public static class Verdicts
     /// <param name="cohorts">The cohorts that have figures.</param>
     /// <param name="cohortsInAll">How many there are.</param>
     /// <param name="removed">Cohorts that were removed: a violation that one of them showed remains one.</param>
-    public static (Verdict Verdict, IReadOnlyList<string> Reasons) OfFleet(
+    public static (Verdict Verdict, IReadOnlyList<VerdictReason> Reasons) OfFleet(
         IReadOnlyCollection<CohortReport> cohorts, int cohortsInAll, IReadOnlyCollection<CohortReport> removed)
     {
-        List<string> reasons = [];
+        List<VerdictReason> reasons = [];
         foreach (Verdict bad in new[] { Verdict.Violation, Verdict.Inconclusive, Verdict.Unsupported })
         {
-            reasons.AddRange(cohorts.Where(cohort => cohort.Verdict == bad)
-                .Select(cohort => $"{cohort.Cohort.Name} ({cohort.Kernel.Info.Name}): {cohort.Reason}"));
+            reasons.AddRange(cohorts.Where(cohort => cohort.Verdict == bad).Select(cohort => VerdictReason.Of(cohort, ReasonKind.Cohort)));
         }
 
         CohortReport[] violators = [.. removed.Where(cohort => cohort.Verdict == Verdict.Violation)];
-        reasons.AddRange(violators.Select(cohort => $"{cohort.Cohort.Name} ({cohort.Kernel.Info.Name}), which was removed: {cohort.Reason}"));
+        reasons.AddRange(violators.Select(cohort => VerdictReason.Of(cohort, ReasonKind.RemovedCohort)));
         bool hasControl = cohorts.Any(cohort => cohort.Cohort.Expected == Defect.Hang);
         if (cohorts.Count < cohortsInAll)
-            reasons.Add($"{cohortsInAll - cohorts.Count} of {cohortsInAll} cohorts have no figures yet");
+            reasons.Add(new(ReasonKind.NoFigures, Verdict.Inconclusive, $"{cohortsInAll - cohorts.Count} of {cohortsInAll} cohorts have no figures yet"));
         else if (!hasControl)
-            reasons.Add("no cohort is meant to hang, so nothing shows that a hang would be seen");
+            reasons.Add(new(ReasonKind.NoControl, Verdict.Inconclusive, "no cohort is expected to hang, so nothing shows that a hang would be detected"));
         Verdict verdict =
             cohorts.Any(cohort => cohort.Verdict == Verdict.Violation) || violators.Length > 0 ? Verdict.Violation
             : cohorts.Any(cohort => cohort.Verdict == Verdict.Unsupported) ? Verdict.Unsupported

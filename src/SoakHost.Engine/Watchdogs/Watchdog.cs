@@ -107,7 +107,7 @@ public sealed class Watchdog : IDisposable
         ImmutableArray<CohortReport> cohorts = [.. sources.Where(reports.ContainsKey).Select(source => reports[source])];
         ImmutableArray<CohortReport> gone = [.. removed.Where(reports.ContainsKey).Select(source => reports[source])];
         ImmutableArray<WorkerReport> workers = [.. _fleet.Workers];
-        (Verdict verdict, IReadOnlyList<string> reasons) = Verdicts.OfFleet(cohorts, sources.Count, gone);
+        (Verdict verdict, IReadOnlyList<VerdictReason> reasons) = Verdicts.OfFleet(cohorts, sources.Count, gone);
         return new FleetReport
         {
             Time = now,

@@ -17,7 +17,7 @@ public readonly struct ApicPage414 : IKernel
         new UpstreamFix(
             "b1394e745b94",
             "KVM: x86: fix APIC page invalidation",
-            "arch/x86/kvm/x86.c, kvm_arch_mmu_notifier_invalidate_range()") { Until = "v4.15" },
+            "arch/x86/kvm/x86.c, kvm_arch_mmu_notifier_invalidate_range()", Until: "v4.15"),
         Defect.StaleMapping);
 
     /// <inheritdoc/>
@@ -37,8 +37,9 @@ public readonly struct TdpFlush511 : IKernel
         new UpstreamFix(
             "a835429cda91",
             "KVM: x86/mmu: Ensure TLBs are flushed when yielding during GFN range zap",
-            "arch/x86/kvm/mmu/tdp_mmu.c, zap_gfn_range()") { Since = "v5.10", Until = "v5.12" },
-        Defect.StaleMapping) { InvalidatorsMin = 2 };
+            "arch/x86/kvm/mmu/tdp_mmu.c, zap_gfn_range()", Since: "v5.10", Until: "v5.12"),
+        Defect.StaleMapping)
+    { InvalidatorsMin = 2 };
 
     /// <inheritdoc/>
     public static bool YieldsInZap => true;
@@ -63,8 +64,9 @@ public readonly struct TdpNx511 : IKernel
         new UpstreamFix(
             "33a3164161fc",
             "KVM: x86/mmu: Don't allow TDP MMU to yield when recovering NX pages",
-            "arch/x86/kvm/mmu/mmu.c, kvm_recover_nx_lpages()") { Since = "v5.10", Until = "v5.12" },
-        Defect.StaleMapping) { InvalidatorsMin = 2 };
+            "arch/x86/kvm/mmu/mmu.c, kvm_recover_nx_lpages()", Since: "v5.10", Until: "v5.12"),
+        Defect.StaleMapping)
+    { InvalidatorsMin = 2 };
 
     /// <inheritdoc/>
     public static bool YieldsInZap => true;
@@ -85,7 +87,7 @@ public readonly struct MmuNotifiers511 : IKernel
         new UpstreamFix(
             "c2655835fd8c",
             "mm/mmu_notifiers: ensure range_end() is paired with range_start()",
-            "mm/mmu_notifier.c, mn_hlist_invalidate_range_start()") { Until = "v5.12" },
+            "mm/mmu_notifier.c, mn_hlist_invalidate_range_start()", Until: "v5.12"),
         Defect.Hang);
 
     /// <inheritdoc/>
@@ -110,7 +112,7 @@ public readonly struct PpcHash513 : IKernel
         new UpstreamFix(
             "da3bb206c9ce",
             "KVM: PPC: Book3S HV: Fix kvm_unmap_gfn_range_hv() for Hash MMU",
-            "arch/powerpc/kvm/book3s_64_mmu_hv.c, kvm_unmap_gfn_range_hv()") { Since = "v5.13-rc1", Until = "v5.13" },
+            "arch/powerpc/kvm/book3s_64_mmu_hv.c, kvm_unmap_gfn_range_hv()", Since: "v5.13-rc1", Until: "v5.13"),
         Defect.StaleMapping);
 
     /// <inheritdoc/>
@@ -130,7 +132,7 @@ public readonly struct ZapGfn514 : IKernel
         new UpstreamFix(
             "edb298c663fc",
             "KVM: x86/mmu: bump mmu notifier count in kvm_zap_gfn_range",
-            "arch/x86/kvm/mmu/mmu.c, kvm_zap_gfn_range()") { Until = "v5.15" },
+            "arch/x86/kvm/mmu/mmu.c, kvm_zap_gfn_range()", Until: "v5.15"),
         Defect.UnsafeInstall);
 
     /// <inheritdoc/>
@@ -159,7 +161,7 @@ public readonly struct TdpIterator515 : IKernel
         new UpstreamFix(
             "3a0f64de479c",
             "KVM: x86/mmu: Don't advance iterator after restart due to yielding",
-            "arch/x86/kvm/mmu/tdp_iter.c, tdp_iter_next()") { Since = "v5.10", Until = "v5.16" },
+            "arch/x86/kvm/mmu/tdp_iter.c, tdp_iter_next()", Since: "v5.10", Until: "v5.16"),
         Defect.StaleMapping);
 
     /// <inheritdoc/>
@@ -188,8 +190,9 @@ public readonly struct PaeRoot516 : IKernel
         new UpstreamFix(
             "18c841e1f411",
             "KVM: x86: Retry page fault if MMU reload is pending and root has no sp",
-            "arch/x86/kvm/mmu/mmu.c, is_page_fault_stale()") { Since = "v5.16", Until = "v5.17" },
-        Defect.UnsafeInstall) { NeedsMemslotUpdates = true };
+            "arch/x86/kvm/mmu/mmu.c, is_page_fault_stale()", Since: "v5.16", Until: "v5.17"),
+        Defect.UnsafeInstall)
+    { NeedsMemslotUpdates = true };
 
     /// <inheritdoc/>
     public static bool ChecksRoot => false;
@@ -205,7 +208,7 @@ public readonly struct Gpc518 : IKernel
         new UpstreamFix(
             "58cd407ca4c6",
             "KVM: Fix multiple races in gfn=>pfn cache refresh",
-            "virt/kvm/pfncache.c, hva_to_pfn_retry()") { Since = "v5.17", Until = "v5.19" },
+            "virt/kvm/pfncache.c, hva_to_pfn_retry()", Since: "v5.17", Until: "v5.19"),
         Defect.UnsafeInstall);
 
     /// <inheritdoc/>
@@ -231,7 +234,7 @@ public readonly struct ZapGfn516 : IKernel
         new UpstreamFix(
             "6d3085e4d89a",
             "KVM: x86/mmu: Block all page faults during kvm_zap_gfn_range()",
-            "arch/x86/kvm/mmu/mmu.c, kvm_zap_gfn_range()") { Since = "v5.15", Until = "v6.1" },
+            "arch/x86/kvm/mmu/mmu.c, kvm_zap_gfn_range()", Since: "v5.15", Until: "v6.1"),
         Defect.UnsafeInstall);
 
     /// <inheritdoc/>
@@ -252,7 +255,7 @@ public readonly struct Arm64Kernel62 : IKernel
         new UpstreamFix(
             "13ec9308a857",
             "KVM: arm64: Retry fault if vma_lookup() results become invalid",
-            "arch/arm64/kvm/mmu.c, user_mem_abort()") { Until = "v6.3" },
+            "arch/arm64/kvm/mmu.c, user_mem_abort()", Until: "v6.3"),
         Defect.UnsafeInstall);
 
     /// <inheritdoc/>
@@ -275,7 +278,7 @@ public readonly struct RiscvKernel62 : IKernel
         new UpstreamFix(
             "2ed90cb0938a",
             "RISC-V: KVM: Retry fault if vma_lookup() results become invalid",
-            "arch/riscv/kvm/mmu.c, kvm_riscv_gstage_map()") { Until = "v6.3" },
+            "arch/riscv/kvm/mmu.c, kvm_riscv_gstage_map()", Until: "v6.3"),
         Defect.UnsafeInstall);
 
     /// <inheritdoc/>
@@ -298,7 +301,7 @@ public readonly struct ApicAccess64 : IKernel
         new UpstreamFix(
             "878940b33d76",
             "KVM: VMX: Retry APIC-access page reload if invalidation is in-progress",
-            "arch/x86/kvm/vmx/vmx.c, vmx_set_apic_access_page_addr()") { Until = "v6.5" },
+            "arch/x86/kvm/vmx/vmx.c, vmx_set_apic_access_page_addr()", Until: "v6.5"),
         Defect.UnsafeInstall);
 
     /// <inheritdoc/>
@@ -323,7 +326,7 @@ public readonly struct Gpc519 : IKernel
         new UpstreamFix(
             "kvm list, 2024",
             "KVM: Move gfn_to_pfn_cache invalidation to invalidate_range_end hook",
-            "virt/kvm/pfncache.c, mmu_notifier_retry_cache()") { Since = "v5.19" },
+            "virt/kvm/pfncache.c, mmu_notifier_retry_cache()", Since: "v5.19"),
         Defect.None)
     { SurvivesBecause = "a refresh starves while invalidations keep coming, and is done as soon as they stop" };
 
@@ -344,8 +347,9 @@ public readonly struct Prefault617 : IKernel
         new UpstreamFix(
             "3ccbf6f47098",
             "KVM: x86/mmu: Return -EAGAIN if userspace deletes/moves memslot during prefault",
-            "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page()") { Since = "v6.11", Until = "v6.18" },
-        Defect.Hang) { NeedsMemslotUpdates = true };
+            "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page()", Since: "v6.11", Until: "v6.18"),
+        Defect.Hang)
+    { NeedsMemslotUpdates = true };
 
     /// <inheritdoc/>
     public static bool ReloadsRoot => false;

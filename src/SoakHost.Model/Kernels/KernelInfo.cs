@@ -16,15 +16,11 @@ public enum KernelGroup
 /// <summary>The upstream commit that repaired a historical defect.</summary>
 /// <param name="Commit">Its first twelve digits, or where it was discussed if it has none.</param>
 /// <param name="Title">Its title.</param>
-/// <param name="File">The source file, and the function where one says more.</param>
-public sealed record UpstreamFix(string Commit, string Title, string File)
+/// <param name="File">The source file, and the function.</param>
+/// <param name="Since">The first release with the defect, or null where that is not known.</param>
+/// <param name="Until">The first release without it, or null where it is not repaired.</param>
+public sealed record UpstreamFix(string Commit, string Title, string File, string? Since = null, string? Until = null)
 {
-    /// <summary>The first release with the defect, or null where that is not known.</summary>
-    public string? Since { get; init; }
-
-    /// <summary>The first release without it, or null where it is not repaired.</summary>
-    public string? Until { get; init; }
-
     /// <inheritdoc/>
     public override string ToString() => $"{Commit} \"{Title}\"{(Until is null ? "" : $" ({Until})")}, {File}";
 }

@@ -10,7 +10,7 @@ internal static class FleetEndpoint
     public static void MapFleet(this WebApplication app)
     {
         app.MapGet("/api/v1/fleet", (SoakRun run) => TypedResults.Json(FleetDocument.Of(run.Latest, run.Options), ReportJson.Default.FleetDocument))
-            .Produces<FleetDocument>().WithName("fleet").WithTags("fleet").WithSummary("The watchdog's latest report.");
+            .Produces<FleetDocument>().WithName("fleet").WithTags("fleet").WithSummary("The watchdog's latest report. Values of 64 bits (counters, snapshots, the seed) are strings of hex digits.");
         app.MapGet("/api/v1/fleet/stream", Follow)
             .Produces<FleetDocument>(contentType: "text/event-stream").ProducesProblem(StatusCodes.Status503ServiceUnavailable).WithName("fleet-stream").WithTags("fleet")
             .WithSummary("The latest report, then each new one, as server-sent events \"fleet\": the document of /api/v1/fleet in one line, plus \"version\", "

@@ -1,8 +1,8 @@
-using System.Globalization;
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
 using SoakHost.Engine.Soak;
+using SoakHost.Reports;
 using SoakHost.Storage;
 
 namespace SoakHost.Api;
@@ -42,7 +42,7 @@ internal sealed record IncidentDocument(
 {
     public static IncidentDocument Of(IncidentRecord incident) => new(
         incident.Id.ToString(), incident.RunId, Name(incident.Id.Kind), incident.Id.Cohort, incident.Id.Vm, NullIfNone(incident.Id.Vcpu),
-        incident.Id.Tick, NullIfNone(incident.Page), Hex(incident.InvalidateSeq), Hex(incident.Snapshot), incident.FirstSeen, incident.LastSeen,
+        incident.Id.Tick, NullIfNone(incident.Page), Hex64.Of(incident.InvalidateSeq), Hex64.Of(incident.Snapshot), incident.FirstSeen, incident.LastSeen,
         incident.Recovery?.At, incident.Recovery?.Tick, incident.Recovery?.By);
 
     private static string Name(FindingKind kind) => kind switch
@@ -54,8 +54,6 @@ internal sealed record IncidentDocument(
     };
 
     private static int? NullIfNone(int value) => value < 0 ? null : value;
-
-    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
 }
 
 /// <summary>How pages of incidents are written.</summary>

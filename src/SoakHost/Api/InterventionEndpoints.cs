@@ -6,6 +6,7 @@ using SoakHost.Engine.Soak;
 using SoakHost.Interventions;
 using SoakHost.Logging;
 using SoakHost.Metrics;
+using SoakHost.Reports;
 using SoakHost.Service;
 using SoakHost.Storage;
 
@@ -157,7 +158,7 @@ internal sealed record InterventionDocument(
         ShardIntervention done = record.Intervention;
         return new(
             record.Id, record.RunId, record.Cohort, done.Kind.Name(), done.Tick, done.Vm, (done.Kernel ?? done.Cohort?.Kernel)?.Info.Name,
-            done.Kind is InterventionKind.Migrate or InterventionKind.SetCounter ? $"0x{done.InvalidateSeq:x}" : null,
+            done.Kind is InterventionKind.Migrate or InterventionKind.SetCounter ? Hex64.Of(done.InvalidateSeq) : null,
             done.Cohort?.Vms ?? (done.Vms > 0 ? done.Vms : null), record.Requested);
     }
 }

@@ -167,8 +167,8 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         string reason = report.Reasons switch
         {
             [] => "every cohort behaved as expected",
-            [string only] => only,
-            [string first, .. var others] => $"{first}, and {others.Length} more",
+            [var only] => only.ToString(),
+            [var first, .. var others] => $"{first}, and {others.Length} more",
         };
         log.VerdictChanged(report.Verdict.ToString().ToLowerInvariant(), reason);
     }

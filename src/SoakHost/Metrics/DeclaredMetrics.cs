@@ -16,10 +16,10 @@ internal static class DeclaredMetrics
         Counter("soakhost_guest_accesses_total", "Guest accesses that found their page mapped: the progress of vCPUs", OfCohort);
 
     public static readonly MetricDeclaration UnjustifiedRetries =
-        Counter("soakhost_unjustified_retries_total", "Retries while nothing was in progress and nothing had ended: a defect", OfCohort);
+        Counter("soakhost_unjustified_retries_total", "Retries without a reason: a defect", OfCohort);
 
-    public static readonly MetricDeclaration OvercautiousRetries = Counter(
-        "soakhost_overcautious_retries_total", "Retries because of an invalidation of other pages: no defect, but a coarse kernel", OfCohort);
+    public static readonly MetricDeclaration OvercautiousRetries =
+        Counter("soakhost_overcautious_retries_total", "Retries because of other pages: no defect", OfCohort);
 
     public static readonly MetricDeclaration UnsafeInstalls =
         Counter("soakhost_unsafe_installs_total", "Installs of a page that the host had taken away: a defect", OfCohort);

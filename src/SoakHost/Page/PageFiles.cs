@@ -4,12 +4,12 @@ using Microsoft.Net.Http.Headers;
 namespace SoakHost.Page;
 
 /// <summary>
-/// <c>GET /</c>: the live page. Its files are a part of the assembly, so that it is the same under any content root, and a page that is
-/// open can never meet the files of another version.
+/// <c>GET /</c>: the live page. Its files are embedded in the assembly: they do not depend on the content root, and are always of the
+/// program's version.
 /// </summary>
 internal static class PageFiles
 {
-    // Scripts, styles, pictures and answers come from here alone, and no other page may frame this one: it has buttons that change things.
+    // Scripts, styles, pictures and data come from this service only. No other page may frame this one, because its buttons change the fleet.
     private const string ContentSecurityPolicy =
         "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
         + "frame-ancestors 'none'";
@@ -30,7 +30,7 @@ internal static class PageFiles
         headers["Cross-Origin-Opener-Policy"] = "same-origin";
         headers["Cross-Origin-Resource-Policy"] = "same-origin";
 
-        // Asked for again each time, and answered with 304 as long as it is the same program.
+        // Browsers revalidate each file, and get 304 while the program is the same.
         headers[HeaderNames.CacheControl] = "no-cache";
     }
 }

@@ -25,7 +25,7 @@ internal static class ExploreReport
     public static void WriteText(IAnsiConsole console, ExploreResult result)
     {
         ExploreOptions bound = result.Options;
-        string where = $"{result.Kernel.Name} from {TimelineStepDocument.Hex(bound.Start)}";
+        string where = $"{result.Kernel.Name} from {Hex64.Of(bound.Start)}";
         string effort = string.Create(
             CultureInfo.InvariantCulture, $"{result.States:N0} states, depth {result.Depth}, {result.Elapsed.TotalSeconds:N1} s");
         (string verdict, Color color) = result.Verdict switch
@@ -54,7 +54,7 @@ internal static class ExploreReport
         [
             .. results.Select(result => new ExploreDocument(
                 result.Kernel.Name,
-                TimelineStepDocument.Hex(result.Options.Start),
+                Hex64.Of(result.Options.Start),
                 Name(result.Verdict),
                 result.States,
                 result.Depth,

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Text.Json.Serialization;
 using SoakHost.Configuration;
 using SoakHost.Engine;
@@ -9,7 +8,7 @@ using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Reports;
 
-/// <summary>The watchdog's report as JSON. Its size is bounded: at most 100 cohorts, as many that were removed, 1024 workers and 100 stalled vCPUs.</summary>
+/// <summary>The watchdog's report as JSON. Its size is bounded: at most 100 cohorts, 100 removed cohorts, 1024 workers and 100 stalled vCPUs.</summary>
 internal sealed record FleetDocument
 {
     // A cohort of a million VMs can lose thousands of shards.
@@ -18,9 +17,11 @@ internal sealed record FleetDocument
 
     public required Verdict Verdict { get; init; }
 
-    public required IReadOnlyList<string> Reasons { get; init; }
+    /// <summary>Why the verdict is not a pass; empty when it is.</summary>
+    public required IReadOnlyList<VerdictReason> Reasons { get; init; }
 
-    public required ulong Seed { get; init; }
+    /// <summary>In hex, as all values of 64 bits: JavaScript's numbers have 53.</summary>
+    public required string Seed { get; init; }
 
     public required int ModelVersion { get; init; }
 
@@ -36,25 +37,25 @@ internal sealed record FleetDocument
 
     public required IReadOnlyList<CohortDocument> Cohorts { get; init; }
 
-    /// <summary>Cohorts that were removed while the run went on, the first of them.</summary>
+    /// <summary>Cohorts that were removed during the run, the first 100 of them.</summary>
     public required IReadOnlyList<RemovedDocument> Removed { get; init; }
 
-    /// <summary>Whether every VM has come to the run's last tick.</summary>
+    /// <summary>Whether every VM has reached the run's last tick.</summary>
     public required bool IsDone { get; init; }
 
     public required IReadOnlyList<WorkerDocument> Workers { get; init; }
 
     public required IReadOnlyList<int> SilentWorkers { get; init; }
 
-    /// <summary>The program's version, for those who follow the fleet and may outlive the program.</summary>
+    /// <summary>The program's version; in the stream only, whose clients can outlive the program.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Version { get; init; }
 
-    /// <summary>The run's number in the data directory, for those who follow the fleet: incidents of other runs are kept there too. Absent as long as it has none.</summary>
+    /// <summary>The run's number in the data directory, which also keeps incidents of other runs; in the stream only. Absent until it has one.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public long? Run { get; init; }
 
-    /// <summary>The time between two reports, for those who follow the fleet and are to know when it has gone silent.</summary>
+    /// <summary>Seconds between two reports, so that clients notice silence; in the stream only.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? IntervalSeconds { get; init; }
 
@@ -67,7 +68,7 @@ internal sealed record FleetDocument
         {
             Verdict = report.Verdict,
             Reasons = report.Reasons,
-            Seed = run.Seed,
+            Seed = Hex64.Of(run.Seed),
             ModelVersion = Model.ModelVersion.Current,
             Started = report.Started,
             Time = report.Time,
@@ -83,7 +84,7 @@ internal sealed record FleetDocument
         };
     }
 
-    /// <summary>The document of a report for those who follow the fleet: with what they alone need, and the vCPUs in cells.</summary>
+    /// <summary>The document of a report in the stream: with version, run, interval, and the vCPUs in cells.</summary>
     public static FleetDocument WithCells(FleetReport report, SoakOptions run, long runId)
     {
         FleetDocument document = Of(report, run);
@@ -114,7 +115,8 @@ internal sealed record FleetDocument
             FaultsRetried = totals.Retried,
             GuestAccesses = totals.GuestAccesses,
             Crossings = Reports.Crossings.ByBoundary(totals, snapshot.Host),
-            InvalidateSeq = new(Hex(snapshot.InvalidateSeqMin), Hex(snapshot.InvalidateSeqMedian), Hex(snapshot.InvalidateSeqMax)),
+            InvalidateSeq = new(
+                Hex64.Of(snapshot.InvalidateSeqMin), Hex64.Of(snapshot.InvalidateSeqMedian), Hex64.Of(snapshot.InvalidateSeqMax)),
             VcpusRunning = report.Running,
             VcpusStarved = report.Starved,
             VcpusHung = report.Hung,
@@ -149,15 +151,13 @@ internal sealed record FleetDocument
         IncidentId? hang = vcpu.Condition == VcpuCondition.Hung
             ? new(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Tick) : null;
         return new StallDocument(
-            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, Hex(vcpu.InvalidateSeq),
-            cohort.Kernel.Info.IsSimulated ? Hex(vcpu.Snapshot) : "unknown", vcpu.Tick, lastProgress,
+            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, Hex64.Of(vcpu.InvalidateSeq),
+            cohort.Kernel.Info.IsSimulated ? Hex64.Of(vcpu.Snapshot) : "unknown", vcpu.Tick, lastProgress,
             hang?.ToString(), hang is { } id ? ReplayCommandLine.Of(report, run, id) : null);
     }
 
     private static WorkerDocument Of(WorkerReport worker) => new(
         worker.Index, worker.LastSlice, worker.Slices, worker.Busy.TotalSeconds, worker.LongestSlice.TotalSeconds, worker.IsIdle);
-
-    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
 }
 
 /// <summary>One cohort of a <see cref="FleetDocument"/>.</summary>
@@ -193,7 +193,7 @@ internal sealed record CohortDocument
 
     public required int VcpusHung { get; init; }
 
-    /// <summary>Whether no invalidation begins until an intervention resumes them.</summary>
+    /// <summary>Whether an intervention has paused new invalidations.</summary>
     public required bool InvalidationsPaused { get; init; }
 
     public required long VcpuRecoveries { get; init; }
@@ -216,19 +216,19 @@ internal sealed record CohortDocument
 
     public required IReadOnlyList<StallDocument> Stalled { get; init; }
 
-    /// <summary>The vCPUs in cells, for those who follow the fleet; absent where a cohort has none.</summary>
+    /// <summary>The vCPUs in cells; in the stream only, and absent where the state of a vCPU is unknown.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public VcpuCells? VcpuCells { get; init; }
 
-    /// <summary>What only real VMs have.</summary>
+    /// <summary>Figures that only real VMs have.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public HostDocument? Host { get; init; }
 }
 
-/// <summary>What a cohort had done and shown as it was removed.</summary>
+/// <summary>A removed cohort's last figures.</summary>
 internal sealed record RemovedDocument(string Name, string Kernel, long Operations, Verdict Verdict, string Reason);
 
-/// <summary>Where real VMs run, and how far they are.</summary>
+/// <summary>Where real VMs run, and their progress.</summary>
 internal sealed record HostDocument(
     string KernelRelease,
     string Mmu,

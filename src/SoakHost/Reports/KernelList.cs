@@ -18,8 +18,8 @@ internal static class KernelList
     public static KernelDocument[] Documents { get; } =
     [
         .. All.Select(info => new KernelDocument(
-            info.Name, info.Group, info.IsSimulated ? info.Expected.Label() : "unknown", info.ExpectedFrom, info.Description, info.Source,
-            info.Fix?.Since, info.Fix?.Until)),
+            info.Name, info.Group, info.IsSimulated ? info.Expected.Label() : "unknown", Hex64.Of(info.ExpectedFrom), info.Description,
+            info.Source, info.Fix?.Since, info.Fix?.Until)),
     ];
 
     public static void WriteTable(IAnsiConsole console)
@@ -57,4 +57,4 @@ internal static class KernelList
 
 /// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
 internal sealed record KernelDocument(
-    string Name, KernelGroup Group, string Expected, ulong ExpectedFrom, string Description, string Source, string? Since, string? Until);
+    string Name, KernelGroup Group, string Expected, string ExpectedFrom, string Description, string Source, string? Since, string? Until);

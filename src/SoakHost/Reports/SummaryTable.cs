@@ -13,7 +13,7 @@ internal static class SummaryTable
     private static readonly string[] Columns = ["cohort", "kernel", "operations", "crossings", "hung", "unsafe", "verdict"];
 
     public static void Write(IAnsiConsole console, FleetReport report, ulong seed) =>
-        Write(console, report.Cohorts, report.Verdict, report.Reasons, report.Time - report.Started, seed, report.Operations, report.OperationsBefore);
+        Write(console, report.Cohorts, report.Verdict, [.. report.Reasons.Select(reason => reason.ToString())], report.Time - report.Started, seed, report.Operations, report.OperationsBefore);
 
     public static void Write(
         IAnsiConsole console,

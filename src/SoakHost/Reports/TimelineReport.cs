@@ -6,7 +6,7 @@ using Spectre.Console;
 
 namespace SoakHost.Reports;
 
-/// <summary>A timeline as JSON: counters in hex, since a JSON number has not enough bits everywhere.</summary>
+/// <summary>A timeline as JSON.</summary>
 internal sealed record TimelineDocument(string Kernel, string Conclusion, ImmutableArray<TimelineStepDocument> Steps)
 {
     public static TimelineDocument Of(Timeline timeline) =>
@@ -31,16 +31,14 @@ internal sealed record TimelineStepDocument(
         step.Tick,
         step.Actor,
         step.Action,
-        Hex(step.InvalidateSeq),
-        step.Snapshot is { } snapshot ? Hex(snapshot) : null,
+        Hex64.Of(step.InvalidateSeq),
+        step.Snapshot is { } snapshot ? Hex64.Of(snapshot) : null,
         step.InProgress,
         [step.Range.Start, step.Range.End],
-        Hex(step.Mapped),
+        Hex64.Of(step.Mapped),
         step.Verdict,
         step.Truth,
         step.Explanation);
-
-    internal static string Hex(ulong value) => value.ToString("x", CultureInfo.InvariantCulture).Insert(0, "0x");
 }
 
 /// <summary>An incident's timeline: a <see cref="TimelineDocument"/>, and where it comes from.</summary>
@@ -78,8 +76,8 @@ internal static class TimelineReport
                 step.Tick.ToString(CultureInfo.InvariantCulture),
                 step.Actor,
                 judged,
-                TimelineStepDocument.Hex(step.InvalidateSeq),
-                step.Snapshot is { } snapshot ? TimelineStepDocument.Hex(snapshot) : "",
+                Hex64.Of(step.InvalidateSeq),
+                step.Snapshot is { } snapshot ? Hex64.Of(snapshot) : "",
                 step.InProgress.ToString(CultureInfo.InvariantCulture),
                 $"[{step.Range.Start}, {step.Range.End})",
                 Timeline.DescribePages(step.Mapped),

@@ -5,8 +5,8 @@ using SoakHost.Engine.Watchdogs;
 namespace SoakHost.Reports;
 
 /// <summary>
-/// The vCPUs of a cohort, counted in cells, for a picture of them. Cell i has vCPUs i * <see cref="VcpusPerCell"/> and on, numbered VM by VM:
-/// vCPU v of VM m has number m * (vCPUs of a VM) + v.
+/// The vCPUs of a cohort, counted in cells, for the live page's heat map. Cell i starts at vCPU i * <see cref="VcpusPerCell"/>; vCPU v of VM m
+/// has the number m * (vCPUs of a VM) + v.
 /// </summary>
 /// <param name="VcpusPerCell">vCPUs in a cell: 1, or a multiple of the vCPUs of a VM. The last cell may have fewer.</param>
 /// <param name="Hung">How many of each cell are hung.</param>
@@ -17,8 +17,8 @@ internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
     public const int CellsMax = 8192;
 
     /// <summary>
-    /// The cells of each cohort, in order; null for one whose conditions leave vCPUs out, since nobody knows then whose they are: real VMs
-    /// with a vCPU that stopped for another reason, or a shard that failed before it had any.
+    /// The cells of each cohort, in order. Null for a cohort that does not report the condition of every vCPU, because it is unknown which
+    /// vCPUs are missing: a real vCPU has ended for another reason, or a shard failed before its first report.
     /// </summary>
     public static VcpuCells?[] Of(IReadOnlyList<CohortReport> cohorts)
     {
@@ -26,9 +26,9 @@ internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
         return [.. cohorts.Select((cohort, c) => Of(cohort, shares[c]))];
     }
 
-    /// <summary>Shares out cells: whoever needs less than an equal share gets what it needs, and the others share the rest.</summary>
-    /// <param name="needs">What each needs, at least 1.</param>
-    /// <param name="cells">What there is, at least 1 for each.</param>
+    /// <summary>Distributes cells: a cohort that needs less than an equal share gets what it needs, and the others share the rest.</summary>
+    /// <param name="needs">Cells that each needs, at least 1.</param>
+    /// <param name="cells">Cells to distribute, at least 1 for each.</param>
     internal static int[] Share(int[] needs, int cells)
     {
         int[] shares = new int[needs.Length];
@@ -71,7 +71,7 @@ internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
     /// <summary>Counts a run of conditions that begins with vCPU <paramref name="at"/>; returns the vCPU after it.</summary>
     private int Count(ReadOnlySpan<VcpuCondition> run, int at)
     {
-        // Nearly all of a fleet is well nearly all of the time, and that is seen many vCPUs at once.
+        // Most vCPUs run most of the time, and this check is vectorised.
         if (!run.ContainsAnyExcept(VcpuCondition.Running))
             return at + run.Length;
         while (!run.IsEmpty)

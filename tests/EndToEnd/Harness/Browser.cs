@@ -4,8 +4,8 @@ using Xunit;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// Debian's chromium, headless, with a profile of its own that goes with it. Playwright's driver comes with its package; no browser is ever
-/// downloaded. Both end with the tests, however those end: the driver when its standard input closes, the browser with the driver.
+/// Debian's chromium, headless, with a temporary profile. Playwright's driver comes with its package; no browser is downloaded. Both end
+/// with the tests, even if those are killed: the driver when its standard input closes, the browser with the driver.
 /// </summary>
 public sealed class Browser : IAsyncLifetime
 {
@@ -27,10 +27,10 @@ public sealed class Browser : IAsyncLifetime
         _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = Program, Args = Arguments, Headless = true });
     }
 
-    /// <summary>Opens a service's page, as somebody who was never there before.</summary>
+    /// <summary>Opens a service's page with an empty profile.</summary>
     /// <param name="service">Its address.</param>
     /// <param name="options">The device.</param>
-    /// <param name="isHidden">Whether it is in a tab behind another one: headless, a browser takes every tab for the one in front.</param>
+    /// <param name="isHidden">Whether the tab is hidden behind another one, which a headless browser has to be made to believe.</param>
     public async Task<LivePage> OpenAsync(Uri service, BrowserNewContextOptions? options = null, bool isHidden = false)
     {
         var context = await _browser.NewContextAsync(options);

@@ -3,12 +3,12 @@ using System.Text.RegularExpressions;
 
 namespace SoakHost.EndToEnd.Harness;
 
-/// <summary>A dashboard of deploy/grafana, with what a test may want to know of it.</summary>
+/// <summary>A dashboard of deploy/grafana, parsed for the tests.</summary>
 public sealed partial class Dashboard
 {
     public sealed record Panel(string Title, string Description, string? Unit, IReadOnlyList<string> Queries)
     {
-        /// <summary>A panel that may have nothing to show says so, and when, to the person who looks at it.</summary>
+        /// <summary>Whether the panel may be empty; its description then says when.</summary>
         public bool MayBeEmpty => Description.Contains("Empty ", StringComparison.Ordinal);
     }
 
@@ -50,7 +50,7 @@ public sealed partial class Dashboard
     /// <summary>Annotation to its query.</summary>
     public IReadOnlyDictionary<string, string> Annotations { get; }
 
-    /// <summary>The uid of every data source that anything in it asks for.</summary>
+    /// <summary>The uid of every data source that it uses.</summary>
     public IReadOnlyList<string> DataSources { get; }
 
     /// <summary>A query as Grafana sends it when every variable is at All, or <c>label_values</c> as the query behind it.</summary>

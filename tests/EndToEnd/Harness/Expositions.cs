@@ -3,7 +3,7 @@ namespace SoakHost.EndToEnd.Harness;
 /// <summary>What a service with a small fleet would expose, for <see cref="StubFleet.Exposition"/>.</summary>
 public static class Expositions
 {
-    /// <summary>The control hangs, as it must; of cohort stable one vCPU hangs, which it must not, and one starves.</summary>
+    /// <summary>The control is hung, as expected. In cohort stable one vCPU is hung, unexpectedly, and one is starved.</summary>
     public static string StableHangs { get; } =
         Cohort("control", "linux-6.1", "hang", running: 3, starved: 0, hung: 5, "pass")
         + Cohort("stable", "linux-6.1.y", "progress", running: 6, starved: 1, hung: 1, "violation")
@@ -11,7 +11,7 @@ public static class Expositions
         + Stalled("stable", "linux-6.1.y", "progress", vm: 0, vcpu: 3, "starved")
         + Service;
 
-    /// <summary>The same fleet after cohort stable got a fixed kernel: its vCPUs run, and the one that hung has recovered.</summary>
+    /// <summary>The same fleet after cohort stable was patched: its vCPUs run, and the hung one has recovered.</summary>
     public static string StableRuns { get; } =
         Cohort("control", "linux-6.1", "hang", running: 3, starved: 0, hung: 5, "pass")
         + Cohort("stable", "linux-6.1.y", "progress", running: 8, starved: 0, hung: 0, "pass", recoveries: 1)

@@ -5,7 +5,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd.Harness;
 
-/// <summary>The live page in a browser tab of its own, and whatever went wrong in it.</summary>
+/// <summary>The live page in a browser tab of its own, and the faults seen in it.</summary>
 public sealed class LivePage : IAsyncDisposable
 {
     private readonly IBrowserContext _context;
@@ -51,7 +51,7 @@ public sealed class LivePage : IAsyncDisposable
     /// <summary>The cohort whose incidents are listed.</summary>
     public ILocator Filter => Page.Locator("#incidents").GetByLabel("Cohort");
 
-    /// <summary>The dialog that tells an incident again.</summary>
+    /// <summary>The dialog with an incident's timeline.</summary>
     public ILocator Timeline => Page.GetByRole(AriaRole.Dialog).And(Page.Locator("#timeline"));
 
     /// <summary>Waits until the verdict is this word.</summary>
@@ -63,8 +63,8 @@ public sealed class LivePage : IAsyncDisposable
         .ToHaveTextAsync(count.ToString("N0", CultureInfo.InvariantCulture), new() { Timeout = Ms(patience) });
 
     /// <summary>
-    /// The colour of a cohort's first cell, its first VM's first vCPU, as red, green, blue and alpha: where a running vCPU's dot is, and a
-    /// hung one's cross is not. Nothing is transparent there but a canvas that was not painted.
+    /// The colour of a cohort's first cell, vCPU 0 of VM 0, as red, green, blue and alpha, at a point inside a running vCPU's dot and outside
+    /// a hung one's cross. Only a canvas that was not painted is transparent there.
     /// </summary>
     public async Task<int[]> FirstCellAsync(string cohort)
     {
@@ -81,8 +81,8 @@ public sealed class LivePage : IAsyncDisposable
         return colour;
     }
 
-    /// <summary>Nothing was thrown, reported on the console, stopped by the content security policy, or asked of anybody but the service.</summary>
-    /// <param name="tolerated">Parts of what the console says when the service is not there, where the test took it away.</param>
+    /// <summary>Asserts no exception, no message on the console, nothing stopped by the content security policy, no request to others.</summary>
+    /// <param name="tolerated">Parts of console messages that the test itself causes, for example by stopping the service.</param>
     public void AssertNoFaults(params string[] tolerated) =>
         Assert.DoesNotContain(_faults, fault => !tolerated.Any(part => fault.Contains(part, StringComparison.Ordinal)));
 

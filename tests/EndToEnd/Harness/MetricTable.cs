@@ -8,7 +8,7 @@ namespace SoakHost.EndToEnd.Harness;
 /// </summary>
 public static partial class MetricTable
 {
-    /// <summary>A metric. <see cref="MayBeAbsent"/>: its series come and go, so that an exposition without it is right too.</summary>
+    /// <summary>A metric. <see cref="MayBeAbsent"/>: an exposition without it is correct, because its series come and go.</summary>
     public sealed record Metric(string Name, string Type, string[] Labels, bool MayBeAbsent = false);
 
     public static IReadOnlyList<Metric> Metrics { get; } =
@@ -28,7 +28,7 @@ public static partial class MetricTable
     /// <summary>Labels that every series has once it is scraped.</summary>
     public static IReadOnlyList<string> TargetLabels { get; } = ["job", "instance"];
 
-    /// <summary>What an exposition has that the table lacks, and the other way round: a sentence each, none if they agree.</summary>
+    /// <summary>The differences between an exposition and the table, a sentence each; none if they agree.</summary>
     public static IReadOnlyList<string> DifferencesFrom(string exposition)
     {
         var types = TypeLine().Matches(exposition).ToDictionary(line => line.Groups[1].Value, line => line.Groups[2].Value);

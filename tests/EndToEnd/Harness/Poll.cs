@@ -1,12 +1,12 @@
 namespace SoakHost.EndToEnd.Harness;
 
-/// <summary>Waiting for what another process does, of which nothing can tell but asking.</summary>
+/// <summary>Waits for another process by asking it again and again.</summary>
 public static class Poll
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
 
     /// <summary>Asks until the answer is yes.</summary>
-    /// <exception cref="TimeoutException">It was not within <paramref name="limit"/>; the message is <paramref name="failure"/>'s.</exception>
+    /// <exception cref="TimeoutException">It was no for longer than <paramref name="limit"/>; the message comes from <paramref name="failure"/>.</exception>
     public static async Task UntilAsync(
         Func<Task<bool>> condition, TimeSpan limit, Func<string> failure, CancellationToken cancellationToken)
     {

@@ -3,8 +3,8 @@ using System.Text.RegularExpressions;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// The names that a query uses. Prometheus itself judges whether a query is valid; what it cannot tell is that a metric or label does
-/// not exist, since to it that is merely an empty result.
+/// The names that a query uses. Prometheus checks whether a query is valid, but not whether its metrics and labels exist: for Prometheus
+/// that is merely an empty result.
 /// </summary>
 public static partial class PromQl
 {

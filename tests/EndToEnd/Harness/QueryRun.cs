@@ -18,11 +18,11 @@ public static class QueryRun
     /// <param name="prometheus">It watches a fleet.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="vcpuHangs">
-    /// Whether a vCPU hangs that should not: then no panel about hung vCPUs may be empty, and what each waits for is told in full.
+    /// Whether a vCPU is hung unexpectedly: then no panel about hung vCPUs may be empty, and one must name each vCPU with all its labels.
     /// </param>
     public static async Task AssertAllAsync(PrometheusServer prometheus, CancellationToken cancellationToken, bool vcpuHangs = false)
     {
-        // A rate needs two scrapes, and what is recorded from it one evaluation more.
+        // A rate requires two scrapes, and a recorded rate one evaluation more.
         await prometheus.WaitForAsync("cohort:soakhost_operations:rate1m > 0", TimeSpan.FromSeconds(60), cancellationToken);
         await prometheus.WaitForAsync("worker:soakhost_slices:rate1m > 0", TimeSpan.FromSeconds(60), cancellationToken);
         await Poll.UntilAsync(
@@ -54,7 +54,7 @@ public static class QueryRun
         {
             try
             {
-                // An increase needs two scrapes and the rule's own evaluation, whose order nothing fixes.
+                // An increase requires two scrapes and then an evaluation of the rule.
                 await Poll.UntilAsync(
                     async () => (await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken)).Count > 0,
                     TimeSpan.FromSeconds(10), () => $"{what}: nothing from {query}", cancellationToken);
@@ -66,11 +66,11 @@ public static class QueryRun
         }
     }
 
-    /// <summary>Matching two metrics is where labels get lost, and a query without them is still one that returns data.</summary>
+    /// <summary>Matching two metrics can lose labels, and the query still returns data.</summary>
     private static async Task AssertCulpritIsNamedAsync(PrometheusServer prometheus, CancellationToken cancellationToken)
     {
         var panel = Dashboard.All.Single(dashboard => dashboard.Name == HungVcpus).Panels
-            .Single(panel => panel.Title == "What does each stalled vCPU wait for?");
+            .Single(panel => panel.Title == "What is each stalled vCPU waiting for?");
         string[] told = ["cohort", "kernel", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"];
         Assert.All(
             await prometheus.QueryAsync(Dashboard.Substitute(Assert.Single(panel.Queries)), cancellationToken),

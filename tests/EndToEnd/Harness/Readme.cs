@@ -2,10 +2,11 @@ using System.Text.RegularExpressions;
 
 namespace SoakHost.EndToEnd.Harness;
 
-/// <summary>README.md, whose examples and tables are tested as they stand.</summary>
+/// <summary>README.md and deploy/README.md, whose examples and tables are tested as they stand.</summary>
 public static partial class Readme
 {
-    private static readonly string Text = File.ReadAllText(Path.Combine(Repository.Root, "README.md"));
+    private static readonly string Text = string.Join(
+        '\n', ((string[])["README.md", "deploy/README.md"]).Select(path => File.ReadAllText(Path.Combine(Repository.Root, path))));
 
     /// <summary>The log events, as <c>VcpuHung (2001)</c>. That the table is the program's own is a test of SoakHost.Tests.</summary>
     public static IReadOnlySet<string> Events { get; } =

@@ -7,8 +7,8 @@ using Xunit;
 namespace SoakHost.EndToEnd.Page;
 
 /// <summary>
-/// The page as axe sees it, in light, in dark and at phone width, with its dialogs open too; and a picture of each in artifacts/ for a person
-/// to look at. One of them is the README's: <c>SOAKHOST_WRITE_SCREENSHOT=1</c> has it written into the repository.
+/// The page and its dialogs checked by axe, in light, in dark and at phone width, with a picture of each in artifacts/.
+/// <c>SOAKHOST_WRITE_SCREENSHOT=1</c> also writes the README's picture.
 /// </summary>
 [Collection(nameof(InABrowser))]
 public sealed class AccessibilityTests(Browser browser)
@@ -19,7 +19,7 @@ public sealed class AccessibilityTests(Browser browser)
     private static readonly TimeSpan Shown = TimeSpan.FromSeconds(120);
 
     [Fact]
-    public async Task Nothing_of_the_default_fleet_is_out_of_reach_for_anybody_in_light_in_dark_and_on_a_phone()
+    public async Task The_default_fleets_page_is_accessible_in_light_in_dark_and_on_a_phone()
     {
         await using var soakHost = await SoakHostServer.StartAsync(new Dictionary<string, string>(), TestContext.Current.CancellationToken);
         await CheckAsync(soakHost.Address, "light", new() { ColorScheme = ColorScheme.Light, ViewportSize = new() { Width = 1280, Height = 900 } });

@@ -6,7 +6,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd.Page;
 
-/// <summary>A fleet of 100,000 VMs of 8 vCPUs, a part of which hangs: what it sends to a page, and whether the page keeps up.</summary>
+/// <summary>The page of a fleet of 100,000 VMs of 8 vCPUs, one fifth of them hung: how much it receives, and whether it keeps up.</summary>
 [Collection(nameof(InABrowser))]
 public sealed class LargeFleetTests(Browser browser)
 {

@@ -5,11 +5,11 @@ using Xunit;
 
 namespace SoakHost.EndToEnd.Page;
 
-/// <summary>The browser shares the machine with the fleet that it looks at; nothing else is to be there.</summary>
+/// <summary>The browser and its fleet share the machine with no other test.</summary>
 [CollectionDefinition(nameof(InABrowser), DisableParallelization = true)]
 public sealed class InABrowser : ICollectionFixture<Browser>;
 
-/// <summary>What a person sees and does on the live page, in a real browser and with the real service.</summary>
+/// <summary>The live page in a real browser with the real service, used as a person would.</summary>
 [Collection(nameof(InABrowser))]
 public sealed partial class PageTests(Browser browser)
 {
@@ -18,7 +18,7 @@ public sealed partial class PageTests(Browser browser)
     private static readonly TimeSpan HungWithin = TimeSpan.FromSeconds(90);
 
     [Fact]
-    public async Task The_control_is_seen_to_hang_and_its_incident_is_told_by_mouse_and_by_keyboard_and_by_the_command_that_it_shows()
+    public async Task The_control_hangs_and_its_incident_opens_by_mouse_and_by_keyboard_and_its_command_reproduces_it()
     {
         var stop = TestContext.Current.CancellationToken;
         await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-4_000_000", ("Soak__DutyCycle", "0.4")), stop);
@@ -28,7 +28,7 @@ public sealed partial class PageTests(Browser browser)
         await page.ExpectHungAsync("control", 0, Soon);
         await page.ExpectVerdictAsync("INCONCLUSIVE", Soon);
         await Assertions.Expect(page.HeatMap("control")).ToHaveAttributeAsync("data-hung", "0");
-        await Assertions.Expect(page.Page.GetByText("None so far.")).ToBeVisibleAsync();
+        await Assertions.Expect(page.Page.GetByText("No incidents yet.")).ToBeVisibleAsync();
         var healthy = await page.FirstCellAsync("control");
         await page.ExpectHungAsync("control", 64, HungWithin);
         await page.ExpectVerdictAsync("PASS", Soon);
@@ -41,7 +41,7 @@ public sealed partial class PageTests(Browser browser)
         // By mouse.
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         var (conclusion, command) = await ReadTimelineAsync(page);
-        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Repeat it on any machine" })).ToBeVisibleAsync();
+        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Reproduce on any machine with:" })).ToBeVisibleAsync();
         await page.Timeline.GetByRole(AriaRole.Button, new() { Name = "Close" }).ClickAsync();
         await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
 
@@ -69,7 +69,7 @@ public sealed partial class PageTests(Browser browser)
     }
 
     [Fact]
-    public async Task A_live_patch_made_in_the_page_makes_every_cell_recover_and_the_page_says_so()
+    public async Task A_live_patch_in_the_page_recovers_every_vCPU_and_the_page_says_so()
     {
         await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__CheckpointInterval", "500ms")), TestContext.Current.CancellationToken);
         await using var page = await browser.OpenAsync(soakHost.Address);
@@ -89,24 +89,26 @@ public sealed partial class PageTests(Browser browser)
         await page.ExpectHungAsync("control", 0, Soon);
         await Assertions.Expect(page.Card("control")).ToHaveAttributeAsync("data-kernel", "linux-6.1.y");
         await Assertions.Expect(page.HeatMap("control")).ToHaveAttributeAsync("data-hung", "0");
-        await Assertions.Expect(page.Page.Locator("#status")).ToContainTextAsync("64 vCPUs that hung got on again", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Page.Locator("#status")).ToContainTextAsync("64 hung vCPUs recovered", new() { Timeout = LivePage.Ms(Soon) });
         Assert.NotEqual(hung, await page.FirstCellAsync("control"));
         Assert.Equal(await page.FirstCellAsync("healthy"), await page.FirstCellAsync("control"));
         await Assertions.Expect(page.Incidents.First).ToHaveAttributeAsync("data-state", "recovered", new() { Timeout = LivePage.Ms(Soon) });
 
-        // What was done is in the data directory, which other machines have not.
+        // The intervention is recorded in this machine's data directory only.
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         await ReadTimelineAsync(page);
-        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Repeat it on this machine" })).ToBeVisibleAsync();
+        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Reproduce on this machine with:" })).ToBeVisibleAsync();
         page.AssertNoFaults();
     }
 
     [Fact]
     public async Task Invalidations_are_paused_and_resumed_in_the_page_and_vms_are_migrated()
     {
-        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), TestContext.Current.CancellationToken);
+        await using var soakHost = await SoakHostServer.StartAsync(
+            Fleet(start: "2^31-100", ("Soak__Seed", "18446744073709551615")), TestContext.Current.CancellationToken);
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 64, HungWithin);
+        await Assertions.Expect(page.Page.Locator("#run [data-part=seed]")).ToHaveTextAsync("18446744073709551615");
         await InterveneAsync("healthy", "Pause", "Pause invalidations");
         await Assertions.Expect(page.Card("healthy")).ToHaveAttributeAsync("data-paused", "true", new() { Timeout = LivePage.Ms(Soon) });
         await InterveneAsync("healthy", "Resume", "Resume invalidations");
@@ -123,7 +125,7 @@ public sealed partial class PageTests(Browser browser)
     }
 
     [Fact]
-    public async Task An_answer_to_an_operation_that_comes_late_leaves_the_dialog_alone_that_is_open_by_then()
+    public async Task A_late_answer_to_an_intervention_does_not_touch_the_dialog_that_is_open_by_then()
     {
         var stop = TestContext.Current.CancellationToken;
         await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100"), stop);
@@ -177,12 +179,12 @@ public sealed partial class PageTests(Browser browser)
         await Assertions.Expect(readout).ToContainTextAsync("healthy: VM 0, vCPU 3");
         page.AssertNoFaults();
 
-        // The report that is not the stream's has no cells, as the stream has none where a vCPU's state is not known.
+        // The report outside the stream has no cells, like a report in the stream that does not know the state of every vCPU.
         var report = await page.Page.EvaluateAsync<string>("async () => JSON.stringify(await (await fetch('api/v1/fleet')).json())");
         await page.Page.RouteAsync("**/api/v1/fleet/stream", route => route.FulfillAsync(new() { ContentType = "text/event-stream", Body = $"event: fleet\ndata: {report}\n\n" }));
         await page.Page.ReloadAsync();
-        await Assertions.Expect(page.Page.GetByText("so that there is no map")).ToHaveCountAsync(2, new() { Timeout = LivePage.Ms(Soon) });
-        await Assertions.Expect(page.Page.GetByText("so that there is no map").First).ToBeVisibleAsync();
+        await Assertions.Expect(page.Page.GetByText("No map: the state of some vCPUs is unknown")).ToHaveCountAsync(2, new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Page.GetByText("No map: the state of some vCPUs is unknown").First).ToBeVisibleAsync();
         await Assertions.Expect(page.HeatMap("healthy")).ToBeHiddenAsync();
     }
 
@@ -216,7 +218,7 @@ public sealed partial class PageTests(Browser browser)
     }
 
     [Fact]
-    public async Task A_service_with_a_token_is_operated_with_the_right_one_alone_and_the_page_asks_for_it_once()
+    public async Task Interventions_require_the_right_token_and_the_page_asks_for_it_once()
     {
         await using var soakHost = await SoakHostServer.StartAsync(
             Fleet(start: "2^31-100", ("Soak__ApiToken", "correct-horse-battery")), TestContext.Current.CancellationToken);
@@ -248,7 +250,7 @@ public sealed partial class PageTests(Browser browser)
     }
 
     [Fact]
-    public async Task A_cohort_that_is_added_and_removed_while_one_looks_comes_and_goes_and_what_it_showed_stays()
+    public async Task A_cohort_that_is_added_and_removed_appears_and_disappears_and_its_incidents_stay()
     {
         var stop = TestContext.Current.CancellationToken;
         await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__CheckpointInterval", "500ms")), stop);
@@ -262,6 +264,7 @@ public sealed partial class PageTests(Browser browser)
 
         await soakHost.InterveneAsync("/late/remove", new { }, stop);
         await Assertions.Expect(page.Card("late")).ToHaveCountAsync(0, new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Page.Locator("#verdict [data-part=sentence]")).ToHaveTextAsync("late (linux-6.1, removed): 16 vCPUs hung");
         await Assertions.Expect(page.Incidents.First.Locator("[data-part=state]")).ToContainTextAsync("by remove at tick", new() { Timeout = LivePage.Ms(Soon) });
         await Assertions.Expect(page.Filter).ToHaveValueAsync("late");
         await ExpectRowsAsync("late", 16, "unexpected");
@@ -280,7 +283,7 @@ public sealed partial class PageTests(Browser browser)
     }
 
     [Fact]
-    public async Task Incidents_of_an_earlier_run_are_not_taken_for_those_of_the_present_one()
+    public async Task Incidents_of_an_earlier_run_are_not_mistaken_for_those_of_the_present_one()
     {
         var stop = TestContext.Current.CancellationToken;
         (string, string) data = ("Soak__DataDirectory", Server.NewFolder()), vms = ("Soak__Fleet__0__Vms", "2");
@@ -298,7 +301,7 @@ public sealed partial class PageTests(Browser browser)
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 8, HungWithin);
         await Assertions.Expect(page.Incidents.Locator("[data-part=state]")).ToHaveTextAsync(
-            [.. Enumerable.Repeat("hung, not recorded yet", 8), .. Enumerable.Repeat("hung as run 1 ended", 8)], new() { Timeout = LivePage.Ms(Soon) });
+            [.. Enumerable.Repeat("hung, not recorded yet", 8), .. Enumerable.Repeat("hung when run 1 ended", 8)], new() { Timeout = LivePage.Ms(Soon) });
         await Assertions.Expect(page.Incidents.Locator("[data-part=expected]")).ToHaveTextAsync(
             [.. Enumerable.Repeat("as expected", 8), .. Enumerable.Repeat("", 8)]);
         await Assertions.Expect(page.Page.Locator("#incidents li[data-state=hung]")).ToHaveCountAsync(8);
@@ -313,7 +316,7 @@ public sealed partial class PageTests(Browser browser)
     }
 
     [Fact]
-    public async Task An_answer_that_was_overtaken_is_not_shown_and_the_list_is_asked_for_again_even_if_nothing_happens()
+    public async Task An_overtaken_answer_is_not_shown_and_the_list_is_requested_again_even_if_nothing_happens()
     {
         var stop = TestContext.Current.CancellationToken;
         await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__Fleet__0__Vms", "4"), ("Soak__CheckpointInterval", "200ms")), stop);

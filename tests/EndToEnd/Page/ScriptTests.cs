@@ -4,7 +4,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd.Page;
 
-/// <summary>The page's modules by themselves, where a browser would show too little of them: tests of Node's own, beside this one.</summary>
+/// <summary>Unit tests of the page's modules, in Node's test runner: the files in <c>scripts/</c>.</summary>
 public sealed partial class ScriptTests
 {
     private static readonly string Folder = Path.Combine(Repository.Root, "tests/EndToEnd/Page/scripts");

@@ -71,7 +71,7 @@ public sealed class BoundedSoakTests
     {
         SoakResult result = Run([Healthy], Enough);
         Assert.Equal(Verdict.Inconclusive, result.Verdict);
-        Assert.Equal(["no cohort is meant to hang, so nothing shows that a hang would be seen"], result.Reasons);
+        Assert.Equal(["no cohort is expected to hang, so nothing shows that a hang would be detected"], result.Reasons);
         Assert.Equal(Verdict.Pass, Assert.Single(result.Cohorts).Verdict);
     }
 

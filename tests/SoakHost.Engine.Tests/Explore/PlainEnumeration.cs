@@ -1,7 +1,6 @@
 using System.Globalization;
 using SoakHost.Engine.Explore;
 using SoakHost.Model;
-using SoakHost.Model.Kernels;
 using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Explore;

@@ -128,7 +128,9 @@ public sealed class FleetMembershipTests
         Until(watchdog, report => report is { Cohorts: [_], Removed: [{ Hung: 0, Cohort.Vms: 0 }], CohortsInAll: 1 });
         FleetReport after = watchdog.Latest;
         Assert.Equal(Verdict.Violation, after.Verdict);
-        Assert.Contains("late (linux-6.1), which was removed: 280 vCPUs hung", after.Reasons);
+        Assert.Contains(
+            new VerdictReason(ReasonKind.RemovedCohort, Verdict.Violation, "280 vCPUs hung", "late", "linux-6.1"), after.Reasons);
+        Assert.Contains("late (linux-6.1, removed): 280 vCPUs hung", after.Reasons.Select(reason => reason.ToString()));
         Assert.True(after.Removed[0].Totals.Operations > 0);
         Assert.True(fleet.Stop(Patience));
     }

@@ -126,7 +126,9 @@ public sealed class WatchdogTests : IDisposable
         FleetReport silent = Next();
         Assert.Equal([0], silent.SilentWorkers);
         Assert.Empty(silent.Cohorts);
-        Assert.Equal((Verdict.Inconclusive, "1 of 1 cohorts have no figures yet"), (silent.Verdict, Assert.Single(silent.Reasons)));
+        Assert.Equal(Verdict.Inconclusive, silent.Verdict);
+        Assert.Equal(
+            new VerdictReason(ReasonKind.NoFigures, Verdict.Inconclusive, "1 of 1 cohorts have no figures yet"), Assert.Single(silent.Reasons));
 
         _fleet!.Start();
         CohortReport cohort = Until(report => report.Totals.Operations > 0);

@@ -11,7 +11,7 @@ public class ServiceTests(SmallService service)
     public void The_fleets_report_is_in_snake_case_with_counters_in_hex()
     {
         JsonElement fleet = service.Fleet;
-        Assert.Equal(1UL, fleet.GetProperty("seed").GetUInt64());
+        Assert.Equal("0x1", fleet.GetProperty("seed").GetString());
         Assert.True(fleet.GetProperty("operations").GetInt64() > 0);
         JsonElement control = fleet.GetProperty("cohorts")[0];
         Assert.Equal("control", control.GetProperty("name").GetString());

@@ -1,6 +1,6 @@
-/** Requests to the service. Addresses are relative, so that the page works behind a proxy that gives it a path of its own. */
+/** Requests to the service. Addresses are relative, so the page also works behind a proxy with a path prefix. */
 
-/** An answer that is not what was asked for: an RFC 9457 problem, or none at all. */
+/** A failed request: an RFC 9457 problem, or no answer at all. */
 export class Problem extends Error {
   /**
    * @param {string} detail a sentence for people
@@ -38,5 +38,5 @@ export async function request(path, options = {}) {
  */
 export async function problemOf(response) {
   const members = await response.json().catch(() => ({}));
-  return new Problem(members.detail ?? members.title ?? `The service answered ${response.status}.`, response.status, members);
+  return new Problem(members.detail ?? members.title ?? `The service answered with status ${response.status}.`, response.status, members);
 }

@@ -1,16 +1,16 @@
-/** The cohorts, a card each. */
+/** The cohorts: one card each. */
 
 import { showCounter } from './counter-axis.js';
 import { cloneOf, partsOf, patchChildren, setAttribute, setList, setProperty, setText } from './dom.js';
-import { counted, fitted, grouped, moment, si } from './format.js';
+import { counted, fitted, grouped, moment, sentenceOf, si } from './format.js';
 import { showSparkline } from './sparkline.js';
 
 const EXPECTATIONS = {
-  progress: 'Must progress:',
-  hang: 'The control, must hang:',
-  unsafe_install: 'Must show an unsafe install:',
-  stale_mapping: 'Must show a stale mapping:',
-  accounting_error: 'Must show an accounting error:',
+  progress: 'Expected: progress.',
+  hang: 'Expected: a hang (control).',
+  unsafe_install: 'Expected: an unsafe install.',
+  stale_mapping: 'Expected: a stale mapping.',
+  accounting_error: 'Expected: an accounting error.',
 };
 
 const cards = /** @type {HTMLElement} */ (document.querySelector('#cohorts [data-part=cards]'));
@@ -68,7 +68,7 @@ function showVerdict(card, parts, cohort) {
   setText(parts['verdict-word'], cohort.verdict);
   setText(parts.kernel, cohort.kernel);
   setText(parts.expect, EXPECTATIONS[cohort.expect]);
-  setText(parts.reason, cohort.reason);
+  setText(parts.reason, sentenceOf(cohort.reason));
 }
 
 /**
@@ -95,7 +95,7 @@ function showTotals(parts, cohort) {
   const crossed = Object.entries(cohort.crossings).filter(([, count]) => count > 0);
   setText(
     parts.crossings,
-    crossed.length === 0 ? 'none yet' : crossed.map(([boundary, count]) => `${grouped(count)} of ${boundary}`).join(', '),
+    crossed.length === 0 ? 'none yet' : crossed.map(([boundary, count]) => `${boundary}: ${counted(count, 'VM')}`).join(', '),
   );
   showDefect(parts['unjustified-retries'], cohort.unjustified_retries, cohort.expect === 'hang');
   showDefect(parts['unsafe-installs'], cohort.unsafe_installs, cohort.expect === 'unsafe_install');
@@ -128,8 +128,8 @@ function showNotes(parts, cohort) {
     const { kernel_release: release, mmu, cpu, invalidations_per_second: rate, until } = cohort.host;
     const { expected_crossings: expected, not_covered: left } = cohort.host;
     notes.push(
-      `Real VMs on ${release}, ${mmu}, ${cpu}: ${si(rate)} invalidations/s, until ${grouped(until)}.`,
-      'Their kernel is this machine’s own, so that nothing can be operated.',
+      `Real VMs on ${release} (${mmu}; ${cpu}): ${si(rate)} invalidations/s, up to ${grouped(until)}.`,
+      'Interventions are not possible: these VMs run on this machine’s own kernel.',
     );
     notes.push(...Object.entries(expected).map(([boundary, time]) => `Expected to cross ${boundary} at ${moment(time)}.`));
     if (left.length > 0) notes.push(`Not covered: ${left.join('; ')}.`);

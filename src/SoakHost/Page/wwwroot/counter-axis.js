@@ -1,12 +1,12 @@
 /**
- * Where a cohort's counters are, seen from the nearest boundary. The axis is logarithmic in the distance on both sides of it, so
- * that the last thousand before a crossing has as much room as the million before that.
+ * A cohort's counters relative to the nearest boundary. The axis is logarithmic in the distance on both sides: the last thousand before
+ * a crossing gets as much room as the million before it.
  */
 
 import { setAttribute, setProperty, setText } from './dom.js';
 import { distanceOf, distanceText, isRound, nearestBoundary, parseBoundary, powerOfTen } from './format.js';
 
-// Nearer than that the axis is linear: a logarithm has no zero.
+// Below this distance the axis is linear, because a logarithm has no zero.
 const LINEAR = 100;
 const REACH_MIN_POWER = 4;
 const WIDTH_MIN = 0.012;
@@ -30,7 +30,7 @@ export function showCounter(parts, cohort) {
   setText(parts['scale-boundary'], boundary.name);
   setText(parts['scale-past'], `+${powerOfTen(power)}`);
 
-  // Far away all VMs are at the same place; a mark has to be wide enough to be seen even so.
+  // Far from the boundary all VMs are at one point; the mark still needs a visible width.
   const width = Math.max(to - from, WIDTH_MIN);
   const start = width > WIDTH_MIN ? from : Math.min(Math.max(at - width / 2, 0), 1 - width);
   setProperty(parts.axis, '--from', start.toFixed(4));
@@ -40,14 +40,14 @@ export function showCounter(parts, cohort) {
 }
 
 /**
- * The boundary that is nearest to most of a cohort, and the counters that are furthest before and past it: around 2^64 those are
- * not the lowest and the highest number.
+ * The boundary nearest to the median counter, and the counters furthest before and past it. Around 2^64 these are not the lowest and the
+ * highest number.
  * @param {import('./types.js').Cohort} cohort
  */
 export function placeOf({ crossings, invalidate_seq: seq }) {
   const median = BigInt(seq.median);
 
-  // Many cohorts begin low, and only some are low because they came round.
+  // A low counter is past 2^64 only if the cohort has crossed it; most low counters just started low.
   const boundaries = Object.entries(crossings)
     .map(([name, count]) => ({ boundary: parseBoundary(name), count }))
     .flatMap(({ boundary, count }) => (boundary && (count > 0 || !isRound(median, boundary)) ? [boundary] : []));

@@ -1,6 +1,6 @@
 /**
- * What the page's modules share to change the document. Data reaches it as text and attributes alone, so that a name can never
- * become markup; and only what differs is written, so that a report each second costs no layout where nothing changed.
+ * How the page's modules change the document. Data is only ever written as text or attributes, so a name cannot become markup. Only
+ * differences are written, so a report costs no layout where nothing changed.
  */
 
 /** @typedef {Record<string, any>} Parts The elements of a piece of the page by their data-part. */
@@ -65,7 +65,7 @@ export function textElement(tag, text, className) {
 }
 
 /**
- * Makes an element's children those of a list, in its order. Elements whose key stays are kept, with their focus.
+ * Makes an element's children match a list, in its order. An element whose key stays is kept, with its focus.
  * @template T
  * @param {Element} parent whose children all come from here
  * @param {readonly T[]} items
@@ -74,7 +74,7 @@ export function textElement(tag, text, className) {
  * @param {(element: Element, item: T) => void} update is called for new ones too
  */
 export function patchChildren(parent, items, keyOf, create, update) {
-  // Those that are gone first, so that those that stay need not be moved, which would cost them their focus.
+  // Removing first avoids moving the elements that stay: a moved element loses its focus.
   const keys = new Set(items.map(keyOf));
   for (const child of [...parent.children]) {
     if (!keys.has(child.getAttribute('data-key') ?? '')) child.remove();

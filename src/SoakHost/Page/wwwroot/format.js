@@ -1,4 +1,4 @@
-/** Figures as people read them. Counters have 64 bits and come as hex text, so that they are BigInt here. */
+/** Figures as people read them. Values of 64 bits come as hex text and are BigInt here. */
 
 const whole = new Intl.NumberFormat('en-US', { maximumFractionDigits: 0 });
 const threeDigits = new Intl.NumberFormat('en-US', { maximumSignificantDigits: 3, minimumSignificantDigits: 3 });
@@ -35,6 +35,12 @@ export function powerOfTen(power) {
 /** @param {number} value @returns {string} in full up to a billion, then with an SI prefix */
 export const fitted = value => (Math.abs(value) < 1e9 ? grouped(value) : si(value));
 
+/** @param {string} hex a value of 64 bits @returns {string} the same in decimal, with every digit */
+export const decimalOf = hex => BigInt(hex).toString();
+
+/** @param {string} text @returns {string} with a capital letter and a full stop */
+export const sentenceOf = text => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;
+
 /** @param {number} count @param {string} one @param {string} [many] @returns {string} "1 vCPU", "4 vCPUs" */
 export const counted = (count, one, many = `${one}s`) => `${grouped(count)} ${count === 1 ? one : many}`;
 
@@ -70,11 +76,11 @@ export function parseBoundary(name) {
   return /^(0x[0-9a-f]+|\d+)$/i.test(digits) ? { name, value: BigInt(digits) } : null;
 }
 
-// Where a counter begins again at 0.
+// A counter wraps to 0 here.
 const WRAP = 1n << 64n;
 
 /**
- * Whether a counter can be past a boundary only by having come round to 0. One that began there looks the same.
+ * Whether a counter can be past a boundary only by wrapping to 0. A counter that started near 0 looks the same.
  * @param {bigint} counter
  * @param {Boundary} boundary
  */
@@ -90,7 +96,7 @@ export const distanceOf = (counter, boundary) => counter - boundary.value + (isR
 /**
  * @param {bigint} counter
  * @param {readonly Boundary[]} boundaries at least one
- * @returns {Boundary} the one that is least far away
+ * @returns {Boundary} the nearest one
  */
 export function nearestBoundary(counter, boundaries) {
   const distance = (/** @type {Boundary} */ boundary) => {
@@ -112,7 +118,7 @@ export function distanceText(counter, boundary) {
 
 const common = /** @type {Boundary[]} */ (['2^31', '2^32', '2^63', '2^64'].map(parseBoundary));
 
-/** @param {string} hex @returns {string} "0x800003f3, 1,011 past 2^31"; what is no number, such as "unknown", stays as it is */
+/** @param {string} hex @returns {string} "0x800003f3, 1,011 past 2^31"; other text, such as "unknown", is returned as it is */
 export function counterText(hex) {
   if (!/^0x[0-9a-f]+$/i.test(hex)) return hex;
   const counter = BigInt(hex);

@@ -1,6 +1,6 @@
 /**
- * Where the cells of a heat map are. A VM is a column of its vCPUs, and columns wrap into bands; a cell of several VMs is a
- * column by itself, and bands touch. Lengths are device pixels, whole ones, so that every cell is equally sharp.
+ * The geometry of a heat map. A VM is a column of its vCPUs, and columns wrap into bands. A cell of several VMs is a column by itself, and
+ * then bands touch. Lengths are whole device pixels, so every cell is equally sharp.
  */
 
 /**
@@ -31,7 +31,7 @@ export function gridOf(count, rows, width, pitch) {
 }
 
 /**
- * The largest pitch at which some maps, below each other, are not too high.
+ * The largest pitch at which the maps, one below the other, are not too high.
  * @param {readonly { count: number, rows: number }[]} maps
  * @param {number} width available, CSS pixels
  * @param {number} heightMax of all together, CSS pixels
@@ -75,9 +75,9 @@ export function cellAt(grid, x, y) {
 
 /**
  * @param {Grid} grid
- * @param {number} index of the cell one is at
+ * @param {number} index of the present cell
  * @param {string} key as KeyboardEvent.key
- * @returns {number | null} where the key leads, the same cell at an edge; null when it is none of these keys
+ * @returns {number | null} the cell that the key moves to, the same cell at an edge; null for any other key
  */
 export function moved(grid, index, key) {
   const { count, rows, columns } = grid;

@@ -1,6 +1,6 @@
 /**
- * How a cell looks. States differ in shape and size as well as in colour: a running vCPU is a dot, a starved one a triangle, a
- * hung one a whole square with a cross. Of a cell of several vCPUs the starved and the hung ones fill their share from below.
+ * How a cell looks. States differ in shape and size as well as in colour: a running vCPU is a dot, a starved one a triangle, a hung one a
+ * square with a cross. In a cell of several vCPUs the hung and the starved ones fill their share from the bottom.
  */
 
 /** @typedef {{ running: string, starved: string, hung: string, cut: string }} Palette */
@@ -32,7 +32,7 @@ export function paintCell(context, { pitch }, { x, y }, hung, starved, palette) 
   if (hung === 1 && size >= CROSS_FROM) paintCross(context, x, y, size, palette.cut);
 }
 
-/** However few of its vCPUs hang, a cell must show it. */
+/** A cell must show even a single hung vCPU. */
 const heightOf = (/** @type {number} */ share, /** @type {number} */ size) =>
   share === 0 ? 0 : share === 1 ? size : Math.min(size - 1, Math.max(Math.ceil(size / 3), Math.round(share * size)));
 

@@ -1,4 +1,4 @@
-/** The map of one cohort: a canvas, the place one is looking at, and a tip that says what is there. */
+/** The map of one cohort: a canvas, a cursor, and a tooltip that describes the cell at the cursor. */
 
 import { partsOf, setAttribute, setProperty, setText } from './dom.js';
 import { counted, grouped, moment } from './format.js';
@@ -6,12 +6,12 @@ import { cellAt, cornerOf, gridOf, moved } from './heatmap-grid.js';
 import { paintCell } from './heatmap-paint.js';
 
 /**
- * What all maps have in common.
+ * What all maps share.
  * @typedef {object} Surroundings
  * @property {import('./heatmap-paint.js').Palette} palette
- * @property {Element} readout where the keyboard's place is told to screen readers
+ * @property {Element} readout describes the keyboard's cell to screen readers
  * @property {(cohort: string, from: { vm: number, vcpu: number | null }, vms: number) => Promise<boolean>} openIncident
- *   Opens the incident of a hung vCPU, or of any one in some VMs; false when none is known.
+ *   Opens the incident of a hung vCPU, or of any hung vCPU in some VMs; false when none is known.
  */
 
 /** @type {import('./types.js').Cells} */
@@ -42,7 +42,7 @@ export class HeatMapTrack {
     this.changed = new Set();
     this.selected = -1;
 
-    // Where the keyboard is, also while a pointer looks elsewhere.
+    // The keyboard's cell, also while a pointer is elsewhere.
     this.place = 0;
     element.dataset.cohort = name;
     setText(this.parts.name, name);
@@ -62,7 +62,7 @@ export class HeatMapTrack {
       this.select(this.at(event), false);
     });
 
-    // A finger has no way to look first, so that its first tap is a look.
+    // A finger cannot hover, so its first tap shows the tooltip and the second one opens the incident.
     canvas.addEventListener('click', event => {
       const isMouse = !(event instanceof PointerEvent) || event.pointerType === 'mouse';
       if (this.at(event) >= 0 && (isMouse || before === this.selected)) this.open();
@@ -94,11 +94,11 @@ export class HeatMapTrack {
   }
 
   /** @param {import('./types.js').Cohort} cohort */
-  caption({ name, vcpus_running: running, vcpus_starved: starved, vcpus_hung: hung }) {
+  caption({ name, expect, vcpus_running: running, vcpus_starved: starved, vcpus_hung: hung }) {
     const { counts, share, canvas, map, absent } = this.parts;
     const vmsPerCell = this.cells.vcpus_per_cell / this.perVm;
-    setText(counts, hung > 0 ? `${grouped(hung)} hung` : '');
-    setText(share, vmsPerCell > 1 ? `${counted(vmsPerCell, 'VM')} a cell` : '');
+    setText(counts, hung > 0 ? `${grouped(hung)} hung${expect === 'hang' ? ' as expected' : ''}` : '');
+    setText(share, vmsPerCell > 1 ? `${counted(vmsPerCell, 'VM')} per cell` : '');
     setAttribute(canvas, 'aria-label', `vCPUs of ${name}: ${statesText(hung, starved, running)}`);
     setAttribute(canvas, 'data-hung', String(hung));
     map.hidden = !this.hasMap;
@@ -151,7 +151,7 @@ export class HeatMapTrack {
     );
   }
 
-  /** The last cell may have fewer than the others. @param {number} index */
+  /** The last cell can have fewer than the others. @param {number} index */
   vcpusIn(index) {
     const { vcpus_per_cell: size } = this.cells;
     return Math.min(size, this.vms * this.perVm - index * size);
@@ -173,7 +173,7 @@ export class HeatMapTrack {
     event.preventDefault();
   }
 
-  /** @param {number} from @returns {number} the next cell with a hung vCPU, around the end; the same where there is none */
+  /** @param {number} from @returns {number} the next cell with a hung vCPU, wrapping at the end; the same cell if there is none */
   nextHung(from) {
     const { hung } = this.cells;
     for (let step = 1; step <= hung.length; step++) {
@@ -184,7 +184,7 @@ export class HeatMapTrack {
 
   /**
    * @param {number} index of a cell, or -1
-   * @param {boolean} isSpoken whether the keyboard leads there; a pointer is not followed by speech
+   * @param {boolean} isSpoken whether screen readers describe it: for the keyboard, not for a pointer
    */
   select(index, isSpoken) {
     this.selected = index < this.cells.hung.length ? index : -1;
@@ -239,7 +239,7 @@ export class HeatMapTrack {
     const first = this.selected * size;
     const from = { vm: Math.floor(first / this.perVm), vcpu: size === 1 ? first % this.perVm : null };
     if (!(await this.surroundings.openIncident(this.name, from, Math.max(1, size / this.perVm))))
-      setText(this.parts.tip, `${this.describe(this.selected)}; its incident is not recorded yet, or no longer`);
+      setText(this.parts.tip, `${this.describe(this.selected)}; its incident is not recorded yet or was deleted`);
   }
 }
 

@@ -1,14 +1,14 @@
 /**
- * The vCPUs of the fleet, one cell each, or several where there are too many. Canvases, since thousands of elements would be
- * slow; what a cell says is told by a tip, and to screen readers by a line of text that follows the keyboard. A map is painted
- * where cells changed, and wholly when its size or the colours did.
+ * The vCPUs of the fleet: one cell for each vCPU or, in a large fleet, for several. The maps are canvases, because thousands of elements
+ * would be slow. A tooltip describes a cell; for screen readers a line of text follows the keyboard. Only changed cells are painted
+ * again, and the whole map when its size or the colours change.
  */
 
 import { cloneOf, partsOf, patchChildren, setText } from './dom.js';
 import { pitchFor } from './heatmap-grid.js';
 import { HeatMapTrack } from './heatmap-track.js';
 
-// Of all maps together: a share of the window, so that a wall shows them without scrolling wherever it can.
+// Height of all maps together, as a share of the window: a wall display then shows them without scrolling.
 const HEIGHT_SHARE = 0.3;
 const HEIGHT_MIN = 240;
 
@@ -30,7 +30,7 @@ export class HeatMap {
       this.layOut(true);
     });
 
-    // In a frame of its own, since it changes the size of what is observed.
+    // In the next frame, because the layout changes the size that is observed.
     new ResizeObserver(() => requestAnimationFrame(() => this.layOut(false))).observe(section.tracks);
   }
 
@@ -55,7 +55,7 @@ export class HeatMap {
     this.layOut(false);
   }
 
-  /** @param {boolean} repaint also where nothing moved */
+  /** @param {boolean} repaint also what has not changed */
   layOut(repaint) {
     const tracks = [...this.tracks.values()].filter(track => track.hasMap);
     const width = tracks[0]?.parts.map.clientWidth ?? 0;
@@ -66,7 +66,7 @@ export class HeatMap {
   }
 }
 
-/** Computed colours of the legend: the custom properties themselves are text that a canvas does not understand. */
+/** The computed colours of the legend: a canvas does not understand the custom properties themselves. */
 function readPalette() {
   const color = (/** @type {string} */ state) =>
     getComputedStyle(section.legend.querySelector(`[data-state=${state}] svg`)).color;
@@ -81,6 +81,6 @@ function readPalette() {
 /** @param {readonly Cohort[]} cohorts */
 function showScale(cohorts) {
   const isAggregated = cohorts.some(cohort => (cohort.vcpu_cells?.vcpus_per_cell ?? 1) > 1);
-  const ofSeveral = ' A cell of several VMs is filled by the share of vCPUs that is hung.';
-  setText(section.scale, `A column is a VM, a cell a vCPU.${isAggregated ? ofSeveral : ''}`);
+  const ofSeveral = ' A cell of several VMs is filled by its share of hung vCPUs.';
+  setText(section.scale, `One column per VM, one cell per vCPU.${isAggregated ? ofSeveral : ''}`);
 }

@@ -4,7 +4,7 @@
 
 const WINDOW_MS = 120_000;
 
-// One report alone is jumpy: which slices ended in it is chance.
+// The rate of a single report varies with the slices that happened to end in it.
 const AVERAGE_MS = 5000;
 
 export class RateHistory {
@@ -17,7 +17,7 @@ export class RateHistory {
 
   /** @param {import('./types.js').Fleet} fleet */
   add(fleet) {
-    // After a restart the totals begin at the last checkpoint again, which is no rate of anything.
+    // A restarted service goes back to the totals of its last checkpoint; the difference is not a rate.
     if (fleet.started !== this.started) this.cohorts.clear();
     const time = Date.parse(fleet.time);
     const seconds = (time - this.time) / 1000;
@@ -26,8 +26,8 @@ export class RateHistory {
       fleet.cohorts.map(({ name, operations }) => {
         const known = before.get(name);
 
-        // Fewer operations than before: another cohort of the same name. An earlier time: the clock was set back, and the samples
-        // from before that are of no time at all.
+        // Fewer operations than before: another cohort of the same name. An earlier time: the clock was set back, and the older
+        // samples are useless.
         if (!known || operations < known.operations || seconds <= 0)
           return [name, { operations, samples: known && seconds === 0 ? known.samples : [] }];
         const samples = known.samples.filter(sample => sample.time > time - WINDOW_MS);
@@ -49,14 +49,14 @@ export class RateHistory {
 
   /**
    * @param {string} cohort
-   * @returns {number | null} the average of the last seconds; null as long as there are not two reports
+   * @returns {number | null} the average of the last seconds; null before the second report
    */
   rate(cohort) {
     const recent = this.samples(cohort).filter(sample => sample.time > this.time - AVERAGE_MS);
     return recent.length === 0 ? null : recent.reduce((sum, sample) => sum + sample.rate, 0) / recent.length;
   }
 
-  /** Over the cohorts that are there now, so that one that comes or goes leaves no spike. */
+  /** Only over the cohorts of the last report, so an added or removed cohort leaves no spike. */
   total() {
     const rates = [...this.cohorts.keys()].map(name => this.rate(name)).filter(rate => rate !== null);
     return rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0);

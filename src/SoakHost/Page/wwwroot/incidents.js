@@ -1,11 +1,12 @@
 /**
- * What happened, newest first: the recorded incidents, and above them those that are not recorded yet, since incidents are with a
- * checkpoint. A row is a link to its timeline, so that it can be copied and opened elsewhere.
+ * The list of incidents, newest first. Incidents are recorded with the next checkpoint; hangs that are not recorded yet come from the
+ * report and stand above the others. A row is a link to its timeline, so people can copy it and open it elsewhere.
  */
 
 import { request } from './api.js';
 import { cloneOf, partsOf, patchChildren, setAttribute, setText } from './dom.js';
-import { counterText, grouped, moment } from './format.js';
+import { counted, counterText, grouped, moment } from './format.js';
+import { fragmentOf, ofStall, stateOf, titleOf } from './incident-text.js';
 
 const FIRST_ROWS = 20;
 const MORE_ROWS = 100;
@@ -17,7 +18,7 @@ const COHORTS_MAX = 1000;
 // Longer than the default time between two checkpoints.
 const RECORDED_MS = 12_000;
 
-// What is seen to stall was last seen to get on up to some reports earlier.
+// The last progress that a report gives for a stalled vCPU can be a few reports old.
 const REPORTED_MS = 2000;
 
 const ICONS = { hang: 'hung', unsafe_install: 'violation', stale_mapping: 'violation', accounting_error: 'warning' };
@@ -29,25 +30,8 @@ const parts = partsOf(/** @type {HTMLElement} */ (document.getElementById('incid
 /** @type {WeakMap<Element, import('./dom.js').Parts>} */
 const partsOfRows = new WeakMap();
 
-/** @param {string} id @param {number | null} run @returns {string} the fragment that opens its timeline */
-export function fragmentOf(id, run) {
-  const readable = encodeURIComponent(id).replaceAll('%3A', ':').replaceAll('%2F', '/').replaceAll('%40', '@');
-  return `#incident=${readable}${run === null ? '' : `&run=${run}`}`;
-}
-
 /** @param {Incident} incident */
 const timeOf = incident => Date.parse(incident.first_seen ?? '');
-
-/** @param {Incident} incident @returns {string} "vCPU 0 of VM 2 hung on page 17" */
-export function titleOf({ kind, vm, vcpu, page }) {
-  const who = vcpu === null ? `VM ${vm}` : `vCPU ${vcpu} of VM ${vm}`;
-  const where = page === null ? '' : ` on page ${page}`;
-  return kind === 'hang'
-    ? `${who} hung${where}`
-    : kind === 'unsafe_install'
-      ? `Unsafe install${where}, ${who}`
-      : `Accounting error, ${who}`;
-}
 
 export class IncidentList {
   constructor() {
@@ -67,7 +51,7 @@ export class IncidentList {
     this.filter = '';
     /** @type {number | null} the present run's, null as long as it has none */
     this.run = null;
-    /** @type {Map<string, string>} also of cohorts that were removed, whose incidents are still listed */
+    /** @type {Map<string, string>} also of removed cohorts, whose incidents stay in the list */
     this.expected = new Map();
     parts.older.addEventListener('click', () => {
       this.rows = Math.min(this.rows + MORE_ROWS, ROWS_MAX);
@@ -93,7 +77,7 @@ export class IncidentList {
     );
     this.showFilter(fleet.cohorts.map(cohort => cohort.name));
 
-    // Fetched when something happened, and once more when what happened must be recorded.
+    // Fetch when something happened, and once more when a checkpoint must have recorded it.
     const signature = JSON.stringify([
       fleet.started,
       ...fleet.cohorts.map(cohort => [
@@ -108,7 +92,7 @@ export class IncidentList {
       this.refreshWithin(0);
       this.recheck = Date.now() + RECORDED_MS;
     } else if ((this.recheck > 0 && Date.now() > this.recheck) || Date.now() > this.refreshed + REFRESH_MAX_MS) {
-      // Checkpoints may be up to an hour apart: what happened may be recorded at any time.
+      // Checkpoints can be an hour apart, so an incident can be recorded at any time.
       this.recheck = 0;
       this.refreshWithin(0);
     }
@@ -116,7 +100,7 @@ export class IncidentList {
   }
 
   /**
-   * A service that has just started has no cohorts yet, and one that is looked at may be removed: neither ends the filter.
+   * Keeps the chosen cohort even while it is not in the report: the service may just have started, or the cohort was removed.
    * @param {readonly string[]} cohorts
    */
   showFilter(cohorts) {
@@ -142,7 +126,7 @@ export class IncidentList {
     const filter = this.filter;
     const turn = ++this.turn;
 
-    // Answers may overtake each other, and one to another question is none to this.
+    // Answers can overtake each other, and the filter can change in between.
     const isOutdated = () => {
       if (turn < this.answered || filter !== this.filter) return true;
       this.answered = turn;
@@ -156,7 +140,7 @@ export class IncidentList {
       this.problem = '';
     } catch (error) {
       if (isOutdated()) return;
-      this.problem = `Recorded incidents cannot be shown. ${/** @type {Error} */ (error).message}`;
+      this.problem = `Recorded incidents could not be loaded. ${/** @type {Error} */ (error).message}`;
       this.refreshWithin(REFRESH_MS);
     }
     this.show();
@@ -172,12 +156,12 @@ export class IncidentList {
   }
 
   /**
-   * Stalled vCPUs that are not among the rows that were fetched may be recorded all the same: those that hung well before the newest
-   * one that is, or long ago.
+   * Whether the hang of a stalled vCPU must be recorded already, on a page that was not fetched: it began well before the newest
+   * recorded one of its cohort, or long ago.
    * @param {Incident} incident
    */
   isOld(incident) {
-    // Earlier runs come after all of the present one.
+    // Incidents of earlier runs come after all of the present run's.
     if (!this.hasMore || this.recorded.some(({ run }) => run !== this.run)) return false;
     const seen = timeOf(incident);
     const newest = this.recorded.find(({ cohort }) => cohort === incident.cohort);
@@ -189,15 +173,16 @@ export class IncidentList {
     const incidents = listed.slice(0, this.rows);
     const hasMore = this.hasMore || listed.length > this.rows;
 
-    // An incident keeps its row, and the row its focus, as it is recorded. An earlier run may have had one of the same id.
+    // The key stays when an incident is recorded, so its row keeps the focus. An earlier run can have an incident of the same id.
     const keyOf = (/** @type {Incident} */ incident) => `${incident.id} ${incident.run ?? this.run}`;
     patchChildren(parts.list, incidents, keyOf, createRow, (row, incident) =>
       this.showRow(/** @type {HTMLElement} */ (row), incident),
     );
     parts.older.hidden = !hasMore || this.rows >= ROWS_MAX;
-    setText(parts.summary, incidents.length === 0 ? '' : `The newest ${grouped(incidents.length)}${hasMore ? ' of more' : ''}`);
+    const shown = hasMore ? `Newest ${grouped(incidents.length)}` : counted(incidents.length, 'incident');
+    setText(parts.summary, incidents.length === 0 ? '' : shown);
     parts.empty.hidden = incidents.length > 0 && !this.problem;
-    setText(parts.empty, this.problem || 'None so far.');
+    setText(parts.empty, this.problem || 'No incidents yet.');
   }
 
   /**
@@ -208,7 +193,7 @@ export class IncidentList {
     const fields = /** @type {import('./dom.js').Parts} */ (partsOfRows.get(row));
     const isPast = incident.run !== null && incident.run !== this.run;
 
-    // What an earlier run was meant to show is not known here.
+    // The page does not know what was expected in an earlier run.
     const expect = isPast ? undefined : this.expected.get(incident.cohort);
     const expected = expect === undefined ? 'unknown' : expect === incident.kind ? 'true' : 'false';
     const stillSo = incident.kind !== 'hang' ? 'seen' : isPast ? 'past' : 'hung';
@@ -222,10 +207,10 @@ export class IncidentList {
   }
 
   /**
-   * The incident of a vCPU that is hung now.
+   * Finds the incident of a vCPU that is hung now.
    * @param {string} cohort
-   * @param {{ vm: number, vcpu: number | null }} from any vCPU where it is null
-   * @param {number} vms how many to look at from there
+   * @param {{ vm: number, vcpu: number | null }} from the first VM; any vCPU where vcpu is null
+   * @param {number} vms how many VMs from there
    * @returns {Promise<Incident | null>}
    */
   async find(cohort, from, vms) {
@@ -243,36 +228,6 @@ export class IncidentList {
     const page = await request(`incidents?${where}`).catch(() => ({ incidents: [] }));
     return page.incidents[0] ?? null;
   }
-}
-
-/**
- * @param {string} cohort
- * @param {import('./types.js').Stall} stall
- * @returns {Incident}
- */
-function ofStall(cohort, stall) {
-  return {
-    id: /** @type {string} */ (stall.incident),
-    run: null,
-    kind: 'hang',
-    cohort,
-    vm: stall.vm,
-    vcpu: stall.vcpu,
-    tick: stall.tick,
-    page: stall.page,
-    invalidate_seq: stall.invalidate_seq,
-    snapshot: stall.snapshot,
-    first_seen: stall.last_progress,
-    recovered: null,
-    recovered_by: null,
-  };
-}
-
-/** @param {Incident} incident @param {boolean} isPast whether it is of an earlier run */
-function stateOf({ kind, run, recovered, recovered_by: by }, isPast) {
-  if (recovered) return `recovered ${moment(recovered)}${by ? ` by ${by}` : ''}`;
-  if (kind !== 'hang') return '';
-  return run === null ? 'hung, not recorded yet' : isPast ? `hung as run ${run} ended` : 'hung';
 }
 
 /** @param {Incident} incident */

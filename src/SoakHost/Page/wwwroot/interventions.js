@@ -1,42 +1,18 @@
-/** What can be done to a cohort: asked for in a dialog, answered in a line at the bottom, which then tells what came of it. */
+/**
+ * Interventions on a cohort: a dialog asks for confirmation, a line at the bottom shows the answer and then the effect that the reports
+ * show.
+ */
 
 import { Problem, request } from './api.js';
 import { partsOf, setAttribute, setText } from './dom.js';
-import { counted, grouped } from './format.js';
+import { grouped, sentenceOf } from './format.js';
+import { bodyOf, DIALOGS, effectOf } from './intervention-kinds.js';
 
-// Reports after which an effect that still cannot be seen is no longer waited for.
+// The most reports in which the page looks for the effect.
 const REPORTS_MAX = 30;
 
 /** @typedef {import('./types.js').Cohort} Cohort */
-/** @typedef {'kernel' | 'migrate' | 'pause' | 'resume'} Kind */
-
-/** @type {Record<Kind, { heading: (name: string) => string, confirm: string, effect: string, fields: string[] }>} */
-const DIALOGS = {
-  kernel: {
-    heading: name => `Patch the kernel of ${name}`,
-    confirm: 'Patch kernel',
-    effect: 'A live patch: every VM of the cohort goes on with the other kernel from one tick on, with its state as it is.',
-    fields: ['kernel'],
-  },
-  migrate: {
-    heading: name => `Live-migrate ${name}`,
-    confirm: 'Live-migrate',
-    effect: 'Counter, mappings and roots start anew, as they do on the host that a VM is migrated to.',
-    fields: ['vm', 'counter'],
-  },
-  pause: {
-    heading: name => `Pause the invalidations of ${name}`,
-    confirm: 'Pause invalidations',
-    effect: 'No invalidation begins any more until they are resumed. A healthy vCPU gets on; a hung one still does not.',
-    fields: [],
-  },
-  resume: {
-    heading: name => `Resume the invalidations of ${name}`,
-    confirm: 'Resume invalidations',
-    effect: 'Invalidations begin again.',
-    fields: [],
-  },
-};
+/** @typedef {import('./intervention-kinds.js').Kind} Kind */
 
 const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('intervention'));
 const parts = partsOf(dialog);
@@ -75,7 +51,7 @@ export class Interventions {
     status.dismiss.addEventListener('click', () => this.dismiss());
   }
 
-  /** Asked at each connection, since after a restart the service may be another, and until there is an answer. */
+  /** Asks again at each connection, because the service may have restarted with another configuration. */
   async connect() {
     this.isAnswered = true;
     try {
@@ -102,7 +78,7 @@ export class Interventions {
     const isRefused = this.access.interventions === 'refused';
     const reason = isRefused ? this.access.reason : null;
     refused.hidden = !reason;
-    setText(refused, reason ? `Interventions are not possible here: ${reason}` : '');
+    setText(refused, reason ? `Interventions are not possible: ${reason}.` : '');
     for (const card of cards.querySelectorAll('article')) {
       const cohort = this.cohorts.get(card.dataset.cohort ?? '');
       for (const button of card.querySelectorAll('button')) {
@@ -130,10 +106,10 @@ export class Interventions {
     parts.confirm.disabled = false;
     for (const each of ['kernel', 'vm', 'counter']) field(each).hidden = !fields.includes(each);
 
-    // A token that was accepted is not asked for again.
+    // An accepted token is not asked for again.
     field('token').hidden = this.access.interventions !== 'token' || parts.token.value !== '';
     parts.vm.value = parts.counter.value = '';
-    setText(parts['vm-about'], `One of 0 to ${grouped(cohort.vms - 1)}. Empty is all of them.`);
+    setText(parts['vm-about'], `0 to ${grouped(cohort.vms - 1)}. Leave empty for all VMs.`);
     if (kind === 'kernel') this.listKernels(cohort.kernel);
     dialog.showModal();
   }
@@ -157,12 +133,12 @@ export class Interventions {
         others.filter(kernel => kernel.group === 'historical_defect'),
       ),
       group(
-        'Mutants, with one seeded defect each',
+        'Mutants: one seeded defect each',
         others.filter(kernel => kernel.group === 'mutant'),
       ),
     );
 
-    // From a defective kernel one most often wants the fix.
+    // The usual patch of a defective kernel is its fixed stable kernel.
     const fixed = `${current}.y`;
     parts.kernel.value = others.some(kernel => kernel.name === fixed) ? fixed : (others[0]?.name ?? '');
     this.showKernel();
@@ -172,7 +148,7 @@ export class Interventions {
     const kernel = this.kernels.find(({ name }) => name === parts.kernel.value);
     setText(
       parts['kernel-about'],
-      kernel ? `Expected: ${kernel.expected.replaceAll('_', ' ')}. ${sentence(kernel.description)}` : '',
+      kernel ? `Expected: ${kernel.expected.replaceAll('_', ' ')}. ${sentenceOf(kernel.description)}` : '',
     );
   }
 
@@ -182,11 +158,11 @@ export class Interventions {
     const { kind, cohort } = asked;
     const before = this.cohorts.get(cohort);
     const token = parts.token.value;
-    const body = bodyOf(kind);
+    const body = bodyOf(kind, { kernel: parts.kernel.value, vm: parts.vm.value, counter: parts.counter.value });
     parts.confirm.disabled = true;
     parts.problem.hidden = true;
     try {
-      if (!before) throw new Problem('The latest report has no such cohort.', 0);
+      if (!before) throw new Problem('The cohort is no longer in the fleet.', 0);
       if (typeof body === 'string') throw new Problem(body, 400);
       const answer = await request(`cohorts/${encodeURIComponent(cohort)}/${kind}`, {
         method: 'POST',
@@ -194,7 +170,7 @@ export class Interventions {
         body: JSON.stringify(body),
       });
 
-      // The dialog may be about something else by now.
+      // The dialog may be open for another intervention by now.
       if (this.asked === asked) dialog.close();
       const text = `${DIALOGS[kind].confirm}, ${cohort}: takes effect at tick ${grouped(answer.tick)}.`;
       this.awaited = { text, before, kind, kernel: answer.kernel ?? '', reports: 0 };
@@ -221,7 +197,7 @@ export class Interventions {
   /** @param {NonNullable<Interventions['awaited']>} awaited */
   followUp(awaited) {
     const now = this.cohorts.get(awaited.before.name);
-    const seen = now ? effectOf(awaited, now) : null;
+    const seen = now ? effectOf(awaited.kind, awaited.kernel, awaited.before, now) : null;
     if (!seen && ++awaited.reports < REPORTS_MAX) return;
     if (seen && !statusBar.hidden) this.say(`${awaited.text} ${seen}`);
     this.awaited = null;
@@ -249,41 +225,3 @@ function showPause(button, isPaused) {
   setAttribute(button, 'data-intervention', isPaused ? 'resume' : 'pause');
   setText(button, isPaused ? 'Resume…' : 'Pause…');
 }
-
-/** @param {Kind} kind @returns {object | string} the request, or what is wrong with it */
-function bodyOf(kind) {
-  if (kind === 'kernel') return { kernel: parts.kernel.value };
-  if (kind !== 'migrate') return {};
-  const vm = parts.vm.value.trim().replaceAll(',', '');
-  const counter = parts.counter.value.trim();
-  if (vm !== '' && !/^\d{1,9}$/.test(vm)) return 'VM is to be a whole number, or empty for all of them.';
-  return { ...(vm === '' ? {} : { vm: Number(vm) }), ...(counter === '' ? {} : { invalidate_seq: counter }) };
-}
-
-/**
- * @param {NonNullable<Interventions['awaited']>} awaited
- * @param {Cohort} now
- * @returns {string | null} what is seen of it in a report, in a sentence; null as long as it is not
- */
-function effectOf({ kind, kernel, before }, now) {
-  const recovered = now.vcpu_recoveries - before.vcpu_recoveries;
-  const recovery = recovered > 0 ? ` ${counted(recovered, 'vCPU')} that hung got on again.` : '';
-  switch (kind) {
-    case 'kernel':
-      // The patch and the recoveries that it brings come in different reports.
-      return now.kernel === kernel && (before.vcpus_hung === 0 || now.vcpus_hung === 0)
-        ? `Seen: it runs ${now.kernel}.${recovery}`
-        : null;
-    case 'migrate':
-      return BigInt(now.invalidate_seq.min) < BigInt(before.invalidate_seq.min)
-        ? `Seen: the lowest counter is ${now.invalidate_seq.min}.${recovery}`
-        : null;
-    default:
-      return now.invalidations_paused === (kind === 'pause')
-        ? `Seen: invalidations are ${kind === 'pause' ? 'paused' : 'going on'}.`
-        : null;
-  }
-}
-
-/** @param {string} text @returns {string} with a capital and a full stop */
-const sentence = text => `${text.charAt(0).toUpperCase()}${text.slice(1)}${/[.!?]$/.test(text) ? '' : '.'}`;

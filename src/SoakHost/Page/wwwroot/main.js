@@ -1,10 +1,11 @@
-/** What happens when: a report comes, the connection changes, a second passes. */
+/** Ties the modules together: what happens when a report comes, the connection changes or a second passes. */
 
 import { showCohorts } from './cohorts.js';
 import { duration, moment } from './format.js';
 import { HeatMap } from './heatmap.js';
 import { RateHistory } from './history.js';
-import { fragmentOf, IncidentList } from './incidents.js';
+import { fragmentOf } from './incident-text.js';
+import { IncidentList } from './incidents.js';
 import { Interventions } from './interventions.js';
 import { FleetStream } from './stream.js';
 import { listenForTimelines } from './timeline.js';
@@ -31,7 +32,7 @@ function receive(report) {
   fleet = report;
   history.add(report);
 
-  // Nothing is drawn where nobody looks, but the tab's title is read.
+  // A hidden tab draws nothing, but its title must show the verdict.
   if (document.hidden) showNewVerdict(report);
   frame ||= requestAnimationFrame(render);
 }
@@ -69,10 +70,10 @@ function connect(changed) {
 /** @param {import('./types.js').Fleet} report */
 function tellReconnection(report) {
   const gap = duration((Date.now() - lostAt) / 1000);
-  const what = fleet && report.started !== fleet.started ? 'the service was restarted' : 'the same service';
-  note = { text: `reconnected ${moment(Date.now())} after ${gap}: ${what}`, time: Date.now() };
+  const what = fleet && report.started !== fleet.started ? 'the service was restarted' : 'the service kept running';
+  note = { text: `reconnected at ${moment(Date.now())} after ${gap}: ${what}`, time: Date.now() };
   lostAt = 0;
-  news = `Live again after ${gap}: ${what}.`;
+  news = `Reconnected after ${gap}: ${what}.`;
 }
 
 /** @type {import('./heatmap-track.js').Surroundings['openIncident']} */

@@ -1,7 +1,4 @@
-/**
- * Up to two minutes of operations per second as a line; less as long as the page has not seen that much, so that the line is
- * never a speck.
- */
+/** Operations per second as a line: the last two minutes, or what the page has seen so far. */
 
 import { setAttribute } from './dom.js';
 import { duration, si } from './format.js';
@@ -25,7 +22,7 @@ export function showSparkline(parts, samples) {
   const seconds = Math.max(SECONDS_MIN, (now - samples[0].time) / 1000);
   const rates = samples.map(sample => sample.rate);
 
-  // From zero: a cohort that lost half of its throughput should look like it.
+  // The axis starts at zero: a cohort that loses half of its throughput must look like it.
   const top = 1.08 * Math.max(...rates, 1);
   const points = samples.map(({ time, rate }) => {
     const x = WIDTH * (1 - (now - time) / 1000 / seconds);

@@ -1,6 +1,6 @@
 /**
- * The fleet's reports as they come. EventSource reconnects by itself after a lost connection, but gives up for good on an answer
- * that is not 200, as while the service starts, and never notices one that merely falls silent. Both are handled here.
+ * The stream of the fleet's reports. EventSource reconnects after a lost connection. It gives up when the answer is not 200, for example
+ * while the service starts, and it never notices a connection that falls silent. This module handles both.
  */
 
 import { problemOf } from './api.js';
@@ -15,7 +15,7 @@ const SILENT_MIN_MS = 3000;
  * @typedef {'connecting' | 'live' | 'lost'} ConnectionState
  * @typedef {object} Connection
  * @property {ConnectionState} state
- * @property {number} since when the last report came, or the page began to wait for one, ms
+ * @property {number} since when the last report came or, before the first, when the page opened; ms
  * @property {string} reason a sentence, or empty
  */
 
@@ -37,7 +37,7 @@ export class FleetStream {
     this.silence = SILENT_MIN_MS;
     this.retry = 0;
 
-    // Why the stream was refused; asked once an outage, and not with each attempt.
+    // Whether the page has asked why the stream is refused: once for each outage, not with each attempt.
     this.isAsked = false;
   }
 
@@ -45,7 +45,7 @@ export class FleetStream {
     this.open();
     setInterval(() => this.checkSilence(), 500);
 
-    // A page that a browser had frozen would otherwise show old figures as live ones until its timers run again.
+    // A tab that the browser froze would otherwise show old figures as live until its timers run again.
     document.addEventListener('visibilitychange', () => this.checkSilence());
   }
 
@@ -65,10 +65,7 @@ export class FleetStream {
   receive(data) {
     const report = JSON.parse(data);
 
-    // It has up to 64 bits, of which a number here keeps 53. No text of a report has such quotes in it, escaped as they are.
-    report.seed = /"seed":(\d+)/.exec(data)?.[1] ?? '';
-
-    // Whoever connects is sent the latest report, however old it is: the same one again is no sign of life.
+    // Each connection gets the latest report first, however old it is. The same report again is no sign of life.
     if (report.time === this.time) return;
     this.time = report.time;
     const now = Date.now();
@@ -83,10 +80,10 @@ export class FleetStream {
   checkSilence() {
     const silentFor = Date.now() - Math.max(this.received, this.opened ?? 0);
     if (this.state === 'live' && silentFor > this.silence) {
-      this.lose('The service went silent.');
+      this.lose('The service stopped sending reports.');
       this.open();
     } else if (this.state !== 'live' && this.source?.readyState !== EventSource.CLOSED && silentFor > 2 * DELAY_MAX_MS) {
-      // Connected to something that answers and sends nothing.
+      // Connected, but nothing was ever sent.
       this.open();
     }
   }
@@ -116,7 +113,7 @@ export class FleetStream {
   }
 }
 
-/** EventSource does not tell what was answered; asking again does. */
+/** EventSource does not show the answer, so the page requests it again. */
 async function whyRefused() {
   const abort = new AbortController();
   try {

@@ -1,7 +1,4 @@
-/**
- * An incident told again, step by step, in a dialog whose address can be linked: #incident=... opens it, and the back button
- * closes it.
- */
+/** The timeline of an incident, step by step, in a dialog with an address of its own: #incident=... opens it, the back button closes it. */
 
 import { Problem, request } from './api.js';
 import { partsOf, setText, textElement } from './dom.js';
@@ -21,10 +18,10 @@ const parts = partsOf(dialog);
 /** @type {AbortController | null} */
 let asking = null;
 
-// Whether going back leads to this page without the dialog, and not to where the link came from.
+// Whether history.back() leads to this page without the dialog, rather than to the page with the link.
 let isOpenedHere = false;
 
-// Whether the dialog was closed because the address no longer names an incident, and not by whoever looks at it.
+// Whether the dialog was closed because the address changed, not by the user.
 let isClosedByAddress = false;
 
 export function listenForTimelines() {
@@ -38,7 +35,7 @@ export function listenForTimelines() {
     if (event.target === dialog) dialog.close();
   });
   dialog.addEventListener('close', () => {
-    // The event comes late: by then the address may name another incident, which is not to be left.
+    // The event comes late: by then the address may name another incident, and must stay.
     if (isClosedByAddress) {
       isClosedByAddress = false;
       return;
@@ -79,7 +76,7 @@ async function load(id, run) {
   asking?.abort();
   const { signal } = (asking = new AbortController());
   setText(parts.heading, headingOf(id));
-  setText(parts.progress, 'Replaying the VM’s history up to the incident.');
+  setText(parts.progress, 'Replaying the VM up to the incident…');
   setText(parts.copied, '');
   setText(parts.copy, 'Copy');
   parts.progress.hidden = false;
@@ -96,7 +93,7 @@ async function load(id, run) {
   }
 }
 
-/** @param {string} id "hang:control/2/0@689152" @returns {string} the same for people, or the id itself */
+/** @param {string} id "hang:control/2/0@689152" @returns {string} "Hang in control: VM 2, vCPU 0"; the id itself if it has another form */
 function headingOf(id) {
   const match = /^([a-z-_]+):([a-z0-9-]+)\/(\d+)\/(?:(\d+)|-)@(\d+)$/.exec(id);
   if (!match) return id;
@@ -115,10 +112,10 @@ function showProblem(error) {
 
 /** @param {string} command */
 function showCommand(command) {
-  // What was done to an operated cohort is in its data directory alone.
-  setText(parts['repeat-heading'], command.startsWith('soakhost ') ? 'Repeat it on any machine' : 'Repeat it on this machine');
+  // The interventions on a cohort are recorded in its data directory only, so their replay needs that directory.
+  setText(parts['repeat-heading'], `Reproduce on ${command.startsWith('soakhost ') ? 'any' : 'this'} machine with:`);
 
-  // Lines break between arguments, and not after the hyphens of an option.
+  // Lines break between arguments, not after the hyphens of an option.
   parts.command.replaceChildren(
     ...command.split(' ').flatMap((word, index) => [...(index > 0 ? [' '] : []), textElement('span', word)]),
   );
@@ -148,7 +145,7 @@ function show(timeline, id) {
 }
 
 /**
- * The step that the incident is about; other vCPUs of the VM may have gone wrong before it.
+ * The defective step of this incident; other vCPUs of the VM can have defective steps before it.
  * @param {import('./types.js').Step[]} steps
  * @param {string} id
  */
@@ -158,7 +155,7 @@ function defectOf(steps, id) {
   return defects.find(step => step.actor === `vCPU ${vcpu}`) ?? defects[0];
 }
 
-/** Scrolls the steps, and not the dialog, whose top says what they come to. @param {HTMLElement | null} row */
+/** Scrolls the steps but not the dialog, so its conclusion stays in sight. @param {HTMLElement | null} row */
 function showRow(row) {
   const scroller = /** @type {HTMLElement} */ (parts.steps.closest('.steps'));
   scroller.scrollTop = row ? row.offsetTop - scroller.clientHeight / 2 : 0;
@@ -172,7 +169,7 @@ const fact = (term, text) => {
 };
 
 /**
- * The two values that the kernel compared, digit below digit: that they are not the same is the whole story of a hang.
+ * The two values that the kernel compared, digit below digit: a hang is the difference between them.
  * @param {import('./types.js').Step | null} step
  */
 function compare(step) {
@@ -199,7 +196,7 @@ function digits(own, other) {
 
 /**
  * @param {import('./types.js').Step} step
- * @param {string} culprit the actor whose story it is
+ * @param {string} culprit the actor of the defect
  */
 function rowOf(step, culprit) {
   const row = document.createElement('tr');
@@ -224,19 +221,16 @@ function rowOf(step, culprit) {
   return row;
 }
 
-/**
- * The clipboard needs a secure context, which a page from elsewhere than this machine may not be; then the text is selected for
- * Ctrl+C.
- */
+/** The clipboard requires a secure context. Without one, such as over plain HTTP from another machine, the text is selected for Ctrl+C. */
 async function copy() {
   const text = parts.command.textContent ?? '';
   try {
     await navigator.clipboard.writeText(text);
     setText(parts.copy, 'Copied');
-    setText(parts.copied, 'The command was copied.');
+    setText(parts.copied, 'Command copied.');
   } catch {
     getSelection()?.selectAllChildren(parts.command);
     setText(parts.copy, 'Selected');
-    setText(parts.copied, 'The command is selected; press Ctrl+C to copy it.');
+    setText(parts.copied, 'Command selected. Press Ctrl+C to copy it.');
   }
 }

@@ -1,8 +1,17 @@
 /**
- * The documents that the service sends, as far as the page reads them. Types alone.
+ * The parts of the service's documents that the page reads. Types only.
  *
  * @typedef {'pass' | 'violation' | 'inconclusive' | 'unsupported'} Verdict
  * @typedef {'running' | 'starved' | 'hung'} VcpuState
+ *
+ * Values of 64 bits are strings of hex digits, such as "0x80000000": a number here has 53 bits.
+ *
+ * @typedef {object} Reason
+ * @property {'cohort' | 'removed_cohort' | 'no_figures' | 'no_control'} kind
+ * @property {Verdict} verdict
+ * @property {string} sentence without the cohort's name
+ * @property {string | null} cohort null where the reason is about the whole fleet
+ * @property {string | null} kernel
  *
  * @typedef {object} Stall
  * @property {number} vm
@@ -56,8 +65,8 @@
  *
  * @typedef {object} Fleet
  * @property {Verdict} verdict
- * @property {string[]} reasons
- * @property {string} seed in full: a JSON number has not enough bits everywhere
+ * @property {Reason[]} reasons empty for a pass
+ * @property {string} seed in hex
  * @property {number} [run] its number in the data directory
  * @property {number} interval_seconds between two reports
  * @property {string} version
@@ -70,7 +79,7 @@
  *
  * @typedef {object} Incident
  * @property {string} id
- * @property {number | null} run null as long as it is not recorded
+ * @property {number | null} run null until it is recorded
  * @property {'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error'} kind
  * @property {string} cohort
  * @property {number} vm

@@ -1,13 +1,10 @@
-/**
- * The verdict in one line, the facts of the run above it, and the state of the connection, which decides whether either can be
- * believed.
- */
+/** The verdict with its reasons, the facts of the run, and the state of the connection: without a connection both are old. */
 
 import { partsOf, setAttribute, setList, setText } from './dom.js';
-import { counted, duration, grouped, moment, si } from './format.js';
+import { counted, decimalOf, duration, grouped, moment, si } from './format.js';
+import { linesOf } from './reasons.js';
 
 const REASONS_MAX = 3;
-const NAMES_MAX = 6;
 const NOTE_MS = 60_000;
 
 const masthead = partsOf(/** @type {HTMLElement} */ (document.getElementById('run')));
@@ -20,7 +17,7 @@ const announcement = /** @type {HTMLElement} */ (document.getElementById('announ
 /**
  * @param {import('./types.js').Fleet | null} fleet the latest report
  * @param {import('./stream.js').Connection} connection
- * @param {string} [news] a sentence to be spoken before the verdict
+ * @param {string} [news] a sentence that screen readers say before the verdict
  */
 export function showVerdict(fleet, connection, news = '') {
   const shown = connection.state === 'live' && fleet ? ofFleet(fleet) : withoutReports(fleet, connection);
@@ -33,7 +30,7 @@ export function showVerdict(fleet, connection, news = '') {
   parts.silent.hidden = silent.length === 0;
   setText(parts.silent, silent.length === 0 ? '' : silence(silent));
 
-  // Spoken when the word changes, and not with each report.
+  // Screen readers say it when the word changes, not with each report.
   const isNew = band.dataset.verdict !== shown.verdict;
   setAttribute(band, 'data-verdict', shown.verdict);
   if (isNew) setText(announcement, `${news} ${shown.word}. ${shown.sentence}`.trim());
@@ -41,14 +38,14 @@ export function showVerdict(fleet, connection, news = '') {
 
 /** @param {import('./types.js').Fleet} fleet */
 function ofFleet(fleet) {
-  const [first, ...others] = reasonsOf(fleet);
+  const [first, ...others] = linesOf(fleet.reasons);
   const more = others.slice(0, REASONS_MAX - 1);
-  if (others.length > more.length) more.push(`and ${grouped(others.length - more.length)} more`);
+  if (others.length > more.length) more.push(`and ${counted(others.length - more.length, 'more reason')}`);
   more.push(sizeOf(fleet));
   return {
     verdict: fleet.verdict,
     word: fleet.verdict.toUpperCase(),
-    sentence: first ?? 'Every cohort shows what it is meant to, and nothing else.',
+    sentence: first ?? 'Every cohort behaves as expected.',
     more,
   };
 }
@@ -75,27 +72,6 @@ function sizeOf({ cohorts }) {
 }
 
 /**
- * The reasons, each once: early in a run most cohorts have the same one.
- * @param {import('./types.js').Fleet} fleet
- * @returns {string[]}
- */
-function reasonsOf(fleet) {
-  const cohorts = new Map(fleet.cohorts.map(cohort => [`${cohort.name} (${cohort.kernel}): ${cohort.reason}`, cohort]));
-  /** @type {Map<string, string[]>} */
-  const namesOf = new Map();
-  for (const sentence of fleet.reasons) {
-    const cohort = cohorts.get(sentence);
-    const reason = cohort?.reason ?? sentence;
-    namesOf.set(reason, [...(namesOf.get(reason) ?? []), ...(cohort ? [`${cohort.name} (${cohort.kernel})`] : [])]);
-  }
-  return [...namesOf].map(([reason, names]) => (names.length === 0 ? reason : `${listed(names)}: ${reason}`));
-}
-
-/** @param {string[]} names */
-const listed = names =>
-  (names.length <= NAMES_MAX ? names : [...names.slice(0, NAMES_MAX), `${grouped(names.length - NAMES_MAX)} more`]).join(', ');
-
-/**
  * @param {import('./types.js').Fleet | null} fleet
  * @param {import('./stream.js').Connection} connection
  */
@@ -106,8 +82,8 @@ function withoutReports(fleet, connection) {
   return {
     verdict: 'disconnected',
     word: 'DISCONNECTED',
-    sentence: `No report since ${moment(connection.since)}, ${ago} ago. ${connection.reason} Trying again.`,
-    more: fleet ? [`The last verdict was ${fleet.verdict}. What is shown below is from then.`] : [],
+    sentence: `No report since ${moment(connection.since)} (${ago} ago). ${connection.reason} Reconnecting.`,
+    more: fleet ? [`Last verdict: ${fleet.verdict}. The figures below are from then.`] : [],
   };
 }
 
@@ -115,7 +91,7 @@ function withoutReports(fleet, connection) {
 function silence(workers) {
   const [who, has, its] =
     workers.length === 1 ? [`Worker ${workers[0]}`, 'has', 'its'] : [`Workers ${workers.join(', ')}`, 'have', 'their'];
-  return `${who} ${has} gone silent: what is shown of ${its} VMs is old.`;
+  return `${who} ${has} stopped reporting. The figures of ${its} VMs are out of date.`;
 }
 
 /**
@@ -124,7 +100,7 @@ function silence(workers) {
  */
 export function showRun(fleet, rate) {
   setText(masthead.version, fleet.version);
-  setText(masthead.seed, fleet.seed);
+  setText(masthead.seed, decimalOf(fleet.seed));
   setText(masthead.uptime, duration(fleet.elapsed_seconds));
   setText(masthead.operations, si(fleet.operations));
   setAttribute(masthead.operations, 'title', grouped(fleet.operations));
@@ -133,7 +109,7 @@ export function showRun(fleet, rate) {
 
 /**
  * @param {import('./stream.js').Connection} connection
- * @param {{ text: string, time: number } | null} note what happened to it lately
+ * @param {{ text: string, time: number } | null} note about its last change
  */
 export function showConnection(connection, note) {
   setAttribute(document.body, 'data-connection', connection.state);

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  counterText, counted, distanceText, duration, fitted, nearestBoundary, pagesText, parseBoundary, powerOfTen, si,
+  counterText, counted, decimalOf, distanceText, duration, fitted, nearestBoundary, pagesText, parseBoundary, powerOfTen, sentenceOf, si,
 } from '../../../../src/SoakHost/Page/wwwroot/format.js';
 
 const boundaries = ['2^31', '2^32', '2^63', '2^64'].map(parseBoundary);
@@ -13,6 +13,14 @@ test('figures have three digits and a prefix, and no fourth one by rounding', ()
   assert.deepEqual([0, 4, 5, 6, 20, 21].map(powerOfTen), ['1', '10 k', '100 k', '1 M', '100 E', '10^21']);
   assert.deepEqual([999_999_999, 1e9].map(fitted), ['999,999,999', '1.00 G']);
   assert.deepEqual([0, 1, 1000].map(count => counted(count, 'vCPU')), ['0 vCPUs', '1 vCPU', '1,000 vCPUs']);
+});
+
+test('64 bits keep every digit in decimal', () => {
+  assert.deepEqual(['0x1', '0x20000000000001', '0xffffffffffffffff'].map(decimalOf), ['1', '9007199254740993', '18446744073709551615']);
+});
+
+test('a sentence has a capital and one full stop', () => {
+  assert.deepEqual(['2 hung', 'no crossing yet', 'Done.', 'why?'].map(sentenceOf), ['2 hung.', 'No crossing yet.', 'Done.', 'Why?']);
 });
 
 test('a duration has its two largest units', () => {

@@ -1,0 +1,53 @@
+/** How an incident is written: its title, its state and the fragment that opens its timeline. */
+
+import { moment } from './format.js';
+
+/** @typedef {import('./types.js').Incident} Incident */
+
+/** @param {string} id @param {number | null} run @returns {string} the fragment that opens its timeline */
+export function fragmentOf(id, run) {
+  const readable = encodeURIComponent(id).replaceAll('%3A', ':').replaceAll('%2F', '/').replaceAll('%40', '@');
+  return `#incident=${readable}${run === null ? '' : `&run=${run}`}`;
+}
+
+/** @param {Incident} incident @returns {string} "vCPU 0 of VM 2 hung on page 17" */
+export function titleOf({ kind, vm, vcpu, page }) {
+  const who = vcpu === null ? `VM ${vm}` : `vCPU ${vcpu} of VM ${vm}`;
+  const where = page === null ? '' : ` on page ${page}`;
+  return kind === 'hang'
+    ? `${who} hung${where}`
+    : kind === 'unsafe_install'
+      ? `Unsafe install${where}, ${who}`
+      : `Accounting error, ${who}`;
+}
+
+/** @param {Incident} incident @param {boolean} isPast whether it is of an earlier run */
+export function stateOf({ kind, run, recovered, recovered_by: by }, isPast) {
+  if (recovered) return `recovered ${moment(recovered)}${by ? ` by ${by}` : ''}`;
+  if (kind !== 'hang') return '';
+  return run === null ? 'hung, not recorded yet' : isPast ? `hung when run ${run} ended` : 'hung';
+}
+
+/**
+ * The incident of a vCPU that hangs now, which the data directory may not have yet.
+ * @param {string} cohort
+ * @param {import('./types.js').Stall} stall
+ * @returns {Incident}
+ */
+export function ofStall(cohort, stall) {
+  return {
+    id: /** @type {string} */ (stall.incident),
+    run: null,
+    kind: 'hang',
+    cohort,
+    vm: stall.vm,
+    vcpu: stall.vcpu,
+    tick: stall.tick,
+    page: stall.page,
+    invalidate_seq: stall.invalidate_seq,
+    snapshot: stall.snapshot,
+    first_seen: stall.last_progress,
+    recovered: null,
+    recovered_by: null,
+  };
+}
