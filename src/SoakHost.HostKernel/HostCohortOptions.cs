@@ -83,7 +83,9 @@ public sealed record HostCohortOptions
 
     internal int Vmas => InvalidatorThreads * VmasPerCall;
 
-    /// <summary>Everything that is wrong with these options: the option, and what is wrong with it. Empty where they can be used.</summary>
+    /// <summary>
+    /// Everything that is wrong with these options: the option, and what is wrong with it. Empty where they can be used.
+    /// </summary>
     /// <param name="limits">What KVM allows here.</param>
     public IReadOnlyList<(string Key, string Error)> Validate(KvmLimits limits)
     {
@@ -115,7 +117,8 @@ public sealed record HostCohortOptions
             where T : IComparable<T>
         {
             if (!range.Contains(value))
-                errors.Add((key, string.Create(CultureInfo.InvariantCulture, $"is {value}; it must be {range.Min} to {range.Max}{where}")));
+                errors.Add((key, string.Create(CultureInfo.InvariantCulture,
+                    $"is {value}; it must be {range.Min} to {range.Max}{where}")));
         }
     }
 

@@ -11,8 +11,8 @@ public readonly record struct ValueRange<T>(T Min, T Max)
 }
 
 /// <summary>
-/// What each of the <see cref="HostCohortOptions"/> may be by itself, on any machine. <see cref="HostCohortOptions.Validate"/> checks this,
-/// what KVM allows here, and what the options must be together.
+/// What each of the <see cref="HostCohortOptions"/> may be by itself, on any machine. <see cref="HostCohortOptions.Validate"/>
+/// checks this, what KVM allows here, and what the options must be together.
 /// </summary>
 public static class HostCohortRanges
 {

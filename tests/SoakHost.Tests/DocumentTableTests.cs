@@ -24,7 +24,8 @@ public partial class DocumentTableTests
     public void Every_option_is_a_setting()
     {
         AssertSettings<SoakOptions>(SoakSettings.Table.Settings.Select(setting => setting.Key).Append(nameof(SoakOptions.Fleet)));
-        AssertSettings<SoakHost.Model.VmParameters>(SimulatedCohortSettings.Shape.Select(setting => setting.Key).Where(key => key != "Vms"));
+        AssertSettings<SoakHost.Model.VmParameters>(SimulatedCohortSettings.Shape.Select(setting => setting.Key)
+            .Where(key => key != "Vms"));
         AssertSettings<SoakHost.HostKernel.HostCohortOptions>(
             HostCohortSettings.Cohort.Settings.Concat(HostCohortSettings.Section.Settings).Select(setting => setting.Key)
                 .Except(["SuspectAfter", "QuiesceFor"]).Append("Watch"));

@@ -19,7 +19,8 @@ internal static class Documents
     {
         string folder = AppContext.BaseDirectory;
         while (!File.Exists(Path.Combine(folder, "SoakHost.sln")))
-            folder = Path.GetDirectoryName(folder) ?? throw new DirectoryNotFoundException("SoakHost.sln is in no folder above the tests");
+            folder = Path.GetDirectoryName(folder)
+                ?? throw new DirectoryNotFoundException("SoakHost.sln is in no folder above the tests");
         return folder;
     }
 }

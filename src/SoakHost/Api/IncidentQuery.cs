@@ -4,7 +4,9 @@ using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
-/// <summary>Which incidents are asked for. All of it is text: errors must name the parameter, and numbers are spelled as in configuration.</summary>
+/// <summary>
+/// Which incidents are asked for. All of it is text: errors must name the parameter, and numbers are spelled as in configuration.
+/// </summary>
 internal sealed record IncidentQuery(string? Cohort, string? Run, string? Vm, string? Vms, string? Vcpu, string? Hung)
 {
     /// <summary>The filter.</summary>

@@ -8,7 +8,8 @@ namespace SoakHost.Api;
 internal sealed record InterventionRequest
 {
     private static readonly Setting<InterventionRequest> KernelField = new Setting<InterventionRequest, Kernel>(
-        nameof(Kernel), "the kernel that the VMs run from now on", new KernelName(), request => request.Kernel!, (request, value) => request with { Kernel = value })
+        nameof(Kernel), "the kernel that the VMs run from now on", new KernelName(),
+        request => request.Kernel!, (request, value) => request with { Kernel = value })
     { IsRequired = true };
 
     private static readonly Setting<InterventionRequest> VmField = new Setting<InterventionRequest, int>(

@@ -6,7 +6,10 @@ using SoakHost.Configuration;
 
 namespace SoakHost.Api;
 
-/// <summary>The JSON object of a request. Its fields are settings: the same ranges and errors as in configuration, by the names of the API.</summary>
+/// <summary>
+/// The JSON object of a request. Its fields are settings: the same ranges and errors as in configuration, by the names of the
+/// API.
+/// </summary>
 internal sealed class JsonBody
 {
     private readonly IReadOnlyList<(string Name, JsonElement Value)> _fields;
@@ -23,7 +26,8 @@ internal sealed class JsonBody
             throw new BadHttpRequestException("the body must be application/json", StatusCodes.Status415UnsupportedMediaType);
         try
         {
-            using JsonDocument document = await JsonDocument.ParseAsync(request.Body, default, request.HttpContext.RequestAborted);
+            using JsonDocument document = await JsonDocument.ParseAsync(request.Body, default,
+                request.HttpContext.RequestAborted);
             JsonElement root = document.RootElement;
             return root.ValueKind == JsonValueKind.Object
                 ? new JsonBody([.. root.EnumerateObject().Select(property => (property.Name, property.Value.Clone()))])
@@ -73,7 +77,8 @@ internal sealed class JsonBody
                 Schema = new OpenApiSchema
                 {
                     Type = JsonSchemaType.Object,
-                    Properties = table.Settings.ToDictionary(setting => setting.Field, setting => (IOpenApiSchema)Describe(setting, table)),
+                    Properties = table.Settings.ToDictionary(setting => setting.Field,
+                        setting => (IOpenApiSchema)Describe(setting, table)),
                     Required = table.Settings.Where(setting => setting.IsRequired).Select(setting => setting.Field).ToHashSet(),
                     AdditionalPropertiesAllowed = false,
                 },
@@ -105,7 +110,8 @@ internal sealed class JsonBody
     {
         string[] fields = [.. table.Settings.Select(setting => setting.Field)];
         string hint = Suggestion.For(name, fields);
-        return hint.Length > 0 ? hint : fields.Length == 0 ? "; no fields are allowed here" : $"; known here are {string.Join(", ", fields)}";
+        return hint.Length > 0 ? hint : fields.Length == 0 ? "; no fields are allowed here"
+            : $"; known here are {string.Join(", ", fields)}";
     }
 
     // Repeat only a part of what somebody sent.

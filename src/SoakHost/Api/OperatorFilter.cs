@@ -27,7 +27,8 @@ internal sealed class OperatorFilter(OperatorAccess access) : IEndpointFilter, I
             return await next(context);
         context.HttpContext.Response.Headers.RetryAfter = "1";
         return TypedResults.Problem(
-            $"more than {RequestsAtOnce} interventions in a row; try again in a second", statusCode: StatusCodes.Status429TooManyRequests);
+            $"more than {RequestsAtOnce} interventions in a row; try again in a second",
+            statusCode: StatusCodes.Status429TooManyRequests);
     }
 
     /// <inheritdoc/>

@@ -5,7 +5,10 @@ using SoakHost.Configuration;
 
 namespace SoakHost.Api;
 
-/// <summary>Which page of a list is asked for. Both are text here: errors must name the parameter, and numbers are spelled as in configuration.</summary>
+/// <summary>
+/// Which page of a list is asked for. Both are text here: errors must name the parameter, and numbers are spelled as in
+/// configuration.
+/// </summary>
 /// <param name="Before">The "next" of another page; the default is the newest page.</param>
 /// <param name="Limit">The length of the page; the default is 100.</param>
 internal sealed record PageQuery(string? Before, string? Limit)
@@ -27,7 +30,8 @@ internal static class QueryText
     public static long? Number(string name, string? text, long min, long max) =>
         text is null ? null
         : NumberSyntax.TryParse(text, out BigInteger value) && value >= min && value <= max ? (long)value
-        : throw new ArgumentException($"{name} is {ConfigurationErrors.Quote(text)}; it must be {new WholeNumber<long>(min, max).Allowed}");
+        : throw new ArgumentException(
+            $"{name} is {ConfigurationErrors.Quote(text)}; it must be {new WholeNumber<long>(min, max).Allowed}");
 }
 
 /// <summary>Pages of the database.</summary>
@@ -37,7 +41,8 @@ internal static class Paging
     public const int LimitMax = 1000;
 
     /// <summary>A page, or the problem: a parameter that is not allowed, or a database that cannot be read.</summary>
-    public static Results<JsonHttpResult<T>, ProblemHttpResult> Read<T>(PageQuery page, Func<long, int, T> read, JsonTypeInfo<T> json)
+    public static Results<JsonHttpResult<T>, ProblemHttpResult> Read<T>(PageQuery page, Func<long, int, T> read,
+        JsonTypeInfo<T> json)
     {
         try
         {

@@ -16,21 +16,25 @@ internal static class BenchCommand
     public static Command Create()
     {
         ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels("kernels", [Kernel.Of<Linux61Stable>()]);
-        ValueOption<IReadOnlyList<int>> vcpus = CommonOptions.Numbers("--vcpus", "vCPUs of each VM", [4], 1, VmParameters.VcpusMax);
+        ValueOption<IReadOnlyList<int>> vcpus = CommonOptions.Numbers("--vcpus", "vCPUs of each VM", [4], 1,
+            VmParameters.VcpusMax);
         ValueOption<IReadOnlyList<int>> invalidators =
             CommonOptions.Numbers("--invalidators", "concurrent invalidators of each VM", [1], 1, VmParameters.InvalidatorsMax);
         ValueOption<int> pages = CommonOptions.Number("--pages", "guest pages of each VM", 32, 1, VmParameters.PagesMax);
         ValueOption<IReadOnlyList<int>> vms = CommonOptions.Numbers("--vms", "VMs", [1024], 1, SoakOptions.VmsMax);
         ValueOption<IReadOnlyList<int>> workers = CommonOptions.Numbers(
-            "--workers", "worker threads", [.. new[] { 1, Environment.ProcessorCount }.Distinct()], 1, 1024, "1 and one for each processor");
+            "--workers", "worker threads", [.. new[] { 1, Environment.ProcessorCount }.Distinct()], 1, 1024,
+            "1 and one for each processor");
         ValueOption<IReadOnlyList<int>> bits = new(
-            "--vector-bits", "width of the vectors", new Several<int>(new Choice<int>(null, [.. Widths.Select(width => ($"{width}", width))])),
+            "--vector-bits", "width of the vectors",
+            new Several<int>(new Choice<int>(null, [.. Widths.Select(width => ($"{width}", width))])),
             [ShardOptions.WidestVectorBits], "the widest of this machine");
         ValueOption<int> seconds = CommonOptions.Number("--seconds", "seconds for each line, after one of warm-up", 3, 1, 3600);
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "bench",
-            "Measures operations per second on this machine, one line for each combination. An operation is one ended invalidation or one completed "
+            "Measures operations per second on this machine, one line for each combination. An operation is one ended "
+            + "invalidation or one completed "
             + "fault attempt.")
         {
             kernels, vcpus, invalidators, pages, vms, workers, bits, seconds, json,

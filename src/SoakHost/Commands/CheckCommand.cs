@@ -20,19 +20,23 @@ internal static class CheckCommand
     public static Command Create()
     {
         var cohorts = new CohortArguments(
-            takesHost: true, "soak this kernel beside a control, instead of the configured fleet; \"host\" is this machine's own");
+            takesHost: true, "soak this kernel beside a control, instead of the configured fleet; \"host\" is this machine's "
+                + "own");
         ValueOption<long> operations = CommonOptions.Number(
             "--operations", "operations of the cohorts under test", 2_000_000_000L, 1, long.MaxValue, "2e9");
         ValueOption<int> seconds = CommonOptions.Number(
-            "--seconds", "time limit for the cohorts under test, and again for the control", 600, 1, SecondsMax, "600; real VMs run to their own end");
+            "--seconds", "time limit for the cohorts under test, and again for the control", 600, 1, SecondsMax,
+            "600; real VMs run to their own end");
         Option<string?> workers = CommonOptions.Workers();
         Option<string?> seed = CommonOptions.Seed();
         Option<bool> json = CommonOptions.Json();
         var junit = new Option<FileInfo?>("--junit") { Description = "Write a JUnit report to this file.", HelpName = "file" };
         var command = new Command(
             "check",
-            "Runs a soak with an end, as a gate for CI. The control runs first; unless it hangs, nothing else runs. Then the cohorts under test run "
-            + "up to the bound or the first violation. Then invalidations stop, and every pending fault must be fixed. Real VMs run last. "
+            "Runs a soak with an end, as a gate for CI. The control runs first; unless it hangs, nothing else runs. Then the "
+            + "cohorts under test run "
+            + "up to the bound or the first violation. Then invalidations stop, and every pending fault must be fixed. Real VMs "
+            + "run last. "
             + "Exit code 0: pass; 1: violation; 2: too little was seen for a verdict; 3: this machine cannot run it.")
         {
             operations, seconds, workers, seed, json, junit,
@@ -41,7 +45,8 @@ internal static class CheckCommand
             command.Add(option);
         command.SetAction((parsed, stop) =>
         {
-            SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).With(parsed, seed, workers);
+            SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration)
+                .With(parsed, seed, workers);
             FleetOptions fleet = settings.ToFleetOptions();
             IReadOnlyList<CohortOptions> configured = settings.Fleet;
             if (cohorts.Read(parsed) is { } asked)
@@ -58,14 +63,16 @@ internal static class CheckCommand
                 HostTime = parsed.IsGiven(seconds) ? TimeSpan.FromSeconds(seconds.Of(parsed)) : null,
             };
             SoakResult Soak(IProgress<SoakProgress> progress) =>
-                new BoundedSoak(fleet, bounds, TimeProvider.System, SoakOptions.HostCohorts(configured, TimeProvider.System)).Run(progress, stop);
+                new BoundedSoak(fleet, bounds, TimeProvider.System, SoakOptions.HostCohorts(configured, TimeProvider.System))
+                    .Run(progress, stop);
             return Task.FromResult(Run(configured, Soak, fleet.Shards, parsed.GetValue(json), parsed.GetValue(junit)));
         });
         return command;
     }
 
     private static int Run(
-        IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ShardOptions run, bool json, FileInfo? junit)
+        IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ShardOptions run, bool json,
+        FileInfo? junit)
     {
         // Fail before the soak, not after it, where the report cannot be written.
         using FileStream? junitFile = Open(junit);
@@ -86,7 +93,8 @@ internal static class CheckCommand
     }
 
     /// <summary>The result of a check that this machine cannot run; null where it can.</summary>
-    private static SoakResult? Refuse(IEnumerable<CohortOptions> cohorts) => SoakOptions.WhyUnsupported(cohorts) is not { } reason ? null : new()
+    private static SoakResult? Refuse(IEnumerable<CohortOptions> cohorts) =>
+        SoakOptions.WhyUnsupported(cohorts) is not { } reason ? null : new()
     {
         Verdict = Verdict.Unsupported,
         Reasons = [reason],

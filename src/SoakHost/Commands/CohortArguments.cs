@@ -19,7 +19,11 @@ internal sealed class CohortArguments
     public CohortArguments(bool takesHost, string kernel)
     {
         _takesHost = takesHost;
-        var option = new Option<string?>(SimulatedCohortSettings.Kernel.Option) { Description = CommonOptions.Describe(kernel, "", ""), HelpName = "name" };
+        var option = new Option<string?>(SimulatedCohortSettings.Kernel.Option)
+        {
+            Description = CommonOptions.Describe(kernel, "", ""),
+            HelpName = "name",
+        };
         option.Validators.Add(result =>
         {
             if (result.Tokens is [var token] && WhyNotKernel(token.Value) is { } why)
@@ -28,14 +32,16 @@ internal sealed class CohortArguments
         _options.Add(option.Name, option);
         foreach (Setting<Cohort> setting in Simulated)
         {
-            Setting<HostCohortOptions>? real = HostCohortSettings.Cohort.Settings.FirstOrDefault(real => takesHost && real.Option == setting.Option);
+            Setting<HostCohortOptions>? real = HostCohortSettings.Cohort.Settings.FirstOrDefault(real => takesHost
+                && real.Option == setting.Option);
             string more = real is null ? "" : $" Real VMs: {real.Range}, default: {HostCohortSettings.Cohort.Default(real)}.";
             Add(setting, setting.IsFlag ? CommonOptions.Describe(setting.Sentence, "", "")
                 : CommonOptions.Describe(setting.Sentence, setting.Range, SimulatedCohortSettings.Table.Default(setting)) + more);
         }
 
         foreach (Setting<HostCohortOptions> setting in takesHost ? HostCohortSettings.Section.Settings : [])
-            Add(setting, CommonOptions.Describe($"real VMs: {setting.Sentence}", setting.Range, HostCohortSettings.Section.Default(setting)));
+            Add(setting, CommonOptions.Describe($"real VMs: {setting.Sentence}", setting.Range,
+                HostCohortSettings.Section.Default(setting)));
     }
 
     /// <summary>All of them, to add to a command.</summary>
@@ -70,7 +76,8 @@ internal sealed class CohortArguments
     }
 
     private static string? Unknown(string name) => Kernel.Find(name) is not null ? null
-        : $"--kernel is \"{name}\"; it must be {SimulatedCohortSettings.Kernel.Allowed}{Suggestion.For(name, SimulatedCohortSettings.Kernel.Names)}";
+        : $"--kernel is \"{name}\"; it must be "
+            + $"{SimulatedCohortSettings.Kernel.Allowed}{Suggestion.For(name, SimulatedCohortSettings.Kernel.Names)}";
 
     private string? WhyNotKernel(string name) =>
         name != HostCohortSettings.KernelName ? Unknown(name) : _takesHost ? null : CommonOptions.WhyNoSimulatedKernel(name);
@@ -84,13 +91,15 @@ internal sealed class CohortArguments
 
     private CohortOptions ReadSimulated(ParseResult parsed, ConfigurationErrors errors, Kernel kernel)
     {
-        foreach (Option option in Options.Where(option => parsed.IsGiven(option)).ExceptBy(Simulated.Select(setting => setting.Option), option => option.Name))
+        foreach (Option option in Options.Where(option => parsed.IsGiven(option))
+            .ExceptBy(Simulated.Select(setting => setting.Option), option => option.Name))
         {
             if (option.Name != SimulatedCohortSettings.Kernel.Option)
                 errors.Add($"{option.Name} is for real VMs: it needs --kernel {HostCohortSettings.KernelName}");
         }
 
-        Cohort cohort = SimulatedCohortSettings.Table.Defaults with { Name = kernel.Info.Name.Replace('.', '-'), Kernel = kernel };
+        Cohort cohort = SimulatedCohortSettings.Table.Defaults with { Name = kernel.Info.Name.Replace('.', '-'),
+            Kernel = kernel };
         cohort = SimulatedCohortSettings.Complete(
             Read(parsed, errors, Simulated, cohort), parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
             (setting, error) => errors.Add($"{setting.Option} {error}"));
@@ -107,7 +116,8 @@ internal sealed class CohortArguments
         }
 
         HostCohortOptions options = Read(
-            parsed, errors, [.. HostCohortSettings.Cohort.Settings, .. HostCohortSettings.Section.Settings], HostCohortSettings.Section.Defaults);
+            parsed, errors, [.. HostCohortSettings.Cohort.Settings, .. HostCohortSettings.Section.Settings],
+            HostCohortSettings.Section.Defaults);
         HostKernelSupport support = HostKernelSupport.Probe(options.DevicePath);
         options = HostCohortSettings.Complete(
             options, parsed.IsGiven(_options[HostCohortSettings.MemoryBytes.Option]), support,
@@ -117,9 +127,11 @@ internal sealed class CohortArguments
 
     /// <summary>What to set instead, by the name of its option.</summary>
     private static string InsteadAsOption(string instead) => HostCohortSettings.Section.Settings
-        .FirstOrDefault(setting => instead.EndsWith($":{setting.Key}", StringComparison.Ordinal)) is { } setting ? $"give {setting.Option}" : instead;
+        .FirstOrDefault(setting => instead.EndsWith($":{setting.Key}", StringComparison.Ordinal)) is { } setting
+            ? $"give {setting.Option}" : instead;
 
-    private TOptions Read<TOptions>(ParseResult parsed, ConfigurationErrors errors, IEnumerable<Setting<TOptions>> settings, TOptions options)
+    private TOptions Read<TOptions>(ParseResult parsed, ConfigurationErrors errors, IEnumerable<Setting<TOptions>> settings,
+        TOptions options)
     {
         foreach (Setting<TOptions> setting in settings)
         {
@@ -140,7 +152,8 @@ internal sealed class CohortArguments
     private void Add<TOptions>(Setting<TOptions> setting, string description)
     {
         Option option = setting.IsFlag ? new Option<bool>(setting.Option) { Description = description }
-            : setting.IsList ? new Option<string[]>(setting.Option) { Description = description, AllowMultipleArgumentsPerToken = true }
+            : setting.IsList ? new Option<string[]>(setting.Option) { Description = description,
+                AllowMultipleArgumentsPerToken = true }
             : new Option<string?>(setting.Option) { Description = description };
         if (!setting.IsFlag)
             option.HelpName = setting.Placeholder;

@@ -5,7 +5,9 @@ using SoakHost.Configuration;
 
 namespace SoakHost.Commands;
 
-/// <summary>From the arguments to an exit code: everything that is wrong with them, or with the configuration, is one message.</summary>
+/// <summary>
+/// From the arguments to an exit code: everything that is wrong with them, or with the configuration, is one message.
+/// </summary>
 internal static class CommandLine
 {
     // An interrupted command still finishes its workers' slices and reports what it has seen.
@@ -18,12 +20,14 @@ internal static class CommandLine
         if (parsed.Action is ParseErrorAction)
             return Fail(string.Join('\n', Errors(parsed)), parsed.CommandResult.Command);
         if (parsed.CommandResult != parsed.RootCommandResult
-            && parsed.RootCommandResult.Children.OfType<ArgumentResult>().SelectMany(result => result.Tokens).FirstOrDefault() is { } early)
+            && parsed.RootCommandResult.Children.OfType<ArgumentResult>().SelectMany(result => result.Tokens)
+                .FirstOrDefault() is { } early)
         {
             return Fail(
                 parsed.CommandResult.Command.Name == "serve"
                     ? $"\"{early.Value}\" must come after the command"
-                    : $"\"{early.Value}\": only \"soakhost serve\" takes settings as arguments. Other commands read them from the environment, such as "
+                    : $"\"{early.Value}\": only \"soakhost serve\" takes settings as arguments. Other commands read them from "
+                        + "the environment, such as "
                         + "Soak__Workers=4, and from appsettings.json",
                 parsed.CommandResult.Command);
         }

@@ -9,7 +9,8 @@ namespace SoakHost.Commands;
 internal static class CommonOptions
 {
     /// <summary><c>--json</c>.</summary>
-    public static Option<bool> Json() => new("--json") { Description = "Print one JSON document on standard output, and nothing else there." };
+    public static Option<bool> Json() =>
+        new("--json") { Description = "Print one JSON document on standard output, and nothing else there." };
 
     /// <summary>The address of a service.</summary>
     public static Option<Uri?> Url(string description) => new("--url")
@@ -38,10 +39,12 @@ internal static class CommonOptions
     /// <summary>Several such numbers, each an argument of its own or separated by commas.</summary>
     public static ValueOption<IReadOnlyList<T>> Numbers<T>(
         string name, string sentence, IReadOnlyList<T> defaultValue, T min, T max, string? defaultText = null)
-        where T : IBinaryInteger<T> => new(name, sentence, new Several<T>(new WholeNumber<T>(min, max)), defaultValue, defaultText);
+        where T : IBinaryInteger<T> =>
+            new(name, sentence, new Several<T>(new WholeNumber<T>(min, max)), defaultValue, defaultText);
 
     /// <summary>Simulated kernels by name, several separated by commas.</summary>
-    public static ValueOption<IReadOnlyList<Kernel>> Kernels(string sentence, IReadOnlyList<Kernel> defaultValue, string? defaultText = null) => new(
+    public static ValueOption<IReadOnlyList<Kernel>> Kernels(string sentence, IReadOnlyList<Kernel> defaultValue,
+        string? defaultText = null) => new(
         SimulatedCohortSettings.Kernel.Option,
         sentence,
         new Several<Kernel>(new KernelName()),
@@ -57,7 +60,8 @@ internal static class CommonOptions
     public static Option<string?> Seed() => Of(SoakSettings.Table[nameof(SoakOptions.Seed)], "the configuration's");
 
     /// <summary>The stall threshold; null where the configuration's is meant.</summary>
-    public static Option<string?> StallRetries() => Of(SoakSettings.Table[nameof(SoakOptions.StallRetries)], "the configuration's");
+    public static Option<string?> StallRetries() =>
+        Of(SoakSettings.Table[nameof(SoakOptions.StallRetries)], "the configuration's");
 
     /// <summary>The workers; null where the configuration's are meant.</summary>
     public static Option<string?> Workers() => Of(SoakSettings.Table[nameof(SoakOptions.Workers)], "the configuration's");
@@ -82,7 +86,8 @@ internal static class CommonOptions
         foreach (Option<string?> option in given)
         {
             if (parsed.GetValue(option) is { } text)
-                _ = SoakSettings.Table.Settings.First(setting => setting.Option == option.Name).TryRead(options, text, out options);
+                _ = SoakSettings.Table.Settings.First(setting => setting.Option == option.Name)
+                    .TryRead(options, text, out options);
         }
 
         return options;

@@ -18,13 +18,15 @@ internal static class CtlCommand
         "ctl", "Intervenes in the fleet of a running service. Where the service needs a token, set Soak__ApiToken to it.")
     {
         Verb(InterventionKind.PatchKernel, "Live-patches the cohort: its VMs run another kernel from now on."),
-        Verb(InterventionKind.Migrate, "Live-migrates the cohort, or one VM: counter, mappings and roots restart, and hung vCPUs recover."),
+        Verb(InterventionKind.Migrate,
+            "Live-migrates the cohort, or one VM: counter, mappings and roots restart, and hung vCPUs recover."),
         Verb(InterventionKind.PauseInvalidations, "Pauses new invalidations."),
         Verb(InterventionKind.ResumeInvalidations, "Resumes invalidations."),
         Verb(InterventionKind.UpdateMemslots, "Updates the memslots of the cohort, or of one VM, once."),
         Verb(InterventionKind.SetCounter, "Sets mmu_invalidate_seq of the cohort, or of one VM."),
         Add(),
-        Verb(InterventionKind.ResizeCohort, "Changes the number of VMs: new ones start, or those with the highest numbers are removed."),
+        Verb(InterventionKind.ResizeCohort,
+            "Changes the number of VMs: new ones start, or those with the highest numbers are removed."),
         Verb(InterventionKind.RemoveCohort, "Removes the cohort. Its totals and incidents are kept."),
     };
 
@@ -35,7 +37,8 @@ internal static class CtlCommand
         var kernel = new Argument<string>("kernel") { Description = "The kernel, one of \"soakhost kernels\"." };
         var value = new Argument<string>("value") { Description = "The counter's new value, such as 2^31-1000." };
         var vms = new Argument<string>("vms") { Description = "The new number of VMs." };
-        var from = new Option<string?>("--invalidate-seq") { Description = "The counter's new value. Default: 0.", HelpName = "number" };
+        var from = new Option<string?>("--invalidate-seq") { Description = "The counter's new value. Default: 0.",
+            HelpName = "number" };
         var vm = new Option<int?>("--vm") { Description = "One VM only, by its number.", HelpName = "number" };
         Option<Uri?> url = Url();
         if (kind == InterventionKind.PatchKernel)
@@ -54,13 +57,15 @@ internal static class CtlCommand
             var body = new JsonObject();
             if (kind == InterventionKind.PatchKernel)
                 body["kernel"] = parsed.GetValue(kernel);
-            if ((kind == InterventionKind.SetCounter ? parsed.GetValue(value) : kind == InterventionKind.Migrate ? parsed.GetValue(from) : null) is { } counter)
+            if ((kind == InterventionKind.SetCounter ? parsed.GetValue(value) : kind == InterventionKind.Migrate
+                ? parsed.GetValue(from) : null) is { } counter)
                 body["invalidate_seq"] = counter;
             if (command.Options.Contains(vm) && parsed.GetValue(vm) is { } one)
                 body["vm"] = one;
             if (kind == InterventionKind.ResizeCohort)
                 body["vms"] = parsed.GetValue(vms);
-            return PostAsync(parsed.GetValue(url), $"/{Uri.EscapeDataString(parsed.GetValue(cohort)!)}/{kind.Name()}", body, stop);
+            return PostAsync(parsed.GetValue(url), $"/{Uri.EscapeDataString(parsed.GetValue(cohort)!)}/{kind.Name()}", body,
+                stop);
         });
         return command;
     }
@@ -70,12 +75,14 @@ internal static class CtlCommand
         var name = new Argument<string>("name") { Description = "The name. No cohort of this run may have had it." };
         var cohorts = new CohortArguments(takesHost: false, "kernel of the VMs");
         Option<Uri?> url = Url();
-        var command = new Command(InterventionKind.AddCohort.Name(), "Adds a cohort. Its VMs start at tick 0. --kernel is required.") { name, url };
+        var command = new Command(InterventionKind.AddCohort.Name(),
+            "Adds a cohort. Its VMs start at tick 0. --kernel is required.") { name, url };
         foreach (Option option in cohorts.Options)
             command.Add(option);
         command.SetAction((parsed, stop) =>
         {
-            CohortOptions added = cohorts.Read(parsed) ?? throw new ConfigurationException("--kernel is missing: a new cohort needs a kernel");
+            CohortOptions added = cohorts.Read(parsed)
+                ?? throw new ConfigurationException("--kernel is missing: a new cohort needs a kernel");
             Cohort cohort = added.Cohort with { Name = parsed.GetValue(name)! };
             var body = new JsonObject();
             foreach (Setting<Cohort> setting in SimulatedCohortSettings.Table.Settings)
@@ -94,7 +101,10 @@ internal static class CtlCommand
         string? token = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).ApiToken;
         using var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false };
         using var client = new HttpClient(handler) { Timeout = Timeout, MaxResponseContentBufferSize = 64 * 1024 };
-        using var request = new HttpRequestMessage(HttpMethod.Post, address) { Content = new StringContent(body.ToJsonString(), null, "application/json") };
+        using var request = new HttpRequestMessage(HttpMethod.Post, address)
+        {
+            Content = new StringContent(body.ToJsonString(), null, "application/json"),
+        };
         if (token is not null)
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         try

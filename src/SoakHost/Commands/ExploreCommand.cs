@@ -27,11 +27,13 @@ internal static class ExploreCommand
             "--start", "where mmu_invalidate_seq starts", [.. ExploreOptions.DefaultStarts], ulong.MinValue, ulong.MaxValue,
             "0, and 1 and 2 below 2^15, 2^16, 2^31, 2^32, 2^63 and 2^64");
         ValueOption<int> vcpus = CommonOptions.Number("--vcpus", "vCPUs", Defaults.Vcpus, 1, 4);
-        ValueOption<int> invalidators = CommonOptions.Number("--invalidators", "concurrent invalidators", Defaults.Invalidators, 1, 4);
+        ValueOption<int> invalidators = CommonOptions.Number("--invalidators", "concurrent invalidators", Defaults.Invalidators,
+            1, 4);
         ValueOption<int> pages = CommonOptions.Number("--pages", "guest pages", Defaults.Pages, 1, 8);
         ValueOption<int> invalidations = CommonOptions.Number(
             "--invalidations", "invalidations in all, the bound of the proof", Defaults.Invalidations, 0, 200);
-        ValueOption<int> updates = CommonOptions.Number("--memslot-updates", "memslot updates in all", Defaults.MemslotUpdates, 0, 100);
+        ValueOption<int> updates = CommonOptions.Number("--memslot-updates", "memslot updates in all", Defaults.MemslotUpdates,
+            0, 100);
         ValueOption<int> statesMax = CommonOptions.Number(
             "--max-states", "most states to keep, up to 150 bytes each", Defaults.StatesMax, 1_000, 100_000_000);
         var target = new ValueOption<TargetChoice>(
@@ -39,8 +41,9 @@ internal static class ExploreCommand
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "explore",
-            "Explores every interleaving of one small VM, breadth first. Proves each kernel and start within the bound, or prints the shortest "
-            + "story of each kind of defect. Exit code 0: all are proven; 1: a defect was found; 2: the limit of states was reached.")
+            "Explores every interleaving of one small VM, breadth first. Proves each kernel and start within the bound, or "
+            + "prints the shortest story of each kind of defect. "
+            + "Exit code 0: all are proven; 1: a defect was found; 2: the limit of states was reached.")
         {
             kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, json,
         };
@@ -61,7 +64,8 @@ internal static class ExploreCommand
         return command;
     }
 
-    private static int Run(IReadOnlyList<Kernel> kernels, IReadOnlyList<ulong> starts, ExploreOptions options, bool json, CancellationToken stop)
+    private static int Run(IReadOnlyList<Kernel> kernels, IReadOnlyList<ulong> starts, ExploreOptions options, bool json,
+        CancellationToken stop)
     {
         List<ExploreResult> results = [];
         foreach (Kernel kernel in kernels)

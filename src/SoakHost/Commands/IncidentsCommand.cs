@@ -15,9 +15,11 @@ internal static class IncidentsCommand
     {
         ValueOption<int> limit = CommonOptions.Number("--limit", "most incidents to list", 20, 1, Paging.LimitMax);
         ValueOption<long> before = CommonOptions.Number(
-            "--before", "list the page after another one, which ends with this number", long.MaxValue, 1, long.MaxValue, "the newest page");
+            "--before", "list the page after another one, which ends with this number", long.MaxValue, 1, long.MaxValue,
+            "the newest page");
         var cohort = new Option<string?>("--cohort") { Description = "List the incidents of one cohort." };
-        var directory = new Option<string?>("--data-directory") { Description = "Data directory. Default: the configuration's.", HelpName = "folder" };
+        var directory = new Option<string?>("--data-directory") { Description = "Data directory. Default: the configuration's.",
+            HelpName = "folder" };
         Option<bool> json = CommonOptions.Json();
         var command = new Command("incidents", "Lists recorded incidents, newest first. \"soakhost replay\" takes their ids.")
         {
@@ -25,7 +27,8 @@ internal static class IncidentsCommand
         };
         command.SetAction(parsed =>
         {
-            string folder = parsed.GetValue(directory) ?? SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).DataDirectory;
+            string folder = parsed.GetValue(directory) ?? SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration)
+                .DataDirectory;
             IncidentPage page = IncidentPage.Read(
                 folder, before.Of(parsed), limit.Of(parsed), new IncidentFilter { Cohort = parsed.GetValue(cohort) });
             if (parsed.GetValue(json))
@@ -49,7 +52,8 @@ internal static class IncidentsCommand
         foreach (IncidentDocument incident in page.Incidents)
         {
             table.AddRow(
-                incident.Id, $"{incident.Run}", $"{incident.FirstSeen:yyyy-MM-dd HH:mm:ss}", $"{incident.LastSeen:yyyy-MM-dd HH:mm:ss}",
+                incident.Id, $"{incident.Run}", $"{incident.FirstSeen:yyyy-MM-dd HH:mm:ss}",
+                $"{incident.LastSeen:yyyy-MM-dd HH:mm:ss}",
                 Markup.Escape(incident.RecoveredBy ?? ""));
         }
 

@@ -14,7 +14,8 @@ internal static class KernelsCommand
         Option<bool> json = CommonOptions.Json();
         var verify = new Option<bool>("--verify")
         {
-            Description = "Explore and soak each kernel, and compare the defects found with the expected ones. Exit code 1: one differs.",
+            Description = "Explore and soak each kernel, and compare the defects found with the expected ones. Exit code 1: one "
+                + "differs.",
         };
         var command = new Command("kernels", "Lists the kernels and mutants: what each is expected to do, and its source.")
         {

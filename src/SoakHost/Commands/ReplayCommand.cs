@@ -20,20 +20,27 @@ internal static class ReplayCommand
         var cohorts = new CohortArguments(takesHost: false, "replay a cohort of this kernel, instead of the configuration's");
         var incident = new Argument<string?>("incident")
         {
-            Description = "The id of an incident from a log or a report, such as hang:control/12/3@3411968. Its run and the interventions come from "
-                + "the data directory; where the incident is not recorded there, the run comes from the options or the configuration.",
+            Description = "The id of an incident from a log or a report, such as hang:control/12/3@3411968. Its run and the "
+                + "interventions come from "
+                + "the data directory; where the incident is not recorded there, the run comes from the options or the "
+                + "configuration.",
             Arity = ArgumentArity.ZeroOrOne,
         };
-        var cohortName = new Option<string?>("--cohort") { Description = "Without an incident: the cohort's name in the configuration." };
+        var cohortName = new Option<string?>("--cohort")
+        {
+            Description = "Without an incident: the cohort's name in the configuration.",
+        };
         ValueOption<int> vm = CommonOptions.Number("--vm", "without an incident: the VM's number", 0, 0, SoakOptions.VmsMax - 1);
-        ValueOption<long> from = CommonOptions.Number("--from", "without an incident: the first tick to show", 0L, 0, long.MaxValue / 2);
+        ValueOption<long> from = CommonOptions.Number("--from", "without an incident: the first tick to show", 0L, 0,
+            long.MaxValue / 2);
         ValueOption<long> ticks = CommonOptions.Number("--ticks", "without an incident: ticks to show", 20L, 1, TicksMax);
         Option<string?> seed = CommonOptions.Seed();
         Option<string?> stallRetries = CommonOptions.StallRetries();
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "replay",
-            "Replays one VM step by step, up to an incident or over a range of ticks. The replay matches the fleet exactly, whatever the number of "
+            "Replays one VM step by step, up to an incident or over a range of ticks. The replay matches the fleet exactly, "
+            + "whatever the number of "
             + "workers was. Exit code 0: replayed; 2: this run has no such incident.")
         {
             incident, cohortName, vm, from, ticks, seed, stallRetries, json,
@@ -47,7 +54,8 @@ internal static class ReplayCommand
             bool asJson = parsed.GetValue(json);
             if (parsed.GetValue(incident) is not { } text)
             {
-                Cohort cohort = Find(cohorts.Read(parsed)?.Cohort, settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Cohort.Name);
+                Cohort cohort = Find(
+                    cohorts.Read(parsed)?.Cohort, settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Cohort.Name);
                 CheckVm(cohort, vm.Of(parsed));
                 return Task.FromResult(Show(
                     Replay.Range(cohort, options, vm.Of(parsed), from.Of(parsed), ticks.Of(parsed), [], stop), asJson));
@@ -56,15 +64,18 @@ internal static class ReplayCommand
             if (!IncidentId.TryParse(text, out IncidentId id))
             {
                 throw new ConfigurationException(
-                    $"\"{text}\" is not the id of an incident; it must be that of a hang, unsafe-install, stale-mapping or accounting-error, such as hang:control/12/3@3411968");
+                    $"\"{text}\" is not the id of an incident; it must be that of a hang, unsafe-install, stale-mapping or "
+                    + "accounting-error, such as hang:control/12/3@3411968");
             }
 
             Cohort? described = cohorts.Read(parsed)?.Cohort;
-            bool isDescribed = described is not null || parsed.GetValue(seed) is not null || parsed.GetValue(stallRetries) is not null;
+            bool isDescribed = described is not null || parsed.GetValue(seed) is not null
+                || parsed.GetValue(stallRetries) is not null;
             if (ReplayInput.OfRecorded(settings.DataDirectory, id) is { Cohort: { } itsCohort } recorded
                 && (!isDescribed || IsSame(itsCohort, recorded.Options, Find(described, settings, id.Cohort), options)))
             {
-                return Task.FromResult(Show(Replay.Incident(itsCohort, recorded.Options, id, recorded.Interventions, stop), asJson));
+                return Task.FromResult(Show(Replay.Incident(itsCohort, recorded.Options, id, recorded.Interventions, stop),
+                    asJson));
             }
 
             Cohort its = Find(described, settings, id.Cohort);
@@ -83,7 +94,8 @@ internal static class ReplayCommand
         described
         ?? settings.Fleet.FirstOrDefault(cohort => cohort.Cohort.Name == name)?.Cohort
         ?? throw new ConfigurationException(
-            $"there is no cohort \"{name}\"; the configuration has {string.Join(", ", settings.Fleet.Select(cohort => cohort.Cohort.Name))}"
+            $"there is no cohort \"{name}\"; the configuration has "
+            + $"{string.Join(", ", settings.Fleet.Select(cohort => cohort.Cohort.Name))}"
             + Suggestion.For(name, settings.Fleet.Select(cohort => cohort.Cohort.Name)));
 
     private static void CheckVm(Cohort cohort, int vm)
@@ -95,14 +107,16 @@ internal static class ReplayCommand
         }
 
         if (vm >= cohort.Vms)
-            throw new ConfigurationException($"there is no VM {vm} in cohort \"{cohort.Name}\"; it has VMs 0 to {cohort.Vms - 1}");
+            throw new ConfigurationException(
+                $"there is no VM {vm} in cohort \"{cohort.Name}\"; it has VMs 0 to {cohort.Vms - 1}");
     }
 
     private static int Show(Timeline? timeline, bool asJson)
     {
         if (timeline is null)
         {
-            Console.Error.WriteLine("This run has no such incident. Its seed, its cohort's parameters or its model version must differ.");
+            Console.Error.WriteLine(
+                "This run has no such incident. Its seed, its cohort's parameters or its model version must differ.");
             return (int)ExitCode.Inconclusive;
         }
 

@@ -11,7 +11,9 @@ using SoakHost.Service;
 
 namespace SoakHost.Commands;
 
-/// <summary><c>soakhost serve</c>: soaks the configured fleet until it is stopped, and serves the page, the API and metrics.</summary>
+/// <summary>
+/// <c>soakhost serve</c>: soaks the configured fleet until it is stopped, and serves the page, the API and metrics.
+/// </summary>
 internal static class ServeCommand
 {
     public static Command Create()

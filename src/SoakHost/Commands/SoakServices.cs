@@ -44,7 +44,8 @@ internal static class SoakServices
         {
             SoakRun run = services.GetRequiredService<SoakRun>();
             return new FleetMetrics(
-                services.GetRequiredService<MetricRegistry>(), () => run.Cohorts, run.FleetOptions.Shards.VectorBits, () => run.Latest);
+                services.GetRequiredService<MetricRegistry>(),
+                () => run.Cohorts, run.FleetOptions.Shards.VectorBits, () => run.Latest);
         })
         .AddSingleton(services => new InterventionMetrics(
             services.GetRequiredService<MetricRegistry>(),

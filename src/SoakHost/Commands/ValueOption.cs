@@ -17,7 +17,8 @@ internal sealed class ValueOption<T> : Option<T>
     /// <param name="defaultText">What the help calls the default; null for the default's own text.</param>
     /// <param name="explain">Explains why a text is not allowed, as a whole message, or null for the usual one.</param>
     public ValueOption(
-        string name, string sentence, ValueSyntax<T> syntax, T defaultValue, string? defaultText = null, Func<string, string?>? explain = null)
+        string name, string sentence, ValueSyntax<T> syntax, T defaultValue, string? defaultText = null,
+        Func<string, string?>? explain = null)
         : base(name)
     {
         _default = defaultValue;
@@ -37,7 +38,8 @@ internal sealed class ValueOption<T> : Option<T>
         {
             if (syntax.TryParse(text, out _))
                 continue;
-            result.AddError(explain?.Invoke(text) ?? $"{Name} is \"{text}\"; it must be {syntax.Allowed}{Suggestion.For(text, syntax.Names)}");
+            result.AddError(explain?.Invoke(text)
+                ?? $"{Name} is \"{text}\"; it must be {syntax.Allowed}{Suggestion.For(text, syntax.Names)}");
             return default;
         }
 

@@ -1,6 +1,8 @@
 namespace SoakHost.Configuration;
 
-/// <summary>What was configured or asked for cannot be used. The message is for the person who wrote it: no stack trace is needed.</summary>
+/// <summary>
+/// What was configured or asked for cannot be used. The message is for the person who wrote it: no stack trace is needed.
+/// </summary>
 internal sealed class ConfigurationException(string message) : Exception(message);
 
 /// <summary>The request is right, but this machine cannot do it. The message is the reason, for a person.</summary>
@@ -10,7 +12,7 @@ internal sealed class UnsupportedException(string message) : Exception(message);
 /// <param name="place">Where the errors are, to follow "3 errors".</param>
 internal sealed class ConfigurationErrors(string place = "in the configuration")
 {
-    private const int ValueLengthMax = 60;
+    private const int ValueLengthMax = 64;
 
     private readonly List<string> _errors = [];
 
@@ -18,10 +20,12 @@ internal sealed class ConfigurationErrors(string place = "in the configuration")
     /// <param name="name">The setting's name as the reader wrote it.</param>
     /// <param name="value">The value as the reader wrote it.</param>
     /// <param name="allowed">What it must be, to follow "it must be".</param>
-    public void Add(string name, string? value, string allowed) => _errors.Add($"{name} is {Quote(value ?? "")}; it must be {allowed}");
+    public void Add(string name, string? value, string allowed) =>
+        _errors.Add($"{name} is {Quote(value ?? "")}; it must be {allowed}");
 
     /// <summary>A value in quotes; only the beginning of a long one.</summary>
-    public static string Quote(string value) => value.Length <= ValueLengthMax ? $"\"{value}\"" : $"\"{value[..ValueLengthMax]}...\"";
+    public static string Quote(string value) =>
+        value.Length <= ValueLengthMax ? $"\"{value}\"" : $"\"{value[..ValueLengthMax]}...\"";
 
     /// <summary>Any other error, as a sentence that begins with the name.</summary>
     public void Add(string error) => _errors.Add(error);
@@ -32,6 +36,6 @@ internal sealed class ConfigurationErrors(string place = "in the configuration")
         if (_errors.Count == 0)
             return;
         string count = _errors.Count == 1 ? "1 error" : $"{_errors.Count} errors";
-        throw new ConfigurationException($"{count} {place}:\n" + string.Concat(_errors.Select(error => $"  {error}\n")).TrimEnd());
+        throw new ConfigurationException($"{count} {place}:\n{string.Join('\n', _errors.Select(error => $"  {error}"))}");
     }
 }

@@ -10,7 +10,8 @@ internal static class DurationSyntax
     // "ms" comes before "s" and "m", which it ends with or contains.
     private static readonly (string Unit, TimeSpan Length)[] Units =
     [
-        ("ms", TimeSpan.FromMilliseconds(1)), ("s", TimeSpan.FromSeconds(1)), ("m", TimeSpan.FromMinutes(1)), ("h", TimeSpan.FromHours(1)),
+        ("ms", TimeSpan.FromMilliseconds(1)), ("s", TimeSpan.FromSeconds(1)), ("m", TimeSpan.FromMinutes(1)),
+        ("h", TimeSpan.FromHours(1)),
     ];
 
     /// <summary>Reads a time. A bare number is not allowed: .NET would take it for days.</summary>
@@ -22,7 +23,8 @@ internal static class DurationSyntax
         foreach ((string unit, TimeSpan length) in Units)
         {
             if (trimmed.EndsWith(unit, StringComparison.Ordinal)
-                && double.TryParse(trimmed.AsSpan()[..^unit.Length], NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double count)
+                && double.TryParse(trimmed.AsSpan()[..^unit.Length], NumberStyles.AllowDecimalPoint,
+                    CultureInfo.InvariantCulture, out double count)
                 && count < 1e9)
             {
                 value = length * count;
@@ -37,7 +39,8 @@ internal static class DurationSyntax
     /// <summary>The shortest of these spellings.</summary>
     public static string Format(TimeSpan value)
     {
-        (string unit, TimeSpan length) = Array.FindLast(Units, unit => value.Ticks % unit.Length.Ticks == 0 && value >= unit.Length);
+        (string unit, TimeSpan length) =
+            Array.FindLast(Units, unit => value.Ticks % unit.Length.Ticks == 0 && value >= unit.Length);
         return unit is null ? value.ToString("c") : string.Create(CultureInfo.InvariantCulture, $"{value / length}{unit}");
     }
 }

@@ -10,15 +10,19 @@ internal static class HostCohortSettings
     /// <summary>What a fleet entry calls this machine's own kernel.</summary>
     public const string KernelName = "host";
 
-    // Values that KVM would not allow are only read where it cannot be asked; then nothing runs, and the other errors are still reported.
-    private static readonly KvmLimits AssumedLimits = new(HostCohortOptions.VcpusMax, HostCohortOptions.VcpusMax, 32_764, 52, true);
+    // Values that KVM would not allow are only read where it cannot be asked; then nothing runs, and the other errors are still
+    // reported.
+    private static readonly KvmLimits AssumedLimits = new(HostCohortOptions.VcpusMax, HostCohortOptions.VcpusMax, 32_764, 52,
+        true);
 
     private static readonly HostCohortOptions Defaults = new();
 
     /// <summary>The soaked memory: its default depends on the number of threads.</summary>
     public static Setting<HostCohortOptions> MemoryBytes { get; } = new Setting<HostCohortOptions, long>(
-        nameof(HostCohortOptions.MemoryBytes), "soaked memory of each VM, a page or a multiple for each VMA of each thread; the default grows with them",
-        new WholeNumber<long>(HostCohortRanges.MemoryBytes), options => options.MemoryBytes, (options, value) => options with { MemoryBytes = value });
+        nameof(HostCohortOptions.MemoryBytes),
+        "soaked memory of each VM, a page or a multiple for each VMA of each thread; the default grows with them",
+        new WholeNumber<long>(HostCohortRanges.MemoryBytes),
+        options => options.MemoryBytes, (options, value) => options with { MemoryBytes = value });
 
     /// <summary>Parameters that an entry has beside <c>Name</c> and <c>Kernel</c>.</summary>
     public static SettingTable<HostCohortOptions> Cohort { get; } = new(
@@ -27,14 +31,16 @@ internal static class HostCohortSettings
             nameof(HostCohortOptions.Vms), "VMs", new WholeNumber<int>(HostCohortRanges.Vms),
             options => options.Vms, (options, value) => options with { Vms = value }),
         new Setting<HostCohortOptions, int>(
-            nameof(HostCohortOptions.Vcpus), "vCPUs of each VM, at most what KVM allows", new WholeNumber<int>(HostCohortRanges.Vcpus),
+            nameof(HostCohortOptions.Vcpus), "vCPUs of each VM, at most what KVM allows",
+            new WholeNumber<int>(HostCohortRanges.Vcpus),
             options => options.Vcpus, (options, value) => options with { Vcpus = value }));
 
     /// <summary>The keys of an entry's section <c>Host</c>.</summary>
     public static SettingTable<HostCohortOptions> Section { get; } = new(
         Defaults,
         new Setting<HostCohortOptions, long>(
-            nameof(HostCohortOptions.Until), "invalidations of each VM, after which its work is done", new WholeNumber<long>(HostCohortRanges.Count),
+            nameof(HostCohortOptions.Until), "invalidations of each VM, after which its work is done",
+            new WholeNumber<long>(HostCohortRanges.Count),
             options => options.Until, (options, value) => options with { Until = value }),
         new Setting<HostCohortOptions, IReadOnlyList<long>>(
             nameof(HostCohortOptions.Boundaries), "list of counts to watch closely; at least one must be at most `Until`",
@@ -42,16 +48,21 @@ internal static class HostCohortSettings
             options => options.Boundaries, (options, value) => options with { Boundaries = value })
         { Option = "--boundary" },
         new Setting<HostCohortOptions, long>(
-            nameof(HostCohortOptions.BoundaryWindow), "invalidations before and after a boundary during which every vCPU works without a rest",
-            new WholeNumber<long>(HostCohortRanges.Count), options => options.BoundaryWindow, (options, value) => options with { BoundaryWindow = value }),
+            nameof(HostCohortOptions.BoundaryWindow),
+            "invalidations before and after a boundary during which every vCPU works without a rest",
+            new WholeNumber<long>(HostCohortRanges.Count),
+            options => options.BoundaryWindow, (options, value) => options with { BoundaryWindow = value }),
         new Setting<HostCohortOptions, int>(
-            nameof(HostCohortOptions.InvalidatorThreads), "threads that invalidate, for each VM", new WholeNumber<int>(HostCohortRanges.InvalidatorThreads),
+            nameof(HostCohortOptions.InvalidatorThreads), "threads that invalidate, for each VM",
+            new WholeNumber<int>(HostCohortRanges.InvalidatorThreads),
             options => options.InvalidatorThreads, (options, value) => options with { InvalidatorThreads = value }),
         new Setting<HostCohortOptions, int>(
-            nameof(HostCohortOptions.VmasPerCall), "invalidations that one system call makes, one for each VMA", new WholeNumber<int>(HostCohortRanges.VmasPerCall),
+            nameof(HostCohortOptions.VmasPerCall), "invalidations that one system call makes, one for each VMA",
+            new WholeNumber<int>(HostCohortRanges.VmasPerCall),
             options => options.VmasPerCall, (options, value) => options with { VmasPerCall = value }),
         new Setting<HostCohortOptions, double>(
-            nameof(HostCohortOptions.DutyCycle), "share of its time that a thread invalidates", new Fraction(HostCohortRanges.DutyCycle),
+            nameof(HostCohortOptions.DutyCycle), "share of its time that a thread invalidates",
+            new Fraction(HostCohortRanges.DutyCycle),
             options => options.DutyCycle, (options, value) => options with { DutyCycle = value }),
         MemoryBytes,
         new Setting<HostCohortOptions, long>(
@@ -60,7 +71,8 @@ internal static class HostCohortSettings
             options => options.GuestPhysicalBase, (options, value) => options with { GuestPhysicalBase = value }),
         new Setting<HostCohortOptions, int>(
             nameof(HostCohortOptions.Memslots), "memslots that the soaked memory is divided into, at most what KVM allows",
-            new WholeNumber<int>(HostCohortRanges.Memslots), options => options.Memslots, (options, value) => options with { Memslots = value }),
+            new WholeNumber<int>(HostCohortRanges.Memslots),
+            options => options.Memslots, (options, value) => options with { Memslots = value }),
         new Setting<HostCohortOptions, IReadOnlyList<int>>(
             nameof(HostCohortOptions.InvalidatorCpus), "list of CPUs for the threads that invalidate, dealt out in turn",
             new Several<int>(new WholeNumber<int>(HostCohortRanges.Cpu)),
@@ -72,20 +84,27 @@ internal static class HostCohortSettings
             options => options.VcpuCpus, (options, value) => options with { VcpuCpus = value })
         { DefaultText = "empty" },
         new Setting<HostCohortOptions, TimeSpan>(
-            nameof(HostCohortOptions.ProbeInterval), "time between two probes of a vCPU away from boundaries", new Duration(HostCohortRanges.ProbeInterval),
+            nameof(HostCohortOptions.ProbeInterval), "time between two probes of a vCPU away from boundaries",
+            new Duration(HostCohortRanges.ProbeInterval),
             options => options.ProbeInterval, (options, value) => options with { ProbeInterval = value }),
         new Setting<HostCohortOptions, int>(
-            nameof(HostCohortOptions.ProbePages), "pages that a vCPU touches in one probe", new WholeNumber<int>(HostCohortRanges.ProbePages),
+            nameof(HostCohortOptions.ProbePages), "pages that a vCPU touches in one probe",
+            new WholeNumber<int>(HostCohortRanges.ProbePages),
             options => options.ProbePages, (options, value) => options with { ProbePages = value }),
         new Setting<HostCohortOptions, TimeSpan>(
-            nameof(HostCohortOptions.SampleInterval), "time between two samples of every vCPU", new Duration(HostCohortRanges.SampleInterval),
+            nameof(HostCohortOptions.SampleInterval), "time between two samples of every vCPU",
+            new Duration(HostCohortRanges.SampleInterval),
             options => options.SampleInterval, (options, value) => options with { SampleInterval = value }),
         new Setting<HostCohortOptions, TimeSpan>(
-            nameof(VcpuWatchOptions.SuspectAfter), "time without progress after which a vCPU is suspected", new Duration(HostCohortRanges.SuspectAfter),
-            options => options.Watch.SuspectAfter, (options, value) => options with { Watch = options.Watch with { SuspectAfter = value } }),
+            nameof(VcpuWatchOptions.SuspectAfter), "time without progress after which a vCPU is suspected",
+            new Duration(HostCohortRanges.SuspectAfter),
+            options => options.Watch.SuspectAfter, (options, value) =>
+                options with { Watch = options.Watch with { SuspectAfter = value } }),
         new Setting<HostCohortOptions, TimeSpan>(
-            nameof(VcpuWatchOptions.QuiesceFor), "time without invalidations before a suspected vCPU is judged", new Duration(HostCohortRanges.QuiesceFor),
-            options => options.Watch.QuiesceFor, (options, value) => options with { Watch = options.Watch with { QuiesceFor = value } }),
+            nameof(VcpuWatchOptions.QuiesceFor), "time without invalidations before a suspected vCPU is judged",
+            new Duration(HostCohortRanges.QuiesceFor),
+            options => options.Watch.QuiesceFor, (options, value) =>
+                options with { Watch = options.Watch with { QuiesceFor = value } }),
         new Setting<HostCohortOptions, string>(
             nameof(HostCohortOptions.DevicePath), "KVM device", Words.Path("the path of a device"),
             options => options.DevicePath, (options, value) => options with { DevicePath = value })
@@ -102,13 +121,16 @@ internal static class HostCohortSettings
         ("Expect", "a real kernel passes if nothing hangs"),
     ];
 
-    /// <summary>Fits the default of an option to others, and checks what the options must be together, and on this machine.</summary>
+    /// <summary>
+    /// Fits the default of an option to others, and checks what the options must be together, and on this machine.
+    /// </summary>
     /// <param name="options">Options whose values are allowed each by itself.</param>
     /// <param name="isMemoryGiven">Whether <see cref="MemoryBytes"/> was given.</param>
     /// <param name="support">What the device allows.</param>
     /// <param name="wrong">Called with each error: the setting, and what is wrong with it.</param>
     public static HostCohortOptions Complete(
-        HostCohortOptions options, bool isMemoryGiven, HostKernelSupport support, Action<Setting<HostCohortOptions>, string> wrong)
+        HostCohortOptions options, bool isMemoryGiven, HostKernelSupport support,
+        Action<Setting<HostCohortOptions>, string> wrong)
     {
         HostCohortOptions complete = isMemoryGiven ? options : options with { MemoryBytes = LeastMemoryBytes(options) };
         foreach ((string key, string error) in complete.Validate(support.Limits ?? AssumedLimits))
@@ -118,7 +140,8 @@ internal static class HostCohortSettings
             string least = NumberSyntax.Format(complete.Boundaries.DefaultIfEmpty(1L << 31).Min());
             wrong(
                 Find(nameof(HostCohortOptions.Until)),
-                $"is {NumberSyntax.Format(complete.Until)}, and every boundary is above it: the run would show nothing. Give at least {least}, "
+                $"is {NumberSyntax.Format(complete.Until)}, and every boundary is above it: the run would show nothing. Give at "
+                + $"least {least}, "
                 + "or a lower boundary");
         }
 

@@ -4,7 +4,9 @@ using System.Text.Json;
 
 namespace SoakHost.Configuration;
 
-/// <summary>The generic host's own settings: where its files are, which settings a command line may have, where it listens.</summary>
+/// <summary>
+/// The generic host's own settings: where its files are, which settings a command line may have, where it listens.
+/// </summary>
 internal static class HostSettings
 {
     /// <summary>Where the service listens by default: on loopback only.</summary>
@@ -17,13 +19,16 @@ internal static class HostSettings
 
     private static readonly string[] Keys = ["urls", "contentRoot", "environment"];
 
-    /// <summary>Settings on a command line: <c>--Soak:Workers=4</c>, <c>--Soak:Workers 4</c> or <c>--urls=http://127.0.0.1:9000</c>.</summary>
+    /// <summary>
+    /// Settings on a command line: <c>--Soak:Workers=4</c>, <c>--Soak:Workers 4</c> or <c>--urls=http://127.0.0.1:9000</c>.
+    /// </summary>
     public static Argument<string[]> CreateArgument()
     {
         var settings = new Argument<string[]>("setting")
         {
             Arity = ArgumentArity.ZeroOrMore,
-            Description = "Settings, such as --Soak:Workers=4 or --urls=http://127.0.0.1:9000. The environment (Soak__Workers=4) and appsettings.json "
+            Description = "Settings, such as --Soak:Workers=4 or --urls=http://127.0.0.1:9000. The environment "
+                + "(Soak__Workers=4) and appsettings.json "
                 + "may have them too. src/SoakHost/README.md lists them.",
         };
         settings.Validators.Add(result =>
@@ -40,8 +45,10 @@ internal static class HostSettings
         SymbolResult root = result;
         while (root.Parent is { } parent)
             root = parent;
-        IEnumerable<string> commands = root is CommandResult { Command: var command } ? command.Subcommands.Select(each => each.Name) : [];
-        return [.. commands, .. Keys.Select(key => $"--{key}"), .. SoakSettings.Table.Settings.Select(setting => $"--{SoakConfiguration.Section}:{setting.Key}")];
+        IEnumerable<string> commands = root is CommandResult { Command: var command }
+            ? command.Subcommands.Select(each => each.Name) : [];
+        return [.. commands, .. Keys.Select(key => $"--{key}"),
+            .. SoakSettings.Table.Settings.Select(setting => $"--{SoakConfiguration.Section}:{setting.Key}")];
     }
 
     /// <summary>What is wrong with the first argument that is not a setting; null where all are.</summary>
@@ -112,7 +119,8 @@ internal static class HostSettings
             [.. configuration.GetSection("Kestrel:Endpoints").GetChildren().Select(endpoint => endpoint["Url"]).OfType<string>()];
         if (endpoints.Length > 0)
             return endpoints;
-        string? addresses = AddressKeys.Select(key => configuration[key]).FirstOrDefault(value => !string.IsNullOrWhiteSpace(value));
+        string? addresses = AddressKeys.Select(key => configuration[key])
+            .FirstOrDefault(value => !string.IsNullOrWhiteSpace(value));
         return (addresses ?? DefaultUrl).Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
             .Select(address => address.All(char.IsAsciiDigit) ? $"http://*:{address}" : address);
     }

@@ -5,12 +5,16 @@ using Microsoft.AspNetCore.Http.Features;
 
 namespace SoakHost.Configuration;
 
-/// <summary>The addresses that the service listens on: wrong ones, and whatever the server refuses, are errors of the configuration.</summary>
+/// <summary>
+/// The addresses that the service listens on: wrong ones, and whatever the server refuses, are errors of the configuration.
+/// </summary>
 internal static class Listening
 {
     private const int PortMax = 65_535;
 
-    /// <summary>Checks the addresses of the configuration. The server takes some that it should not: a name becomes every address.</summary>
+    /// <summary>
+    /// Checks the addresses of the configuration. The server takes some that it should not: a name becomes every address.
+    /// </summary>
     /// <exception cref="ConfigurationException">Lists every address that cannot be used.</exception>
     public static void Check(IConfiguration configuration)
     {
@@ -72,8 +76,10 @@ internal static class Listening
             }
             catch (Exception exception) when (exception is not OperationCanceledException)
             {
-                string cause = exception.InnerException is AddressInUseException ? "another process uses the port" : exception.Message.Split('\n')[0].TrimEnd();
-                throw new ConfigurationException($"cannot listen on {string.Join(", ", HostSettings.Urls(configuration))}: {cause}");
+                string cause = exception.InnerException is AddressInUseException ? "another process uses the port"
+                    : exception.Message.Split('\n')[0].TrimEnd();
+                throw new ConfigurationException(
+                    $"cannot listen on {string.Join(", ", HostSettings.Urls(configuration))}: {cause}");
             }
         }
 

@@ -4,7 +4,8 @@ using System.Numerics;
 namespace SoakHost.Configuration;
 
 /// <summary>
-/// Whole numbers as people write counters: <c>123</c>, <c>1_000</c>, <c>0x7fff_0000</c>, <c>2^31</c>, <c>2e9</c>, and sums and differences of these.
+/// Whole numbers as people write counters: <c>123</c>, <c>1_000</c>, <c>0x7fff_0000</c>, <c>2^31</c>, <c>2e9</c>, and sums and
+/// differences of these.
 /// </summary>
 internal static class NumberSyntax
 {
@@ -42,7 +43,9 @@ internal static class NumberSyntax
         }
     }
 
-    /// <summary>Writes a number for people, in a form that can be read back: counters and limits are near powers of two, or round.</summary>
+    /// <summary>
+    /// Writes a number for people, in a form that can be read back: counters and limits are near powers of two, or round.
+    /// </summary>
     public static string Format(BigInteger value)
     {
         if (value <= Small)
@@ -64,7 +67,8 @@ internal static class NumberSyntax
         if (term.Split('^') is [string @base, string power])
         {
             value = 0;
-            if (!TryParseDigits(@base, out BigInteger factor) || !TryParseDigits(power, out BigInteger exponent) || exponent > ExponentMax)
+            if (!TryParseDigits(@base, out BigInteger factor) || !TryParseDigits(power, out BigInteger exponent)
+                || exponent > ExponentMax)
                 return false;
             value = BigInteger.Pow(factor, (int)exponent);
             return true;

@@ -3,8 +3,8 @@ using System.Text.Json;
 namespace SoakHost.Configuration;
 
 /// <summary>
-/// One setting, said once: its key, what it means, which values are allowed and which one is the default. Configuration, command line, API,
-/// run identity and documents read it here.
+/// One setting, said once: its key, what it means, which values are allowed and which one is the default. Configuration, command
+/// line, API, run identity and documents read it here.
 /// </summary>
 /// <typeparam name="TOptions">The record that holds the value.</typeparam>
 internal abstract class Setting<TOptions>(string key, string sentence)
@@ -24,7 +24,9 @@ internal abstract class Setting<TOptions>(string key, string sentence)
     /// <summary>The option on command lines, such as <c>--memslot-updates</c>.</summary>
     public string Option { get; init; } = "--" + JsonNamingPolicy.KebabCaseLower.ConvertName(key);
 
-    /// <summary>What documents call the default where it is no value, such as "required"; null for the default's own text.</summary>
+    /// <summary>
+    /// What documents call the default where it is no value, such as "required"; null for the default's own text.
+    /// </summary>
     public string? DefaultText { get; init; }
 
     /// <summary>Whether the value must be given.</summary>

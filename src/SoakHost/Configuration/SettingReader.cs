@@ -3,8 +3,8 @@ using System.Globalization;
 namespace SoakHost.Configuration;
 
 /// <summary>
-/// Reads the keys of one section. Values that are not allowed and unknown keys are errors; reading continues with the default, and all errors
-/// are reported together. A key without a value (null in JSON) counts as absent.
+/// Reads the keys of one section. Values that are not allowed and unknown keys are errors; reading continues with the default,
+/// and all errors are reported together. A key without a value (null in JSON) counts as absent.
 /// </summary>
 /// <param name="section">The section.</param>
 /// <param name="errors">Collects the errors.</param>
@@ -18,7 +18,8 @@ internal sealed class SettingReader(IConfigurationSection section, Configuration
         table.Settings.Aggregate(options, (read, setting) => Read(setting, read));
 
     /// <summary>Whether the key has a value.</summary>
-    public bool IsGiven(string key) => section.GetSection(key) is { } found && (found.Value is not null || found.GetChildren().Any());
+    public bool IsGiven(string key) =>
+        section.GetSection(key) is { } found && (found.Value is not null || found.GetChildren().Any());
 
     /// <summary>The text of a key, or null. It counts as known.</summary>
     public string? Text(string key)

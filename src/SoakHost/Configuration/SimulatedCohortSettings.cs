@@ -6,12 +6,15 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Configuration;
 
-/// <summary>The parameters of a cohort of simulated VMs: an entry of <c>Soak:Fleet</c>, options of commands, the body of a request.</summary>
+/// <summary>
+/// The parameters of a cohort of simulated VMs: an entry of <c>Soak:Fleet</c>, options of commands, the body of a request.
+/// </summary>
 internal static partial class SimulatedCohortSettings
 {
     /// <summary>The name, unique in the fleet. It becomes a label of metrics.</summary>
     public static Setting<Cohort> Name { get; } = new Setting<Cohort, string>(
-        nameof(Cohort.Name), "name, unique in the fleet", new Words("1 to 63 of a-z, 0-9 and -", "name", text => NamePattern().IsMatch(text)),
+        nameof(Cohort.Name), "name, unique in the fleet",
+        new Words("1 to 63 of a-z, 0-9 and -", "name", text => NamePattern().IsMatch(text)),
         cohort => cohort.Name, (cohort, value) => cohort with { Name = value })
     { IsRequired = true, DefaultText = "required" };
 
@@ -24,36 +27,41 @@ internal static partial class SimulatedCohortSettings
 
     /// <summary>The longest range: the only one whose limit is another parameter.</summary>
     public static Setting<Cohort> RangePages { get; } = OfVm(
-        nameof(VmParameters.RangePages), "longest range of one invalidation in pages, at most `Pages`; the default is all of them where they are fewer",
+        nameof(VmParameters.RangePages),
+        "longest range of one invalidation in pages, at most `Pages`; the default is all of them where they are fewer",
         new WholeNumber<int>(1, VmParameters.PagesMax), vm => vm.RangePages, (vm, value) => vm with { RangePages = value });
 
     /// <summary>What a VM's history depends on besides the kernel and the seed.</summary>
     public static IReadOnlyList<Setting<Cohort>> Shape { get; } =
     [
         new Setting<Cohort, int>(
-            nameof(Cohort.Vms), "VMs, at most 1_000_000 in all cohorts together", new WholeNumber<int>(1, FleetOptions.VmsMax),
+            nameof(Cohort.Vms), "VMs; the limit is for all cohorts together", new WholeNumber<int>(1, FleetOptions.VmsMax),
             cohort => cohort.Vms, (cohort, value) => cohort with { Vms = value }),
         OfVm(
             nameof(VmParameters.Vcpus), "vCPUs of each VM", new WholeNumber<int>(1, VmParameters.VcpusMax),
             vm => vm.Vcpus, (vm, value) => vm with { Vcpus = value }),
         OfVm(
-            nameof(VmParameters.Invalidators), "concurrent invalidators of each VM", new WholeNumber<int>(1, VmParameters.InvalidatorsMax),
+            nameof(VmParameters.Invalidators), "concurrent invalidators of each VM",
+            new WholeNumber<int>(1, VmParameters.InvalidatorsMax),
             vm => vm.Invalidators, (vm, value) => vm with { Invalidators = value }),
         OfVm(
             nameof(VmParameters.MemslotUpdates), "update memslots now and then", new Flag(),
             vm => vm.MemslotUpdates, (vm, value) => vm with { MemslotUpdates = value }),
         OfVm(
-            nameof(VmParameters.Pages), "guest pages of each VM; more than 32 take twice the work", new WholeNumber<int>(1, VmParameters.PagesMax),
+            nameof(VmParameters.Pages), "guest pages of each VM; more than 32 take twice the work",
+            new WholeNumber<int>(1, VmParameters.PagesMax),
             vm => vm.Pages, (vm, value) => vm with { Pages = value }),
         RangePages,
         OfVm(
-            nameof(VmParameters.InvalidateSeqStart), "where `mmu_invalidate_seq` starts", new WholeNumber<ulong>(0, ulong.MaxValue),
+            nameof(VmParameters.InvalidateSeqStart), "where `mmu_invalidate_seq` starts",
+            new WholeNumber<ulong>(0, ulong.MaxValue),
             vm => vm.InvalidateSeqStart, (vm, value) => vm with { InvalidateSeqStart = value }, "--start"),
     ];
 
     /// <summary>What must be seen for the cohort to pass.</summary>
     public static Setting<Cohort> Expect { get; } = new Setting<Cohort, Defect>(
-        nameof(Expect), "what must be seen for a pass", Expectations.Syntax, cohort => cohort.Expected, (cohort, value) => cohort with { Expected = value });
+        nameof(Expect), "what must be seen for a pass", Expectations.Syntax,
+        cohort => cohort.Expected, (cohort, value) => cohort with { Expected = value });
 
     /// <summary>All of them.</summary>
     public static SettingTable<Cohort> Table { get; } = new(
@@ -65,13 +73,17 @@ internal static partial class SimulatedCohortSettings
     /// <param name="wrong">Called with each error: the setting, and what is wrong with it.</param>
     public static Cohort Complete(Cohort cohort, bool isRangeGiven, Action<Setting<Cohort>, string> wrong)
     {
-        VmParameters vm = isRangeGiven ? cohort.Vm : cohort.Vm with { RangePages = Math.Min(cohort.Vm.RangePages, cohort.Vm.Pages) };
+        VmParameters vm = isRangeGiven ? cohort.Vm
+            : cohort.Vm with { RangePages = Math.Min(cohort.Vm.RangePages, cohort.Vm.Pages) };
         foreach ((string key, string error) in vm.Errors())
             wrong(Table[key], error);
         return cohort with { Vm = vm };
     }
 
-    /// <summary>How two cohorts' VMs differ, in phrases such as "Vcpus of cohort lts was 4 and is 2"; empty where their histories are the same.</summary>
+    /// <summary>
+    /// How two cohorts' VMs differ, in phrases such as "Vcpus of cohort lts was 4 and is 2"; empty where their histories are the
+    /// same.
+    /// </summary>
     public static IEnumerable<string> Differences(Cohort was, Cohort now) =>
         from setting in (IEnumerable<Setting<Cohort>>)[Kernel, .. Shape]
         let before = setting.Text(was)
@@ -88,7 +100,8 @@ internal static partial class SimulatedCohortSettings
         select setting.IsFlag ? setting.Option : $"{setting.Option} {value}");
 
     private static Setting<Cohort, TValue> OfVm<TValue>(
-        string key, string sentence, ValueSyntax<TValue> syntax, Func<VmParameters, TValue> get, Func<VmParameters, TValue, VmParameters> set,
+        string key, string sentence, ValueSyntax<TValue> syntax, Func<VmParameters, TValue> get,
+        Func<VmParameters, TValue, VmParameters> set,
         string? option = null)
     {
         TValue Get(Cohort cohort) => get(cohort.Vm);

@@ -23,7 +23,8 @@ internal static class SoakConfiguration
         var reader = new SettingReader(configuration.GetSection(Section), errors);
         SoakOptions options = reader.Read(SoakSettings.Table, SoakSettings.Table.Defaults) with
         {
-            Fleet = [.. reader.List(nameof(SoakOptions.Fleet)).Select(entry => ReadCohort(entry, errors, probe ?? HostKernelSupport.Probe))],
+            Fleet = [.. reader.List(nameof(SoakOptions.Fleet))
+                .Select(entry => ReadCohort(entry, errors, probe ?? HostKernelSupport.Probe))],
         };
         reader.RejectUnknownKeys();
         CheckTimes(reader, options);
@@ -46,7 +47,8 @@ internal static class SoakConfiguration
 
     private static CohortOptions ReadSimulated(SettingReader reader, IConfigurationSection entry)
     {
-        reader.Refuse(nameof(CohortOptions.Host), $"it is for the kernel \"{HostCohortSettings.KernelName}\", and this one is simulated");
+        reader.Refuse(nameof(CohortOptions.Host),
+            $"it is for the kernel \"{HostCohortSettings.KernelName}\", and this one is simulated");
         SettingTable<Cohort> table = SimulatedCohortSettings.Table;
         Cohort cohort = reader.Read(table, table.Defaults with { Name = Unnamed(entry) });
         cohort = SimulatedCohortSettings.Complete(
@@ -63,12 +65,14 @@ internal static class SoakConfiguration
         string name = reader.Read(new SettingTable<Cohort>(SimulatedCohortSettings.Table.Defaults, SimulatedCohortSettings.Name),
             SimulatedCohortSettings.Table.Defaults with { Name = Unnamed(entry) }).Name;
         SettingReader section = reader.Section(nameof(CohortOptions.Host));
-        HostCohortOptions options = section.Read(HostCohortSettings.Section, reader.Read(HostCohortSettings.Cohort, HostCohortSettings.Cohort.Defaults));
+        HostCohortOptions options = section.Read(HostCohortSettings.Section,
+            reader.Read(HostCohortSettings.Cohort, HostCohortSettings.Cohort.Defaults));
         section.RejectUnknownKeys();
         HostKernelSupport support = probe(options.DevicePath);
         options = HostCohortSettings.Complete(
             options, section.IsGiven(HostCohortSettings.MemoryBytes.Key), support,
-            (setting, error) => (HostCohortSettings.Cohort.Settings.Contains(setting) ? reader : section).Wrong(setting.Key, error));
+            (setting, error) => (HostCohortSettings.Cohort.Settings.Contains(setting) ? reader : section)
+                .Wrong(setting.Key, error));
         return OfHost(entry.Path, name, options, support);
     }
 
@@ -98,7 +102,8 @@ internal static class SoakConfiguration
         {
             string key = $"{cohort.Key}:{nameof(Cohort.Name)}";
             if (!first.TryAdd(cohort.Cohort.Name, key))
-                errors.Add($"{key} is \"{cohort.Cohort.Name}\", the name of {first[cohort.Cohort.Name]}; names must be unique in the fleet");
+                errors.Add($"{key} is \"{cohort.Cohort.Name}\", the name of {first[cohort.Cohort.Name]}; names must be unique "
+                    + "in the fleet");
         }
     }
 
@@ -111,7 +116,8 @@ internal static class SoakConfiguration
         if (vms > SoakOptions.VmsMax)
         {
             reader.Wrong(
-                nameof(SoakOptions.Fleet), $"has {NumberSyntax.Format(vms)} VMs in all; it must have at most {NumberSyntax.Format(SoakOptions.VmsMax)}");
+                nameof(SoakOptions.Fleet),
+                $"has {NumberSyntax.Format(vms)} VMs in all; it must have at most {NumberSyntax.Format(SoakOptions.VmsMax)}");
         }
     }
 
@@ -122,7 +128,8 @@ internal static class SoakConfiguration
         {
             reader.Wrong(
                 nameof(SoakOptions.StallAfter),
-                $"is {DurationSyntax.Format(options.StallAfter)}; it must be at least twice {nameof(SoakOptions.WatchdogInterval)}, "
+                $"is {DurationSyntax.Format(options.StallAfter)}; it must be at least twice "
+                + $"{nameof(SoakOptions.WatchdogInterval)}, "
                 + $"{DurationSyntax.Format(options.WatchdogInterval)}");
         }
     }
@@ -130,10 +137,12 @@ internal static class SoakConfiguration
     /// <summary>A shard looks at its VMs on a fixed grid, and a slice ends on it.</summary>
     private static void CheckSlices(SettingReader reader, SoakOptions options)
     {
-        foreach ((string key, long ticks) in (ReadOnlySpan<(string, long)>)[(nameof(options.SliceTicks), options.SliceTicks), (nameof(options.TicksMax), options.TicksMax)])
+        foreach ((string key, long ticks) in (ReadOnlySpan<(string, long)>)[(nameof(options.SliceTicks), options.SliceTicks),
+            (nameof(options.TicksMax), options.TicksMax)])
         {
             if (ticks % Shard.ObservationTicks != 0)
-                reader.Wrong(key, string.Create(CultureInfo.InvariantCulture, $"is {ticks}; it must be a multiple of {Shard.ObservationTicks}"));
+                reader.Wrong(key, string.Create(CultureInfo.InvariantCulture,
+                    $"is {ticks}; it must be a multiple of {Shard.ObservationTicks}"));
         }
     }
 }

@@ -33,7 +33,9 @@ internal sealed record SoakOptions
     /// <summary>Time between two reports of the watchdog.</summary>
     public TimeSpan WatchdogInterval { get; init; } = TimeSpan.FromSeconds(1);
 
-    /// <summary>Time without a finished slice after which a worker is silent: at least twice <see cref="WatchdogInterval"/>.</summary>
+    /// <summary>
+    /// Time without a finished slice after which a worker is silent: at least twice <see cref="WatchdogInterval"/>.
+    /// </summary>
     public TimeSpan StallAfter { get; init; } = TimeSpan.FromSeconds(10);
 
     /// <summary>Ticks after which every VM stops, a multiple of <see cref="Shard.ObservationTicks"/>; 0 is never.</summary>
@@ -63,7 +65,8 @@ internal sealed record SoakOptions
     /// <summary>Creates the cohorts of real VMs that a configuration describes, by their names.</summary>
     public static Func<Cohort, IExternalCohort> HostCohorts(IEnumerable<CohortOptions> cohorts, TimeProvider time)
     {
-        var options = cohorts.Where(cohort => cohort.Host is not null).ToDictionary(cohort => cohort.Cohort.Name, cohort => cohort.Host!);
+        var options = cohorts.Where(cohort => cohort.Host is not null)
+            .ToDictionary(cohort => cohort.Cohort.Name, cohort => cohort.Host!);
         return cohort => new HostCohortSource(cohort, options[cohort.Name], time);
     }
 

@@ -19,48 +19,61 @@ internal static class SoakSettings
             nameof(SoakOptions.DutyCycle), "share of each worker's time that is spent soaking", new Fraction(new(0.01, 1)),
             options => options.DutyCycle, (options, value) => options with { DutyCycle = value }),
         new Setting<SoakOptions, ulong>(
-            nameof(SoakOptions.Seed), "seed of every VM's random stream; the same seed gives the same history", new WholeNumber<ulong>(0, ulong.MaxValue),
+            nameof(SoakOptions.Seed), "seed of every VM's random stream; the same seed gives the same history",
+            new WholeNumber<ulong>(0, ulong.MaxValue),
             options => options.Seed, (options, value) => options with { Seed = value }),
         new Setting<SoakOptions, int>(
-            nameof(SoakOptions.SliceTicks), $"ticks that a shard advances at a time, a multiple of {Shard.ObservationTicks}; no result depends on it",
-            new WholeNumber<int>(Shard.ObservationTicks, 1 << 20), options => options.SliceTicks, (options, value) => options with { SliceTicks = value }),
+            nameof(SoakOptions.SliceTicks),
+            $"ticks that a shard advances at a time, a multiple of {Shard.ObservationTicks}; no result depends on it",
+            new WholeNumber<int>(Shard.ObservationTicks, 1 << 20),
+            options => options.SliceTicks, (options, value) => options with { SliceTicks = value }),
         new Setting<SoakOptions, uint>(
-            nameof(SoakOptions.StallRetries), "consecutive retries after which a vCPU counts as starved or hung", new WholeNumber<uint>(2, 1u << 30),
+            nameof(SoakOptions.StallRetries), "consecutive retries after which a vCPU counts as starved or hung",
+            new WholeNumber<uint>(2, 1u << 30),
             options => options.StallRetries, (options, value) => options with { StallRetries = value }),
         new Setting<SoakOptions, TimeSpan>(
             nameof(SoakOptions.WatchdogInterval), "time between two reports of the watchdog",
             new Duration(new(TimeSpan.FromMilliseconds(100), TimeSpan.FromMinutes(1))),
             options => options.WatchdogInterval, (options, value) => options with { WatchdogInterval = value }),
         new Setting<SoakOptions, TimeSpan>(
-            nameof(SoakOptions.StallAfter), "time without a finished slice after which a worker is reported as silent, at least twice `WatchdogInterval`",
+            nameof(SoakOptions.StallAfter),
+            "time without a finished slice after which a worker is reported as silent, at least twice `WatchdogInterval`",
             new Duration(new(TimeSpan.FromSeconds(1), TimeSpan.FromHours(1))),
             options => options.StallAfter, (options, value) => options with { StallAfter = value }),
         new Setting<SoakOptions, long>(
-            nameof(SoakOptions.TicksMax), $"ticks after which every VM stops, a multiple of {Shard.ObservationTicks}; 0 never stops them",
-            new WholeNumber<long>(0, 1L << 60), options => options.TicksMax, (options, value) => options with { TicksMax = value }),
+            nameof(SoakOptions.TicksMax),
+            $"ticks after which every VM stops, a multiple of {Shard.ObservationTicks}; 0 never stops them",
+            new WholeNumber<long>(0, 1L << 60),
+            options => options.TicksMax, (options, value) => options with { TicksMax = value }),
         new Setting<SoakOptions, string>(
-            nameof(SoakOptions.DataDirectory), "folder of the database; created where it does not exist", Words.Path("the path of a folder"),
+            nameof(SoakOptions.DataDirectory), "folder of the database; created where it does not exist",
+            Words.Path("the path of a folder"),
             options => options.DataDirectory, (options, value) => options with { DataDirectory = value }),
         new Setting<SoakOptions, TimeSpan>(
-            nameof(SoakOptions.CheckpointInterval), "time between two checkpoints", new Duration(new(TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1))),
+            nameof(SoakOptions.CheckpointInterval), "time between two checkpoints",
+            new Duration(new(TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1))),
             options => options.CheckpointInterval, (options, value) => options with { CheckpointInterval = value }),
         new Setting<SoakOptions, MismatchChoice>(
             nameof(SoakOptions.OnMismatch),
-            "what to do where the data directory holds a run of another fleet, seed or model: `new` starts a new run, `refuse` ends with exit code 64",
+            "what to do where the data directory holds a run of another fleet, seed or model: `new` starts a new run, `refuse` "
+            + "ends with exit code 64",
             new Choice<MismatchChoice>("", ("new", MismatchChoice.New), ("refuse", MismatchChoice.Refuse)),
             options => options.OnMismatch, (options, value) => options with { OnMismatch = value }),
         new Setting<SoakOptions, int>(
-            nameof(SoakOptions.IncidentsMax), "incidents that are kept, and as many crossings; the oldest go first", new WholeNumber<int>(1, 10_000_000),
+            nameof(SoakOptions.IncidentsMax), "incidents that are kept, and as many crossings; the oldest go first",
+            new WholeNumber<int>(1, 10_000_000),
             options => options.IncidentsMax, (options, value) => options with { IncidentsMax = value }),
         new Setting<SoakOptions, string>(
             nameof(SoakOptions.ApiToken),
-            $"token that interventions need, at least {ApiTokenLengthMin} characters; without one only clients on this machine may intervene",
+            $"token that interventions need, at least {ApiTokenLengthMin} characters; without one only clients on this machine "
+            + "may intervene",
             new Words($"at least {ApiTokenLengthMin} characters of ASCII without blanks", "token", IsToken, range: ""),
             options => options.ApiToken ?? "", (options, value) => options with { ApiToken = value.Length == 0 ? null : value })
         { IsSecret = true, DefaultText = "not set" },
         new Setting<SoakOptions, LogFormat>(
             nameof(SoakOptions.LogFormat),
-            "look of log lines: `text`, `json` (one compact log event a line), or `auto` for text on a terminal and JSON elsewhere",
+            "look of log lines: `text`, `json` (one compact log event a line), or `auto` for text on a terminal and JSON "
+            + "elsewhere",
             new Choice<LogFormat>("", ("auto", LogFormat.Auto), ("text", LogFormat.Text), ("json", LogFormat.Json)),
             options => options.LogFormat, (options, value) => options with { LogFormat = value }));
 

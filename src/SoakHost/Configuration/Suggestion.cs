@@ -3,7 +3,9 @@ namespace SoakHost.Configuration;
 /// <summary>The name that somebody probably meant.</summary>
 internal static class Suggestion
 {
-    /// <summary>Ends an error message with the closest name, such as <c>; did you mean "Workers"?</c>; empty where none is close.</summary>
+    /// <summary>
+    /// Ends an error message with the closest name, such as <c>; did you mean "Workers"?</c>; empty where none is close.
+    /// </summary>
     public static string For(string name, IEnumerable<string> names) =>
         Closest(name, names) is { } closest ? $"; did you mean \"{closest}\"?" : "";
 

@@ -6,7 +6,9 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Configuration;
 
-/// <summary>How a value is written and which values are allowed: the same in configuration, on the command line and in the API.</summary>
+/// <summary>
+/// How a value is written and which values are allowed: the same in configuration, on the command line and in the API.
+/// </summary>
 internal abstract class ValueSyntax<T>
 {
     /// <summary>What a value must be, such as "a whole number from 1 to 8".</summary>
@@ -94,7 +96,8 @@ internal sealed class Duration(ValueRange<TimeSpan> range) : ValueSyntax<TimeSpa
 
     public override string Placeholder => "time";
 
-    public override bool TryParse(string text, out TimeSpan value) => DurationSyntax.TryParse(text, out value) && range.Contains(value);
+    public override bool TryParse(string text, out TimeSpan value) =>
+        DurationSyntax.TryParse(text, out value) && range.Contains(value);
 
     public override string Format(TimeSpan value) => DurationSyntax.Format(value);
 }
@@ -155,7 +158,8 @@ internal sealed class KernelName : ValueSyntax<Kernel>
 /// <param name="placeholder">What usage texts call it.</param>
 /// <param name="isAllowed">The rule.</param>
 /// <param name="range">What tables say; null for the same.</param>
-internal sealed class Words(string allowed, string placeholder, Func<string, bool> isAllowed, string? range = null) : ValueSyntax<string>
+internal sealed class Words(string allowed, string placeholder, Func<string, bool> isAllowed, string? range = null)
+    : ValueSyntax<string>
 {
     public override string Allowed => allowed;
 

@@ -1,8 +1,8 @@
 namespace SoakHost.Logging;
 
 /// <summary>
-/// Every log event of the program. Ids are stable: 1xxx the course of a run, 2xxx findings in a VM, 3xxx the service itself, 4xxx messages
-/// from other systems. Counters and snapshots are in hex.
+/// Every log event of the program. Ids are stable: 1xxx the course of a run, 2xxx findings in a VM, 3xxx the service itself, 4xxx
+/// messages from other systems. Counters and snapshots are in hex.
 /// </summary>
 internal static partial class SoakLog
 {
@@ -10,23 +10,27 @@ internal static partial class SoakLog
     public static partial void Listening(this ILogger log, string addresses);
 
     [LoggerMessage(1001, LogLevel.Information,
-        "Soak started: {Cohorts} cohorts, {Vms} VMs with {Vcpus} vCPUs, {Workers} workers, {VectorBits}-bit vectors, seed {Seed}, model {ModelVersion}")]
+        "Soak started: {Cohorts} cohorts, {Vms} VMs with {Vcpus} vCPUs, {Workers} workers, {VectorBits}-bit vectors, seed "
+        + "{Seed}, model {ModelVersion}")]
     public static partial void SoakStarted(
         this ILogger log, int cohorts, long vms, long vcpus, int workers, int vectorBits, ulong seed, int modelVersion);
 
-    [LoggerMessage(1002, LogLevel.Information, "Soak stopped after {Seconds:N1} s: {Operations:N0} operations, verdict {Verdict}")]
+    [LoggerMessage(1002, LogLevel.Information,
+        "Soak stopped after {Seconds:N1} s: {Operations:N0} operations, verdict {Verdict}")]
     public static partial void SoakStopped(this ILogger log, double seconds, long operations, string verdict);
 
     [LoggerMessage(1003, LogLevel.Information,
         "{Cohort} ({Kernel}): VM {Vm} crossed {Boundary} {Circumstance}: counter {InvalidateSeq}, tick {Tick}")]
     public static partial void BoundaryCrossed(
-        this ILogger log, string cohort, string kernel, int vm, string boundary, string circumstance, string invalidateSeq, long tick);
+        this ILogger log, string cohort, string kernel, int vm, string boundary, string circumstance, string invalidateSeq,
+        long tick);
 
     [LoggerMessage(1004, LogLevel.Information, "Verdict {Verdict}: {Reason}")]
     public static partial void VerdictChanged(this ILogger log, string verdict, string reason);
 
     [LoggerMessage(1005, LogLevel.Information,
-        "{Operations:N0} operations, {OperationsPerSecond:N0} per second; {Running} vCPUs running, {Starved} starved, {Hung} hung; verdict {Verdict}")]
+        "{Operations:N0} operations, {OperationsPerSecond:N0} per second; {Running} vCPUs running, {Starved} starved, {Hung} "
+        + "hung; verdict {Verdict}")]
     public static partial void FleetStatus(
         this ILogger log, long operations, double operationsPerSecond, int running, int starved, int hung, string verdict);
 
@@ -34,47 +38,59 @@ internal static partial class SoakLog
     public static partial void EventsSuppressed(this ILogger log, string cohort, string eventKind, long suppressed);
 
     [LoggerMessage(1007, LogLevel.Information,
-        "{Cohort} ({Kernel}): will cross {Boundary} at about {Expected:u}, at {InvalidationsPerSecond:N0} invalidations per second")]
+        "{Cohort} ({Kernel}): will cross {Boundary} at about {Expected:u}, at {InvalidationsPerSecond:N0} invalidations per "
+        + "second")]
     public static partial void BoundaryExpected(
         this ILogger log, string cohort, string kernel, string boundary, DateTimeOffset expected, double invalidationsPerSecond);
 
     [LoggerMessage(EventId = 2001, Message =
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}. "
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot "
+        + "{Snapshot}, tick {Tick}. "
         + "{Replay}")]
     public static partial void VcpuHung(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark, string invalidateSeq,
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark,
+        string invalidateSeq,
         string snapshot, long tick, string replay);
 
     [LoggerMessage(2002, LogLevel.Information,
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} recovered from a hang: page {Page}, counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} recovered from a hang: page {Page}, counter {InvalidateSeq}, snapshot "
+        + "{Snapshot}, tick {Tick}")]
     public static partial void VcpuRecovered(
-        this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot, long tick);
+        this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot,
+        long tick);
 
     [LoggerMessage(2003, LogLevel.Warning,
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} is starved on page {Page}: counter {InvalidateSeq}, snapshot {Snapshot}, tick {Tick}")]
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} is starved on page {Page}: counter {InvalidateSeq}, snapshot {Snapshot}, "
+        + "tick {Tick}")]
     public static partial void VcpuStarved(
-        this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot, long tick);
+        this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot,
+        long tick);
 
     [LoggerMessage(EventId = 2004, Message =
-        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} installed page {Page} after the host had taken it away, {Remark}: counter {InvalidateSeq}, "
+        "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} installed page {Page} after the host had taken it away, {Remark}: counter "
+        + "{InvalidateSeq}, "
         + "snapshot {Snapshot}, tick {Tick}. {Replay}")]
     public static partial void UnsafeInstall(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark, string invalidateSeq,
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark,
+        string invalidateSeq,
         string snapshot, long tick, string replay);
 
     [LoggerMessage(EventId = 2005, Message =
-        "{Cohort} ({Kernel}): VM {Vm} has a wrong total of mapped pages, {Remark}: counter {InvalidateSeq}, tick {Tick}. {Replay}")]
+        "{Cohort} ({Kernel}): VM {Vm} has a wrong total of mapped pages, {Remark}: counter {InvalidateSeq}, tick {Tick}. "
+        + "{Replay}")]
     public static partial void AccountingError(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, long tick, string replay);
-
-    [LoggerMessage(EventId = 2006, Message =
-        "{Cohort} ({Kernel}): the host gave page {Page} of VM {Vm} away while the guest still had it, {Remark}: counter {InvalidateSeq}, "
-        + "tick {Tick}. {Replay}")]
-    public static partial void StaleMapping(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int page, string remark, string invalidateSeq, long tick,
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, long tick,
         string replay);
 
-    [LoggerMessage(3001, LogLevel.Error, "Soak stalled: worker {Worker} has finished no slice since {LastSlice:O}; it holds {Shard}")]
+    [LoggerMessage(EventId = 2006, Message =
+        "{Cohort} ({Kernel}): the host gave page {Page} of VM {Vm} away while the guest still had it, {Remark}: "
+        + "counter {InvalidateSeq}, tick {Tick}. {Replay}")]
+    public static partial void StaleMapping(
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int page, string remark, string invalidateSeq,
+        long tick, string replay);
+
+    [LoggerMessage(3001, LogLevel.Error,
+        "Soak stalled: worker {Worker} has finished no slice since {LastSlice:O}; it holds {Shard}")]
     public static partial void SoakStalled(this ILogger log, int worker, DateTimeOffset lastSlice, string shard);
 
     [LoggerMessage(3002, LogLevel.Information, "Soak recovered: worker {Worker} finishes slices again")]

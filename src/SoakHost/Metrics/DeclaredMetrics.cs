@@ -7,7 +7,8 @@ internal static class DeclaredMetrics
 {
     private static readonly string[] OfCohort = ["cohort", "kernel"];
 
-    public static readonly MetricDeclaration Invalidations = Counter("soakhost_invalidations_total", "Ended invalidations", OfCohort);
+    public static readonly MetricDeclaration Invalidations = Counter("soakhost_invalidations_total", "Ended invalidations",
+        OfCohort);
 
     public static readonly MetricDeclaration Faults =
         Counter("soakhost_faults_total", "Completed fault attempts by outcome: fixed or retried", [.. OfCohort, "outcome"]);
@@ -28,16 +29,20 @@ internal static class DeclaredMetrics
         Counter("soakhost_stale_mappings_total", "Changes by the host of a page that the guest still had: a defect", OfCohort);
 
     public static readonly MetricDeclaration AccountingErrors =
-        Counter("soakhost_accounting_errors_total", "Zaps after which the kernel's total of mapped pages was wrong: a defect", OfCohort);
+        Counter("soakhost_accounting_errors_total", "Zaps after which the kernel's total of mapped pages was wrong: a defect",
+            OfCohort);
 
-    public static readonly MetricDeclaration Recoveries = Counter("soakhost_vcpu_recoveries_total", "vCPUs that were hung and recovered", OfCohort);
+    public static readonly MetricDeclaration Recoveries = Counter("soakhost_vcpu_recoveries_total",
+        "vCPUs that were hung and recovered", OfCohort);
 
     public static readonly MetricDeclaration Crossings = Counter(
-        "soakhost_boundary_crossings_total", "VMs whose counter crossed the boundary with a fault in flight", [.. OfCohort, "boundary"]);
+        "soakhost_boundary_crossings_total", "VMs whose counter crossed the boundary with a fault in flight",
+        [.. OfCohort, "boundary"]);
 
     public static readonly MetricDeclaration ExpectedCrossing = Gauge(
         "soakhost_boundary_expected_crossing_timestamp_seconds",
-        "When the last real VM is expected to cross the boundary at its present rate, in seconds since 1970. Absent for simulated VMs, after the "
+        "When the last real VM is expected to cross the boundary at its present rate, in seconds since 1970. Absent for "
+        + "simulated VMs, after the "
         + "crossing, and without a rate",
         [.. OfCohort, "boundary"]) with { MayBeAbsent = true };
 
@@ -48,11 +53,13 @@ internal static class DeclaredMetrics
 
     public static readonly MetricDeclaration Vms = Gauge("soakhost_vms", "VMs", [.. OfCohort, "expect"]);
 
-    public static readonly MetricDeclaration Vcpus = Gauge("soakhost_vcpus", "vCPUs by state: running, starved or hung", [.. OfCohort, "expect", "state"]);
+    public static readonly MetricDeclaration Vcpus = Gauge("soakhost_vcpus", "vCPUs by state: running, starved or hung",
+        [.. OfCohort, "expect", "state"]);
 
     public static readonly MetricDeclaration LastProgress = Gauge(
         "soakhost_vcpu_last_progress_timestamp_seconds",
-        "When a stalled vCPU last made progress, in seconds since 1970, or when the service first saw it stalled. At most 100 vCPUs",
+        "When a stalled vCPU last made progress, in seconds since 1970, or when the service first saw it stalled. At most 100 "
+        + "vCPUs",
         [.. OfCohort, "vm", "vcpu"]) with { MayBeAbsent = true };
 
     public static readonly MetricDeclaration StallInfo = Gauge(
@@ -64,7 +71,8 @@ internal static class DeclaredMetrics
         Gauge("soakhost_invalidate_seq", "mmu_invalidate_seq over the cohort's VMs: min, median or max", [.. OfCohort, "stat"]);
 
     public static readonly MetricDeclaration HangExpectedFrom = Gauge(
-        "soakhost_hang_expected_from", "The mmu_invalidate_seq at which the cohort must hang. Only for cohorts that are expected to hang", OfCohort) with
+        "soakhost_hang_expected_from",
+        "The mmu_invalidate_seq at which the cohort must hang. Only for cohorts that are expected to hang", OfCohort) with
         { MayBeAbsent = true };
 
     public static readonly MetricDeclaration Verdict = Gauge(
@@ -73,18 +81,22 @@ internal static class DeclaredMetrics
         [.. OfCohort, "expect", "verdict"]);
 
     public static readonly MetricDeclaration LastSlice =
-        Gauge("soakhost_worker_last_slice_timestamp_seconds", "When the worker's last slice ended, in seconds since 1970", "worker");
+        Gauge("soakhost_worker_last_slice_timestamp_seconds", "When the worker's last slice ended, in seconds since 1970",
+            "worker");
 
-    public static readonly MetricDeclaration Slices = Counter("soakhost_worker_slices_total", "Slices that the worker finished", "worker");
+    public static readonly MetricDeclaration Slices = Counter("soakhost_worker_slices_total", "Slices that the worker finished",
+        "worker");
 
     public static readonly MetricDeclaration Busy =
         Counter("soakhost_worker_busy_seconds_total", "Time that the worker spent in slices, in seconds", "worker");
 
     public static readonly MetricDeclaration SliceMax =
-        Gauge("soakhost_worker_slice_max_seconds", "The worker's longest slice between the watchdog's last two reports, in seconds", "worker");
+        Gauge("soakhost_worker_slice_max_seconds",
+            "The worker's longest slice between the watchdog's last two reports, in seconds", "worker");
 
     public static readonly MetricDeclaration Idle =
-        Gauge("soakhost_worker_idle", "1 while the worker has nothing to advance: every VM reached its last tick or was removed", "worker");
+        Gauge("soakhost_worker_idle", "1 while the worker has nothing to advance: every VM reached its last tick or was removed",
+            "worker");
 
     public static readonly MetricDeclaration Workers = Gauge("soakhost_workers", "Workers; 0 in a fleet of real VMs only");
 
@@ -93,7 +105,8 @@ internal static class DeclaredMetrics
 
     public static readonly MetricDeclaration CheckpointLastSuccess = Gauge(
         "soakhost_checkpoint_last_success_timestamp_seconds",
-        "When the last checkpoint of every shard was written, in seconds since 1970; before the first one, when the service started");
+        "When the last checkpoint of every shard was written, in seconds since 1970; before the first one, when the service "
+        + "started");
 
     public static readonly MetricDeclaration Interventions = Counter(
         "soakhost_interventions_total",
@@ -101,29 +114,34 @@ internal static class DeclaredMetrics
         "cohort", "kind");
 
     public static readonly MetricDeclaration BuildInfo = Gauge(
-        "soakhost_build_info", "1, with the versions of the program and the model, and the width of vectors in bits", "version", "model_version", "vector_bits");
+        "soakhost_build_info", "1, with the versions of the program and the model, and the width of vectors in bits", "version",
+        "model_version", "vector_bits");
 
     public static readonly MetricDeclaration AlertsReceived =
         Counter("soakhost_alerts_received_total", "Alerts received on the webhook by status: firing or resolved", "status");
 
-    public static readonly MetricDeclaration StartTime = Gauge("process_start_time_seconds", "When the process started, in seconds since 1970");
+    public static readonly MetricDeclaration StartTime = Gauge("process_start_time_seconds",
+        "When the process started, in seconds since 1970");
 
     public static readonly MetricDeclaration ResidentMemory = Gauge("process_resident_memory_bytes", "Resident memory in bytes");
 
-    public static readonly MetricDeclaration Cpu = Counter("process_cpu_seconds_total", "Processor time in user and kernel mode, in seconds");
+    public static readonly MetricDeclaration Cpu = Counter("process_cpu_seconds_total",
+        "Processor time in user and kernel mode, in seconds");
 
     public static readonly MetricDeclaration OpenFds =
         Gauge("process_open_fds", "Open file descriptors, counted at most every 15 s. Only on Linux");
 
     public static readonly MetricDeclaration Collections = Counter(
-        "dotnet_gc_collections_total", "Garbage collections by generation; each one collects the younger generations too", "generation");
+        "dotnet_gc_collections_total", "Garbage collections by generation; each one collects the younger generations too",
+        "generation");
 
     public static readonly MetricDeclaration Heap = Gauge("dotnet_gc_heap_bytes", "Managed heap in use, in bytes");
 
     public static readonly MetricDeclaration Pause =
         Counter("dotnet_gc_pause_seconds_total", "Time for which garbage collection stopped every thread, in seconds");
 
-    public static readonly MetricDeclaration Allocated = Counter("dotnet_gc_allocated_bytes_total", "Bytes allocated on the managed heap");
+    public static readonly MetricDeclaration Allocated = Counter("dotnet_gc_allocated_bytes_total",
+        "Bytes allocated on the managed heap");
 
     /// <summary>All of them, in the order of the documents.</summary>
     public static IReadOnlyList<MetricDeclaration> All { get; } =
@@ -132,7 +150,9 @@ internal static class DeclaredMetrics
             .Select(field => field.GetValue(null)).OfType<MetricDeclaration>(),
     ];
 
-    private static MetricDeclaration Counter(string name, string help, params string[] labels) => new(name, MetricType.Counter, help, labels);
+    private static MetricDeclaration Counter(string name, string help, params string[] labels) =>
+        new(name, MetricType.Counter, help, labels);
 
-    private static MetricDeclaration Gauge(string name, string help, params string[] labels) => new(name, MetricType.Gauge, help, labels);
+    private static MetricDeclaration Gauge(string name, string help, params string[] labels) =>
+        new(name, MetricType.Gauge, help, labels);
 }

@@ -57,7 +57,8 @@ public class CommandLineTests(SmallService service)
     {
         ProgramResult result = await ProgramProcess.RunAsync(["kernels"]);
         Assert.Equal(0, result.ExitCode);
-        Assert.All(Kernel.All.Append(Kernel.Host), kernel => Assert.Contains($" {kernel.Info.Name} ", result.Output, StringComparison.Ordinal));
+        Assert.All(Kernel.All.Append(Kernel.Host),
+            kernel => Assert.Contains($" {kernel.Info.Name} ", result.Output, StringComparison.Ordinal));
         Assert.Contains("hang from 2^31", result.Output, StringComparison.Ordinal);
         Assert.Contains("unknown", result.Output, StringComparison.Ordinal);
     }
@@ -72,13 +73,15 @@ public class CommandLineTests(SmallService service)
             ["name", "group", "expected", "expected_from", "description", "source", "since", "until"],
             kernel.EnumerateObject().Select(property => property.Name)));
         JsonElement buggy = kernels.EnumerateArray().Single(kernel => kernel.GetProperty("name").GetString() == "linux-6.1");
-        Assert.Equal(("hang", "0x80000000"), (buggy.GetProperty("expected").GetString(), buggy.GetProperty("expected_from").GetString()));
+        Assert.Equal(("hang", "0x80000000"),
+            (buggy.GetProperty("expected").GetString(), buggy.GetProperty("expected_from").GetString()));
     }
 
     [Fact]
     public async Task A_healthcheck_of_a_ready_service_is_a_success()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["healthcheck", "--url", service.Program.Http.BaseAddress!.ToString()]);
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["healthcheck", "--url", service.Program.Http.BaseAddress!.ToString()]);
         Assert.Equal(0, result.ExitCode);
         Assert.Contains("\"status\":\"ready\"", result.Output, StringComparison.Ordinal);
     }
@@ -118,7 +121,8 @@ public class CommandLineTests(SmallService service)
     [InlineData("http://127.0.0.1:99999", "the port must be 0 to 65535")]
     [InlineData("http://127.0.0.1:-5", "the port must be 0 to 65535")]
     [InlineData("http://127.0.0.1:abc", "the host must be an IP address, localhost, or * for every address of this machine")]
-    [InlineData("http://no-such-host.invalid:8080", "the host must be an IP address, localhost, or * for every address of this machine")]
+    [InlineData("http://no-such-host.invalid:8080",
+        "the host must be an IP address, localhost, or * for every address of this machine")]
     [InlineData("http://127.0.0.1:0/base", "it must not have a path")]
     [InlineData("ftp://127.0.0.1:0", "it must begin with http:// or https://")]
     [InlineData("nonsense", "it must be an address such as http://127.0.0.1:8080")]
@@ -134,7 +138,8 @@ public class CommandLineTests(SmallService service)
     [InlineData("--Kestrel:Endpoints:H:Protocols=None", "cannot listen on https://127.0.0.1:0: ")]
     public async Task Whatever_the_server_refuses_is_a_sentence(string setting, string named)
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["serve", "--Kestrel:Endpoints:H:Url=https://127.0.0.1:0", setting], Fleets.Small());
+        ProgramResult result = await ProgramProcess.RunAsync(["serve", "--Kestrel:Endpoints:H:Url=https://127.0.0.1:0", setting],
+            Fleets.Small());
         Assert.Equal((64, ""), (result.ExitCode, result.Output));
         Assert.StartsWith("cannot listen on https://127.0.0.1:0: ", result.Error, StringComparison.Ordinal);
         Assert.Contains(named, result.Error, StringComparison.Ordinal);
@@ -192,7 +197,8 @@ public class CommandLineTests(SmallService service)
     public async Task Options_of_a_cohort_without_its_kernel_are_not_ignored()
     {
         ProgramResult result = await ProgramProcess.RunAsync(["check", "--vms", "5", "--until", "5"]);
-        Assert.Equal((64, "2 errors on the command line:\n  --vms needs --kernel\n  --until needs --kernel\n"), (result.ExitCode, result.Error));
+        Assert.Equal((64, "2 errors on the command line:\n  --vms needs --kernel\n  --until needs --kernel\n"),
+            (result.ExitCode, result.Error));
     }
 
     [Fact]
@@ -200,10 +206,12 @@ public class CommandLineTests(SmallService service)
     {
         ProgramResult result = await ProgramProcess.RunAsync(
             ["serve", "--Soak:Seed=2^65", "--Soak:Fleet:0:Vms", "0"],
-            new Dictionary<string, string> { ["Soak__Workers"] = "-1", ["Soak__Fleet__1__Kernel"] = "linux-7", ["Soak__Fleet__2__Name"] = "control" });
+            new Dictionary<string, string> { ["Soak__Workers"] = "-1", ["Soak__Fleet__1__Kernel"] = "linux-7",
+                ["Soak__Fleet__2__Name"] = "control" });
         Assert.Equal((64, ""), (result.ExitCode, result.Output));
         Assert.StartsWith("5 errors in the configuration:\n", result.Error, StringComparison.Ordinal);
-        foreach (string key in (string[])["Soak:Seed", "Soak:Fleet:0:Vms", "Soak:Workers", "Soak:Fleet:1:Kernel", "Soak:Fleet:2:Name"])
+        foreach (string key in (string[])["Soak:Seed", "Soak:Fleet:0:Vms", "Soak:Workers", "Soak:Fleet:1:Kernel",
+            "Soak:Fleet:2:Name"])
             Assert.Contains($"\n  {key} is \"", result.Error, StringComparison.Ordinal);
     }
 
@@ -246,7 +254,8 @@ public class CommandLineTests(SmallService service)
             await program.EndAsync();
         }
 
-        Assert.Contains("Soak stopped", await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken), StringComparison.Ordinal);
+        Assert.Contains("Soak stopped", await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken),
+            StringComparison.Ordinal);
         File.Delete(file);
     }
 }

@@ -25,13 +25,17 @@ public class HostCohortConfigurationTests
     public void Every_key_is_read()
     {
         HostCohortOptions host = Read(
-            ("Vms", "3"), ("Vcpus", "16"), ("Host:DevicePath", "/dev/kvm2"), ("Host:MemoryBytes", "2^23"), ("Host:GuestPhysicalBase", "2^32"),
+            ("Vms", "3"), ("Vcpus", "16"), ("Host:DevicePath", "/dev/kvm2"), ("Host:MemoryBytes", "2^23"),
+            ("Host:GuestPhysicalBase", "2^32"),
             ("Host:Memslots", "4"), ("Host:InvalidatorThreads", "2"), ("Host:VmasPerCall", "256"), ("Host:DutyCycle", "0.25"),
             ("Host:InvalidatorCpus:0", "1"), ("Host:InvalidatorCpus:1", "3"), ("Host:VcpuCpus:0", "2"), ("Host:Until", "2^32+5"),
-            ("Host:Boundaries:0", "2^31"), ("Host:Boundaries:1", "3_000_000"), ("Host:BoundaryWindow", "1000"), ("Host:ProbeInterval", "250ms"),
-            ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s")).Fleet[0].Host!;
+            ("Host:Boundaries:0", "2^31"), ("Host:Boundaries:1", "3_000_000"), ("Host:BoundaryWindow", "1000"),
+            ("Host:ProbeInterval", "250ms"),
+            ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s"))
+                .Fleet[0].Host!;
 
-        Assert.Equal((3, 16, "/dev/kvm2", 1L << 23, 1L << 32), (host.Vms, host.Vcpus, host.DevicePath, host.MemoryBytes, host.GuestPhysicalBase));
+        Assert.Equal((3, 16, "/dev/kvm2", 1L << 23, 1L << 32),
+            (host.Vms, host.Vcpus, host.DevicePath, host.MemoryBytes, host.GuestPhysicalBase));
         Assert.Equal((4, 2, 256, 0.25), (host.Memslots, host.InvalidatorThreads, host.VmasPerCall, host.DutyCycle));
         Assert.Equal(("1 3", "2"), (string.Join(' ', host.InvalidatorCpus), string.Join(' ', host.VcpuCpus)));
         Assert.Equal(((1L << 32) + 5, 1000L, 7), (host.Until, host.BoundaryWindow, host.ProbePages));
@@ -52,7 +56,8 @@ public class HostCohortConfigurationTests
     [InlineData("InvalidateSeqStart", "0")]
     [InlineData("Expect", "hang")]
     public void A_key_of_simulated_VMs_has_no_meaning_here(string key, string value) => Assert.StartsWith(
-        $"Soak:Fleet:0:{key} has no meaning here: it is for simulated VMs; ", Assert.Single(Errors((key, value))), StringComparison.Ordinal);
+        $"Soak:Fleet:0:{key} has no meaning here: it is for simulated VMs; ", Assert.Single(Errors((key, value))),
+        StringComparison.Ordinal);
 
     [Fact]
     public void The_section_has_no_meaning_for_a_simulated_kernel() => Assert.StartsWith(
@@ -91,9 +96,11 @@ public class HostCohortConfigurationTests
 
     [Fact]
     public void A_fleet_of_simulated_kernels_asks_no_device() =>
-        Assert.Null(SoakOptions.WhyUnsupported(Read(_ => throw new InvalidOperationException("asked"), ("Kernel", "linux-6.1")).Fleet));
+        Assert.Null(SoakOptions.WhyUnsupported(Read(_ => throw new InvalidOperationException("asked"), ("Kernel", "linux-6.1"))
+            .Fleet));
 
-    private static SoakOptions Read(params (string Key, string? Value)[] more) => Read(_ => new HostKernelSupport(null, Limits), more);
+    private static SoakOptions Read(params (string Key, string? Value)[] more) =>
+        Read(_ => new HostKernelSupport(null, Limits), more);
 
     private static SoakOptions Read(Func<string, HostKernelSupport> probe, params (string Key, string? Value)[] more)
     {

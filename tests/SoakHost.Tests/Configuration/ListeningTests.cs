@@ -17,7 +17,8 @@ public class ListeningTests
     {
         await using WebApplication app = Build("http://127.0.0.1:0", new Failing());
 
-        Assert.Equal("the fleet is broken", (await Assert.ThrowsAsync<InvalidOperationException>(() => app.StartAsync(Stop))).Message);
+        Assert.Equal("the fleet is broken", (await Assert.ThrowsAsync<InvalidOperationException>(() => app.StartAsync(Stop)))
+            .Message);
     }
 
     [Fact]
@@ -53,7 +54,8 @@ public class ListeningTests
 
     private sealed class Failing : IHostedLifecycleService
     {
-        public Task StartedAsync(CancellationToken cancellationToken) => throw new InvalidOperationException("the fleet is broken");
+        public Task StartedAsync(CancellationToken cancellationToken) =>
+            throw new InvalidOperationException("the fleet is broken");
 
         public Task StartAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 

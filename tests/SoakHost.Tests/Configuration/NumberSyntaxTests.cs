@@ -59,7 +59,8 @@ public class NumberSyntaxTests
     public void Anything_else_is_no_number(string text) => Assert.False(NumberSyntax.TryParse(text, out _));
 
     [Fact]
-    public void A_text_of_any_length_is_answered_at_once() => Assert.False(NumberSyntax.TryParse(new string('9', 1_000_000), out _));
+    public void A_text_of_any_length_is_answered_at_once() =>
+        Assert.False(NumberSyntax.TryParse(new string('9', 1_000_000), out _));
 
     [Theory]
     [InlineData("1024")]

@@ -31,10 +31,12 @@ public class SettingTests
     [Fact]
     public void A_sentence_is_a_phrase_that_texts_can_go_on_with() => Assert.All(
         [
-            .. SoakSettings.Table.Settings.Select(setting => setting.Sentence), .. SimulatedCohortSettings.Table.Settings.Select(setting => setting.Sentence),
+            .. SoakSettings.Table.Settings.Select(setting => setting.Sentence),
+            .. SimulatedCohortSettings.Table.Settings.Select(setting => setting.Sentence),
             .. HostCohortSettings.Section.Settings.Select(setting => setting.Sentence),
         ],
-        (string sentence) => Assert.False(sentence.EndsWith('.') || sentence.Contains('|', StringComparison.Ordinal) || sentence.Length > 140, sentence));
+        (string sentence) => Assert.False(sentence.EndsWith('.') || sentence.Contains('|', StringComparison.Ordinal)
+            || sentence.Length > 140, sentence));
 
     [Fact]
     public void Real_VMs_have_none_of_the_parameters_that_are_refused_for_them() => Assert.Equal(
@@ -48,11 +50,13 @@ public class SettingTests
         Cohort cohort = SimulatedCohortSettings.Table.Defaults with
         {
             Vms = 100_000,
-            Vm = new() { Vcpus = 2, Invalidators = 3, MemslotUpdates = true, Pages = 40, RangePages = 7, InvalidateSeqStart = (1UL << 32) - 12 },
+            Vm = new() { Vcpus = 2, Invalidators = 3, MemslotUpdates = true, Pages = 40, RangePages = 7,
+                InvalidateSeqStart = (1UL << 32) - 12 },
         };
 
         Assert.Equal(
-            "--kernel linux-6.1.y --vms 100000 --vcpus 2 --invalidators 3 --memslot-updates --pages 40 --range-pages 7 --start 0xfffffff4",
+            "--kernel linux-6.1.y --vms 100000 --vcpus 2 --invalidators 3 --memslot-updates --pages 40 --range-pages 7 --start "
+            + "0xfffffff4",
             SimulatedCohortSettings.CommandLine(cohort));
     }
 
@@ -60,7 +64,8 @@ public class SettingTests
     public void Cohorts_differ_in_each_parameter_that_histories_depend_on()
     {
         Cohort was = SimulatedCohortSettings.Table.Defaults with { Name = "lts" };
-        Cohort now = was with { Vms = 5, Vm = was.Vm with { InvalidateSeqStart = 7 }, Expected = SoakHost.Model.Kernels.Defect.Hang };
+        Cohort now = was with { Vms = 5, Vm = was.Vm with { InvalidateSeqStart = 7 },
+            Expected = SoakHost.Model.Kernels.Defect.Hang };
 
         Assert.Equal(
             ["Vms of cohort lts was 64 and is 5", "InvalidateSeqStart of cohort lts was 2^31-1_000_000 and is 7"],
@@ -69,5 +74,6 @@ public class SettingTests
 
     private static void AssertDefaults<TOptions>(SettingTable<TOptions> table) => Assert.All(
         table.Settings.Where(setting => !setting.IsRequired),
-        setting => Assert.True(setting.TryRead(table.Defaults, setting.Text(table.Defaults), out _), $"{setting.Key} {setting.Text(table.Defaults)}"));
+        setting => Assert.True(setting.TryRead(table.Defaults, setting.Text(table.Defaults), out _),
+            $"{setting.Key} {setting.Text(table.Defaults)}"));
 }

@@ -25,10 +25,12 @@ public class SoakConfigurationTests
             ("Workers", "3"), ("DutyCycle", "0.5"), ("Seed", "2^64-1"), ("SliceTicks", "2048"), ("StallRetries", "7"),
             ("WatchdogInterval", "250ms"), ("StallAfter", "00:00:05"), ("LogFormat", "json"),
             ("Fleet:0:Name", "a-1"), ("Fleet:0:Kernel", "linux-5.12-i386"), ("Fleet:0:Vms", "0x10"), ("Fleet:0:Vcpus", "8"),
-            ("Fleet:0:Invalidators", "2"), ("Fleet:0:MemslotUpdates", "true"), ("Fleet:0:Pages", "8"), ("Fleet:0:RangePages", "4"),
+            ("Fleet:0:Invalidators", "2"), ("Fleet:0:MemslotUpdates", "true"), ("Fleet:0:Pages", "8"),
+            ("Fleet:0:RangePages", "4"),
             ("Fleet:0:InvalidateSeqStart", "2^63-1"), ("Fleet:0:Expect", "accounting-error"));
 
-        Assert.Equal((3, 0.5, ulong.MaxValue, 2048, 7u), (options.Workers, options.DutyCycle, options.Seed, options.SliceTicks, options.StallRetries));
+        Assert.Equal((3, 0.5, ulong.MaxValue, 2048, 7u),
+            (options.Workers, options.DutyCycle, options.Seed, options.SliceTicks, options.StallRetries));
         Assert.Equal((TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(5)), (options.WatchdogInterval, options.StallAfter));
         Assert.Equal(LogFormat.Json, options.LogFormat);
         Cohort cohort = Assert.Single(options.Fleet).Cohort;
@@ -39,7 +41,8 @@ public class SoakConfigurationTests
 
     [Fact]
     public void Few_pages_shorten_the_range_that_was_not_asked_for() =>
-        Assert.Equal(3, Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"), ("Fleet:0:Pages", "3")).Fleet[0].Cohort.Vm.RangePages);
+        Assert.Equal(3, Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"), ("Fleet:0:Pages", "3")).Fleet[0]
+            .Cohort.Vm.RangePages);
 
     [Fact]
     public void Zero_workers_are_one_for_each_processor() =>
@@ -50,12 +53,14 @@ public class SoakConfigurationTests
 
     [Fact]
     public void A_gap_between_the_numbers_of_entries_is_closed() =>
-        Assert.Equal(["one", "nine"], ReadValid(("Fleet:9:Name", "nine"), ("Fleet:9:Kernel", "linux-6.1")).Fleet.Select(cohort => cohort.Cohort.Name));
+        Assert.Equal(["one", "nine"], ReadValid(("Fleet:9:Name", "nine"), ("Fleet:9:Kernel", "linux-6.1"))
+            .Fleet.Select(cohort => cohort.Cohort.Name));
 
     [Fact]
     public void Entries_come_in_the_order_of_their_numbers() => Assert.Equal(
         ["one", "b", "a"],
-        ReadValid(("Fleet:10:Name", "a"), ("Fleet:10:Kernel", "linux-6.1"), ("Fleet:9:Name", "b"), ("Fleet:9:Kernel", "linux-6.1"))
+        ReadValid(("Fleet:10:Name", "a"), ("Fleet:10:Kernel", "linux-6.1"), ("Fleet:9:Name", "b"),
+            ("Fleet:9:Kernel", "linux-6.1"))
             .Fleet.Select(cohort => cohort.Cohort.Name));
 
     [Theory]
@@ -90,7 +95,8 @@ public class SoakConfigurationTests
     [InlineData("Fleet:0:Name", "a\n", "1 to 63 of a-z, 0-9 and -")]
     [InlineData("Fleet:0:Name", "0123456789012345678901234567890123456789012345678901234567890123", "1 to 63 of a-z, 0-9 and -")]
     public void A_value_that_is_not_allowed_is_named_with_its_key_and_what_is(string key, string value, string allowed) =>
-        Assert.StartsWith($"Soak:{key} is \"{value}\"; it must be {allowed}", Assert.Single(Errors((key, value))), StringComparison.Ordinal);
+        Assert.StartsWith($"Soak:{key} is \"{value}\"; it must be {allowed}", Assert.Single(Errors((key, value))),
+            StringComparison.Ordinal);
 
     [Theory]
     [InlineData("SliceTicks", "1025", "is 1025; it must be a multiple of 1024")]
@@ -136,7 +142,8 @@ public class SoakConfigurationTests
     [Fact]
     public void Cohorts_that_fit_alone_may_be_too_many_together() => Assert.Equal(
         "Soak:Fleet has 1_200_000 VMs in all; it must have at most 1_000_000",
-        Assert.Single(Errors(("Fleet:0:Vms", "600_000"), ("Fleet:1:Name", "two"), ("Fleet:1:Kernel", "linux-6.1"), ("Fleet:1:Vms", "600_000"))));
+        Assert.Single(Errors(("Fleet:0:Vms", "600_000"), ("Fleet:1:Name", "two"), ("Fleet:1:Kernel", "linux-6.1"),
+            ("Fleet:1:Vms", "600_000"))));
 
     [Fact]
     public void A_fleet_without_cohorts_is_an_error() => Assert.Equal(
@@ -163,7 +170,8 @@ public class SoakConfigurationTests
     private static List<string> Errors(Func<SoakOptions> read)
     {
         string[] lines = Assert.Throws<ConfigurationException>(read).Message.Split("\n  ");
-        Assert.Equal(lines.Length == 2 ? "1 error in the configuration:" : $"{lines.Length - 1} errors in the configuration:", lines[0]);
+        Assert.Equal(lines.Length == 2 ? "1 error in the configuration:" : $"{lines.Length - 1} errors in the configuration:",
+            lines[0]);
         return [.. lines[1..]];
     }
 }

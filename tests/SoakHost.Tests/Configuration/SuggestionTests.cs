@@ -12,7 +12,8 @@ public class SuggestionTests
     [InlineData("Wrokers", "Workers")]
     [InlineData("linux-6.2", "linux-6.1")]
     [InlineData("linux-6.1.x", "linux-6.1.y")]
-    public void A_name_that_is_nearly_right_finds_the_right_one(string name, string closest) => Assert.Equal(closest, Suggestion.Closest(name, Names));
+    public void A_name_that_is_nearly_right_finds_the_right_one(string name, string closest) =>
+        Assert.Equal(closest, Suggestion.Closest(name, Names));
 
     [Theory]
     [InlineData("")]

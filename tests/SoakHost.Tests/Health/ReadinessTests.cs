@@ -18,7 +18,7 @@ public class ReadinessTests
 
     [Fact]
     public void An_old_report_is_not() =>
-        Judge(Sample.Report(_cohort) with { Time = Sample.Time - AgeMax - TimeSpan.FromTicks(1) }, "the watchdog's last report is from ");
+        Judge(Sample.Report(_cohort) with { Time = Sample.Time - AgeMax - TimeSpan.FromTicks(1) }, "the watchdog has not reported since ");
 
     [Fact]
     public void A_silent_worker_is_not() => Judge(Sample.Report(_cohort) with { SilentWorkers = [2] }, "worker 2 finishes no slices");
