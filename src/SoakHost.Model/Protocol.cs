@@ -103,7 +103,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         if (TMemslots.AreUpdated)
             unsafeToInstall |= faultFlags & TLanes.Broadcast(FaultFlags.Orphaned(index));
         TLanes unwarranted = retries & TLanes.IsZero(warranted);
-        TLanes unjustified = unwarranted & TLanes.IsZero(vm.ExposedPages.Any);
+        TLanes unjustified = unwarranted & vm.IsQuiet;
         TLanes unsafeInstalls = TLanes.Except(fixes, TLanes.IsZero(unsafeToInstall));
 
         // Install: the total is at most the 64 pages in its low half here, so that adding one never carries.
@@ -138,7 +138,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         vm.Totals.GuestAccesses -= progresses;
         vm.Totals.Fixed -= fixes;
         vm.Totals.Retried -= retries;
-        vm.Totals.OvercautiousRetries -= TLanes.Except(unwarranted, unjustified);
+        vm.Totals.UnwarrantedRetries -= unwarranted;
         vm.Totals.UnjustifiedRetries -= unjustified;
         vm.Totals.UnsafeInstalls -= unsafeInstalls;
     }
@@ -171,6 +171,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         TLanes inProgress = vm.InProgress - TKernel.RaisesInProgress(raises);
         TLanes alone = begins & TLanes.IsZero(vm.InProgress);
         PageRange<TPages, TLanes> range = TKernel.RangeAfterBegin(vm.Range, own, begins, alone);
+        TPages zapped = TKernel.Zapped<TPages, TLanes>(ownPages);
         TLanes toChange = begins;
         if (TKernel.LosesEnds)
         {
@@ -182,9 +183,9 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
 
         // Zap.
         if (TKernel.YieldsInZap)
-            toChange = ZapInTwoSteps(ref vm, invalidators, index, moves, begins, ownPages);
+            toChange = ZapInTwoSteps(ref vm, invalidators, index, moves, begins, zapped);
         else
-            Zap(ref vm, TKernel.Zapped<TPages, TLanes>(own.Pages).Where(begins), begins);
+            Zap(ref vm, zapped, begins);
 
         // Change.
         TPages changed = invalidator.Own.Where(changes);
@@ -215,7 +216,9 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         vm.Range = range;
         vm.PagesInProgress = TKernel.PagesInProgress(range, ~TLanes.IsZero(inProgress));
         vm.ExposedPages = exposed;
-        vm.CoveredPages = TPages.ExceptWhere(range.Pages, TLanes.IsZero(exposed.Any));
+        TLanes isQuiet = TLanes.IsZero(exposed.Any);
+        vm.IsQuiet = isQuiet;
+        vm.CoveredPages = TPages.ExceptWhere(range.Pages, isQuiet);
         vm.FaultFlags |= ends & TLanes.Broadcast(FaultFlags.RacedAll);
         vm.Totals.Invalidations -= ends;
         vm.Totals.StaleMappings -= stale;
@@ -243,11 +246,10 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         int index,
         TLanes moves,
         TLanes begins,
-        TPages ownPages)
+        TPages first)
     {
         ref InvalidatorLanes<TPages, TLanes> invalidator = ref invalidators[index];
         TLanes completes = moves & invalidator.AtZap;
-        TPages first = TKernel.Zapped<TPages, TLanes>(ownPages);
         TPages rest = TKernel.ZappedAfterYield<TPages, TLanes>(invalidator.Own).Where(completes);
         if (!TKernel.FlushesBeforeYield)
         {

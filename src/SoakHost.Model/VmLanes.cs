@@ -39,6 +39,11 @@ public struct VmLanes<TPages, TLanes>
     /// <summary>Truth: the kernel's range while an invalidator really is between begin and end, else empty.</summary>
     public TPages CoveredPages;
 
+    /// <summary>
+    /// Truth, mask: no invalidator is between begin and end. Follows from <see cref="ExposedPages"/>: true where it is empty.
+    /// </summary>
+    public TLanes IsQuiet;
+
     /// <summary>Truth: what befell each vCPU's fault, as <see cref="FaultFlags"/> lays it out.</summary>
     public TLanes FaultFlags;
 
@@ -130,10 +135,10 @@ public struct TotalsLanes<TLanes>
     public TLanes Retried;
 
     /// <summary>
-    /// Retries that nothing warranted, while an invalidation was in progress elsewhere: a coarse kernel makes them, and is
+    /// Retries that nothing warranted: overcautious ones and unjustified ones. A coarse kernel makes overcautious ones, and is
     /// correct.
     /// </summary>
-    public TLanes OvercautiousRetries;
+    public TLanes UnwarrantedRetries;
 
     /// <summary>Retries that nothing warranted, while no invalidation was in progress at all: a defect.</summary>
     public TLanes UnjustifiedRetries;

@@ -184,6 +184,7 @@ public sealed class VmState
         vm.MappedTotal = vm.MappedTotal.With(lane, MappedTotal);
         vm.RootGeneration = vm.RootGeneration.With(lane, RootGeneration);
         vm.ExposedPages = vm.ExposedPages.With(lane, exposed);
+        vm.IsQuiet = WithMask(vm.IsQuiet, lane, exposed == 0);
         vm.CoveredPages = vm.CoveredPages.With(lane, exposed == 0 ? 0 : from & below);
 
         uint flags = 0;

@@ -99,7 +99,7 @@ internal sealed class Story<TKernel>
         return isFixed
             ? _vm.Totals.UnsafeInstalls[0] > before.UnsafeInstalls[0] ? Verdict.UnsafeInstall : Verdict.SafeInstall
             : _vm.Totals.UnjustifiedRetries[0] > before.UnjustifiedRetries[0] ? Verdict.UnjustifiedRetry
-            : _vm.Totals.OvercautiousRetries[0] > before.OvercautiousRetries[0] ? Verdict.OvercautiousRetry : Verdict.JustifiedRetry;
+            : _vm.Totals.UnwarrantedRetries[0] > before.UnwarrantedRetries[0] ? Verdict.OvercautiousRetry : Verdict.JustifiedRetry;
     }
 
     /// <summary>A whole fault with nothing else going on, for kernels that snapshot as the fault is taken.</summary>

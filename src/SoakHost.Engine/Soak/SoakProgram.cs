@@ -144,7 +144,7 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
                 for (; i < drawEnd; i++)
                 {
                     TLanes moves = Choices<TPages, TLanes>.Moves(ref bits)
-                        & (bounds.MayInvalidate | invalidators[i].AtZap | invalidators[i].AtChange | invalidators[i].AtEnd);
+                        & (bounds.MayInvalidate | invalidators[i].AtChange | invalidators[i].AtEnd | AtZap(invalidators[i]));
                     TLanes start = Choices<TPages, TLanes>.Below(ref bits, bounds.PageCount);
                     TLanes end = start + TLanes.Broadcast(1) + Choices<TPages, TLanes>.Below(ref bits, bounds.RangePages);
                     var own = new PageRange<TPages, TLanes>(~TPages.Below(start), TPages.Below(end) & bounds.AllPages);
@@ -171,6 +171,10 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
             throw new InvalidOperationException("this program takes every root for a current one");
         Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, moves);
     }
+
+    // Nothing to load for kernels that do not yield.
+    private static TLanes AtZap(in InvalidatorLanes<TPages, TLanes> invalidator) =>
+        TKernel.YieldsInZap ? invalidator.AtZap : TLanes.Broadcast(0);
 
     public override void CompleteZaps(in VmGroup<TPages, TLanes> group)
     {

@@ -258,7 +258,8 @@ internal readonly record struct StepCounts
             GuestAccesses = totals.GuestAccesses[lane] - before.GuestAccesses[lane],
             Fixed = totals.Fixed[lane] - before.Fixed[lane],
             Retried = totals.Retried[lane] - before.Retried[lane],
-            OvercautiousRetries = totals.OvercautiousRetries[lane] - before.OvercautiousRetries[lane],
+            OvercautiousRetries = totals.UnwarrantedRetries[lane] - totals.UnjustifiedRetries[lane]
+                - (before.UnwarrantedRetries[lane] - before.UnjustifiedRetries[lane]),
             UnjustifiedRetries = totals.UnjustifiedRetries[lane] - before.UnjustifiedRetries[lane],
             UnsafeInstalls = totals.UnsafeInstalls[lane] - before.UnsafeInstalls[lane],
             StaleMappings = totals.StaleMappings[lane] - before.StaleMappings[lane],
