@@ -82,7 +82,7 @@ public class ProofCommandTests
         // The first start is soon done; the wide VM behind it never would be.
         string[] wide = ["--vcpus", "4", "--invalidators", "4", "--pages", "8", "--invalidations", "200", "--max-states", "1e8"];
         await using ProgramProcess program = await ProgramProcess.StartAsync(
-            ["explore", "--kernel", "linux-6.1,linux-6.1.y", "--start", "2^31", .. wide], awaited: "linux-6.1 from 0x80000000: hang");
+            ["explore", "--kernel", "linux-6.1,linux-6.1.y", "--start", "2^31", "--target", "hang", .. wide], awaited: "linux-6.1 from 0x80000000: hang");
         program.Interrupt();
         ProgramResult result = await program.EndAsync();
         Assert.Equal(130, result.ExitCode);
