@@ -1,5 +1,9 @@
+using System.CommandLine;
+using System.Reflection;
 using System.Text.RegularExpressions;
+using SoakHost.Commands;
 using SoakHost.Configuration;
+using SoakHost.Documents;
 using SoakHost.Metrics;
 
 namespace SoakHost.Tests;
@@ -31,12 +35,57 @@ public partial class DocumentTableTests
                 .Except(["SuspectAfter", "QuiesceFor"]).Append("Watch"));
     }
 
+    [Fact]
+    public void Every_exit_code_is_listed() => Assert.Equal(
+        Enum.GetValues<ExitCode>().Select(code => $"{(int)code}"), Document.Rows("code", "").Select(row => row[0]));
+
+    [Fact]
+    public void Every_command_is_listed_with_its_options()
+    {
+        string[] declared = [.. Commands().Select(command => Line(command.Name, OptionsOf(command).Distinct())).Order(StringComparer.Ordinal)];
+        string[] written =
+        [
+            .. Document.Rows("command", "does", "options")
+                .Select(row => Line(row[0], OptionName().Matches(row[2]).Select(match => match.Value))).Order(StringComparer.Ordinal),
+        ];
+
+        Assert.True(
+            written.SequenceEqual(declared),
+            $"The documents differ from the code. In the code, and not there:\n{string.Join('\n', declared.Except(written))}");
+    }
+
+    [Fact]
+    public void Every_alert_is_listed_with_its_severity_and_has_a_runbook()
+    {
+        IEnumerable<string> rules = Directory.GetFiles(Path.Combine(Document.Root, "deploy/prometheus/rules")).SelectMany(file =>
+            Alert().Matches(File.ReadAllText(file)).Select(match => $"{match.Groups["name"]}: {match.Groups["severity"]}"));
+        string[] listed = [.. Document.Rows("alert", "severity", "").Select(row => $"{row[0]}: {row[1]}")];
+
+        Assert.Equal(rules.Distinct().Order(), listed.Order());
+        Assert.All(
+            listed, alert => Assert.True(File.Exists(Path.Combine(Document.Root, "deploy/runbooks", alert.Split(':')[0] + ".md")), alert));
+    }
+
+    private static IEnumerable<string> Lines() => Document.All.SelectMany(document => document.Text.Split('\n'));
+
+    private static string Line(string command, IEnumerable<string> options) => $"{command}: {string.Join(", ", options.Order(StringComparer.Ordinal))}";
+
+    /// <summary>Every command, from the classes that make them.</summary>
+    private static IEnumerable<Command> Commands() => typeof(CommandLine).Assembly.GetTypes()
+        .Where(type => type.Namespace == typeof(CommandLine).Namespace)
+        .Select(type => type.GetMethod("Create", BindingFlags.Public | BindingFlags.Static, []))
+        .Where(method => method?.ReturnType == typeof(Command))
+        .Select(method => (Command)method!.Invoke(null, null)!);
+
+    private static IEnumerable<string> OptionsOf(Command command) =>
+        command.Options.Select(option => option.Name).Concat(command.Subcommands.SelectMany(OptionsOf));
+
     private static void AssertSettings<TOptions>(IEnumerable<string> keys) => Assert.Equal(
         typeof(TOptions).GetProperties().Select(property => property.Name).Order(), keys.Order());
 
     private static void Compare(Regex isRow, params (string Header, IEnumerable<string> Rows)[] tables)
     {
-        string[] written = [.. Documents.Rows.Where(line => isRow.IsMatch(line)).Order(StringComparer.Ordinal)];
+        string[] written = [.. Lines().Where(line => isRow.IsMatch(line)).Order(StringComparer.Ordinal)];
         string[] declared = [.. tables.SelectMany(table => table.Rows).Order(StringComparer.Ordinal)];
         string paste = string.Join('\n', tables.Select(table =>
             $"{table.Header}\n{Rule().Replace(table.Header, " --- |")}\n{string.Join('\n', table.Rows)}\n"));
@@ -50,6 +99,12 @@ public partial class DocumentTableTests
 
     [GeneratedRegex("^\\| `(soakhost|process|dotnet)_[a-z_]+` \\|")]
     private static partial Regex MetricRow();
+
+    [GeneratedRegex(@"- alert: (?<name>\w+).*?severity: (?<severity>\w+)", RegexOptions.Singleline)]
+    private static partial Regex Alert();
+
+    [GeneratedRegex("(?<=^|`)--[a-z-]+(?=`|$)")]
+    private static partial Regex OptionName();
 
     [GeneratedRegex(@"(?<=\|)[^|]+\|")]
     private static partial Regex Rule();

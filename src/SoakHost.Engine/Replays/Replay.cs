@@ -1,4 +1,5 @@
 using System.Globalization;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
@@ -28,7 +29,7 @@ public static class Replay
     /// <param name="interventions">What was done to the cohort, in the order in which it was recorded.</param>
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     public static Timeline Range(
-        Cohort cohort,
+        SimulatedCohort cohort,
         ShardOptions options,
         int vm,
         long from,
@@ -55,23 +56,24 @@ public static class Replay
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     /// <returns>The story, or null where this run has no such incident.</returns>
     public static Timeline? Incident(
-        Cohort cohort,
+        SimulatedCohort cohort,
         ShardOptions options,
         IncidentId incident,
         IReadOnlyCollection<ShardIntervention> interventions,
         CancellationToken cancellation)
     {
-        if (Start() is not { } first || !Happens(first, incident, cancellation))
+        // Real VMs have no ticks, and cannot be replayed.
+        if (incident.Time.Tick is not { } found || Start() is not { } first || !Happens(first, incident, found, cancellation))
             return null;
         long startTick = Start()!.Tick;
 
         // The row of retries that made a vCPU hang may have begun long before it was found; look back ever further.
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
-            long from = Math.Max(startTick, incident.Tick - back);
-            var trace = new IncidentTrace(KernelsOf(cohort, interventions), incident, from == startTick);
+            long from = Math.Max(startTick, found - back);
+            var trace = new IncidentTrace(KernelsOf(cohort, interventions), incident, found, from == startTick);
             Shard shard = Start()!;
-            Run(shard, from, incident.Tick, trace, cancellation);
+            Run(shard, from, found, trace, cancellation);
 
             if (incident.Kind == FindingKind.VcpuHung && !trace.HasDefect)
             {
@@ -82,27 +84,27 @@ public static class Replay
                 shard.MayInvalidate = false;
             }
 
-            Kernel kernel = Run(shard, from, incident.Tick + Shard.ObservationTicks, trace, cancellation);
+            Kernel kernel = Run(shard, from, found + Shard.ObservationTicks, trace, cancellation);
             if (trace.Story is { } story)
-                return new Timeline(kernel.Info.Name, [.. story], Narrator.Conclude(kernel, Conclude(incident, trace.Defect!)));
+                return new Timeline(kernel.Info.Name, [.. story], Narrator.Conclude(kernel, Conclude(incident, found, trace.Defect!)));
             if (from == startTick)
                 return null;
         }
 
         // What is found at a tick happened before it; a VM that starts there is another one.
-        Shard? Start() => StartOf(cohort, options, incident.Vm, incident.Tick - 1, interventions);
+        Shard? Start() => StartOf(cohort, options, incident.Vm, found - 1, interventions);
     }
 
     /// <summary>
     /// Whether the VM, run again, makes the very finding that the incident was named after. A vCPU that hangs under another seed does so at
     /// much the same time, and must not pass for the one that was asked about.
     /// </summary>
-    private static bool Happens(Shard shard, IncidentId incident, CancellationToken cancellation)
+    private static bool Happens(Shard shard, IncidentId incident, long found, CancellationToken cancellation)
     {
-        while (shard.Tick <= incident.Tick && shard.Vms > 0)
+        while (shard.Tick <= found && shard.Vms > 0)
         {
             cancellation.ThrowIfCancellationRequested();
-            long intervals = Math.Clamp((incident.Tick - shard.Tick) / Shard.ObservationTicks, 1, 1024);
+            long intervals = Math.Clamp((found - shard.Tick) / Shard.ObservationTicks, 1, 1024);
             shard.Advance((int)intervals * Shard.ObservationTicks);
             foreach (Finding finding in shard.TakeSnapshot().Findings)
             {
@@ -114,17 +116,17 @@ public static class Replay
         return false;
     }
 
-    private static string Conclude(IncidentId incident, TimelineStep defect)
+    private static string Conclude(IncidentId incident, long found, TimelineStep defect)
     {
         if (incident.Kind != FindingKind.VcpuHung)
             return defect.Explanation;
-        string quiet = defect.Tick < incident.Tick ? "" : string.Create(
-            CultureInfo.InvariantCulture, $", as invalidations that stop at tick {incident.Tick} show");
+        string quiet = defect.Tick < found ? "" : string.Create(
+            CultureInfo.InvariantCulture, $", as invalidations that stop at tick {found} show");
         return $"vCPU {incident.Vcpu} hangs{quiet}: {defect.Explanation}";
     }
 
     /// <summary>The kernel that the cohort runs, by the tick.</summary>
-    private static Func<long, Kernel> KernelsOf(Cohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
+    private static Func<long, Kernel> KernelsOf(SimulatedCohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
     {
         ShardIntervention[] patches = [.. interventions.Where(intervention => intervention.Kind == InterventionKind.PatchKernel).OrderBy(patch => patch.Tick)];
         return tick => Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel;
@@ -150,7 +152,7 @@ public static class Replay
     }
 
     /// <summary>A VM as it was when it started, the last time by a tick: in one lane, with all that is still to be done to it.</summary>
-    private static Shard? StartOf(Cohort cohort, ShardOptions options, int vm, long tick, IEnumerable<ShardIntervention> interventions) =>
+    private static Shard? StartOf(SimulatedCohort cohort, ShardOptions options, int vm, long tick, IEnumerable<ShardIntervention> interventions) =>
         new CohortHistory(cohort, interventions).StartOf(vm, tick, options with { VectorBits = 32 });
 
     /// <summary>Writes down every step of a range of ticks.</summary>
@@ -173,8 +175,9 @@ public static class Replay
     /// </summary>
     /// <param name="kernelAt">The kernel that the VM runs, by the tick.</param>
     /// <param name="incident">The incident.</param>
+    /// <param name="found">The tick at which it was found.</param>
     /// <param name="fromStart">Whether it hears of every step that there was; if not, a story without its beginning is none.</param>
-    private sealed class IncidentTrace(Func<long, Kernel> kernelAt, IncidentId incident, bool fromStart) : IStepListener
+    private sealed class IncidentTrace(Func<long, Kernel> kernelAt, IncidentId incident, long found, bool fromStart) : IStepListener
     {
         private const int RecentMax = 256;
 
@@ -197,7 +200,7 @@ public static class Replay
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
             // A vCPU that is fixed was not yet in the row that the incident is about, the last one before the tick named.
-            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < incident.Tick
+            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < found
                 && after.Vcpus[actor].ConsecutiveRetries == 0)
             {
                 (_story, _isTelling, HasWholeRow) = (null, false, true);
@@ -226,9 +229,9 @@ public static class Replay
         private bool IsTheDefect(long tick, int actor, StepCounts counts) => incident.Kind switch
         {
             FindingKind.VcpuHung => actor == incident.Vcpu && counts.UnjustifiedRetries != 0,
-            FindingKind.StaleMapping => tick == incident.Tick && counts.StaleMappings != 0,
-            FindingKind.UnsafeInstall => tick == incident.Tick && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
-            _ => tick == incident.Tick && counts.AccountingErrors != 0,
+            FindingKind.StaleMapping => tick == found && counts.StaleMappings != 0,
+            FindingKind.UnsafeInstall => tick == found && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
+            _ => tick == found && counts.AccountingErrors != 0,
         };
 
         /// <summary>The recent steps from a little before the actor's fault on.</summary>

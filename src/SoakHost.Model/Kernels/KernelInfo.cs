@@ -56,11 +56,6 @@ public enum Defect
 /// </param>
 public sealed record KernelInfo(string Name, string Description, string Source, Defect Expected, ulong ExpectedFrom = 0)
 {
-    /// <summary>
-    /// Whether the model describes it; false for this machine's own kernel, of which nothing is known beforehand.
-    /// </summary>
-    public bool IsSimulated { get; init; } = true;
-
     /// <summary>A historical defect, described by the commit that repaired it.</summary>
     public KernelInfo(string name, string description, UpstreamFix fix, Defect expected)
         : this(name, description, fix.ToString(), expected) => (Group, Fix) = (KernelGroup.HistoricalDefect, fix);

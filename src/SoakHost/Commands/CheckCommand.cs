@@ -1,12 +1,10 @@
 using System.Collections.Immutable;
 using System.CommandLine;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Checks;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
-using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
 
@@ -60,11 +58,10 @@ internal static class CheckCommand
             {
                 Operations = operations.Of(parsed),
                 Time = TimeSpan.FromSeconds(seconds.Of(parsed)),
-                HostTime = parsed.IsGiven(seconds) ? TimeSpan.FromSeconds(seconds.Of(parsed)) : null,
+                ExternalTime = parsed.IsGiven(seconds) ? TimeSpan.FromSeconds(seconds.Of(parsed)) : null,
             };
             SoakResult Soak(IProgress<SoakProgress> progress) =>
-                new BoundedSoak(fleet, bounds, TimeProvider.System, SoakOptions.HostCohorts(configured, TimeProvider.System))
-                    .Run(progress, stop);
+                new BoundedSoak(fleet, bounds, TimeProvider.System).Run(progress, stop);
             return Task.FromResult(Run(configured, Soak, fleet.Shards, parsed.GetValue(json), parsed.GetValue(junit)));
         });
         return command;
@@ -93,16 +90,20 @@ internal static class CheckCommand
     }
 
     /// <summary>The result of a check that this machine cannot run; null where it can.</summary>
-    private static SoakResult? Refuse(IEnumerable<CohortOptions> cohorts) =>
-        SoakOptions.WhyUnsupported(cohorts) is not { } reason ? null : new()
+    private static SoakResult? Refuse(IEnumerable<CohortOptions> cohorts)
     {
-        Verdict = Verdict.Unsupported,
-        Reasons = [reason],
-        Cohorts = [],
-        Elapsed = TimeSpan.Zero,
-        WasInterrupted = false,
-        FirstIncidents = ImmutableDictionary<string, IncidentId>.Empty,
-    };
+        if (SoakOptions.WhyUnsupported(cohorts) is not { } reason)
+            return null;
+        return new SoakResult
+        {
+            Verdict = Verdict.Unsupported,
+            Reasons = [reason],
+            Cohorts = [],
+            Elapsed = TimeSpan.Zero,
+            WasInterrupted = false,
+            FirstIncidents = ImmutableDictionary<string, IncidentId>.Empty,
+        };
+    }
 
     private static FileStream? Open(FileInfo? file)
     {

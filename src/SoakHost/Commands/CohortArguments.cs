@@ -1,6 +1,6 @@
+using SoakHost.Engine.Soak;
 using System.CommandLine;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.HostKernel;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -30,10 +30,10 @@ internal sealed class CohortArguments
                 result.AddError(why);
         });
         _options.Add(option.Name, option);
-        foreach (Setting<Cohort> setting in Simulated)
+        foreach (Setting<SimulatedCohort> setting in Simulated)
         {
-            Setting<HostCohortOptions>? real = HostCohortSettings.Cohort.Settings.FirstOrDefault(real => takesHost
-                && real.Option == setting.Option);
+            Setting<HostCohortOptions>? real = HostCohortSettings.Cohort.Settings
+                .FirstOrDefault(real => takesHost && real.Option == setting.Option);
             string more = real is null ? "" : $" Real VMs: {real.Range}, default: {HostCohortSettings.Cohort.Default(real)}.";
             Add(setting, setting.IsFlag ? CommonOptions.Describe(setting.Sentence, "", "")
                 : CommonOptions.Describe(setting.Sentence, setting.Range, SimulatedCohortSettings.Table.Default(setting)) + more);
@@ -48,7 +48,7 @@ internal sealed class CohortArguments
     public IEnumerable<Option> Options => _options.Values;
 
     /// <summary>The known-bad cohort that runs beside it.</summary>
-    public static Cohort Control { get; } = new()
+    public static SimulatedCohort Control { get; } = new()
     {
         Name = "control",
         Kernel = Kernel.Of<Linux61>(),
@@ -57,7 +57,7 @@ internal sealed class CohortArguments
         Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 20_000 },
     };
 
-    private static IEnumerable<Setting<Cohort>> Simulated => [.. SimulatedCohortSettings.Shape, SimulatedCohortSettings.Expect];
+    private static IEnumerable<Setting<SimulatedCohort>> Simulated => [.. SimulatedCohortSettings.Shape, SimulatedCohortSettings.Expect];
 
     /// <summary>The cohort that the arguments describe, or null where they name no kernel.</summary>
     /// <exception cref="ConfigurationException">Lists every error.</exception>
@@ -98,8 +98,11 @@ internal sealed class CohortArguments
                 errors.Add($"{option.Name} is for real VMs: it needs --kernel {HostCohortSettings.KernelName}");
         }
 
-        Cohort cohort = SimulatedCohortSettings.Table.Defaults with { Name = kernel.Info.Name.Replace('.', '-'),
-            Kernel = kernel };
+        SimulatedCohort cohort = SimulatedCohortSettings.Table.Defaults with
+        {
+            Name = kernel.Info.Name.Replace('.', '-'),
+            Kernel = kernel,
+        };
         cohort = SimulatedCohortSettings.Complete(
             Read(parsed, errors, Simulated, cohort), parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
             (setting, error) => errors.Add($"{setting.Option} {error}"));
@@ -151,10 +154,10 @@ internal sealed class CohortArguments
 
     private void Add<TOptions>(Setting<TOptions> setting, string description)
     {
-        Option option = setting.IsFlag ? new Option<bool>(setting.Option) { Description = description }
-            : setting.IsList ? new Option<string[]>(setting.Option) { Description = description,
-                AllowMultipleArgumentsPerToken = true }
-            : new Option<string?>(setting.Option) { Description = description };
+        Option option = setting.IsFlag ? new Option<bool>(setting.Option)
+            : setting.IsList ? new Option<string[]>(setting.Option) : new Option<string?>(setting.Option);
+        option.Description = description;
+        option.AllowMultipleArgumentsPerToken = setting.IsList;
         if (!setting.IsFlag)
             option.HelpName = setting.Placeholder;
         _options.Add(setting.Option, option);

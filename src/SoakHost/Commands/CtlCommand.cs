@@ -3,7 +3,6 @@ using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
 
@@ -37,8 +36,11 @@ internal static class CtlCommand
         var kernel = new Argument<string>("kernel") { Description = "The kernel, one of \"soakhost kernels\"." };
         var value = new Argument<string>("value") { Description = "The counter's new value, such as 2^31-1000." };
         var vms = new Argument<string>("vms") { Description = "The new number of VMs." };
-        var from = new Option<string?>("--invalidate-seq") { Description = "The counter's new value. Default: 0.",
-            HelpName = "number" };
+        var from = new Option<string?>("--invalidate-seq")
+        {
+            Description = "The counter's new value. Default: 0.",
+            HelpName = "number",
+        };
         var vm = new Option<int?>("--vm") { Description = "One VM only, by its number.", HelpName = "number" };
         Option<Uri?> url = Url();
         if (kind == InterventionKind.PatchKernel)
@@ -83,9 +85,9 @@ internal static class CtlCommand
         {
             CohortOptions added = cohorts.Read(parsed)
                 ?? throw new ConfigurationException("--kernel is missing: a new cohort needs a kernel");
-            Cohort cohort = added.Cohort with { Name = parsed.GetValue(name)! };
+            SimulatedCohort cohort = (SimulatedCohort)added.Cohort with { Name = parsed.GetValue(name)! };
             var body = new JsonObject();
-            foreach (Setting<Cohort> setting in SimulatedCohortSettings.Table.Settings)
+            foreach (Setting<SimulatedCohort> setting in SimulatedCohortSettings.Table.Settings)
                 body[setting.Field] = setting.Text(cohort);
             return PostAsync(parsed.GetValue(url), "", body, stop);
         });

@@ -18,8 +18,11 @@ internal static class IncidentsCommand
             "--before", "list the page after another one, which ends with this number", long.MaxValue, 1, long.MaxValue,
             "the newest page");
         var cohort = new Option<string?>("--cohort") { Description = "List the incidents of one cohort." };
-        var directory = new Option<string?>("--data-directory") { Description = "Data directory. Default: the configuration's.",
-            HelpName = "folder" };
+        var directory = new Option<string?>("--data-directory")
+        {
+            Description = "Data directory. Default: the configuration's.",
+            HelpName = "folder",
+        };
         Option<bool> json = CommonOptions.Json();
         var command = new Command("incidents", "Lists recorded incidents, newest first. \"soakhost replay\" takes their ids.")
         {

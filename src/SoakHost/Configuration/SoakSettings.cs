@@ -1,5 +1,4 @@
 using SoakHost.Engine.Soak;
-using SoakHost.HostKernel;
 
 namespace SoakHost.Configuration;
 

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text.Json;
 using SoakHost.Configuration;
+using SoakHost.HostKernel;
 using SoakHost.Model.Kernels;
 using Spectre.Console;
 
@@ -10,29 +11,28 @@ namespace SoakHost.Reports;
 /// <summary>The kernels, as a table or as JSON.</summary>
 internal static class KernelList
 {
-    /// <summary>Releases and this machine's own, then historical defects, then mutants.</summary>
-    private static readonly KernelInfo[] All =
-        [.. Kernel.All.Append(Kernel.Host).Select(kernel => kernel.Info).OrderBy(info => info.Group)];
+    // This machine's own kernel, which no model describes.
+    private static readonly KernelDocument Host = new(
+        HostCohort.KindName, HostCohort.KindName, KernelGroup.Release, "unknown", Hex64.Of(0),
+        "this machine's own kernel, through /dev/kvm: real VMs, whose counters start at 0", "this machine", null, null);
 
-    /// <summary>One document for each.</summary>
+    /// <summary>One document for each: releases and this machine's own, then historical defects, then mutants.</summary>
     public static KernelDocument[] Documents { get; } =
-    [
-        .. All.Select(info => new KernelDocument(
-            info.Name, info.Group, info.IsSimulated ? info.Expected.Label() : "unknown", Hex64.Of(info.ExpectedFrom), info.Description,
-            info.Source, info.Fix?.Since, info.Fix?.Until)),
-    ];
+        [.. Kernel.All.Select(kernel => Of(kernel.Info)).Append(Host).OrderBy(document => document.Group)];
 
     public static void WriteTable(IAnsiConsole console)
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "difference", "source");
         table.Columns[0].NoWrap();
-        KernelGroup group = KernelGroup.Release;
-        foreach (KernelInfo info in All)
+        foreach (IGrouping<KernelGroup, KernelDocument> group in Documents.GroupBy(document => document.Group))
         {
-            if (info.Group != group)
-                table.AddEmptyRow().AddRow(info.Group == KernelGroup.Mutant ? "mutants:" : "historical defects:");
-            group = info.Group;
-            table.AddRow(new Text(info.Name), new Text(Describe(info)), new Text(info.Description), new Text(info.Source));
+            if (group.Key != KernelGroup.Release)
+                table.AddEmptyRow().AddRow(group.Key == KernelGroup.Mutant ? "mutants:" : "historical defects:");
+            foreach (KernelDocument kernel in group)
+            {
+                string expected = Kernel.Find(kernel.Name) is { } known ? Describe(known.Info) : "unknown: that is the question";
+                table.AddRow(new Text(kernel.Name), new Text(expected), new Text(kernel.Description), new Text(kernel.Source));
+            }
         }
 
         console.Write(table);
@@ -41,10 +41,12 @@ internal static class KernelList
     public static void WriteJson(TextWriter output) =>
         output.WriteLine(JsonSerializer.Serialize(Documents, ReportJson.Default.KernelDocumentArray));
 
+    private static KernelDocument Of(KernelInfo info) => new(
+        info.Name, "simulated", info.Group, info.Expected.Label(), Hex64.Of(info.ExpectedFrom), info.Description, info.Source,
+        info.Fix?.Since, info.Fix?.Until);
+
     private static string Describe(KernelInfo info)
     {
-        if (!info.IsSimulated)
-            return "unknown";
         string what = info.Expected.Label().Replace('_', ' ');
         string from = info.ExpectedFrom == 0 ? ""
             : BitOperations.IsPow2(info.ExpectedFrom) ? $" from 2^{BitOperations.Log2(info.ExpectedFrom)}"
@@ -57,4 +59,5 @@ internal static class KernelList
 
 /// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
 internal sealed record KernelDocument(
-    string Name, KernelGroup Group, string Expected, string ExpectedFrom, string Description, string Source, string? Since, string? Until);
+    string Name, string Kind, KernelGroup Group, string Expected, string ExpectedFrom, string Description, string Source, string? Since,
+    string? Until);

@@ -8,14 +8,15 @@ public static class Command
     /// <summary>What a program printed, on both streams, and its exit code.</summary>
     public readonly record struct Outcome(int ExitCode, string Output);
 
-    public static async Task<Outcome> RunAsync(string program, IEnumerable<string> arguments, CancellationToken cancellationToken)
+    /// <summary>Runs a program at the root of the repository.</summary>
+    public static Task<Outcome> RunAsync(string program, IEnumerable<string> arguments, CancellationToken cancellationToken) =>
+        RunAsync(new ProcessStartInfo(program, arguments) { WorkingDirectory = Repository.Root }, cancellationToken);
+
+    /// <summary>Runs a program as described.</summary>
+    public static async Task<Outcome> RunAsync(ProcessStartInfo start, CancellationToken cancellationToken)
     {
-        ProcessStartInfo start = new(program, arguments)
-        {
-            WorkingDirectory = Repository.Root,
-            RedirectStandardOutput = true,
-            RedirectStandardError = true,
-        };
+        start.RedirectStandardOutput = true;
+        start.RedirectStandardError = true;
         using var process = Process.Start(start)!;
         try
         {

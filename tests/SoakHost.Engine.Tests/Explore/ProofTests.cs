@@ -1,7 +1,7 @@
 using System.Globalization;
+using CsCheck;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
-using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Explore;
 
@@ -69,15 +69,18 @@ public sealed class ProofTests
     [Fact]
     public void A_fault_can_be_fixed_if_and_only_if_the_counter_survives_an_int()
     {
-        const ulong Seed = 20260101;
-        var draws = new Draws(Seed);
-        for (int i = 0; i < 500; i++)
-        {
-            ulong start = draws.InvalidateSeqStart();
-            bool survives = start == unchecked((ulong)(int)start);
-            ExploreResult result = Explore("linux-6.1", new ExploreOptions { Start = start, Invalidations = 0 });
-            Assert.Equal((Seed, start, survives), (Seed, start, result.Verdict == ExploreVerdict.Proven));
-        }
+        Gen<ulong> nearBoundary = Gen.Select(
+            Gen.OneOf(1UL << 15, 1UL << 16, 1UL << 31, 1UL << 32, 1UL << 63, 0UL),
+            Gen.Long[-24, 4],
+            (boundary, offset) => unchecked(boundary + (ulong)offset));
+        Gen.OneOf(nearBoundary, Gen.ULong).Sample(
+            start =>
+            {
+                bool survives = start == unchecked((ulong)(int)start);
+                ExploreResult result = Explore("linux-6.1", new ExploreOptions { Start = start, Invalidations = 0 });
+                return survives == (result.Verdict == ExploreVerdict.Proven);
+            },
+            iter: 500);
     }
 
     private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");

@@ -3,7 +3,7 @@ using SoakHost.Model.Lanes;
 
 namespace SoakHost.Engine.Tests.Kernels;
 
-/// <summary>The README's example, word for word between the two lines.</summary>
+/// <summary>The example of src/README.md, word for word between the two lines.</summary>
 // --8<--
 public readonly struct SnapshotU24 : IKernel
 {

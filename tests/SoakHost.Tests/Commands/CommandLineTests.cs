@@ -57,8 +57,8 @@ public class CommandLineTests(SmallService service)
     {
         ProgramResult result = await ProgramProcess.RunAsync(["kernels"]);
         Assert.Equal(0, result.ExitCode);
-        Assert.All(Kernel.All.Append(Kernel.Host),
-            kernel => Assert.Contains($" {kernel.Info.Name} ", result.Output, StringComparison.Ordinal));
+        Assert.All(Kernel.All.Select(kernel => kernel.Info.Name).Append("host"),
+            name => Assert.Contains($" {name} ", result.Output, StringComparison.Ordinal));
         Assert.Contains("hang from 2^31", result.Output, StringComparison.Ordinal);
         Assert.Contains("unknown", result.Output, StringComparison.Ordinal);
     }
@@ -206,8 +206,12 @@ public class CommandLineTests(SmallService service)
     {
         ProgramResult result = await ProgramProcess.RunAsync(
             ["serve", "--Soak:Seed=2^65", "--Soak:Fleet:0:Vms", "0"],
-            new Dictionary<string, string> { ["Soak__Workers"] = "-1", ["Soak__Fleet__1__Kernel"] = "linux-7",
-                ["Soak__Fleet__2__Name"] = "control" });
+            new Dictionary<string, string>
+            {
+                ["Soak__Workers"] = "-1",
+                ["Soak__Fleet__1__Kernel"] = "linux-7",
+                ["Soak__Fleet__2__Name"] = "control",
+            });
         Assert.Equal((64, ""), (result.ExitCode, result.Output));
         Assert.StartsWith("5 errors in the configuration:\n", result.Error, StringComparison.Ordinal);
         foreach (string key in (string[])["Soak:Seed", "Soak:Fleet:0:Vms", "Soak:Workers", "Soak:Fleet:1:Kernel",

@@ -1,11 +1,12 @@
 using System.Reflection;
 using System.Text.RegularExpressions;
 using Microsoft.Extensions.Logging;
+using SoakHost.Documents;
 using SoakHost.Logging;
 
 namespace SoakHost.Tests.Logging;
 
-/// <summary>The README's table of events is what runbooks and others' log queries rely on.</summary>
+/// <summary>Runbooks and the log queries of users rely on the documents' table of events.</summary>
 public partial class LogEventTests
 {
     private static readonly IReadOnlyList<(MethodInfo Method, LoggerMessageAttribute Event)> Events =
@@ -18,11 +19,10 @@ public partial class LogEventTests
     ];
 
     [Fact]
-    public void The_README_lists_every_event_with_its_id_and_level() =>
+    public void The_documents_list_every_event_with_its_id_and_level() =>
         Assert.Equal(
             Events.Select(entry => $"{entry.Event.EventId} {entry.Method.Name} {Level(entry.Event.Level)}"),
-            Row().Matches(ReadmeTests.Readme)
-                .Select(row => $"{row.Groups["id"].Value} {row.Groups["name"].Value} {row.Groups["level"].Value}"));
+            Document.Rows("id", "event", "level", "when").Select(row => $"{row[0]} {row[1]} {row[2]}"));
 
     [Fact]
     public void No_two_events_have_the_same_id() =>
@@ -38,9 +38,6 @@ public partial class LogEventTests
 
     private static string Level(LogLevel level) =>
         level == LogLevel.None ? "error; information where it is expected" : level.ToString().ToLowerInvariant();
-
-    [GeneratedRegex(@"^\| (?<id>\d{4}) \| `(?<name>\w+)` \| (?<level>[a-z; ]+) \| .+ \|\r?$", RegexOptions.Multiline)]
-    private static partial Regex Row();
 
     [GeneratedRegex(@"\{(\w+)(?::[^}]*)?\}")]
     private static partial Regex Placeholder();

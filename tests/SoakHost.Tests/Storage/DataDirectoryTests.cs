@@ -3,7 +3,6 @@ using System.Security.Cryptography;
 using System.Text;
 using System.Text.Json;
 using SoakHost.Configuration;
-using SoakHost.Engine.Soak;
 using SoakHost.Storage;
 
 namespace SoakHost.Tests.Storage;
