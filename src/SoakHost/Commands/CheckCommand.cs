@@ -93,8 +93,11 @@ internal static class CheckCommand
     }
 
     /// <summary>The result of a check that this machine cannot run; null where it can.</summary>
-    private static SoakResult? Refuse(IEnumerable<CohortOptions> cohorts) =>
-        SoakOptions.WhyUnsupported(cohorts) is not { } reason ? null : new()
+    private static SoakResult? Refuse(IEnumerable<CohortOptions> cohorts)
+    {
+        if (SoakOptions.WhyUnsupported(cohorts) is not { } reason)
+            return null;
+        return new SoakResult
         {
             Verdict = Verdict.Unsupported,
             Reasons = [reason],
@@ -103,6 +106,7 @@ internal static class CheckCommand
             WasInterrupted = false,
             FirstIncidents = ImmutableDictionary<string, IncidentId>.Empty,
         };
+    }
 
     private static FileStream? Open(FileInfo? file)
     {

@@ -32,8 +32,8 @@ internal sealed class CohortArguments
         _options.Add(option.Name, option);
         foreach (Setting<Cohort> setting in Simulated)
         {
-            Setting<HostCohortOptions>? real = HostCohortSettings.Cohort.Settings.FirstOrDefault(real => takesHost
-                && real.Option == setting.Option);
+            Setting<HostCohortOptions>? real = HostCohortSettings.Cohort.Settings
+                .FirstOrDefault(real => takesHost && real.Option == setting.Option);
             string more = real is null ? "" : $" Real VMs: {real.Range}, default: {HostCohortSettings.Cohort.Default(real)}.";
             Add(setting, setting.IsFlag ? CommonOptions.Describe(setting.Sentence, "", "")
                 : CommonOptions.Describe(setting.Sentence, setting.Range, SimulatedCohortSettings.Table.Default(setting)) + more);
@@ -101,7 +101,7 @@ internal sealed class CohortArguments
         Cohort cohort = SimulatedCohortSettings.Table.Defaults with
         {
             Name = kernel.Info.Name.Replace('.', '-'),
-            Kernel = kernel
+            Kernel = kernel,
         };
         cohort = SimulatedCohortSettings.Complete(
             Read(parsed, errors, Simulated, cohort), parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
@@ -154,13 +154,10 @@ internal sealed class CohortArguments
 
     private void Add<TOptions>(Setting<TOptions> setting, string description)
     {
-        Option option = setting.IsFlag ? new Option<bool>(setting.Option) { Description = description }
-            : setting.IsList ? new Option<string[]>(setting.Option)
-            {
-                Description = description,
-                AllowMultipleArgumentsPerToken = true
-            }
-            : new Option<string?>(setting.Option) { Description = description };
+        Option option = setting.IsFlag ? new Option<bool>(setting.Option)
+            : setting.IsList ? new Option<string[]>(setting.Option) : new Option<string?>(setting.Option);
+        option.Description = description;
+        option.AllowMultipleArgumentsPerToken = setting.IsList;
         if (!setting.IsFlag)
             option.HelpName = setting.Placeholder;
         _options.Add(setting.Option, option);

@@ -40,7 +40,7 @@ internal static class CtlCommand
         var from = new Option<string?>("--invalidate-seq")
         {
             Description = "The counter's new value. Default: 0.",
-            HelpName = "number"
+            HelpName = "number",
         };
         var vm = new Option<int?>("--vm") { Description = "One VM only, by its number.", HelpName = "number" };
         Option<Uri?> url = Url();

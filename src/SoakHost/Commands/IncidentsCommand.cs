@@ -21,7 +21,7 @@ internal static class IncidentsCommand
         var directory = new Option<string?>("--data-directory")
         {
             Description = "Data directory. Default: the configuration's.",
-            HelpName = "folder"
+            HelpName = "folder",
         };
         Option<bool> json = CommonOptions.Json();
         var command = new Command("incidents", "Lists recorded incidents, newest first. \"soakhost replay\" takes their ids.")

@@ -33,13 +33,11 @@ internal static class DeclaredMetrics
         "soakhost_boundary_crossings_total", "VMs whose counter crossed the boundary with a fault in flight",
         [.. OfCohort, "boundary"]);
 
-    public static readonly MetricDeclaration ExpectedCrossing = Gauge(
+    public static readonly MetricDeclaration ExpectedCrossing = GaugeAtTimes(
         "soakhost_boundary_expected_crossing_timestamp_seconds",
         "When the last real VM is expected to cross the boundary at its present rate, in seconds since 1970. Absent for "
-        + "simulated VMs, after the "
-        + "crossing, and without a rate",
-        [.. OfCohort, "boundary"]) with
-    { MayBeAbsent = true };
+        + "simulated VMs, after the crossing, and without a rate",
+        [.. OfCohort, "boundary"]);
 
     public static readonly MetricDeclaration Incidents = Counter(
         "soakhost_incidents_total",
@@ -51,26 +49,23 @@ internal static class DeclaredMetrics
     public static readonly MetricDeclaration Vcpus = Gauge("soakhost_vcpus", "vCPUs by state: running, starved or hung",
         [.. OfCohort, "expect", "state"]);
 
-    public static readonly MetricDeclaration LastProgress = Gauge(
+    public static readonly MetricDeclaration LastProgress = GaugeAtTimes(
         "soakhost_vcpu_last_progress_timestamp_seconds",
         "When a stalled vCPU last made progress, in seconds since 1970, or when the service first saw it stalled. At most 100 "
         + "vCPUs",
-        [.. OfCohort, "vm", "vcpu"]) with
-    { MayBeAbsent = true };
+        [.. OfCohort, "vm", "vcpu"]);
 
-    public static readonly MetricDeclaration StallInfo = Gauge(
+    public static readonly MetricDeclaration StallInfo = GaugeAtTimes(
         "soakhost_vcpu_stall_info",
         "1 for each stalled vCPU, with its page, counter and snapshot when it stalled. At most 100 vCPUs",
-        [.. OfCohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"]) with
-    { MayBeAbsent = true };
+        [.. OfCohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"]);
 
     public static readonly MetricDeclaration InvalidateSeq =
         Gauge("soakhost_invalidate_seq", "mmu_invalidate_seq over the cohort's VMs: min, median or max", [.. OfCohort, "stat"]);
 
-    public static readonly MetricDeclaration HangExpectedFrom = Gauge(
+    public static readonly MetricDeclaration HangExpectedFrom = GaugeAtTimes(
         "soakhost_hang_expected_from",
-        "The mmu_invalidate_seq at which the cohort must hang. Only for cohorts that are expected to hang", OfCohort) with
-    { MayBeAbsent = true };
+        "The mmu_invalidate_seq at which the cohort must hang. Only for cohorts that are expected to hang", OfCohort);
 
     public static readonly MetricDeclaration Verdict = Gauge(
         "soakhost_verdict",
@@ -152,4 +147,7 @@ internal static class DeclaredMetrics
 
     private static MetricDeclaration Gauge(string name, string help, params string[] labels) =>
         new(name, MetricType.Gauge, help, labels);
+
+    private static MetricDeclaration GaugeAtTimes(string name, string help, params string[] labels) =>
+        Gauge(name, help, labels) with { MayBeAbsent = true };
 }

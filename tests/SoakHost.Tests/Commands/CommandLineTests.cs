@@ -210,7 +210,7 @@ public class CommandLineTests(SmallService service)
             {
                 ["Soak__Workers"] = "-1",
                 ["Soak__Fleet__1__Kernel"] = "linux-7",
-                ["Soak__Fleet__2__Name"] = "control"
+                ["Soak__Fleet__2__Name"] = "control",
             });
         Assert.Equal((64, ""), (result.ExitCode, result.Output));
         Assert.StartsWith("5 errors in the configuration:\n", result.Error, StringComparison.Ordinal);

@@ -56,7 +56,7 @@ public class SettingTests
                 MemslotUpdates = true,
                 Pages = 40,
                 RangePages = 7,
-                InvalidateSeqStart = (1UL << 32) - 12
+                InvalidateSeqStart = (1UL << 32) - 12,
             },
         };
 
@@ -70,12 +70,7 @@ public class SettingTests
     public void Cohorts_differ_in_each_parameter_that_histories_depend_on()
     {
         Cohort was = SimulatedCohortSettings.Table.Defaults with { Name = "lts" };
-        Cohort now = was with
-        {
-            Vms = 5,
-            Vm = was.Vm with { InvalidateSeqStart = 7 },
-            Expected = SoakHost.Model.Kernels.Defect.Hang
-        };
+        Cohort now = was with { Vms = 5, Vm = was.Vm with { InvalidateSeqStart = 7 }, Expected = Model.Kernels.Defect.Hang };
 
         Assert.Equal(
             ["Vms of cohort lts was 64 and is 5", "InvalidateSeqStart of cohort lts was 2^31-1_000_000 and is 7"],
