@@ -55,7 +55,7 @@ public class CheckCommandTests
         ProgramResult result = await ProgramProcess.RunAsync(
             ["check", "--operations", "1e6"], Fleets.Small(("Soak__Fleet__0__Kernel", "linux-6.1.y"), ("Soak__Fleet__0__Expect", "progress")));
         Assert.Equal(2, result.ExitCode);
-        Assert.Contains("no cohort is meant to hang", result.Output, StringComparison.Ordinal);
+        Assert.Contains("no cohort is expected to hang", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]
