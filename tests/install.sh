@@ -9,6 +9,10 @@ want promtool prometheus
 want amtool prometheus-alertmanager
 want chromium chromium
 want npm nodejs npm
+want z3 z3
+want cvc5 cvc5
+want clang-query clang-tools
+want python3 python3
 [ ${#need[@]} -gt 0 ] || exit 0
 
 printf 'Installing %s\n' "${need[*]}"
