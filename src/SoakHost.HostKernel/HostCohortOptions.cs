@@ -83,6 +83,23 @@ public sealed record HostCohortOptions
 
     internal int Vmas => InvalidatorThreads * VmasPerCall;
 
+    /// <summary>The memory of each guest.</summary>
+    internal GuestShape Shape => new(Vcpus, GuestPhysicalBase, MemoryBytes, Vmas, Memslots, Program);
+
+    /// <summary>Whether a count lies so close to a boundary that every vCPU works without a rest.</summary>
+    internal bool IsNearBoundary(long count)
+    {
+        if (count >= Until)
+            return false;
+        foreach (long boundary in Boundaries)
+        {
+            if (Math.Abs(count - boundary) <= BoundaryWindow)
+                return true;
+        }
+
+        return false;
+    }
+
     /// <summary>
     /// Everything that is wrong with these options: the option, and what is wrong with it. Empty where they can be used.
     /// </summary>

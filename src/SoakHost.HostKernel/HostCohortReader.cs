@@ -1,206 +1,216 @@
 using System.Collections.Immutable;
 using System.Globalization;
-using SoakHost.Engine;
-using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Soak;
-using SoakHost.Engine.Watchdogs;
+using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel;
 
-/// <summary>
-/// From what is seen of real VMs to what every cohort shows, with what is new since the look before. One reader, one thread.
-/// </summary>
-internal sealed class HostCohortReader(Cohort cohort, HostCohortOptions options)
+/// <summary>Turns what is seen of real VMs into a cohort's figures, with what is new since the look before. Used by one thread.</summary>
+internal sealed class HostCohortReader(HostCohort cohort)
 {
-    /// <summary>How old a snapshot may be before the cohort's own thread is taken to stand still; it looks many times a second.</summary>
+    /// <summary>The age from which on a snapshot means that the VMs' own thread is stuck; it looks many times a second.</summary>
     internal static readonly TimeSpan SilenceMax = TimeSpan.FromSeconds(10);
 
     private const string Unproven =
-        "No kernel with the defect ran here: that a real hang would be seen was shown on simulated VMs and with recorded statistics.";
+        "No kernel with the defect ran here: that a real hang would be detected was shown on simulated VMs and with recorded statistics.";
 
-    private readonly Dictionary<(int Vm, int Vcpu), (HostVcpuSnapshot Seen, StalledVcpu? Stall)> before = [];
-    private readonly HashSet<(int Vm, long Boundary)> crossed = [];
-    private readonly long[] boundaries = [.. options.Boundaries.Distinct().Order()];
-    private long retried;
+    private readonly HostCohortOptions _options = cohort.Options;
+    private readonly Dictionary<(int Vm, int Vcpu), (HostVcpuSnapshot Seen, StalledVcpu? Stall)> _before = [];
+    private readonly HashSet<(int Vm, long Boundary)> _crossed = [];
+    private readonly ImmutableArray<Boundary> _boundaries = [.. cohort.CountedBoundaries];
+    private long _retried;
 
     /// <summary>The figures of one look.</summary>
-    /// <param name="now">The cohort's latest snapshot.</param>
+    /// <param name="now">The VMs' latest snapshot.</param>
     /// <param name="at">The time.</param>
-    /// <param name="stopAsked">Whether it was asked to stop: then an end before the end is nothing that failed.</param>
-    internal CohortSnapshot Read(HostCohortSnapshot now, DateTimeOffset at, bool stopAsked)
+    /// <param name="isStopping">Whether it was asked to stop: then to end early is no failure.</param>
+    internal HostSnapshot Read(HostSoakSnapshot now, DateTimeOffset at, bool isStopping)
     {
-        long tick = (long)now.Elapsed.TotalMilliseconds;
-        ImmutableArray<Finding> findings = [.. Crossed(now), .. now.Vms.SelectMany(vm => vm.Vcpus.SelectMany(vcpu => Changed(vm, vcpu, tick)))];
-        long[] ended = [.. now.Vms.Select(vm => vm.InvalidationsEnded).Order()];
-        return new CohortSnapshot
+        ImmutableArray<Finding> findings =
+            [.. Crossed(now), .. now.Vms.SelectMany(vm => vm.Vcpus.SelectMany(vcpu => Changed(vm, vcpu, FindingTime.After(now.Elapsed))))];
+        HostVmSnapshot last = now.Vms.MinBy(vm => vm.InvalidationsEnded)!;
+        CounterForecast forecast = Forecast(now);
+        CohortTotals totals = Sum(now);
+        return new HostSnapshot
         {
-            Kernel = cohort.Kernel,
             Vms = cohort.Vms,
-            Tick = tick,
-            Totals = Sum(now),
-            InvalidateSeqMin = (ulong)ended[0],
-            InvalidateSeqMedian = (ulong)ended[ended.Length / 2],
-            InvalidateSeqMax = (ulong)ended[^1],
-            Conditions = [[.. now.Vcpus.Select(vcpu => ConditionOf(vcpu.State)).OfType<VcpuCondition>()]],
-            Stalled = [.. before.Values.Select(vcpu => vcpu.Stall).OfType<StalledVcpu>()
-                .OrderBy(vcpu => (vcpu.Vm, vcpu.Vcpu)).Take(ShardSnapshot.StalledMax)],
+            Totals = totals,
+            InvalidateSeq = Spread(now),
+            Conditions = [[.. now.Vcpus.Select(vcpu => ConditionOf(vcpu.State))]],
+            Stalled = [.. _before.Values.Select(vcpu => vcpu.Stall).OfType<StalledVcpu>()
+                .OrderBy(vcpu => (vcpu.Vm, vcpu.Vcpu)).Take(CohortSnapshot.StalledMax)],
             Findings = findings,
-            Failures = [.. Failures(now, at, stopAsked)],
-            Host = Describe(now),
+            Failures = [.. Failures(now, at, isStopping)],
+            Violations = now.Violations,
+            Missing = now.IsOver ? now.Missing : [HowFar(now)],
+            Seen = now.Seen,
+            Forecast = forecast,
+            Remarks = Remarks(now, totals),
+            IsOver = now.IsOver || (now.Violations.Length > 0 && now.Vms.Any(vm => vm.Phase == HostVmPhase.Lost)),
+            Share = Math.Min(1, (double)last.InvalidationsEnded / _options.Until),
+            Progress = Progress(now, last.ExpectedEnd, forecast),
+            KernelRelease = now.Machine.KernelRelease,
+            Mmu = now.Machine.MmuMode,
+            Cpu = now.Machine.CpuModel,
+            Elapsed = now.Elapsed,
+            Until = _options.Until,
+            ExpectedEnd = last.ExpectedEnd,
+            NotCovered = [.. now.NotCovered, Unproven],
         };
     }
 
-    /// <summary>The figures of a cohort whose VMs the kernel did not give.</summary>
-    internal CohortSnapshot Refused(string reason, DateTimeOffset at)
+    /// <summary>The figures of a cohort whose VMs the kernel refused to create.</summary>
+    internal HostSnapshot Refused(string reason)
     {
         HostMachine machine = HostMachine.Read();
-        return new CohortSnapshot
+        return new HostSnapshot
         {
-            Kernel = cohort.Kernel,
             Vms = cohort.Vms,
-            Tick = 0,
-            Totals = default,
-            InvalidateSeqMin = 0,
-            InvalidateSeqMedian = 0,
-            InvalidateSeqMax = 0,
+            Totals = cohort.NoTotals,
+            InvalidateSeq = null,
             Conditions = [],
             Stalled = [],
             Findings = [],
             Failures = [reason],
             IsOutOfService = true,
-            Host = new HostFigures
-            {
-                KernelRelease = machine.KernelRelease,
-                Mmu = machine.MmuMode,
-                Cpu = machine.CpuModel,
-                At = at,
-                Elapsed = TimeSpan.Zero,
-                InvalidationsPerSecond = 0,
-                Until = options.Until,
-                Share = 0,
-                ExpectedEnd = null,
-                IsOver = true,
-                Boundaries = [.. boundaries.Select(boundary => new HostBoundary(HostJudgement.Name(boundary), boundary, 0, null))],
-                Verdict = Verdict.Unsupported,
-                Reasons = [reason],
-                NotCovered = [],
-            },
+            Unsupported = reason,
+            IsOver = true,
+            Share = 0,
+            Progress = reason,
+            KernelRelease = machine.KernelRelease,
+            Mmu = machine.MmuMode,
+            Cpu = machine.CpuModel,
+            Elapsed = TimeSpan.Zero,
+            Until = _options.Until,
+            ExpectedEnd = null,
+            NotCovered = [],
         };
     }
 
-    /// <summary>A state as a condition, or null where it is none: then <see cref="Failures"/> has its name.</summary>
-    /// <remarks>A suspect is not yet known to be anything but running.</remarks>
-    private static VcpuCondition? ConditionOf(VcpuState state) => state switch
+    /// <summary>A state as a condition. A suspect is not yet known to be anything but running.</summary>
+    private static VcpuCondition ConditionOf(VcpuState state) => state switch
     {
         VcpuState.Resting or VcpuState.Running or VcpuState.Suspect or VcpuState.Quiescing => VcpuCondition.Running,
         VcpuState.Starved => VcpuCondition.Starved,
         VcpuState.Hung => VcpuCondition.Hung,
-        _ => null,
+        _ => VcpuCondition.Stopped,
     };
 
     private static string NameOf(VcpuState state) => state switch
     {
-        VcpuState.FixedInVain => "has its faults fixed in vain: nothing is being invalidated, and yet it makes no progress",
+        VcpuState.FixedInVain => "makes no progress although its faults are fixed and nothing is being invalidated",
         VcpuState.LoopingInGuest => "is looping in the guest: it runs, takes no faults and has no heartbeat",
         VcpuState.NotScheduled => "is not scheduled: its thread gets no processor time",
         VcpuState.Halted => "is halted: the guest executed HLT",
         VcpuState.RunFailed => "failed: KVM_RUN gave up on the guest",
-        _ => "makes no progress, unexplained: what can be read here does not say why",
+        _ => "makes no progress, and nothing that can be read here says why",
     };
 
-    private Totals Sum(HostCohortSnapshot now)
+    private static CounterSpread Spread(HostSoakSnapshot now)
     {
-        // What is neither fixed, emulated nor spurious was retried, or is in flight; what was in flight before can be fixed now, but a
-        // counter must not fall.
+        CounterRange[] counters = [.. now.Vms.Select(CounterOf).OrderBy(counter => counter.Low)];
+        return new CounterSpread(counters[0], counters[counters.Length / 2], counters.MaxBy(counter => counter.High));
+    }
+
+    private static CounterRange CounterOf(HostVmSnapshot vm) =>
+        new((ulong)vm.InvalidationsEnded, (ulong)Math.Max(vm.InvalidationsEnded, vm.InvalidationsBegun));
+
+    private CohortTotals Sum(HostSoakSnapshot now)
+    {
+        // A fault that was not fixed, emulated or spurious was retried, or is in flight and may still be fixed; but a counter must not fall.
+        bool areFaultsCounted = now.Vcpus.Any(vcpu => vcpu.Faults is not null);
         long other = now.Vcpus.Sum(vcpu => vcpu.Faults is { } faults
             ? (long)faults.Taken - (long)(faults.Fixed + faults.Emulate + faults.Spurious) : 0);
-        retried = Math.Max(retried, other);
-        int[] powers = [31, 32];
-        return new Totals
+        _retried = Math.Max(_retried, other);
+        return new CohortTotals
         {
             Invalidations = now.Invalidations,
             GuestAccesses = (long)now.GuestAccesses,
-            Fixed = (long)now.FaultsFixed,
-            Retried = retried,
+            Fixed = areFaultsCounted ? (long)now.FaultsFixed : null,
+            Retried = areFaultsCounted ? _retried : null,
             Recoveries = now.Vcpus.Sum(vcpu => vcpu.Recoveries),
-            Crossings31 = CrossingsOf(now, 1L << 31),
-            Crossings32 = CrossingsOf(now, 1L << 32),
-            CrossingsElsewhere = boundaries.Except(powers.Select(power => 1L << power)).Sum(boundary => CrossingsOf(now, boundary)),
+            Crossings = [.. _boundaries.Select(boundary => new BoundaryCrossings(boundary, CrossingsOf(now, boundary)))],
         };
     }
 
-    private static int CrossingsOf(HostCohortSnapshot now, long boundary) =>
-        now.Vms.Count(vm => vm.Crossings.Any(crossing => crossing.Boundary == boundary && crossing.ProbesInFlight > 0));
+    private static int CrossingsOf(HostSoakSnapshot now, Boundary boundary) => now.Vms.Count(
+        vm => vm.Crossings.Any(crossing => (ulong)crossing.Boundary == boundary.Count && crossing.ProbesInFlight > 0));
 
-    private IEnumerable<Finding> Crossed(HostCohortSnapshot now)
+    private IEnumerable<Finding> Crossed(HostSoakSnapshot now)
     {
         foreach (HostVmSnapshot vm in now.Vms)
         {
             foreach (BoundaryCrossing crossing in vm.Crossings)
             {
-                if (!crossed.Add((vm.Index, crossing.Boundary)))
+                if (!_crossed.Add((vm.Index, crossing.Boundary)))
                     continue;
                 FindingKind kind = crossing.ProbesInFlight > 0 ? FindingKind.BoundaryCrossed : FindingKind.BoundaryCrossedIdle;
-                long tick = (long)(now.Elapsed - (now.At - crossing.At)).TotalMilliseconds;
-                int power = long.IsPow2(crossing.Boundary) ? (int)long.Log2(crossing.Boundary) : 0;
-                yield return new Finding(kind, vm.Index, -1, tick, -1, (ulong)crossing.Boundary, 0, power);
+
+                // The time of day may have been set meanwhile.
+                TimeSpan ago = now.At - crossing.At;
+                TimeSpan elapsed = now.Elapsed - (ago > TimeSpan.Zero && ago < now.Elapsed ? ago : TimeSpan.Zero);
+                var counter = new CounterRange((ulong)crossing.Boundary, (ulong)Math.Max(crossing.Boundary, crossing.CountAfter));
+                var seen = new Sighting(FindingTime.After(elapsed), page: null, counter, snapshot: null);
+                yield return new Finding(kind, vm.Index, vcpu: null, seen, new Boundary((ulong)crossing.Boundary));
             }
         }
     }
 
-    /// <summary>What became of a vCPU since the look before. A look misses no hang: its evidence stays.</summary>
-    private IEnumerable<Finding> Changed(HostVmSnapshot vm, HostVcpuSnapshot vcpu, long tick)
+    /// <summary>What changed of a vCPU since the look before. A look misses no hang: its evidence stays.</summary>
+    private IEnumerable<Finding> Changed(HostVmSnapshot vm, HostVcpuSnapshot vcpu, FindingTime time)
     {
-        (HostVcpuSnapshot? seen, StalledVcpu? stall) = before.GetValueOrDefault((vm.Index, vcpu.Index));
+        (HostVcpuSnapshot? before, StalledVcpu? stall) = _before.GetValueOrDefault((vm.Index, vcpu.Index));
         bool isHung = vcpu.State == VcpuState.Hung;
-        bool becameHung = isHung ? seen?.State != VcpuState.Hung : vcpu.Evidence is not null && seen?.Evidence is null;
-        ulong seq = (ulong)(isHung && vcpu.Evidence is { } evidence ? evidence.InvalidationsEnded : vm.InvalidationsEnded);
-        int page = PageOf(vcpu);
-        before[(vm.Index, vcpu.Index)] = (vcpu, Stall(vm, vcpu, stall, tick, page, seq));
+        bool becameHung = isHung ? before?.State != VcpuState.Hung : vcpu.Evidence is not null && before?.Evidence is null;
+        CounterRange counter = isHung && vcpu.Evidence is { } evidence
+            ? new((ulong)evidence.InvalidationsEnded, (ulong)Math.Max(evidence.InvalidationsEnded, evidence.InvalidationsBegun))
+            : CounterOf(vm);
+        var seen = new Sighting(time, PageOf(vcpu), counter, snapshot: null);
+        _before[(vm.Index, vcpu.Index)] = (vcpu, Stall(vm, vcpu, stall, seen));
         if (becameHung)
             yield return Of(FindingKind.VcpuHung);
-        for (int recovery = seen?.Recoveries ?? 0; recovery < vcpu.Recoveries; recovery++)
+        for (int recovery = before?.Recoveries ?? 0; recovery < vcpu.Recoveries; recovery++)
             yield return Of(FindingKind.VcpuRecovered);
-        for (int starvation = seen?.Starvations ?? 0; starvation < vcpu.Starvations; starvation++)
+        for (int starvation = before?.Starvations ?? 0; starvation < vcpu.Starvations; starvation++)
             yield return Of(FindingKind.VcpuStarved);
 
-        Finding Of(FindingKind kind) => new(kind, vm.Index, vcpu.Index, tick, page, seq, 0, 0);
+        Finding Of(FindingKind kind) => new(kind, vm.Index, vcpu.Index, seen);
     }
 
-    private static StalledVcpu? Stall(HostVmSnapshot vm, HostVcpuSnapshot vcpu, StalledVcpu? stall, long tick, int page, ulong seq)
+    private static StalledVcpu? Stall(HostVmSnapshot vm, HostVcpuSnapshot vcpu, StalledVcpu? stall, Sighting seen)
     {
-        if (ConditionOf(vcpu.State) is not { } condition || condition == VcpuCondition.Running)
+        VcpuCondition condition = ConditionOf(vcpu.State);
+        if (condition is not (VcpuCondition.Starved or VcpuCondition.Hung))
             return null;
         return stall?.Condition == condition
             ? stall
-            : new StalledVcpu(vm.Index, vcpu.Index, condition, tick, page, seq, 0) { LastProgress = vcpu.LastProgressAt };
+            : new StalledVcpu(vm.Index, vcpu.Index, condition, seen) { LastProgress = vcpu.LastProgressAt };
     }
 
-    /// <summary>The page of the soaked memory that a hung vCPU reads in vain; -1 where that is not known, or it is another.</summary>
-    private int PageOf(HostVcpuSnapshot vcpu)
+    /// <summary>The page of the soaked memory that a hung vCPU reads in vain; null where that is not known, or it is another.</summary>
+    private int? PageOf(HostVcpuSnapshot vcpu)
     {
         if (vcpu.Evidence?.FaultingAddress is not { } address)
-            return -1;
-        long offset = (long)address - options.GuestPhysicalBase;
-        return offset >= 0 && offset < options.MemoryBytes && offset / GuestMemory.PageBytes <= int.MaxValue
-            ? (int)(offset / GuestMemory.PageBytes) : -1;
+            return null;
+        long offset = (long)address - _options.GuestPhysicalBase;
+        return offset >= 0 && offset < _options.MemoryBytes && offset / GuestMemory.PageBytes <= int.MaxValue
+            ? (int)(offset / GuestMemory.PageBytes) : null;
     }
 
-    private static IEnumerable<string> Failures(HostCohortSnapshot now, DateTimeOffset at, bool stopAsked)
+    private static IEnumerable<string> Failures(HostSoakSnapshot now, DateTimeOffset at, bool isStopping)
     {
         if (!now.IsOver && at - now.At > SilenceMax)
-            yield return string.Create(CultureInfo.InvariantCulture, $"Nobody has looked at the VMs since {now.At:O}.");
-        if (now.IsOver && now.Verdict == HostVerdict.Inconclusive && !stopAsked)
+            yield return string.Create(CultureInfo.InvariantCulture, $"The thread that drives the VMs has published nothing since {now.At:O}.");
+        if (now.Violations.IsEmpty && !isStopping)
         {
-            foreach (string reason in now.Reasons)
+            foreach (string reason in now.Missing)
                 yield return reason;
         }
 
         foreach (HostVmSnapshot vm in now.Vms)
         {
-            foreach (HostVcpuSnapshot vcpu in vm.Vcpus.Where(vcpu => ConditionOf(vcpu.State) is null))
+            foreach (HostVcpuSnapshot vcpu in vm.Vcpus.Where(vcpu => ConditionOf(vcpu.State) == VcpuCondition.Stopped))
             {
                 string why = vcpu.StopReason is { } reason ? $" ({reason})" : "";
                 yield return $"vCPU {vcpu.Index} of VM {vm.Index} {NameOf(vcpu.State)}{why}. That is not the defect.";
@@ -208,35 +218,19 @@ internal sealed class HostCohortReader(Cohort cohort, HostCohortOptions options)
         }
     }
 
-    private HostFigures Describe(HostCohortSnapshot now)
+    private CounterForecast Forecast(HostSoakSnapshot now)
     {
-        (Verdict verdict, ImmutableArray<string> reasons) = Judge(now);
-        HostVmSnapshot last = now.Vms.MinBy(vm => vm.InvalidationsEnded)!;
-        return new HostFigures
+        var crossings = ImmutableArray.CreateBuilder<BoundaryForecast>();
+        foreach (Boundary boundary in _boundaries)
         {
-            KernelRelease = now.Machine.KernelRelease,
-            Mmu = now.Machine.MmuMode,
-            Cpu = now.Machine.CpuModel,
-            At = now.At,
-            Elapsed = now.Elapsed,
-            InvalidationsPerSecond = now.InvalidationsPerSecond,
-            Until = options.Until,
-            Share = Math.Min(1, (double)last.InvalidationsEnded / options.Until),
-            ExpectedEnd = last.ExpectedEnd,
-            IsOver = now.IsOver || (now.Verdict == HostVerdict.Violation && now.Vms.Any(vm => vm.Phase == HostVmPhase.Lost)),
-            Boundaries = [.. boundaries.Select(boundary => Expect(now, boundary))],
-            Verdict = verdict,
-            Reasons = reasons,
-            NotCovered = [.. now.NotCovered, Unproven],
-        };
-    }
+            long count = (long)boundary.Count;
+            List<DateTimeOffset?> expected = [.. now.Vms.Where(vm => vm.InvalidationsEnded < count && count <= _options.Until)
+                .Select(vm => vm.NextBoundary == count ? vm.ExpectedCrossing : Extrapolate(now.At, vm, count))];
+            if (!expected.Contains(null) && expected.Max() is { } last)
+                crossings.Add(new BoundaryForecast(boundary, last));
+        }
 
-    private HostBoundary Expect(HostCohortSnapshot now, long boundary)
-    {
-        var expected = now.Vms.Where(vm => vm.InvalidationsEnded < boundary && boundary <= options.Until)
-            .Select(vm => vm.NextBoundary == boundary ? vm.ExpectedCrossing : Extrapolate(now.At, vm, boundary)).ToList();
-        return new HostBoundary(
-            HostJudgement.Name(boundary), boundary, CrossingsOf(now, boundary), expected.Contains(null) ? null : expected.Max());
+        return new CounterForecast(now.InvalidationsPerSecond, now.Elapsed, crossings.ToImmutable());
     }
 
     private static DateTimeOffset? Extrapolate(DateTimeOffset at, HostVmSnapshot vm, long boundary)
@@ -246,20 +240,33 @@ internal sealed class HostCohortReader(Cohort cohort, HostCohortOptions options)
         return vm.InvalidationsPerSecond > 0 && seconds < 1e9 ? at.AddSeconds(seconds) : null;
     }
 
-    private (Verdict Verdict, ImmutableArray<string> Reasons) Judge(HostCohortSnapshot now) => now.Verdict switch
+    private static ImmutableArray<string> Remarks(HostSoakSnapshot now, CohortTotals totals)
     {
-        HostVerdict.Violation => (Verdict.Violation, now.Reasons),
-        HostVerdict.Pass when boundaries.Any(boundary => boundary <= options.Until) => (Verdict.Pass, now.Reasons),
-        HostVerdict.Pass => (Verdict.Inconclusive, ["No boundary lies within the run, so none was crossed."]),
-        HostVerdict.Undecided => (Verdict.Inconclusive, [HowFar(now)]),
-        _ => (Verdict.Inconclusive, now.Reasons),
-    };
+        double average = now.Elapsed > TimeSpan.Zero ? now.Invalidations / now.Elapsed.TotalSeconds : 0;
+        string subject = string.Create(
+            CultureInfo.InvariantCulture,
+            $"kernel {now.Machine.KernelRelease}, MMU {now.Machine.MmuMode}, CPU {now.Machine.CpuModel}; "
+            + $"{totals.Invalidations:N0} invalidations in {now.Elapsed:hh\\:mm\\:ss}, {average:N0} a second");
+        return [subject, .. now.NotCovered.Append(Unproven).Select(gap => $"not covered: {gap}")];
+    }
 
-    private string HowFar(HostCohortSnapshot now)
+    private string Progress(HostSoakSnapshot now, DateTimeOffset? end, CounterForecast forecast)
+    {
+        // The VMs give their own time left: it depends on the present rate alone, and the last seconds before a boundary are slow ones.
+        string left = end > now.At ? string.Create(CultureInfo.InvariantCulture, $", {end - now.At:hh\\:mm\\:ss} left") : "";
+        string next = forecast.Crossings is [var first, ..]
+            ? string.Create(CultureInfo.InvariantCulture, $", {first.Boundary} expected at {first.Expected:u}") : "";
+        return string.Create(
+            CultureInfo.InvariantCulture,
+            $"{now.Invalidations / 1e6:N1} million of {(double)_options.Until * cohort.Vms / 1e6:N1} million invalidations, "
+            + $"{now.InvalidationsPerSecond / 1e6:N2} million a second{left}{next}");
+    }
+
+    private string HowFar(HostSoakSnapshot now)
     {
         HostVmSnapshot last = now.Vms.MinBy(vm => vm.InvalidationsEnded)!;
         string expected = last is { NextBoundary: { } next, ExpectedCrossing: { } crossing }
-            ? string.Create(CultureInfo.InvariantCulture, $"; {HostJudgement.Name(next)} is expected at {crossing:u}") : "";
-        return $"It is not over: VM {last.Index} came to {last.InvalidationsEnded} invalidations of {options.Until} so far{expected}.";
+            ? string.Create(CultureInfo.InvariantCulture, $"; {HostEvidence.Name(next)} is expected at {crossing:u}") : "";
+        return $"The run is not over: VM {last.Index} has made {last.InvalidationsEnded} of {_options.Until} invalidations{expected}.";
     }
 }

@@ -1,19 +1,17 @@
-using SoakHost.Engine;
-using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel;
 
-/// <summary>Real VMs as a cohort of a fleet: what the watchdog, metrics, logs and verdicts read.</summary>
-/// <param name="cohort">What the fleet knows of it.</param>
-/// <param name="options">What to run; valid ones.</param>
+/// <summary>Real VMs as a cohort of a fleet.</summary>
+/// <param name="cohort">The cohort; its options are valid.</param>
 /// <param name="time">The clock.</param>
-public sealed class HostCohortSource(Cohort cohort, HostCohortOptions options, TimeProvider time) : IExternalCohort
+public sealed class HostCohortSource(HostCohort cohort, TimeProvider time) : IExternalCohortSource
 {
-    private readonly HostCohortReader reader = new(cohort, options);
-    private volatile HostCohort? running;
-    private volatile string? refusal;
-    private volatile bool stopAsked;
+    private readonly HostCohortReader _reader = new(cohort);
+    private volatile HostSoak? _soak;
+    private volatile string? _refusal;
+    private volatile bool _isStopping;
 
     /// <inheritdoc/>
     public Cohort Cohort => cohort;
@@ -23,35 +21,35 @@ public sealed class HostCohortSource(Cohort cohort, HostCohortOptions options, T
     {
         try
         {
-            running = HostCohort.Start(options, time);
+            _soak = HostSoak.Start(cohort.Options, time);
         }
         catch (Exception error) when (error is KvmException or ArgumentException)
         {
-            refusal = $"The VMs could not be created: {error.Message}.";
+            _refusal = $"The VMs could not be created: {error.Message}.";
         }
     }
 
-    /// <summary>Nothing to ask for: the cohort publishes after each of its own looks.</summary>
+    /// <summary>Does nothing: the VMs' own thread publishes a snapshot after each of its looks.</summary>
     public void Request()
     {
     }
 
     /// <inheritdoc/>
     public CohortSnapshot? Take() =>
-        refusal is { } reason ? reader.Refused(reason, time.GetUtcNow())
-        : running is { } host ? reader.Read(host.Snapshot, time.GetUtcNow(), stopAsked)
+        _refusal is { } reason ? _reader.Refused(reason)
+        : _soak is { } soak ? _reader.Read(soak.Snapshot, time.GetUtcNow(), _isStopping)
         : null;
 
     /// <inheritdoc/>
     public void RequestStop()
     {
-        stopAsked = true;
-        running?.RequestStop();
+        _isStopping = true;
+        _soak?.RequestStop();
     }
 
     /// <inheritdoc/>
-    public bool Join(TimeSpan timeout) => running?.TryJoin(timeout) ?? true;
+    public bool Join(Deadline deadline) => _soak?.TryJoin(deadline) ?? true;
 
-    /// <summary>Stops, and gives everything back to the kernel.</summary>
-    public void Dispose() => running?.Dispose();
+    /// <summary>Stops, and returns everything to the kernel.</summary>
+    public void Dispose() => _soak?.Dispose();
 }

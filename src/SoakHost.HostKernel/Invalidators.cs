@@ -1,4 +1,5 @@
 using System.Runtime.InteropServices;
+using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 
@@ -13,170 +14,152 @@ namespace SoakHost.HostKernel;
 internal sealed unsafe class Invalidators : IDisposable
 {
     private static readonly TimeSpan Burst = TimeSpan.FromMilliseconds(10);
+    private static readonly TimeSpan RestMax = TimeSpan.FromMinutes(1);
 
-    private readonly HostCohortOptions options;
-    private readonly GuestMemory memory;
-    private readonly TimeProvider time;
-    private readonly Action<long, long> crossed;
-    private readonly long[] boundaries;
-    private readonly Thread[] threads;
-    private readonly ManualResetEventSlim go = new(initialState: true);
-    private readonly ManualResetEventSlim never = new();
-    private Counters counters;
-    private int parked;
-    private int boundary;
-    private volatile bool pausing;
-    private volatile bool stopping;
+    private readonly HostCohortOptions _options;
+    private readonly GuestMemory _memory;
+    private readonly TimeProvider _time;
+    private readonly Action<long, long> _crossed;
+    private readonly long[] _boundaries;
+    private readonly Thread[] _threads;
+    private readonly InvalidatorGate _gate;
+    private Counters _counters;
+    private int _boundary;
 
     /// <param name="options">Validated options.</param>
     /// <param name="memory">The memory, cut into VMAs.</param>
     /// <param name="time">The clock of the duty cycle.</param>
-    /// <param name="crossed">Told of each boundary once, with the count, by the thread whose call crossed it.</param>
+    /// <param name="crossed">Called once for each boundary, with the count, by the thread whose call crossed it.</param>
     internal Invalidators(HostCohortOptions options, GuestMemory memory, TimeProvider time, Action<long, long> crossed)
     {
-        this.options = options;
-        this.memory = memory;
-        this.time = time;
-        this.crossed = crossed;
-        boundaries = [.. options.Boundaries.Order()];
-        threads = new Thread[options.InvalidatorThreads];
-        for (int index = 0; index < threads.Length; index++)
+        (_options, _memory, _time, _crossed) = (options, memory, time, crossed);
+        _boundaries = [.. options.Boundaries.Order()];
+        _gate = new InvalidatorGate(options.InvalidatorThreads);
+        _threads = new Thread[options.InvalidatorThreads];
+        for (int index = 0; index < _threads.Length; index++)
         {
             int part = index;
-            threads[index] = new Thread(() => Run(part)) { Name = $"invalidator {index}", IsBackground = true };
+            _threads[index] = new Thread(() => Run(part)) { Name = $"invalidator {index}", IsBackground = true };
         }
     }
 
     /// <summary>Invalidations that had ended: the kernel's counter is at least this.</summary>
-    internal long Ended => Volatile.Read(ref counters.Ended);
+    internal long Ended => Volatile.Read(ref _counters.Ended);
 
     /// <summary>Invalidations that had begun: the counter is at most this, other sources aside.</summary>
-    internal long Begun => Volatile.Read(ref counters.Begun);
+    internal long Begun => Volatile.Read(ref _counters.Begun);
 
     /// <summary>Whether no thread is in a call, and none will make one before <see cref="Resume"/>.</summary>
-    internal bool AreStopped => (pausing || Begun >= options.Until) && Volatile.Read(ref parked) == threads.Length;
+    internal bool AreStopped => (_gate.IsPaused || IsWorkDone) && _gate.IsEveryoneWaiting;
 
     /// <summary>Whether all the work is done and every thread has stopped for good.</summary>
-    internal bool AreDone => Begun >= options.Until && Volatile.Read(ref parked) == threads.Length;
+    internal bool AreDone => IsWorkDone && _gate.IsEveryoneWaiting;
 
-    internal bool ArePausing => pausing;
+    internal bool ArePausing => _gate.IsPaused;
+
+    private bool IsWorkDone => Begun >= _options.Until;
 
     /// <summary>Why a thread gave up; null while none has.</summary>
     internal string? Failure { get; private set; }
 
     internal string? PinningError { get; private set; }
 
-    /// <summary>Managed memory that the first thread's loop has allocated, in bytes, once it has ended: 0, as the tests
-    /// check.</summary>
+    /// <summary>Managed memory that the first thread's loop has allocated, in bytes, once it has ended. Tests check that it is 0.</summary>
     internal long BytesAllocated { get; private set; }
 
     internal void Start()
     {
-        foreach (Thread thread in threads)
+        foreach (Thread thread in _threads)
             thread.Start();
     }
 
-    /// <summary>Stops every thread after its present call. <see cref="AreStopped"/> tells when.</summary>
-    internal void Pause()
+    /// <summary>Stops every thread after its present call. <see cref="AreStopped"/> says when.</summary>
+    internal void Pause() => _gate.Pause();
+
+    internal void Resume() => _gate.Resume();
+
+    /// <summary>Asks every thread to end after its present call. Returns at once.</summary>
+    internal void RequestStop() => _gate.Stop();
+
+    /// <summary>Waits for the threads, after <see cref="RequestStop"/>. A call takes well under a second.</summary>
+    /// <returns>Whether all of them ended in time.</returns>
+    internal bool TryJoin(Deadline deadline)
     {
-        go.Reset();
-        pausing = true;
+        bool haveEnded = true;
+        foreach (Thread thread in _threads)
+            haveEnded &= thread.ThreadState.HasFlag(ThreadState.Unstarted) || thread.Join(deadline.Left);
+        return haveEnded;
     }
 
-    internal void Resume()
-    {
-        pausing = false;
-        go.Set();
-    }
-
-    /// <summary>Ends the threads. A call takes well under a second, so they always end.</summary>
-    internal void Stop()
-    {
-        stopping = true;
-        go.Set();
-        never.Set();
-        foreach (Thread thread in threads)
-        {
-            if (!thread.ThreadState.HasFlag(ThreadState.Unstarted))
-                thread.Join();
-        }
-    }
-
-    public void Dispose()
-    {
-        go.Dispose();
-        never.Dispose();
-    }
+    public void Dispose() => _gate.Dispose();
 
     private void Run(int part)
     {
-        if (options.InvalidatorCpus.Count > 0)
-            PinningError = CpuPinning.TryPin(options.InvalidatorCpus[part % options.InvalidatorCpus.Count]) ?? PinningError;
-        nuint bytes = (nuint)(memory.VmaBytes * options.VmasPerCall);
-        nint start = (nint)(memory.Soaked + ((long)bytes * part));
-        int each = options.VmasPerCall;
-        bool always = options.DutyCycle >= 1;
-        long burstStart = time.GetTimestamp();
+        if (_options.InvalidatorCpus.Count > 0)
+            PinningError = CpuPinning.TryPin(_options.InvalidatorCpus[part % _options.InvalidatorCpus.Count]) ?? PinningError;
         long allocated = GC.GetAllocatedBytesForCurrentThread();
-        while (!stopping)
+        Invalidate(part);
+        if (part == 0)
+            BytesAllocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
+    }
+
+    private void Invalidate(int part)
+    {
+        nuint bytes = (nuint)(_memory.VmaBytes * _options.VmasPerCall);
+        nint start = (nint)(_memory.Soaked + ((long)bytes * part));
+        int each = _options.VmasPerCall;
+        bool always = _options.DutyCycle >= 1;
+        long burstStart = _time.GetTimestamp();
+        while (!_gate.IsStopping)
         {
-            if (pausing || Volatile.Read(ref counters.Begun) >= options.Until)
+            if (_gate.IsPaused)
             {
-                Park();
+                _gate.WaitForResume();
                 continue;
             }
 
-            Interlocked.Add(ref counters.Begun, each);
+            if (IsWorkDone)
+            {
+                _gate.WaitForStop();
+                continue;
+            }
+
+            Interlocked.Add(ref _counters.Begun, each);
             if (Libc.Advise(start, bytes, Libc.AdviseDontNeed) != 0)
             {
+                // Some of the call's ranges may have ended before it failed: they stay counted as begun, which is the upper bound.
                 Failure = $"madvise failed: {Libc.Explain(Marshal.GetLastPInvokeError())}";
-                // Some of the call's ranges may have ended before it failed: they stay counted as begun, which is the
-                // upper bound.
-                Park();
+                _gate.WaitForStop();
                 return;
             }
 
-            long ended = Interlocked.Add(ref counters.Ended, each);
-            int next = Volatile.Read(ref boundary);
-            if (next < boundaries.Length && ended >= boundaries[next])
+            long ended = Interlocked.Add(ref _counters.Ended, each);
+            int next = Volatile.Read(ref _boundary);
+            if (next < _boundaries.Length && ended >= _boundaries[next])
                 Cross(ended);
             if (!always)
                 burstStart = RestAfterBurst(burstStart);
         }
-
-        if (part == 0)
-            BytesAllocated = GC.GetAllocatedBytesForCurrentThread() - allocated;
     }
 
     private void Cross(long ended)
     {
         int next;
-        while ((next = Volatile.Read(ref boundary)) < boundaries.Length && ended >= boundaries[next])
+        while ((next = Volatile.Read(ref _boundary)) < _boundaries.Length && ended >= _boundaries[next])
         {
-            if (Interlocked.CompareExchange(ref boundary, next + 1, next) == next)
-                crossed(boundaries[next], ended);
+            if (Interlocked.CompareExchange(ref _boundary, next + 1, next) == next)
+                _crossed(_boundaries[next], ended);
         }
-    }
-
-    private void Park()
-    {
-        Interlocked.Increment(ref parked);
-        // Done, or paused: the one ends with the other's signal, and both with Stop.
-        if (pausing)
-            go.Wait();
-        else
-            never.Wait();
-        Interlocked.Decrement(ref parked);
     }
 
     private long RestAfterBurst(long burstStart)
     {
-        TimeSpan worked = time.GetElapsedTime(burstStart);
+        TimeSpan worked = _time.GetElapsedTime(burstStart);
         if (worked < Burst)
             return burstStart;
-        TimeSpan rest = worked * ((1 - options.DutyCycle) / options.DutyCycle);
-        never.Wait(rest < TimeSpan.FromMinutes(1) ? rest : TimeSpan.FromMinutes(1));
-        return time.GetTimestamp();
+        TimeSpan rest = worked * ((1 - _options.DutyCycle) / _options.DutyCycle);
+        _gate.Rest(rest < RestMax ? rest : RestMax);
+        return _time.GetTimestamp();
     }
 
     // Each on a cache line of its own, away from what others read.

@@ -1,6 +1,7 @@
 using System.Buffers.Text;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
+using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Statistics;
@@ -148,22 +149,29 @@ internal sealed unsafe class Vcpu : IDisposable
         };
     }
 
-    /// <summary>Ends the thread, wherever it is.</summary>
-    /// <returns>False if it did not end in time: then the vCPU must not be given back.</returns>
-    internal bool TryStop(TimeSpan within, TimeProvider time)
+    /// <summary>Asks the thread to end, wherever it is. Returns at once.</summary>
+    internal void RequestStop()
+    {
+        Kick(StopRequest);
+        bell.Release();
+    }
+
+    /// <summary>Waits for the thread, after <see cref="RequestStop"/>.</summary>
+    /// <returns>False if it did not end in time: then the vCPU must not be disposed.</returns>
+    internal bool TryJoin(Deadline deadline)
     {
         if (thread.ThreadState.HasFlag(ThreadState.Unstarted))
             return true;
-        long start = time.GetTimestamp();
-        do
+        while (!thread.Join(TimeSpan.FromMilliseconds(50)))
         {
-            Kick(StopRequest);
-            bell.Release();
-            if (thread.Join(TimeSpan.FromMilliseconds(50)))
-                return true;
+            if (deadline.Left == TimeSpan.Zero)
+                return false;
+
+            // The thread may have been on its way into KVM_RUN when it was asked.
+            RequestStop();
         }
-        while (time.GetElapsedTime(start) < within);
-        return false;
+
+        return true;
     }
 
     public void Dispose()

@@ -1,7 +1,7 @@
 using System.Diagnostics;
 using System.Globalization;
-using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 using SoakHost.Storage;
@@ -23,7 +23,7 @@ internal static class CheckpointCost
     {
         var options = new FleetOptions
         {
-            Cohorts = [new Cohort { Name = "stable", Kernel = Kernel.Of<Linux61Stable>(), Vms = Vms, Vm = new VmParameters() }],
+            Cohorts = [new SimulatedCohort { Name = "stable", Kernel = Kernel.Of<Linux61Stable>(), Vms = Vms, Vm = new VmParameters() }],
             Workers = Environment.ProcessorCount,
         };
         string folder = Directory.CreateTempSubdirectory("soakhost-bench-").FullName;

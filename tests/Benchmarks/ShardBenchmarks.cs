@@ -1,5 +1,4 @@
 using BenchmarkDotNet.Attributes;
-using SoakHost.Engine;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -24,7 +23,7 @@ public class ShardBenchmarks
     [GlobalSetup]
     public void Build()
     {
-        var cohort = new Cohort
+        var cohort = new SimulatedCohort
         {
             Name = "bench",
             Kernel = Kernel.Find(KernelName)!,

@@ -1,11 +1,8 @@
 using System.Collections.Immutable;
-using SoakHost.Engine;
-using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
-using SoakHost.Model;
 using SoakHost.Model.Kernels;
 using VcpuState = SoakHost.HostKernel.Watch.VcpuState;
 
@@ -20,8 +17,7 @@ public sealed class HostCohortReaderTests
     private static readonly HostCohortOptions Options = new() { Until = Boundary + 1000, Boundaries = [Boundary, 3_000_000, 1L << 32] };
     private static readonly HostMachine Machine = new("6.18.0", "npt, tdp_mmu=Y", "a CPU");
 
-    private static readonly Cohort Cohort =
-        new() { Name = "here", Kernel = Kernel.Host, Vms = 1, Vm = new VmParameters { Vcpus = 2, InvalidateSeqStart = 0 } };
+    private static readonly HostCohort Cohort = new("here", Options);
 
     private static readonly HostVcpuSnapshot Healthy = new(
         0, VcpuRole.Soaked, VcpuState.Running, 5000, 100, new FaultCounters(900, 800, 20, 3, 0, 2000, 0), TimeSpan.FromSeconds(1), Noon, 0, 0, 0, null, null);
@@ -34,15 +30,24 @@ public sealed class HostCohortReaderTests
 
     private static readonly HostVcpuSnapshot Hung = Healthy with { State = VcpuState.Hung, Evidence = Evidence };
 
-    private readonly HostCohortReader _reader = new(Cohort, Options);
+    private readonly HostCohortReader _reader = new(Cohort);
 
     [Fact]
     public void Totals_are_what_the_kernel_counts_and_nothing_that_nobody_can_see()
     {
-        Totals totals = Read(Vm(Healthy, Sibling)).Totals;
+        CohortTotals totals = Read(Vm(Healthy, Sibling)).Totals;
 
-        Assert.Equal((1000, 10_000, 800, 900 - 800 - 20 - 3), (totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried));
-        Assert.Equal((0, 0, 0), (totals.UnjustifiedRetries, totals.UnsafeInstalls, totals.AccountingErrors));
+        Assert.Equal(((long?)1000, (long?)10_000, (long?)800, (long?)(900 - 800 - 20 - 3)), (totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried));
+        Assert.Equal(default((long?, long?, long?)), (totals.UnjustifiedRetries, totals.UnsafeInstalls, totals.AccountingErrors));
+    }
+
+    [Fact]
+    public void Where_the_kernel_counts_no_faults_their_numbers_are_unknown_and_not_0()
+    {
+        CohortTotals totals = Read(Vm(Healthy with { Faults = null })).Totals;
+
+        Assert.Equal(default((long?, long?)), (totals.Fixed, totals.Retried));
+        Assert.Equal((1000, 1000L), (totals.Operations, totals.Invalidations));
     }
 
     [Fact]
@@ -55,12 +60,16 @@ public sealed class HostCohortReaderTests
     }
 
     [Fact]
-    public void The_counter_is_at_least_what_was_invalidated_of_each_VM()
+    public void The_counter_of_each_VM_lies_between_the_invalidations_ended_and_begun()
     {
         HostVmSnapshot vm = Vm(Healthy);
-        CohortSnapshot read = Read(vm with { InvalidationsEnded = 30 }, vm with { Index = 1, InvalidationsEnded = 10 }, vm with { Index = 2, InvalidationsEnded = 20 });
+        CounterSpread seq = Read(
+            vm with { InvalidationsEnded = 30, InvalidationsBegun = 30 },
+            vm with { Index = 1, InvalidationsEnded = 10, InvalidationsBegun = 12 },
+            vm with { Index = 2, InvalidationsEnded = 20, InvalidationsBegun = 52 }).InvalidateSeq!.Value;
 
-        Assert.Equal((10UL, 20UL, 30UL), (read.InvalidateSeqMin, read.InvalidateSeqMedian, read.InvalidateSeqMax));
+        Assert.Equal(new CounterSpread(new(10, 12), new(20, 52), new(20, 52)), seq);
+        Assert.Equal((false, "0xa-0xc"), (seq.IsExact, seq.Min.ToString()));
     }
 
     [Theory]
@@ -79,19 +88,19 @@ public sealed class HostCohortReaderTests
     }
 
     [Theory]
-    [InlineData(VcpuState.FixedInVain, "has its faults fixed in vain")]
+    [InlineData(VcpuState.FixedInVain, "makes no progress although its faults are fixed")]
     [InlineData(VcpuState.LoopingInGuest, "is looping in the guest")]
     [InlineData(VcpuState.NotScheduled, "is not scheduled")]
     [InlineData(VcpuState.Halted, "is halted")]
     [InlineData(VcpuState.RunFailed, "failed: KVM_RUN gave up on the guest")]
-    [InlineData(VcpuState.Unexplained, "makes no progress, unexplained")]
-    public void A_stop_of_another_kind_is_a_failure_by_its_true_name_and_no_condition_and_no_finding(VcpuState state, string name)
+    [InlineData(VcpuState.Unexplained, "makes no progress, and nothing that can be read here says why")]
+    public void A_stop_of_another_kind_is_a_failure_by_its_true_name_and_no_hang_and_no_finding(VcpuState state, string name)
     {
         CohortSnapshot read = Read(Vm(Healthy with { State = state, StopReason = "errno 14" }, Sibling));
 
         Assert.StartsWith($"vCPU 0 of VM 0 {name}", Assert.Single(read.Failures), StringComparison.Ordinal);
         Assert.EndsWith("(errno 14). That is not the defect.", read.Failures[0], StringComparison.Ordinal);
-        Assert.Equal([VcpuCondition.Running], read.Conditions.SelectMany(run => run));
+        Assert.Equal([VcpuCondition.Stopped, VcpuCondition.Running], read.Conditions.SelectMany(run => run));
         Assert.Empty(read.Findings);
         Assert.Empty(read.Stalled);
     }
@@ -100,7 +109,7 @@ public sealed class HostCohortReaderTests
     public void No_state_is_left_without_a_name() => Assert.All(Enum.GetValues<VcpuState>(), state =>
     {
         CohortSnapshot read = Read(Vm(Healthy with { State = state }));
-        Assert.Equal(1, read.Conditions.Sum(run => run.Length) + read.Failures.Length);
+        Assert.Equal(read.Conditions[0][0] == VcpuCondition.Stopped ? 1 : 0, read.Failures.Length);
     });
 
     [Fact]
@@ -111,11 +120,13 @@ public sealed class HostCohortReaderTests
         CohortSnapshot second = Read(Vm(Hung, Sibling));
 
         Finding finding = Assert.Single(first.Findings);
-        Assert.Equal((FindingKind.VcpuHung, 0, 0, 7, (ulong)Boundary + 5), (finding.Kind, finding.Vm, finding.Vcpu, finding.Page, finding.InvalidateSeq));
+        Assert.Equal((FindingKind.VcpuHung, 0, (int?)0, (int?)7, (CounterRange?)CounterRange.Exactly((ulong)Boundary + 5)),
+            (finding.Kind, finding.Vm, finding.Vcpu, finding.Page, finding.InvalidateSeq));
+        Assert.Equal((null, TimeSpan.FromMinutes(1), null), (finding.Time.Tick, finding.Time.Elapsed, finding.Snapshot));
         Assert.Empty(second.Findings);
         Assert.Equal(first.Stalled, second.Stalled);
         StalledVcpu stall = Assert.Single(second.Stalled);
-        Assert.Equal((VcpuCondition.Hung, 7, Noon), (stall.Condition, stall.Page, stall.LastProgress));
+        Assert.Equal((VcpuCondition.Hung, (int?)7, (DateTimeOffset?)Noon), (stall.Condition, stall.Page, stall.LastProgress));
     }
 
     [Fact]
@@ -145,7 +156,7 @@ public sealed class HostCohortReaderTests
 
         Assert.Equal([FindingKind.VcpuStarved, FindingKind.VcpuStarved], read.Findings.Select(finding => finding.Kind));
         Assert.Equal(VcpuCondition.Starved, Assert.Single(read.Stalled).Condition);
-        Assert.Equal(Verdict.Inconclusive, read.Host!.Verdict);
+        Assert.Equal(Verdict.Inconclusive, VerdictOf(read));
     }
 
     [Fact]
@@ -156,19 +167,18 @@ public sealed class HostCohortReaderTests
         CohortSnapshot second = Read(vm);
 
         Assert.Equal(
-            [(FindingKind.BoundaryCrossedIdle, 0, 3_000_000UL), (FindingKind.BoundaryCrossed, 31, (ulong)Boundary)],
-            first.Findings.Select(finding => (finding.Kind, finding.Boundary, finding.InvalidateSeq)));
+            ["BoundaryCrossedIdle 3000000 0x2dc6c0-0x2dc6ca", "BoundaryCrossed 2^31 0x80000000-0x8000000a"],
+            first.Findings.Select(finding => $"{finding.Kind} {finding.Boundary} {finding.InvalidateSeq}"));
         Assert.Empty(second.Findings);
-        Assert.Equal((1, 0, 1), (second.Totals.Crossings31, second.Totals.CrossingsElsewhere, second.Totals.Crossings));
-        Assert.Equal(["3000000: 0", "2^31: 1", "2^32: 0"], second.Host!.Boundaries.Select(boundary => $"{boundary.Name}: {boundary.Crossings}"));
+        Assert.Equal(["3000000: 0", "2^31: 1", "2^32: 0"], second.Totals.Crossings.Select(each => $"{each.Boundary}: {each.Vms}"));
     }
 
     [Fact]
     public void A_boundary_of_its_own_counts_as_a_crossing_too()
     {
-        Totals totals = Read(Vm(Healthy) with { Crossings = [Crossing(3_000_000, probes: 1)] }).Totals;
+        CohortTotals totals = Read(Vm(Healthy) with { Crossings = [Crossing(3_000_000, probes: 1)] }).Totals;
 
-        Assert.Equal((0, 1, 1), (totals.Crossings31, totals.CrossingsElsewhere, totals.Crossings));
+        Assert.Equal(1, totals.CrossingsInAll);
     }
 
     [Fact]
@@ -176,11 +186,11 @@ public sealed class HostCohortReaderTests
     {
         HostVmSnapshot near = Vm(Healthy) with { InvalidationsPerSecond = 1000, NextBoundary = 3_000_000, ExpectedCrossing = Noon.AddSeconds(50) };
         HostVmSnapshot far = near with { Index = 1, ExpectedCrossing = Noon.AddSeconds(90) };
-        ImmutableArray<HostBoundary> boundaries = Read(near, far).Host!.Boundaries;
+        CounterForecast forecast = Read(near, far).Forecast!;
 
-        Assert.Equal(Noon.AddSeconds(90), boundaries[0].Expected);
-        Assert.Equal(Noon.AddSeconds((Boundary - 1000) / 1000.0), boundaries[1].Expected);
-        Assert.Null(boundaries[2].Expected);
+        Assert.Equal(
+            [new BoundaryForecast(new(3_000_000), Noon.AddSeconds(90)), new(new((ulong)Boundary), Noon.AddSeconds((Boundary - 1000) / 1000.0))],
+            forecast.Crossings);
     }
 
     [Fact]
@@ -188,39 +198,34 @@ public sealed class HostCohortReaderTests
     {
         HostVmSnapshot slow = Vm(Healthy) with { InvalidationsPerSecond = 1e-9, NextBoundary = 3_000_000, ExpectedCrossing = null };
 
-        Assert.All(Read(slow).Host!.Boundaries, boundary => Assert.Null(boundary.Expected));
+        Assert.Empty(Read(slow).Forecast!.Crossings);
     }
 
     [Fact]
-    public void Without_a_rate_no_crossing_is_expected() =>
-        Assert.All(Read(Vm(Healthy)).Host!.Boundaries, boundary => Assert.Null(boundary.Expected));
+    public void Without_a_rate_no_crossing_is_expected() => Assert.Empty(Read(Vm(Healthy)).Forecast!.Crossings);
 
-    [Theory]
-    [InlineData(HostVerdict.Pass, Verdict.Pass)]
-    [InlineData(HostVerdict.Violation, Verdict.Violation)]
-    [InlineData(HostVerdict.Inconclusive, Verdict.Inconclusive)]
-    [InlineData(HostVerdict.Undecided, Verdict.Inconclusive)]
-    public void Its_own_verdict_is_the_cohorts(HostVerdict own, Verdict verdict) =>
-        Assert.Equal(verdict, Read(Snapshot(Vm(Healthy)) with { Verdict = own }).Host!.Verdict);
+    [Fact]
+    public void What_its_VMs_show_decides_its_verdict()
+    {
+        HostVmSnapshot vm = Vm(Healthy) with { Crossings = [Crossing(Boundary, probes: 1)] };
+        HostSoakSnapshot over = Snapshot(vm) with { IsOver = true, Seen = ["seen"] };
+
+        Assert.Equal(Verdict.Pass, VerdictOf(Read(over)));
+        Assert.Equal(Verdict.Inconclusive, VerdictOf(Read(Snapshot(vm))));
+        Assert.Equal(Verdict.Inconclusive, VerdictOf(Read(over with { Missing = ["missing"] })));
+        Assert.Equal(Verdict.Violation, VerdictOf(Read(Snapshot(vm) with { Violations = ["hung"] })));
+        Assert.Equal(Verdict.Unsupported, VerdictOf(_reader.Refused("no")));
+    }
 
     [Fact]
     public void A_run_that_is_not_over_says_how_far_it_is() => Assert.Equal(
-        ["It is not over: VM 0 came to 1000 invalidations of 2147484648 so far; 2^31 is expected at 2026-01-01 12:30:00Z."],
-        Read(Vm(Healthy) with { NextBoundary = Boundary, ExpectedCrossing = Noon.AddMinutes(30) }).Host!.Reasons);
-
-    [Fact]
-    public void A_pass_of_a_run_that_no_boundary_lies_in_is_none()
-    {
-        var reader = new HostCohortReader(Cohort, Options with { Boundaries = [1L << 32] });
-        CohortSnapshot read = reader.Read(Snapshot(Vm(Healthy)) with { Verdict = HostVerdict.Pass, IsOver = true }, Noon, stopAsked: false);
-
-        Assert.Equal(Verdict.Inconclusive, read.Host!.Verdict);
-    }
+        ["The run is not over: VM 0 has made 1000 of 2147484648 invalidations; 2^31 is expected at 2026-01-01 12:30:00Z."],
+        Read(Vm(Healthy) with { NextBoundary = Boundary, ExpectedCrossing = Noon.AddMinutes(30) }).Missing);
 
     [Fact]
     public void What_was_not_covered_is_passed_on_and_that_the_detector_met_no_real_hang_is_added()
     {
-        ImmutableArray<string> gaps = Read(Snapshot(Vm(Healthy)) with { NotCovered = ["a gap"] }).Host!.NotCovered;
+        ImmutableArray<string> gaps = Read(Snapshot(Vm(Healthy)) with { NotCovered = ["a gap"] }).NotCovered;
 
         Assert.Equal("a gap", gaps[0]);
         Assert.StartsWith("No kernel with the defect ran here", gaps[1], StringComparison.Ordinal);
@@ -229,10 +234,10 @@ public sealed class HostCohortReaderTests
     [Fact]
     public void Why_a_run_ended_early_is_a_failure_unless_it_was_asked_to()
     {
-        HostCohortSnapshot end = Snapshot(Vm(Healthy)) with { IsOver = true, Verdict = HostVerdict.Inconclusive, Reasons = ["madvise failed."] };
+        HostSoakSnapshot end = Snapshot(Vm(Healthy)) with { IsOver = true, Missing = ["madvise failed."] };
 
-        Assert.Equal(["madvise failed."], _reader.Read(end, Noon, stopAsked: false).Failures);
-        Assert.Empty(_reader.Read(end, Noon, stopAsked: true).Failures);
+        Assert.Equal(["madvise failed."], _reader.Read(end, Noon, isStopping: false).Failures);
+        Assert.Empty(_reader.Read(end, Noon, isStopping: true).Failures);
     }
 
     [Fact]
@@ -240,8 +245,8 @@ public sealed class HostCohortReaderTests
     {
         DateTimeOffset late = Noon + HostCohortReader.SilenceMax + TimeSpan.FromTicks(1);
 
-        Assert.StartsWith("Nobody has looked at the VMs since", Assert.Single(_reader.Read(Snapshot(Vm(Healthy)), late, stopAsked: false).Failures), StringComparison.Ordinal);
-        Assert.Empty(_reader.Read(Snapshot(Vm(Healthy)) with { IsOver = true }, late, stopAsked: false).Failures);
+        Assert.StartsWith("The thread that drives the VMs has published nothing since", Assert.Single(_reader.Read(Snapshot(Vm(Healthy)), late, isStopping: false).Failures), StringComparison.Ordinal);
+        Assert.Empty(_reader.Read(Snapshot(Vm(Healthy)) with { IsOver = true }, late, isStopping: false).Failures);
     }
 
     [Fact]
@@ -249,7 +254,7 @@ public sealed class HostCohortReaderTests
     {
         HostVmSnapshot lost = Vm(Hung) with { Phase = HostVmPhase.Lost };
 
-        Assert.True(Read(Snapshot(lost, Vm(Healthy) with { Index = 1 }) with { Verdict = HostVerdict.Violation }).Host!.IsOver);
+        Assert.True(Read(Snapshot(lost, Vm(Healthy) with { Index = 1 }) with { Violations = ["hung"] }).IsOver);
     }
 
     private static BoundaryCrossing Crossing(long boundary, int probes) => new(boundary, Noon, boundary + 10, probes, 500, 450, 400, 350, 350);
@@ -257,10 +262,23 @@ public sealed class HostCohortReaderTests
     private static HostVmSnapshot Vm(params HostVcpuSnapshot[] vcpus) =>
         new(0, HostVmPhase.Soaking, 1000, 1000, 0, null, null, null, [], 0, [.. vcpus]);
 
-    private static HostCohortSnapshot Snapshot(params HostVmSnapshot[] vms) =>
-        new(Noon, TimeSpan.FromMinutes(1), false, HostVerdict.Undecided, [], [], Machine, [.. vms]);
+    private static HostSoakSnapshot Snapshot(params HostVmSnapshot[] vms) =>
+        new()
+        {
+            At = Noon,
+            Elapsed = TimeSpan.FromMinutes(1),
+            IsOver = false,
+            Violations = [],
+            Missing = [],
+            Seen = [],
+            NotCovered = [],
+            Machine = Machine,
+            Vms = [.. vms],
+        };
 
-    private CohortSnapshot Read(params HostVmSnapshot[] vms) => Read(Snapshot(vms));
+    private static Verdict VerdictOf(CohortSnapshot snapshot) => Verdicts.OfCohort(Defect.None, snapshot, default).Verdict;
 
-    private CohortSnapshot Read(HostCohortSnapshot snapshot) => _reader.Read(snapshot, Noon, stopAsked: false);
+    private HostSnapshot Read(params HostVmSnapshot[] vms) => Read(Snapshot(vms));
+
+    private HostSnapshot Read(HostSoakSnapshot snapshot) => _reader.Read(snapshot, Noon, isStopping: false);
 }

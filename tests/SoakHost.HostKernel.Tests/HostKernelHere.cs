@@ -37,31 +37,31 @@ internal static class HostKernelHere
         Assert.SkipUnless(support.IsSupported, support.Reason ?? "");
     }
 
-    internal static HostCohort Start(HostCohortOptions options) => HostCohort.Start(options, TimeProvider.System);
+    internal static HostSoak Start(HostCohortOptions options) => HostSoak.Start(options, TimeProvider.System);
 
-    internal static Task<HostCohortSnapshot> End(this HostCohort cohort) =>
-        cohort.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
+    internal static Task<HostSoakSnapshot> End(this HostSoak soak) =>
+        soak.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
 
     /// <summary>The first snapshot, from now on, that is as asked for.</summary>
-    internal static async Task<HostCohortSnapshot> Until(this HostCohort cohort, Func<HostCohortSnapshot, bool> isAsAskedFor)
+    internal static async Task<HostSoakSnapshot> Until(this HostSoak soak, Func<HostSoakSnapshot, bool> isAsAskedFor)
     {
-        var found = new TaskCompletionSource<HostCohortSnapshot>(TaskCreationOptions.RunContinuationsAsynchronously);
-        cohort.Published += Look;
+        var found = new TaskCompletionSource<HostSoakSnapshot>(TaskCreationOptions.RunContinuationsAsynchronously);
+        soak.Published += Look;
         try
         {
             return await found.Task.WaitAsync(Patience, TestContext.Current.CancellationToken);
         }
         catch (TimeoutException)
         {
-            HostCohortSnapshot last = cohort.Snapshot;
+            HostSoakSnapshot last = soak.Snapshot;
             throw new TimeoutException($"Not within {Patience}. {last} {string.Join("; ", last.Vms)} {string.Join("; ", last.Vcpus)}");
         }
         finally
         {
-            cohort.Published -= Look;
+            soak.Published -= Look;
         }
 
-        void Look(HostCohortSnapshot snapshot)
+        void Look(HostSoakSnapshot snapshot)
         {
             if (isAsAskedFor(snapshot))
                 found.TrySetResult(snapshot);

@@ -1,8 +1,9 @@
 using System.Collections.Immutable;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
+using SoakHost.HostKernel;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Tests;
@@ -12,50 +13,76 @@ internal static class Sample
 {
     public static DateTimeOffset Time { get; } = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
-    public static Finding Hung(int vm) => new(FindingKind.VcpuHung, vm, 1, 42, 7, 0x80000000, 0xffffffff80000000, 0);
+    public static Finding Hung(int vm, int vcpu = 1, long tick = 42, FindingKind kind = FindingKind.VcpuHung) => new(
+        kind, vm, vcpu, new Sighting(FindingTime.AtTick(tick), page: 7, CounterRange.Exactly(0x80000000), snapshot: 0xffffffff80000000));
 
     public static CohortReport Cohort(string name, Defect expected, ImmutableArray<Finding> findings = default) => new()
     {
-        Cohort = new Cohort { Name = name, Kernel = Kernel.Of<Linux61>(), Vms = 64, Expected = expected },
-        Snapshot = new CohortSnapshot
-        {
-            Kernel = Kernel.Of<Linux61>(),
-            Vms = 64,
-            Tick = 1024,
-            Totals = default,
-            InvalidateSeqMin = 1,
-            InvalidateSeqMedian = 2,
-            InvalidateSeqMax = 3,
-            Conditions = [],
-            Stalled = [],
-            Findings = findings.IsDefault ? [] : findings,
-        },
+        Cohort = new SimulatedCohort { Name = name, Kernel = Kernel.Of<Linux61>(), Vms = 64, Expected = expected },
+        Snapshot = Simulated(findings),
         Running = 256,
         Starved = 0,
         Hung = 0,
         Incidents = default,
         Stalls = [],
         Verdict = Verdict.Pass,
-        Reason = "",
+        Reasons = [],
     };
 
-    public static HostFigures Host(TimeSpan elapsed) => new()
+    public static SimulatedSnapshot Simulated(ImmutableArray<Finding> findings = default) => new()
     {
-        KernelRelease = "6.18.0",
-        Mmu = "npt, tdp_mmu=Y",
-        Cpu = "a CPU",
-        At = Time + elapsed,
-        Elapsed = elapsed,
-        InvalidationsPerSecond = 1_000_000,
-        Until = (1L << 31) + 1,
-        Share = 0.5,
-        ExpectedEnd = null,
-        IsOver = false,
-        Boundaries = [new HostBoundary("2^31", 1L << 31, 0, Time.AddSeconds(2000)), new HostBoundary("2^32", 1L << 32, 0, null)],
-        Verdict = Verdict.Inconclusive,
-        Reasons = ["It is not over."],
-        NotCovered = ["a gap"],
+        Kernel = Kernel.Of<Linux61>(),
+        Vms = 64,
+        Tick = 1024,
+        Totals = Totals(),
+        InvalidateSeq = new CounterSpread(CounterRange.Exactly(1), CounterRange.Exactly(2), CounterRange.Exactly(3)),
+        Conditions = [],
+        Stalled = [],
+        Findings = findings.IsDefault ? [] : findings,
     };
+
+    public static CohortTotals Totals(long invalidations = 0) => new()
+    {
+        Invalidations = invalidations,
+        GuestAccesses = 0,
+        Fixed = 0,
+        Retried = 0,
+        UnjustifiedRetries = 0,
+        UnsafeInstalls = 0,
+        AccountingErrors = 0,
+        Crossings = [new(Boundary.AtPower(31), 0), new(Boundary.AtPower(32), 0), new(Boundary.AtPower(63), 0), new(Boundary.AtPower(64), 0)],
+    };
+
+    /// <summary>A cohort of real VMs some time after its start, which is expected to cross 2^31 at 2,000 seconds.</summary>
+    public static CohortReport Host(string name, TimeSpan elapsed, ImmutableArray<Finding> findings = default)
+    {
+        var cohort = new HostCohort(name, new HostCohortOptions());
+        return Cohort(name, Defect.None) with
+        {
+            Cohort = cohort,
+            Snapshot = new HostSnapshot
+            {
+                KernelRelease = "6.18.0",
+                Mmu = "npt, tdp_mmu=Y",
+                Cpu = "a CPU",
+                Elapsed = elapsed,
+                Until = (1L << 31) + 1,
+                ExpectedEnd = null,
+                NotCovered = ["a gap"],
+                IsOver = false,
+                Share = 0.5,
+                Progress = "",
+                Vms = 1,
+                Totals = cohort.NoTotals,
+                InvalidateSeq = null,
+                Conditions = [],
+                Stalled = [],
+                Findings = findings.IsDefault ? [] : findings,
+                Forecast = new CounterForecast(
+                    1_000_000, elapsed, [new BoundaryForecast(Boundary.AtPower(31), Time.AddSeconds(2000))]),
+            },
+        };
+    }
 
     public static FleetReport Report(params CohortReport[] cohorts) => new()
     {

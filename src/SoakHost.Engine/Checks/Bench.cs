@@ -37,7 +37,7 @@ public static class Bench
     /// <summary>Measures one case, after a second in which the JIT settles.</summary>
     public static BenchResult Run(BenchCase @case, TimeSpan duration, TimeProvider time, CancellationToken stop)
     {
-        var cohort = new Cohort
+        var cohort = new SimulatedCohort
         {
             Name = "bench",
             Kernel = @case.Kernel,

@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
-using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 
@@ -16,12 +15,12 @@ public sealed record SoakBounds
     /// <summary>Time, above zero, for the cohorts under test. The control has as long again.</summary>
     public TimeSpan Time { get; init; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>Time, above zero, for cohorts of real VMs; null, the default, lets them come to their own end.</summary>
-    public TimeSpan? HostTime { get; init; }
+    /// <summary>Time, above zero, for external cohorts, such as real VMs; null, the default, lets them come to their own end.</summary>
+    public TimeSpan? ExternalTime { get; init; }
 }
 
 /// <summary>How far a bounded soak is.</summary>
-/// <param name="Stage">"control", "soak" or "host".</param>
+/// <param name="Stage">"control", "soak", or the kind of external cohorts: "host".</param>
 /// <param name="Report">The watchdog's latest report on the cohorts of this stage.</param>
 /// <param name="Share">0 to 1: how much of the stage's bound is done.</param>
 public readonly record struct SoakProgress(string Stage, FleetReport Report, double Share);
@@ -53,15 +52,13 @@ public sealed record SoakResult
 
 /// <summary>
 /// A soak with an end: the control first, which must hang or nothing else is believed; then the cohorts under test up to the bound or the
-/// first violation; then, invalidations stopped, every pending fault must be fixed. Cohorts of real VMs come last, with the machine to
-/// themselves: simulated ones beside them would take the processors that their rate depends on.
+/// first violation; then, with invalidations stopped, every pending fault must be fixed. External cohorts come last and have the machine to
+/// themselves, since their rate depends on the processors that workers would take.
 /// </summary>
 /// <param name="options">The fleet.</param>
 /// <param name="bounds">When it ends.</param>
 /// <param name="time">The clock.</param>
-/// <param name="external">Makes the source of a cohort whose kernel is not simulated.</param>
-public sealed class BoundedSoak(
-    FleetOptions options, SoakBounds bounds, TimeProvider time, Func<Cohort, IExternalCohort>? external = null)
+public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimeProvider time)
 {
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(30);
@@ -70,14 +67,15 @@ public sealed class BoundedSoak(
         ImmutableDictionary.CreateBuilder<string, IncidentId>();
 
     /// <summary>Runs it.</summary>
-    /// <param name="progress">Told several times a second how far it is; on another thread.</param>
+    /// <param name="progress">Called several times a second, on another thread, with how far it is.</param>
     /// <param name="cancellation">Interrupts it: the result says what was seen so far.</param>
     public SoakResult Run(IProgress<SoakProgress>? progress, CancellationToken cancellation)
     {
         long started = time.GetTimestamp();
         Cohort[] controls = [.. options.Cohorts.Where(cohort => cohort.Expected == Defect.Hang)];
-        Cohort[] others = [.. options.Cohorts.Where(cohort => cohort.Expected != Defect.Hang && cohort.Kernel.Info.IsSimulated)];
-        Cohort[] hosts = [.. options.Cohorts.Where(cohort => cohort.Expected != Defect.Hang && !cohort.Kernel.Info.IsSimulated)];
+        ILookup<bool, Cohort> underTest =
+            options.Cohorts.Where(cohort => cohort.Expected != Defect.Hang).ToLookup(cohort => cohort is ExternalCohort);
+        (Cohort[] others, Cohort[] external) = ([.. underTest[false]], [.. underTest[true]]);
         List<CohortReport> cohorts = [];
         List<string> notes = [];
         bool isProven = true;
@@ -85,7 +83,7 @@ public sealed class BoundedSoak(
         {
             isProven = false;
             Stage(controls, "control", bounds.Time, settles: false, progress, cohorts, notes, HaveAllHung, cancellation);
-            if (!isProven && others.Length + hosts.Length > 0 && !cancellation.IsCancellationRequested)
+            if (!isProven && others.Length + external.Length > 0 && !cancellation.IsCancellationRequested)
                 notes.Add("the control did not hang, so the cohorts under test were not run");
         }
 
@@ -94,10 +92,10 @@ public sealed class BoundedSoak(
             Stage(others, "soak", bounds.Time, settles: true, progress, cohorts, notes, ShareOfOperations, cancellation);
         }
 
-        if (isProven && hosts.Length > 0 && !cancellation.IsCancellationRequested)
+        if (isProven && external.Length > 0 && !cancellation.IsCancellationRequested)
         {
-            TimeSpan timeout = bounds.HostTime ?? Timeout.InfiniteTimeSpan;
-            Stage(hosts, "host", timeout, settles: false, progress, cohorts, notes, ShareOfHosts, cancellation);
+            TimeSpan timeout = bounds.ExternalTime ?? Timeout.InfiniteTimeSpan;
+            Stage(external, external[0].Kind, timeout, settles: false, progress, cohorts, notes, ShareOfExternal, cancellation);
         }
 
         return Conclude(cohorts, notes, time.GetElapsedTime(started), cancellation.IsCancellationRequested);
@@ -113,11 +111,14 @@ public sealed class BoundedSoak(
                 ? 1
                 : (double)report.Cohorts.Sum(cohort => cohort.Totals.Operations) / bounds.Operations;
 
-        // Real VMs have their last probes before them when the last invalidation is made.
-        double ShareOfHosts(FleetReport report) =>
-            report.Cohorts.Length < hosts.Length ? 0
-            : report.Cohorts.All(cohort => cohort.Snapshot.Host!.IsOver) ? 1
-            : Math.Min(0.999, report.Cohorts.Min(cohort => cohort.Snapshot.Host!.Share));
+        // When its share is 1 an external cohort may still have last checks to make.
+        double ShareOfExternal(FleetReport report)
+        {
+            ExternalSnapshot[] snapshots = [.. report.Cohorts.Select(cohort => cohort.Snapshot).OfType<ExternalSnapshot>()];
+            return snapshots.Length < external.Length ? 0
+                : Array.TrueForAll(snapshots, snapshot => snapshot.IsOver) ? 1
+                : Math.Min(0.999, snapshots.Min(snapshot => snapshot.Share));
+        }
     }
 
     private SoakResult Conclude(List<CohortReport> cohorts, List<string> notes, TimeSpan elapsed, bool wasInterrupted)
@@ -125,7 +126,7 @@ public sealed class BoundedSoak(
         cohorts.Sort((a, b) => IndexOf(a).CompareTo(IndexOf(b)));
         (Verdict verdict, IReadOnlyList<VerdictReason> reasons) = Verdicts.OfFleet(cohorts, options.Cohorts.Count, []);
         if (wasInterrupted)
-            notes.Add("it was interrupted before its bound");
+            notes.Add("the check was interrupted before its bound");
         if (verdict == Verdict.Pass && notes.Count > 0)
             verdict = Verdict.Inconclusive;
         return new SoakResult
@@ -138,7 +139,7 @@ public sealed class BoundedSoak(
             FirstIncidents = _firstIncidents.ToImmutable(),
         };
 
-        int IndexOf(CohortReport report) => options.Cohorts.Index().First(entry => entry.Item == report.Cohort).Index;
+        int IndexOf(CohortReport report) => options.Cohorts.Index().First(entry => entry.Item.Name == report.Cohort.Name).Index;
     }
 
     private void Stage(
@@ -152,7 +153,7 @@ public sealed class BoundedSoak(
         Func<FleetReport, double> shareDone,
         CancellationToken cancellation)
     {
-        using var fleet = new Fleet(options with { Cohorts = members }, time, external: external);
+        using var fleet = new Fleet(options with { Cohorts = members }, time);
         using var done = new ManualResetEventSlim();
         using var watchdog = new Watchdog(fleet, time, Interval, silence: TimeSpan.FromSeconds(30), report =>
         {
@@ -170,18 +171,18 @@ public sealed class BoundedSoak(
         }
         catch (OperationCanceledException)
         {
-            // What was seen so far is told all the same.
+            // The result says what was seen so far.
         }
 
-        // Whoever interrupts wants to know what was seen, not to wait for more.
+        // An interrupted check reports what it saw and does not wait for more.
         settles &= !cancellation.IsCancellationRequested;
         IReadOnlyList<int?> stuck = settles ? fleet.Settle(StopTimeout) : [];
         fleet.Stop(StopTimeout);
         FleetReport last = watchdog.Stop();
         foreach (CohortReport report in last.Cohorts)
-            cohorts.Add(settles ? Judge(report, stuck[Array.IndexOf(members, report.Cohort)], notes) : report);
-        notes.AddRange(members.Except(last.Cohorts.Select(report => report.Cohort))
-            .Select(cohort => $"{cohort.Name}: no figures came from its workers"));
+            cohorts.Add(settles ? Judge(report, stuck[Array.FindIndex(members, member => member.Name == report.Cohort.Name)], notes) : report);
+        notes.AddRange(members.Select(member => member.Name).Except(last.Cohorts.Select(report => report.Cohort.Name))
+            .Select(name => $"{name}: its workers published no figures"));
     }
 
     private void Note(FleetReport report)
@@ -200,16 +201,16 @@ public sealed class BoundedSoak(
     private static CohortReport Judge(CohortReport report, int? stuck, List<string> notes)
     {
         if (stuck is null)
-            notes.Add($"{report.Cohort.Name}: whether every pending fault gets fixed could not be seen");
+            notes.Add($"{report.Cohort.Name}: not all of its shards answered, so some pending faults may not be fixed");
         if (stuck is not > 0)
             return report;
 
-        // Those that are stuck make unjustified retries from then on, so that the report has a reason of its own by now.
-        string reason = $"{stuck} vCPUs did not get on after every invalidation had stopped";
+        // Stuck vCPUs make unjustified retries from then on, so the report may be a violation already.
+        string reason = $"{stuck} vCPUs made no progress after every invalidation had stopped";
         return report with
         {
             Verdict = Verdict.Violation,
-            Reason = report.Verdict == Verdict.Violation ? $"{report.Reason}; {reason}" : reason,
+            Reasons = report.Verdict == Verdict.Violation ? [.. report.Reasons, reason] : [reason],
         };
     }
 }

@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
@@ -71,7 +72,7 @@ public static class KillMatrix
     };
 
     /// <summary>The cohort that must catch a kernel.</summary>
-    public static Cohort CohortFor(Kernel kernel) => new()
+    public static SimulatedCohort CohortFor(Kernel kernel) => new()
     {
         Name = kernel.Info.Name,
         Kernel = kernel,

@@ -26,7 +26,7 @@ internal sealed class CohortHistory
     /// <summary>A history.</summary>
     /// <param name="cohort">The cohort as it came into the fleet.</param>
     /// <param name="interventions">What was done to it, in the order in which it was recorded.</param>
-    public CohortHistory(Cohort cohort, IEnumerable<ShardIntervention> interventions)
+    public CohortHistory(SimulatedCohort cohort, IEnumerable<ShardIntervention> interventions)
     {
         (First, Vms, _kernel) = (cohort, 0, cohort.Kernel);
         Grow(cohort.Vms, startTick: 0);
@@ -43,7 +43,7 @@ internal sealed class CohortHistory
     }
 
     /// <summary>The cohort as it came into the fleet.</summary>
-    public Cohort First { get; }
+    public SimulatedCohort First { get; }
 
     /// <summary>VMs that it has now.</summary>
     public int Vms { get; private set; }
@@ -115,7 +115,7 @@ internal sealed class CohortHistory
     }
 
     /// <summary>Builds a planned shard at the start of its history, without interventions.</summary>
-    public static Shard Create(Cohort cohort, ShardPlan plan, int firstVm, int vms, ShardOptions options)
+    public static Shard Create(SimulatedCohort cohort, ShardPlan plan, int firstVm, int vms, ShardOptions options)
     {
         Shard shard = Shard.Create(cohort with { Kernel = plan.Kernel }, firstVm, vms, options);
         shard.Restart(cohort, plan.StartTick);

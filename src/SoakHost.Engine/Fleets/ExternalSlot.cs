@@ -1,4 +1,4 @@
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Engine.Fleets;
 
@@ -6,20 +6,17 @@ namespace SoakHost.Engine.Fleets;
 /// An external cohort's place in the fleet. Its VMs have no state to save, so its checkpoint is what was found since the one before:
 /// findings of every kind of cohort reach whoever takes checkpoints in the same way.
 /// </summary>
-internal sealed class ExternalSlot(IExternalCohort external) : ICohortSource
+internal sealed class ExternalSlot(IExternalCohortSource external) : ICohortSource
 {
     private readonly Lock _gate = new();
     private readonly List<Finding> _unsaved = [];
     private bool _isSaved;
 
     /// <summary>The cohort itself.</summary>
-    public IExternalCohort External => external;
+    public IExternalCohortSource External => external;
 
     /// <inheritdoc/>
     public Cohort Cohort => external.Cohort;
-
-    /// <inheritdoc/>
-    public bool HasInterventions => external.HasInterventions;
 
     /// <inheritdoc/>
     public CohortBaseline Baseline => external.Baseline;

@@ -1,48 +1,32 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Fleets;
 
-/// <summary>Cohorts cut into shards, the worker threads that advance them, and cohorts of real VMs beside them.</summary>
+/// <summary>Cohorts cut into shards, the worker threads that advance them, and external cohorts beside them.</summary>
 public sealed class Fleet : IDisposable
 {
-    // Invalidations in progress end within some 20 ticks, and a fault takes about as many; the rest is margin.
-    private const int SettleTicks = 4 * Shard.ObservationTicks;
+    // A fleet that is disposed and was not stopped before gets as long as a stop may take.
+    private static readonly TimeSpan DisposeTimeout = TimeSpan.FromSeconds(5);
 
-    // How often a wait looks whether those it waits for failed meanwhile.
-    private static readonly TimeSpan FailureInterval = TimeSpan.FromMilliseconds(10);
-
-    private readonly CancellationTokenSource _stop = new();
     private readonly TimeProvider _time;
-    private readonly RunQueue _queue = new();
-
-    // Held only to create and start threads, never while anybody waits.
-    private readonly Lock _gate = new();
+    private readonly WorkerPool _workers;
     private readonly Membership _membership;
-    private readonly IExternalCohort[] _external;
-    private volatile Worker[] _workers = [];
+    private readonly IExternalCohortSource[] _external;
     private bool _keepsFindings;
-    private bool _started;
 
     /// <summary>Builds every VM; nothing runs yet.</summary>
     /// <param name="options">Valid options.</param>
-    /// <param name="time">Tells when a slice ended and how long it took.</param>
-    /// <param name="resume">What is known of the fleet when it is resumed, or null for one that starts.</param>
-    /// <param name="external">Makes the source of a cohort whose kernel is not simulated; the fleet disposes it.</param>
-    public Fleet(FleetOptions options, TimeProvider time, ResumeState? resume = null, Func<Cohort, IExternalCohort>? external = null)
+    /// <param name="time">The clock.</param>
+    /// <param name="resume">What the fleet is resumed from, or null for a new one.</param>
+    public Fleet(FleetOptions options, TimeProvider time, ResumeState? resume = null)
     {
         (Options, _time) = (options, time);
-        ICohortSource[] cohorts = [.. options.Cohorts.Concat(resume?.Added ?? []).Select(Source)];
+        _workers = new WorkerPool(options, time);
+        ICohortSource[] cohorts = [.. options.Cohorts.Concat(resume?.Added ?? []).Select(cohort => CreateSource(cohort, resume))];
         _external = [.. cohorts.OfType<ExternalSlot>().Select(slot => slot.External)];
         _membership = new Membership(cohorts);
-        foreach (SimulatedCohort cohort in cohorts.OfType<SimulatedCohort>())
-            _queue.Add(cohort.Slots);
-        EnsureWorkers();
-
-        ICohortSource Source(Cohort cohort) =>
-            cohort.Kernel.Info.IsSimulated
-                ? new SimulatedCohort(new CohortHistory(cohort, resume?.Recorded[cohort.Name] ?? []), (history, plan) => Build(history, plan, resume))
-            : external is not null ? new ExternalSlot(external(cohort))
-            : throw new ArgumentException($"nothing here can run cohort \"{cohort.Name}\", which is not simulated", nameof(options));
+        _workers.Add([.. cohorts.OfType<SimulatedCohortSource>().SelectMany(cohort => cohort.Slots)]);
     }
 
     /// <summary>What the fleet was built from.</summary>
@@ -55,37 +39,35 @@ public sealed class Fleet : IDisposable
     public IReadOnlyList<ICohortSource> Removed => _membership.Removed;
 
     /// <summary>What each worker has done.</summary>
-    public IReadOnlyList<WorkerReport> Workers => [.. _workers.Select(worker => worker.Report())];
+    public IReadOnlyList<WorkerReport> Workers => _workers.Reports;
 
-    /// <summary>Whether every VM has come to the last tick, or was taken out of service. Never where real VMs run: they have no ticks.</summary>
-    public bool IsDone => Cohorts.All(source => source is SimulatedCohort cohort && cohort.Slots.All(slot => slot.HasEnded));
+    /// <summary>
+    /// Whether every VM has come to the last tick, or was taken out of service. Never true with external cohorts: they have no ticks.
+    /// </summary>
+    public bool IsDone => Cohorts.All(source => source is SimulatedCohortSource cohort && cohort.Slots.All(slot => slot.HasEnded));
 
     /// <summary>Starts the workers and the external cohorts.</summary>
+    /// <exception cref="InvalidOperationException">The fleet was started before.</exception>
     public void Start()
     {
-        lock (_gate)
-        {
-            if (_started)
-                throw new InvalidOperationException("the fleet was started before");
-            _started = true;
-            foreach (Worker worker in _workers)
-                worker.Start();
-        }
-
-        foreach (IExternalCohort cohort in _external)
+        _workers.Start();
+        foreach (IExternalCohortSource cohort in _external)
             cohort.Start();
     }
 
     /// <summary>Stops every worker at the end of its slice, and every external cohort; each leaves a last snapshot.</summary>
-    /// <param name="timeout">How long to wait for all of them.</param>
+    /// <param name="timeout">How long to wait for all of them together.</param>
     /// <returns>Whether all of them stopped in time.</returns>
     public bool Stop(TimeSpan timeout)
     {
-        lock (_gate)
-            _stop.Cancel();
-        foreach (IExternalCohort cohort in _external)
+        var deadline = new Deadline(_time, timeout);
+        _workers.RequestStop();
+        foreach (IExternalCohortSource cohort in _external)
             cohort.RequestStop();
-        return !_started || (_workers.All(worker => worker.Join(timeout)) & _external.All(cohort => cohort.Join(timeout)));
+        bool isStopped = _workers.Join(deadline);
+        foreach (IExternalCohortSource cohort in _external)
+            isStopped &= cohort.Join(deadline);
+        return isStopped;
     }
 
     /// <summary>
@@ -106,9 +88,9 @@ public sealed class Fleet : IDisposable
     {
         intervention = intervention with { Tick = 0 };
         intervention.ThrowUnlessValid();
-        if (intervention.Cohort is { } described && (described.Name != cohort || !described.Kernel.Info.IsSimulated))
-            throw new InvalidInterventionException($"cohort \"{cohort}\" is not simulated; cohorts of real VMs are configured");
-        if (_stop.IsCancellationRequested)
+        if (intervention.Cohort is { } described && described.Name != cohort)
+            throw new InvalidInterventionException($"the cohort to add is called \"{described.Name}\", not \"{cohort}\"");
+        if (_workers.IsStopping)
             throw new InterventionConflictException("the fleet is being stopped");
         Membership.Reservation reservation = _membership.Reserve(cohort, intervention);
         try
@@ -171,71 +153,51 @@ public sealed class Fleet : IDisposable
     }
 
     /// <summary>
-    /// Stops every simulated cohort's invalidations, lets what is in progress end, and counts who then still does not get on: safety first, then
-    /// liveness. Invalidations stay stopped.
+    /// Stops the invalidations of every simulated cohort, lets those in progress end, and counts the vCPUs that are then still stuck.
+    /// Invalidations stay stopped.
     /// </summary>
     /// <param name="timeout">How long to wait for the workers.</param>
     /// <returns>
-    /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where a shard failed, or did not answer in time.
-    /// An external cohort settles by itself before it is over, and counts 0 here.
+    /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where a shard failed, or did not answer in time;
+    /// 0 for an external cohort, which settles by itself before it is over.
     /// </returns>
-    public IReadOnlyList<int?> Settle(TimeSpan timeout)
-    {
-        List<(ShardSlot Slot, Task<int> Stuck)>[] answers =
-            [.. Cohorts.Select(cohort => SlotsOf(cohort).Select(slot => (slot, Settle(slot))).ToList())];
-
-        // A shard that failed never answers: it is not waited for, and its cohort is not taken to have settled.
-        for (TimeSpan waited = TimeSpan.Zero; waited < timeout; waited += FailureInterval)
-        {
-            Task[] open = [.. answers.SelectMany(cohort => cohort).Where(answer => answer.Slot.Failure is null).Select(answer => answer.Stuck)];
-            if (Task.WaitAll(open, FailureInterval))
-                break;
-        }
-
-        return [.. answers.Select(cohort =>
-            cohort.TrueForAll(answer => answer.Stuck.IsCompletedSuccessfully) ? cohort.Sum(answer => answer.Stuck.Result) : (int?)null)];
-    }
-
-    private IEnumerable<ExternalSlot> ExternalSlots => Cohorts.OfType<ExternalSlot>();
-
-    private IEnumerable<ShardSlot> ShardSlots => _membership.All.SelectMany(SlotsOf);
-
-    private static IReadOnlyList<ShardSlot> SlotsOf(ICohortSource cohort) => (cohort as SimulatedCohort)?.Slots ?? [];
-
-    private static Task<int> Settle(ShardSlot slot)
-    {
-        var stuck = new TaskCompletionSource<int>(TaskCreationOptions.RunContinuationsAsynchronously);
-        slot.Enqueue(shard =>
-        {
-            shard.MayInvalidate = false;
-            shard.Advance(SettleTicks);
-            stuck.SetResult(CountStuck(shard));
-        });
-        return stuck.Task;
-    }
+    public IReadOnlyList<int?> Settle(TimeSpan timeout) => Settling.Settle(Cohorts, timeout);
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        Stop(TimeSpan.FromSeconds(5));
-        foreach (IExternalCohort cohort in _external)
+        Stop(DisposeTimeout);
+        foreach (IExternalCohortSource cohort in _external)
             cohort.Dispose();
-        _stop.Dispose();
+        _workers.Dispose();
     }
+
+    private IEnumerable<ExternalSlot> ExternalSlots => Cohorts.OfType<ExternalSlot>();
+
+    private IEnumerable<ShardSlot> ShardSlots =>
+        _membership.All.OfType<SimulatedCohortSource>().SelectMany(cohort => cohort.Slots);
+
+    private ICohortSource CreateSource(Cohort cohort, ResumeState? resume) => cohort switch
+    {
+        SimulatedCohort simulated => CreateSource(new CohortHistory(simulated, resume?.Recorded[cohort.Name] ?? []), resume),
+        ExternalCohort external => new ExternalSlot(external.CreateSource(_time)),
+        _ => throw new ArgumentException($"cohort \"{cohort.Name}\" is of an unknown kind, \"{cohort.Kind}\"", nameof(cohort)),
+    };
+
+    private SimulatedCohortSource CreateSource(CohortHistory history, ResumeState? resume) =>
+        new(history, (its, plan) => Build(its, plan, resume));
 
     private PreparedIntervention PrepareNew(ShardIntervention intervention, Membership.Reservation reservation)
     {
-        var added = new SimulatedCohort(new CohortHistory(intervention.Cohort!, [intervention]), Build);
+        var added = new SimulatedCohortSource(new CohortHistory(intervention.Cohort!, [intervention]), BuildNew);
         return new PreparedIntervention(intervention, reservation, [], _ =>
         {
             _membership.Add(added);
-            Enqueue(added.Slots);
+            _workers.Add(added.Slots);
         });
-
-        ShardSlot Build(CohortHistory history, ShardPlan plan) => BuildNew(history, plan);
     }
 
-    private PreparedIntervention Prepare(SimulatedCohort cohort, ShardIntervention intervention, Membership.Reservation reservation)
+    private PreparedIntervention Prepare(SimulatedCohortSource cohort, ShardIntervention intervention, Membership.Reservation reservation)
     {
         CohortHistory history = cohort.History;
         if (intervention.Vm is { } vm && (vm < 0 || vm >= history.Vms))
@@ -255,7 +217,7 @@ public sealed class Fleet : IDisposable
             cohort.Follow(after, added);
             if (prepared.Intervention.Kind == InterventionKind.RemoveCohort)
                 _membership.Remove(cohort);
-            Enqueue(added);
+            _workers.Add(added);
         });
     }
 
@@ -265,16 +227,6 @@ public sealed class Fleet : IDisposable
         ShardSlot slot = Build(history, plan, resume: null);
         slot.Publish();
         return slot;
-    }
-
-    private void Enqueue(IReadOnlyCollection<ShardSlot> slots)
-    {
-        lock (_gate)
-        {
-            _queue.Add(slots);
-            if (!_stop.IsCancellationRequested)
-                EnsureWorkers();
-        }
     }
 
     private ShardSlot Build(CohortHistory history, ShardPlan plan, ResumeState? resume)
@@ -292,23 +244,5 @@ public sealed class Fleet : IDisposable
         if (resume is not null)
             slot.Publish();
         return slot;
-    }
-
-    /// <summary>As many workers as there is work for, up to what the options say.</summary>
-    private void EnsureWorkers()
-    {
-        Worker[] added = [.. Enumerable.Range(_workers.Length, Math.Max(0, Math.Min(Options.Workers, _queue.Count) - _workers.Length))
-            .Select(w => new Worker(w, _queue, Options, _time, _stop.Token))];
-        _workers = [.. _workers, .. added];
-        if (_started)
-            Array.ForEach(added, worker => worker.Start());
-    }
-
-    private static int CountStuck(Shard shard)
-    {
-        int stuck = 0;
-        for (int vm = shard.FirstVm; vm < shard.FirstVm + shard.Vms; vm++)
-            stuck += shard.Read(vm).Vcpus.Count(vcpu => vcpu.ConsecutiveRetries > 0);
-        return stuck;
     }
 }

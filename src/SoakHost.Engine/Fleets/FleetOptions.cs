@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Fleets;

@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Fleets;
@@ -11,13 +12,13 @@ internal sealed class Membership
     private readonly Lock _gate = new();
     private readonly List<Reservation> _reserved = [];
     private volatile ICohortSource[] _cohorts;
-    private volatile SimulatedCohort[] _removed;
+    private volatile SimulatedCohortSource[] _removed;
 
     /// <summary>A membership.</summary>
     /// <param name="cohorts">Every cohort that the run has or had, in order.</param>
     public Membership(IReadOnlyCollection<ICohortSource> cohorts)
     {
-        _removed = [.. cohorts.OfType<SimulatedCohort>().Where(cohort => cohort.History.IsRemoved)];
+        _removed = [.. cohorts.OfType<SimulatedCohortSource>().Where(cohort => cohort.History.IsRemoved)];
         _cohorts = [.. cohorts.Except(_removed)];
     }
 
@@ -25,7 +26,7 @@ internal sealed class Membership
     public IReadOnlyList<ICohortSource> Cohorts => _cohorts;
 
     /// <summary>Cohorts that were removed in this run.</summary>
-    public IReadOnlyList<SimulatedCohort> Removed => _removed;
+    public IReadOnlyList<SimulatedCohortSource> Removed => _removed;
 
     /// <summary>Every cohort, including those that were removed; each once.</summary>
     public IReadOnlyList<ICohortSource> All
@@ -60,14 +61,14 @@ internal sealed class Membership
     }
 
     /// <summary>Adds a cohort whose place was reserved.</summary>
-    public void Add(SimulatedCohort cohort)
+    public void Add(SimulatedCohortSource cohort)
     {
         lock (_gate)
             _cohorts = [.. _cohorts, cohort];
     }
 
     /// <summary>Removes a cohort; its totals and findings are kept.</summary>
-    public void Remove(SimulatedCohort cohort)
+    public void Remove(SimulatedCohortSource cohort)
     {
         lock (_gate)
         {
@@ -77,16 +78,16 @@ internal sealed class Membership
         }
     }
 
-    private SimulatedCohort Find(string name) => Array.Find(_cohorts, source => source.Cohort.Name == name) switch
+    private SimulatedCohortSource Find(string name) => Array.Find(_cohorts, source => source.Cohort.Name == name) switch
     {
-        SimulatedCohort cohort => cohort,
+        SimulatedCohortSource cohort => cohort,
         null when Array.Exists(_removed, cohort => cohort.Cohort.Name == name) =>
             throw new InvalidInterventionException($"cohort \"{name}\" was removed"),
         null => throw new NoSuchCohortException(name),
-        _ => throw new InvalidInterventionException($"cohort \"{name}\" runs real VMs; interventions are for simulated ones"),
+        _ => throw new InvalidInterventionException($"cohort \"{name}\" is not simulated; interventions are for simulated VMs"),
     };
 
-    private Reservation OfNew(Cohort cohort)
+    private Reservation OfNew(SimulatedCohort cohort)
     {
         if (_cohorts.Concat(_removed).Any(source => source.Cohort.Name == cohort.Name))
         {
@@ -106,7 +107,7 @@ internal sealed class Membership
         return new Reservation(this, cohort.Name, cohort: null) { IsNew = true, Vms = cohort.Vms };
     }
 
-    private Reservation OfSize(SimulatedCohort cohort, int vms)
+    private Reservation OfSize(SimulatedCohortSource cohort, int vms)
     {
         int more = vms - cohort.Cohort.Vms;
         if (more == 0)
@@ -115,7 +116,7 @@ internal sealed class Membership
         return new Reservation(this, cohort.Cohort.Name, cohort) { Vms = Math.Max(more, 0) };
     }
 
-    private Reservation OfRemoval(SimulatedCohort cohort)
+    private Reservation OfRemoval(SimulatedCohortSource cohort)
     {
         if (_cohorts.Length - _reserved.Count(other => other.IsRemoval) <= 1)
         {
@@ -131,7 +132,7 @@ internal sealed class Membership
         long reserved = _reserved.Sum(other => (long)other.Vms);
         long vms = _cohorts.Sum(source => (long)source.Cohort.Vms) + reserved;
         long ever = reserved
-            + _cohorts.Concat(_removed).Sum(source => (source as SimulatedCohort)?.History.VmsEver ?? source.Cohort.Vms);
+            + _cohorts.Concat(_removed).Sum(source => (source as SimulatedCohortSource)?.History.VmsEver ?? source.Cohort.Vms);
         if (vms + more > FleetOptions.VmsMax || ever + Math.Max(more, 0) > FleetOptions.VmsEverMax)
         {
             throw new InterventionConflictException(
@@ -141,13 +142,13 @@ internal sealed class Membership
     }
 
     /// <summary>What is kept for an intervention until it is disposed.</summary>
-    internal sealed class Reservation(Membership membership, string name, SimulatedCohort? cohort) : IDisposable
+    internal sealed class Reservation(Membership membership, string name, SimulatedCohortSource? cohort) : IDisposable
     {
         /// <summary>The name of the cohort, which no other intervention has meanwhile.</summary>
         public string Name => name;
 
         /// <summary>The cohort; null where it is a new one.</summary>
-        public SimulatedCohort? Cohort => cohort;
+        public SimulatedCohortSource? Cohort => cohort;
 
         /// <summary>Whether a cohort is to be added.</summary>
         public bool IsNew { get; init; }

@@ -8,5 +8,5 @@ namespace SoakHost.Engine.Fleets;
 public sealed record ResumeState(IReadOnlyDictionary<ShardKey, Shard> Shards, ILookup<string, ShardIntervention> Recorded)
 {
     /// <summary>Cohorts that were added, as they came, in that order.</summary>
-    public IEnumerable<Cohort> Added => Recorded.Select(interventions => interventions.First().Cohort).OfType<Cohort>();
+    public IEnumerable<SimulatedCohort> Added => Recorded.Select(interventions => interventions.First().Cohort).OfType<SimulatedCohort>();
 }

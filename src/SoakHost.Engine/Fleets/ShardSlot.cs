@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Fleets;
@@ -27,7 +28,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     public ShardPlan Plan => plan;
 
     /// <summary>What had been seen of the shard before it came here.</summary>
-    public CohortBaseline Baseline { get; } = new(shard.Totals, shard.Reported);
+    public CohortBaseline Baseline { get; } = new(shard.Totals.Operations, shard.Reported);
 
     /// <summary>Which VMs it came with, for people.</summary>
     public string Numbers => $"VMs {plan.FirstVm} to {plan.FirstVm + plan.Vms - 1}";

@@ -1,4 +1,5 @@
 using System.Globalization;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
@@ -28,7 +29,7 @@ public static class Replay
     /// <param name="interventions">What was done to the cohort, in the order in which it was recorded.</param>
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     public static Timeline Range(
-        Cohort cohort,
+        SimulatedCohort cohort,
         ShardOptions options,
         int vm,
         long from,
@@ -55,22 +56,23 @@ public static class Replay
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     /// <returns>The story, or null where this run has no such incident.</returns>
     public static Timeline? Incident(
-        Cohort cohort,
+        SimulatedCohort cohort,
         ShardOptions options,
         IncidentId incident,
         IReadOnlyCollection<ShardIntervention> interventions,
         CancellationToken cancellation)
     {
-        if (Start() is not { } first || !Happens(first, incident, cancellation))
+        // Real VMs have no ticks, and cannot be replayed.
+        if (incident.Time.Tick is not { } found || Start() is not { } first || !Happens(first, incident, found, cancellation))
             return null;
         long startTick = Start()!.Tick;
 
         // The row of retries that made a vCPU hang may have begun long before it was found; look back ever further.
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
-            long from = Math.Max(startTick, incident.Tick - back);
-            var trace = new IncidentTrace(SnapshotPoints(cohort, interventions), incident, from == startTick);
-            Kernel kernel = Run(Start()!, from, incident.Tick + Shard.ObservationTicks, trace, cancellation);
+            long from = Math.Max(startTick, found - back);
+            var trace = new IncidentTrace(SnapshotPoints(cohort, interventions), incident, found, from == startTick);
+            Kernel kernel = Run(Start()!, from, found + Shard.ObservationTicks, trace, cancellation);
             if (trace.Story is { } story)
                 return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, trace.Defect!));
             if (from == startTick)
@@ -78,19 +80,19 @@ public static class Replay
         }
 
         // What is found at a tick happened before it; a VM that starts there is another one.
-        Shard? Start() => StartOf(cohort, options, incident.Vm, incident.Tick - 1, interventions);
+        Shard? Start() => StartOf(cohort, options, incident.Vm, found - 1, interventions);
     }
 
     /// <summary>
     /// Whether the VM, run again, makes the very finding that the incident was named after. A vCPU that hangs under another seed does so at
     /// much the same time, and must not pass for the one that was asked about.
     /// </summary>
-    private static bool Happens(Shard shard, IncidentId incident, CancellationToken cancellation)
+    private static bool Happens(Shard shard, IncidentId incident, long found, CancellationToken cancellation)
     {
-        while (shard.Tick <= incident.Tick && shard.Vms > 0)
+        while (shard.Tick <= found && shard.Vms > 0)
         {
             cancellation.ThrowIfCancellationRequested();
-            long intervals = Math.Clamp((incident.Tick - shard.Tick) / Shard.ObservationTicks, 1, 1024);
+            long intervals = Math.Clamp((found - shard.Tick) / Shard.ObservationTicks, 1, 1024);
             shard.Advance((int)intervals * Shard.ObservationTicks);
             foreach (Finding finding in shard.TakeSnapshot().Findings)
             {
@@ -106,7 +108,7 @@ public static class Replay
         incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {defect.Explanation}" : defect.Explanation;
 
     /// <summary>Where the kernel takes its snapshot, by the tick: a patch may bring one that does so elsewhere.</summary>
-    private static Func<long, SnapshotPoint> SnapshotPoints(Cohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
+    private static Func<long, SnapshotPoint> SnapshotPoints(SimulatedCohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
     {
         ShardIntervention[] patches = [.. interventions.Where(intervention => intervention.Kind == InterventionKind.PatchKernel).OrderBy(patch => patch.Tick)];
         return tick => (Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel).SnapshotPoint;
@@ -132,7 +134,7 @@ public static class Replay
     }
 
     /// <summary>A VM as it was when it started, the last time by a tick: in one lane, with all that is still to be done to it.</summary>
-    private static Shard? StartOf(Cohort cohort, ShardOptions options, int vm, long tick, IEnumerable<ShardIntervention> interventions) =>
+    private static Shard? StartOf(SimulatedCohort cohort, ShardOptions options, int vm, long tick, IEnumerable<ShardIntervention> interventions) =>
         new CohortHistory(cohort, interventions).StartOf(vm, tick, options with { VectorBits = 32 });
 
     /// <summary>Writes down every step of a range of ticks.</summary>
@@ -155,8 +157,9 @@ public static class Replay
     /// </summary>
     /// <param name="snapshotPoint">Where the kernel takes its snapshot, by the tick.</param>
     /// <param name="incident">The incident.</param>
+    /// <param name="found">The tick at which it was found.</param>
     /// <param name="fromStart">Whether it hears of every step that there was; if not, a story without its beginning is none.</param>
-    private sealed class IncidentTrace(Func<long, SnapshotPoint> snapshotPoint, IncidentId incident, bool fromStart) : IStepListener
+    private sealed class IncidentTrace(Func<long, SnapshotPoint> snapshotPoint, IncidentId incident, long found, bool fromStart) : IStepListener
     {
         private const int RecentMax = 256;
 
@@ -173,7 +176,7 @@ public static class Replay
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
             // Whoever gets on was not yet in the row that the incident is about, the last one before the tick named.
-            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < incident.Tick
+            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < found
                 && !after.Vcpus[actor].AnyUnjustified && before.Vcpus[actor].AnyUnjustified)
             {
                 (_story, _isTelling) = (null, false);
@@ -201,10 +204,10 @@ public static class Replay
 
         private bool IsTheDefect(long tick, int actor, VmState before, StepCounts counts) => incident.Kind switch
         {
-            FindingKind.VcpuHung => tick < incident.Tick && actor == incident.Vcpu
+            FindingKind.VcpuHung => tick < found && actor == incident.Vcpu
                 && counts.UnjustifiedRetries != 0 && !before.Vcpus[actor].AnyUnjustified,
-            FindingKind.UnsafeInstall => tick == incident.Tick && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
-            _ => tick == incident.Tick && counts.AccountingErrors != 0,
+            FindingKind.UnsafeInstall => tick == found && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
+            _ => tick == found && counts.AccountingErrors != 0,
         };
 
         /// <summary>The recent steps from a little before the actor's fault on.</summary>

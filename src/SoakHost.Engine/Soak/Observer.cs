@@ -1,7 +1,7 @@
 using System.Collections.Immutable;
 using System.Numerics;
 using System.Runtime.InteropServices;
-using SoakHost.Engine.Watchdogs;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Lanes;
@@ -30,7 +30,7 @@ internal sealed class Observer<TPages, TLanes>
     private Totals _totals;
     private IncidentCounts _reported;
 
-    public Observer(Cohort cohort, int firstVm, int vms, uint stallRetries)
+    public Observer(SimulatedCohort cohort, int firstVm, int vms, uint stallRetries)
     {
         _firstVm = firstVm;
         _vms = vms;
@@ -72,7 +72,7 @@ internal sealed class Observer<TPages, TLanes>
             Totals = _totals,
             InvalidateSeqs = invalidateSeqs,
             Conditions = [.. _conditions],
-            Stalled = [.. _stalled.Values.Take(ShardSnapshot.StalledMax)],
+            Stalled = [.. _stalled.Values.Take(CohortSnapshot.StalledMax)],
             Findings = [.. _findings],
         };
         _reported = _reported.With(_findings);
@@ -124,7 +124,7 @@ internal sealed class Observer<TPages, TLanes>
                 continue;
             VmState state = read(vcpu.Vm);
             VcpuState last = state.Vcpus[vcpu.Vcpu];
-            _findings.Add(new(FindingKind.VcpuRemoved, vcpu.Vm, vcpu.Vcpu, tick, last.Page, state.InvalidateSeq, last.Snapshot, 0));
+            _findings.Add(new(FindingKind.VcpuRemoved, vcpu.Vm, vcpu.Vcpu, Sighting.AtTick(tick, state.InvalidateSeq, last.Page, last.Snapshot)));
         }
 
         _vms = vms;
@@ -230,10 +230,11 @@ internal sealed class Observer<TPages, TLanes>
         int vcpus = state.Vcpus.Length;
         (int vm, int v) = (_firstVm + (index / vcpus), index % vcpus);
         VcpuState vcpu = state.Vcpus[v];
+        var seen = Sighting.AtTick(tick, state.InvalidateSeq, vcpu.Page, vcpu.Snapshot);
         if (condition == VcpuCondition.Running)
             _stalled.Remove(index);
         else
-            _stalled[index] = new(vm, v, condition, tick, vcpu.Page, state.InvalidateSeq, vcpu.Snapshot);
+            _stalled[index] = new(vm, v, condition, seen);
 
         // Out of a hang into an invalidation storm is a recovery too.
         if (was == VcpuCondition.Hung)
@@ -247,8 +248,7 @@ internal sealed class Observer<TPages, TLanes>
         if (condition == VcpuCondition.Starved)
             Find(FindingKind.VcpuStarved);
 
-        void Find(FindingKind kind) =>
-            _findings.Add(new(kind, vm, v, tick, vcpu.Page, state.InvalidateSeq, vcpu.Snapshot, 0));
+        void Find(FindingKind kind) => _findings.Add(new(kind, vm, v, seen));
     }
 
     private void RunAgain(
@@ -308,7 +308,7 @@ internal sealed class Observer<TPages, TLanes>
                     if (inFlight)
                         _owner._totals = _owner._totals.WithCrossing(power);
                     FindingKind kind = inFlight ? FindingKind.BoundaryCrossed : FindingKind.BoundaryCrossedIdle;
-                    _owner._findings.Add(new(kind, vm, -1, tick, -1, seq, 0, power));
+                    _owner._findings.Add(new(kind, vm, vcpu: null, Sighting.AtTick(tick, seq), Boundary.AtPower(power)));
                 }
             }
 
@@ -317,21 +317,15 @@ internal sealed class Observer<TPages, TLanes>
                 // The install leaves the page and the snapshot as they were.
                 ref VcpuLanes<TPages, TLanes> vcpu = ref group.Vcpus[actor];
                 _owner._unsafeInstallSeen[index] = true;
+                int page = BitOperations.TrailingZeroCount(vcpu.Page[lane]);
                 _owner._findings.Add(new(
-                    FindingKind.UnsafeInstall,
-                    vm,
-                    actor,
-                    tick,
-                    BitOperations.TrailingZeroCount(vcpu.Page[lane]),
-                    seq,
-                    vcpu.Snapshot[lane],
-                    0));
+                    FindingKind.UnsafeInstall, vm, actor, Sighting.AtTick(tick, seq, page, vcpu.Snapshot[lane])));
             }
 
             if (Words(ref state.Totals.AccountingErrors)[lane] != 0 && !_owner._accountingErrorSeen[index])
             {
                 _owner._accountingErrorSeen[index] = true;
-                _owner._findings.Add(new(FindingKind.AccountingError, vm, -1, tick, -1, seq, 0, 0));
+                _owner._findings.Add(new(FindingKind.AccountingError, vm, vcpu: null, Sighting.AtTick(tick, seq)));
             }
         }
 

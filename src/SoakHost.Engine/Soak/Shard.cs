@@ -1,7 +1,7 @@
 using System.Collections.Immutable;
 using System.Diagnostics.CodeAnalysis;
 using System.Runtime.Intrinsics;
-using SoakHost.Engine.Watchdogs;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Lanes;
@@ -45,7 +45,7 @@ public abstract class Shard
     // In the order in which they take effect.
     private readonly List<ShardIntervention> _scheduled = [];
 
-    private protected Shard(Cohort cohort, int firstVm, int vms, ShardOptions options)
+    private protected Shard(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
     {
         Cohort = cohort;
         FirstVm = firstVm;
@@ -54,7 +54,7 @@ public abstract class Shard
     }
 
     /// <summary>The cohort the VMs belong to.</summary>
-    public Cohort Cohort { get; private set; }
+    public SimulatedCohort Cohort { get; private set; }
 
     /// <summary>The number, in its cohort, of the first VM.</summary>
     public int FirstVm { get; }
@@ -75,7 +75,7 @@ public abstract class Shard
     /// <param name="firstVm">The number of the first VM.</param>
     /// <param name="vms">How many, at least 1.</param>
     /// <param name="options">Seed, threshold and width.</param>
-    public static Shard Create(Cohort cohort, int firstVm, int vms, ShardOptions options)
+    public static Shard Create(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(vms, 1);
         bool oneWord = cohort.Vm.Pages <= Pages32<Lanes32>.Capacity;
@@ -247,7 +247,7 @@ public abstract class Shard
     internal abstract void WriteObserver(ObserverState state);
 
     /// <summary>Makes a new shard stand at a tick of its cohort, whose first kernel may be another than the one the shard was built with.</summary>
-    internal void Restart(Cohort cohort, long tick) => (Cohort, Tick) = (cohort, tick);
+    internal void Restart(SimulatedCohort cohort, long tick) => (Cohort, Tick) = (cohort, tick);
 }
 
 /// <inheritdoc/>
@@ -268,7 +268,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
     // Whether memslots were ever updated on request: then the program must be one that knows of obsolete roots.
     private bool _hasObsoleteRoots;
 
-    public Shard(Cohort cohort, int firstVm, int vms, ShardOptions options)
+    public Shard(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
         : base(cohort, firstVm, vms, options)
     {
         Allocate(vms);

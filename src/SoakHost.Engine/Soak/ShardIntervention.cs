@@ -63,7 +63,7 @@ public sealed record ShardIntervention
     public int Vms { get; init; }
 
     /// <summary>The cohort, for <see cref="InterventionKind.AddCohort"/>.</summary>
-    public Cohort? Cohort { get; init; }
+    public SimulatedCohort? Cohort { get; init; }
 
     /// <summary>Throws unless kind, VM, kernel and size go together.</summary>
     /// <exception cref="InvalidInterventionException">They do not.</exception>
@@ -71,8 +71,6 @@ public sealed record ShardIntervention
     {
         if ((Kind == InterventionKind.PatchKernel) != (Kernel is not null))
             throw new InvalidInterventionException("a patch, and nothing else, names a kernel");
-        if (Kernel is { Info.IsSimulated: false })
-            throw new InvalidInterventionException($"kernel {Kernel.Info.Name} is not simulated: no simulated VM can go on with it");
         if (Vm is not null && Kind is not (InterventionKind.Migrate or InterventionKind.UpdateMemslots or InterventionKind.SetCounter))
             throw new InvalidInterventionException($"{Kind} is for the whole cohort");
         if ((Kind == InterventionKind.ResizeCohort) != (Vms > 0))

@@ -1,9 +1,10 @@
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Soak;
 
-/// <summary>Sums over VMs since the start of the run.</summary>
+/// <summary>Sums over simulated VMs since the start of the run.</summary>
 public readonly record struct Totals
 {
     /// <summary>Ended invalidations.</summary>
@@ -27,7 +28,7 @@ public readonly record struct Totals
     /// <summary>Zaps after which the total of mapped pages differed from their number.</summary>
     public long AccountingErrors { get; init; }
 
-    /// <summary>vCPUs that were hung and got on again.</summary>
+    /// <summary>vCPUs that were hung and recovered.</summary>
     public long Recoveries { get; init; }
 
     /// <summary>VMs that crossed 2^31 with a fault in flight.</summary>
@@ -42,14 +43,11 @@ public readonly record struct Totals
     /// <summary>VMs that crossed 2^64 (wrapped to 0) with a fault in flight.</summary>
     public long Crossings64 { get; init; }
 
-    /// <summary>Real VMs that crossed a boundary of their own, none of the above, with a probe in flight.</summary>
-    public long CrossingsElsewhere { get; init; }
-
     /// <summary>Ended invalidations and completed fault attempts.</summary>
     public long Operations => Invalidations + Fixed + Retried;
 
     /// <summary>Crossings of any boundary with a fault in flight.</summary>
-    public long Crossings => Crossings31 + Crossings32 + Crossings63 + Crossings64 + CrossingsElsewhere;
+    public long Crossings => Crossings31 + Crossings32 + Crossings63 + Crossings64;
 
     /// <summary>The sum of both.</summary>
     public static Totals operator +(Totals left, Totals right) => new()
@@ -66,7 +64,24 @@ public readonly record struct Totals
         Crossings32 = left.Crossings32 + right.Crossings32,
         Crossings63 = left.Crossings63 + right.Crossings63,
         Crossings64 = left.Crossings64 + right.Crossings64,
-        CrossingsElsewhere = left.CrossingsElsewhere + right.CrossingsElsewhere,
+    };
+
+    /// <summary>The same sums as those of any cohort.</summary>
+    public CohortTotals ForCohort() => new()
+    {
+        Invalidations = Invalidations,
+        GuestAccesses = GuestAccesses,
+        Fixed = Fixed,
+        Retried = Retried,
+        UnjustifiedRetries = UnjustifiedRetries,
+        UnsafeInstalls = UnsafeInstalls,
+        AccountingErrors = AccountingErrors,
+        Recoveries = Recoveries,
+        Crossings =
+        [
+            new(Boundary.AtPower(31), Crossings31), new(Boundary.AtPower(32), Crossings32),
+            new(Boundary.AtPower(63), Crossings63), new(Boundary.AtPower(64), Crossings64),
+        ],
     };
 
     /// <summary>These totals with one more crossing of 2^<paramref name="power"/>.</summary>
@@ -80,40 +95,9 @@ public readonly record struct Totals
     };
 }
 
-/// <summary>How a vCPU gets on.</summary>
-public enum VcpuCondition : byte
-{
-    /// <summary>Its faults get fixed.</summary>
-    Running,
-
-    /// <summary>So many consecutive retries, all of them justified: an invalidation storm, which does end.</summary>
-    Starved,
-
-    /// <summary>So many consecutive retries, any of them unjustified: it will not get on by itself.</summary>
-    Hung,
-}
-
-/// <summary>One stalled vCPU, as it was when it was first found in this condition.</summary>
-/// <param name="Vm">The VM's number in its cohort.</param>
-/// <param name="Vcpu">The vCPU's number in its VM.</param>
-/// <param name="Condition">Starved or hung.</param>
-/// <param name="Tick">The observation that found it.</param>
-/// <param name="Page">The page whose fault does not get fixed.</param>
-/// <param name="InvalidateSeq"><c>mmu_invalidate_seq</c> then.</param>
-/// <param name="Snapshot">The kernel's snapshot then.</param>
-public readonly record struct StalledVcpu(
-    int Vm, int Vcpu, VcpuCondition Condition, long Tick, int Page, ulong InvalidateSeq, ulong Snapshot)
-{
-    /// <summary>When it was last seen to get on, where the source knows better than the watchdog, which looks now and then.</summary>
-    public DateTimeOffset? LastProgress { get; init; }
-}
-
 /// <summary>What a shard had done and found at the end of one slice. Immutable, and shared by all who read it.</summary>
 public sealed record ShardSnapshot
 {
-    /// <summary>The most stalled vCPUs that one snapshot describes; <see cref="Conditions"/> has all of them.</summary>
-    public const int StalledMax = 100;
-
     /// <summary>Ticks since the start of the run.</summary>
     public required long Tick { get; init; }
 
@@ -129,12 +113,12 @@ public sealed record ShardSnapshot
     /// <summary>The condition of each vCPU: the first VM's, then the second's, and so on.</summary>
     public required ImmutableArray<VcpuCondition> Conditions { get; init; }
 
-    /// <summary>The first <see cref="StalledMax"/> stalled vCPUs, in their order.</summary>
+    /// <summary>The first <see cref="CohortSnapshot.StalledMax"/> stalled vCPUs, in their order.</summary>
     public required ImmutableArray<StalledVcpu> Stalled { get; init; }
 
     /// <summary>What was found since the snapshot before, oldest first.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
 
-    /// <summary>Whether no invalidation begins until an intervention lets them.</summary>
+    /// <summary>Whether no invalidation begins until an intervention resumes them.</summary>
     public bool InvalidationsPaused { get; init; }
 }

@@ -1,7 +1,7 @@
 using System.Buffers.Binary;
 using System.IO.Hashing;
 using System.Text;
-using SoakHost.Engine.Watchdogs;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 
@@ -81,7 +81,7 @@ public static class ShardState
     /// <param name="vmsMax">How many it can have: as many as it once started with, at least 1.</param>
     /// <param name="options">Seed and threshold as the writer's; the width may be another.</param>
     /// <exception cref="ShardStateException">The bytes are damaged, or were written by another kind of shard.</exception>
-    public static Shard Read(byte[] bytes, Cohort cohort, int firstVm, int vmsMax, ShardOptions options)
+    public static Shard Read(byte[] bytes, SimulatedCohort cohort, int firstVm, int vmsMax, ShardOptions options)
     {
         if (bytes.Length > BytesMax || bytes.Length < Magic.Length + 1 + HashBytes)
             throw new ShardStateException($"{bytes.Length} bytes are no shard's state");
@@ -100,7 +100,7 @@ public static class ShardState
         }
     }
 
-    private static Shard Read(BinaryReader reader, Cohort cohort, int firstVm, int vmsMax, ShardOptions options)
+    private static Shard Read(BinaryReader reader, SimulatedCohort cohort, int firstVm, int vmsMax, ShardOptions options)
     {
         if (!reader.ReadBytes(Magic.Length).AsSpan().SequenceEqual(Magic))
             throw new ShardStateException("it is no shard's state");
@@ -148,7 +148,7 @@ public static class ShardState
         writer.Write(shard.Kernel.Info.Name);
     }
 
-    private static Shard ReadHeader(BinaryReader reader, Cohort cohort, int firstVm, int vmsMax, ShardOptions options)
+    private static Shard ReadHeader(BinaryReader reader, SimulatedCohort cohort, int firstVm, int vmsMax, ShardOptions options)
     {
         VmParameters shape = cohort.Vm;
         Expect(ModelVersion.Current, reader.ReadInt32(), "model version");
@@ -283,24 +283,24 @@ public static class ShardState
             writer.Write(wasSeen);
         foreach (StalledVcpu stalled in seen.Stalled)
         {
-            writer.Write(stalled.Tick);
-            writer.Write((byte)stalled.Page);
-            writer.Write(stalled.InvalidateSeq);
-            writer.Write(stalled.Snapshot);
+            writer.Write(stalled.Time.Tick!.Value);
+            writer.Write((byte)stalled.Page!.Value);
+            writer.Write(stalled.InvalidateSeq!.Value.Low);
+            writer.Write(stalled.Snapshot!.Value);
         }
 
         // Shards find in the order of slices and groups, which a state must not depend on. The findings of one VM keep their order.
         writer.Write(seen.Findings.Length);
-        foreach (Finding finding in seen.Findings.OrderBy(finding => finding.Tick).ThenBy(finding => finding.Vm))
+        foreach (Finding finding in seen.Findings.OrderBy(finding => finding.Time.Tick).ThenBy(finding => finding.Vm))
         {
             writer.Write((byte)finding.Kind);
             writer.Write(finding.Vm);
-            writer.Write((byte)finding.Vcpu);
-            writer.Write(finding.Tick);
-            writer.Write((byte)finding.Page);
-            writer.Write(finding.InvalidateSeq);
-            writer.Write(finding.Snapshot);
-            writer.Write((byte)finding.Boundary);
+            writer.Write((byte)(finding.Vcpu ?? -1));
+            writer.Write(finding.Time.Tick!.Value);
+            writer.Write((byte)(finding.Page ?? -1));
+            writer.Write(finding.InvalidateSeq!.Value.Low);
+            writer.Write(finding.Snapshot ?? 0);
+            writer.Write((byte)(finding.Boundary?.Power ?? 0));
         }
     }
 
@@ -336,9 +336,9 @@ public static class ShardState
         {
             if (conditions[index] == VcpuCondition.Running)
                 continue;
-            stalled.Add(new(
-                shard.FirstVm + (index / vcpus), index % vcpus, conditions[index], reader.ReadInt64(), reader.ReadByte(), reader.ReadUInt64(),
-                reader.ReadUInt64()));
+            (long tick, int page) = (ReadTick(reader), reader.ReadByte());
+            var sighting = Sighting.AtTick(tick, reader.ReadUInt64(), page, reader.ReadUInt64());
+            stalled.Add(new(shard.FirstVm + (index / vcpus), index % vcpus, conditions[index], sighting));
         }
 
         int findings = reader.ReadInt32();
@@ -346,11 +346,7 @@ public static class ShardState
             throw new ShardStateException($"it claims {findings} findings, more than its bytes hold");
         var found = new Finding[findings];
         foreach (ref Finding finding in found.AsSpan())
-        {
-            finding = new(
-                (FindingKind)reader.ReadByte(), reader.ReadInt32(), (sbyte)reader.ReadByte(), reader.ReadInt64(), (sbyte)reader.ReadByte(), reader.ReadUInt64(),
-                reader.ReadUInt64(), reader.ReadByte());
-        }
+            finding = ReadFinding(reader);
 
         return new ObserverState
         {
@@ -364,6 +360,21 @@ public static class ShardState
         };
     }
 
+    private static Finding ReadFinding(BinaryReader reader)
+    {
+        (var kind, int vm, int vcpu) = ((FindingKind)reader.ReadByte(), reader.ReadInt32(), (sbyte)reader.ReadByte());
+        (long tick, int page) = (ReadTick(reader), (sbyte)reader.ReadByte());
+        (ulong seq, ulong snapshot, int power) = (reader.ReadUInt64(), reader.ReadUInt64(), reader.ReadByte());
+        bool isCrossing = kind is FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle;
+        if (vcpu < -1 || page < -1 || (isCrossing ? power is not (31 or 32 or 63 or 64) : power != 0))
+            throw new ShardStateException($"a finding is impossible: {kind}, vCPU {vcpu}, page {page}, boundary {power}");
+        var seen = Sighting.AtTick(tick, seq, page < 0 ? null : page, page < 0 ? null : snapshot);
+        return new Finding(kind, vm, vcpu < 0 ? null : vcpu, seen, isCrossing ? Boundary.AtPower(power) : null);
+    }
+
+    private static long ReadTick(BinaryReader reader) =>
+        reader.ReadInt64() is >= 0 and long tick ? tick : throw new ShardStateException("a tick is negative");
+
     /// <summary>What is impossible about an observer's state, or null.</summary>
     private static string? FindInvalid(ObserverState seen, Shard shard)
     {
@@ -375,14 +386,13 @@ public static class ShardState
             return "a vCPU has no known condition";
         if (Sums(seen.Totals).Any(sum => sum < 0))
             return "a total is negative";
-        if (seen.Stalled.Any(vcpu => vcpu.Tick < 0 || vcpu.Tick > shard.Tick || vcpu.Page >= shape.Pages))
+        if (seen.Stalled.Any(vcpu => vcpu.Time.Tick > shard.Tick || vcpu.Page >= shape.Pages))
             return "a vCPU is stalled where it cannot be";
         foreach (Finding finding in seen.Findings)
         {
             bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.VcpuRemoved
                 && finding.Vm >= shard.FirstVm
-                && finding.Vcpu >= -1 && finding.Vcpu < shape.Vcpus && finding.Page >= -1 && finding.Page < shape.Pages
-                && finding.Tick >= 0 && finding.Tick <= shard.Tick && finding.Boundary is 0 or 31 or 32 or 63 or 64;
+                && !(finding.Vcpu >= shape.Vcpus) && !(finding.Page >= shape.Pages) && finding.Time.Tick <= shard.Tick;
             if (!isKnown)
                 return $"a finding is impossible: {finding}";
         }

@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Soak;
-using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Watchdogs;
 
@@ -51,16 +50,13 @@ public sealed record FleetReport
 /// <summary>One cohort's part of a report.</summary>
 public sealed record CohortReport
 {
-    /// <summary>What was configured, with the number of VMs that the figures are of.</summary>
+    /// <summary>What was configured, with the number of VMs that the figures describe.</summary>
     public required Cohort Cohort { get; init; }
-
-    /// <summary>Whether anything was done to it since it came into the fleet, on which its VMs' histories depend then.</summary>
-    public bool HasInterventions { get; init; }
 
     /// <summary>Its latest figures.</summary>
     public required CohortSnapshot Snapshot { get; init; }
 
-    /// <summary>vCPUs whose faults get fixed.</summary>
+    /// <summary>vCPUs whose faults are fixed.</summary>
     public required int Running { get; init; }
 
     /// <summary>vCPUs that are starved.</summary>
@@ -69,23 +65,32 @@ public sealed record CohortReport
     /// <summary>vCPUs that are hung.</summary>
     public required int Hung { get; init; }
 
+    /// <summary>vCPUs that make no progress for a reason that is not the defect.</summary>
+    public int Stopped { get; init; }
+
     /// <summary>Incidents since the run began, by kind: vCPUs that hung, VMs with unsafe installs, VMs with accounting errors.</summary>
     public required IncidentCounts Incidents { get; init; }
 
-    /// <summary>Stalled vCPUs with the time at which they were last seen to get on; at most 100 in all of a report's cohorts.</summary>
+    /// <summary>Stalled vCPUs with the time of their last progress; at most 100 in all of a report's cohorts.</summary>
     public required ImmutableArray<Stall> Stalls { get; init; }
 
     /// <summary>The verdict so far.</summary>
     public required Verdict Verdict { get; init; }
 
-    /// <summary>Why, in a sentence.</summary>
-    public required string Reason { get; init; }
+    /// <summary>The sentences that justify it.</summary>
+    public required ImmutableArray<string> Reasons { get; init; }
 
-    /// <summary>The kernel the VMs run now.</summary>
-    public Kernel Kernel => Snapshot.Kernel;
+    /// <summary>The sentences in one line.</summary>
+    public string Reason => string.Join("; ", Reasons.Select(reason => reason.TrimEnd('.')));
+
+    /// <summary>The name of the kernel that the VMs run now.</summary>
+    public string KernelName => Snapshot.KernelName;
+
+    /// <summary>All vCPUs whose condition is known.</summary>
+    public int Vcpus => Running + Starved + Hung + Stopped;
 
     /// <summary>Sums over the cohort's VMs.</summary>
-    public Totals Totals => Snapshot.Totals;
+    public CohortTotals Totals => Snapshot.Totals;
 
     /// <summary>What was found since the report before.</summary>
     public ImmutableArray<Finding> Findings => Snapshot.Findings;
@@ -93,30 +98,7 @@ public sealed record CohortReport
 
 /// <summary>A stalled vCPU.</summary>
 /// <param name="Vcpu">Which, and how it was found.</param>
-/// <param name="LastProgress">The last report in which it was not stalled, or the start of the run.</param>
+/// <param name="LastProgress">
+/// When it last made progress: as its source says, or the time of the last report in which it was not stalled.
+/// </param>
 public readonly record struct Stall(StalledVcpu Vcpu, DateTimeOffset LastProgress);
-
-/// <summary>Incidents since the run began.</summary>
-/// <param name="Hangs">vCPUs that hung, each time they did.</param>
-/// <param name="UnsafeInstalls">VMs that had an unsafe install.</param>
-/// <param name="AccountingErrors">VMs that had an accounting error.</param>
-public readonly record struct IncidentCounts(long Hangs, long UnsafeInstalls, long AccountingErrors)
-{
-    /// <summary>The sum of both.</summary>
-    public static IncidentCounts operator +(IncidentCounts left, IncidentCounts right) => new(
-        left.Hangs + right.Hangs, left.UnsafeInstalls + right.UnsafeInstalls, left.AccountingErrors + right.AccountingErrors);
-
-    /// <summary>These and the incidents among some findings.</summary>
-    internal IncidentCounts With(IEnumerable<Finding> findings)
-    {
-        (long hangs, long unsafeInstalls, long accountingErrors) = this;
-        foreach (Finding finding in findings)
-        {
-            hangs += finding.Kind == FindingKind.VcpuHung ? 1 : 0;
-            unsafeInstalls += finding.Kind == FindingKind.UnsafeInstall ? 1 : 0;
-            accountingErrors += finding.Kind == FindingKind.AccountingError ? 1 : 0;
-        }
-
-        return new(hangs, unsafeInstalls, accountingErrors);
-    }
-}

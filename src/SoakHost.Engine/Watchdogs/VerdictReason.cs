@@ -1,3 +1,6 @@
+using SoakHost.Engine.Cohorts;
+
+
 namespace SoakHost.Engine.Watchdogs;
 
 /// <summary>What a reason for a run's verdict is about.</summary>
@@ -26,7 +29,7 @@ public sealed record VerdictReason(ReasonKind Kind, Verdict Verdict, string Sent
 {
     /// <summary>The reason of one cohort.</summary>
     internal static VerdictReason Of(CohortReport cohort, ReasonKind kind) =>
-        new(kind, cohort.Verdict, cohort.Reason, cohort.Cohort.Name, cohort.Kernel.Info.Name);
+        new(kind, cohort.Verdict, cohort.Reason, cohort.Cohort.Name, cohort.KernelName);
 
     /// <summary>One line: "stable (linux-6.1): 280 vCPUs hung".</summary>
     public override string ToString() => Kind switch

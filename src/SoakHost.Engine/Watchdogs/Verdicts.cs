@@ -1,65 +1,34 @@
-using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Soak;
+using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Watchdogs;
 
 /// <summary>
-/// When a run may be called a pass. Any unexpected defect is a violation; an expected one that did not show, a boundary
-/// that was not crossed with a fault in flight, or a fleet in which nothing was meant to hang, leaves it inconclusive.
+/// When a run may be called a pass. Any unexpected defect is a violation. An expected defect that did not show, a boundary that was not
+/// crossed with a fault in flight, or a fleet in which nothing is expected to hang, leaves the run inconclusive.
 /// </summary>
 public static class Verdicts
 {
-    /// <summary>The verdict on one cohort.</summary>
-    /// <param name="expected">What the cohort is meant to show.</param>
-    /// <param name="totals">Its sums.</param>
-    /// <param name="incidents">Its incidents.</param>
-    /// <param name="failures">Why VMs were taken out of service, if any were.</param>
-    public static (Verdict Verdict, string Reason) OfCohort(
-        Defect expected, in Totals totals, in IncidentCounts incidents, IReadOnlyCollection<string> failures)
+    /// <summary>The verdict on one cohort, of any kind.</summary>
+    /// <param name="expected">The defect that the cohort is expected to show.</param>
+    /// <param name="snapshot">Its figures.</param>
+    /// <param name="incidents">Its incidents since the run began: a violation remains one after a recovery.</param>
+    /// <returns>The verdict, and the sentences that justify it.</returns>
+    public static (Verdict Verdict, ImmutableArray<string> Reasons) OfCohort(
+        Defect expected, CohortSnapshot snapshot, in IncidentCounts incidents)
     {
-        if (totals.UnsafeInstalls > 0 && expected != Defect.UnsafeInstall)
-            return (Verdict.Violation, $"{totals.UnsafeInstalls} unsafe installs");
-        if (totals.AccountingErrors > 0 && expected != Defect.AccountingError)
-            return (Verdict.Violation, $"{totals.AccountingErrors} accounting errors");
-        if (incidents.Hangs > 0 && expected != Defect.Hang)
-            return (Verdict.Violation, $"{incidents.Hangs} vCPUs hung");
-        if (totals.UnjustifiedRetries > 0 && expected != Defect.Hang)
-            return (Verdict.Violation, $"{totals.UnjustifiedRetries} unjustified retries");
-        if (failures.Count > 0)
-            return (Verdict.Inconclusive, $"{failures.Count} shards failed; the first: {failures.First()}");
-        return expected switch
-        {
-            Defect.Hang when incidents.Hangs == 0 => (Verdict.Inconclusive, "no vCPU hung, though the cohort is meant to"),
-            Defect.UnsafeInstall when totals.UnsafeInstalls == 0 =>
-                (Verdict.Inconclusive, "no unsafe install, though the cohort is meant to show one"),
-            Defect.AccountingError when totals.AccountingErrors == 0 =>
-                (Verdict.Inconclusive, "no accounting error, though the cohort is meant to show one"),
-            Defect.None when totals.Crossings == 0 =>
-                (Verdict.Inconclusive, "no VM crossed a boundary with a fault in flight yet"),
-            Defect.None => (Verdict.Pass, $"{totals.Crossings} crossings with faults in flight, and nothing amiss"),
-            _ => (Verdict.Pass, "showed the defect it is meant to show"),
-        };
+        if (snapshot.Unsupported is { } unsupported)
+            return (Verdict.Unsupported, [unsupported]);
+        if (FindViolations(expected, snapshot, incidents) is { Length: > 0 } violations)
+            return (Verdict.Violation, violations);
+        if (FindMissing(expected, snapshot, incidents) is { Length: > 0 } missing)
+            return (Verdict.Inconclusive, missing);
+        return (Verdict.Pass, snapshot.Seen.Length > 0 ? snapshot.Seen : [Describe(expected, snapshot.Totals)]);
     }
 
     /// <summary>
-    /// The verdict on a cohort of real VMs: its own, since it alone can tell a hang from a storm. A hang that was once told is a
-    /// violation for good, and without a crossing with a probe in flight there is no pass.
-    /// </summary>
-    /// <param name="host">What it says of itself.</param>
-    /// <param name="totals">Its sums.</param>
-    /// <param name="incidents">Its incidents.</param>
-    public static (Verdict Verdict, string Reason) OfHost(HostFigures host, in Totals totals, in IncidentCounts incidents)
-    {
-        if (incidents.Hangs > 0 && host.Verdict != Verdict.Violation)
-            return (Verdict.Violation, $"{incidents.Hangs} vCPUs hung");
-        return host.Verdict == Verdict.Pass && totals.Crossings == 0
-            ? (Verdict.Inconclusive, "no VM crossed a boundary with a probe in flight")
-            : (host.Verdict, string.Join(" ", host.Reasons));
-    }
-
-    /// <summary>
-    /// The verdict on a run: the worst of its cohorts, and inconclusive where no cohort is meant to hang, or one has no figures yet.
+    /// The verdict on a run: the worst of its cohorts, and inconclusive where no cohort is expected to hang, or one has no figures yet.
     /// </summary>
     /// <param name="cohorts">The cohorts that have figures.</param>
     /// <param name="cohortsInAll">How many there are.</param>
@@ -86,4 +55,41 @@ public static class Verdicts
             : reasons.Count > 0 ? Verdict.Inconclusive : Verdict.Pass;
         return (verdict, reasons);
     }
+
+    private static ImmutableArray<string> FindViolations(Defect expected, CohortSnapshot snapshot, in IncidentCounts incidents)
+    {
+        CohortTotals totals = snapshot.Totals;
+        if (totals.UnsafeInstalls > 0 && expected != Defect.UnsafeInstall)
+            return [$"{totals.UnsafeInstalls} unsafe installs"];
+        if (totals.AccountingErrors > 0 && expected != Defect.AccountingError)
+            return [$"{totals.AccountingErrors} accounting errors"];
+        if (expected == Defect.Hang)
+            return [];
+        if (snapshot.Violations.Length > 0)
+            return snapshot.Violations;
+        if (incidents.Hangs > 0)
+            return [$"{incidents.Hangs} vCPUs hung"];
+        return totals.UnjustifiedRetries > 0 ? [$"{totals.UnjustifiedRetries} unjustified retries"] : [];
+    }
+
+    private static ImmutableArray<string> FindMissing(Defect expected, CohortSnapshot snapshot, in IncidentCounts incidents)
+    {
+        if (snapshot.Missing.Length > 0)
+            return snapshot.Missing;
+        CohortTotals totals = snapshot.Totals;
+        if (snapshot.Failures is [string first, .. var others])
+            return [others.Length == 0 ? first : $"{snapshot.Failures.Length} failures; the first: {first}"];
+        return expected switch
+        {
+            Defect.Hang when incidents.Hangs == 0 => ["expected at least one hang, and no vCPU hung"],
+            Defect.UnsafeInstall when totals.UnsafeInstalls is null or 0 => ["expected an unsafe install, and there was none"],
+            Defect.AccountingError when totals.AccountingErrors is null or 0 => ["expected an accounting error, and there was none"],
+            Defect.None when totals.CrossingsInAll == 0 => ["no VM has crossed a boundary with a fault in flight yet"],
+            _ => [],
+        };
+    }
+
+    private static string Describe(Defect expected, CohortTotals totals) => expected == Defect.None
+        ? $"{totals.CrossingsInAll} crossings with faults in flight, and no defect"
+        : "showed the expected defect";
 }

@@ -1,13 +1,13 @@
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Watchdogs;
 
 /// <summary>
 /// Compares the fleet's snapshots at its own pace, on a thread of its own, and makes the one report that everything else reads. It
-/// does not trust the workers: one that publishes nothing is reported as silent, and its vCPUs stay in the condition they were last seen in.
+/// does not trust the workers: one that publishes nothing is reported as silent, and its vCPUs keep the condition in which they were last seen.
 /// </summary>
 public sealed class Watchdog : IDisposable
 {
@@ -45,7 +45,7 @@ public sealed class Watchdog : IDisposable
     /// <summary>Starts to watch.</summary>
     public void Start() => _thread.Start();
 
-    /// <summary>Makes one last report of what is there now, and stops. The fleet is to be stopped first.</summary>
+    /// <summary>Makes one last report of what is there now, and stops. The fleet must be stopped first.</summary>
     public FleetReport Stop()
     {
         _stop.Set();
@@ -89,17 +89,18 @@ public sealed class Watchdog : IDisposable
     private FleetReport Look()
     {
         DateTimeOffset now = _time.GetUtcNow();
-        int stallsLeft = ShardSnapshot.StalledMax;
+        int stallsLeft = CohortSnapshot.StalledMax;
 
-        // Those that are removed meanwhile are looked at once more, as such, the next time.
-        (IReadOnlyList<ICohortSource> sources, IReadOnlyList<ICohortSource> removed) = (_fleet.Cohorts, _fleet.Removed);
+        // A cohort that is being removed right now is in both lists, and counts as removed in the next report.
+        IReadOnlyList<ICohortSource> sources = _fleet.Cohorts;
+        ICohortSource[] removed = [.. _fleet.Removed.Except(sources)];
         var reports = new Dictionary<ICohortSource, CohortReport>();
 
-        // A control that is meant to hang must not take the places of those that are not.
+        // A control that is expected to hang must not take the places of vCPUs that are not.
         foreach (ICohortSource source in sources.OrderBy(source => source.Cohort.Expected == Defect.Hang).Concat(removed))
         {
             if (!_states.TryGetValue(source, out CohortState? state))
-                _states[source] = state = new CohortState(source, _states.Count < sources.Count ? _started : now);
+                _states[source] = state = new CohortState(source, now);
             if (state.Look(now, ref stallsLeft) is { } report)
                 reports[source] = report;
         }
@@ -113,7 +114,7 @@ public sealed class Watchdog : IDisposable
             Time = now,
             Timestamp = _time.GetTimestamp(),
             Started = _started,
-            OperationsBefore = sources.Concat(removed).Sum(source => source.Baseline.Totals.Operations),
+            OperationsBefore = sources.Concat(removed).Sum(source => source.Baseline.Operations),
             Cohorts = cohorts,
             CohortsInAll = sources.Count,
             Removed = gone,
@@ -127,10 +128,10 @@ public sealed class Watchdog : IDisposable
     }
 
     /// <summary>What the watchdog remembers of one cohort from report to report.</summary>
-    private sealed class CohortState(ICohortSource source, DateTimeOffset started)
+    private sealed class CohortState(ICohortSource source, DateTimeOffset firstSeen)
     {
         private readonly Dictionary<(int Vm, int Vcpu), DateTimeOffset> _lastProgress = [];
-        private DateTimeOffset _before = started;
+        private DateTimeOffset _before = firstSeen;
         private IncidentCounts _incidents = source.Baseline.Incidents;
 
         public CohortReport? Look(DateTimeOffset now, ref int stallsLeft)
@@ -139,33 +140,32 @@ public sealed class Watchdog : IDisposable
             source.Request();
             if (snapshot is null)
                 return null;
-            int starved = 0, hung = 0, vcpus = 0;
+            int starved = 0, hung = 0, stopped = 0, vcpus = 0;
             foreach (ImmutableArray<VcpuCondition> run in snapshot.Conditions)
             {
                 vcpus += run.Length;
                 starved += run.AsSpan().Count(VcpuCondition.Starved);
                 hung += run.AsSpan().Count(VcpuCondition.Hung);
+                stopped += run.AsSpan().Count(VcpuCondition.Stopped);
             }
 
             _incidents = _incidents.With(snapshot.Findings);
             ImmutableArray<Stall> stalls = Stalls(snapshot.Stalled.AsSpan()[..Math.Min(stallsLeft, snapshot.Stalled.Length)]);
             stallsLeft -= stalls.Length;
             _before = now;
-            (Verdict verdict, string reason) = snapshot.Host is { } host
-                ? Verdicts.OfHost(host, snapshot.Totals, _incidents)
-                : Verdicts.OfCohort(source.Cohort.Expected, snapshot.Totals, _incidents, snapshot.Failures);
+            (Verdict verdict, ImmutableArray<string> reasons) = Verdicts.OfCohort(source.Cohort.Expected, snapshot, _incidents);
             return new CohortReport
             {
                 Cohort = source.Cohort with { Vms = snapshot.Vms },
-                HasInterventions = source.HasInterventions,
                 Snapshot = snapshot,
-                Running = vcpus - starved - hung,
+                Running = vcpus - starved - hung - stopped,
                 Starved = starved,
                 Hung = hung,
+                Stopped = stopped,
                 Incidents = _incidents,
                 Stalls = stalls,
                 Verdict = verdict,
-                Reason = reason,
+                Reasons = reasons,
             };
         }
 
@@ -174,7 +174,7 @@ public sealed class Watchdog : IDisposable
             var stalls = ImmutableArray.CreateBuilder<Stall>(stalled.Length);
             foreach (StalledVcpu vcpu in stalled)
             {
-                // Whoever stalls for the first time was still getting on at the report before, or as the run began.
+                // A vCPU that is seen stalled for the first time made progress at the report before, or when its cohort was first seen.
                 if (!_lastProgress.TryGetValue((vcpu.Vm, vcpu.Vcpu), out DateTimeOffset lastProgress))
                     _lastProgress[(vcpu.Vm, vcpu.Vcpu)] = lastProgress = vcpu.LastProgress ?? _before;
                 stalls.Add(new Stall(vcpu, lastProgress));

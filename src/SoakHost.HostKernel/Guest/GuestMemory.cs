@@ -2,6 +2,15 @@ using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel.Guest;
 
+/// <summary>What a guest's memory is like.</summary>
+/// <param name="Vcpus">vCPUs, at least 1.</param>
+/// <param name="Base">Guest-physical address of the soaked memory, a multiple of 2 MiB.</param>
+/// <param name="MemoryBytes">Soaked memory in bytes, whole pages for each VMA and each memslot.</param>
+/// <param name="Vmas">VMAs that the soaked memory is cut into, at least 1.</param>
+/// <param name="Memslots">Memslots that it is divided into, at least 1.</param>
+/// <param name="Program">What each vCPU runs.</param>
+internal sealed record GuestShape(int Vcpus, long Base, long MemoryBytes, int Vmas, int Memslots, GuestProgram Program);
+
 /// <summary>
 /// The guest's address space: a small system area at guest-physical 0 (code, mailboxes, the siblings' own pages, page
 /// tables), and the soaked memory at any base. Every guest-virtual address equals its guest-physical one, through 2 MiB
@@ -34,23 +43,23 @@ internal sealed unsafe class GuestMemory : IDisposable
     private readonly int vcpus;
     private long tableEnd;
 
-    internal GuestMemory(KvmDescriptor vm, HostCohortOptions options)
+    internal GuestMemory(KvmDescriptor vm, GuestShape shape)
     {
-        vcpus = options.Vcpus;
-        Base = options.GuestPhysicalBase;
-        SoakedBytes = options.MemoryBytes;
-        VmaBytes = options.MemoryBytes / options.Vmas;
-        system = MappedMemory.Anonymous(SystemBytes(options));
+        vcpus = shape.Vcpus;
+        Base = shape.Base;
+        SoakedBytes = shape.MemoryBytes;
+        VmaBytes = shape.MemoryBytes / shape.Vmas;
+        system = MappedMemory.Anonymous(SystemBytes(shape));
         try
         {
-            soaked = MappedMemory.Anonymous(options.MemoryBytes);
-            CutIntoVmas(options.Vmas);
-            CheckVmas(options.Vmas);
-            WriteCode(options.Program);
+            soaked = MappedMemory.Anonymous(shape.MemoryBytes);
+            CutIntoVmas(shape.Vmas);
+            CheckVmas(shape.Vmas);
+            WriteCode(shape.Program);
             WritePageTables();
             AddSlot(vm, 0, 0, system.Start, system.Length);
-            long slotBytes = options.MemoryBytes / options.Memslots;
-            for (int slot = 0; slot < options.Memslots; slot++)
+            long slotBytes = shape.MemoryBytes / shape.Memslots;
+            for (int slot = 0; slot < shape.Memslots; slot++)
                 AddSlot(vm, slot + 1, Base + (slot * slotBytes), soaked.Start + (slot * slotBytes), slotBytes);
         }
         catch
@@ -94,12 +103,12 @@ internal sealed unsafe class GuestMemory : IDisposable
         soaked?.Dispose();
     }
 
-    private static long SystemBytes(HostCohortOptions options)
+    private static long SystemBytes(GuestShape shape)
     {
         // One table of each of the two upper levels for the system area, two for the soaked memory if it lies across a
         // boundary of theirs, and one table a GiB below.
-        long tables = 1 + 1 + 1 + 2 + (options.MemoryBytes >> (int)GibibyteBits) + 2;
-        long bytes = MailboxAddress + ((options.Vcpus + SiblingPages + tables) * PageBytes);
+        long tables = 1 + 1 + 1 + 2 + (shape.MemoryBytes >> (int)GibibyteBits) + 2;
+        long bytes = MailboxAddress + ((shape.Vcpus + SiblingPages + tables) * PageBytes);
         return (bytes + LargePageBytes - 1) / LargePageBytes * LargePageBytes;
     }
 

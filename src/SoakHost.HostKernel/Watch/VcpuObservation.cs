@@ -27,8 +27,7 @@ public readonly record struct VcpuObservation
     /// <summary>Invalidations that had certainly ended: the kernel's counter was at least this.</summary>
     public long InvalidationsEnded { get; init; }
 
-    /// <summary>Invalidations that had begun: the counter was at most this, and whatever else moved it (see
-    /// <see cref="HostCohort"/>).</summary>
+    /// <summary>Invalidations that had begun: the counter was at most this, apart from what other sources added.</summary>
     public long InvalidationsBegun { get; init; }
 
     /// <summary>Whether the guest's instruction pointer was at the instruction that reads a page; null where it was not

@@ -23,44 +23,28 @@ public abstract class Kernel
 
     private Kernel(KernelInfo info, SnapshotPoint snapshotPoint) => (Info, SnapshotPoint) = (info, snapshotPoint);
 
-    /// <summary>Every simulated kernel and every mutant after them, in the order in which lists show them.</summary>
+    /// <summary>Every kernel and, after them, every mutant, in the order in which lists show them.</summary>
     public static IReadOnlyList<Kernel> All => BuiltIn;
-
-    /// <summary>This machine's own kernel: real VMs, not simulated ones. It has no type to call a visitor with.</summary>
-    public static Kernel Host { get; } = new Real();
 
     /// <summary>Name, description, source and expectation.</summary>
     public KernelInfo Info { get; }
 
-    /// <summary>Where in a fault it takes its snapshot; of <see cref="Host"/> this says nothing.</summary>
+    /// <summary>Where in a fault it takes its snapshot.</summary>
     public SnapshotPoint SnapshotPoint { get; }
 
     /// <summary>The kernel that <typeparamref name="TKernel"/> describes.</summary>
     public static Kernel Of<TKernel>()
         where TKernel : struct, IKernel => new Typed<TKernel>();
 
-    /// <summary>The kernel of that name, simulated or <see cref="Host"/>, or null. Names are exact.</summary>
-    public static Kernel? Find(string name) => name == Host.Info.Name ? Host : Array.Find(BuiltIn, kernel => kernel.Info.Name == name);
+    /// <summary>The kernel of that name, or null. Names are exact.</summary>
+    public static Kernel? Find(string name) => Array.Find(BuiltIn, kernel => kernel.Info.Name == name);
 
     /// <summary>Calls the visitor with this kernel's type.</summary>
-    /// <exception cref="InvalidOperationException">It is <see cref="Host"/>, which cannot be simulated.</exception>
     public abstract TResult Accept<TResult>(IKernelVisitor<TResult> visitor);
 
     private sealed class Typed<TKernel>() : Kernel(TKernel.Info, TKernel.SnapshotPoint)
         where TKernel : struct, IKernel
     {
         public override TResult Accept<TResult>(IKernelVisitor<TResult> visitor) => visitor.Visit<TKernel>();
-    }
-
-    private sealed class Real() : Kernel(Description, SnapshotPoint.BeforeResolve)
-    {
-        private static readonly KernelInfo Description =
-            new("host", "This machine's own kernel, through /dev/kvm: real VMs, whose counters start at 0.", "this machine", Defect.None)
-            {
-                IsSimulated = false,
-            };
-
-        public override TResult Accept<TResult>(IKernelVisitor<TResult> visitor) =>
-            throw new InvalidOperationException("this machine's own kernel runs real VMs, and cannot be simulated");
     }
 }

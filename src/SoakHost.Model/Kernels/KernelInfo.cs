@@ -26,9 +26,6 @@ public enum Defect
 /// </param>
 public sealed record KernelInfo(string Name, string Description, string Source, Defect Expected, ulong ExpectedFrom = 0)
 {
-    /// <summary>Whether the model describes it; false for this machine's own kernel, of which nothing is known beforehand.</summary>
-    public bool IsSimulated { get; init; } = true;
-
     /// <summary>Whether no kernel ever was like this: one defect was seeded into a correct one, to see it caught.</summary>
     public bool IsMutant { get; init; }
 

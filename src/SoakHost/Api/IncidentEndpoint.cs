@@ -1,8 +1,7 @@
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
-using SoakHost.Engine.Soak;
-using SoakHost.Reports;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Storage;
 
 namespace SoakHost.Api;
@@ -37,13 +36,15 @@ internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, l
 
 /// <summary>An incident. <c>soakhost replay</c> takes its id.</summary>
 internal sealed record IncidentDocument(
-    string Id, long Run, string Kind, string Cohort, int Vm, int? Vcpu, long Tick, int? Page, string InvalidateSeq, string Snapshot,
-    DateTimeOffset FirstSeen, DateTimeOffset LastSeen, DateTimeOffset? Recovered, long? RecoveredTick, string? RecoveredBy)
+    string Id, long Run, string Kind, string Cohort, int Vm, int? Vcpu, long? Tick, double? ElapsedSeconds, int? Page, string? InvalidateSeq,
+    string? Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen, DateTimeOffset? Recovered, long? RecoveredTick,
+    double? RecoveredElapsedSeconds, string? RecoveredBy)
 {
     public static IncidentDocument Of(IncidentRecord incident) => new(
-        incident.Id.ToString(), incident.RunId, Name(incident.Id.Kind), incident.Id.Cohort, incident.Id.Vm, NullIfNone(incident.Id.Vcpu),
-        incident.Id.Tick, NullIfNone(incident.Page), Hex64.Of(incident.InvalidateSeq), Hex64.Of(incident.Snapshot), incident.FirstSeen, incident.LastSeen,
-        incident.Recovery?.At, incident.Recovery?.Tick, incident.Recovery?.By);
+        incident.Id.ToString(), incident.RunId, Name(incident.Id.Kind), incident.Id.Cohort, incident.Id.Vm, incident.Id.Vcpu,
+        incident.Id.Time.Tick, incident.Id.Time.Elapsed?.TotalSeconds, incident.Page, incident.InvalidateSeq?.ToString(),
+        incident.Snapshot is { } snapshot ? CounterRange.Exactly(snapshot).ToString() : null, incident.FirstSeen, incident.LastSeen,
+        incident.Recovery?.At, incident.Recovery?.Time.Tick, incident.Recovery?.Time.Elapsed?.TotalSeconds, incident.Recovery?.By);
 
     private static string Name(FindingKind kind) => kind switch
     {
@@ -51,8 +52,6 @@ internal sealed record IncidentDocument(
         FindingKind.UnsafeInstall => "unsafe_install",
         _ => "accounting_error",
     };
-
-    private static int? NullIfNone(int value) => value < 0 ? null : value;
 }
 
 /// <summary>How pages of incidents are written.</summary>

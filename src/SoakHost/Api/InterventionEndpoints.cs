@@ -1,7 +1,6 @@
 using System.Text.Json.Serialization;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Soak;
 using SoakHost.Interventions;
 using SoakHost.Logging;
@@ -64,7 +63,7 @@ internal static class InterventionEndpoints
         InterveneAsync(
             async () =>
             {
-                Cohort cohort = await ReadCohortAsync(request);
+                SimulatedCohort cohort = await ReadCohortAsync(request);
                 return (cohort.Name, new ShardIntervention { Kind = InterventionKind.AddCohort, Cohort = cohort });
             },
             request,
@@ -119,11 +118,11 @@ internal static class InterventionEndpoints
         _ => null,
     };
 
-    private static async Task<Cohort> ReadCohortAsync(HttpRequest request)
+    private static async Task<SimulatedCohort> ReadCohortAsync(HttpRequest request)
     {
         JsonBody body = await JsonBody.ReadAsync(request);
         var errors = new ConfigurationErrors("in the request");
-        Cohort cohort = SimulatedCohortSettings.Complete(
+        SimulatedCohort cohort = SimulatedCohortSettings.Complete(
             body.Read(SimulatedCohortSettings.Table), body.IsGiven(SimulatedCohortSettings.RangePages.Field),
             (setting, error) => errors.Add($"{setting.Field} {error}"));
         errors.ThrowIfAny();

@@ -1,7 +1,6 @@
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
-using SoakHost.Engine.Replays;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Timelines;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Reports;
@@ -86,7 +85,7 @@ internal static class TimelineEndpoint
 
     private static bool HangsNow(FleetReport report, IncidentId id) => report.Cohorts.Any(cohort =>
         id.Kind == FindingKind.VcpuHung && cohort.Cohort.Name == id.Cohort && cohort.Stalls.Any(stall =>
-            stall.Vcpu.Condition == VcpuCondition.Hung && (stall.Vcpu.Vm, stall.Vcpu.Vcpu, stall.Vcpu.Tick) == (id.Vm, id.Vcpu, id.Tick)));
+            stall.Vcpu.Condition == VcpuCondition.Hung && stall.Vcpu.Vm == id.Vm && stall.Vcpu.Vcpu == id.Vcpu && stall.Vcpu.Time == id.Time));
 
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }

@@ -1,12 +1,10 @@
 using System.Collections.Immutable;
 using System.CommandLine;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Checks;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
-using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
 
@@ -60,11 +58,10 @@ internal static class CheckCommand
             {
                 Operations = operations.Of(parsed),
                 Time = TimeSpan.FromSeconds(seconds.Of(parsed)),
-                HostTime = parsed.IsGiven(seconds) ? TimeSpan.FromSeconds(seconds.Of(parsed)) : null,
+                ExternalTime = parsed.IsGiven(seconds) ? TimeSpan.FromSeconds(seconds.Of(parsed)) : null,
             };
             SoakResult Soak(IProgress<SoakProgress> progress) =>
-                new BoundedSoak(fleet, bounds, TimeProvider.System, SoakOptions.HostCohorts(configured, TimeProvider.System))
-                    .Run(progress, stop);
+                new BoundedSoak(fleet, bounds, TimeProvider.System).Run(progress, stop);
             return Task.FromResult(Run(configured, Soak, fleet.Shards, parsed.GetValue(json), parsed.GetValue(junit)));
         });
         return command;

@@ -1,6 +1,6 @@
+using SoakHost.Engine.Soak;
 using System.CommandLine;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.HostKernel;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -30,7 +30,7 @@ internal sealed class CohortArguments
                 result.AddError(why);
         });
         _options.Add(option.Name, option);
-        foreach (Setting<Cohort> setting in Simulated)
+        foreach (Setting<SimulatedCohort> setting in Simulated)
         {
             Setting<HostCohortOptions>? real = HostCohortSettings.Cohort.Settings
                 .FirstOrDefault(real => takesHost && real.Option == setting.Option);
@@ -48,7 +48,7 @@ internal sealed class CohortArguments
     public IEnumerable<Option> Options => _options.Values;
 
     /// <summary>The known-bad cohort that runs beside it.</summary>
-    public static Cohort Control { get; } = new()
+    public static SimulatedCohort Control { get; } = new()
     {
         Name = "control",
         Kernel = Kernel.Of<Linux61>(),
@@ -57,7 +57,7 @@ internal sealed class CohortArguments
         Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 20_000 },
     };
 
-    private static IEnumerable<Setting<Cohort>> Simulated => [.. SimulatedCohortSettings.Shape, SimulatedCohortSettings.Expect];
+    private static IEnumerable<Setting<SimulatedCohort>> Simulated => [.. SimulatedCohortSettings.Shape, SimulatedCohortSettings.Expect];
 
     /// <summary>The cohort that the arguments describe, or null where they name no kernel.</summary>
     /// <exception cref="ConfigurationException">Lists every error.</exception>
@@ -98,7 +98,7 @@ internal sealed class CohortArguments
                 errors.Add($"{option.Name} is for real VMs: it needs --kernel {HostCohortSettings.KernelName}");
         }
 
-        Cohort cohort = SimulatedCohortSettings.Table.Defaults with
+        SimulatedCohort cohort = SimulatedCohortSettings.Table.Defaults with
         {
             Name = kernel.Info.Name.Replace('.', '-'),
             Kernel = kernel,

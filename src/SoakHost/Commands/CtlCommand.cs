@@ -3,7 +3,6 @@ using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
 
@@ -86,9 +85,9 @@ internal static class CtlCommand
         {
             CohortOptions added = cohorts.Read(parsed)
                 ?? throw new ConfigurationException("--kernel is missing: a new cohort needs a kernel");
-            Cohort cohort = added.Cohort with { Name = parsed.GetValue(name)! };
+            SimulatedCohort cohort = (SimulatedCohort)added.Cohort with { Name = parsed.GetValue(name)! };
             var body = new JsonObject();
-            foreach (Setting<Cohort> setting in SimulatedCohortSettings.Table.Settings)
+            foreach (Setting<SimulatedCohort> setting in SimulatedCohortSettings.Table.Settings)
                 body[setting.Field] = setting.Text(cohort);
             return PostAsync(parsed.GetValue(url), "", body, stop);
         });

@@ -1,7 +1,7 @@
 using System.CommandLine;
 using System.Text.Json;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
@@ -54,7 +54,7 @@ internal static class ReplayCommand
             bool asJson = parsed.GetValue(json);
             if (parsed.GetValue(incident) is not { } text)
             {
-                Cohort cohort = Find(
+                SimulatedCohort cohort = Find(
                     cohorts.Read(parsed)?.Cohort, settings, parsed.GetValue(cohortName) ?? settings.Fleet[0].Cohort.Name);
                 CheckVm(cohort, vm.Of(parsed));
                 return Task.FromResult(Show(
@@ -78,7 +78,7 @@ internal static class ReplayCommand
                     asJson));
             }
 
-            Cohort its = Find(described, settings, id.Cohort);
+            SimulatedCohort its = Find(described, settings, id.Cohort);
             CheckVm(its, id.Vm);
             return Task.FromResult(Show(Replay.Incident(its, options, id, [], stop), asJson));
         });
@@ -86,26 +86,23 @@ internal static class ReplayCommand
     }
 
     /// <summary>Whether VMs have the same histories by both descriptions.</summary>
-    private static bool IsSame(Cohort cohort, ShardOptions options, Cohort other, ShardOptions others) =>
+    private static bool IsSame(SimulatedCohort cohort, ShardOptions options, SimulatedCohort other, ShardOptions others) =>
         cohort.Kernel.Info.Name == other.Kernel.Info.Name && cohort.Vm == other.Vm
         && (options.Seed, options.StallRetries) == (others.Seed, others.StallRetries);
 
-    private static Cohort Find(Cohort? described, SoakOptions settings, string name) =>
-        described
-        ?? settings.Fleet.FirstOrDefault(cohort => cohort.Cohort.Name == name)?.Cohort
-        ?? throw new ConfigurationException(
-            $"there is no cohort \"{name}\"; the configuration has "
-            + $"{string.Join(", ", settings.Fleet.Select(cohort => cohort.Cohort.Name))}"
-            + Suggestion.For(name, settings.Fleet.Select(cohort => cohort.Cohort.Name)));
-
-    private static void CheckVm(Cohort cohort, int vm)
+    private static SimulatedCohort Find(Cohort? described, SoakOptions settings, string name)
     {
-        if (!cohort.Kernel.Info.IsSimulated)
-        {
-            throw new ConfigurationException(
-                $"cohort \"{cohort.Name}\" has real VMs on this machine's own kernel; only simulated VMs can be replayed");
-        }
+        IEnumerable<string> names = settings.Fleet.Select(cohort => cohort.Cohort.Name);
+        Cohort found = described
+            ?? settings.Fleet.FirstOrDefault(cohort => cohort.Cohort.Name == name)?.Cohort
+            ?? throw new ConfigurationException(
+                $"there is no cohort \"{name}\"; the configuration has {string.Join(", ", names)}{Suggestion.For(name, names)}");
+        return found as SimulatedCohort ?? throw new ConfigurationException(
+            $"cohort \"{found.Name}\" has real VMs on this machine's own kernel; only simulated VMs can be replayed");
+    }
 
+    private static void CheckVm(SimulatedCohort cohort, int vm)
+    {
         if (vm >= cohort.Vms)
             throw new ConfigurationException(
                 $"there is no VM {vm} in cohort \"{cohort.Name}\"; it has VMs 0 to {cohort.Vms - 1}");

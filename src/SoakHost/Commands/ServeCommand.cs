@@ -1,6 +1,7 @@
 using System.CommandLine;
 using SoakHost.Api;
 using SoakHost.Configuration;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Health;
 using SoakHost.Logging;

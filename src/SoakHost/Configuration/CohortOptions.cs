@@ -1,5 +1,4 @@
-using SoakHost.Engine;
-using SoakHost.HostKernel;
+using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Configuration;
 
@@ -9,11 +8,8 @@ internal sealed record CohortOptions
     /// <summary>The entry's own key, such as <c>Soak:Fleet:1</c>.</summary>
     public required string Key { get; init; }
 
-    /// <summary>The cohort as the engine knows it.</summary>
+    /// <summary>The cohort, of whatever kind.</summary>
     public required Cohort Cohort { get; init; }
-
-    /// <summary>How to run real VMs; null for simulated ones.</summary>
-    public HostCohortOptions? Host { get; init; }
 
     /// <summary>Why this machine cannot run real VMs; null where it can, and for simulated ones.</summary>
     public string? Unsupported { get; init; }

@@ -8,7 +8,10 @@ namespace SoakHost.Configuration;
 internal static class HostCohortSettings
 {
     /// <summary>What a fleet entry calls this machine's own kernel.</summary>
-    public const string KernelName = "host";
+    public const string KernelName = HostCohort.KindName;
+
+    /// <summary>The section of an entry of <c>Soak:Fleet</c> that only real VMs have.</summary>
+    public const string SectionName = "Host";
 
     // Values that KVM would not allow are only read where it cannot be asked; then nothing runs, and the other errors are still
     // reported.

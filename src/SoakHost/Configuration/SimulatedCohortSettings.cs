@@ -1,6 +1,6 @@
 using System.Text.RegularExpressions;
-using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 
@@ -12,30 +12,30 @@ namespace SoakHost.Configuration;
 internal static partial class SimulatedCohortSettings
 {
     /// <summary>The name, unique in the fleet. It becomes a label of metrics.</summary>
-    public static Setting<Cohort> Name { get; } = new Setting<Cohort, string>(
-        nameof(Cohort.Name), "name, unique in the fleet",
+    public static Setting<SimulatedCohort> Name { get; } = new Setting<SimulatedCohort, string>(
+        nameof(SimulatedCohort.Name), "name, unique in the fleet",
         new Words("1 to 63 of a-z, 0-9 and -", "name", text => NamePattern().IsMatch(text)),
         cohort => cohort.Name, (cohort, value) => cohort with { Name = value })
     { IsRequired = true, DefaultText = "required" };
 
     /// <summary>The kernel.</summary>
-    public static Setting<Cohort> Kernel { get; } = new Setting<Cohort, Kernel>(
-        nameof(Cohort.Kernel), "kernel, one of `soakhost kernels`",
+    public static Setting<SimulatedCohort> Kernel { get; } = new Setting<SimulatedCohort, Kernel>(
+        nameof(SimulatedCohort.Kernel), "kernel, one of `soakhost kernels`",
         new KernelName(),
         cohort => cohort.Kernel, (cohort, value) => cohort with { Kernel = value })
     { IsRequired = true, DefaultText = "required" };
 
     /// <summary>The longest range: the only one whose limit is another parameter.</summary>
-    public static Setting<Cohort> RangePages { get; } = OfVm(
+    public static Setting<SimulatedCohort> RangePages { get; } = OfVm(
         nameof(VmParameters.RangePages),
         "longest range of one invalidation in pages, at most `Pages`; the default is all of them where they are fewer",
         new WholeNumber<int>(1, VmParameters.PagesMax), vm => vm.RangePages, (vm, value) => vm with { RangePages = value });
 
     /// <summary>What a VM's history depends on besides the kernel and the seed.</summary>
-    public static IReadOnlyList<Setting<Cohort>> Shape { get; } =
+    public static IReadOnlyList<Setting<SimulatedCohort>> Shape { get; } =
     [
-        new Setting<Cohort, int>(
-            nameof(Cohort.Vms), "VMs; the limit is for all cohorts together", new WholeNumber<int>(1, FleetOptions.VmsMax),
+        new Setting<SimulatedCohort, int>(
+            nameof(SimulatedCohort.Vms), "VMs; the limit is for all cohorts together", new WholeNumber<int>(1, FleetOptions.VmsMax),
             cohort => cohort.Vms, (cohort, value) => cohort with { Vms = value }),
         OfVm(
             nameof(VmParameters.Vcpus), "vCPUs of each VM", new WholeNumber<int>(1, VmParameters.VcpusMax),
@@ -59,19 +59,19 @@ internal static partial class SimulatedCohortSettings
     ];
 
     /// <summary>What must be seen for the cohort to pass.</summary>
-    public static Setting<Cohort> Expect { get; } = new Setting<Cohort, Defect>(
+    public static Setting<SimulatedCohort> Expect { get; } = new Setting<SimulatedCohort, Defect>(
         nameof(Expect), "what must be seen for a pass", Expectations.Syntax,
         cohort => cohort.Expected, (cohort, value) => cohort with { Expected = value });
 
     /// <summary>All of them.</summary>
-    public static SettingTable<Cohort> Table { get; } = new(
-        new Cohort { Name = "", Kernel = Model.Kernels.Kernel.Of<Linux61Stable>(), Vms = 64 }, [Name, Kernel, .. Shape, Expect]);
+    public static SettingTable<SimulatedCohort> Table { get; } = new(
+        new SimulatedCohort { Name = "", Kernel = Model.Kernels.Kernel.Of<Linux61Stable>(), Vms = 64 }, [Name, Kernel, .. Shape, Expect]);
 
     /// <summary>Fits the default of a parameter to others, and checks the parameters together.</summary>
     /// <param name="cohort">A cohort whose values are allowed each by itself.</param>
     /// <param name="isRangeGiven">Whether <see cref="RangePages"/> was given.</param>
     /// <param name="wrong">Called with each error: the setting, and what is wrong with it.</param>
-    public static Cohort Complete(Cohort cohort, bool isRangeGiven, Action<Setting<Cohort>, string> wrong)
+    public static SimulatedCohort Complete(SimulatedCohort cohort, bool isRangeGiven, Action<Setting<SimulatedCohort>, string> wrong)
     {
         VmParameters vm = isRangeGiven ? cohort.Vm
             : cohort.Vm with { RangePages = Math.Min(cohort.Vm.RangePages, cohort.Vm.Pages) };
@@ -84,31 +84,31 @@ internal static partial class SimulatedCohortSettings
     /// How two cohorts' VMs differ, in phrases such as "Vcpus of cohort lts was 4 and is 2"; empty where their histories are the
     /// same.
     /// </summary>
-    public static IEnumerable<string> Differences(Cohort was, Cohort now) =>
-        from setting in (IEnumerable<Setting<Cohort>>)[Kernel, .. Shape]
+    public static IEnumerable<string> Differences(SimulatedCohort was, SimulatedCohort now) =>
+        from setting in (IEnumerable<Setting<SimulatedCohort>>)[Kernel, .. Shape]
         let before = setting.Text(was)
         let after = setting.Text(now)
         where before != after
         select $"{setting.Key} of cohort {now.Name} was {before} and is {after}";
 
     /// <summary>Options for a command line that describe all that the VMs' histories depend on besides the seed.</summary>
-    public static string CommandLine(Cohort cohort) => string.Join(
+    public static string CommandLine(SimulatedCohort cohort) => string.Join(
         ' ',
-        from setting in (IEnumerable<Setting<Cohort>>)[Kernel, .. Shape]
+        from setting in (IEnumerable<Setting<SimulatedCohort>>)[Kernel, .. Shape]
         let value = setting.Argument(cohort)
         where !setting.IsFlag || value == "true"
         select setting.IsFlag ? setting.Option : $"{setting.Option} {value}");
 
-    private static Setting<Cohort, TValue> OfVm<TValue>(
+    private static Setting<SimulatedCohort, TValue> OfVm<TValue>(
         string key, string sentence, ValueSyntax<TValue> syntax, Func<VmParameters, TValue> get,
         Func<VmParameters, TValue, VmParameters> set,
         string? option = null)
     {
-        TValue Get(Cohort cohort) => get(cohort.Vm);
-        Cohort Set(Cohort cohort, TValue value) => cohort with { Vm = set(cohort.Vm, value) };
+        TValue Get(SimulatedCohort cohort) => get(cohort.Vm);
+        SimulatedCohort Set(SimulatedCohort cohort, TValue value) => cohort with { Vm = set(cohort.Vm, value) };
         return option is null
-            ? new Setting<Cohort, TValue>(key, sentence, syntax, Get, Set)
-            : new Setting<Cohort, TValue>(key, sentence, syntax, Get, Set) { Option = option };
+            ? new Setting<SimulatedCohort, TValue>(key, sentence, syntax, Get, Set)
+            : new Setting<SimulatedCohort, TValue>(key, sentence, syntax, Get, Set) { Option = option };
     }
 
     [GeneratedRegex(@"\A[a-z0-9-]{1,63}\z")]

@@ -1,9 +1,7 @@
 using System.Globalization;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
-using SoakHost.Model;
-using SoakHost.Model.Kernels;
 
 namespace SoakHost.Configuration;
 
@@ -47,10 +45,10 @@ internal static class SoakConfiguration
 
     private static CohortOptions ReadSimulated(SettingReader reader, IConfigurationSection entry)
     {
-        reader.Refuse(nameof(CohortOptions.Host),
+        reader.Refuse(HostCohortSettings.SectionName,
             $"it is for the kernel \"{HostCohortSettings.KernelName}\", and this one is simulated");
-        SettingTable<Cohort> table = SimulatedCohortSettings.Table;
-        Cohort cohort = reader.Read(table, table.Defaults with { Name = Unnamed(entry) });
+        SettingTable<SimulatedCohort> table = SimulatedCohortSettings.Table;
+        SimulatedCohort cohort = reader.Read(table, table.Defaults with { Name = Unnamed(entry) });
         cohort = SimulatedCohortSettings.Complete(
             cohort, reader.IsGiven(SimulatedCohortSettings.RangePages.Key), (setting, error) => reader.Wrong(setting.Key, error));
         return new CohortOptions { Key = entry.Path, Cohort = cohort };
@@ -62,9 +60,9 @@ internal static class SoakConfiguration
         _ = reader.Text(SimulatedCohortSettings.Kernel.Key);
         foreach ((string key, string instead) in HostCohortSettings.NotForRealVms)
             reader.Refuse(key, $"it is for simulated VMs; {instead}");
-        string name = reader.Read(new SettingTable<Cohort>(SimulatedCohortSettings.Table.Defaults, SimulatedCohortSettings.Name),
+        string name = reader.Read(new SettingTable<SimulatedCohort>(SimulatedCohortSettings.Table.Defaults, SimulatedCohortSettings.Name),
             SimulatedCohortSettings.Table.Defaults with { Name = Unnamed(entry) }).Name;
-        SettingReader section = reader.Section(nameof(CohortOptions.Host));
+        SettingReader section = reader.Section(HostCohortSettings.SectionName);
         HostCohortOptions options = section.Read(HostCohortSettings.Section,
             reader.Read(HostCohortSettings.Cohort, HostCohortSettings.Cohort.Defaults));
         section.RejectUnknownKeys();
@@ -80,14 +78,7 @@ internal static class SoakConfiguration
     public static CohortOptions OfHost(string key, string name, HostCohortOptions options, HostKernelSupport support) => new()
     {
         Key = key,
-        Cohort = new Cohort
-        {
-            Name = name,
-            Kernel = Kernel.Host,
-            Vms = options.Vms,
-            Vm = new VmParameters { Vcpus = options.Vcpus, InvalidateSeqStart = 0 },
-        },
-        Host = options,
+        Cohort = new HostCohort(name, options),
         Unsupported = support.Reason,
     };
 

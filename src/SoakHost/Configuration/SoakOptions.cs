@@ -1,8 +1,6 @@
 using System.Collections.Immutable;
-using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
-using SoakHost.HostKernel;
 
 namespace SoakHost.Configuration;
 
@@ -61,14 +59,6 @@ internal sealed record SoakOptions
 
     /// <summary>The cohorts, 1 to 100, with 1,000,000 VMs in all.</summary>
     public required ImmutableArray<CohortOptions> Fleet { get; init; }
-
-    /// <summary>Creates the cohorts of real VMs that a configuration describes, by their names.</summary>
-    public static Func<Cohort, IExternalCohort> HostCohorts(IEnumerable<CohortOptions> cohorts, TimeProvider time)
-    {
-        var options = cohorts.Where(cohort => cohort.Host is not null)
-            .ToDictionary(cohort => cohort.Cohort.Name, cohort => cohort.Host!);
-        return cohort => new HostCohortSource(cohort, options[cohort.Name], time);
-    }
 
     /// <summary>Why this machine cannot run all of these cohorts, or null where it can.</summary>
     public static string? WhyUnsupported(IEnumerable<CohortOptions> cohorts) =>

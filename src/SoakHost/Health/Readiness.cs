@@ -37,9 +37,8 @@ internal sealed record Readiness(ReadinessStatus Status, IReadOnlyList<string> R
             return new Readiness(ReadinessStatus.NotReady, reasons);
         foreach (CohortReport cohort in report.Cohorts.Where(cohort => cohort.Snapshot.Failures.Length > 0))
         {
-            reasons.Add(cohort.Snapshot.Host is null
-                ? $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures.Length} shards are out of service"
-                : $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures[0]}");
+            int others = cohort.Snapshot.Failures.Length - 1;
+            reasons.Add($"{cohort.Cohort.Name}: {cohort.Snapshot.Failures[0]}{(others > 0 ? $" and {others} more failures" : "")}");
         }
 
         if (!report.Cohorts.IsEmpty && report.Cohorts.All(cohort => cohort.Snapshot.IsOutOfService))

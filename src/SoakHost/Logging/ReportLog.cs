@@ -1,9 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Configuration;
-using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -16,6 +14,8 @@ namespace SoakHost.Logging;
 /// </summary>
 internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<ReportLog> log)
 {
+    private const string Unknown = "unknown";
+
     // A fleet crosses a boundary within seconds, thousands of VMs at once: a few get a line each, the rest one number.
     private const int LinesAtOnce = 2;
     private const int FailuresPerCohortMax = 10;
@@ -66,36 +66,38 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
 
     private void Write(CohortReport cohort, in Finding found)
     {
-        (string name, string kernel) = (cohort.Cohort.Name, cohort.Kernel.Info.Name);
-        (string seq, string snapshot) = (Hex(found.InvalidateSeq), cohort.Snapshot.Host is null ? Hex(found.Snapshot) : "unknown");
-        string boundary = found.Boundary > 0 ? $"2^{found.Boundary}" : found.InvalidateSeq.ToString(CultureInfo.InvariantCulture);
+        (string name, string kernel, FindingTime time) = (cohort.Cohort.Name, cohort.KernelName, found.Time);
+        string seq = found.InvalidateSeq?.ToString() ?? Unknown;
+        string snapshot = found.Snapshot is { } held ? CounterRange.Exactly(held).ToString() : Unknown;
+        object page = found.Page is { } known ? known : Unknown;
+        (string boundary, int vcpu) = (found.Boundary?.Name ?? Unknown, found.Vcpu ?? -1);
         string replay = IncidentId.IsIncident(found.Kind) ? Replay(cohort, found) : "";
         switch (found.Kind)
         {
             case FindingKind.BoundaryCrossed:
-                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with a fault in flight", seq, found.Tick);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with a fault in flight", seq, time);
                 break;
             case FindingKind.BoundaryCrossedIdle:
-                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with no fault in flight", seq, found.Tick);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with no fault in flight", seq, time);
                 break;
             case FindingKind.VcpuStarved:
-                log.VcpuStarved(name, kernel, found.Vm, found.Vcpu, found.Page, seq, snapshot, found.Tick);
+                log.VcpuStarved(name, kernel, found.Vm, vcpu, page, seq, snapshot, time);
                 break;
             case FindingKind.VcpuRecovered:
-                log.VcpuRecovered(name, kernel, found.Vm, found.Vcpu, found.Page, seq, snapshot, found.Tick);
+                log.VcpuRecovered(name, kernel, found.Vm, vcpu, page, seq, snapshot, time);
                 break;
             case FindingKind.VcpuHung:
                 (LogLevel hungLevel, string hungRemark) = Judge(cohort, Defect.Hang);
-                log.VcpuHung(hungLevel, name, kernel, found.Vm, found.Vcpu, found.Page, hungRemark, seq, snapshot, found.Tick, replay);
+                log.VcpuHung(hungLevel, name, kernel, found.Vm, vcpu, page, hungRemark, seq, snapshot, time, replay);
                 break;
             case FindingKind.UnsafeInstall:
                 (LogLevel unsafeLevel, string unsafeRemark) = Judge(cohort, Defect.UnsafeInstall);
                 log.UnsafeInstall(
-                    unsafeLevel, name, kernel, found.Vm, found.Vcpu, found.Page, unsafeRemark, seq, snapshot, found.Tick, replay);
+                    unsafeLevel, name, kernel, found.Vm, vcpu, page, unsafeRemark, seq, snapshot, time, replay);
                 break;
             case FindingKind.AccountingError:
                 (LogLevel errorLevel, string errorRemark) = Judge(cohort, Defect.AccountingError);
-                log.AccountingError(errorLevel, name, kernel, found.Vm, errorRemark, seq, found.Tick, replay);
+                log.AccountingError(errorLevel, name, kernel, found.Vm, errorRemark, seq, time, replay);
                 break;
         }
     }
@@ -126,21 +128,22 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
             if (told.Count >= FailuresPerCohortMax)
                 return;
             if (told.Add(failure))
-                log.ShardFailed(cohort.Cohort.Name, cohort.Kernel.Info.Name, failure);
+                log.ShardFailed(cohort.Cohort.Name, cohort.KernelName, failure);
         }
     }
 
     private void WriteExpectations(CohortReport cohort, DateTimeOffset now)
     {
-        if (cohort.Snapshot.Host is not { } host || host.Elapsed < RateKnownAfter)
+        if (cohort.Snapshot.Forecast is not { } forecast || forecast.Since < RateKnownAfter)
             return;
-        foreach (HostBoundary boundary in host.Boundaries)
+        foreach (BoundaryForecast crossing in forecast.Crossings)
         {
-            (string, string) key = (cohort.Cohort.Name, boundary.Name);
-            if (boundary.Expected is not { } expected || (_expected.TryGetValue(key, out DateTimeOffset told) && now - told < ExpectationPeriod))
+            (string, string) key = (cohort.Cohort.Name, crossing.Boundary.Name);
+            if (_expected.TryGetValue(key, out DateTimeOffset logged) && now - logged < ExpectationPeriod)
                 continue;
             _expected[key] = now;
-            log.BoundaryExpected(cohort.Cohort.Name, cohort.Kernel.Info.Name, boundary.Name, expected, host.InvalidationsPerSecond);
+            log.BoundaryExpected(
+                cohort.Cohort.Name, cohort.KernelName, crossing.Boundary.Name, crossing.Expected, forecast.InvalidationsPerSecond);
         }
     }
 
@@ -185,6 +188,4 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     }
 
     private static long Operations(FleetReport report) => report.Operations;
-
-    private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
 }

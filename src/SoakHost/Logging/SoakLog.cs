@@ -1,3 +1,5 @@
+using SoakHost.Engine.Cohorts;
+
 namespace SoakHost.Logging;
 
 /// <summary>
@@ -20,10 +22,10 @@ internal static partial class SoakLog
     public static partial void SoakStopped(this ILogger log, double seconds, long operations, string verdict);
 
     [LoggerMessage(1003, LogLevel.Information,
-        "{Cohort} ({Kernel}): VM {Vm} crossed {Boundary} {Circumstance}: counter {InvalidateSeq}, tick {Tick}")]
+        "{Cohort} ({Kernel}): VM {Vm} crossed {Boundary} {Circumstance}: counter {InvalidateSeq}, {Time}")]
     public static partial void BoundaryCrossed(
         this ILogger log, string cohort, string kernel, int vm, string boundary, string circumstance, string invalidateSeq,
-        long tick);
+        FindingTime time);
 
     [LoggerMessage(1004, LogLevel.Information, "Verdict {Verdict}: {Reason}")]
     public static partial void VerdictChanged(this ILogger log, string verdict, string reason);
@@ -45,41 +47,41 @@ internal static partial class SoakLog
 
     [LoggerMessage(EventId = 2001, Message =
         "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} hung on page {Page}, {Remark}: counter {InvalidateSeq}, snapshot "
-        + "{Snapshot}, tick {Tick}. "
+        + "{Snapshot}, {Time}. "
         + "{Replay}")]
     public static partial void VcpuHung(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark,
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, object page, string remark,
         string invalidateSeq,
-        string snapshot, long tick, string replay);
+        string snapshot, FindingTime time, string replay);
 
     [LoggerMessage(2002, LogLevel.Information,
         "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} recovered from a hang: page {Page}, counter {InvalidateSeq}, snapshot "
-        + "{Snapshot}, tick {Tick}")]
+        + "{Snapshot}, {Time}")]
     public static partial void VcpuRecovered(
-        this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot,
-        long tick);
+        this ILogger log, string cohort, string kernel, int vm, int vcpu, object page, string invalidateSeq, string snapshot,
+        FindingTime time);
 
     [LoggerMessage(2003, LogLevel.Warning,
         "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} is starved on page {Page}: counter {InvalidateSeq}, snapshot {Snapshot}, "
-        + "tick {Tick}")]
+        + "{Time}")]
     public static partial void VcpuStarved(
-        this ILogger log, string cohort, string kernel, int vm, int vcpu, int page, string invalidateSeq, string snapshot,
-        long tick);
+        this ILogger log, string cohort, string kernel, int vm, int vcpu, object page, string invalidateSeq, string snapshot,
+        FindingTime time);
 
     [LoggerMessage(EventId = 2004, Message =
         "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} installed page {Page} after the host had taken it away, {Remark}: counter "
         + "{InvalidateSeq}, "
-        + "snapshot {Snapshot}, tick {Tick}. {Replay}")]
+        + "snapshot {Snapshot}, {Time}. {Replay}")]
     public static partial void UnsafeInstall(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, int page, string remark,
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, object page, string remark,
         string invalidateSeq,
-        string snapshot, long tick, string replay);
+        string snapshot, FindingTime time, string replay);
 
     [LoggerMessage(EventId = 2005, Message =
-        "{Cohort} ({Kernel}): VM {Vm} has a wrong total of mapped pages, {Remark}: counter {InvalidateSeq}, tick {Tick}. "
+        "{Cohort} ({Kernel}): VM {Vm} has a wrong total of mapped pages, {Remark}: counter {InvalidateSeq}, {Time}. "
         + "{Replay}")]
     public static partial void AccountingError(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, long tick,
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, FindingTime time,
         string replay);
 
     [LoggerMessage(3001, LogLevel.Error,

@@ -44,9 +44,11 @@ internal static class DeclaredMetrics
         "Incidents by kind: hang counts each hang of a vCPU, unsafe_install and accounting_error count VMs",
         [.. OfCohort, "kind"]);
 
-    public static readonly MetricDeclaration Vms = Gauge("soakhost_vms", "VMs", [.. OfCohort, "expect"]);
+    public static readonly MetricDeclaration Vms = Gauge(
+        "soakhost_vms", "VMs, by the kind of their cohort: simulated or host", [.. OfCohort, "expect", "kind"]);
 
-    public static readonly MetricDeclaration Vcpus = Gauge("soakhost_vcpus", "vCPUs by state: running, starved or hung",
+    public static readonly MetricDeclaration Vcpus = Gauge(
+        "soakhost_vcpus", "vCPUs by state: running, starved, hung, or stopped for a reason that is not the defect",
         [.. OfCohort, "expect", "state"]);
 
     public static readonly MetricDeclaration LastProgress = GaugeAtTimes(
@@ -61,7 +63,10 @@ internal static class DeclaredMetrics
         [.. OfCohort, "expect", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"]);
 
     public static readonly MetricDeclaration InvalidateSeq =
-        Gauge("soakhost_invalidate_seq", "mmu_invalidate_seq over the cohort's VMs: min, median or max", [.. OfCohort, "stat"]);
+        Gauge(
+            "soakhost_invalidate_seq",
+            "mmu_invalidate_seq over the cohort's VMs: min, median or max. For real VMs the least it can be; max is the most",
+            [.. OfCohort, "stat"]);
 
     public static readonly MetricDeclaration HangExpectedFrom = GaugeAtTimes(
         "soakhost_hang_expected_from",

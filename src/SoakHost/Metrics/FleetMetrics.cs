@@ -1,22 +1,20 @@
 using System.Globalization;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
-using SoakHost.Reports;
 
 namespace SoakHost.Metrics;
 
 /// <summary>The watchdog's latest report as metrics. Every cohort has its series, at zero, before it has figures.</summary>
 internal sealed class FleetMetrics
 {
-    private static readonly Verdict[] Verdicts = [Verdict.Pass, Verdict.Violation, Verdict.Inconclusive];
+    private static readonly Verdict[] Verdicts = Enum.GetValues<Verdict>();
 
-    // Only real VMs can be unsupported.
-    private static readonly Verdict[] HostVerdicts = [.. Verdicts, Verdict.Unsupported];
+    private const string Unknown = "unknown";
 
     // For kernels that name no boundary of their own, such as one that is not expected to hang.
     private const ulong HangBoundary = 1UL << 31;
@@ -78,45 +76,32 @@ internal sealed class FleetMetrics
 
     private void Fill(Cohort cohort, CohortReport? report)
     {
-        (string name, string kernel) = (cohort.Name, (report?.Kernel ?? cohort.Kernel).Info.Name);
-        string expect = cohort.Expected.Label();
-        Totals totals = report?.Totals ?? default;
-        _invalidations.Set(totals.Invalidations, name, kernel);
-        _faults.Set(totals.Fixed, name, kernel, "fixed");
-        _faults.Set(totals.Retried, name, kernel, "retried");
-        _guestAccesses.Set(totals.GuestAccesses, name, kernel);
-        _unjustifiedRetries.Set(totals.UnjustifiedRetries, name, kernel);
-        _unsafeInstalls.Set(totals.UnsafeInstalls, name, kernel);
-        _accountingErrors.Set(totals.AccountingErrors, name, kernel);
-        _recoveries.Set(totals.Recoveries, name, kernel);
-        HostFigures? host = report?.Snapshot.Host;
-        foreach ((string boundary, long crossings) in Crossings.ByBoundary(totals, host))
-            _crossings.Set(crossings, name, kernel, boundary);
-        foreach (HostBoundary boundary in host?.Boundaries ?? [])
-        {
-            if (boundary.Expected is { } expected)
-                _expectedCrossing.Set(Seconds(expected), name, kernel, boundary.Name);
-        }
+        (string name, string kernel, string expect) = (cohort.Name, report?.KernelName ?? cohort.KernelName, cohort.Expected.Label());
+        FillTotals(report?.Totals ?? cohort.NoTotals, name, kernel);
+        foreach (BoundaryForecast crossing in report?.Snapshot.Forecast?.Crossings ?? [])
+            _expectedCrossing.Set(Seconds(crossing.Expected), name, kernel, crossing.Boundary.Name);
 
         IncidentCounts incidents = report?.Incidents ?? default;
         _incidents.Set(incidents.Hangs, name, kernel, "hang");
         _incidents.Set(incidents.UnsafeInstalls, name, kernel, "unsafe_install");
         _incidents.Set(incidents.AccountingErrors, name, kernel, "accounting_error");
 
-        ulong start = cohort.Vm.InvalidateSeqStart;
-        _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMin ?? start, name, kernel, "min");
-        _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMedian ?? start, name, kernel, "median");
-        _invalidateSeq.Set(report?.Snapshot.InvalidateSeqMax ?? start, name, kernel, "max");
+        Set(_invalidateSeq, report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Min.Low, name, kernel, "min");
+        Set(_invalidateSeq, report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Median.Low, name, kernel, "median");
+        Set(_invalidateSeq, report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Max.High, name, kernel, "max");
+        if (cohort is SimulatedCohort { Expected: Defect.Hang } control)
+        {
+            Kernel runs = (report?.Snapshot as SimulatedSnapshot)?.Kernel ?? control.Kernel;
+            _hangExpectedFrom.Set(runs.Info.ExpectedFrom is var from and not 0 ? from : HangBoundary, name, kernel);
+        }
 
-        if (cohort.Expected == Defect.Hang)
-            _hangExpectedFrom.Set((report?.Kernel ?? cohort.Kernel).Info.ExpectedFrom is var from and not 0 ? from : HangBoundary, name, kernel);
-
-        _vms.Set(report?.Cohort.Vms ?? cohort.Vms, name, kernel, expect);
-        _vcpus.Set(report?.Running ?? (double)cohort.Vms * cohort.Vm.Vcpus, name, kernel, expect, "running");
+        _vms.Set(report?.Cohort.Vms ?? cohort.Vms, name, kernel, expect, cohort.Kind);
+        _vcpus.Set(report?.Running ?? (double)cohort.Vcpus, name, kernel, expect, "running");
         _vcpus.Set(report?.Starved ?? 0, name, kernel, expect, "starved");
         _vcpus.Set(report?.Hung ?? 0, name, kernel, expect, "hung");
+        _vcpus.Set(report?.Stopped ?? 0, name, kernel, expect, "stopped");
         Verdict verdict = report?.Verdict ?? Verdict.Inconclusive;
-        foreach (Verdict other in cohort.Kernel.Info.IsSimulated ? Verdicts : HostVerdicts)
+        foreach (Verdict other in Verdicts)
             _verdict.Set(other == verdict ? 1 : 0, name, kernel, expect, other.ToString().ToLowerInvariant());
 
         if (report is null)
@@ -127,8 +112,30 @@ internal sealed class FleetMetrics
             _lastProgress.Set(Seconds(stall.LastProgress), name, kernel, Text(vcpu.Vm), Text(vcpu.Vcpu));
             _stallInfo.Set(
                 1, name, kernel, expect, Text(vcpu.Vm), Text(vcpu.Vcpu), vcpu.Condition.ToString().ToLowerInvariant(),
-                Text(vcpu.Page), Hex(vcpu.InvalidateSeq), host is null ? Hex(vcpu.Snapshot) : "unknown");
+                vcpu.Page is { } page ? Text(page) : Unknown, vcpu.InvalidateSeq?.ToString() ?? Unknown,
+                vcpu.Snapshot is { } snapshot ? Hex(snapshot) : Unknown);
         }
+    }
+
+    private void FillTotals(CohortTotals totals, string name, string kernel)
+    {
+        Set(_invalidations, totals.Invalidations, name, kernel);
+        Set(_faults, totals.Fixed, name, kernel, "fixed");
+        Set(_faults, totals.Retried, name, kernel, "retried");
+        Set(_guestAccesses, totals.GuestAccesses, name, kernel);
+        Set(_unjustifiedRetries, totals.UnjustifiedRetries, name, kernel);
+        Set(_unsafeInstalls, totals.UnsafeInstalls, name, kernel);
+        Set(_accountingErrors, totals.AccountingErrors, name, kernel);
+        _recoveries.Set(totals.Recoveries, name, kernel);
+        foreach (BoundaryCrossings crossings in totals.Crossings)
+            _crossings.Set(crossings.Vms, name, kernel, crossings.Boundary.Name);
+    }
+
+    /// <summary>A figure that was not measured has no series.</summary>
+    private static void Set(MetricFamily family, double? value, params string[] labels)
+    {
+        if (value is { } measured)
+            family.Set(measured, labels);
     }
 
     private void Fill(WorkerReport worker)

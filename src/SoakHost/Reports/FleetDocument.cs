@@ -1,9 +1,7 @@
 using System.Text.Json.Serialization;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
-using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Reports;
@@ -77,7 +75,7 @@ internal sealed record FleetDocument
             OperationsPerSecond = elapsed > 0 ? (operations - report.OperationsBefore) / elapsed : 0,
             Cohorts = [.. report.Cohorts.Select(cohort => Of(cohort, run))],
             Removed = [.. report.Removed.Take(RemovedMax).Select(cohort => new RemovedDocument(
-                cohort.Cohort.Name, cohort.Kernel.Info.Name, cohort.Totals.Operations, cohort.Verdict, cohort.Reason))],
+                cohort.Cohort.Name, cohort.KernelName, cohort.Totals.Operations, cohort.Verdict, cohort.Reason))],
             IsDone = report.IsDone,
             Workers = [.. report.Workers.Select(Of)],
             SilentWorkers = report.SilentWorkers,
@@ -101,26 +99,26 @@ internal sealed record FleetDocument
     private static CohortDocument Of(CohortReport report, SoakOptions run)
     {
         CohortSnapshot snapshot = report.Snapshot;
-        Totals totals = report.Totals;
-        return new CohortDocument
+        CohortTotals totals = report.Totals;
+        var document = new CohortDocument
         {
             Name = report.Cohort.Name,
-            Kernel = report.Kernel.Info.Name,
+            Kind = report.Cohort.Kind,
+            Kernel = report.KernelName,
             Expect = report.Cohort.Expected.Label(),
             Vms = report.Cohort.Vms,
-            Vcpus = report.Cohort.Vms * report.Cohort.Vm.Vcpus,
+            Vcpus = report.Vcpus,
             Operations = totals.Operations,
             Invalidations = totals.Invalidations,
             FaultsFixed = totals.Fixed,
             FaultsRetried = totals.Retried,
             GuestAccesses = totals.GuestAccesses,
-            Crossings = Reports.Crossings.ByBoundary(totals, snapshot.Host),
-            InvalidateSeq = new(
-                Hex64.Of(snapshot.InvalidateSeqMin), Hex64.Of(snapshot.InvalidateSeqMedian), Hex64.Of(snapshot.InvalidateSeqMax)),
+            Crossings = totals.ByBoundary(),
+            InvalidateSeq = snapshot.InvalidateSeq is { } seq ? CounterDocument.Of(seq) : null,
             VcpusRunning = report.Running,
             VcpusStarved = report.Starved,
             VcpusHung = report.Hung,
-            InvalidationsPaused = snapshot.InvalidationsPaused,
+            VcpusStopped = report.Stopped,
             VcpuRecoveries = totals.Recoveries,
             UnjustifiedRetries = totals.UnjustifiedRetries,
             UnsafeInstalls = totals.UnsafeInstalls,
@@ -129,29 +127,18 @@ internal sealed record FleetDocument
             Reason = report.Reason,
             Failures = [.. snapshot.Failures.Take(FailuresMax)],
             Stalled = [.. report.Stalls.Select(stall => Of(stall.Vcpu, stall.LastProgress, report, run))],
-            Host = snapshot.Host is { } host ? Of(host) : null,
         };
+        return KindDocuments.Complete(document, snapshot);
     }
-
-    private static HostDocument Of(HostFigures host) => new(
-        host.KernelRelease,
-        host.Mmu,
-        host.Cpu,
-        host.InvalidationsPerSecond,
-        host.Until,
-        host.Boundaries.Where(boundary => boundary.Expected is not null).ToDictionary(boundary => boundary.Name, boundary => boundary.Expected!.Value),
-        host.ExpectedEnd,
-        host.NotCovered);
 
     private static StallDocument Of(in StalledVcpu vcpu, DateTimeOffset lastProgress, CohortReport report, SoakOptions run)
     {
         Cohort cohort = report.Cohort;
         IncidentId? hang = vcpu.Condition == VcpuCondition.Hung
-            ? new(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Tick) : null;
+            ? new(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Time) : null;
         return new StallDocument(
-            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, Hex64.Of(vcpu.InvalidateSeq),
-            cohort.Kernel.Info.IsSimulated ? Hex64.Of(vcpu.Snapshot) : "unknown", vcpu.Tick, lastProgress,
-            hang?.ToString(), hang is { } id ? ReplayCommandLine.Of(report, run, id) : null);
+            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, vcpu.InvalidateSeq?.ToString(), vcpu.Snapshot is { } held ? Hex64.Of(held) : null,
+            vcpu.Time.Tick, vcpu.Time.Elapsed?.TotalSeconds, lastProgress, hang?.ToString(), hang is { } id ? ReplayCommandLine.Of(report, run, id) : null);
     }
 
     private static WorkerDocument Of(WorkerReport worker) => new(
@@ -163,6 +150,9 @@ internal sealed record CohortDocument
 {
     public required string Name { get; init; }
 
+    /// <summary>The kind of cohort: "simulated" or "host".</summary>
+    public required string Kind { get; init; }
+
     public required string Kernel { get; init; }
 
     public required string Expect { get; init; }
@@ -173,17 +163,18 @@ internal sealed record CohortDocument
 
     public required long Operations { get; init; }
 
-    public required long Invalidations { get; init; }
+    /// <summary>This and every other figure is null where this kind of cohort cannot measure it.</summary>
+    public required long? Invalidations { get; init; }
 
-    public required long FaultsFixed { get; init; }
+    public required long? FaultsFixed { get; init; }
 
-    public required long FaultsRetried { get; init; }
+    public required long? FaultsRetried { get; init; }
 
-    public required long GuestAccesses { get; init; }
+    public required long? GuestAccesses { get; init; }
 
     public required IReadOnlyDictionary<string, long> Crossings { get; init; }
 
-    public required CounterDocument InvalidateSeq { get; init; }
+    public required CounterDocument? InvalidateSeq { get; init; }
 
     public required int VcpusRunning { get; init; }
 
@@ -191,16 +182,19 @@ internal sealed record CohortDocument
 
     public required int VcpusHung { get; init; }
 
-    /// <summary>Whether an intervention has paused new invalidations.</summary>
-    public required bool InvalidationsPaused { get; init; }
+    /// <summary>vCPUs that make no progress for a reason that is not the defect.</summary>
+    public required int VcpusStopped { get; init; }
+
+    /// <summary>Whether no invalidation begins until an intervention resumes them. Only simulated VMs can be paused.</summary>
+    public bool InvalidationsPaused { get; init; }
 
     public required long VcpuRecoveries { get; init; }
 
-    public required long UnjustifiedRetries { get; init; }
+    public required long? UnjustifiedRetries { get; init; }
 
-    public required long UnsafeInstalls { get; init; }
+    public required long? UnsafeInstalls { get; init; }
 
-    public required long AccountingErrors { get; init; }
+    public required long? AccountingErrors { get; init; }
 
     public required Verdict Verdict { get; init; }
 
@@ -221,14 +215,3 @@ internal sealed record CohortDocument
 
 /// <summary>A removed cohort's last figures.</summary>
 internal sealed record RemovedDocument(string Name, string Kernel, long Operations, Verdict Verdict, string Reason);
-
-/// <summary>Where real VMs run, and their progress.</summary>
-internal sealed record HostDocument(
-    string KernelRelease,
-    string Mmu,
-    string Cpu,
-    double InvalidationsPerSecond,
-    long Until,
-    IReadOnlyDictionary<string, DateTimeOffset> ExpectedCrossings,
-    DateTimeOffset? ExpectedEnd,
-    IReadOnlyList<string> NotCovered);

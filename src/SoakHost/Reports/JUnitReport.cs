@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Xml.Linq;
 using SoakHost.Engine.Checks;
-using SoakHost.Engine.Watchdogs;
+using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Reports;
 
@@ -15,7 +15,7 @@ internal static class JUnitReport
     {
         XElement[] cases =
         [
-            .. result.Cohorts.Select(cohort => Case($"{cohort.Cohort.Name} ({cohort.Kernel.Info.Name})", cohort.Verdict, cohort.Reason)),
+            .. result.Cohorts.Select(cohort => Case($"{cohort.Cohort.Name} ({cohort.KernelName})", cohort.Verdict, cohort.Reason)),
             Case("run", result.Verdict, string.Join("; ", result.Reasons)),
         ];
         var suite = new XElement(

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Numerics;
 using System.Text.Json;
 using SoakHost.Configuration;
+using SoakHost.HostKernel;
 using SoakHost.Model.Kernels;
 using Spectre.Console;
 
@@ -10,40 +11,41 @@ namespace SoakHost.Reports;
 /// <summary>The kernels, as a table or as JSON.</summary>
 internal static class KernelList
 {
-    /// <summary>Kernels, then this machine's own, then mutants.</summary>
-    private static readonly KernelInfo[] All =
-        [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant).Append(Kernel.Host).Concat(Kernel.All.Where(kernel => kernel.Info.IsMutant)).Select(kernel => kernel.Info)];
+    // This machine's own kernel, which no model describes.
+    private static readonly KernelDocument Host = new(
+        HostCohort.KindName, HostCohort.KindName, false, "unknown", 0,
+        "this machine's own kernel, through /dev/kvm: real VMs, whose counters start at 0", "this machine");
 
-    /// <summary>One document for each.</summary>
-    public static KernelDocument[] Documents { get; } =
-    [
-        .. All.Select(info => new KernelDocument(
-            info.Name, info.IsMutant, info.IsSimulated ? info.Expected.Label() : "unknown", Hex64.Of(info.ExpectedFrom), info.Description, info.Source)),
-    ];
+    private static readonly KernelInfo[] Kernels = [.. Kernel.All.Select(kernel => kernel.Info).Where(info => !info.IsMutant)];
+    private static readonly KernelInfo[] Mutants = [.. Kernel.All.Select(kernel => kernel.Info).Where(info => info.IsMutant)];
+
+    /// <summary>One document for each: kernels, then this machine's own, then mutants.</summary>
+    public static KernelDocument[] Documents { get; } = [.. Kernels.Select(Of), Host, .. Mutants.Select(Of)];
 
     public static void WriteTable(IAnsiConsole console)
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "difference", "source");
         table.Columns[0].NoWrap();
-        bool isMutantBefore = false;
-        foreach (KernelInfo info in All)
-        {
-            if (info.IsMutant && !isMutantBefore)
-                table.AddEmptyRow().AddRow("mutants:");
-            isMutantBefore = info.IsMutant;
-            table.AddRow(new Text(info.Name), new Text(Describe(info)), new Text(info.Description), new Text(info.Source));
-        }
-
+        foreach (KernelInfo info in Kernels)
+            Add(info);
+        table.AddRow(new Text(Host.Name), new Text("unknown: that is the question"), new Text(Host.Description), new Text(Host.Source));
+        table.AddEmptyRow().AddRow("mutants:");
+        foreach (KernelInfo info in Mutants)
+            Add(info);
         console.Write(table);
+
+        void Add(KernelInfo info) =>
+            table.AddRow(new Text(info.Name), new Text(Describe(info)), new Text(info.Description), new Text(info.Source));
     }
 
     public static void WriteJson(TextWriter output) =>
         output.WriteLine(JsonSerializer.Serialize(Documents, ReportJson.Default.KernelDocumentArray));
 
+    private static KernelDocument Of(KernelInfo info) => new(
+        info.Name, "simulated", info.IsMutant, info.Expected.Label(), info.ExpectedFrom, info.Description, info.Source);
+
     private static string Describe(KernelInfo info)
     {
-        if (!info.IsSimulated)
-            return "unknown";
         string what = info.Expected.Label().Replace('_', ' ');
         string from = info.ExpectedFrom == 0 ? ""
             : BitOperations.IsPow2(info.ExpectedFrom) ? $" from 2^{BitOperations.Log2(info.ExpectedFrom)}"
@@ -56,4 +58,4 @@ internal static class KernelList
 
 /// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
 internal sealed record KernelDocument(
-    string Name, bool IsMutant, string Expected, string ExpectedFrom, string Description, string Source);
+    string Name, string Kind, bool IsMutant, string Expected, ulong ExpectedFrom, string Description, string Source);

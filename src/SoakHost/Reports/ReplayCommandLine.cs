@@ -1,7 +1,6 @@
 using System.Globalization;
 using SoakHost.Configuration;
-using SoakHost.Engine;
-using SoakHost.Engine.Replays;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 
@@ -15,7 +14,7 @@ internal static class ReplayCommandLine
 {
     /// <summary>The command for one incident of the present run; null for one of a real VM, which cannot be replayed.</summary>
     public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident) =>
-        Of(cohort.Cohort, run.ToShardOptions(), incident, cohort.HasInterventions ? run.DataDirectory : null);
+        Of(cohort.Cohort, run.ToShardOptions(), incident, cohort.Snapshot is SimulatedSnapshot { HasInterventions: true } ? run.DataDirectory : null);
 
     /// <summary>The command for one incident; null for one of a real VM, which cannot be replayed.</summary>
     /// <param name="cohort">The cohort that it happened in.</param>
@@ -24,15 +23,16 @@ internal static class ReplayCommandLine
     /// <param name="dataDirectory">Where the interventions in the cohort are recorded; null where there were none.</param>
     public static string? Of(Cohort cohort, ShardOptions run, IncidentId incident, string? dataDirectory = null)
     {
-        if (!cohort.Kernel.Info.IsSimulated)
+        if (cohort is not SimulatedCohort simulated)
             return null;
         if (dataDirectory is not null)
             return $"Soak__DataDirectory='{Path.GetFullPath(dataDirectory).Replace("'", @"'\''", StringComparison.Ordinal)}' soakhost replay {incident}";
+
         // When a vCPU counts as hung depends on the threshold; other incidents do not.
         string threshold = incident.Kind == FindingKind.VcpuHung
             ? string.Create(CultureInfo.InvariantCulture, $" --stall-retries {run.StallRetries}") : "";
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"soakhost replay {incident} {SimulatedCohortSettings.CommandLine(cohort)} --seed {run.Seed}{threshold}");
+            $"soakhost replay {incident} {SimulatedCohortSettings.CommandLine(simulated)} --seed {run.Seed}{threshold}");
     }
 }

@@ -1,5 +1,5 @@
 using System.Globalization;
-using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using Spectre.Console;
 
@@ -45,9 +45,9 @@ internal static class SummaryTable
         {
             table.AddRow(
                 new Text(cohort.Cohort.Name),
-                new Text(cohort.Kernel.Info.Name),
+                new Text(cohort.KernelName),
                 Number(cohort.Totals.Operations),
-                Number(cohort.Totals.Crossings),
+                Number(cohort.Totals.CrossingsInAll),
                 Number(cohort.Hung),
                 Number(cohort.Totals.UnsafeInstalls),
                 Styled(cohort.Verdict));
@@ -70,25 +70,20 @@ internal static class SummaryTable
             console.WriteLine($"  {reason}");
         foreach (CohortReport cohort in cohorts)
         {
-            if (cohort.Snapshot.Host is { } host)
-                Write(console, cohort, host);
+            if (cohort.Snapshot.Remarks is [string subject, .. var others])
+                WriteRemarks(console, cohort, subject, others);
         }
     }
 
-    /// <summary>What a result on a real kernel covers, and what it does not.</summary>
-    private static void Write(IAnsiConsole console, CohortReport cohort, HostFigures host)
+    /// <summary>What a result on a real kernel is about, why it is what it is, and what it does not cover.</summary>
+    private static void WriteRemarks(IAnsiConsole console, CohortReport cohort, string subject, IEnumerable<string> others)
     {
-        console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{cohort.Cohort.Name}: kernel {host.KernelRelease}, MMU {host.Mmu}, CPU {host.Cpu}; "
-            + $"{cohort.Totals.Invalidations:N0} invalidations in {host.Elapsed:hh\\:mm\\:ss}, {host.Average(cohort.Totals.Invalidations):N0} a second"));
-        foreach (string reason in host.Reasons)
-            console.WriteLine($"  {reason}");
-        foreach (string gap in host.NotCovered)
-            console.WriteLine($"  not covered: {gap}");
+        console.WriteLine($"{cohort.Cohort.Name}: {subject}");
+        foreach (string line in cohort.Reasons.Concat(others))
+            console.WriteLine($"  {line}");
     }
 
-    private static Text Number(long value) => new(value.ToString("N0", CultureInfo.InvariantCulture));
+    private static Text Number(long? value) => new(value?.ToString("N0", CultureInfo.InvariantCulture) ?? "-");
 
     private static Text Styled(Verdict verdict) => new(verdict.ToString().ToLowerInvariant(), verdict switch
     {

@@ -1,5 +1,5 @@
 using System.Collections.Immutable;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Reports;
@@ -17,8 +17,8 @@ internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
     public const int CellsMax = 8192;
 
     /// <summary>
-    /// The cells of each cohort, in order. Null for a cohort that does not report the condition of every vCPU, because it is unknown which
-    /// vCPUs are missing: a real vCPU has ended for another reason, or a shard failed before its first report.
+    /// The cells of each cohort, in order; null for one whose VMs differ in their vCPUs, or whose conditions leave vCPUs out, because a shard
+    /// failed before it had any: then nobody knows whose condition is whose.
     /// </summary>
     public static VcpuCells?[] Of(IReadOnlyList<CohortReport> cohorts)
     {
@@ -43,15 +43,15 @@ internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
         return shares;
     }
 
-    private static int Vcpus(CohortReport cohort) => cohort.Cohort.Vms * cohort.Cohort.Vm.Vcpus;
+    private static int Vcpus(CohortReport cohort) => (int)Math.Max(1, cohort.Cohort.Vcpus);
 
     private static VcpuCells? Of(CohortReport cohort, int cellsMax)
     {
         ImmutableArray<ImmutableArray<VcpuCondition>> runs = cohort.Snapshot.Conditions;
         int vcpus = Vcpus(cohort);
-        if (runs.Sum(run => run.Length) != vcpus)
+        if (cohort.Cohort.VcpusPerVm is not { } vcpusPerVm || runs.Sum(run => run.Length) != vcpus)
             return null;
-        int vcpusPerCell = VcpusInCell(vcpus, cohort.Cohort.Vm.Vcpus, cellsMax);
+        int vcpusPerCell = VcpusInCell(vcpus, vcpusPerVm, cellsMax);
         int cells = (vcpus + vcpusPerCell - 1) / vcpusPerCell;
         var counted = new VcpuCells(vcpusPerCell, new int[cells], new int[cells]);
         int at = 0;

@@ -1,6 +1,7 @@
+using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Caching.Memory;
-using SoakHost.Engine;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Timelines;
 using SoakHost.Storage;
@@ -48,9 +49,9 @@ internal sealed class ReplayService(TimeProvider time) : IDisposable
     /// <param name="stop">Gives up.</param>
     /// <exception cref="OperationCanceledException"><paramref name="stop"/> was cancelled.</exception>
     public async Task<(ReplayOutcome Outcome, Timeline? Timeline)> ReplayAsync(
-        ReplayInput input, Cohort cohort, IncidentId incident, CancellationToken stop)
+        ReplayInput input, SimulatedCohort cohort, IncidentId incident, CancellationToken stop)
     {
-        (long, Cohort, IncidentId) key = (input.Run, cohort, incident);
+        (long, SimulatedCohort, IncidentId) key = (input.Run, cohort, incident);
         if (_timelines.TryGetValue(key, out Timeline? cached))
             return (ReplayOutcome.Replayed, cached);
         using RateLimitLease turn = await _turns.AcquireAsync(permitCount: 1, stop);

@@ -1,5 +1,5 @@
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
@@ -24,7 +24,7 @@ internal sealed class SoakRun : IDisposable
     public SoakRun(SoakOptions options, TimeProvider time, Action<FleetReport>? reported = null, SoakStorage? storage = null)
     {
         (Options, _storage) = (options, storage);
-        _fleet = new Fleet(options.ToFleetOptions(), time, storage?.ResumeState, SoakOptions.HostCohorts(options.Fleet, time));
+        _fleet = new Fleet(options.ToFleetOptions(), time, storage?.ResumeState);
         if (storage is not null)
         {
             _fleet.KeepFindings();

@@ -22,7 +22,7 @@ internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server
         log.SoakStarted(
             run.Cohorts.Count,
             run.Cohorts.Sum(cohort => (long)cohort.Vms),
-            run.Cohorts.Sum(cohort => (long)cohort.Vms * cohort.Vm.Vcpus),
+            run.Cohorts.Sum(cohort => cohort.Vcpus),
             fleet.Workers,
             fleet.Shards.VectorBits,
             fleet.Shards.Seed,

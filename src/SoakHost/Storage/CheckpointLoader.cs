@@ -1,5 +1,4 @@
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Logging;
@@ -20,7 +19,7 @@ internal static class CheckpointLoader
         Dictionary<ShardKey, Shard> shards = [];
         var resume = new ResumeState(
             shards, database.Interventions.Of(runId).ToLookup(record => record.Cohort, record => record.Intervention));
-        var cohorts = fleet.Cohorts.Concat(resume.Added).ToDictionary(cohort => cohort.Name);
+        var cohorts = fleet.Cohorts.OfType<SimulatedCohort>().Concat(resume.Added).ToDictionary(cohort => cohort.Name);
         List<CheckpointRecord> damaged = [];
         foreach (CheckpointRecord checkpoint in database.Checkpoints.Of(runId).Where(checkpoint => !shards.ContainsKey(checkpoint.Shard)))
         {
@@ -42,8 +41,8 @@ internal static class CheckpointLoader
         return resume;
     }
 
-    private static Shard Read(CheckpointRecord checkpoint, Dictionary<string, Cohort> cohorts, ShardOptions options) =>
-        cohorts.TryGetValue(checkpoint.Shard.Cohort, out Cohort? cohort)
+    private static Shard Read(CheckpointRecord checkpoint, Dictionary<string, SimulatedCohort> cohorts, ShardOptions options) =>
+        cohorts.TryGetValue(checkpoint.Shard.Cohort, out SimulatedCohort? cohort)
             ? ShardState.Read(checkpoint.State, cohort, checkpoint.Shard.FirstVm, FleetOptions.ShardVms, options)
             : throw new ShardStateException("the run has no such cohort");
 }

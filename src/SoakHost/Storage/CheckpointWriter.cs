@@ -1,6 +1,6 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
 

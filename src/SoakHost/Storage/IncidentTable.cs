@@ -1,5 +1,4 @@
-using SoakHost.Engine.Replays;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Storage;
 
@@ -7,7 +6,11 @@ namespace SoakHost.Storage;
 internal sealed class IncidentTable(DatabaseConnection connection)
 {
     // The hang of a vCPU that has not recovered since, as far as its run went.
-    private const string IsHung = "kind = 'VcpuHung' AND recovered_tick IS NULL";
+    private const string IsHung = "kind = 'VcpuHung' AND recovered_ms IS NULL";
+
+    // Where a finding was made. Times of one cohort are all ticks or all milliseconds.
+    private const string AtPlace = "run_id = $run AND cohort = $cohort AND vm = $vm AND coalesce(vcpu, -1) = $vcpu";
+    private const string Time = "coalesce(tick, elapsed_ms)";
 
     /// <summary>Incidents, newest first.</summary>
     /// <param name="before">Only those with a lower number than this one.</param>
@@ -19,21 +22,23 @@ internal sealed class IncidentTable(DatabaseConnection connection)
         return
         [
             .. connection.Query(
-                "SELECT number, run_id, kind, cohort, vm, vcpu, tick, page, invalidate_seq, snapshot, first_seen_ms, "
+                "SELECT number, run_id, kind, cohort, vm, vcpu, tick, elapsed_ms, page, invalidate_seq, "
+                + "invalidate_seq_max, snapshot, first_seen_ms, "
                 + "coalesce(recovered_ms, CASE WHEN kind = 'VcpuHung' THEN checkpointed_ms END, first_seen_ms), "
-                + "recovered_tick, recovered_ms, recovered_by "
+                + "recovered_tick, recovered_elapsed_ms, recovered_ms, recovered_by "
                 + $"FROM incidents JOIN runs ON runs.id = run_id WHERE number < $before{Where(filter)} ORDER BY number DESC LIMIT $count",
                 row => new IncidentRecord(
                     row.GetInt64(0),
                     row.GetInt64(1),
                     new IncidentId(
-                        Enum.Parse<FindingKind>(row.GetString(2)), row.GetString(3), row.GetInt32(4), row.GetInt32(5), row.GetInt64(6)),
-                    row.GetInt32(7),
-                    row.GetUInt64(8),
-                    row.GetUInt64(9),
-                    row.GetTime(10),
-                    row.GetTime(11),
-                    row.IsDBNull(12) ? null : new IncidentRecovery(row.GetInt64(12), row.GetTime(13), row.GetString(14))),
+                        Enum.Parse<FindingKind>(row.GetString(2)), row.GetString(3), row.GetInt32(4), row.GetInt32OrNull(5),
+                        row.GetFindingTime(6)),
+                    row.GetInt32OrNull(8),
+                    row.IsDBNull(9) ? null : new CounterRange(row.GetUInt64(9), row.GetUInt64(10)),
+                    row.GetUInt64OrNull(11),
+                    row.GetTime(12),
+                    row.GetTime(13),
+                    row.IsDBNull(16) ? null : new IncidentRecovery(row.GetFindingTime(14), row.GetTime(16), row.GetString(17))),
                 ("$before", before), ("$count", count), ("$cohort", filter.Cohort), ("$run", filter.Run), ("$vm", filter.Vm),
                 ("$vms", filter.Vms), ("$vcpu", filter.Vcpu)),
         ];
@@ -49,11 +54,14 @@ internal sealed class IncidentTable(DatabaseConnection connection)
         else if (IncidentId.IsIncident(finding.Kind))
         {
             connection.Execute(
-                "INSERT OR IGNORE INTO incidents (run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, first_seen_ms) "
-                + "VALUES ($run, $cohort, $vm, $vcpu, $tick, $kind, $page, $seq, $snapshot, $now)",
-                ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick),
-                ("$kind", finding.Kind.ToString()), ("$page", finding.Page), ("$seq", Columns.OfUInt64(finding.InvalidateSeq)),
-                ("$snapshot", Columns.OfUInt64(finding.Snapshot)), ("$now", Columns.OfTime(now)));
+                "INSERT OR IGNORE INTO incidents (run_id, cohort, vm, vcpu, tick, elapsed_ms, kind, page, invalidate_seq, invalidate_seq_max, "
+                + "snapshot, first_seen_ms) "
+                + "VALUES ($run, $cohort, $vm, nullif($vcpu, -1), $tick, $elapsed, $kind, $page, $seq, $seq_max, $snapshot, $now)",
+                [
+                    .. Place(runId, cohort, finding), ("$kind", finding.Kind.ToString()), ("$page", finding.Page),
+                    ("$seq", Columns.OfUInt64(finding.InvalidateSeq?.Low)), ("$seq_max", Columns.OfUInt64(finding.InvalidateSeq?.High)),
+                    ("$snapshot", Columns.OfUInt64(finding.Snapshot)), ("$now", Columns.OfTime(now)),
+                ]);
         }
     }
 
@@ -73,19 +81,22 @@ internal sealed class IncidentTable(DatabaseConnection connection)
     {
         // An intervention at the tick of an observation takes effect after it; a vCPU is gone at the tick of the intervention itself.
         int grace = finding.Kind == FindingKind.VcpuRemoved ? 1 : 0;
-        (string, object?)[] hang =
-        [
-            ("$grace", grace), ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu), ("$tick", finding.Tick),
-        ];
+        (string, object?)[] hang = [.. Place(runId, cohort, finding), ("$grace", grace)];
         string by = (string?)connection.Scalar(
             "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM interventions WHERE run_id = $run AND cohort = $cohort "
             + "AND tick < $tick + $grace AND (vm IS NULL OR vm = $vm) AND (NOT $grace OR kind IN ('resize', 'remove')) "
-            + "AND tick >= (SELECT max(tick) FROM incidents WHERE run_id = $run AND cohort = $cohort AND vm = $vm AND vcpu = $vcpu "
-            + "AND kind = 'VcpuHung' AND tick < $tick + $grace) ORDER BY tick DESC, id DESC LIMIT 1",
+            + $"AND tick >= (SELECT max(tick) FROM incidents WHERE {AtPlace} AND kind = 'VcpuHung' AND tick < $tick + $grace) "
+            + "ORDER BY tick DESC, id DESC LIMIT 1",
             hang) ?? "itself";
         connection.Execute(
-            "UPDATE incidents SET recovered_tick = $tick, recovered_ms = $now, recovered_by = $by WHERE run_id = $run AND cohort = $cohort "
-            + "AND vm = $vm AND vcpu = $vcpu AND kind = 'VcpuHung' AND tick < $tick + $grace AND recovered_tick IS NULL",
+            "UPDATE incidents SET recovered_tick = $tick, recovered_elapsed_ms = $elapsed, recovered_ms = $now, recovered_by = $by "
+            + $"WHERE {AtPlace} AND {Time} < coalesce($tick, $elapsed) + $grace AND {IsHung}",
             [.. hang, ("$by", by), ("$now", Columns.OfTime(now))]);
     }
+
+    private static (string, object?)[] Place(long runId, string cohort, in Finding finding) =>
+    [
+        ("$run", runId), ("$cohort", cohort), ("$vm", finding.Vm), ("$vcpu", finding.Vcpu ?? -1), ("$tick", finding.Time.Tick),
+        ("$elapsed", Columns.OfElapsed(finding.Time)),
+    ];
 }

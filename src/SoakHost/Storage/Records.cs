@@ -1,5 +1,5 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
@@ -21,15 +21,15 @@ internal sealed record InterventionRecord(long Id, long RunId, string Cohort, Sh
 /// <summary>An incident as it is stored.</summary>
 /// <param name="Number">Grows with each incident in the database; pages are cut by it.</param>
 /// <param name="RunId">The run.</param>
-/// <param name="Id">Kind, cohort, VM, vCPU and tick.</param>
-/// <param name="Page">The guest page concerned, or -1.</param>
-/// <param name="InvalidateSeq">The counter when it was found.</param>
-/// <param name="Snapshot">The kernel's snapshot then.</param>
+/// <param name="Id">Kind, cohort, VM, vCPU and time.</param>
+/// <param name="Page">The guest page concerned; null where it is not known.</param>
+/// <param name="InvalidateSeq">The counter when it was found; null where nobody knew it.</param>
+/// <param name="Snapshot">The kernel's snapshot then; null where nobody could see it.</param>
 /// <param name="FirstSeen">When it was first recorded.</param>
 /// <param name="LastSeen">The last checkpoint at which it had not ended.</param>
 /// <param name="Recovery">How it ended, or null.</param>
 internal sealed record IncidentRecord(
-    long Number, long RunId, IncidentId Id, int Page, ulong InvalidateSeq, ulong Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
+    long Number, long RunId, IncidentId Id, int? Page, CounterRange? InvalidateSeq, ulong? Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
     IncidentRecovery? Recovery);
 
 /// <summary>Which incidents; null is all.</summary>
@@ -52,10 +52,10 @@ internal sealed record IncidentFilter
 }
 
 /// <summary>How an incident ended.</summary>
-/// <param name="Tick">The tick at which the vCPU was seen to have recovered.</param>
+/// <param name="Time">The time at which the vCPU was seen to have recovered.</param>
 /// <param name="At">When that was recorded.</param>
 /// <param name="By">The last intervention before it, such as "kernel linux-6.1.y at tick 81920", or "itself".</param>
-internal sealed record IncidentRecovery(long Tick, DateTimeOffset At, string By);
+internal sealed record IncidentRecovery(FindingTime Time, DateTimeOffset At, string By);
 
 /// <summary>Names of kinds of interventions as the database, the API and metrics spell them.</summary>
 internal static class InterventionNames

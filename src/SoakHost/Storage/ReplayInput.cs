@@ -1,7 +1,6 @@
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
@@ -13,7 +12,7 @@ namespace SoakHost.Storage;
 /// </param>
 /// <param name="Options">The run's seed and stall threshold.</param>
 /// <param name="Interventions">What was done to the cohort, in the order in which it was recorded.</param>
-internal sealed record ReplayInput(long Run, Cohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardIntervention> Interventions)
+internal sealed record ReplayInput(long Run, SimulatedCohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardIntervention> Interventions)
 {
     /// <summary>Whether interventions decided the VM's history, so that it cannot be replayed without them.</summary>
     public bool HasInterventions => Interventions.Any(intervention => intervention.Kind != InterventionKind.AddCohort);
@@ -29,7 +28,7 @@ internal sealed record ReplayInput(long Run, Cohort? Cohort, ShardOptions Option
         if (database?.Runs.Of(id, run) is not { } recorded)
             return null;
         ShardIntervention[] interventions = InterventionsOn(database, recorded.Id, id.Cohort);
-        Cohort? cohort = recorded.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort();
+        SimulatedCohort? cohort = recorded.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort();
         var options = new ShardOptions { Seed = recorded.Identity.Seed, StallRetries = recorded.Identity.StallRetries };
         return new ReplayInput(recorded.Id, First(cohort, interventions), options, interventions);
     }
@@ -49,8 +48,8 @@ internal sealed record ReplayInput(long Run, Cohort? Cohort, ShardOptions Option
     }
 
     /// <summary>The cohort as it joined the fleet: with the run, or by an intervention.</summary>
-    private static Cohort? First(Cohort? began, ShardIntervention[] interventions) =>
-        (began ?? interventions.FirstOrDefault()?.Cohort) is { Kernel.Info.IsSimulated: true } cohort ? cohort : null;
+    private static SimulatedCohort? First(Cohort? began, ShardIntervention[] interventions) =>
+        (began ?? interventions.FirstOrDefault()?.Cohort) as SimulatedCohort;
 
     private static ShardIntervention[] InterventionsOn(SoakDatabase database, long run, string cohort) =>
         [.. database.Interventions.Of(run).Where(record => record.Cohort == cohort).Select(record => record.Intervention)];

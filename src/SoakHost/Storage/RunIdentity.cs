@@ -1,8 +1,8 @@
 using System.Text.Json;
 using System.Text.Json.Serialization;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Model;
 
 namespace SoakHost.Storage;
@@ -18,7 +18,7 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
         Model.ModelVersion.Current,
         options.Shards.Seed,
         options.Shards.StallRetries,
-        [.. options.Cohorts.Where(cohort => cohort.Kernel.Info.IsSimulated).Select(CohortIdentity.Of)]);
+        [.. options.Cohorts.OfType<SimulatedCohort>().Select(CohortIdentity.Of)]);
 
     /// <summary>The differences, in phrases such as "seed was 1 and is 2"; empty if there are none.</summary>
     /// <param name="now">The identity to compare this earlier one with.</param>
@@ -60,12 +60,12 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
 internal sealed record CohortIdentity(
     string Name, string Kernel, int Vms, int Vcpus, int Invalidators, bool MemslotUpdates, int Pages, int RangePages, ulong InvalidateSeqStart)
 {
-    public static CohortIdentity Of(Cohort cohort) => new(
+    public static CohortIdentity Of(SimulatedCohort cohort) => new(
         cohort.Name, cohort.Kernel.Info.Name, cohort.Vms, cohort.Vm.Vcpus, cohort.Vm.Invalidators, cohort.Vm.MemslotUpdates, cohort.Vm.Pages,
         cohort.Vm.RangePages, cohort.Vm.InvalidateSeqStart);
 
     /// <summary>The cohort, or null if this program does not have its kernel.</summary>
-    public Cohort? ToCohort() => Model.Kernels.Kernel.Find(Kernel) is not { } kernel ? null : new Cohort
+    public SimulatedCohort? ToCohort() => Model.Kernels.Kernel.Find(Kernel) is not { } kernel ? null : new SimulatedCohort
     {
         Name = Name,
         Kernel = kernel,
@@ -96,15 +96,15 @@ internal sealed record CohortIdentity(
 internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
 {
     /// <summary>The text of a cohort.</summary>
-    public static string Write(Cohort cohort) =>
+    public static string Write(SimulatedCohort cohort) =>
         JsonSerializer.Serialize(new AddedCohort(CohortIdentity.Of(cohort), cohort.Expected.Label()), IdentityJson.Default.AddedCohort);
 
     /// <summary>The cohort of a text.</summary>
     /// <exception cref="ConfigurationException">This program does not have its kernel.</exception>
-    public static Cohort Read(string text)
+    public static SimulatedCohort Read(string text)
     {
         AddedCohort added = JsonSerializer.Deserialize(text, IdentityJson.Default.AddedCohort)!;
-        Cohort cohort = added.Cohort.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Cohort.Kernel);
+        SimulatedCohort cohort = added.Cohort.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Cohort.Kernel);
         return cohort with { Expected = Expectations.OfLabel(added.Expect) };
     }
 }

@@ -1,4 +1,4 @@
-using SoakHost.Engine.Replays;
+using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Storage;
 
@@ -10,10 +10,10 @@ internal sealed class RunTable(DatabaseConnection connection)
 
     /// <summary>The run that has an incident of this id, the newest if no run is named; or null.</summary>
     public RunRecord? Of(IncidentId incident, long? run = null) => Read(
-        "WHERE id = (SELECT max(run_id) FROM incidents WHERE cohort = $cohort AND vm = $vm AND vcpu = $vcpu AND tick = $tick AND kind = $kind "
-        + "AND ($run IS NULL OR run_id = $run))",
-        ("$cohort", incident.Cohort), ("$vm", incident.Vm), ("$vcpu", incident.Vcpu), ("$tick", incident.Tick),
-        ("$kind", incident.Kind.ToString()), ("$run", run));
+        "WHERE id = (SELECT max(run_id) FROM incidents WHERE cohort = $cohort AND vm = $vm AND vcpu IS $vcpu AND tick IS $tick "
+        + "AND elapsed_ms IS $elapsed AND kind = $kind AND ($run IS NULL OR run_id = $run))",
+        ("$cohort", incident.Cohort), ("$vm", incident.Vm), ("$vcpu", incident.Vcpu), ("$tick", incident.Time.Tick),
+        ("$elapsed", Columns.OfElapsed(incident.Time)), ("$kind", incident.Kind.ToString()), ("$run", run));
 
     /// <summary>Adds a run and returns its number.</summary>
     public long Add(RunIdentity identity, DateTimeOffset now) => (long)connection.Scalar(

@@ -18,6 +18,7 @@ internal static class Schema
     // SQLite takes a file without a whole page, of 512 bytes at least, for an empty database.
     private const int PageBytesMin = 512;
 
+    // A finding of a simulated VM has a tick; one of a real VM has the time since the start, a counter within bounds, and no snapshot.
     private const string Tables = """
         CREATE TABLE runs (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -53,27 +54,33 @@ internal static class Schema
             run_id INTEGER NOT NULL REFERENCES runs (id),
             cohort TEXT NOT NULL,
             vm INTEGER NOT NULL,
-            vcpu INTEGER NOT NULL,
-            tick INTEGER NOT NULL,
+            vcpu INTEGER,
+            tick INTEGER,
+            elapsed_ms INTEGER,
             kind TEXT NOT NULL,
-            page INTEGER NOT NULL,
-            invalidate_seq INTEGER NOT NULL,
-            snapshot INTEGER NOT NULL,
+            page INTEGER,
+            invalidate_seq INTEGER,
+            invalidate_seq_max INTEGER,
+            snapshot INTEGER,
             first_seen_ms INTEGER NOT NULL,
             recovered_tick INTEGER,
+            recovered_elapsed_ms INTEGER,
             recovered_ms INTEGER,
             recovered_by TEXT,
-            UNIQUE (run_id, cohort, vm, vcpu, tick, kind));
+            CHECK ((tick IS NULL) <> (elapsed_ms IS NULL)));
+        CREATE UNIQUE INDEX incidents_by_place ON incidents (run_id, cohort, vm, coalesce(vcpu, -1), coalesce(tick, elapsed_ms), kind);
         CREATE TABLE crossings (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             run_id INTEGER NOT NULL REFERENCES runs (id),
             cohort TEXT NOT NULL,
             vm INTEGER NOT NULL,
-            tick INTEGER NOT NULL,
-            boundary INTEGER NOT NULL,
+            tick INTEGER,
+            elapsed_ms INTEGER,
+            boundary TEXT NOT NULL,
             in_flight INTEGER NOT NULL,
             seen_ms INTEGER NOT NULL,
-            UNIQUE (run_id, cohort, vm, tick, boundary));
+            CHECK ((tick IS NULL) <> (elapsed_ms IS NULL)));
+        CREATE UNIQUE INDEX crossings_by_place ON crossings (run_id, cohort, vm, coalesce(tick, elapsed_ms), boundary);
         """;
 
     /// <summary>Creates the tables in an empty database. In one transaction, in the file itself: its header is complete before it has a log.</summary>

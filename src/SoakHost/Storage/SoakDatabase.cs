@@ -1,7 +1,7 @@
+using SoakHost.Engine.Cohorts;
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
 

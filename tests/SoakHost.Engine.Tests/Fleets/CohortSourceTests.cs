@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
@@ -10,7 +11,7 @@ public sealed class CohortSourceTests
     [Fact]
     public void Nothing_that_was_found_is_lost_while_some_shards_have_no_figures_yet()
     {
-        var cohort = new Cohort
+        var cohort = new SimulatedCohort
         {
             Name = "bad",
             Kernel = Kernel.Of<Linux61>(),

@@ -1,3 +1,5 @@
+using Microsoft.Extensions.Time.Testing;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
@@ -5,32 +7,32 @@ using SoakHost.Model.Kernels;
 namespace SoakHost.Engine.Tests.Fleets;
 
 /// <summary>Cohorts that bring threads of their own, beside simulated ones.</summary>
-public sealed class ExternalCohortTests : IDisposable
+public sealed class ExternalCohortTests
 {
-    private static readonly Cohort Simulated = new() { Name = "simulated", Kernel = Kernel.Of<Linux61Stable>(), Vms = 1 };
-    private static readonly Cohort Real = new() { Name = "real", Kernel = Kernel.Host, Vms = 1 };
+    private static readonly SimulatedCohort Simulated = new() { Name = "simulated", Kernel = Kernel.Of<Linux61Stable>(), Vms = 1 };
 
-    private readonly Recorded _source = new();
+    private readonly FakeTimeProvider _time = new();
+    private readonly Recorded _real;
 
-    public void Dispose() => _source.Dispose();
+    public ExternalCohortTests() => _real = new Recorded("real", _time);
 
     [Fact]
     public void They_stand_in_the_fleets_order_and_are_started_stopped_and_disposed_with_it()
     {
-        using (Fleet fleet = Build(Real, Simulated))
+        using (Fleet fleet = Build(TimeProvider.System, _real, Simulated))
         {
             Assert.Equal(["real", "simulated"], fleet.Cohorts.Select(cohort => cohort.Cohort.Name));
             fleet.Start();
             Assert.True(fleet.Stop(TimeSpan.FromSeconds(30)));
         }
 
-        Assert.Equal(["start", "request stop", "join", "request stop", "join", "dispose"], _source.Calls);
+        Assert.Equal(["start", "request stop", "join", "request stop", "join", "dispose"], _real.Calls);
     }
 
     [Fact]
     public void A_fleet_of_nothing_else_needs_no_worker()
     {
-        using Fleet fleet = Build(Real);
+        using Fleet fleet = Build(TimeProvider.System, _real);
         fleet.Start();
 
         Assert.Empty(fleet.Workers);
@@ -38,23 +40,34 @@ public sealed class ExternalCohortTests : IDisposable
     }
 
     [Fact]
-    public void One_that_does_not_stop_in_time_is_told()
+    public void A_stop_says_that_one_did_not_stop_in_time()
     {
-        _source.Stops = false;
-        using Fleet fleet = Build(Real);
+        _real.JoinTakes = TimeSpan.FromSeconds(5);
+        using Fleet fleet = Build(_time, _real);
         fleet.Start();
 
         Assert.False(fleet.Stop(TimeSpan.FromSeconds(1)));
     }
 
     [Fact]
-    public void Without_anything_to_run_it_a_real_cohort_is_refused() =>
-        Assert.Throws<ArgumentException>(() => new Fleet(new FleetOptions { Cohorts = [Real], Workers = 1 }, TimeProvider.System));
+    public void All_joins_of_a_stop_share_one_deadline_and_everyone_is_asked_before_anyone_is_waited_for()
+    {
+        var second = new Recorded("second", _time);
+        var third = new Recorded("third", _time);
+        (_real.JoinTakes, second.JoinTakes) = (TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(4));
+        using Fleet fleet = Build(_time, _real, second, third);
+        fleet.Start();
+
+        Assert.False(fleet.Stop(TimeSpan.FromSeconds(5)));
+
+        Assert.Equal([5, 3, 0], new[] { _real, second, third }.Select(cohort => cohort.LeftAtJoin!.Value.TotalSeconds));
+        Assert.All([_real, second, third], cohort => Assert.Equal("request stop", cohort.Calls[1]));
+    }
 
     [Fact]
     public void What_is_done_to_simulated_VMs_cannot_be_done_to_real_ones()
     {
-        using Fleet fleet = Build(Real);
+        using Fleet fleet = Build(TimeProvider.System, _real);
 
         Assert.Throws<InvalidInterventionException>(
             () => fleet.Prepare("real", new ShardIntervention { Kind = InterventionKind.PauseInvalidations }));
@@ -63,21 +76,20 @@ public sealed class ExternalCohortTests : IDisposable
     [Fact]
     public void Its_findings_come_with_the_next_checkpoint_as_those_of_simulated_cohorts_do()
     {
-        using Fleet fleet = Build(Real, Simulated);
+        using Fleet fleet = Build(TimeProvider.System, _real, Simulated);
         fleet.KeepFindings();
-        var hung = new Finding(FindingKind.VcpuHung, 0, 1, 42, 7, 0x80000000, 0, 0);
-        _source.Snapshot = new CohortSnapshot
+        var hung = new Finding(FindingKind.VcpuHung, 0, 1, new Sighting(FindingTime.After(TimeSpan.FromSeconds(42)), page: 7, new CounterRange(1, 2), snapshot: null));
+        _real.Snapshot = new RecordedSnapshot
         {
-            Kernel = Kernel.Host,
             Vms = 1,
-            Tick = 0,
-            Totals = default,
-            InvalidateSeqMin = 0,
-            InvalidateSeqMedian = 0,
-            InvalidateSeqMax = 0,
+            Totals = _real.NoTotals,
+            InvalidateSeq = null,
             Conditions = [],
             Stalled = [],
             Findings = [hung],
+            IsOver = false,
+            Share = 0,
+            Progress = "",
         };
         fleet.Cohorts[0].Take();
         List<ShardCheckpoint> first = [], second = [];
@@ -90,41 +102,65 @@ public sealed class ExternalCohortTests : IDisposable
         Assert.All(second, checkpoint => Assert.Empty(checkpoint.Findings));
     }
 
-    private Fleet Build(params Cohort[] cohorts) =>
-        new(new FleetOptions { Cohorts = cohorts, Workers = 1 }, TimeProvider.System, external: cohort => _source.For(cohort));
+    private static Fleet Build(TimeProvider time, params Cohort[] cohorts) => new(new FleetOptions { Cohorts = cohorts, Workers = 1 }, time);
 
-    private sealed class Recorded : IExternalCohort
+    /// <summary>A cohort that records what is asked of it, and takes as long to stop as it is told. It is a kind of its own.</summary>
+    private sealed record Recorded : ExternalCohort
     {
+        private readonly FakeTimeProvider _time;
+
+        [System.Diagnostics.CodeAnalysis.SetsRequiredMembers]
+        public Recorded(string name, FakeTimeProvider time) => (Name, Vms, _time) = (name, 1, time);
+
         public List<string> Calls { get; } = [];
 
-        public bool Stops { get; set; } = true;
+        public TimeSpan JoinTakes { get; set; }
 
         public CohortSnapshot? Snapshot { get; set; }
 
-        public Cohort Cohort { get; private set; } = Real;
+        public TimeSpan? LeftAtJoin { get; private set; }
 
-        public Recorded For(Cohort cohort)
+        public override string Kind => "recorded";
+
+        public override string KernelName => "recorded";
+
+        public override int? VcpusPerVm => null;
+
+        public override ulong? InvalidateSeqStart => null;
+
+        public override CohortTotals NoTotals => new() { Crossings = [] };
+
+        public override IExternalCohortSource CreateSource(TimeProvider time) => new Source(this);
+
+        private sealed class Source(Recorded cohort) : IExternalCohortSource
         {
-            Cohort = cohort;
-            return this;
+            public Cohort Cohort => cohort;
+
+            public void Start() => cohort.Calls.Add("start");
+
+            public void RequestStop() => cohort.Calls.Add("request stop");
+
+            public bool Join(Deadline deadline)
+            {
+                cohort.Calls.Add("join");
+                cohort.LeftAtJoin ??= deadline.Left;
+                bool stops = cohort.JoinTakes <= deadline.Left;
+                cohort._time.Advance(stops ? cohort.JoinTakes : deadline.Left);
+                return stops;
+            }
+
+            public void Request()
+            {
+            }
+
+            public CohortSnapshot? Take() => cohort.Snapshot;
+
+            public void Dispose() => cohort.Calls.Add("dispose");
         }
+    }
 
-        public void Start() => Calls.Add("start");
-
-        public void RequestStop() => Calls.Add("request stop");
-
-        public bool Join(TimeSpan timeout)
-        {
-            Calls.Add("join");
-            return Stops;
-        }
-
-        public void Request()
-        {
-        }
-
-        public CohortSnapshot? Take() => Snapshot;
-
-        public void Dispose() => Calls.Add("dispose");
+    private sealed record RecordedSnapshot : ExternalSnapshot
+    {
+        public override string KernelName => "recorded";
     }
 }

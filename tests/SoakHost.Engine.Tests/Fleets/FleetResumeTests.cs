@@ -12,7 +12,7 @@ public sealed class FleetResumeTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    private static readonly Cohort Control =
+    private static readonly SimulatedCohort Control =
         SoakRun.CohortOf("linux-6.1", 150, new() { InvalidateSeqStart = (1UL << 31) - 2000 }) with { Name = "control" };
 
     private static readonly FleetOptions Options = new()
@@ -123,7 +123,7 @@ public sealed class FleetResumeTests
 
         FleetReport first = FirstReport(ResumeStateOf(ended, []));
 
-        Assert.Equal(["linux-6.1", "linux-6.3"], first.Cohorts.Select(cohort => cohort.Kernel.Info.Name));
+        Assert.Equal(["linux-6.1", "linux-6.3"], first.Cohorts.Select(cohort => cohort.KernelName));
         Assert.All(first.Cohorts, cohort => Assert.True(cohort.Totals.Invalidations > 0));
         Assert.Equal(first.OperationsBefore, first.Cohorts.Sum(cohort => cohort.Totals.Operations));
         Assert.True(first.Cohorts[0].Hung > 0);
@@ -145,7 +145,7 @@ public sealed class FleetResumeTests
         states.ToDictionary(
             state => state.Key,
             state => ShardState.Read(
-                state.Value, Options.Cohorts.First(cohort => cohort.Name == state.Key.Cohort), state.Key.FirstVm, 64, Options.Shards)),
+                state.Value, Options.Cohorts.OfType<SimulatedCohort>().First(cohort => cohort.Name == state.Key.Cohort), state.Key.FirstVm, 64, Options.Shards)),
         interventions.ToLookup(_ => "control"));
 
     private static Shard ReadOf(ShardCheckpoint state) =>

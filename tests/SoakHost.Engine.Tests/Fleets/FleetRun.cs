@@ -38,7 +38,7 @@ internal static class FleetRun
     }
 
     /// <summary>Adds a cohort; if <paramref name="record"/> throws, it is not added.</summary>
-    public static void Add(this Fleet fleet, Cohort cohort, Action<ShardIntervention>? record = null) =>
+    public static void Add(this Fleet fleet, SimulatedCohort cohort, Action<ShardIntervention>? record = null) =>
         fleet.Intervene(cohort.Name, new() { Kind = InterventionKind.AddCohort, Cohort = cohort }, record);
 
     /// <summary>Takes a checkpoint of each shard while they run.</summary>

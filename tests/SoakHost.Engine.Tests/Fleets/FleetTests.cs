@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Tests.Kernels;
@@ -67,12 +68,12 @@ public sealed class FleetTests
     [Fact]
     public void A_shard_that_fails_leaves_what_it_had_found_and_no_state()
     {
-        Cohort healthy = SoakRun.CohortOf("linux-6.9", 2, new() { InvalidateSeqStart = (1UL << 31) - 100 });
-        Cohort cohort = healthy with { Kernel = Kernel.Of<CallsOnce<ShardSlotTests>>() };
+        SimulatedCohort healthy = SoakRun.CohortOf("linux-6.9", 2, new() { InvalidateSeqStart = (1UL << 31) - 100 });
+        SimulatedCohort cohort = healthy with { Kernel = Kernel.Of<CallsOnce<ShardSlotTests>>() };
         using var fleet = new Fleet(new FleetOptions { Cohorts = [cohort], Workers = 1 }, TimeProvider.System);
         fleet.KeepFindings();
         fleet.Start();
-        Assert.True(SpinWait.SpinUntil(() => Latest()?.Totals.Crossings == 2, Patience));
+        Assert.True(SpinWait.SpinUntil(() => Latest()?.Totals.CrossingsInAll == 2, Patience));
         CallsOnce<ShardSlotTests>.Arm(() => throw new InvalidOperationException("this kernel throws once"));
         Assert.True(SpinWait.SpinUntil(() => Latest()?.Failures.Length == 1, Patience));
 

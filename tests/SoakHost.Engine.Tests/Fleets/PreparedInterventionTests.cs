@@ -10,9 +10,9 @@ public sealed class PreparedInterventionTests
 {
     private static readonly ShardIntervention Pause = new() { Kind = InterventionKind.PauseInvalidations };
     private static readonly ShardIntervention Removal = new() { Kind = InterventionKind.RemoveCohort };
-    private static readonly Cohort Control = SoakRun.CohortOf("linux-6.1", 150, new()) with { Name = "control" };
-    private static readonly Cohort Stable = Control with { Name = "stable", Kernel = Kernel.Of<Linux61Stable>() };
-    private static readonly Cohort Late = Control with { Name = "late", Vms = 70 };
+    private static readonly SimulatedCohort Control = SoakRun.CohortOf("linux-6.1", 150, new()) with { Name = "control" };
+    private static readonly SimulatedCohort Stable = Control with { Name = "stable", Kernel = Kernel.Of<Linux61Stable>() };
+    private static readonly SimulatedCohort Late = Control with { Name = "late", Vms = 70 };
     private static readonly FleetOptions Options = new() { Cohorts = [Control, Stable], Workers = 2 };
 
     [Fact]
@@ -124,6 +124,6 @@ public sealed class PreparedInterventionTests
 
     private static ShardIntervention Resize(int vms) => new() { Kind = InterventionKind.ResizeCohort, Vms = vms };
 
-    private static SimulatedCohort SourceOf(Cohort cohort) => new(
+    private static SimulatedCohortSource SourceOf(SimulatedCohort cohort) => new(
         new CohortHistory(cohort, []), (history, plan) => new ShardSlot(history.Create(plan, plan.FirstVm, plan.Vms, Options.Shards), plan));
 }

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
@@ -16,7 +17,7 @@ public sealed class ReplayTests
     private const int Ticks = 12 * Shard.ObservationTicks;
     private static readonly ShardOptions Run = new() { Seed = 7, StallRetries = 100 };
 
-    private static readonly Cohort[] Cohorts =
+    private static readonly SimulatedCohort[] Cohorts =
     [
         CohortOf("linux-6.1", new VmParameters { InvalidateSeqStart = (1UL << 31) - 500 }),
         CohortOf("no-seq-check", new VmParameters { Vcpus = 2, Pages = 64, RangePages = 64, InvalidateSeqStart = 0 }),
@@ -29,7 +30,7 @@ public sealed class ReplayTests
     [Fact]
     public void An_incident_of_thousands_of_VMs_on_two_workers_is_told_by_one_lane_as_the_scalar_VM_lives_it()
     {
-        foreach ((Cohort cohort, ImmutableArray<Finding> findings) in Cohorts.Zip(Findings.Value))
+        foreach ((SimulatedCohort cohort, ImmutableArray<Finding> findings) in Cohorts.Zip(Findings.Value))
         {
             Finding[] incidents = [.. findings.Where(finding => IncidentId.IsIncident(finding.Kind))];
             Assert.True(incidents.Length > 1000, $"{cohort.Name} has {incidents.Length} incidents");
@@ -55,10 +56,9 @@ public sealed class ReplayTests
         Assert.All(hangs, finding => Assert.Equal(
             others.Contains(IncidentId.Of(Cohorts[0].Name, finding)), Tell(Cohorts[0], other, finding) is not null));
         Assert.Contains(hangs, finding => !others.Contains(IncidentId.Of(Cohorts[0].Name, finding)));
-        Finding first = hangs[0];
-        Assert.Null(Tell(Cohorts[0], Run, first with { Tick = first.Tick - Shard.ObservationTicks }));
-        Assert.Null(Tell(Cohorts[0], Run, first with { Tick = first.Tick + Shard.ObservationTicks }));
-        Assert.Null(Tell(Cohorts[0], Run, first with { Tick = first.Tick + 1 }));
+        IncidentId first = IncidentId.Of(Cohorts[0].Name, hangs[0]);
+        foreach (int offset in (int[])[-Shard.ObservationTicks, Shard.ObservationTicks, 1])
+            Assert.Null(Tell(Cohorts[0], Run, first with { Time = FindingTime.AtTick(first.Time.Tick!.Value + offset) }));
     }
 
     [Fact]
@@ -75,12 +75,13 @@ public sealed class ReplayTests
     [Fact]
     public void An_incident_that_cannot_be_is_none()
     {
-        Finding hang = Findings.Value[0].First(finding => finding.Kind == FindingKind.VcpuHung);
+        IncidentId hang = IncidentId.Of(Cohorts[0].Name, Findings.Value[0].First(finding => finding.Kind == FindingKind.VcpuHung));
         Assert.Null(Tell(Cohorts[0], Run, hang with { Vcpu = 4 }));
-        Assert.Null(Tell(Cohorts[0], Run, hang with { Vcpu = -1 }));
+        Assert.Null(Tell(Cohorts[0], Run, hang with { Vcpu = null }));
+        Assert.Null(Tell(Cohorts[0], Run, hang with { Time = FindingTime.After(TimeSpan.FromMilliseconds(hang.Time.Tick!.Value)) }));
         Assert.Null(Tell(Cohorts[0], Run, hang with { Vm = Cohorts[0].Vms }));
         Assert.Null(Tell(Cohorts[0], Run, hang with { Kind = FindingKind.UnsafeInstall }));
-        Assert.Null(Tell(Cohorts[0], Run with { StallRetries = 101 }, hang with { Tick = 0 }));
+        Assert.Null(Tell(Cohorts[0], Run with { StallRetries = 101 }, hang with { Time = FindingTime.AtTick(0) }));
     }
 
     [Theory]
@@ -91,7 +92,7 @@ public sealed class ReplayTests
         ShardOptions options = Run with { StallRetries = stallRetries };
 
         // The VMs cross at about tick 2 * 1024, where an observation ends and the first window begins.
-        Cohort cohort = CohortOf("linux-6.1", new VmParameters { InvalidateSeqStart = (1UL << 31) - 600 }) with { Vms = 128 };
+        SimulatedCohort cohort = CohortOf("linux-6.1", new VmParameters { InvalidateSeqStart = (1UL << 31) - 600 }) with { Vms = 128 };
         int beginsBeforeTheFirstWindow = 0;
         for (int firstVm = 0; firstVm < cohort.Vms; firstVm += 64)
         {
@@ -106,7 +107,7 @@ public sealed class ReplayTests
                 int at = story.Steps.IndexOf(defect);
                 Assert.Contains(story.Steps.Take(at), step => step.Actor == defect.Actor && step.Action.StartsWith("accesses", StringComparison.Ordinal));
                 Assert.True(at >= 8, $"{finding}: {at} steps before");
-                if (stallRetries == 2 && story.Steps[0].Tick < finding.Tick - Shard.ObservationTicks)
+                if (stallRetries == 2 && story.Steps[0].Tick < finding.Time.Tick - Shard.ObservationTicks)
                     beginsBeforeTheFirstWindow++;
             }
         }
@@ -141,14 +142,17 @@ public sealed class ReplayTests
         var stopped = new CancellationToken(canceled: true);
         Assert.Throws<OperationCanceledException>(() => Replay.Range(Cohorts[0], Run, 0, 1_000_000_000_000, 1, [], stopped));
         Assert.Throws<OperationCanceledException>(
-            () => Replay.Incident(Cohorts[0], Run, new(FindingKind.VcpuHung, "linux-6-1", 0, 0, 1024), [], stopped));
+            () => Replay.Incident(Cohorts[0], Run, new(FindingKind.VcpuHung, "linux-6-1", 0, 0, FindingTime.AtTick(1024)), [], stopped));
     }
 
-    private static Cohort CohortOf(string kernel, VmParameters vm) =>
+    private static SimulatedCohort CohortOf(string kernel, VmParameters vm) =>
         new() { Name = kernel.Replace('.', '-'), Kernel = Kernel.Find(kernel)!, Vms = 2000, Vm = vm };
 
-    private static Timeline? Tell(Cohort cohort, ShardOptions options, Finding finding) =>
-        Replay.Incident(cohort, options, IncidentId.Of(cohort.Name, finding), [], TestContext.Current.CancellationToken);
+    private static Timeline? Tell(SimulatedCohort cohort, ShardOptions options, Finding finding) =>
+        Tell(cohort, options, IncidentId.Of(cohort.Name, finding));
+
+    private static Timeline? Tell(SimulatedCohort cohort, ShardOptions options, IncidentId incident) =>
+        Replay.Incident(cohort, options, incident, [], TestContext.Current.CancellationToken);
 
     private static ImmutableArray<Finding>[] SoakWithTwoWorkers()
     {
@@ -174,7 +178,7 @@ public sealed class ReplayTests
             case FindingKind.VcpuHung:
                 Assert.Equal(($"vCPU {finding.Vcpu}", StepVerdict.UnjustifiedRetry), (defect.Actor, defect.Verdict));
                 Assert.StartsWith($"vCPU {finding.Vcpu} hangs: ", story.Conclusion, StringComparison.Ordinal);
-                Assert.True(defect.Tick < finding.Tick);
+                Assert.True(defect.Tick < finding.Time.Tick);
                 Assert.EndsWith($"retries page {finding.Page}", defect.Action, StringComparison.Ordinal);
 
                 // It ends with the next time round.
@@ -184,19 +188,20 @@ public sealed class ReplayTests
             case FindingKind.UnsafeInstall:
                 Assert.Same(defect, story.Steps[^1]);
                 Assert.Equal(
-                    (StepVerdict.UnsafeInstall, $"vCPU {finding.Vcpu}", finding.Tick, finding.InvalidateSeq, (ulong?)finding.Snapshot),
-                    (defect.Verdict, defect.Actor, defect.Tick, defect.InvalidateSeq, defect.Snapshot));
+                    (StepVerdict.UnsafeInstall, $"vCPU {finding.Vcpu}", finding.Time.Tick, finding.InvalidateSeq, finding.Snapshot),
+                    (defect.Verdict, defect.Actor, (long?)defect.Tick, (CounterRange?)CounterRange.Exactly(defect.InvalidateSeq), defect.Snapshot));
                 break;
             default:
                 Assert.Same(defect, story.Steps[^1]);
                 Assert.Equal(
-                    (StepVerdict.AccountingError, finding.Tick, finding.InvalidateSeq), (defect.Verdict, defect.Tick, defect.InvalidateSeq));
+                    (StepVerdict.AccountingError, finding.Time.Tick, finding.InvalidateSeq),
+                    (defect.Verdict, (long?)defect.Tick, (CounterRange?)CounterRange.Exactly(defect.InvalidateSeq)));
                 break;
         }
     }
 
     /// <summary>Each step of the story left the VM as the scalar VM's same step leaves it, and no step between them is left out.</summary>
-    private static void AssertHappened(Cohort cohort, int vm, Timeline story)
+    private static void AssertHappened(SimulatedCohort cohort, int vm, Timeline story)
     {
         List<(long, string, ulong, uint, (int, int), ulong)> lived = [];
         var soak = new ReferenceSoak(ReferenceKernel.Of(cohort.Kernel.Info.Name), cohort.Vm, Run.Seed, Run.StallRetries, vm);

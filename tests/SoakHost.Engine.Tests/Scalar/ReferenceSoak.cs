@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
 using SoakHost.Model.Tests.Scalar;
@@ -121,9 +122,9 @@ public sealed class ReferenceSoak
         if (_vm.InvalidateSeq != seqBefore)
             NoteCrossing(_vm.InvalidateSeq);
         if (_vm.Totals.UnsafeInstalls == 1 && before.UnsafeInstalls == 0)
-            Findings.Add(new(FindingKind.UnsafeInstall, _number, actor, _tick, page, _vm.InvalidateSeq, snapshot, 0));
+            Findings.Add(new(FindingKind.UnsafeInstall, _number, actor, Sighting.AtTick(_tick, _vm.InvalidateSeq, page, snapshot)));
         if (_vm.Totals.AccountingErrors == 1 && before.AccountingErrors == 0)
-            Findings.Add(new(FindingKind.AccountingError, _number, -1, _tick, -1, _vm.InvalidateSeq, 0, 0));
+            Findings.Add(new(FindingKind.AccountingError, _number, vcpu: null, Sighting.AtTick(_tick, _vm.InvalidateSeq)));
         Stepped?.Invoke(actor);
     }
 
@@ -137,11 +138,11 @@ public sealed class ReferenceSoak
                 continue;
             if (!_vm.HasFaultInFlight)
             {
-                Findings.Add(new(FindingKind.BoundaryCrossedIdle, _number, -1, _tick, -1, seq, 0, power));
+                Findings.Add(new(FindingKind.BoundaryCrossedIdle, _number, vcpu: null, Sighting.AtTick(_tick, seq), Boundary.AtPower(power)));
                 continue;
             }
 
-            Findings.Add(new(FindingKind.BoundaryCrossed, _number, -1, _tick, -1, seq, 0, power));
+            Findings.Add(new(FindingKind.BoundaryCrossed, _number, vcpu: null, Sighting.AtTick(_tick, seq), Boundary.AtPower(power)));
             Totals = power switch
             {
                 31 => Totals with { Crossings31 = Totals.Crossings31 + 1 },
@@ -177,10 +178,10 @@ public sealed class ReferenceSoak
             _conditions[v] = condition;
             _stalled[v] = condition == VcpuCondition.Running
                 ? null
-                : new StalledVcpu(_number, v, condition, _tick, vcpu.Page, state.InvalidateSeq, vcpu.Snapshot);
+                : new StalledVcpu(_number, v, condition, Sighting.AtTick(_tick, state.InvalidateSeq, vcpu.Page, vcpu.Snapshot));
 
             void Note(FindingKind kind) =>
-                Findings.Add(new(kind, _number, v, _tick, vcpu.Page, state.InvalidateSeq, vcpu.Snapshot, 0));
+                Findings.Add(new(kind, _number, v, Sighting.AtTick(_tick, state.InvalidateSeq, vcpu.Page, vcpu.Snapshot)));
         }
     }
 

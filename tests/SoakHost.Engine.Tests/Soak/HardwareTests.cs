@@ -64,7 +64,7 @@ public sealed class HardwareTests(ITestOutputHelper output)
     private static string Hash(int vectorBits)
     {
         var parameters = new VmParameters { Invalidators = 2, Pages = 40, MemslotUpdates = true, InvalidateSeqStart = (1UL << 31) - 500 };
-        Cohort cohort = SoakRun.CohortOf("linux-6.1", 17, parameters);
+        SimulatedCohort cohort = SoakRun.CohortOf("linux-6.1", 17, parameters);
         return SoakRun.Of(cohort, seed: 9, 2 * Shard.ObservationTicks, new(vectorBits, cohort.Vms, Shard.ObservationTicks)).Hash;
     }
 }

@@ -1,4 +1,5 @@
 using System.Globalization;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
 
@@ -13,7 +14,7 @@ public sealed class ReproducibilityTests
     private static readonly Cut Whole = new(VectorBits: 256, VmsPerShard: Vms, TicksPerSlice: Ticks);
 
     // One kernel for each way in which the program or the parameters differ.
-    private static readonly Cohort[] Cohorts =
+    private static readonly SimulatedCohort[] Cohorts =
     [
         SoakRun.CohortOf("linux-6.1", Vms, Parameters(32, memslotUpdates: false)),
         SoakRun.CohortOf("linux-6.9", Vms, Parameters(64, memslotUpdates: true)),
@@ -42,7 +43,7 @@ public sealed class ReproducibilityTests
     public void Width_slices_and_shards_make_no_difference(int vectorBits, int vmsPerShard, int ticksPerSlice)
     {
         var cut = new Cut(vectorBits, vmsPerShard, ticksPerSlice);
-        foreach ((Cohort cohort, SoakOutcome expected) in Cohorts.Zip(Expected.Value))
+        foreach ((SimulatedCohort cohort, SoakOutcome expected) in Cohorts.Zip(Expected.Value))
         {
             SoakOutcome actual = SoakRun.Of(cohort, seed: 5, Ticks, cut);
             Assert.Equal(expected.Vms, actual.Vms);
@@ -65,7 +66,7 @@ public sealed class ReproducibilityTests
     [Fact]
     public void Every_VM_and_every_seed_has_a_history_of_its_own()
     {
-        Cohort cohort = SoakRun.CohortOf("linux-6.1.y", Vms, Parameters(32, memslotUpdates: false));
+        SimulatedCohort cohort = SoakRun.CohortOf("linux-6.1.y", Vms, Parameters(32, memslotUpdates: false));
         var streams = new HashSet<RandomState>();
         var histories = new HashSet<string>();
         for (ulong seed = 0; seed < 4; seed++)

@@ -1,4 +1,5 @@
 using System.Globalization;
+using SoakHost.Engine.Cohorts;
 using CsCheck;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Tests.Scalar;
@@ -40,7 +41,7 @@ public abstract class ShardDifferentialTests(int vectorBits)
         int firstVm = draws.Below(1_000_000);
         uint stallRetries = 2 + (uint)draws.Below(draws.Below(2) == 0 ? 4 : 60);
         var options = new ShardOptions { Seed = draws.Next(), StallRetries = stallRetries, VectorBits = vectorBits };
-        var cohort = new Cohort { Name = "differential", Kernel = Kernel.Find(kernel)!, Vms = firstVm + vms, Vm = parameters };
+        var cohort = new SimulatedCohort { Name = "differential", Kernel = Kernel.Find(kernel)!, Vms = firstVm + vms, Vm = parameters };
         var shard = Shard.Create(cohort, firstVm, vms, options);
         ReferenceSoak[] references =
         [
@@ -86,7 +87,7 @@ public abstract class ShardDifferentialTests(int vectorBits)
         Totals totals = references.Aggregate(default(Totals), (sum, vm) => sum + vm.Totals);
         Assert.True(totals == snapshot.Totals, $"after {run}:\n  reference {totals}\n  shard     {snapshot.Totals}");
         Assert.Equal(references.SelectMany(vm => vm.Conditions), snapshot.Conditions);
-        Assert.Equal(references.SelectMany(vm => vm.Stalled).Take(ShardSnapshot.StalledMax), snapshot.Stalled);
+        Assert.Equal(references.SelectMany(vm => vm.Stalled).Take(CohortSnapshot.StalledMax), snapshot.Stalled);
         Assert.Equal(references.Select(vm => vm.State.InvalidateSeq), snapshot.InvalidateSeqs);
         AssertSameFindings(references.SelectMany(vm => vm.Findings), snapshot.Findings, run);
     }

@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
@@ -10,7 +11,7 @@ public sealed class ShardInterventionTests
     private const int Vms = 20;
     private const int Grid = Shard.ObservationTicks;
 
-    private static readonly Cohort Hanging =
+    private static readonly SimulatedCohort Hanging =
         SoakRun.CohortOf("linux-6.1", Vms, new() { Vcpus = 3, Pages = 16, RangePages = 8, InvalidateSeqStart = (1UL << 31) - 500 });
 
     private static readonly ShardIntervention[] Script =
@@ -107,7 +108,7 @@ public sealed class ShardInterventionTests
     [InlineData("linux-6.1.y", true)]
     public void No_operation_makes_a_healthy_kernel_look_defective(string kernel, bool memslotUpdates)
     {
-        Cohort cohort = Hanging with { Kernel = Kernel.Find(kernel)!, Vm = Hanging.Vm with { MemslotUpdates = memslotUpdates } };
+        SimulatedCohort cohort = Hanging with { Kernel = Kernel.Find(kernel)!, Vm = Hanging.Vm with { MemslotUpdates = memslotUpdates } };
         Shard shard = Shard.Create(cohort, 0, Vms, ShardStateTests.Options(256));
         foreach (InterventionKind kind in (InterventionKind[])[InterventionKind.SetCounter, InterventionKind.UpdateMemslots, InterventionKind.Migrate])
         {
@@ -142,7 +143,7 @@ public sealed class ShardInterventionTests
     public void An_incident_of_a_patched_cohort_is_replayed_with_its_operations_and_not_without()
     {
         ShardOptions options = ShardStateTests.Options(256);
-        Cohort healthy = Hanging with { Kernel = Kernel.Of<Linux61Stable>() };
+        SimulatedCohort healthy = Hanging with { Kernel = Kernel.Of<Linux61Stable>() };
         ShardIntervention patch = new() { Kind = InterventionKind.PatchKernel, Tick = 20 * Grid, Kernel = Kernel.Of<Linux61>() };
         Shard shard = Shard.Create(healthy, 0, Vms, options);
         shard.Schedule(patch);

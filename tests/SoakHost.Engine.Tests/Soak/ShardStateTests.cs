@@ -1,4 +1,5 @@
 using System.Globalization;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Tests.Scalar;
@@ -29,7 +30,7 @@ public sealed class ShardStateTests
     [MemberData(nameof(Cases))]
     public void A_resumed_shard_is_bit_for_bit_the_one_that_never_stopped(string kernel, int pages, bool memslotUpdates)
     {
-        Cohort cohort = CohortOf(kernel, pages, memslotUpdates);
+        SimulatedCohort cohort = CohortOf(kernel, pages, memslotUpdates);
         Shard straight = Create(cohort, 256);
         Shard stopped = Create(cohort, 128);
         foreach (int width in Widths)
@@ -70,14 +71,14 @@ public sealed class ShardStateTests
     [Fact]
     public void A_finding_that_nobody_took_is_found_once_after_the_restart_and_one_that_was_taken_is_not()
     {
-        Cohort cohort = CohortOf("linux-6.1", 32, memslotUpdates: false);
+        SimulatedCohort cohort = CohortOf("linux-6.1", 32, memslotUpdates: false);
         Shard shard = Create(cohort, 256);
         shard.Advance(16 * Shard.ObservationTicks);
         Shard untold = ShardState.Read(ShardState.Write(shard), cohort, FirstVm, Vms, Options(256));
         ShardSnapshot told = shard.TakeSnapshot();
         Assert.NotEmpty(told.Findings);
         Assert.Equal(
-            told.Findings.OrderBy(finding => finding.Tick).ThenBy(finding => finding.Vm), untold.TakeSnapshot().Findings);
+            told.Findings.OrderBy(finding => finding.Time.Tick).ThenBy(finding => finding.Vm), untold.TakeSnapshot().Findings);
         Assert.Equal(ShardState.Write(shard), ShardState.Write(untold));
         Assert.Empty(ShardState.Read(ShardState.Write(shard), cohort, FirstVm, Vms, Options(256)).TakeSnapshot().Findings);
     }
@@ -85,7 +86,7 @@ public sealed class ShardStateTests
     [Fact]
     public void A_patched_and_paused_shard_is_still_patched_and_paused()
     {
-        Cohort cohort = CohortOf("linux-6.1", 32, memslotUpdates: false);
+        SimulatedCohort cohort = CohortOf("linux-6.1", 32, memslotUpdates: false);
         Shard shard = Create(cohort, 256);
         shard.Advance(Shard.ObservationTicks);
         shard.PatchKernel(Kernel.Of<Linux63>());
@@ -100,7 +101,7 @@ public sealed class ShardStateTests
     [Fact]
     public void Not_one_flipped_bit_and_not_one_missing_byte_goes_unnoticed()
     {
-        Cohort cohort = CohortOf("linux-6.1", 32, memslotUpdates: false);
+        SimulatedCohort cohort = CohortOf("linux-6.1", 32, memslotUpdates: false);
         Shard shard = Create(cohort, 256);
         shard.Advance(16 * Shard.ObservationTicks);
         byte[] written = ShardState.Write(shard);
@@ -116,7 +117,7 @@ public sealed class ShardStateTests
     [Fact]
     public void A_state_of_another_shard_is_refused_and_the_message_says_why()
     {
-        Cohort cohort = CohortOf("linux-6.1", 32, memslotUpdates: false);
+        SimulatedCohort cohort = CohortOf("linux-6.1", 32, memslotUpdates: false);
         byte[] written = ShardState.Write(Create(cohort, 256));
         Assert.Contains("first VM is 130, not 0", Refusal(cohort, 0, Vms, Options(256)));
         Assert.Contains("number of VMs is 21; it can have up to 20", Refusal(cohort, FirstVm, Vms - 1, Options(256)));
@@ -124,7 +125,7 @@ public sealed class ShardStateTests
         Assert.Contains("stall threshold is 50, not 51", Refusal(cohort, FirstVm, Vms, Options(256) with { StallRetries = 51 }));
         Assert.Contains("number of pages is 32, not 33", Refusal(cohort with { Vm = cohort.Vm with { Pages = 33 } }, FirstVm, Vms, Options(256)));
 
-        string Refusal(Cohort its, int firstVm, int vms, ShardOptions options) =>
+        string Refusal(SimulatedCohort its, int firstVm, int vms, ShardOptions options) =>
             Assert.Throws<ShardStateException>(() => ShardState.Read(written, its, firstVm, vms, options)).Message;
     }
 
@@ -148,14 +149,14 @@ public sealed class ShardStateTests
         Assert.Equal(Ordered(a), Ordered(b));
 
         static IEnumerable<Finding> Ordered(ShardSnapshot snapshot) => snapshot.Findings
-            .OrderBy(finding => finding.Vm).ThenBy(finding => finding.Tick).ThenBy(finding => finding.ToString(), StringComparer.Ordinal);
+            .OrderBy(finding => finding.Vm).ThenBy(finding => finding.Time.Tick).ThenBy(finding => finding.ToString(), StringComparer.Ordinal);
     }
 
     internal static ShardOptions Options(int vectorBits) => new() { Seed = 5, StallRetries = 50, VectorBits = vectorBits };
 
-    private static Shard Create(Cohort cohort, int vectorBits) => Shard.Create(cohort, FirstVm, Vms, Options(vectorBits));
+    private static Shard Create(SimulatedCohort cohort, int vectorBits) => Shard.Create(cohort, FirstVm, Vms, Options(vectorBits));
 
-    private static Cohort CohortOf(string kernel, int pages, bool memslotUpdates) => SoakRun.CohortOf(kernel, FirstVm + Vms, new()
+    private static SimulatedCohort CohortOf(string kernel, int pages, bool memslotUpdates) => SoakRun.CohortOf(kernel, FirstVm + Vms, new()
     {
         Vcpus = 3,
         Invalidators = 2,

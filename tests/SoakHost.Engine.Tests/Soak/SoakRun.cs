@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -24,19 +25,23 @@ public sealed record SoakOutcome(IReadOnlyList<string> Vms, Totals Totals, IRead
     {
         get
         {
-            string all = string.Join('\n', [.. Vms, $"{Totals}", .. Findings.Select(finding => $"{finding}")]);
+            string all = string.Join('\n', [.. Vms, $"{Totals}".Replace(", Operations", ", CrossingsElsewhere = 0, Operations"), .. Findings.Select(Text)]);
             return Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(all)));
         }
     }
+
+    private static string Text(Finding finding) => $"Finding {{ Kind = {finding.Kind}, Vm = {finding.Vm}, Vcpu = {finding.Vcpu ?? -1}, "
+        + $"Tick = {finding.Time.Tick}, Page = {finding.Page ?? -1}, InvalidateSeq = {finding.InvalidateSeq?.Low}, "
+        + $"Snapshot = {finding.Snapshot ?? 0}, Boundary = {finding.Boundary?.Power ?? 0} }}";
 }
 
 /// <summary>Soaks a cohort, cut one way or another, on this thread.</summary>
 public static class SoakRun
 {
-    public static Cohort CohortOf(string kernel, int vms, VmParameters parameters) =>
+    public static SimulatedCohort CohortOf(string kernel, int vms, VmParameters parameters) =>
         new() { Name = "test", Kernel = Kernel.Find(kernel)!, Vms = vms, Vm = parameters };
 
-    public static SoakOutcome Of(Cohort cohort, ulong seed, int ticks, Cut cut)
+    public static SoakOutcome Of(SimulatedCohort cohort, ulong seed, int ticks, Cut cut)
     {
         var vms = new List<string>();
         var findings = new List<Finding>();
@@ -58,7 +63,7 @@ public static class SoakRun
 
         IEnumerable<Finding> ordered = findings
             .OrderBy(finding => finding.Vm)
-            .ThenBy(finding => finding.Tick)
+            .ThenBy(finding => finding.Time.Tick)
             .ThenBy(finding => finding.ToString(), StringComparer.Ordinal);
         return new(vms, totals, [.. ordered]);
     }

@@ -62,7 +62,7 @@ public sealed partial class NarratorTests
                 MemslotUpdates = kernel.Info.NeedsMemslotUpdates || !kernel.Info.IsMutant,
                 InvalidateSeqStart = unchecked(kernel.Info.ExpectedFrom - 100),
             };
-            var cohort = new Cohort { Name = "c", Kernel = kernel, Vms = 1, Vm = vm };
+            var cohort = new SimulatedCohort { Name = "c", Kernel = kernel, Vms = 1, Vm = vm };
             steps.AddRange(Replay.Range(cohort, new ShardOptions(), 0, 0, 2000, [], TestContext.Current.CancellationToken).Steps);
             if (kernel.Info.Expected != Defect.None)
             {

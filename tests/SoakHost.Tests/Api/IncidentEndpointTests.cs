@@ -2,7 +2,7 @@ using System.Net;
 using System.Net.Http.Json;
 using System.Text.Json;
 using SoakHost.Configuration;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Storage;
 using SoakHost.Tests.Service;
 using SoakHost.Tests.Storage;
@@ -22,7 +22,8 @@ public sealed class IncidentEndpointTests(SmallService small)
         using (SoakDatabase database = SoakDatabase.Open(folder.Path))
         {
             long run = database.AddRun(RunIdentity.Of(new SoakOptions { Fleet = [], Seed = 99 }.ToFleetOptions()), Sample.Time);
-            Finding unsafeInstall = new(FindingKind.UnsafeInstall, 4, -1, 3072, 7, 1, 1, 0);
+            Finding unsafeInstall = new(
+                FindingKind.UnsafeInstall, 4, vcpu: null, new Sighting(FindingTime.AtTick(3072), page: 7, CounterRange.Exactly(1), snapshot: 1));
             database.AddCheckpoints(
                 run, [], [.. Hang(3, 0), .. Hang(3, 1), .. Hang(4, 0), .. Hang(6, 0, recovers: true), ("control", unsafeInstall), .. Hang(3, 0, cohort: "lost")], 100, Sample.Time);
         }
@@ -80,10 +81,9 @@ public sealed class IncidentEndpointTests(SmallService small)
 
     private static IEnumerable<(string Cohort, Finding Finding)> Hang(int vm, int vcpu, bool recovers = false, string cohort = "control")
     {
-        Finding hung = Sample.Hung(vm) with { Vcpu = vcpu, Tick = 1024 };
-        yield return (cohort, hung);
+        yield return (cohort, Sample.Hung(vm, vcpu, tick: 1024));
         if (recovers)
-            yield return (cohort, hung with { Kind = FindingKind.VcpuRecovered, Tick = 2048 });
+            yield return (cohort, Sample.Hung(vm, vcpu, tick: 2048, FindingKind.VcpuRecovered));
     }
 
     private static async Task<string[]> IdsAsync(ProgramProcess program, string query)

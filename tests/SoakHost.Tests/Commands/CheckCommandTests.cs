@@ -46,7 +46,7 @@ public class CheckCommandTests
     {
         ProgramResult result = await ProgramProcess.RunAsync([.. Far, "--kernel", "linux-6.1.y"]);
         Assert.Equal(2, result.ExitCode);
-        Assert.Contains("linux-6-1-y (linux-6.1.y): no VM crossed a boundary with a fault in flight yet", result.Output, StringComparison.Ordinal);
+        Assert.Contains("linux-6-1-y (linux-6.1.y): no VM has crossed a boundary with a fault in flight yet", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -94,7 +94,7 @@ public class CheckCommandTests
         Assert.Equal(130, result.ExitCode);
         Assert.Matches(@"control .*linux-6\.1 .*pass", result.Output);
         Assert.Matches(@"linux-6-1-y .*linux-6\.1\.y ", result.Output);
-        Assert.Contains("it was interrupted before its bound", result.Output, StringComparison.Ordinal);
+        Assert.Contains("the check was interrupted before its bound", result.Output, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -110,7 +110,7 @@ public class CheckCommandTests
         Assert.Equal(ulong.MaxValue, document.GetProperty("seed").GetUInt64());
         JsonElement cohort = document.GetProperty("cohorts")[1];
         Assert.Equal(
-            ["name", "kernel", "expect", "vms", "vcpus", "operations", "invalidations", "crossings", "vcpus_hung", "vcpus_starved",
+            ["name", "kind", "kernel", "expect", "vms", "vcpus", "operations", "invalidations", "crossings", "vcpus_hung", "vcpus_starved",
                 "unjustified_retries", "unsafe_installs", "accounting_errors", "verdict"],
             Keys(cohort));
         Assert.Equal(["2^31", "2^32", "2^63", "2^64"], Keys(cohort.GetProperty("crossings")));

@@ -57,8 +57,8 @@ public class CommandLineTests(SmallService service)
     {
         ProgramResult result = await ProgramProcess.RunAsync(["kernels"]);
         Assert.Equal(0, result.ExitCode);
-        Assert.All(Kernel.All.Append(Kernel.Host),
-            kernel => Assert.Contains($" {kernel.Info.Name} ", result.Output, StringComparison.Ordinal));
+        Assert.All(Kernel.All.Select(kernel => kernel.Info.Name).Append("host"),
+            name => Assert.Contains($" {name} ", result.Output, StringComparison.Ordinal));
         Assert.Contains("hang from 2^31", result.Output, StringComparison.Ordinal);
         Assert.Contains("unknown", result.Output, StringComparison.Ordinal);
     }

@@ -15,16 +15,16 @@ public class HostCohortConfigurationTests
     {
         CohortOptions cohort = Assert.Single(Read().Fleet);
 
-        Assert.Equal((1, 2, null), (cohort.Cohort.Vms, cohort.Cohort.Vm.Vcpus, cohort.Unsupported));
-        Assert.Equal(((1L << 31) + 1_000_000, "/dev/kvm"), (cohort.Host!.Until, cohort.Host.DevicePath));
-        Assert.Equal(0UL, cohort.Cohort.Vm.InvalidateSeqStart);
-        Assert.False(cohort.Cohort.Kernel.Info.IsSimulated);
+        HostCohortOptions host = Host(cohort);
+        Assert.Equal((1, 2, null), (cohort.Cohort.Vms, cohort.Cohort.VcpusPerVm, cohort.Unsupported));
+        Assert.Equal(((1L << 31) + 1_000_000, "/dev/kvm"), (host.Until, host.DevicePath));
+        Assert.Equal(("host", "host", 0UL), (cohort.Cohort.Kind, cohort.Cohort.KernelName, cohort.Cohort.InvalidateSeqStart));
     }
 
     [Fact]
     public void Every_key_is_read()
     {
-        HostCohortOptions host = Read(
+        HostCohortOptions host = Host(Read(
             ("Vms", "3"), ("Vcpus", "16"), ("Host:DevicePath", "/dev/kvm2"), ("Host:MemoryBytes", "2^23"),
             ("Host:GuestPhysicalBase", "2^32"),
             ("Host:Memslots", "4"), ("Host:InvalidatorThreads", "2"), ("Host:VmasPerCall", "256"), ("Host:DutyCycle", "0.25"),
@@ -32,7 +32,7 @@ public class HostCohortConfigurationTests
             ("Host:Boundaries:0", "2^31"), ("Host:Boundaries:1", "3_000_000"), ("Host:BoundaryWindow", "1000"),
             ("Host:ProbeInterval", "250ms"),
             ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s"))
-                .Fleet[0].Host!;
+                .Fleet[0]);
 
         Assert.Equal((3, 16, "/dev/kvm2", 1L << 23, 1L << 32),
             (host.Vms, host.Vcpus, host.DevicePath, host.MemoryBytes, host.GuestPhysicalBase));
@@ -46,7 +46,7 @@ public class HostCohortConfigurationTests
 
     [Fact]
     public void More_threads_get_more_memory_unless_it_is_given() =>
-        Assert.Equal(6L << 20, Read(("Host:InvalidatorThreads", "3")).Fleet[0].Host!.MemoryBytes);
+        Assert.Equal(6L << 20, Host(Read(("Host:InvalidatorThreads", "3")).Fleet[0]).MemoryBytes);
 
     [Theory]
     [InlineData("Invalidators", "2")]
@@ -112,4 +112,6 @@ public class HostCohortConfigurationTests
 
     private static List<string> Errors(params (string Key, string? Value)[] more) =>
         [.. Assert.Throws<ConfigurationException>(() => Read(more)).Message.Split("\n  ")[1..]];
+
+    private static HostCohortOptions Host(CohortOptions cohort) => Assert.IsType<HostCohort>(cohort.Cohort).Options;
 }

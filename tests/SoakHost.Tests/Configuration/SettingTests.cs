@@ -1,5 +1,5 @@
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Soak;
 
 namespace SoakHost.Tests.Configuration;
 
@@ -18,7 +18,7 @@ public class SettingTests
     [Fact]
     public void Names_are_spelled_as_their_place_spells_names()
     {
-        Setting<Cohort> updates = SimulatedCohortSettings.Table["MemslotUpdates"];
+        Setting<SimulatedCohort> updates = SimulatedCohortSettings.Table["MemslotUpdates"];
         Assert.Equal(("memslot_updates", "--memslot-updates"), (updates.Field, updates.Option));
     }
 
@@ -46,7 +46,7 @@ public class SettingTests
     [Fact]
     public void A_command_line_describes_the_cohort_that_it_was_made_from()
     {
-        Cohort cohort = SimulatedCohortSettings.Table.Defaults with
+        SimulatedCohort cohort = SimulatedCohortSettings.Table.Defaults with
         {
             Vms = 100_000,
             Vm = new()
@@ -69,8 +69,8 @@ public class SettingTests
     [Fact]
     public void Cohorts_differ_in_each_parameter_that_histories_depend_on()
     {
-        Cohort was = SimulatedCohortSettings.Table.Defaults with { Name = "lts" };
-        Cohort now = was with { Vms = 5, Vm = was.Vm with { InvalidateSeqStart = 7 }, Expected = Model.Kernels.Defect.Hang };
+        SimulatedCohort was = SimulatedCohortSettings.Table.Defaults with { Name = "lts" };
+        SimulatedCohort now = was with { Vms = 5, Vm = was.Vm with { InvalidateSeqStart = 7 }, Expected = Model.Kernels.Defect.Hang };
 
         Assert.Equal(
             ["Vms of cohort lts was 64 and is 5", "InvalidateSeqStart of cohort lts was 2^31-1_000_000 and is 7"],

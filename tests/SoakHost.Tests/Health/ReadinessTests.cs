@@ -29,14 +29,14 @@ public class ReadinessTests
         CohortReport failed = _cohort with { Snapshot = _cohort.Snapshot with { Failures = ["VMs 0 to 63: why"] } };
         Readiness readiness = Judge(Sample.Report(failed));
         Assert.Equal(ReadinessStatus.Degraded, readiness.Status);
-        Assert.Equal(["c: 1 shards are out of service"], readiness.Reasons);
+        Assert.Equal(["c: VMs 0 to 63: why"], readiness.Reasons);
     }
 
     [Fact]
     public void A_fleet_of_which_nothing_is_in_service_is_not_ready()
     {
         CohortReport gone = _cohort with { Snapshot = _cohort.Snapshot with { Failures = ["VMs 0 to 63: why"], IsOutOfService = true } };
-        Judge(Sample.Report(gone), "c: 1 shards are out of service");
+        Judge(Sample.Report(gone), "c: VMs 0 to 63: why");
         Assert.Equal(ReadinessStatus.Degraded, Judge(Sample.Report(gone, _cohort)).Status);
     }
 

@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Interventions;
@@ -159,5 +158,5 @@ public sealed class InterventionRunnerTests : IDisposable
     private static ShardIntervention Resize(int vms) => new() { Kind = InterventionKind.ResizeCohort, Vms = vms };
 
     private static CohortOptions CohortOf(string name) =>
-        new() { Key = "Soak:Fleet:0", Cohort = new Cohort { Name = name, Kernel = Kernel.Of<Linux61>(), Vms = 70 } };
+        new() { Key = "Soak:Fleet:0", Cohort = new SimulatedCohort { Name = name, Kernel = Kernel.Of<Linux61>(), Vms = 70 } };
 }

@@ -2,7 +2,7 @@ using System.Collections.Immutable;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Logging;
 using SoakHost.Model.Kernels;
@@ -42,7 +42,7 @@ public class ReportLogTests
     [Fact]
     public void Of_many_findings_of_a_kind_two_are_told_and_the_rest_as_a_number_for_each_cohort()
     {
-        ImmutableArray<Finding> many = [.. Enumerable.Range(0, 1000).Select(Sample.Hung)];
+        ImmutableArray<Finding> many = [.. Enumerable.Range(0, 1000).Select(vm => Sample.Hung(vm))];
         _log.Write(Sample.Report(Sample.Cohort("a", Defect.None, many), Sample.Cohort("b", Defect.None, many)));
         _time.Advance(TimeSpan.FromSeconds(10));
         _log.Write(Sample.Report(Sample.Cohort("a", Defect.None), Sample.Cohort("b", Defect.None)));
@@ -87,17 +87,15 @@ public class ReportLogTests
     [Fact]
     public void A_crossing_that_is_expected_is_told_once_the_rate_is_known_and_then_daily()
     {
-        CohortReport cohort = Sample.Cohort("here", Defect.None);
         foreach (int seconds in (int[])[5, 20, 60, 86_400, 86_420, 86_500])
         {
-            CohortReport soaked = cohort with { Snapshot = cohort.Snapshot with { Host = Sample.Host(TimeSpan.FromSeconds(seconds)) } };
-            _log.Write(Sample.Report(soaked) with { Time = Sample.Time.AddSeconds(seconds) });
+            _log.Write(Sample.Report(Sample.Host("here", TimeSpan.FromSeconds(seconds))) with { Time = Sample.Time.AddSeconds(seconds) });
         }
 
         Assert.Equal(
             [
-                "here (linux-6.1): will cross 2^31 at about 2026-01-01 00:33:20Z, at 1,000,000 invalidations per second",
-                "here (linux-6.1): will cross 2^31 at about 2026-01-01 00:33:20Z, at 1,000,000 invalidations per second",
+                "here (host): will cross 2^31 at about 2026-01-01 00:33:20Z, at 1,000,000 invalidations per second",
+                "here (host): will cross 2^31 at about 2026-01-01 00:33:20Z, at 1,000,000 invalidations per second",
             ],
             _lines.Lines.Where(line => line.Event.Id == 1007).Select(line => line.Text));
     }
@@ -117,9 +115,11 @@ public class ReportLogTests
     [Fact]
     public void A_real_VMs_snapshot_is_unknown_and_its_boundary_may_be_any_number()
     {
-        Finding crossed = new(FindingKind.BoundaryCrossed, 0, -1, 42, -1, 3_000_000, 0, 0);
-        CohortReport cohort = Sample.Cohort("here", Defect.None, findings: [Sample.Hung(vm: 0), crossed]);
-        _log.Write(Sample.Report(cohort with { Snapshot = cohort.Snapshot with { Host = Sample.Host(TimeSpan.Zero) } }));
+        FindingTime time = FindingTime.After(TimeSpan.FromSeconds(42));
+        Finding hung = new(FindingKind.VcpuHung, 0, 1, new Sighting(time, page: null, new CounterRange(5, 9), snapshot: null));
+        Finding crossed = new(
+            FindingKind.BoundaryCrossed, 0, vcpu: null, new Sighting(time, page: null, new CounterRange(5, 9), snapshot: null), new Boundary(3_000_000));
+        _log.Write(Sample.Report(Sample.Host("here", TimeSpan.Zero, [hung, crossed])));
 
         Assert.Contains("snapshot unknown", Assert.Single(_lines.Lines, line => line.Event.Id == 2001).Text, StringComparison.Ordinal);
         Assert.Contains("crossed 3000000 with a fault in flight", Assert.Single(_lines.Lines, line => line.Event.Id == 1003).Text, StringComparison.Ordinal);

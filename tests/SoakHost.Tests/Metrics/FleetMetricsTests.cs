@@ -1,5 +1,4 @@
 using System.Text;
-using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
@@ -12,7 +11,7 @@ namespace SoakHost.Tests.Metrics;
 /// <summary>What a fleet costs in series: as many for a hundred thousand VMs as for a hundred.</summary>
 public sealed class FleetMetricsTests : IDisposable
 {
-    private const int SeriesOfACohort = 25;
+    private const int SeriesOfACohort = 27;
     private const int SeriesOfAControl = SeriesOfACohort + 1;
     private const int SeriesOfAWorker = 5;
     private const int SeriesOfTheFleet = 2;
@@ -84,7 +83,7 @@ public sealed class FleetMetricsTests : IDisposable
         Assert.Equal(SeriesOfAControl + SeriesOfAWorker + SeriesOfTheFleet, series.Length);
     }
 
-    private static Cohort Known(string name, int vms) => new()
+    private static SimulatedCohort Known(string name, int vms) => new()
     {
         Name = name,
         Kernel = Kernel.Of<Linux61>(),
@@ -93,7 +92,7 @@ public sealed class FleetMetricsTests : IDisposable
         Vm = new VmParameters { Vcpus = 8, InvalidateSeqStart = 1UL << 31 },
     };
 
-    private void Start(params Cohort[] cohorts)
+    private void Start(params SimulatedCohort[] cohorts)
     {
         var options = new FleetOptions { Cohorts = cohorts, Workers = 1, Shards = new ShardOptions { StallRetries = 100 } };
         _fleet = new Fleet(options, TimeProvider.System);

@@ -45,7 +45,7 @@ public partial class MetricsEndpointTests(SmallService service)
         ];
         foreach (string series in zero)
             Assert.Equal(0, await program.MetricAsync(series));
-        Assert.Equal(3, await program.MetricAsync("soakhost_vms{cohort=\"healthy\",kernel=\"linux-6.1.y\",expect=\"progress\"}"));
+        Assert.Equal(3, await program.MetricAsync("soakhost_vms{cohort=\"healthy\",kernel=\"linux-6.1.y\",expect=\"progress\",kind=\"simulated\"}"));
     }
 
     [Fact]

@@ -1,7 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using SoakHost.Configuration;
-using SoakHost.Engine.Soak;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -38,10 +38,16 @@ public sealed class FleetDocumentTests
     public void No_value_of_64_bits_loses_a_digit_where_numbers_are_doubles()
     {
         CohortReport cohort = Sample.Cohort("control", Defect.Hang);
-        var hung = new StalledVcpu(0, 0, VcpuCondition.Hung, 42, 7, ulong.MaxValue - 1, ulong.MaxValue);
+        var hung = new StalledVcpu(
+            0, 0, VcpuCondition.Hung,
+            new Sighting(FindingTime.AtTick(42), page: 7, CounterRange.Exactly(ulong.MaxValue - 1), snapshot: ulong.MaxValue));
         FleetReport report = Sample.Report(cohort with
         {
-            Snapshot = cohort.Snapshot with { InvalidateSeqMin = (1UL << 53) + 1, InvalidateSeqMedian = (1UL << 63) + 1, InvalidateSeqMax = ulong.MaxValue },
+            Snapshot = cohort.Snapshot with
+            {
+                InvalidateSeq = new CounterSpread(
+                    CounterRange.Exactly((1UL << 53) + 1), CounterRange.Exactly((1UL << 63) + 1), CounterRange.Exactly(ulong.MaxValue)),
+            },
             Stalls = [new Stall(hung, Sample.Time)],
         });
         JsonElement document = Document(report, ulong.MaxValue);
@@ -51,7 +57,7 @@ public sealed class FleetDocumentTests
         Assert.Equal("0xffffffffffffffff", document.GetProperty("seed").GetString());
         JsonElement seq = document.GetProperty("cohorts")[0].GetProperty("invalidate_seq");
         Assert.Equal(
-            ["0x20000000000001", "0x8000000000000001", "0xffffffffffffffff"], seq.EnumerateObject().Select(counter => counter.Value.GetString()));
+            ["0x20000000000001", "0x8000000000000001", "0xffffffffffffffff"], ((string[])["min", "median", "max"]).Select(stat => seq.GetProperty(stat).GetString()));
         JsonElement stall = document.GetProperty("cohorts")[0].GetProperty("stalled")[0];
         Assert.Equal(
             ("0xfffffffffffffffe", "0xffffffffffffffff"),

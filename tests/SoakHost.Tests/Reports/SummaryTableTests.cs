@@ -24,6 +24,6 @@ public sealed class SummaryTableTests
         SummaryTable.Write(AnsiConsole.Create(new() { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(written) }), report, seed: 7);
         Assert.Contains(line, written.ToString().Split('\n').Select(text => text.Trim()));
 
-        CohortReport With(long operations) => cohort with { Snapshot = cohort.Snapshot with { Totals = new() { Invalidations = operations } } };
+        CohortReport With(long operations) => cohort with { Snapshot = cohort.Snapshot with { Totals = Sample.Totals(operations) } };
     }
 }

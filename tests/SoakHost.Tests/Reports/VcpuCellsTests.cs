@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
@@ -44,7 +45,7 @@ public class VcpuCellsTests
         for (int c = 0; c < cohorts.Length; c++)
         {
             VcpuCells cells = all[c]!;
-            Assert.True(cells.VcpusPerCell == 1 || cells.VcpusPerCell % cohorts[c].Cohort.Vm.Vcpus == 0);
+            Assert.True(cells.VcpusPerCell == 1 || cells.VcpusPerCell % cohorts[c].Cohort.VcpusPerVm == 0);
             VcpuCondition[][] byCell = [.. cohorts[c].Snapshot.Conditions.SelectMany(run => run).Chunk(cells.VcpusPerCell)];
             Assert.Equal(byCell.Select(cell => cell.Count(vcpu => vcpu == Hung)), cells.Hung);
             Assert.Equal(byCell.Select(cell => cell.Count(vcpu => vcpu == Starved)), cells.Starved);
@@ -73,7 +74,7 @@ public class VcpuCellsTests
         CohortReport report = Sample.Cohort("control", Defect.Hang);
         return report with
         {
-            Cohort = report.Cohort with { Vms = vms, Vm = new() { Vcpus = vcpus } },
+            Cohort = (SimulatedCohort)report.Cohort with { Vms = vms, Vm = new() { Vcpus = vcpus } },
             Snapshot = report.Snapshot with { Conditions = [.. runs.Select(run => run.ToImmutableArray())] },
         };
     }

@@ -1,6 +1,6 @@
+using SoakHost.Engine.Soak;
 using Microsoft.Extensions.Logging.Abstractions;
 using SoakHost.Configuration;
-using SoakHost.Engine;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Tests.Kernels;
 using SoakHost.Engine.Watchdogs;
@@ -30,7 +30,7 @@ public sealed class QuarantineTests
             Until(run, report => report.Cohorts is [{ Snapshot.Failures: [_] }, _]);
             Assert.EndsWith("were taken out of service: this kernel throws once", run.Latest.Cohorts[0].Snapshot.Failures[0], StringComparison.Ordinal);
             Readiness readiness = ReadinessOf(run);
-            Assert.Equal((ReadinessStatus.Degraded, "failing: 1 shards are out of service"), (readiness.Status, Assert.Single(readiness.Reasons)));
+            Assert.Equal((ReadinessStatus.Degraded, "failing: VMs 0 to 63 were taken out of service: this kernel throws once"), (readiness.Status, Assert.Single(readiness.Reasons)));
 
             // The other shard of the cohort and the other cohort get on, and their checkpoints go on to be written.
             DateTimeOffset? success = run.Storage.LastSuccess;
@@ -62,12 +62,12 @@ public sealed class QuarantineTests
         CheckpointInterval = TimeSpan.FromMilliseconds(50),
         Fleet =
         [
-            Entry(0, new Cohort { Name = "failing", Kernel = Kernel.Of<CallsOnce<QuarantineTests>>(), Vms = 2 * FleetOptions.ShardVms }),
-            Entry(1, new Cohort { Name = "healthy", Kernel = Kernel.Of<Linux61Stable>(), Vms = FleetOptions.ShardVms }),
+            Entry(0, new SimulatedCohort { Name = "failing", Kernel = Kernel.Of<CallsOnce<QuarantineTests>>(), Vms = 2 * FleetOptions.ShardVms }),
+            Entry(1, new SimulatedCohort { Name = "healthy", Kernel = Kernel.Of<Linux61Stable>(), Vms = FleetOptions.ShardVms }),
         ],
     };
 
-    private static CohortOptions Entry(int number, Cohort cohort) => new() { Key = $"Soak:Fleet:{number}", Cohort = cohort };
+    private static CohortOptions Entry(int number, SimulatedCohort cohort) => new() { Key = $"Soak:Fleet:{number}", Cohort = cohort };
 
     private static void Until(SoakRun run, Func<FleetReport, bool> isWanted) =>
         Assert.True(SpinWait.SpinUntil(() => isWanted(run.Latest), Patience), string.Join("; ", run.Latest.Reasons));

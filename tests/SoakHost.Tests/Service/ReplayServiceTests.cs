@@ -1,6 +1,5 @@
 using Microsoft.Extensions.Time.Testing;
-using SoakHost.Engine;
-using SoakHost.Engine.Replays;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model.Kernels;
@@ -13,7 +12,7 @@ public sealed class ReplayServiceTests : IDisposable
 {
     private readonly FakeTimeProvider _time = new();
     private readonly ReplayService _replays;
-    private readonly Cohort _cohort = new() { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 1, Vm = new() { InvalidateSeqStart = (1UL << 31) - 100 } };
+    private readonly SimulatedCohort _cohort = new() { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 1, Vm = new() { InvalidateSeqStart = (1UL << 31) - 100 } };
 
     public ReplayServiceTests() => _replays = new(_time);
 
@@ -38,7 +37,7 @@ public sealed class ReplayServiceTests : IDisposable
 
     [Fact]
     public async Task What_did_not_happen_is_not_told() => Assert.Equal(
-        (ReplayOutcome.NoSuchIncident, null), await _replays.ReplayAsync(Run(), _cohort, FirstHang() with { Tick = 1024 }, Stop));
+        (ReplayOutcome.NoSuchIncident, null), await _replays.ReplayAsync(Run(), _cohort, FirstHang() with { Time = FindingTime.AtTick(1024) }, Stop));
 
     [Fact]
     public async Task A_replay_that_takes_too_long_is_given_up_and_the_next_one_is_told()
@@ -84,7 +83,7 @@ public sealed class ReplayServiceTests : IDisposable
 
     public void Dispose() => _replays.Dispose();
 
-    private static IncidentId Endless() => new(FindingKind.VcpuHung, "control", 0, 0, 1L << 50);
+    private static IncidentId Endless() => new(FindingKind.VcpuHung, "control", 0, 0, FindingTime.AtTick(1L << 50));
 
     private ReplayInput Run() => new(1, _cohort, new ShardOptions(), []);
 

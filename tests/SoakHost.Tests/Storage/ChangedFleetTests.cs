@@ -1,7 +1,7 @@
 using System.Text;
 using System.Text.Json;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
-using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
 
@@ -36,7 +36,7 @@ public sealed class ChangedFleetTests
             string metrics = await program.Http.GetStringAsync("/metrics", TestContext.Current.CancellationToken);
             Assert.Contains("soakhost_interventions_total{cohort=\"healthy\",kind=\"remove\"} 1", metrics, StringComparison.Ordinal);
             Assert.Contains("soakhost_interventions_total{cohort=\"late\",kind=\"add\"} 1", metrics, StringComparison.Ordinal);
-            Assert.Contains("soakhost_vms{cohort=\"control\",kernel=\"linux-6.1\",expect=\"hang\"} 100", metrics, StringComparison.Ordinal);
+            Assert.Contains("soakhost_vms{cohort=\"control\",kernel=\"linux-6.1\",expect=\"hang\",kind=\"simulated\"} 100", metrics, StringComparison.Ordinal);
             Assert.DoesNotContain("soakhost_vms{cohort=\"healthy\"", metrics, StringComparison.Ordinal);
             Assert.Equal(5, DataDirectoryTests.Events(program, 1012).Count());
             program.Kill();
@@ -111,7 +111,7 @@ public sealed class ChangedFleetTests
         {
             states.Add($"{shard.Cohort}|{shard.FirstVm}|{shard.StartTick}|{shard.Tick}|{Convert.ToHexString(shard.State)}");
             incidents.AddRange(shard.Findings.Where(finding => IncidentId.IsIncident(finding.Kind))
-                .Select(finding => $"{shard.Cohort}|{finding.Vm}|{finding.Vcpu}|{finding.Tick}"));
+                .Select(finding => $"{shard.Cohort}|{finding.Vm}|{finding.Vcpu}|{finding.Time.Tick}"));
         });
         return ([.. states.OrderBy(Key)], [.. incidents.Order(StringComparer.Ordinal)]);
 

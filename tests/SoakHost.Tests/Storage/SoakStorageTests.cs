@@ -1,7 +1,7 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
-using SoakHost.Engine;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
@@ -52,12 +52,14 @@ public sealed class SoakStorageTests
         long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
         for (int tick = 1; tick <= 8; tick++)
         {
-            Finding hung = Sample.Hung(3) with { Tick = tick * 1024 };
-            Finding crossed = new(FindingKind.BoundaryCrossed, 3, -1, tick, -1, 1UL << 31, 0, 31);
+            Finding hung = Sample.Hung(3, tick: tick * 1024);
+            Finding crossed = new(
+                FindingKind.BoundaryCrossed, 3, vcpu: null,
+                new Sighting(FindingTime.AtTick(tick), page: null, CounterRange.Exactly(1UL << 31), snapshot: null), Boundary.AtPower(31));
             database.AddCheckpoints(run, [], [("control", hung), ("control", hung), ("control", crossed)], incidentsMax: 5, Sample.Time);
         }
 
-        Assert.Equal([8192, 7168, 6144, 5120, 4096], database.Incidents.Page(long.MaxValue, 100).Select(incident => incident.Id.Tick));
+        Assert.Equal([8192, 7168, 6144, 5120, 4096], database.Incidents.Page(long.MaxValue, 100).Select(incident => incident.Id.Time.Tick!.Value));
         Assert.Equal(5, folder.Crossings().Count);
         Assert.Empty(database.Incidents.Page(long.MaxValue, 100, new() { Cohort = "stable" }));
     }
@@ -96,14 +98,14 @@ public sealed class SoakStorageTests
         database.Interventions.Add(run, "control", new() { Kind = InterventionKind.PauseInvalidations, Tick = 1024 }, Sample.Time);
         database.Interventions.Add(run, "control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>(), Tick = 4096 }, Sample.Time);
         database.Interventions.Add(run, "control", new() { Kind = InterventionKind.Migrate, Vm = 9, Tick = 4096 }, Sample.Time);
-        Finding hung = Sample.Hung(3) with { Tick = 2048 };
-        Finding recovered = hung with { Kind = FindingKind.VcpuRecovered, Tick = 5120 };
-        Finding again = hung with { Tick = 6144 };
-        Finding byItself = recovered with { Tick = 7168 };
+        Finding hung = Sample.Hung(3, tick: 2048);
+        Finding recovered = Sample.Hung(3, tick: 5120, kind: FindingKind.VcpuRecovered);
+        Finding again = Sample.Hung(3, tick: 6144);
+        Finding byItself = Sample.Hung(3, tick: 7168, kind: FindingKind.VcpuRecovered);
         database.AddCheckpoints(run, [], [("control", hung), ("control", recovered), ("control", again), ("control", byItself)], 100, Sample.Time);
         Assert.Equal(
             [(6144L, 7168L, "itself"), (2048L, 5120L, "kernel linux-6.3 at tick 4096")],
-            database.Incidents.Page(long.MaxValue, 100).Select(incident => (incident.Id.Tick, incident.Recovery!.Tick, incident.Recovery.By)));
+            database.Incidents.Page(long.MaxValue, 100).Select(incident => (incident.Id.Time.Tick!.Value, incident.Recovery!.Time.Tick!.Value, incident.Recovery.By)));
         Assert.Equal(
             [InterventionKind.PauseInvalidations, InterventionKind.PatchKernel, InterventionKind.Migrate],
             database.Interventions.Of(run).Select(record => record.Intervention.Kind));
@@ -193,6 +195,6 @@ public sealed class SoakStorageTests
     {
         Workers = 1,
         DataDirectory = folder.Path,
-        Fleet = [new CohortOptions { Key = "Soak:Fleet:0", Cohort = new Cohort { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 70 } }],
+        Fleet = [new CohortOptions { Key = "Soak:Fleet:0", Cohort = new SimulatedCohort { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 70 } }],
     };
 }

@@ -1,0 +1,12 @@
+/* The same with a signed char: the prover has no kernel of this width */
+#include "kernel.h"
+
+static bool stale(struct vm *vm, s8 seq)
+{
+	return vm->seq != seq;
+}
+
+bool fault(struct vm *vm)
+{
+	return stale(vm, vm->seq);
+}

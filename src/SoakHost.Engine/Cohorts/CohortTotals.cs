@@ -1,0 +1,48 @@
+using System.Collections.Immutable;
+
+namespace SoakHost.Engine.Cohorts;
+
+/// <summary>Sums over a cohort's VMs since the run began. A figure that this kind of cohort cannot measure is null, never 0.</summary>
+public sealed record CohortTotals
+{
+    /// <summary>Ended invalidations.</summary>
+    public long? Invalidations { get; init; }
+
+    /// <summary>Guest accesses that found their page mapped: the progress of vCPUs.</summary>
+    public long? GuestAccesses { get; init; }
+
+    /// <summary>Fault attempts that ended with the page installed.</summary>
+    public long? Fixed { get; init; }
+
+    /// <summary>Fault attempts that were retried.</summary>
+    public long? Retried { get; init; }
+
+    /// <summary>Retries that nothing warranted.</summary>
+    public long? UnjustifiedRetries { get; init; }
+
+    /// <summary>Installs of a page that the host had taken away.</summary>
+    public long? UnsafeInstalls { get; init; }
+
+    /// <summary>Zaps after which the kernel's total of mapped pages differed from their number.</summary>
+    public long? AccountingErrors { get; init; }
+
+    /// <summary>vCPUs that were hung and recovered.</summary>
+    public long Recoveries { get; init; }
+
+    /// <summary>VMs that crossed each boundary with a fault in flight, lowest boundary first.</summary>
+    public required ImmutableArray<BoundaryCrossings> Crossings { get; init; }
+
+    /// <summary>Ended invalidations and completed fault attempts, as far as they are measured.</summary>
+    public long Operations => (Invalidations ?? 0) + (Fixed ?? 0) + (Retried ?? 0);
+
+    /// <summary>Crossings of any boundary with a fault in flight.</summary>
+    public long CrossingsInAll => Crossings.Sum(crossing => crossing.Vms);
+
+    /// <summary>VMs that crossed one boundary with a fault in flight.</summary>
+    public long CrossingsOf(Boundary boundary) => Crossings.FirstOrDefault(crossing => crossing.Boundary == boundary).Vms;
+}
+
+/// <summary>VMs that crossed a boundary with a fault in flight.</summary>
+/// <param name="Boundary">The boundary.</param>
+/// <param name="Vms">How many VMs; one that crosses again counts again.</param>
+public readonly record struct BoundaryCrossings(Boundary Boundary, long Vms);

@@ -1,0 +1,38 @@
+using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
+
+namespace SoakHost.HostKernel;
+
+/// <summary>
+/// The figures of a cohort of real VMs at one time. Unjustified retries, unsafe installs and accounting errors are not among its totals:
+/// nobody can see them on a real kernel.
+/// </summary>
+public sealed record HostSnapshot : ExternalSnapshot
+{
+    /// <summary>The kernel, as <c>uname -r</c> gives it.</summary>
+    public required string KernelRelease { get; init; }
+
+    /// <summary>The MMU mode, as module parameters say: two-dimensional paging or shadow.</summary>
+    public required string Mmu { get; init; }
+
+    /// <summary>The processor's model name.</summary>
+    public required string Cpu { get; init; }
+
+    /// <summary>Time since the start; up to the end, once it is over.</summary>
+    public required TimeSpan Elapsed { get; init; }
+
+    /// <summary>Invalidations of each VM after which it has done its work.</summary>
+    public required long Until { get; init; }
+
+    /// <summary>When the last VM is expected to have done its work at the present rate; null where there is no rate.</summary>
+    public required DateTimeOffset? ExpectedEnd { get; init; }
+
+    /// <summary>Sentences on what the run cannot say.</summary>
+    public required ImmutableArray<string> NotCovered { get; init; }
+
+    /// <inheritdoc/>
+    public override string KernelName => HostCohort.KindName;
+
+    /// <summary>Invalidations a second of all VMs, on average since the start.</summary>
+    public double InvalidationsPerSecond => Elapsed > TimeSpan.Zero ? (Totals.Invalidations ?? 0) / Elapsed.TotalSeconds : 0;
+}

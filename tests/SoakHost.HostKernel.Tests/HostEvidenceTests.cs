@@ -1,0 +1,83 @@
+using System.Collections.Immutable;
+using SoakHost.HostKernel.Statistics;
+using SoakHost.HostKernel.Watch;
+
+namespace SoakHost.HostKernel.Tests;
+
+public sealed class HostEvidenceTests
+{
+    private static readonly DateTimeOffset Noon = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
+    private static readonly HostCohortOptions Options = new() { Until = (1L << 31) + 1000, Boundaries = [1L << 31, 1L << 32] };
+
+    private static readonly HostVcpuSnapshot Healthy = new(
+        0, VcpuRole.Soaked, VcpuState.Resting, 5000, 100, new FaultCounters(900, 800, 0, 0, 0, 2000, 0), TimeSpan.FromSeconds(1), Noon, 0, 0, 0, null, null);
+
+    private static readonly BoundaryCrossing Seen = new(1L << 31, Noon, (1L << 31) + 10, 1, 500, 450, 400, 350, 350);
+
+    private static readonly HostVmSnapshot Vm = new(
+        0, HostVmPhase.Finished, (1L << 31) + 1024, (1L << 31) + 1024, 0, null, null, null, [Seen], 0, [Healthy]);
+
+    [Fact]
+    public void A_finished_run_that_saw_its_boundary_misses_nothing_and_says_what_it_saw()
+    {
+        Assert.Empty(HostEvidence.Missing(Options, [Vm]));
+        Assert.Empty(HostEvidence.Violations([Vm]));
+        Assert.StartsWith("VM 0 crossed 2^31 with 1 vCPUs at work", HostEvidence.Seen([Vm])[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_hang_is_a_violation_and_stays_one_after_a_recovery()
+    {
+        var evidence = new HangEvidence(
+            HangProof.Statistics, Noon, Noon, Noon.AddSeconds(2), 1L << 31, 1L << 31, default, default(FaultCounters),
+            new FaultCounters { Taken = 2444 }, 0x40000000);
+        HostVmSnapshot vm = Vm with { Vcpus = [Healthy with { Evidence = evidence, Recoveries = 1 }] };
+        Assert.Contains("2444 faults were taken and none fixed", Assert.Single(HostEvidence.Violations([vm])));
+    }
+
+    [Fact]
+    public void A_run_that_no_boundary_lies_in_shows_nothing() => Assert.Equal(
+        ["No boundary lies within the run, so none was crossed."],
+        HostEvidence.Missing(Options with { Boundaries = [1L << 32] }, [Vm]));
+
+    [Fact]
+    public void A_crossing_that_no_vCPU_was_at_work_across_is_inconclusive() =>
+        Inconclusive(Vm with { Crossings = [Seen with { ProbesInFlight = 0 }] }, "crossed 2^31 with no vCPU taking faults on both sides");
+
+    [Fact]
+    public void A_crossing_after_which_no_fault_was_fixed_is_inconclusive() =>
+        Inconclusive(Vm with { Crossings = [Seen with { FaultsFixedAfter = 0 }] }, "crossed 2^31 with no vCPU taking faults on both sides");
+
+    [Fact]
+    public void Where_no_faults_are_counted_progress_across_the_crossing_stands_for_them() =>
+        Assert.True((Seen with { FaultsTakenBefore = 0, FaultsTakenAfter = 0, FaultsFixedAfter = 0 }).IsSeen);
+
+    [Fact]
+    public void A_boundary_not_crossed_is_inconclusive() => Inconclusive(Vm with { Crossings = [] }, "did not cross 2^31");
+
+    [Fact]
+    public void A_guest_that_took_no_faults_shows_nothing() =>
+        Inconclusive(Vm with { Vcpus = [Healthy with { Faults = default(FaultCounters) }] }, "its fault path was not tested");
+
+    [Theory]
+    [InlineData(VcpuState.Halted)]
+    [InlineData(VcpuState.RunFailed)]
+    [InlineData(VcpuState.LoopingInGuest)]
+    [InlineData(VcpuState.NotScheduled)]
+    [InlineData(VcpuState.FixedInVain)]
+    [InlineData(VcpuState.Unexplained)]
+    public void A_stop_of_another_kind_is_inconclusive_and_never_the_defect(VcpuState state) =>
+        Inconclusive(Vm with { Vcpus = [Healthy with { State = state }] }, $"ended as {state}");
+
+    [Fact]
+    public void What_lies_past_the_end_is_named_as_not_covered()
+    {
+        ImmutableArray<string> gaps = HostEvidence.NotCovered(Options, new HostMachine("6.1", "npt, tdp_mmu=Y", "a CPU"), ["no pf_taken"]);
+        Assert.Contains("2^32 lies past the end of the run.", gaps);
+        Assert.Contains("no pf_taken", gaps);
+        Assert.Contains(gaps, each => each.Contains("kernel 6.1, MMU mode npt, tdp_mmu=Y", StringComparison.Ordinal));
+    }
+
+    private static void Inconclusive(HostVmSnapshot vm, string reason) =>
+        Assert.Contains(reason, Assert.Single(HostEvidence.Missing(Options, [vm])));
+}

@@ -1,0 +1,122 @@
+using Microsoft.Extensions.Time.Testing;
+using SoakHost.Engine.Cohorts;
+
+namespace SoakHost.HostKernel.Tests;
+
+/// <summary>How VMs are driven and stopped, with scripted ones: none of these needs a kernel.</summary>
+public sealed class HostSoakDrivingTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
+    private static readonly HostMachine Machine = new("6.18.0", "npt, tdp_mmu=Y", "a CPU");
+    private static readonly HostCohortOptions Options = new() { SampleInterval = TimeSpan.FromMilliseconds(5) };
+
+    private readonly FakeTimeProvider _time = new();
+
+    [Fact]
+    public async Task Completion_faults_with_what_driving_failed_with_after_the_last_snapshot_and_with_every_VM_stopped()
+    {
+        var broken = new ScriptedVm(_time) { OnStep = () => throw new InvalidOperationException("the VM broke") };
+        var other = new ScriptedVm(_time);
+        using HostSoak soak = Start(broken, other);
+
+        InvalidOperationException error = await Assert.ThrowsAsync<InvalidOperationException>(() => End(soak));
+
+        Assert.Equal("the VM broke", error.Message);
+        Assert.True(soak.Snapshot.IsOver);
+        Assert.Equal("the VM broke", soak.Snapshot.Missing[0]);
+        Assert.All([broken, other], vm => Assert.NotNull(vm.LeftAtJoin));
+    }
+
+    [Fact]
+    public async Task Completion_ends_with_the_last_snapshot_once_every_VM_is_over()
+    {
+        var vm = new ScriptedVm(_time) { IsOver = true };
+        using HostSoak soak = Start(vm);
+
+        HostSoakSnapshot end = await End(soak);
+
+        Assert.True(end.IsOver);
+        Assert.Same(end, soak.Snapshot);
+    }
+
+    [Fact]
+    public async Task Every_VM_is_asked_to_stop_before_any_is_waited_for_and_all_waits_share_one_deadline()
+    {
+        List<string> calls = [];
+        ScriptedVm[] vms = [.. Enumerable.Range(0, 3).Select(number => new ScriptedVm(_time)
+        {
+            OnRequestStop = () => calls.Add($"stop {number}"),
+            OnJoin = () => calls.Add($"join {number}"),
+            JoinTakes = TimeSpan.FromSeconds(2),
+        })];
+        using HostSoak soak = Start(vms);
+        soak.RequestStop();
+        await End(soak);
+
+        Assert.Equal(["stop 0", "stop 1", "stop 2", "join 0", "join 1", "join 2"], calls);
+        Assert.Equal([4.5, 2.5, 0.5], vms.Select(vm => vm.LeftAtJoin!.Value.TotalSeconds));
+    }
+
+    [Fact]
+    public async Task A_VM_whose_threads_do_not_end_is_not_disposed()
+    {
+        var stuck = new ScriptedVm(_time) { JoinTakes = TimeSpan.FromMinutes(1) };
+        HostSoak soak = Start(stuck);
+        soak.RequestStop();
+        await End(soak);
+        soak.Dispose();
+
+        Assert.False(stuck.IsDisposed);
+    }
+
+    private HostSoak Start(params ScriptedVm[] vms)
+    {
+        var soak = new HostSoak(Options, _time, Machine, vms, device: null);
+        soak.Begin();
+        return soak;
+    }
+
+    private static Task<HostSoakSnapshot> End(HostSoak soak) => soak.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
+
+    private sealed class ScriptedVm(FakeTimeProvider time) : IHostVm
+    {
+        public Action? OnStep { get; init; }
+
+        public Action? OnRequestStop { get; init; }
+
+        public Action? OnJoin { get; init; }
+
+        public TimeSpan JoinTakes { get; init; }
+
+        public TimeSpan? LeftAtJoin { get; private set; }
+
+        public bool IsDisposed { get; private set; }
+
+        public bool IsOver { get; init; }
+
+        public string? Failure => null;
+
+        public IEnumerable<string> Shortcomings => [];
+
+        public void Start()
+        {
+        }
+
+        public void Step() => OnStep?.Invoke();
+
+        public HostVmSnapshot Snapshot(DateTimeOffset at) => new(0, HostVmPhase.Soaking, 0, 0, 0, null, null, null, [], 0, []);
+
+        public void RequestStop() => OnRequestStop?.Invoke();
+
+        public bool TryJoin(Deadline deadline)
+        {
+            OnJoin?.Invoke();
+            LeftAtJoin = deadline.Left;
+            bool stops = JoinTakes <= deadline.Left;
+            time.Advance(stops ? JoinTakes : deadline.Left);
+            return stops;
+        }
+
+        public void Dispose() => IsDisposed = true;
+    }
+}
