@@ -93,7 +93,7 @@ public sealed class BoundedSoakTests
         SimulatedCohort failing = Healthy with { Name = "failing", Kernel = Kernel.Of<CallsOnce<BoundedSoakTests>>(), Vms = 2 * FleetOptions.ShardVms };
         SoakResult result = Run([Control, failing], Enough);
         Assert.Equal(Verdict.Inconclusive, result.Verdict);
-        Assert.Contains(result.Reasons, reason => reason.StartsWith("failing (linux-6.9): VMs 0 to 63 were taken out of service", StringComparison.Ordinal));
+        Assert.Contains(result.Reasons, reason => reason.StartsWith("failing (linux-6.9): VMs ", StringComparison.Ordinal));
         Assert.Contains("failing: not all of its shards answered, so some pending faults may not be fixed", result.Reasons);
     }
 
