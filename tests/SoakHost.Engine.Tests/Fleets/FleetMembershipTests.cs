@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using CsCheck;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
@@ -55,28 +56,29 @@ public sealed class FleetMembershipTests
             }).Order());
     }
 
-    [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    [InlineData(4)]
-    [InlineData(5)]
-    [InlineData(6)]
-    public void Whatever_is_done_and_however_old_the_checkpoint_is_that_it_is_resumed_from_it_comes_to_the_same(int seed)
+    [Fact]
+    public void Whatever_is_done_and_however_old_the_checkpoint_is_a_resumed_fleet_comes_to_the_same()
     {
-        var random = new Random(seed);
+        Gen<(int Kind, int Vm, int Vms)[]> interventions = Gen.Select(Gen.Int[0, 8], Gen.Int[0, 199], Gen.Int[1, 200]).Array[6];
+        Gen.Select(Gen.Int[1, 3], interventions).Array[5].Sample(ComesToTheSame, iter: 6, threads: 1);
+    }
+
+    /// <param name="lives">Of each process of the fleet, the workers and what is done to it before it is killed.</param>
+    private void ComesToTheSame((int Workers, (int Kind, int Vm, int Vms)[] Interventions)[] lives)
+    {
+        _recorded.Clear();
         var saved = new Dictionary<ShardKey, byte[]>();
         FleetOptions options = Options with { TicksMax = End, DutyCycle = 0.02 };
-        for (int kill = 0; kill < 5; kill++)
+        foreach ((int workers, (int Kind, int Vm, int Vms)[] interventions) in lives)
         {
             // What is done after the checkpoint is all that is known of the time after it, as when the process is killed.
-            using var fleet = new Fleet(options with { Workers = 1 + random.Next(3) }, TimeProvider.System, ResumeStateOf(saved));
+            using var fleet = new Fleet(options with { Workers = workers }, TimeProvider.System, ResumeStateOf(saved));
             fleet.KeepFindings();
             fleet.Start();
             foreach (ShardCheckpoint checkpoint in FleetRun.Checkpoint(fleet))
                 saved[checkpoint.Shard] = checkpoint.State;
-            for (int done = 0; done < 6; done++)
-                InterveneSomehow(fleet, random);
+            foreach ((int kind, int vm, int vms) in interventions)
+                Intervene(fleet, kind, vm % fleet.Cohorts[0].Cohort.Vms, vms);
             Assert.True(fleet.Stop(Patience));
             Assert.All(fleet.Cohorts, cohort => Assert.Empty(cohort.Take()!.Failures));
         }
@@ -285,13 +287,13 @@ public sealed class FleetMembershipTests
         FleetRun.Checkpoint(fleet);
     }
 
-    private void InterveneSomehow(Fleet fleet, Random random)
+    private void Intervene(Fleet fleet, int kind, int vm, int vms)
     {
-        int vm = random.Next(fleet.Cohorts[0].Cohort.Vms);
-        ShardIntervention intervention = random.Next(8) switch
+        ShardIntervention intervention = kind switch
         {
-            0 or 1 => Resize(1 + random.Next(200)),
-            2 => new() { Kind = InterventionKind.PatchKernel, Kernel = random.Next(2) == 0 ? Kernel.Of<Linux63>() : Kernel.Of<Linux61>() },
+            0 or 1 => Resize(vms),
+            2 => new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() },
+            8 => new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61>() },
             3 => new() { Kind = InterventionKind.PauseInvalidations },
             4 => new() { Kind = InterventionKind.ResumeInvalidations },
             5 => new() { Kind = InterventionKind.Migrate, Vm = vm },
