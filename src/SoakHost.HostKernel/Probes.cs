@@ -53,8 +53,8 @@ internal sealed class Probes(HostCohortOptions options, GuestMemory memory, IRea
     }
 
     /// <summary>
-    /// Whether every vCPU has finished two more rounds, of which the second began after the last invalidation; or ended, or hung; or had time
-    /// enough for its trouble to be named.
+    /// Whether every vCPU is finished: it completed two more rounds, the second after the last invalidation, or it ended, or hung, or had
+    /// time enough to be judged.
     /// </summary>
     internal bool AreLastRoundsDone(long now, SuspectWatch suspects)
     {

@@ -29,7 +29,7 @@ public abstract record CohortSnapshot
     /// <summary>The first <see cref="StalledMax"/> starved or hung vCPUs, lowest VM first.</summary>
     public required ImmutableArray<StalledVcpu> Stalled { get; init; }
 
-    /// <summary>What was found since the snapshot before.</summary>
+    /// <summary>Findings since the snapshot before.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
 
     /// <summary>What stopped VMs or vCPUs and is not the defect, in sentences; empty when all is well.</summary>

@@ -1,6 +1,6 @@
 namespace SoakHost.Engine.Cohorts;
 
-/// <summary>What was found in a VM.</summary>
+/// <summary>The kinds of findings in a VM.</summary>
 public enum FindingKind : byte
 {
     /// <summary>The counter crossed a boundary with a fault in flight.</summary>

@@ -55,7 +55,7 @@ internal sealed class CohortHistory
     public bool HasInterventions => _interventions.Exists(intervention => intervention.Kind != InterventionKind.AddCohort);
 
     /// <summary>
-    /// The earliest tick for the next intervention. It comes after all others, of which a resumed cohort may still have some ahead. A resize
+    /// The earliest tick for the next intervention. It comes after all others; a resumed cohort may still have some ahead. A resize
     /// also comes after every VM's start: the first VM and the tick of its start identify a shard.
     /// </summary>
     public long EarliestTick(InterventionKind kind) => Math.Max(

@@ -3,8 +3,8 @@ using SoakHost.Engine.Cohorts;
 namespace SoakHost.Engine.Fleets;
 
 /// <summary>
-/// An external cohort's place in the fleet. Its VMs have no state to save, so its checkpoint is what was found since the one before:
-/// findings of every kind of cohort reach whoever takes checkpoints in the same way.
+/// An external cohort's place in the fleet. Its VMs have no state to save, so its checkpoint holds the findings since the one before:
+/// findings of every kind of cohort arrive with checkpoints.
 /// </summary>
 internal sealed class ExternalSlot(IExternalCohortSource external) : ICohortSource
 {

@@ -150,10 +150,10 @@ internal sealed class Membership
         /// <summary>The cohort; null where it is a new one.</summary>
         public SimulatedCohortSource? Cohort => cohort;
 
-        /// <summary>Whether a cohort is to be added.</summary>
+        /// <summary>Whether the reservation is for a new cohort.</summary>
         public bool IsNew { get; init; }
 
-        /// <summary>Whether the cohort is to be removed.</summary>
+        /// <summary>Whether the reservation is for the removal of the cohort.</summary>
         public bool IsRemoval { get; init; }
 
         /// <summary>VMs that room is kept for.</summary>

@@ -54,7 +54,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     /// <summary>Has the worker write the shard's state down at the end of its next slice.</summary>
     public void RequestCheckpoint(Action<ShardCheckpoint> sink) => _checkpoint = sink;
 
-    /// <summary>Lets no slice begin until <see cref="AdvanceTo"/> or <see cref="Release"/>.</summary>
+    /// <summary>Stops new slices until <see cref="AdvanceTo"/> or <see cref="Release"/>.</summary>
     /// <returns>The tick at which the slice that is running now, or ran last, ends.</returns>
     public long Hold()
     {
@@ -144,7 +144,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
         {
             try
             {
-                // What was found before the checkpoint goes with it: whoever resumes from it will not find it again.
+                // Findings from before the checkpoint go with it: a fleet that resumes from it does not make them again.
                 Publish();
                 state = ShardState.Write(shard);
             }
@@ -191,13 +191,13 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     }
 }
 
-/// <summary>A shard's state at the end of a slice, and what was found until then. Of an external cohort, what was found.</summary>
+/// <summary>A shard's state at the end of a slice, and its findings until then. For an external cohort, the findings alone.</summary>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="FirstVm">The number, in its cohort, of the shard's first VM.</param>
 /// <param name="StartTick">The tick at which its VMs started: numbers may be given again after a resize.</param>
 /// <param name="Tick">The tick reached.</param>
 /// <param name="State">What <see cref="ShardState"/> wrote; empty for a shard that failed, and for an external cohort.</param>
-/// <param name="Findings">What was found since the checkpoint before, oldest first.</param>
+/// <param name="Findings">Findings since the checkpoint before, oldest first.</param>
 public sealed record ShardCheckpoint(string Cohort, int FirstVm, long StartTick, long Tick, byte[] State, ImmutableArray<Finding> Findings)
 {
     /// <summary>Which shard it is.</summary>

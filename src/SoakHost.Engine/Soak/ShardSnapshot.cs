@@ -116,7 +116,7 @@ public sealed record ShardSnapshot
     /// <summary>The first <see cref="CohortSnapshot.StalledMax"/> stalled vCPUs, in their order.</summary>
     public required ImmutableArray<StalledVcpu> Stalled { get; init; }
 
-    /// <summary>What was found since the snapshot before, oldest first.</summary>
+    /// <summary>Findings since the snapshot before, oldest first.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
 
     /// <summary>Whether no invalidation begins until an intervention resumes them.</summary>

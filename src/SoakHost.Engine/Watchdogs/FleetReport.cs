@@ -92,7 +92,7 @@ public sealed record CohortReport
     /// <summary>Sums over the cohort's VMs.</summary>
     public CohortTotals Totals => Snapshot.Totals;
 
-    /// <summary>What was found since the report before.</summary>
+    /// <summary>Findings since the report before.</summary>
     public ImmutableArray<Finding> Findings => Snapshot.Findings;
 }
 

@@ -1,7 +1,7 @@
 namespace SoakHost.Storage;
 
 /// <summary>
-/// Rounds of checkpoints, in each of which every shard answers once. A large fleet's round takes long, and the next one waits while answers
+/// Rounds of checkpoints: in each, every shard answers once. A large fleet's round takes long, and the next one waits while answers
 /// come. When none has come for 10 s, the rest is given up, since a shard whose worker is stuck may never answer. Used by one thread.
 /// </summary>
 internal sealed class CheckpointRounds(TimeProvider time)

@@ -22,7 +22,7 @@ internal sealed class PendingWrite<T>(Func<T> write)
         {
             _outcome.SetResult(write());
         }
-#pragma warning disable CA1031 // Whoever asked for the write gets its exception, whatever it is.
+#pragma warning disable CA1031 // Every exception goes to the caller that waits for the write.
         catch (Exception exception)
 #pragma warning restore CA1031
         {
