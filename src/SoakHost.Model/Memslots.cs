@@ -1,6 +1,8 @@
 namespace SoakHost.Model;
 
-/// <summary>Whether a VM has a memslot updater; without one no root ever becomes obsolete and the code about roots is not compiled.</summary>
+/// <summary>
+/// Whether a VM has a memslot updater; without one no root ever becomes obsolete and the code about roots is not compiled.
+/// </summary>
 public interface IMemslots
 {
     /// <summary>True when memslots are updated.</summary>
@@ -30,7 +32,9 @@ public readonly struct UpdatedMemslots : IMemslots
     public static bool AreUpdatedUnprompted => true;
 }
 
-/// <summary>Memslots are updated when somebody asks for it. Until then a VM goes exactly the way that it goes with fixed ones.</summary>
+/// <summary>
+/// Memslots are updated when somebody asks for it. Until then a VM goes exactly the way that it goes with fixed ones.
+/// </summary>
 public readonly struct MemslotsUpdatedOnRequest : IMemslots
 {
     /// <inheritdoc/>

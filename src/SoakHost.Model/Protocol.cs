@@ -5,8 +5,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Model;
 
 /// <summary>
-/// KVM's fault/invalidate protocol: one method an actor, each call one atomic step of that actor in the VMs where it moves. Steps do
-/// not branch on data; soak, explorer and replay all drive these three methods and nothing else.
+/// KVM's fault/invalidate protocol: one method an actor, each call one atomic step of that actor in the VMs where it moves.
+/// Steps do not branch on data; soak, explorer and replay all drive these three methods and nothing else.
 /// </summary>
 /// <remarks>
 /// After Linux <c>arch/x86/kvm/mmu/mmu.c</c> (<c>direct_page_fault()</c>, <c>is_page_fault_stale()</c>) and
@@ -65,8 +65,8 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
             faultFlags, faults & TLanes.Broadcast(FaultFlags.Raced(index) | FaultFlags.Reloaded(index)));
         vm.FaultFlags = faultFlags;
 
-        // The snapshot. The judgement below reads the one from before: no lane takes a snapshot and checks it under the lock in one
-        // step, and so the judgement need not wait for the access above.
+        // The snapshot. The judgement below reads the one from before: no lane takes a snapshot and checks it under the lock
+        // in one step, and so the judgement need not wait for the access above.
         Counter<TLanes> held = vcpu.Snapshot;
         if (TKernel.SnapshotPoint == SnapshotPoint.FaultTaken)
             snapshots = faults;
@@ -102,7 +102,8 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         TLanes unsafeToInstall = (page & (vm.ExposedPages | changed)).Any;
         if (TMemslots.AreUpdated)
             unsafeToInstall |= faultFlags & TLanes.Broadcast(FaultFlags.Orphaned(index));
-        TLanes unjustified = retries & TLanes.IsZero(warranted);
+        TLanes unwarranted = retries & TLanes.IsZero(warranted);
+        TLanes unjustified = unwarranted & vm.IsQuiet;
         TLanes unsafeInstalls = TLanes.Except(fixes, TLanes.IsZero(unsafeToInstall));
 
         // Install: the total is at most the 64 pages in its low half here, so that adding one never carries.
@@ -110,7 +111,6 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         vm.MappedTotal.Low -= fixes & unmapped;
         TLanes advances = fixes | progresses;
         vcpu.ConsecutiveRetries = TLanes.Except(vcpu.ConsecutiveRetries - retries, advances);
-        vcpu.AnyUnjustified = TLanes.Except(vcpu.AnyUnjustified | unjustified, advances);
         vcpu.Page = TPages.Select(progresses, nextPage, page);
 
         // Where each goes next; a retry leaves every phase and so accesses the same page again.
@@ -138,11 +138,12 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         vm.Totals.GuestAccesses -= progresses;
         vm.Totals.Fixed -= fixes;
         vm.Totals.Retried -= retries;
+        vm.Totals.UnwarrantedRetries -= unwarranted;
         vm.Totals.UnjustifiedRetries -= unjustified;
         vm.Totals.UnsafeInstalls -= unsafeInstalls;
     }
 
-    /// <summary>One step of one invalidator: begin, change or end, whichever each lane is at.</summary>
+    /// <summary>One step of one invalidator: begin, the rest of its zap, change or end, whichever each lane is at.</summary>
     /// <param name="vm">The VMs.</param>
     /// <param name="vcpus">All their vCPUs.</param>
     /// <param name="invalidators">All their invalidators.</param>
@@ -159,22 +160,47 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
     {
         ref InvalidatorLanes<TPages, TLanes> invalidator = ref invalidators[index];
         TLanes begins = TLanes.Except(moves, invalidator.AtChange | invalidator.AtEnd);
+        if (TKernel.YieldsInZap)
+            begins = TLanes.Except(begins, invalidator.AtZap);
         TLanes changes = moves & invalidator.AtChange;
         TLanes ends = moves & invalidator.AtEnd;
-        invalidator.AtChange = TLanes.Except(invalidator.AtChange, moves) | begins;
-        invalidator.AtEnd = TLanes.Except(invalidator.AtEnd, moves) | changes;
 
         // Begin.
         TPages ownPages = own.Pages.Where(begins);
-        TLanes inProgress = vm.InProgress - begins;
-        TLanes alone = begins & TLanes.IsZero(inProgress ^ TLanes.Broadcast(1));
+        TLanes raises = TKernel.RaisesAfterYield ? moves & invalidator.AtZap : begins;
+        TLanes inProgress = vm.InProgress - TKernel.RaisesInProgress(raises);
+        TLanes alone = begins & TLanes.IsZero(vm.InProgress);
         PageRange<TPages, TLanes> range = TKernel.RangeAfterBegin(vm.Range, own, begins, alone);
-        Zap(ref vm, ownPages, begins);
+        TPages zapped = TKernel.Zapped<TPages, TLanes>(ownPages);
+        TLanes toChange = begins;
+        if (TKernel.LosesEnds)
+        {
+            // The primary MMU gives the invalidation up: it changes nothing and is over, but the kernel is not told.
+            TLanes lost = TKernel.NeverEnds(own, begins);
+            toChange = TLanes.Except(begins, lost);
+            ownPages = TPages.ExceptWhere(ownPages, lost);
+        }
+
+        // Zap.
+        if (TKernel.YieldsInZap)
+            toChange = ZapInTwoSteps(ref vm, invalidators, index, moves, begins, zapped);
+        else
+            Zap(ref vm, zapped, begins);
 
         // Change.
         TPages changed = invalidator.Own.Where(changes);
         foreach (ref VcpuLanes<TPages, TLanes> vcpu in vcpus)
             vcpu.ChangedSinceResolve |= changed;
+        TPages reachable = vm.Mapped;
+        if (TKernel.YieldsInZap && !TKernel.FlushesBeforeYield)
+        {
+            foreach (ref InvalidatorLanes<TPages, TLanes> other in invalidators)
+                reachable |= other.Unflushed;
+        }
+
+        TLanes stale = TLanes.Except(changes, TLanes.IsZero((reachable & changed).Any));
+        invalidator.AtChange = TLanes.Except(invalidator.AtChange, moves) | toChange;
+        invalidator.AtEnd = TLanes.Except(invalidator.AtEnd, moves) | changes;
 
         // End.
         Counter<TLanes> seq = TKernel.Count(vm.InvalidateSeq, TKernel.CountsAtEnd ? ends : begins);
@@ -190,9 +216,12 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         vm.Range = range;
         vm.PagesInProgress = TKernel.PagesInProgress(range, ~TLanes.IsZero(inProgress));
         vm.ExposedPages = exposed;
-        vm.CoveredPages = TPages.ExceptWhere(range.Pages, TLanes.IsZero(exposed.Any));
+        TLanes isQuiet = TLanes.IsZero(exposed.Any);
+        vm.IsQuiet = isQuiet;
+        vm.CoveredPages = TPages.ExceptWhere(range.Pages, isQuiet);
         vm.FaultFlags |= ends & TLanes.Broadcast(FaultFlags.RacedAll);
         vm.Totals.Invalidations -= ends;
+        vm.Totals.StaleMappings -= stale;
     }
 
     /// <summary>One step of the memslot updater: every root becomes obsolete and every mapping goes.</summary>
@@ -203,6 +232,37 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         vm.RootGeneration -= moves;
         vm.FaultFlags |= moves & TLanes.Broadcast(FaultFlags.ReloadedAll | FaultFlags.OrphanedAll);
         Zap(ref vm, vm.Mapped.Where(moves), moves);
+    }
+
+    /// <summary>
+    /// The zap of a kernel that drops <c>mmu_lock</c> on the way: the first part with the begin, the rest in a step of its own.
+    /// The flush at the end is left out where the zap found no page mapped, which is right only if whoever zapped them before
+    /// has flushed.
+    /// </summary>
+    /// <returns>Mask: the zap is complete, the primary MMU's change comes next.</returns>
+    private static TLanes ZapInTwoSteps(
+        ref VmLanes<TPages, TLanes> vm,
+        Span<InvalidatorLanes<TPages, TLanes>> invalidators,
+        int index,
+        TLanes moves,
+        TLanes begins,
+        TPages first)
+    {
+        ref InvalidatorLanes<TPages, TLanes> invalidator = ref invalidators[index];
+        TLanes completes = moves & invalidator.AtZap;
+        TPages rest = TKernel.ZappedAfterYield<TPages, TLanes>(invalidator.Own).Where(completes);
+        if (!TKernel.FlushesBeforeYield)
+        {
+            TPages unflushed = invalidator.Unflushed | (vm.Mapped & (first | rest));
+            TLanes flushes = TLanes.Except(completes, TLanes.IsZero(unflushed.Any));
+            invalidator.Unflushed = unflushed;
+            foreach (ref InvalidatorLanes<TPages, TLanes> other in invalidators)
+                other.Unflushed = TPages.ExceptWhere(other.Unflushed, flushes);
+        }
+
+        Zap(ref vm, first | rest, begins | completes);
+        invalidator.AtZap = TLanes.Except(invalidator.AtZap, moves) | begins;
+        return completes;
     }
 
     /// <summary>Takes pages out of the secondary MMU, accounts for them and judges the account.</summary>

@@ -2,7 +2,10 @@ using SoakHost.Model.Lanes;
 
 namespace SoakHost.Model;
 
-/// <summary>The state of one VM a lane, but for its vCPUs and invalidators: the kernel's variables, the ground truth beside them, and totals.</summary>
+/// <summary>
+/// The state of one VM a lane, but for its vCPUs and invalidators: the kernel's variables, the ground truth beside them, and
+/// totals.
+/// </summary>
 public struct VmLanes<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
@@ -13,7 +16,9 @@ public struct VmLanes<TPages, TLanes>
     /// <summary><c>mmu_invalidate_in_progress</c>, as this kernel counts it.</summary>
     public TLanes InProgress;
 
-    /// <summary><c>mmu_invalidate_range_start</c> and <c>_end</c>, as this kernel keeps them; they outlive the invalidation.</summary>
+    /// <summary>
+    /// <c>mmu_invalidate_range_start</c> and <c>_end</c>, as this kernel keeps them; they outlive the invalidation.
+    /// </summary>
     public PageRange<TPages, TLanes> Range;
 
     /// <summary>The pages for which this kernel's check sees an invalidation in progress. Follows from the three above.</summary>
@@ -33,6 +38,11 @@ public struct VmLanes<TPages, TLanes>
 
     /// <summary>Truth: the kernel's range while an invalidator really is between begin and end, else empty.</summary>
     public TPages CoveredPages;
+
+    /// <summary>
+    /// Truth, mask: no invalidator is between begin and end. Follows from <see cref="ExposedPages"/>: true where it is empty.
+    /// </summary>
+    public TLanes IsQuiet;
 
     /// <summary>Truth: what befell each vCPU's fault, as <see cref="FaultFlags"/> lays it out.</summary>
     public TLanes FaultFlags;
@@ -74,12 +84,9 @@ public struct VcpuLanes<TPages, TLanes>
     public TPages ChangedSinceResolve;
 
     /// <summary>
-    /// Consecutive retries since the last fix, or since the guest last got on because a sibling had mapped the page.
+    /// Consecutive retries since the last fix, or since the guest last progressed because a sibling had mapped the page.
     /// </summary>
     public TLanes ConsecutiveRetries;
-
-    /// <summary>Mask: any of those retries was unjustified.</summary>
-    public TLanes AnyUnjustified;
 }
 
 /// <summary>The state of one invalidator of each lane's VM.</summary>
@@ -87,7 +94,11 @@ public struct InvalidatorLanes<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    /// <summary>Mask: begun, the primary MMU's change comes next.</summary>
+    /// <summary>Mask: begun, and <c>mmu_lock</c> was dropped half-way through the zap; the rest of it comes next.</summary>
+    /// <remarks>Invariant: false for kernels that do not yield in a zap.</remarks>
+    public TLanes AtZap;
+
+    /// <summary>Mask: begun and zapped, the primary MMU's change comes next.</summary>
     public TLanes AtChange;
 
     /// <summary>Mask: changed, the end comes next.</summary>
@@ -95,6 +106,13 @@ public struct InvalidatorLanes<TPages, TLanes>
 
     /// <summary>The own range between begin and end, else empty.</summary>
     public TPages Own;
+
+    /// <summary>Pages that this zap took away and the TLB may still hold.</summary>
+    /// <remarks>
+    /// Invariant: a part of <see cref="Own"/>, empty unless <see cref="AtZap"/>; always empty for kernels that flush before
+    /// they yield.
+    /// </remarks>
+    public TPages Unflushed;
 }
 
 /// <summary>
@@ -116,11 +134,22 @@ public struct TotalsLanes<TLanes>
     /// <summary>Faults that were retried.</summary>
     public TLanes Retried;
 
-    /// <summary>Retries that nothing warranted.</summary>
+    /// <summary>
+    /// Retries that nothing warranted: overcautious ones and unjustified ones. A coarse kernel makes overcautious ones, and is
+    /// correct.
+    /// </summary>
+    public TLanes UnwarrantedRetries;
+
+    /// <summary>Retries that nothing warranted, while no invalidation was in progress at all: a defect.</summary>
     public TLanes UnjustifiedRetries;
 
     /// <summary>Installs of a page that the host took away.</summary>
     public TLanes UnsafeInstalls;
+
+    /// <summary>
+    /// Changes by the primary MMU of a range of which the guest still had a page: mapped, or in a TLB that was not flushed.
+    /// </summary>
+    public TLanes StaleMappings;
 
     /// <summary>Zaps after which the kernel's total differed from the number of mapped pages.</summary>
     public TLanes AccountingErrors;

@@ -33,6 +33,9 @@ public enum InvalidatorPhase : byte
     /// <summary>It begins.</summary>
     Begin,
 
+    /// <summary>The kernel dropped <c>mmu_lock</c> half-way through the zap; it zaps the rest.</summary>
+    Zap,
+
     /// <summary>The primary MMU changes the pages of its range.</summary>
     Change,
 
@@ -41,8 +44,9 @@ public enum InvalidatorPhase : byte
 }
 
 /// <summary>
-/// One VM's state, out of its lane: for reading, writing, storing and comparing. Independent of the vector width. What has no meaning in
-/// a phase (the snapshot of a vCPU that has no fault, say) reads as zero, so that equal states are equal in every field.
+/// One VM's state, out of its lane: for reading, writing, storing and comparing. Independent of the vector width. What has no
+/// meaning in a phase (the snapshot of a vCPU that has no fault, say) reads as zero, so that equal states are equal in every
+/// field.
 /// </summary>
 public sealed class VmState
 {
@@ -138,16 +142,20 @@ public sealed class VmState
         {
             state.Invalidators[i] = new InvalidatorState
             {
-                Phase = invalidators[i].AtChange[lane] != 0 ? InvalidatorPhase.Change
+                Phase = invalidators[i].AtZap[lane] != 0 ? InvalidatorPhase.Zap
+                    : invalidators[i].AtChange[lane] != 0 ? InvalidatorPhase.Change
                     : invalidators[i].AtEnd[lane] != 0 ? InvalidatorPhase.End : InvalidatorPhase.Begin,
                 Own = invalidators[i].Own[lane],
+                Unflushed = invalidators[i].Unflushed[lane],
             };
         }
 
         return state;
     }
 
-    /// <summary>Writes one lane. What follows from the rest (the pages in progress, exposed and covered) is worked out anew.</summary>
+    /// <summary>
+    /// Writes one lane. What follows from the rest (the pages in progress, exposed and covered) is worked out anew.
+    /// </summary>
     /// <param name="vm">The VMs.</param>
     /// <param name="vcpus">Their vCPUs, as many as this state has.</param>
     /// <param name="invalidators">Their invalidators, as many as this state has.</param>
@@ -176,6 +184,7 @@ public sealed class VmState
         vm.MappedTotal = vm.MappedTotal.With(lane, MappedTotal);
         vm.RootGeneration = vm.RootGeneration.With(lane, RootGeneration);
         vm.ExposedPages = vm.ExposedPages.With(lane, exposed);
+        vm.IsQuiet = WithMask(vm.IsQuiet, lane, exposed == 0);
         vm.CoveredPages = vm.CoveredPages.With(lane, exposed == 0 ? 0 : from & below);
 
         uint flags = 0;
@@ -184,9 +193,11 @@ public sealed class VmState
         vm.FaultFlags = vm.FaultFlags.With(lane, flags);
         for (int i = 0; i < invalidators.Length; i++)
         {
+            invalidators[i].AtZap = WithMask(invalidators[i].AtZap, lane, Invalidators[i].Phase == InvalidatorPhase.Zap);
             invalidators[i].AtChange = WithMask(invalidators[i].AtChange, lane, Invalidators[i].Phase == InvalidatorPhase.Change);
             invalidators[i].AtEnd = WithMask(invalidators[i].AtEnd, lane, Invalidators[i].Phase == InvalidatorPhase.End);
             invalidators[i].Own = invalidators[i].Own.With(lane, Invalidators[i].Own);
+            invalidators[i].Unflushed = invalidators[i].Unflushed.With(lane, Invalidators[i].Unflushed);
         }
     }
 
@@ -225,9 +236,6 @@ public record struct VcpuState
     /// <summary>Consecutive retries.</summary>
     public uint ConsecutiveRetries { get; set; }
 
-    /// <summary>Whether any of them was unjustified.</summary>
-    public bool AnyUnjustified { get; set; }
-
     internal static VcpuState Read<TKernel, TPages, TLanes>(in VcpuLanes<TPages, TLanes> vcpu, uint flags, int index, int lane)
         where TKernel : struct, IKernel
         where TPages : unmanaged, IPages<TPages, TLanes>
@@ -259,7 +267,6 @@ public record struct VcpuState
             Orphaned = (flags & FaultFlags.Orphaned(index)) != 0,
             Outdated = isResolved && (vcpu.ChangedSinceResolve[lane] & vcpu.Page[lane]) != 0,
             ConsecutiveRetries = vcpu.ConsecutiveRetries[lane],
-            AnyUnjustified = vcpu.AnyUnjustified[lane] != 0,
         };
     }
 
@@ -278,7 +285,6 @@ public record struct VcpuState
         vcpu.RootGeneration = vcpu.RootGeneration.With(lane, RootGeneration);
         vcpu.ChangedSinceResolve = vcpu.ChangedSinceResolve.With(lane, Outdated ? 1UL << Page : 0);
         vcpu.ConsecutiveRetries = vcpu.ConsecutiveRetries.With(lane, ConsecutiveRetries);
-        vcpu.AnyUnjustified = VmState.WithMask(vcpu.AnyUnjustified, lane, AnyUnjustified);
         return (Raced ? FaultFlags.Raced(index) : 0)
             | (Reloaded ? FaultFlags.Reloaded(index) : 0)
             | (Orphaned ? FaultFlags.Orphaned(index) : 0);
@@ -293,4 +299,7 @@ public record struct InvalidatorState
 
     /// <summary>Its own range between begin and end as pages, one bit each; else 0.</summary>
     public ulong Own { get; set; }
+
+    /// <summary>Pages that its zap took away and the TLB may still hold, one bit each.</summary>
+    public ulong Unflushed { get; set; }
 }

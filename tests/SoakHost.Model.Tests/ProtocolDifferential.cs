@@ -21,8 +21,10 @@ public sealed record DifferentialOutcome(long Steps, ReferenceTotals Totals)
             GuestAccesses = left.Totals.GuestAccesses + right.Totals.GuestAccesses,
             Fixed = left.Totals.Fixed + right.Totals.Fixed,
             Retried = left.Totals.Retried + right.Totals.Retried,
+            OvercautiousRetries = left.Totals.OvercautiousRetries + right.Totals.OvercautiousRetries,
             UnjustifiedRetries = left.Totals.UnjustifiedRetries + right.Totals.UnjustifiedRetries,
             UnsafeInstalls = left.Totals.UnsafeInstalls + right.Totals.UnsafeInstalls,
+            StaleMappings = left.Totals.StaleMappings + right.Totals.StaleMappings,
             AccountingErrors = left.Totals.AccountingErrors + right.Totals.AccountingErrors,
         });
 }
@@ -216,8 +218,10 @@ public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslo
             GuestAccesses = _vm.Totals.GuestAccesses[lane],
             Fixed = _vm.Totals.Fixed[lane],
             Retried = _vm.Totals.Retried[lane],
+            OvercautiousRetries = _vm.Totals.UnwarrantedRetries[lane] - _vm.Totals.UnjustifiedRetries[lane],
             UnjustifiedRetries = _vm.Totals.UnjustifiedRetries[lane],
             UnsafeInstalls = _vm.Totals.UnsafeInstalls[lane],
+            StaleMappings = _vm.Totals.StaleMappings[lane],
             AccountingErrors = _vm.Totals.AccountingErrors[lane],
         };
     }

@@ -7,6 +7,7 @@ namespace SoakHost.Model.Tests;
 public enum Verdict
 {
     JustifiedRetry,
+    OvercautiousRetry,
     UnjustifiedRetry,
     SafeInstall,
     UnsafeInstall,
@@ -38,6 +39,8 @@ internal sealed class Story<TKernel>
     public VmState State => VmState.Read<TKernel, Pages64<Lanes32>, Lanes32>(_vm, _vcpus, _invalidators, 0);
 
     public uint AccountingErrors => _vm.Totals.AccountingErrors[0];
+
+    public uint StaleMappings => _vm.Totals.StaleMappings[0];
 
     /// <summary>The page is not mapped, or the root is obsolete: the fault is taken.</summary>
     public void Fault(int vcpu)
@@ -95,7 +98,8 @@ internal sealed class Story<TKernel>
         Assert.NotEqual(isFixed, _vm.Totals.Retried[0] > before.Retried[0]);
         return isFixed
             ? _vm.Totals.UnsafeInstalls[0] > before.UnsafeInstalls[0] ? Verdict.UnsafeInstall : Verdict.SafeInstall
-            : _vm.Totals.UnjustifiedRetries[0] > before.UnjustifiedRetries[0] ? Verdict.UnjustifiedRetry : Verdict.JustifiedRetry;
+            : _vm.Totals.UnjustifiedRetries[0] > before.UnjustifiedRetries[0] ? Verdict.UnjustifiedRetry
+            : _vm.Totals.UnwarrantedRetries[0] > before.UnwarrantedRetries[0] ? Verdict.OvercautiousRetry : Verdict.JustifiedRetry;
     }
 
     /// <summary>A whole fault with nothing else going on, for kernels that snapshot as the fault is taken.</summary>
@@ -110,6 +114,29 @@ internal sealed class Story<TKernel>
     {
         Assert.Equal(InvalidatorPhase.Begin, State.Invalidators[invalidator].Phase);
         Step(invalidator, start, end);
+    }
+
+    /// <summary>The kernel is told of the begin, and another notifier refuses: the invalidation is over.</summary>
+    public void Refuse(int invalidator, int start, int end)
+    {
+        Begin(invalidator, start, end);
+        Assert.Equal(InvalidatorPhase.Begin, State.Invalidators[invalidator].Phase);
+    }
+
+    /// <summary>The zap goes on after it yielded.</summary>
+    public void ZapRest(int invalidator)
+    {
+        Assert.Equal(InvalidatorPhase.Zap, State.Invalidators[invalidator].Phase);
+        Step(invalidator, 0, 1);
+    }
+
+    /// <summary>Whether the vCPU would never be fixed if invalidations stopped now. The story goes on as if this had not been asked.</summary>
+    public bool WouldNeverBeFixed(int vcpu)
+    {
+        VmLanes<Pages64<Lanes32>, Lanes32> vm = _vm;
+        VcpuLanes<Pages64<Lanes32>, Lanes32>[] vcpus = [.. _vcpus];
+        Liveness<TKernel, UpdatedMemslots, Pages64<Lanes32>, Lanes32>.EndInvalidations(ref vm, vcpus, [.. _invalidators]);
+        return Liveness<TKernel, UpdatedMemslots, Pages64<Lanes32>, Lanes32>.IsNeverFixed(vm, vcpus[vcpu], vcpu)[0] != 0;
     }
 
     public void Change(int invalidator)

@@ -29,6 +29,7 @@ public sealed record KillMatrixRow(
         ExploreVerdict.Proven => Defect.None,
         ExploreVerdict.Hang => Defect.Hang,
         ExploreVerdict.UnsafeInstall => Defect.UnsafeInstall,
+        ExploreVerdict.StaleMapping => Defect.StaleMapping,
         ExploreVerdict.AccountingError => Defect.AccountingError,
         _ => null,
     };
@@ -68,7 +69,14 @@ public static class KillMatrix
     {
         Start = unchecked(kernel.ExpectedFrom - 2),
         MemslotUpdates = kernel.NeedsMemslotUpdates || kernel.Expected == Defect.None ? 1 : 0,
-        Target = kernel.Expected == Defect.None ? null : kernel.Expected,
+        Target = kernel.Expected switch
+        {
+            Defect.Hang => ExploreVerdict.Hang,
+            Defect.UnsafeInstall => ExploreVerdict.UnsafeInstall,
+            Defect.StaleMapping => ExploreVerdict.StaleMapping,
+            Defect.AccountingError => ExploreVerdict.AccountingError,
+            _ => null,
+        },
     };
 
     /// <summary>The cohort that must catch a kernel.</summary>
@@ -110,6 +118,8 @@ public static class KillMatrix
             defects.Add(Defect.Hang);
         if (snapshot.Totals.UnsafeInstalls > 0)
             defects.Add(Defect.UnsafeInstall);
+        if (snapshot.Totals.StaleMappings > 0)
+            defects.Add(Defect.StaleMapping);
         if (snapshot.Totals.AccountingErrors > 0)
             defects.Add(Defect.AccountingError);
         return defects;

@@ -17,11 +17,17 @@ public sealed record CohortTotals
     /// <summary>Fault attempts that were retried.</summary>
     public long? Retried { get; init; }
 
-    /// <summary>Retries that nothing warranted.</summary>
+    /// <summary>Retries that nothing warranted, while an invalidation was in progress elsewhere: no defect.</summary>
+    public long? OvercautiousRetries { get; init; }
+
+    /// <summary>Retries that nothing warranted, while no invalidation was in progress at all.</summary>
     public long? UnjustifiedRetries { get; init; }
 
     /// <summary>Installs of a page that the host had taken away.</summary>
     public long? UnsafeInstalls { get; init; }
+
+    /// <summary>Changes by the primary MMU of a range of which the guest still had a page.</summary>
+    public long? StaleMappings { get; init; }
 
     /// <summary>Zaps after which the kernel's total of mapped pages differed from their number.</summary>
     public long? AccountingErrors { get; init; }

@@ -9,10 +9,10 @@ public enum FindingKind : byte
     /// <summary>The counter crossed a boundary with no fault in flight.</summary>
     BoundaryCrossedIdle,
 
-    /// <summary>A vCPU became starved: an invalidation storm keeps its faults from being fixed.</summary>
+    /// <summary>A vCPU became starved: its faults would be fixed if invalidations stopped.</summary>
     VcpuStarved,
 
-    /// <summary>A vCPU became hung: its fault is not fixed although nothing warrants another retry.</summary>
+    /// <summary>A vCPU became hung: its fault would not be fixed even if invalidations stopped.</summary>
     VcpuHung,
 
     /// <summary>A vCPU that was hung recovered.</summary>
@@ -26,6 +26,9 @@ public enum FindingKind : byte
 
     /// <summary>A vCPU that was hung is gone: its VM left the cohort.</summary>
     VcpuRemoved,
+
+    /// <summary>The VM's first stale mapping.</summary>
+    StaleMapping,
 }
 
 /// <summary>Something that was found in a VM. Of simulated VMs, findings depend on the cohort and the seed alone.</summary>
@@ -60,7 +63,7 @@ public readonly record struct Finding
     public int? Vcpu => _vcpu < 0 ? null : _vcpu;
 
     /// <summary>
-    /// When: for crossings, unsafe installs and accounting errors the time of the event; for the state of a vCPU the time of the observation
+    /// When: for crossings, unsafe installs, stale mappings and accounting errors the time of the event; for the state of a vCPU the time of the observation
     /// that showed it; for a vCPU that is gone the time of the intervention.
     /// </summary>
     public FindingTime Time => _seen.Time;
@@ -82,23 +85,28 @@ public readonly record struct Finding
 /// <param name="Hangs">vCPUs that hung, each time they did.</param>
 /// <param name="UnsafeInstalls">VMs that had an unsafe install.</param>
 /// <param name="AccountingErrors">VMs that had an accounting error.</param>
-public readonly record struct IncidentCounts(long Hangs, long UnsafeInstalls, long AccountingErrors)
+/// <param name="StaleMappings">VMs that had a stale mapping.</param>
+public readonly record struct IncidentCounts(long Hangs, long UnsafeInstalls, long AccountingErrors, long StaleMappings)
 {
     /// <summary>The sum of both.</summary>
     public static IncidentCounts operator +(IncidentCounts left, IncidentCounts right) => new(
-        left.Hangs + right.Hangs, left.UnsafeInstalls + right.UnsafeInstalls, left.AccountingErrors + right.AccountingErrors);
+        left.Hangs + right.Hangs,
+        left.UnsafeInstalls + right.UnsafeInstalls,
+        left.AccountingErrors + right.AccountingErrors,
+        left.StaleMappings + right.StaleMappings);
 
     /// <summary>These and the incidents among some findings.</summary>
     internal IncidentCounts With(IEnumerable<Finding> findings)
     {
-        (long hangs, long unsafeInstalls, long accountingErrors) = this;
+        (long hangs, long unsafeInstalls, long accountingErrors, long staleMappings) = this;
         foreach (Finding finding in findings)
         {
             hangs += finding.Kind == FindingKind.VcpuHung ? 1 : 0;
             unsafeInstalls += finding.Kind == FindingKind.UnsafeInstall ? 1 : 0;
             accountingErrors += finding.Kind == FindingKind.AccountingError ? 1 : 0;
+            staleMappings += finding.Kind == FindingKind.StaleMapping ? 1 : 0;
         }
 
-        return new(hangs, unsafeInstalls, accountingErrors);
+        return new(hangs, unsafeInstalls, accountingErrors, staleMappings);
     }
 }

@@ -1,15 +1,15 @@
 namespace SoakHost.Engine.Cohorts;
 
-/// <summary>How a vCPU gets on.</summary>
+/// <summary>Whether a vCPU's faults are fixed.</summary>
 public enum VcpuCondition : byte
 {
     /// <summary>Its faults are fixed, or it has nothing to do.</summary>
     Running,
 
-    /// <summary>An invalidation storm keeps its faults from being fixed. It recovers when the storm ends.</summary>
+    /// <summary>Its faults are retried without end, and would be fixed if invalidations stopped now: they are to blame, not the kernel.</summary>
     Starved,
 
-    /// <summary>Its fault is retried without end although nothing warrants it: the defect.</summary>
+    /// <summary>Its fault is retried without end, and would never be fixed even if invalidations stopped now: the defect.</summary>
     Hung,
 
     /// <summary>It makes no progress for another reason, which is not the defect: <see cref="CohortSnapshot.Failures"/> says why.</summary>

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model.Kernels;
@@ -7,7 +8,9 @@ namespace SoakHost.Engine.Explore;
 /// <summary>The small VM to explore, and how far.</summary>
 public sealed record ExploreOptions
 {
-    /// <summary>The starts worth crossing: 1 and 2 below every power at which a counter or a narrowing of it turns, and 0.</summary>
+    /// <summary>
+    /// The starts worth crossing: 1 and 2 below every power at which a counter or a narrowing of it turns, and 0.
+    /// </summary>
     public static IReadOnlyList<ulong> DefaultStarts { get; } =
         [0, .. new ulong[] { 1UL << 15, 1UL << 16, 1UL << 31, 1UL << 32, 1UL << 63, 0 }.SelectMany(turn => new[] { turn - 1, turn - 2 })];
 
@@ -20,7 +23,9 @@ public sealed record ExploreOptions
     /// <summary>Guest pages, 1 to 8. Default 2.</summary>
     public int Pages { get; init; } = 2;
 
-    /// <summary>Invalidations that may begin in all, 0 to 200. Default 4: enough to pass a boundary from 2 below it and go on.</summary>
+    /// <summary>
+    /// Invalidations that may begin in all, 0 to 200. Default 4: enough to pass a boundary from 2 below it and go on.
+    /// </summary>
     public int Invalidations { get; init; } = 4;
 
     /// <summary>Memslot updates in all, 0 to 100. Default 0: memslots stay as they are.</summary>
@@ -30,13 +35,16 @@ public sealed record ExploreOptions
     public ulong Start { get; init; }
 
     /// <summary>
-    /// Whether states that differ only in which vCPU, or which invalidator, is which count as one. Sound because all are alike, and
-    /// checks look at each. Default true.
+    /// Whether states that differ only in which vCPU, or which invalidator, is which count as one. Sound because all are alike,
+    /// and checks look at each. Default true.
     /// </summary>
     public bool MergesSymmetric { get; init; } = true;
 
-    /// <summary>The one defect to look for, going past all others; the default is whichever comes first.</summary>
-    public Defect? Target { get; init; }
+    /// <summary>
+    /// The one kind of defect to look for, going past all others; exploration ends with the first. By default it looks for all
+    /// kinds and goes on to the end, so that a harmless defect does not hide a serious one.
+    /// </summary>
+    public ExploreVerdict? Target { get; init; }
 
     /// <summary>States to hold at the most, 1,000 to 100,000,000, up to 150 bytes each. Default 20,000,000.</summary>
     public int StatesMax { get; init; } = 20_000_000;
@@ -58,23 +66,26 @@ public sealed record ExploreOptions
     }
 }
 
-/// <summary>What an exploration found first.</summary>
+/// <summary>What an exploration came to: a kind of defect, the most serious first, or why there is none.</summary>
 public enum ExploreVerdict
 {
-    /// <summary>No reachable state within the bound has a defect.</summary>
+    /// <summary>No reachable state within the bound has a defect, or none of the kind that was looked for.</summary>
     Proven,
-
-    /// <summary>A vCPU whose fault is never fixed although every invalidation has stopped.</summary>
-    Hang,
-
-    /// <summary>A retry that nothing warranted, after which the vCPU does get on.</summary>
-    UnjustifiedRetry,
 
     /// <summary>A page was installed that the host took away.</summary>
     UnsafeInstall,
 
+    /// <summary>The primary MMU changed a page that the guest still had.</summary>
+    StaleMapping,
+
+    /// <summary>A vCPU whose fault is never fixed although every invalidation has stopped.</summary>
+    Hang,
+
     /// <summary>The total of mapped pages differs from their number.</summary>
     AccountingError,
+
+    /// <summary>A retry that nothing warranted, after which the vCPU's fault is fixed.</summary>
+    UnjustifiedRetry,
 
     /// <summary>The limit of states was reached before all were seen, and none of those seen has a defect.</summary>
     LimitReached,
@@ -98,8 +109,11 @@ public sealed record ExploreResult
     /// <summary>What was explored.</summary>
     public required ExploreOptions Options { get; init; }
 
-    /// <summary>The verdict.</summary>
+    /// <summary>The verdict: of several kinds of defect the most serious.</summary>
     public required ExploreVerdict Verdict { get; init; }
+
+    /// <summary>The first defect of each kind that was found, the most serious first; empty when there is none.</summary>
+    public required ImmutableArray<ExploreDefect> Defects { get; init; }
 
     /// <summary>Distinct states found.</summary>
     public required int States { get; init; }
@@ -110,6 +124,14 @@ public sealed record ExploreResult
     /// <summary>Time it took.</summary>
     public required TimeSpan Elapsed { get; init; }
 
-    /// <summary>The shortest story that shows the defect, or null.</summary>
-    public Timeline? Counterexample { get; init; }
+    /// <summary>The shortest story that shows the defect that the verdict names, or null.</summary>
+    public Timeline? Counterexample => Defects.IsEmpty ? null : Defects[0].Story;
 }
+
+/// <summary>The first defect of a kind.</summary>
+/// <param name="Kind">Its kind.</param>
+/// <param name="Depth">
+/// Steps to it: to the step that is the defect, that step counted, or to the state in which a vCPU is hung.
+/// </param>
+/// <param name="Story">The shortest story that shows one. That of a hang goes on until the vCPU's retries repeat.</param>
+public sealed record ExploreDefect(ExploreVerdict Kind, int Depth, Timeline Story);

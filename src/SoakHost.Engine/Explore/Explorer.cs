@@ -1,5 +1,4 @@
-using System.IO.Hashing;
-using System.Runtime.InteropServices;
+using System.Collections.Immutable;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -9,13 +8,15 @@ using Pages = SoakHost.Model.Lanes.Pages32<SoakHost.Model.Lanes.Lanes32>;
 namespace SoakHost.Engine.Explore;
 
 /// <summary>
-/// Explores every interleaving of one small VM, breadth first, with the model's own steps: every choice of who moves, which page the
-/// guest goes on to, and which range is invalidated.
+/// Explores every interleaving of one small VM, breadth first, with the model's own steps: every choice of who moves, which
+/// page the guest goes on to, and which range is invalidated.
 /// </summary>
 /// <remarks>
-/// A state is known by a 128-bit hash of it; with 10^8 states two of them share one with a probability below 10^-22. Safety is checked at
-/// each step. Liveness is checked in each state in which no invalidation is in progress: every vCPU, left alone from there, must get on.
-/// As it moves alone its steps are determined, so that coming back to the same state proves it never does.
+/// A state is known by a 128-bit hash of it; with 10^8 states two of them share one with a probability below 10^-22. Levels are
+/// expanded in blocks, by all processors: they take steps and drop what was seen in earlier blocks, then add what is left, each
+/// to its own parts of the set. The first of equal states in a block's order wins, so that results do not depend on the number
+/// of processors. Safety is checked at each step. Liveness is checked in each state in which no invalidation is in progress:
+/// every vCPU, left alone from there, must be fixed (<see cref="Liveness{TKernel, TMemslots, TPages, TLanes}"/>).
 /// </remarks>
 public static class Explorer
 {
@@ -49,19 +50,22 @@ internal sealed class Explorer<TKernel, TMemslots>
     where TKernel : struct, IKernel
     where TMemslots : struct, IMemslots
 {
-    // A fault needs at most six steps (access, snapshot, resolve, two checks, install); thrice that finds any cycle of retries.
-    private const int StepsAloneMax = 20;
     private const int ProgressStates = 1 << 16;
+    private const int BlockStates = 1 << 13;
+    private const int ChunkStates = 1 << 6;
+
+    private static readonly Kernel Self = Kernel.Of<TKernel>();
 
     private readonly ExploreOptions _options;
     private readonly IProgress<ExploreProgress>? _progress;
     private readonly CancellationToken _cancellation;
     private readonly Action[] _begins;
     private readonly Action[] _pages;
-    private readonly HashSet<UInt128> _seen = [];
+    private readonly StateSet _seen = new();
+    private readonly Chunk[] _chunks;
+    private readonly int _successorsMax;
     private readonly List<(int Parent, Action Action)> _paths = [];
-    private readonly UInt128[] _vcpuKeys;
-    private readonly UInt128[] _invalidatorKeys;
+    private readonly SortedDictionary<ExploreVerdict, ExploreDefect> _found = [];
     private StateBuffer _level;
     private StateBuffer _nextLevel;
     private int _depth;
@@ -73,8 +77,8 @@ internal sealed class Explorer<TKernel, TMemslots>
             from end in Enumerable.Range(start + 1, options.Pages - start)
             select new Action(0, start, end)];
         _pages = [.. Enumerable.Range(0, options.Pages).Select(page => new Action(0, page, 0))];
-        _vcpuKeys = new UInt128[options.Vcpus];
-        _invalidatorKeys = new UInt128[options.Invalidators];
+        _chunks = [.. Enumerable.Range(0, BlockStates / ChunkStates).Select(_ => new Chunk(options))];
+        _successorsMax = (options.Vcpus * _pages.Length) + (options.Invalidators * _begins.Length) + 1;
         _level = new(options);
         _nextLevel = new(options);
     }
@@ -84,135 +88,202 @@ internal sealed class Explorer<TKernel, TMemslots>
     public ExploreResult Run(TimeProvider time)
     {
         long started = time.GetTimestamp();
-        ExploreVerdict verdict = Search(out Timeline? counterexample);
+        ExploreVerdict ended = Search();
+        ImmutableArray<ExploreDefect> defects = [.. _found.Values];
         return new ExploreResult
         {
             Kernel = TKernel.Info,
             Options = _options,
-            Verdict = verdict,
-            States = _seen.Count,
+            Verdict = defects.IsEmpty ? ended : defects[0].Kind,
+            Defects = defects,
+            States = _paths.Count,
             Depth = _depth,
             Elapsed = time.GetElapsedTime(started),
-            Counterexample = counterexample,
         };
     }
 
-    private ExploreVerdict Search(out Timeline? counterexample)
+    /// <summary>Looks at every state, or until what is looked for was found.</summary>
+    private ExploreVerdict Search()
     {
-        counterexample = null;
-        var scratch = new StateBuffer(_options);
-        State start = scratch.Add();
+        State start = _level.Add();
         WriteStart(start);
-        _seen.Add(Key(start));
+        _seen.Add(StateHash<TKernel>.Of(start, _options.MergesSymmetric));
         _paths.Add((-1, default));
-        _level.Add().CopyFrom(start);
-        int firstId = 0;
-        while (_level.Count > 0)
+        int reported = -1;
+        for (int firstId = 0; _level.Count > 0; firstId += _level.Count, NextLevel())
         {
-            for (int s = 0; s < _level.Count; s++)
+            for (int first = 0; first < _level.Count;)
             {
-                int id = firstId + s;
-                State state = _level[s];
-                if ((id & (ProgressStates - 1)) == 0)
+                int id = firstId + first;
+                if (id / ProgressStates != reported)
                 {
-                    _progress?.Report(new(_seen.Count, _depth, _paths.Count - id));
-                    if (_cancellation.IsCancellationRequested)
-                        return ExploreVerdict.Stopped;
+                    reported = id / ProgressStates;
+                    _progress?.Report(new(_paths.Count, _depth, _paths.Count - id));
                 }
 
-                if (_options.Target is null or Defect.Hang && FindHung(state, scratch) is { } hung)
-                {
-                    counterexample = Tell(id, null, hung);
-                    return ExploreVerdict.Hang;
-                }
-
-                if (Expand(id, state, scratch) is { } defect)
-                {
-                    (ExploreVerdict verdict, int? stuck) = Classify(scratch[0], scratch);
-                    counterexample = Tell(id, defect, stuck);
-                    return verdict;
-                }
-
-                if (_seen.Count >= _options.StatesMax)
+                if (_cancellation.IsCancellationRequested)
+                    return ExploreVerdict.Stopped;
+                int room = Math.Max(1, (_options.StatesMax - _paths.Count) / _successorsMax);
+                int count = Math.Min(Math.Min(BlockStates, room), _level.Count - first);
+                LookAt(firstId, first, count);
+                if (IsTargetFound)
+                    return ExploreVerdict.Proven;
+                if (_paths.Count >= _options.StatesMax)
                     return ExploreVerdict.LimitReached;
+                first += count;
             }
-
-            firstId += _level.Count;
-            (_level, _nextLevel) = (_nextLevel, _level);
-            _nextLevel.Clear();
-            if (_level.Count > 0)
-                _depth++;
         }
 
         return ExploreVerdict.Proven;
     }
 
-    /// <summary>Takes every step that is possible; returns the first that is a defect, its outcome left in the scratch state.</summary>
-    private Action? Expand(int id, State state, StateBuffer scratch)
+    private void NextLevel()
     {
+        (_level, _nextLevel) = (_nextLevel, _level);
+        _nextLevel.Clear();
+        if (_level.Count > 0)
+            _depth++;
+    }
+
+    /// <summary>Takes every step from a block of states of this level.</summary>
+    private void LookAt(int firstId, int first, int count)
+    {
+        int chunks = (count + ChunkStates - 1) / ChunkStates;
+        InParallel(chunks, c =>
+        {
+            _chunks[c].Clear();
+            for (int s = c * ChunkStates; s < Math.Min(count, (c + 1) * ChunkStates); s++)
+                LookAt(firstId + first + s, _level[first + s], _chunks[c]);
+        });
+        InParallel(chunks == 1 ? 1 : StateSet.Parts, part =>
+        {
+            for (int c = 0; c < chunks; c++)
+                _chunks[c].AddTo(_seen, chunks == 1 ? null : part);
+        });
+
+        int next = _nextLevel.Count;
+        for (int c = 0; c < chunks; c++)
+        {
+            _chunks[c].NextIndex = next;
+            foreach ((int i, (int parent, Action action)) in _chunks[c].Ways.Index())
+            {
+                if (!_chunks[c].IsNew[i])
+                    continue;
+                _paths.Add((parent, action));
+                next++;
+            }
+        }
+
+        _nextLevel.Add(next - _nextLevel.Count);
+        InParallel(chunks, c => _chunks[c].CopyTo(_nextLevel));
+        for (int c = 0; c < chunks; c++)
+        {
+            foreach ((ExploreVerdict kind, int id, Action? action, int? hung) in _chunks[c].Defects)
+            {
+                if (IsWanted(kind))
+                    _found[kind] = new(kind, _depth + (action is null ? 0 : 1), Tell(id, action, hung));
+            }
+        }
+    }
+
+    private static void InParallel(int count, System.Action<int> work)
+    {
+        if (count == 1)
+            work(0);
+        else
+            Parallel.For(0, count, work);
+    }
+
+    private void LookAt(int id, State state, Chunk chunk)
+    {
+        if (IsWanted(ExploreVerdict.Hang) && FindHung(state) is { } hung)
+            chunk.Defects.Add((ExploreVerdict.Hang, id, null, hung));
+        Expand(id, state, chunk);
+    }
+
+    private bool IsTargetFound => _options.Target is { } target && _found.ContainsKey(target);
+
+    private bool IsWanted(ExploreVerdict kind) => (_options.Target ?? kind) == kind && !_found.ContainsKey(kind);
+
+    /// <summary>Takes every step that is possible.</summary>
+    private void Expand(int id, State state, Chunk chunk)
+    {
+        bool merges = _options.MergesSymmetric;
+        UInt128 hash = StateHash<TKernel>.Of(state, merges), ofVm = StateHash<TKernel>.OfVm(state);
         for (int v = 0; v < _options.Vcpus; v++)
         {
-            // Only a vCPU that gets on chooses a page; for all others one choice stands for all.
+            // Only a vCPU that progresses chooses a page; for all others one choice stands for all.
             ref VcpuLanes<Pages, Lanes32> vcpu = ref state.Vcpus[v];
             bool mayProgress = !HasFault(vcpu) && (state.Vm.Mapped & vcpu.Page).Any[0] != 0;
-            if (TryAll(id, state, scratch, v, mayProgress ? _pages : _pages.AsSpan(0, 1)) is { } defect)
-                return defect;
+            UInt128 ofOthers = hash - ofVm - StateHash<TKernel>.OfVcpu(vcpu, state.Vm.FaultFlags[0], v, merges);
+            TryAll(id, state, chunk, v, mayProgress ? _pages : _pages.AsSpan(0, 1), ofOthers);
         }
 
         for (int i = 0; i < _options.Invalidators; i++)
         {
             bool begins = IsIdle(state.Invalidators[i]);
-            if (begins && state.Begun == _options.Invalidations)
-                continue;
-            if (TryAll(id, state, scratch, _options.Vcpus + i, begins ? _begins : _begins.AsSpan(0, 1)) is { } defect)
-                return defect;
+            if (!begins || state.Begun < _options.Invalidations)
+                TryAll(id, state, chunk, _options.Vcpus + i, begins ? _begins : _begins.AsSpan(0, 1), null);
         }
 
-        return TMemslots.AreUpdated && state.Updated < _options.MemslotUpdates
-            ? TryAll(id, state, scratch, MemslotUpdater, _pages.AsSpan(0, 1))
-            : null;
+        if (TMemslots.AreUpdated && state.Updated < _options.MemslotUpdates)
+            TryAll(id, state, chunk, MemslotUpdater, _pages.AsSpan(0, 1), null);
     }
 
-    private Action? TryAll(int id, State state, StateBuffer scratch, int actor, ReadOnlySpan<Action> choices)
+    /// <param name="id">The state's number.</param>
+    /// <param name="state">The state.</param>
+    /// <param name="chunk">Where what comes of it goes.</param>
+    /// <param name="actor">Who steps.</param>
+    /// <param name="choices">What it can choose from.</param>
+    /// <param name="ofOthers">
+    /// The hash of all but the VM and the vCPU that steps: a vCPU's step changes nothing else. Null for others' steps.
+    /// </param>
+    private void TryAll(int id, State state, Chunk chunk, int actor, ReadOnlySpan<Action> choices, UInt128? ofOthers)
     {
-        State next = scratch[0];
+        bool merges = _options.MergesSymmetric;
         foreach (Action choice in choices)
         {
             Action action = choice with { Actor = (byte)actor };
+            State next = chunk.States.Add();
             next.CopyFrom(state);
             Take(next, action);
-            if (IsTarget(next.Vm.Totals))
-                return action;
-            if (!_seen.Add(Key(next)))
-                continue;
-            _paths.Add((id, action));
-            _nextLevel.Add().CopyFrom(next);
+            Judge(id, action, next, chunk);
+            UInt128 hash = ofOthers is { } others
+                ? others + StateHash<TKernel>.OfVm(next)
+                    + StateHash<TKernel>.OfVcpu(next.Vcpus[actor], next.Vm.FaultFlags[0], actor, merges)
+                : StateHash<TKernel>.Of(next, merges);
+            if (_seen.Contains(hash))
+                chunk.States.RemoveLast();
+            else
+                chunk.Keep(hash, id, action);
         }
-
-        return null;
     }
 
-    /// <summary>What a defective step comes to: an unjustified retry is a hang if that vCPU never gets on once invalidations have ended.</summary>
-    private (ExploreVerdict Verdict, int? Stuck) Classify(State state, StateBuffer scratch)
+    /// <summary>
+    /// Notes what a step showed that was not shown before. An unjustified retry of a hung vCPU is part of the hang.
+    /// </summary>
+    private void Judge(int id, Action action, State next, Chunk chunk)
     {
-        TotalsLanes<Lanes32> totals = state.Vm.Totals;
-        if (totals.UnsafeInstalls[0] != 0)
-            return (ExploreVerdict.UnsafeInstall, null);
-        if (totals.AccountingErrors[0] != 0)
-            return (ExploreVerdict.AccountingError, null);
-        State settled = scratch.Add();
-        settled.CopyFrom(state);
-        for (int i = 0; i < _options.Invalidators; i++)
-        {
-            while (!IsIdle(settled.Invalidators[i]))
-                Take(settled, new Action(_options.Vcpus + i, 0, 1));
-        }
+        TotalsLanes<Lanes32> totals = next.Vm.Totals;
+        if ((totals.UnsafeInstalls | totals.StaleMappings | totals.AccountingErrors | totals.UnjustifiedRetries)[0] == 0)
+            return;
+        Note(totals.UnsafeInstalls, ExploreVerdict.UnsafeInstall);
+        Note(totals.StaleMappings, ExploreVerdict.StaleMapping);
+        Note(totals.AccountingErrors, ExploreVerdict.AccountingError);
+        if (totals.UnjustifiedRetries[0] != 0 && IsWanted(ExploreVerdict.UnjustifiedRetry) && !IsNeverFixed(next, action.Actor))
+            Note(totals.UnjustifiedRetries, ExploreVerdict.UnjustifiedRetry);
 
-        return FindHung(settled, scratch) is { } stuck ? (ExploreVerdict.Hang, stuck) : (ExploreVerdict.UnjustifiedRetry, null);
+        void Note(Lanes32 count, ExploreVerdict kind)
+        {
+            if (count[0] != 0 && IsWanted(kind))
+                chunk.Defects.Add((kind, id, action, null));
+        }
     }
 
-    /// <summary>The vCPU, if any, that never gets on when it is left alone with no invalidation in progress; null while one is.</summary>
-    private int? FindHung(State state, StateBuffer scratch)
+    /// <summary>
+    /// The vCPU, if any, that is never fixed when it is left alone with no invalidation in progress; null while one is.
+    /// </summary>
+    private int? FindHung(State state)
     {
         foreach (ref InvalidatorLanes<Pages, Lanes32> invalidator in state.Invalidators)
         {
@@ -220,25 +291,19 @@ internal sealed class Explorer<TKernel, TMemslots>
                 return null;
         }
 
-        State alone = scratch[0];
         for (int v = 0; v < _options.Vcpus; v++)
         {
-            if (!HasFault(state.Vcpus[v]) && (state.Vm.Mapped & state.Vcpus[v].Page).Any[0] != 0 && !TMemslots.AreUpdated)
-                continue;
-            alone.CopyFrom(state);
-            int steps = 0;
-            do
-            {
-                Take(alone, new Action(v, 0, 0));
-                steps++;
-            }
-            while (alone.Vm.Totals.Fixed[0] == 0 && alone.Vm.Totals.GuestAccesses[0] == 0 && steps < StepsAloneMax);
-            if (steps == StepsAloneMax)
+            bool isMapped = (state.Vm.Mapped & state.Vcpus[v].Page).Any[0] != 0;
+            bool progresses = isMapped && !HasFault(state.Vcpus[v]) && !TMemslots.AreUpdated;
+            if (!progresses && IsNeverFixed(state, v))
                 return v;
         }
 
         return null;
     }
+
+    private static bool IsNeverFixed(State state, int vcpu) =>
+        Liveness<TKernel, TMemslots, Pages, Lanes32>.IsNeverFixed(in state.Vm, in state.Vcpus[vcpu], vcpu)[0] != 0;
 
     private void Take(State state, Action action)
     {
@@ -279,61 +344,8 @@ internal sealed class Explorer<TKernel, TMemslots>
     }
 
     /// <summary>
-    /// The hash of everything that decides what may happen from here on. What a phase gives no meaning to is left out, and so are counts of
-    /// retries but for whether there was one.
+    /// The story of the shortest way to a state, one more step where that was the defect, and a stuck vCPU's rounds after it.
     /// </summary>
-    private UInt128 Key(State state)
-    {
-        ref VmLanes<Pages, Lanes32> vm = ref state.Vm;
-        uint flags = vm.FaultFlags[0];
-        for (int v = 0; v < _vcpuKeys.Length; v++)
-            _vcpuKeys[v] = Key(state.Vcpus[v], flags, v);
-        for (int i = 0; i < _invalidatorKeys.Length; i++)
-        {
-            ref InvalidatorLanes<Pages, Lanes32> invalidator = ref state.Invalidators[i];
-            _invalidatorKeys[i] = (invalidator.AtChange[0] & 1) | (invalidator.AtEnd[0] & 2) | (invalidator.Own[0] << 8);
-        }
-
-        if (_options.MergesSymmetric)
-        {
-            Array.Sort(_vcpuKeys);
-            Array.Sort(_invalidatorKeys);
-        }
-
-        Span<ulong> words = stackalloc ulong[6 + (2 * _vcpuKeys.Length) + (2 * _invalidatorKeys.Length)];
-        words[0] = vm.InvalidateSeq[0];
-        words[1] = vm.MappedTotal[0];
-        words[2] = vm.InProgress[0] | ((ulong)vm.RootGeneration[0] << 32);
-        words[3] = vm.Range.From[0] | (vm.Range.Below[0] << 32);
-        words[4] = vm.Mapped[0];
-        words[5] = (uint)state.Begun | ((ulong)(uint)state.Updated << 32);
-        MemoryMarshal.Cast<UInt128, ulong>(_vcpuKeys.AsSpan()).CopyTo(words[6..]);
-        MemoryMarshal.Cast<UInt128, ulong>(_invalidatorKeys.AsSpan()).CopyTo(words[(6 + (2 * _vcpuKeys.Length))..]);
-        return XxHash128.HashToUInt128(MemoryMarshal.AsBytes(words));
-    }
-
-    private static UInt128 Key(in VcpuLanes<Pages, Lanes32> vcpu, uint flags, int v)
-    {
-        bool hasFault = HasFault(vcpu);
-        bool atSnapshot = vcpu.AtSnapshot[0] != 0;
-        bool isResolved = hasFault && vcpu.AtResolve[0] == 0
-            && (!atSnapshot || TKernel.SnapshotPoint == SnapshotPoint.AfterResolve);
-        bool isRetry = TKernel.RemembersSnapshot && vcpu.ConsecutiveRetries[0] != 0;
-        bool holdsSnapshot = isRetry
-            || (hasFault && !atSnapshot
-                && !(TKernel.SnapshotPoint == SnapshotPoint.AfterResolve && vcpu.AtResolve[0] != 0));
-        uint truth = hasFault ? flags & (FaultFlags.Raced(v) | FaultFlags.Reloaded(v)) : 0;
-        truth = (truth | (flags & FaultFlags.Orphaned(v))) >> v;
-        uint word = (vcpu.AtSnapshot[0] & 1) | (vcpu.AtResolve[0] & 2) | (vcpu.AtLocklessCheck[0] & 4)
-            | (vcpu.AtCheck[0] & 8) | (vcpu.AtInstall[0] & 16)
-            | (isRetry ? 32u : 0)
-            | (isResolved && (vcpu.ChangedSinceResolve & vcpu.Page).Any[0] != 0 ? 64u : 0)
-            | ((truth & 1) << 7) | ((truth >> 8 & 1) << 8) | ((truth >> 16 & 1) << 9)
-            | (vcpu.RootGeneration[0] << 10) | ((uint)vcpu.Page[0] << 24);
-        return new UInt128(word, holdsSnapshot ? vcpu.Snapshot[0] : 0);
-    }
-
-    /// <summary>The story of the shortest way to a state, one more step where that was the defect, and a stuck vCPU's rounds after it.</summary>
     private Timeline Tell(int id, Action? defect, int? stuck)
     {
         List<Action> actions = [];
@@ -357,17 +369,18 @@ internal sealed class Explorer<TKernel, TMemslots>
                     AddStep(state, new Action(_options.Vcpus + i, 0, 1), steps);
             }
 
-            // Two rounds show that the second is like the first.
+            // What is under way may have been raced. After it nothing is, and two rounds show that the second is like the first.
             for (int retries = 0; retries < 2;)
             {
                 AddStep(state, new Action(v, 0, 0), steps);
-                retries += steps[^1].Verdict is StepVerdict.UnjustifiedRetry or StepVerdict.JustifiedRetry ? 1 : 0;
+                retries += steps[^1].Verdict == StepVerdict.UnjustifiedRetry ? 1 : 0;
             }
 
-            conclusion = $"vCPU {v} hangs: no invalidation is in progress, and it goes round like this for ever: {steps[^1].Explanation}";
+            conclusion = $"vCPU {v} hangs: no invalidation is in progress, and every later retry is like the last: "
+                + steps[^1].Explanation;
         }
 
-        return new Timeline(TKernel.Info.Name, [.. steps], conclusion);
+        return new Timeline(TKernel.Info.Name, [.. steps], Narrator.Conclude(Self, conclusion));
     }
 
     private void AddStep(State state, Action action, List<TimelineStep> steps)
@@ -375,25 +388,15 @@ internal sealed class Explorer<TKernel, TMemslots>
         VmState before = Read(state);
         Take(state, action);
         StepCounts counts = StepCounts.Read(state.Vm.Totals, default, 0);
-        if (Narrator.Tell(TKernel.SnapshotPoint, steps.Count + 1, action.Actor, before, Read(state), counts) is { } step)
+        if (Narrator.Tell(Self, steps.Count + 1, action.Actor, before, Read(state), counts) is { } step)
             steps.Add(step);
     }
 
     private static VmState Read(State state) =>
         VmState.Read<TKernel, Pages, Lanes32>(in state.Vm, state.Vcpus, state.Invalidators, 0);
 
-    private bool IsTarget(in TotalsLanes<Lanes32> totals) => _options.Target switch
-    {
-        Defect.UnsafeInstall => totals.UnsafeInstalls[0] != 0,
-        Defect.AccountingError => totals.AccountingErrors[0] != 0,
-
-        // A hang shows once invalidations have ended, whatever was retried before.
-        Defect.Hang => false,
-        _ => (totals.UnjustifiedRetries | totals.UnsafeInstalls | totals.AccountingErrors)[0] != 0,
-    };
-
     private static bool IsIdle(in InvalidatorLanes<Pages, Lanes32> invalidator) =>
-        (invalidator.AtChange | invalidator.AtEnd)[0] == 0;
+        (invalidator.AtZap | invalidator.AtChange | invalidator.AtEnd)[0] == 0;
 
     private static bool HasFault(in VcpuLanes<Pages, Lanes32> vcpu) =>
         (vcpu.AtSnapshot | vcpu.AtResolve | vcpu.AtLocklessCheck | vcpu.AtCheck | vcpu.AtInstall)[0] != 0;
@@ -407,58 +410,62 @@ internal sealed class Explorer<TKernel, TMemslots>
         }
     }
 
-    /// <summary>A view of one state in a buffer.</summary>
-    private readonly ref struct State(Span<byte> bytes, ExploreOptions options)
+    /// <summary>What came of a part of a block, by one thread.</summary>
+    private sealed class Chunk(ExploreOptions options)
     {
-        private readonly Span<byte> _bytes = bytes;
+        private readonly List<UInt128> _hashes = [];
 
-        public readonly Span<VcpuLanes<Pages, Lanes32>> Vcpus = MemoryMarshal.Cast<byte, VcpuLanes<Pages, Lanes32>>(
-            bytes[StateBuffer.VcpusAt..StateBuffer.InvalidatorsAt(options)]);
+        /// <summary>States that no earlier block has seen.</summary>
+        public StateBuffer States { get; } = new(options);
 
-        public readonly Span<InvalidatorLanes<Pages, Lanes32>> Invalidators =
-            MemoryMarshal.Cast<byte, InvalidatorLanes<Pages, Lanes32>>(bytes[StateBuffer.InvalidatorsAt(options)..]);
+        /// <summary>How each was reached.</summary>
+        public List<(int Parent, Action Action)> Ways { get; } = [];
 
-        public ref VmLanes<Pages, Lanes32> Vm => ref MemoryMarshal.AsRef<VmLanes<Pages, Lanes32>>(_bytes[StateBuffer.VmAt..]);
+        /// <summary>Whether it is the first of its kind in the block.</summary>
+        public List<bool> IsNew { get; } = [];
 
-        /// <summary>Invalidations that have begun.</summary>
-        public ref int Begun => ref MemoryMarshal.AsRef<int>(_bytes);
+        /// <summary>Where the first of the new ones stands in the next level.</summary>
+        public int NextIndex { get; set; }
 
-        /// <summary>Memslot updates so far.</summary>
-        public ref int Updated => ref MemoryMarshal.AsRef<int>(_bytes[sizeof(int)..]);
+        /// <summary>Defects, in the order in which they were found.</summary>
+        public List<(ExploreVerdict Kind, int Id, Action? Action, int? Hung)> Defects { get; } = [];
 
-        public void CopyFrom(State other) => other._bytes.CopyTo(_bytes);
-    }
-
-    /// <summary>States one after another.</summary>
-    private sealed class StateBuffer(ExploreOptions options)
-    {
-        public const int VmAt = 2 * sizeof(int);
-
-        private readonly int _size = InvalidatorsAt(options)
-            + (options.Invalidators * SizeOf<InvalidatorLanes<Pages, Lanes32>>());
-
-        private readonly List<byte[]> _chunks = [];
-        private readonly int _chunkStates = 4096;
-
-        public static int VcpusAt => VmAt + SizeOf<VmLanes<Pages, Lanes32>>();
-
-        public int Count { get; private set; }
-
-        public State this[int index] =>
-            new(_chunks[index / _chunkStates].AsSpan(index % _chunkStates * _size, _size), options);
-
-        public static int InvalidatorsAt(ExploreOptions options) =>
-            VcpusAt + (options.Vcpus * SizeOf<VcpuLanes<Pages, Lanes32>>());
-
-        public State Add()
+        public void Clear()
         {
-            if (Count == _chunks.Count * _chunkStates)
-                _chunks.Add(new byte[_chunkStates * _size]);
-            return this[Count++];
+            States.Clear();
+            _hashes.Clear();
+            Ways.Clear();
+            IsNew.Clear();
+            Defects.Clear();
         }
 
-        public void Clear() => Count = 0;
+        /// <summary>Keeps the state that was added last.</summary>
+        public void Keep(UInt128 hash, int parent, Action action)
+        {
+            _hashes.Add(hash);
+            Ways.Add((parent, action));
+            IsNew.Add(false);
+        }
 
-        private static int SizeOf<T>() => System.Runtime.CompilerServices.Unsafe.SizeOf<T>();
+        /// <summary>Adds those of one part of the set, or all.</summary>
+        public void AddTo(StateSet seen, int? part)
+        {
+            for (int i = 0; i < _hashes.Count; i++)
+            {
+                if ((part is null || StateSet.PartOf(_hashes[i]) == part) && seen.Add(_hashes[i]))
+                    IsNew[i] = true;
+            }
+        }
+
+        /// <summary>Copies the new ones to their places.</summary>
+        public void CopyTo(StateBuffer nextLevel)
+        {
+            int at = NextIndex;
+            for (int i = 0; i < IsNew.Count; i++)
+            {
+                if (IsNew[i])
+                    nextLevel[at++].CopyFrom(States[i]);
+            }
+        }
     }
 }

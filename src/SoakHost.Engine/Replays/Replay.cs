@@ -37,7 +37,7 @@ public static class Replay
         IReadOnlyCollection<ShardIntervention> interventions,
         CancellationToken cancellation)
     {
-        var trace = new RangeTrace(SnapshotPoints(cohort, interventions), from, from + ticks);
+        var trace = new RangeTrace(KernelsOf(cohort, interventions), from, from + ticks);
         Shard shard = StartOf(cohort, options, vm, from, interventions)
             ?? throw new ArgumentException($"cohort \"{cohort.Name}\" has no VM {vm} at tick {from}", nameof(vm));
         Kernel kernel = Run(shard, from, from + ticks, trace, cancellation);
@@ -71,10 +71,22 @@ public static class Replay
         for (long back = 64L * options.StallRetries; ; back *= 8)
         {
             long from = Math.Max(startTick, found - back);
-            var trace = new IncidentTrace(SnapshotPoints(cohort, interventions), incident, found, from == startTick);
-            Kernel kernel = Run(Start()!, from, found + Shard.ObservationTicks, trace, cancellation);
+            var trace = new IncidentTrace(KernelsOf(cohort, interventions), incident, found, from == startTick);
+            Shard shard = Start()!;
+            Run(shard, from, found, trace, cancellation);
+
+            if (incident.Kind == FindingKind.VcpuHung && !trace.HasDefect)
+            {
+                if (!trace.HasWholeRow && from != startTick)
+                    continue;
+
+                // In a storm no retry may be unjustified, even of a vCPU that is hung. A quiet while shows what the storm hides.
+                shard.MayInvalidate = false;
+            }
+
+            Kernel kernel = Run(shard, from, found + Shard.ObservationTicks, trace, cancellation);
             if (trace.Story is { } story)
-                return new Timeline(kernel.Info.Name, [.. story], Conclude(incident, trace.Defect!));
+                return new Timeline(kernel.Info.Name, [.. story], Narrator.Conclude(kernel, Conclude(incident, found, trace.Defect!)));
             if (from == startTick)
                 return null;
         }
@@ -104,14 +116,20 @@ public static class Replay
         return false;
     }
 
-    private static string Conclude(IncidentId incident, TimelineStep defect) =>
-        incident.Kind == FindingKind.VcpuHung ? $"vCPU {incident.Vcpu} hangs: {defect.Explanation}" : defect.Explanation;
+    private static string Conclude(IncidentId incident, long found, TimelineStep defect)
+    {
+        if (incident.Kind != FindingKind.VcpuHung)
+            return defect.Explanation;
+        string quiet = defect.Tick < found ? "" : string.Create(
+            CultureInfo.InvariantCulture, $", as invalidations that stop at tick {found} show");
+        return $"vCPU {incident.Vcpu} hangs{quiet}: {defect.Explanation}";
+    }
 
-    /// <summary>Where the kernel takes its snapshot, by the tick: a patch may bring one that does so elsewhere.</summary>
-    private static Func<long, SnapshotPoint> SnapshotPoints(SimulatedCohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
+    /// <summary>The kernel that the cohort runs, by the tick.</summary>
+    private static Func<long, Kernel> KernelsOf(SimulatedCohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
     {
         ShardIntervention[] patches = [.. interventions.Where(intervention => intervention.Kind == InterventionKind.PatchKernel).OrderBy(patch => patch.Tick)];
-        return tick => (Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel).SnapshotPoint;
+        return tick => Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel;
     }
 
     /// <returns>The kernel that the VM runs at the end.</returns>
@@ -138,7 +156,7 @@ public static class Replay
         new CohortHistory(cohort, interventions).StartOf(vm, tick, options with { VectorBits = 32 });
 
     /// <summary>Writes down every step of a range of ticks.</summary>
-    private sealed class RangeTrace(Func<long, SnapshotPoint> snapshotPoint, long from, long to) : IStepListener
+    private sealed class RangeTrace(Func<long, Kernel> kernelAt, long from, long to) : IStepListener
     {
         public List<TimelineStep> Steps { get; } = [];
 
@@ -146,20 +164,20 @@ public static class Replay
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            if (tick >= from && tick < to && !IsFull && Narrator.Tell(snapshotPoint(tick), tick, actor, before, after, counts) is { } step)
+            if (tick >= from && tick < to && !IsFull && Narrator.Tell(kernelAt(tick), tick, actor, before, after, counts) is { } step)
                 Steps.Add(step);
         }
     }
 
     /// <summary>
-    /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install or accounting error
-    /// itself, or the first unjustified retry of the row in which the vCPU is found hung.
+    /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install, stale mapping or
+    /// accounting error itself, or the first unjustified retry of the row in which the vCPU is found hung.
     /// </summary>
-    /// <param name="snapshotPoint">Where the kernel takes its snapshot, by the tick.</param>
+    /// <param name="kernelAt">The kernel that the VM runs, by the tick.</param>
     /// <param name="incident">The incident.</param>
     /// <param name="found">The tick at which it was found.</param>
     /// <param name="fromStart">Whether it hears of every step that there was; if not, a story without its beginning is none.</param>
-    private sealed class IncidentTrace(Func<long, SnapshotPoint> snapshotPoint, IncidentId incident, long found, bool fromStart) : IStepListener
+    private sealed class IncidentTrace(Func<long, Kernel> kernelAt, IncidentId incident, long found, bool fromStart) : IStepListener
     {
         private const int RecentMax = 256;
 
@@ -168,6 +186,12 @@ public static class Replay
         private bool _isTelling;
         private bool _hasBeginning;
 
+        /// <summary>Whether the defect has happened.</summary>
+        public bool HasDefect => _story is not null;
+
+        /// <summary>Whether it has seen the vCPU before the row of retries that the incident is about.</summary>
+        public bool HasWholeRow { get; private set; }
+
         public IReadOnlyList<TimelineStep>? Story => _hasBeginning || fromStart ? _story : null;
 
         /// <summary>The step of the story that the incident is about; others may have gone wrong around it.</summary>
@@ -175,14 +199,14 @@ public static class Replay
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            // Whoever gets on was not yet in the row that the incident is about, the last one before the tick named.
+            // A vCPU that is fixed was not yet in the row that the incident is about, the last one before the tick named.
             if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < found
-                && !after.Vcpus[actor].AnyUnjustified && before.Vcpus[actor].AnyUnjustified)
+                && after.Vcpus[actor].ConsecutiveRetries == 0)
             {
-                (_story, _isTelling) = (null, false);
+                (_story, _isTelling, HasWholeRow) = (null, false, true);
             }
 
-            if (Narrator.Tell(snapshotPoint(tick), tick, actor, before, after, counts) is not { } step)
+            if (Narrator.Tell(kernelAt(tick), tick, actor, before, after, counts) is not { } step)
                 return;
             if (_isTelling)
             {
@@ -194,7 +218,7 @@ public static class Replay
             _recent.Enqueue(step);
             if (_recent.Count > RecentMax)
                 _recent.Dequeue();
-            if (_story is null && IsTheDefect(tick, actor, before, counts))
+            if (_story is null && IsTheDefect(tick, actor, counts))
             {
                 _story = Excerpt();
                 Defect = step;
@@ -202,10 +226,10 @@ public static class Replay
             }
         }
 
-        private bool IsTheDefect(long tick, int actor, VmState before, StepCounts counts) => incident.Kind switch
+        private bool IsTheDefect(long tick, int actor, StepCounts counts) => incident.Kind switch
         {
-            FindingKind.VcpuHung => tick < found && actor == incident.Vcpu
-                && counts.UnjustifiedRetries != 0 && !before.Vcpus[actor].AnyUnjustified,
+            FindingKind.VcpuHung => actor == incident.Vcpu && counts.UnjustifiedRetries != 0,
+            FindingKind.StaleMapping => tick == found && counts.StaleMappings != 0,
             FindingKind.UnsafeInstall => tick == found && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
             _ => tick == found && counts.AccountingErrors != 0,
         };
@@ -215,9 +239,10 @@ public static class Replay
         {
             List<TimelineStep> steps = [.. _recent];
             string name = steps[^1].Actor;
-            int access = steps.FindLastIndex(step => step.Actor == name && step.Action.StartsWith("accesses", StringComparison.Ordinal));
+            int access = steps.FindLastIndex(step => step.Actor == name
+                && (step.Action.StartsWith("accesses", StringComparison.Ordinal) || step.Action.StartsWith("begins", StringComparison.Ordinal)));
             int first = (access < 0 ? steps.Count - 1 : access) - ContextSteps;
-            _hasBeginning = first >= 0 && (access >= 0 || incident.Kind == FindingKind.AccountingError || steps.Count == RecentMax);
+            _hasBeginning = first >= 0 && (access >= 0 || incident.Vcpu < 0 || steps.Count == RecentMax);
             return steps[Math.Max(0, first)..];
         }
     }

@@ -9,8 +9,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Soak;
 
 /// <summary>
-/// Looks at a shard's VMs every <see cref="Shard.ObservationTicks"/> ticks: folds their narrow totals into sums, judges each vCPU's
-/// condition, and where something happened inside the interval runs it again, step by step, to say when and where.
+/// Looks at a shard's VMs every <see cref="Shard.ObservationTicks"/> ticks: folds their narrow totals into sums, judges each
+/// vCPU's condition, and where something happened inside the interval runs it again, step by step, to say when and where.
 /// </summary>
 internal sealed class Observer<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
@@ -25,6 +25,7 @@ internal sealed class Observer<TPages, TLanes>
     private VcpuCondition[] _conditions;
     private bool[] _unsafeInstallSeen;
     private bool[] _accountingErrorSeen;
+    private bool[] _staleMappingSeen;
     private readonly SortedDictionary<int, StalledVcpu> _stalled = [];
     private readonly List<Finding> _findings = [];
     private Totals _totals;
@@ -39,12 +40,13 @@ internal sealed class Observer<TPages, TLanes>
         _conditions = new VcpuCondition[vms * _vcpus];
         _unsafeInstallSeen = new bool[vms];
         _accountingErrorSeen = new bool[vms];
+        _staleMappingSeen = new bool[vms];
     }
 
     /// <summary>Looks at one group.</summary>
     /// <param name="program">The kernel's program.</param>
     /// <param name="bounds">What choices are drawn from.</param>
-    /// <param name="before">A copy of the group from the interval's start; used up when the interval is run again.</param>
+    /// <param name="before">A copy of the group from the interval's start; used up.</param>
     /// <param name="group">The group at the interval's end.</param>
     /// <param name="firstIndex">The index, in the shard, of the group's first VM.</param>
     /// <param name="tick">The tick at the interval's start.</param>
@@ -60,7 +62,7 @@ internal sealed class Observer<TPages, TLanes>
         uint interesting = Fold(ref group.Vm.Totals, firstIndex, lanes) | Crossing(before, group, lanes);
         if (interesting != 0)
             RunAgain(program, bounds, before, firstIndex, tick, interesting);
-        JudgeVcpus(program, group, firstIndex, lanes, tick + Shard.ObservationTicks);
+        JudgeVcpus(program, before, group, firstIndex, lanes, tick + Shard.ObservationTicks);
     }
 
     public ShardSnapshot TakeSnapshot(long tick, Kernel kernel, ImmutableArray<ulong> invalidateSeqs)
@@ -93,6 +95,7 @@ internal sealed class Observer<TPages, TLanes>
         Conditions = [.. _conditions],
         UnsafeInstallSeen = [.. _unsafeInstallSeen],
         AccountingErrorSeen = [.. _accountingErrorSeen],
+        StaleMappingSeen = [.. _staleMappingSeen],
         Stalled = [.. _stalled.Values],
         Findings = [.. _findings],
     };
@@ -104,6 +107,7 @@ internal sealed class Observer<TPages, TLanes>
         state.Conditions.CopyTo(_conditions, 0);
         state.UnsafeInstallSeen.CopyTo(_unsafeInstallSeen, 0);
         state.AccountingErrorSeen.CopyTo(_accountingErrorSeen, 0);
+        state.StaleMappingSeen.CopyTo(_staleMappingSeen, 0);
         _stalled.Clear();
         foreach (StalledVcpu vcpu in state.Stalled)
             _stalled[((vcpu.Vm - _firstVm) * _vcpus) + vcpu.Vcpu] = vcpu;
@@ -111,7 +115,9 @@ internal sealed class Observer<TPages, TLanes>
         _findings.AddRange(state.Findings);
     }
 
-    /// <summary>Forgets the VMs with the highest numbers, so that so many are left. The hang of a vCPU that goes is over, and a finding.</summary>
+    /// <summary>
+    /// Forgets the VMs with the highest numbers, so that so many are left. The hang of a vCPU that goes is over, and a finding.
+    /// </summary>
     /// <param name="vms">How many are left.</param>
     /// <param name="tick">The tick at which the others go.</param>
     /// <param name="read">Reads a VM that goes, by its number in the cohort.</param>
@@ -131,31 +137,40 @@ internal sealed class Observer<TPages, TLanes>
         Array.Resize(ref _conditions, vms * _vcpus);
         Array.Resize(ref _unsafeInstallSeen, vms);
         Array.Resize(ref _accountingErrorSeen, vms);
+        Array.Resize(ref _staleMappingSeen, vms);
     }
 
-    /// <summary>Adds a group's totals to the sums and zeroes them; returns the lanes whose first unsafe install or accounting error is among them.</summary>
+    /// <summary>
+    /// Adds a group's totals to the sums and zeroes them; returns the lanes whose first defect of a kind is among them.
+    /// </summary>
     private uint Fold(ref TotalsLanes<TLanes> totals, int firstIndex, int lanes)
     {
         uint interesting = 0;
         ReadOnlySpan<uint> unsafeInstalls = Words(ref totals.UnsafeInstalls)[..lanes];
         ReadOnlySpan<uint> accountingErrors = Words(ref totals.AccountingErrors)[..lanes];
+        ReadOnlySpan<uint> staleMappings = Words(ref totals.StaleMappings)[..lanes];
         for (int lane = 0; lane < lanes; lane++)
         {
-            if ((unsafeInstalls[lane] != 0 && !_unsafeInstallSeen[firstIndex + lane])
-                || (accountingErrors[lane] != 0 && !_accountingErrorSeen[firstIndex + lane]))
+            int vm = firstIndex + lane;
+            if ((unsafeInstalls[lane] != 0 && !_unsafeInstallSeen[vm])
+                || (accountingErrors[lane] != 0 && !_accountingErrorSeen[vm])
+                || (staleMappings[lane] != 0 && !_staleMappingSeen[vm]))
             {
                 interesting |= 1u << lane;
             }
         }
 
+        long unjustified = Sum(Words(ref totals.UnjustifiedRetries)[..lanes]);
         _totals = _totals with
         {
             Invalidations = _totals.Invalidations + Sum(Words(ref totals.Invalidations)[..lanes]),
             GuestAccesses = _totals.GuestAccesses + Sum(Words(ref totals.GuestAccesses)[..lanes]),
             Fixed = _totals.Fixed + Sum(Words(ref totals.Fixed)[..lanes]),
             Retried = _totals.Retried + Sum(Words(ref totals.Retried)[..lanes]),
-            UnjustifiedRetries = _totals.UnjustifiedRetries + Sum(Words(ref totals.UnjustifiedRetries)[..lanes]),
+            OvercautiousRetries = _totals.OvercautiousRetries + Sum(Words(ref totals.UnwarrantedRetries)[..lanes]) - unjustified,
+            UnjustifiedRetries = _totals.UnjustifiedRetries + unjustified,
             UnsafeInstalls = _totals.UnsafeInstalls + Sum(unsafeInstalls),
+            StaleMappings = _totals.StaleMappings + Sum(staleMappings),
             AccountingErrors = _totals.AccountingErrors + Sum(accountingErrors),
         };
         totals = default;
@@ -188,7 +203,8 @@ internal sealed class Observer<TPages, TLanes>
     }
 
     /// <summary>
-    /// The power of two (31, 32, 63 or 64) that a counter passed or reached as it went from one value to another, modulo 2^64; else 0.
+    /// The power of two (31, 32, 63 or 64) that a counter passed or reached as it went from one value to another, modulo 2^64;
+    /// else 0.
     /// </summary>
     private static int CrossedBoundary(ulong from, ulong to)
     {
@@ -202,20 +218,42 @@ internal sealed class Observer<TPages, TLanes>
         return 0;
     }
 
+    /// <summary>
+    /// Judges the condition of each vCPU. One that is stalled is asked, on a copy of its VM, whether it would ever be fixed.
+    /// </summary>
     private void JudgeVcpus(
-        SoakProgram<TPages, TLanes> program, in VmGroup<TPages, TLanes> group, int firstIndex, int lanes, long tick)
+        SoakProgram<TPages, TLanes> program,
+        in VmGroup<TPages, TLanes> copy,
+        in VmGroup<TPages, TLanes> group,
+        int firstIndex,
+        int lanes,
+        long tick)
     {
         int vcpus = group.Vcpus.Length;
+        bool isQuiet = false;
         for (int v = 0; v < vcpus; v++)
         {
             Span<uint> retries = Words(ref group.Vcpus[v].ConsecutiveRetries)[..lanes];
-            ReadOnlySpan<uint> anyUnjustified = Words(ref group.Vcpus[v].AnyUnjustified)[..lanes];
+            var neverFixed = default(TLanes);
+            if (retries.ContainsAnyInRange(_stallRetries, uint.MaxValue))
+            {
+                if (!isQuiet)
+                {
+                    copy.CopyFrom(group);
+                    program.EndInvalidations(copy);
+                    isQuiet = true;
+                }
+
+                neverFixed = program.IsNeverFixed(copy, v);
+            }
+
+            ReadOnlySpan<uint> isNeverFixed = Words(ref neverFixed)[..lanes];
             for (int lane = 0; lane < lanes; lane++)
             {
                 retries[lane] = Math.Min(retries[lane], Shard.RetriesMax);
                 VcpuCondition condition =
                     retries[lane] < _stallRetries ? VcpuCondition.Running
-                    : anyUnjustified[lane] == 0 ? VcpuCondition.Starved : VcpuCondition.Hung;
+                    : isNeverFixed[lane] == 0 ? VcpuCondition.Starved : VcpuCondition.Hung;
                 int index = ((firstIndex + lane) * vcpus) + v;
                 if (condition != _conditions[index])
                     Change(index, condition, program.Read(group, lane), tick);
@@ -327,6 +365,24 @@ internal sealed class Observer<TPages, TLanes>
                 _owner._accountingErrorSeen[index] = true;
                 _owner._findings.Add(new(FindingKind.AccountingError, vm, vcpu: null, Sighting.AtTick(tick, seq)));
             }
+
+            if (Words(ref state.Totals.StaleMappings)[lane] != 0 && !_owner._staleMappingSeen[index])
+            {
+                _owner._staleMappingSeen[index] = true;
+                int page = BitOperations.TrailingZeroCount(StalePages(group, lane, actor - group.Vcpus.Length));
+                _owner._findings.Add(new(FindingKind.StaleMapping, vm, vcpu: null, Sighting.AtTick(tick, seq, page)));
+            }
+        }
+
+        /// <summary>
+        /// The pages that an invalidator has just changed and the guest still has. The change leaves both as they were.
+        /// </summary>
+        private static ulong StalePages(in VmGroup<TPages, TLanes> group, int lane, int invalidator)
+        {
+            ulong reachable = group.Vm.Mapped[lane];
+            foreach (ref InvalidatorLanes<TPages, TLanes> other in group.Invalidators)
+                reachable |= other.Unflushed[lane];
+            return reachable & group.Invalidators[invalidator].Own[lane];
         }
 
         private static bool HasFaultInFlight(Span<VcpuLanes<TPages, TLanes>> vcpus, int lane)

@@ -218,7 +218,8 @@ public abstract class Shard
     public abstract bool MayInvalidate { get; set; }
 
     /// <summary>
-    /// Goes on with another kernel, as a live patch does: a fault in flight is taken again under the new one.
+    /// Goes on with another kernel, as a live patch does: a fault in flight is taken again under the new one, and the old one first
+    /// completes the zaps that it has begun.
     /// </summary>
     public abstract void PatchKernel(Kernel kernel);
 
@@ -340,6 +341,8 @@ internal sealed class Shard<TPages, TLanes> : Shard
     public override void PatchKernel(Kernel kernel)
     {
         SoakProgram<TPages, TLanes> program = ProgramOf(kernel, _hasObsoleteRoots);
+        for (int g = 0; g < _groups; g++)
+            _program.CompleteZaps(Group(g));
         for (int vm = 0; vm < Vms; vm++)
         {
             VmGroup<TPages, TLanes> group = Group(vm / TLanes.Count);

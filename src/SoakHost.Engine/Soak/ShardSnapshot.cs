@@ -19,11 +19,17 @@ public readonly record struct Totals
     /// <summary>Faults that were retried.</summary>
     public long Retried { get; init; }
 
-    /// <summary>Retries that nothing warranted.</summary>
+    /// <summary>Retries that nothing warranted, while an invalidation was in progress elsewhere: no defect.</summary>
+    public long OvercautiousRetries { get; init; }
+
+    /// <summary>Retries that nothing warranted, while no invalidation was in progress at all.</summary>
     public long UnjustifiedRetries { get; init; }
 
     /// <summary>Installs of a page that the host took away.</summary>
     public long UnsafeInstalls { get; init; }
+
+    /// <summary>Changes by the primary MMU of a range of which the guest still had a page.</summary>
+    public long StaleMappings { get; init; }
 
     /// <summary>Zaps after which the total of mapped pages differed from their number.</summary>
     public long AccountingErrors { get; init; }
@@ -56,8 +62,10 @@ public readonly record struct Totals
         GuestAccesses = left.GuestAccesses + right.GuestAccesses,
         Fixed = left.Fixed + right.Fixed,
         Retried = left.Retried + right.Retried,
+        OvercautiousRetries = left.OvercautiousRetries + right.OvercautiousRetries,
         UnjustifiedRetries = left.UnjustifiedRetries + right.UnjustifiedRetries,
         UnsafeInstalls = left.UnsafeInstalls + right.UnsafeInstalls,
+        StaleMappings = left.StaleMappings + right.StaleMappings,
         AccountingErrors = left.AccountingErrors + right.AccountingErrors,
         Recoveries = left.Recoveries + right.Recoveries,
         Crossings31 = left.Crossings31 + right.Crossings31,
@@ -74,7 +82,9 @@ public readonly record struct Totals
         Fixed = Fixed,
         Retried = Retried,
         UnjustifiedRetries = UnjustifiedRetries,
+        OvercautiousRetries = OvercautiousRetries,
         UnsafeInstalls = UnsafeInstalls,
+        StaleMappings = StaleMappings,
         AccountingErrors = AccountingErrors,
         Recoveries = Recoveries,
         Crossings =

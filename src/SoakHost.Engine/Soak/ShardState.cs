@@ -25,6 +25,8 @@ internal sealed record ObserverState
 
     public required bool[] AccountingErrorSeen { get; init; }
 
+    public required bool[] StaleMappingSeen { get; init; }
+
     /// <summary>One entry for each vCPU that is not running, in their order.</summary>
     public required StalledVcpu[] Stalled { get; init; }
 
@@ -41,7 +43,7 @@ public static class ShardState
     /// <summary>The longest state that is read, in bytes; a shard of 64 VMs with 8 vCPUs, all of them hung, takes some 40 KB.</summary>
     public const int BytesMax = 16 << 20;
 
-    private const byte FormatVersion = 1;
+    private const byte FormatVersion = 2;
     private const int HashBytes = sizeof(ulong);
     private const int FindingBytes = 1 + 4 + 1 + 8 + 1 + 8 + 8 + 1;
 
@@ -53,7 +55,7 @@ public static class ShardState
         VmParameters shape = shard.Cohort.Vm;
         ObserverState seen = shard.ReadObserver();
         using var state = new MemoryStream(
-            512 + (shard.Vms * (64 + (shape.Vcpus * 24) + (shape.Invalidators * 9)))
+            512 + (shard.Vms * (64 + (shape.Vcpus * 24) + (shape.Invalidators * 17)))
             + (seen.Stalled.Length * 32) + (seen.Findings.Length * FindingBytes));
         using var writer = new BinaryWriter(state, Encoding.ASCII);
         writer.Write(Magic);
@@ -195,8 +197,7 @@ public static class ShardState
             writer.Write((byte)vcpu.Page);
             writer.Write(vcpu.Snapshot);
             writer.Write(vcpu.RootGeneration);
-            writer.Write((byte)((vcpu.Raced ? 1 : 0) | (vcpu.Reloaded ? 2 : 0) | (vcpu.Orphaned ? 4 : 0) | (vcpu.Outdated ? 8 : 0)
-                | (vcpu.AnyUnjustified ? 16 : 0)));
+            writer.Write((byte)((vcpu.Raced ? 1 : 0) | (vcpu.Reloaded ? 2 : 0) | (vcpu.Orphaned ? 4 : 0) | (vcpu.Outdated ? 8 : 0)));
             writer.Write(vcpu.ConsecutiveRetries);
         }
 
@@ -204,6 +205,7 @@ public static class ShardState
         {
             writer.Write((byte)invalidator.Phase);
             writer.Write(invalidator.Own);
+            writer.Write(invalidator.Unflushed);
         }
     }
 
@@ -234,13 +236,20 @@ public static class ShardState
                 Reloaded = (flags & 2) != 0,
                 Orphaned = (flags & 4) != 0,
                 Outdated = (flags & 8) != 0,
-                AnyUnjustified = (flags & 16) != 0,
                 ConsecutiveRetries = reader.ReadUInt32(),
             };
         }
 
         for (int i = 0; i < state.Invalidators.Length; i++)
-            state.Invalidators[i] = new InvalidatorState { Phase = (InvalidatorPhase)reader.ReadByte(), Own = reader.ReadUInt64() };
+        {
+            state.Invalidators[i] = new InvalidatorState
+            {
+                Phase = (InvalidatorPhase)reader.ReadByte(),
+                Own = reader.ReadUInt64(),
+                Unflushed = reader.ReadUInt64(),
+            };
+        }
+
         return (state, random);
     }
 
@@ -260,9 +269,12 @@ public static class ShardState
 
         foreach (InvalidatorState invalidator in state.Invalidators)
         {
-            bool isBetween = invalidator.Phase is InvalidatorPhase.Change or InvalidatorPhase.End;
+            bool isBetween = invalidator.Phase != InvalidatorPhase.Begin;
             if (invalidator.Phase > InvalidatorPhase.End || (invalidator.Own & beyond) != 0 || (invalidator.Own != 0) != isBetween)
                 return $"an invalidator in phase {invalidator.Phase} with pages 0x{invalidator.Own:x}";
+            ulong mayBeUnflushed = invalidator.Phase == InvalidatorPhase.Zap ? invalidator.Own : 0;
+            if ((invalidator.Unflushed & ~mayBeUnflushed) != 0)
+                return $"an invalidator in phase {invalidator.Phase} with pages 0x{invalidator.Unflushed:x} to flush";
         }
 
         return null;
@@ -275,11 +287,14 @@ public static class ShardState
         writer.Write(seen.Reported.Hangs);
         writer.Write(seen.Reported.UnsafeInstalls);
         writer.Write(seen.Reported.AccountingErrors);
+        writer.Write(seen.Reported.StaleMappings);
         foreach (VcpuCondition condition in seen.Conditions)
             writer.Write((byte)condition);
         foreach (bool wasSeen in seen.UnsafeInstallSeen)
             writer.Write(wasSeen);
         foreach (bool wasSeen in seen.AccountingErrorSeen)
+            writer.Write(wasSeen);
+        foreach (bool wasSeen in seen.StaleMappingSeen)
             writer.Write(wasSeen);
         foreach (StalledVcpu stalled in seen.Stalled)
         {
@@ -313,8 +328,10 @@ public static class ShardState
             GuestAccesses = reader.ReadInt64(),
             Fixed = reader.ReadInt64(),
             Retried = reader.ReadInt64(),
+            OvercautiousRetries = reader.ReadInt64(),
             UnjustifiedRetries = reader.ReadInt64(),
             UnsafeInstalls = reader.ReadInt64(),
+            StaleMappings = reader.ReadInt64(),
             AccountingErrors = reader.ReadInt64(),
             Recoveries = reader.ReadInt64(),
             Crossings31 = reader.ReadInt64(),
@@ -322,14 +339,16 @@ public static class ShardState
             Crossings63 = reader.ReadInt64(),
             Crossings64 = reader.ReadInt64(),
         };
-        var reported = new IncidentCounts(reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64());
+        var reported = new IncidentCounts(reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64());
         var conditions = new VcpuCondition[shard.Vms * vcpus];
         foreach (ref VcpuCondition condition in conditions.AsSpan())
             condition = (VcpuCondition)reader.ReadByte();
-        bool[] unsafeInstallSeen = new bool[shard.Vms], accountingErrorSeen = new bool[shard.Vms];
+        bool[] unsafeInstallSeen = new bool[shard.Vms], accountingErrorSeen = new bool[shard.Vms], staleMappingSeen = new bool[shard.Vms];
         foreach (ref bool wasSeen in unsafeInstallSeen.AsSpan())
             wasSeen = reader.ReadBoolean();
         foreach (ref bool wasSeen in accountingErrorSeen.AsSpan())
+            wasSeen = reader.ReadBoolean();
+        foreach (ref bool wasSeen in staleMappingSeen.AsSpan())
             wasSeen = reader.ReadBoolean();
         var stalled = new List<StalledVcpu>();
         for (int index = 0; index < conditions.Length; index++)
@@ -355,6 +374,7 @@ public static class ShardState
             Conditions = conditions,
             UnsafeInstallSeen = unsafeInstallSeen,
             AccountingErrorSeen = accountingErrorSeen,
+            StaleMappingSeen = staleMappingSeen,
             Stalled = [.. stalled],
             Findings = found,
         };
@@ -368,7 +388,7 @@ public static class ShardState
         bool isCrossing = kind is FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle;
         if (vcpu < -1 || page < -1 || (isCrossing ? power is not (31 or 32 or 63 or 64) : power != 0))
             throw new ShardStateException($"a finding is impossible: {kind}, vCPU {vcpu}, page {page}, boundary {power}");
-        var seen = Sighting.AtTick(tick, seq, page < 0 ? null : page, page < 0 ? null : snapshot);
+        var seen = Sighting.AtTick(tick, seq, page < 0 ? null : page, vcpu < 0 ? null : snapshot);
         return new Finding(kind, vm, vcpu < 0 ? null : vcpu, seen, isCrossing ? Boundary.AtPower(power) : null);
     }
 
@@ -390,7 +410,7 @@ public static class ShardState
             return "a vCPU is stalled where it cannot be";
         foreach (Finding finding in seen.Findings)
         {
-            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.VcpuRemoved
+            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.StaleMapping
                 && finding.Vm >= shard.FirstVm
                 && !(finding.Vcpu >= shape.Vcpus) && !(finding.Page >= shape.Pages) && finding.Time.Tick <= shard.Tick;
             if (!isKnown)
@@ -402,8 +422,8 @@ public static class ShardState
 
     private static long[] Sums(in Totals totals) =>
     [
-        totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried, totals.UnjustifiedRetries, totals.UnsafeInstalls,
-        totals.AccountingErrors, totals.Recoveries, totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64,
+        totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried, totals.OvercautiousRetries,
+        totals.UnjustifiedRetries, totals.UnsafeInstalls, totals.StaleMappings, totals.AccountingErrors, totals.Recoveries, totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64,
     ];
 
     private static void Expect<T>(T expected, T actual, string what)

@@ -59,13 +59,15 @@ internal interface IStepObserver<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    /// <summary>Called after each actor's step. Actors are numbered vCPUs first, then invalidators, then the memslot updater.</summary>
+    /// <summary>
+    /// Called after each actor's step. Actors are numbered vCPUs first, then invalidators, then the memslot updater.
+    /// </summary>
     void Stepped(in VmGroup<TPages, TLanes> group, int tick, int actor);
 }
 
 /// <summary>
-/// How the soak drives one kernel: draws the choices of every tick from the VMs' random streams and takes the steps. Holds no state, so
-/// that a cohort's kernel is patched by going on with another program.
+/// How the soak drives one kernel: draws the choices of every tick from the VMs' random streams and takes the steps. Holds no
+/// state, so that a cohort's kernel is patched by going on with another program.
 /// </summary>
 internal abstract class SoakProgram<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
@@ -83,6 +85,15 @@ internal abstract class SoakProgram<TPages, TLanes>
 
     /// <summary>Updates the memslots of some lanes' VMs once. The program must be one that knows of obsolete roots.</summary>
     public abstract void UpdateMemslots(in VmGroup<TPages, TLanes> group, TLanes moves);
+
+    /// <summary>Completes the zaps that yielded: only this kernel knows what is left of them.</summary>
+    public abstract void CompleteZaps(in VmGroup<TPages, TLanes> group);
+
+    /// <summary>Ends every invalidation in progress, in a copy of a group.</summary>
+    public abstract void EndInvalidations(in VmGroup<TPages, TLanes> copy);
+
+    /// <summary>Mask: one vCPU would never be fixed, asked of a group without an invalidation in progress.</summary>
+    public abstract TLanes IsNeverFixed(in VmGroup<TPages, TLanes> quiet, int vcpu);
 
     public abstract VmState Read(in VmGroup<TPages, TLanes> group, int lane);
 
@@ -133,7 +144,7 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
                 for (; i < drawEnd; i++)
                 {
                     TLanes moves = Choices<TPages, TLanes>.Moves(ref bits)
-                        & (bounds.MayInvalidate | invalidators[i].AtChange | invalidators[i].AtEnd);
+                        & (bounds.MayInvalidate | invalidators[i].AtChange | invalidators[i].AtEnd | AtZap(invalidators[i]));
                     TLanes start = Choices<TPages, TLanes>.Below(ref bits, bounds.PageCount);
                     TLanes end = start + TLanes.Broadcast(1) + Choices<TPages, TLanes>.Below(ref bits, bounds.RangePages);
                     var own = new PageRange<TPages, TLanes>(~TPages.Below(start), TPages.Below(end) & bounds.AllPages);
@@ -160,6 +171,26 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
             throw new InvalidOperationException("this program takes every root for a current one");
         Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, moves);
     }
+
+    // Nothing to load for kernels that do not yield.
+    private static TLanes AtZap(in InvalidatorLanes<TPages, TLanes> invalidator) =>
+        TKernel.YieldsInZap ? invalidator.AtZap : TLanes.Broadcast(0);
+
+    public override void CompleteZaps(in VmGroup<TPages, TLanes> group)
+    {
+        Span<InvalidatorLanes<TPages, TLanes>> invalidators = group.Invalidators;
+        for (int i = 0; TKernel.YieldsInZap && i < invalidators.Length; i++)
+        {
+            TLanes moves = invalidators[i].AtZap;
+            Protocol<TKernel, TMemslots, TPages, TLanes>.StepInvalidator(ref group.Vm, group.Vcpus, invalidators, i, moves, default);
+        }
+    }
+
+    public override void EndInvalidations(in VmGroup<TPages, TLanes> copy) =>
+        Liveness<TKernel, TMemslots, TPages, TLanes>.EndInvalidations(ref copy.Vm, copy.Vcpus, copy.Invalidators);
+
+    public override TLanes IsNeverFixed(in VmGroup<TPages, TLanes> quiet, int vcpu) =>
+        Liveness<TKernel, TMemslots, TPages, TLanes>.IsNeverFixed(in quiet.Vm, in quiet.Vcpus[vcpu], vcpu);
 
     public override VmState Read(in VmGroup<TPages, TLanes> group, int lane) =>
         VmState.Read<TKernel, TPages, TLanes>(in group.Vm, group.Vcpus, group.Invalidators, lane);

@@ -8,7 +8,7 @@ namespace SoakHost.Engine.Timelines;
 /// <summary>Tells a step from the VM's state before and after it.</summary>
 internal static class Narrator
 {
-    /// <param name="snapshotPoint">Where the kernel takes its snapshot.</param>
+    /// <param name="kernel">The kernel that the VM runs.</param>
     /// <param name="tick">The tick, or the number of the step.</param>
     /// <param name="actor">vCPUs are numbered first, then invalidators, then the memslot updater.</param>
     /// <param name="before">The state before the step.</param>
@@ -16,22 +16,26 @@ internal static class Narrator
     /// <param name="judged">What the model's totals counted in this step.</param>
     /// <returns>The step, or null where the actor did not move.</returns>
     public static TimelineStep? Tell(
-        SnapshotPoint snapshotPoint, long tick, int actor, VmState before, VmState after, StepCounts judged)
+        Kernel kernel, long tick, int actor, VmState before, VmState after, StepCounts judged)
     {
         int vcpus = before.Vcpus.Length;
         if (actor < vcpus)
-            return DescribeVcpu(snapshotPoint, tick, actor, before, after, judged);
+            return DescribeVcpu(kernel, tick, actor, before, after, judged);
         if (actor < vcpus + before.Invalidators.Length)
             return DescribeInvalidator(tick, actor - vcpus, before, after, judged);
         return before.RootGeneration == after.RootGeneration ? null
             : Zap(Step(tick, "memslot updater", "updates a memslot: every root is obsolete, every mapping goes", after), after, judged);
     }
 
+    /// <summary>What a story comes to: the fact, and what this kernel does differently from a correct one.</summary>
+    public static string Conclude(Kernel kernel, string fact) =>
+        kernel.Info.Expected == Defect.None ? fact : $"{fact}. What differs in {kernel.Info.Name}: {kernel.Info.Description}";
+
     /// <summary>A counter as people compare it: hexadecimal, without leading zeros.</summary>
     public static string Hex(ulong value) => value.ToString("x", CultureInfo.InvariantCulture).Insert(0, "0x");
 
     private static TimelineStep? DescribeVcpu(
-        SnapshotPoint snapshotPoint, long tick, int v, VmState before, VmState after, StepCounts judged)
+        Kernel kernel, long tick, int v, VmState before, VmState after, StepCounts judged)
     {
         VcpuState was = before.Vcpus[v], now = after.Vcpus[v];
         string name = $"vCPU {v}";
@@ -40,14 +44,14 @@ internal static class Narrator
         if (was == now && judged.Retried == 0 && judged.Fixed == 0)
             return null;
         if (judged.Retried != 0)
-            return Retry(tick, name, v, before, after, judged.UnjustifiedRetries != 0);
+            return Retry(kernel, tick, name, v, before, after, judged);
         if (judged.Fixed != 0)
             return Install(tick, name, v, before, after, judged.UnsafeInstalls != 0);
 
         string action = (was.Phase, now.Phase) switch
         {
             (VcpuPhase.Access, _) when was.ConsecutiveRetries > 0 => $"accesses page {was.Page} again: the fault is taken once more",
-            (VcpuPhase.Access, _) when snapshotPoint == SnapshotPoint.FaultTaken =>
+            (VcpuPhase.Access, _) when kernel.SnapshotPoint == SnapshotPoint.FaultTaken =>
                 $"accesses page {was.Page}: not mapped, the fault is taken and the counter's snapshot with it",
             (VcpuPhase.Access, _) => $"accesses page {was.Page}: not mapped, the fault is taken",
             (VcpuPhase.Snapshot, _) => "takes its snapshot of the counter",
@@ -56,12 +60,12 @@ internal static class Narrator
             _ => "checks: fresh; it will install in a step of its own",
         };
         bool holdsSnapshot = now.Phase != VcpuPhase.Snapshot
-            && !(snapshotPoint == SnapshotPoint.AfterResolve && now.Phase == VcpuPhase.Resolve);
+            && !(kernel.SnapshotPoint == SnapshotPoint.AfterResolve && now.Phase == VcpuPhase.Resolve);
         return Step(tick, name, action, after) with { Snapshot = holdsSnapshot ? now.Snapshot : null };
     }
 
     private static TimelineStep Retry(
-        long tick, string name, int v, VmState before, VmState after, bool isUnjustified)
+        Kernel kernel, long tick, string name, int v, VmState before, VmState after, StepCounts judged)
     {
         // A check that comes with the snapshot judges the one it has just taken.
         VcpuState fault = before.Vcpus[v];
@@ -77,9 +81,13 @@ internal static class Narrator
         return Step(tick, name, $"checks {place}: stale, so it retries page {fault.Page}", after) with
         {
             Snapshot = snapshot,
-            Verdict = isUnjustified ? StepVerdict.UnjustifiedRetry : StepVerdict.JustifiedRetry,
-            Truth = isUnjustified ? "nothing happened that warrants a retry" : string.Join("; ", warrants),
-            Explanation = isUnjustified ? WhyStale(snapshot, fault, before) : "",
+            Verdict = judged.UnjustifiedRetries != 0 ? StepVerdict.UnjustifiedRetry
+                : judged.OvercautiousRetries != 0 ? StepVerdict.OvercautiousRetry : StepVerdict.JustifiedRetry,
+            Truth = judged.UnjustifiedRetries != 0
+                ? "no invalidation is in progress, and none has ended since the fault was taken"
+                : judged.OvercautiousRetries != 0 ? $"an invalidation is in progress, but not of page {fault.Page}"
+                : string.Join("; ", warrants),
+            Explanation = judged.UnjustifiedRetries != 0 ? WhyStale(kernel, snapshot, fault, before) : "",
         };
     }
 
@@ -111,16 +119,63 @@ internal static class Narrator
     private static TimelineStep? DescribeInvalidator(long tick, int i, VmState before, VmState after, StepCounts judged)
     {
         InvalidatorState was = before.Invalidators[i], now = after.Invalidators[i];
-        if (was == now && judged.Invalidations == 0)
-            return null;
         string name = $"invalidator {i}";
+        string zapped = Leave(before.Mapped & ~after.Mapped);
+        if (was == now && judged.Invalidations == 0)
+        {
+            // A begin that leaves no trace but in the kernel's count.
+            return before.InProgress == after.InProgress ? null
+                : Step(tick, name, $"begins: {zapped}; another notifier refuses the invalidation, and no end follows", after);
+        }
+
+        string own = Name(now.Own | was.Own);
         string action = was.Phase switch
         {
-            InvalidatorPhase.Begin => $"begins: pages {Timeline.DescribePages(now.Own)} leave the secondary MMU",
-            InvalidatorPhase.Change => $"changes the translation of pages {Timeline.DescribePages(was.Own)} in the primary MMU",
+            InvalidatorPhase.Begin when now.Phase == InvalidatorPhase.Zap =>
+                $"begins for {own}: {zapped}{Pending(now)}, and mmu_lock is dropped before the zap is complete",
+            InvalidatorPhase.Begin => $"begins for {own}: {zapped}",
+            InvalidatorPhase.Zap => $"completes the zap of {own}: {zapped}{Flushed(before, after)}",
+            InvalidatorPhase.Change => $"changes the translation of {own} in the primary MMU",
+            _ when before.InvalidateSeq == after.InvalidateSeq => $"ends: the counter stays at {Hex(after.InvalidateSeq)}",
             _ => $"ends: the counter goes from {Hex(before.InvalidateSeq)} to {Hex(after.InvalidateSeq)}",
         };
-        return Zap(Step(tick, name, action, after), after, judged);
+        TimelineStep step = Zap(Step(tick, name, action, after), after, judged);
+        return judged.StaleMappings == 0 ? step : Stale(step, was.Own, before);
+    }
+
+    private static string Pending(InvalidatorState invalidator) =>
+        invalidator.Unflushed == 0 ? "" : $", the TLB may still hold {Name(invalidator.Unflushed)}";
+
+    private static string Flushed(VmState before, VmState after) =>
+        Unflushed(before) != 0 && Unflushed(after) == 0 ? ", and the TLB is flushed"
+        : Unflushed(after) == 0 ? "" : ", and the TLB is not flushed: this zap took nothing away";
+
+    private static string Name(ulong pages) => (ulong.IsPow2(pages) ? "page " : "pages ") + Timeline.DescribePages(pages);
+
+    private static string Be(ulong pages) => ulong.IsPow2(pages) ? "is" : "are";
+
+    private static string Leave(ulong pages) =>
+        pages == 0 ? "no page leaves the secondary MMU"
+        : $"{Name(pages)} {(ulong.IsPow2(pages) ? "leaves" : "leave")} the secondary MMU";
+
+    private static ulong Unflushed(VmState state) => state.Invalidators.Aggregate(0UL, (pages, other) => pages | other.Unflushed);
+
+    /// <summary>A change of pages that the guest still has, with how it still has them.</summary>
+    private static TimelineStep Stale(TimelineStep step, ulong own, VmState before)
+    {
+        ulong mapped = before.Mapped & own, inTlb = Unflushed(before) & own & ~mapped;
+        List<string> ways = [];
+        if (mapped != 0)
+            ways.Add($"{Name(mapped)} {Be(mapped)} still mapped");
+        if (inTlb != 0)
+            ways.Add($"{Name(inTlb)} {Be(inTlb)} in the TLB, which was not flushed");
+        string truth = string.Join("; ", ways);
+        return step with
+        {
+            Verdict = StepVerdict.StaleMapping,
+            Truth = truth,
+            Explanation = $"the guest goes on using memory that the host has given away: {truth}",
+        };
     }
 
     /// <summary>A step that may have taken pages out of the secondary MMU, with the judgement on the account of them.</summary>
@@ -129,36 +184,33 @@ internal static class Narrator
         {
             Verdict = StepVerdict.AccountingError,
             Truth = $"{ulong.PopCount(after.Mapped)} pages are mapped",
-            Explanation = $"the kernel's total is {after.MappedTotal}, which is {ulong.PopCount(after.Mapped)} and "
-                + $"{(after.MappedTotal - ulong.PopCount(after.Mapped)) >> 32} times 2^32: a negative page count was zero-extended",
+            Explanation =
+                $"the kernel's total is {after.MappedTotal}, but {ulong.PopCount(after.Mapped)} pages are mapped{WhyWrong(after)}",
         };
+
+    /// <summary>A total that is wrong by a multiple of 2^32 names its own cause; of any other nothing more is known.</summary>
+    private static string WhyWrong(VmState state)
+    {
+        ulong excess = unchecked(state.MappedTotal - ulong.PopCount(state.Mapped));
+        return (uint)excess == 0 ? $": {excess >> 32} times 2^32 too many, for a negative page count was zero-extended" : "";
+    }
 
     private static bool Covers(VmState state, int page) =>
         state.Invalidators.Any(invalidator => invalidator.Own != 0) && page >= state.RangeStart && page < state.RangeEnd;
 
-    private static string WhyStale(ulong snapshot, VcpuState fault, VmState state)
+    private static string WhyStale(Kernel kernel, ulong snapshot, VcpuState fault, VmState state)
     {
         ulong seq = state.InvalidateSeq;
         if (snapshot == seq)
         {
             return state.InProgress > 0
-                ? $"mmu_invalidate_in_progress says {state.InProgress} although every invalidation that matters has ended"
-                : "the vCPU's root is obsolete and was not reloaded when it entered the guest";
+                ? $"mmu_invalidate_in_progress is {state.InProgress} although no invalidation is in progress: "
+                    + (kernel.LosesEnds ? "the end of one that was refused never came" : "an end did not lower it")
+                : "the root is obsolete, and this kernel does not reload it before it tries again";
         }
 
-        // A narrowing that leaves the same value signed and unsigned is told without its sign.
-        (ulong Signed, ulong Unsigned, string Kept, string KeptUnsigned, int Bits)[] narrowings =
-        [
-            (unchecked((ulong)(int)seq), unchecked((uint)seq), "an int", "an unsigned int", 32),
-            (unchecked((ulong)(short)seq), unchecked((ushort)seq), "a short", "an unsigned short", 16),
-        ];
-        foreach ((ulong signed, ulong unsigned, string kept, string keptUnsigned, int bits) in narrowings)
-        {
-            if (snapshot != signed && snapshot != unsigned)
-                continue;
-            string how = signed == unsigned ? $"was cut to {bits} bits" : $"was kept as {(snapshot == signed ? kept : keptUnsigned)}";
-            return $"{Hex(seq)} {how} and came back as {Hex(snapshot)}";
-        }
+        if (kernel.Info.SnapshotKeptAs is { } kept)
+            return $"{Hex(seq)} was kept as {kept} and came back as {Hex(snapshot)}";
 
         return fault.ConsecutiveRetries > 0
             ? $"the retried fault still holds the snapshot {Hex(snapshot)} of an earlier one, and the counter has gone on to {Hex(seq)}"
@@ -188,9 +240,13 @@ internal readonly record struct StepCounts
 
     public uint Retried { get; init; }
 
+    public uint OvercautiousRetries { get; init; }
+
     public uint UnjustifiedRetries { get; init; }
 
     public uint UnsafeInstalls { get; init; }
+
+    public uint StaleMappings { get; init; }
 
     public uint AccountingErrors { get; init; }
 
@@ -202,8 +258,11 @@ internal readonly record struct StepCounts
             GuestAccesses = totals.GuestAccesses[lane] - before.GuestAccesses[lane],
             Fixed = totals.Fixed[lane] - before.Fixed[lane],
             Retried = totals.Retried[lane] - before.Retried[lane],
+            OvercautiousRetries = totals.UnwarrantedRetries[lane] - totals.UnjustifiedRetries[lane]
+                - (before.UnwarrantedRetries[lane] - before.UnjustifiedRetries[lane]),
             UnjustifiedRetries = totals.UnjustifiedRetries[lane] - before.UnjustifiedRetries[lane],
             UnsafeInstalls = totals.UnsafeInstalls[lane] - before.UnsafeInstalls[lane],
+            StaleMappings = totals.StaleMappings[lane] - before.StaleMappings[lane],
             AccountingErrors = totals.AccountingErrors[lane] - before.AccountingErrors[lane],
         };
 }

@@ -8,13 +8,16 @@ public enum StepVerdict
     /// <summary>Nothing was judged.</summary>
     None,
 
-    /// <summary>The guest got on.</summary>
+    /// <summary>The guest progressed.</summary>
     Progress,
 
     /// <summary>A retry that something warranted.</summary>
     JustifiedRetry,
 
-    /// <summary>A retry that nothing warranted: a defect.</summary>
+    /// <summary>A retry that nothing warranted, while an invalidation was in progress elsewhere: no defect.</summary>
+    OvercautiousRetry,
+
+    /// <summary>A retry that nothing warranted, while no invalidation was in progress: a defect.</summary>
     UnjustifiedRetry,
 
     /// <summary>A page was installed that nothing has touched since it was resolved.</summary>
@@ -22,6 +25,9 @@ public enum StepVerdict
 
     /// <summary>A page was installed that the host took away: a defect.</summary>
     UnsafeInstall,
+
+    /// <summary>The primary MMU changed a page that the guest still had: a defect.</summary>
+    StaleMapping,
 
     /// <summary>The total of mapped pages differs from their number: a defect.</summary>
     AccountingError,
@@ -64,7 +70,8 @@ public sealed record TimelineStep
     public string Explanation { get; init; } = "";
 
     /// <summary>Whether the step is a defect.</summary>
-    public bool IsDefect => Verdict is StepVerdict.UnjustifiedRetry or StepVerdict.UnsafeInstall or StepVerdict.AccountingError;
+    public bool IsDefect => Verdict
+        is StepVerdict.UnjustifiedRetry or StepVerdict.UnsafeInstall or StepVerdict.StaleMapping or StepVerdict.AccountingError;
 }
 
 /// <summary>A story of steps.</summary>

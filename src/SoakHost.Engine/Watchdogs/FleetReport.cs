@@ -68,7 +68,7 @@ public sealed record CohortReport
     /// <summary>vCPUs that make no progress for a reason that is not the defect.</summary>
     public int Stopped { get; init; }
 
-    /// <summary>Incidents since the run began, by kind: vCPUs that hung, VMs with unsafe installs, VMs with accounting errors.</summary>
+    /// <summary>Incidents since the run began, by kind: vCPUs that hung, VMs with unsafe installs, stale mappings, accounting errors.</summary>
     public required IncidentCounts Incidents { get; init; }
 
     /// <summary>Stalled vCPUs with the time of their last progress; at most 100 in all of a report's cohorts.</summary>

@@ -61,6 +61,10 @@ public static class Verdicts
         CohortTotals totals = snapshot.Totals;
         if (totals.UnsafeInstalls > 0 && expected != Defect.UnsafeInstall)
             return [$"{totals.UnsafeInstalls} unsafe installs"];
+
+        // A page that is unsafely installed before the primary MMU changes it becomes a stale mapping as it does.
+        if (totals.StaleMappings > 0 && expected is not (Defect.StaleMapping or Defect.UnsafeInstall))
+            return [$"{totals.StaleMappings} stale mappings"];
         if (totals.AccountingErrors > 0 && expected != Defect.AccountingError)
             return [$"{totals.AccountingErrors} accounting errors"];
         if (expected == Defect.Hang)
@@ -83,6 +87,7 @@ public static class Verdicts
         {
             Defect.Hang when incidents.Hangs == 0 => ["expected at least one hang, and no vCPU hung"],
             Defect.UnsafeInstall when totals.UnsafeInstalls is null or 0 => ["expected an unsafe install, and there was none"],
+            Defect.StaleMapping when totals.StaleMappings is null or 0 => ["expected a stale mapping, and there was none"],
             Defect.AccountingError when totals.AccountingErrors is null or 0 => ["expected an accounting error, and there was none"],
             Defect.None when totals.CrossingsInAll == 0 => ["no VM has crossed a boundary with a fault in flight yet"],
             _ => [],

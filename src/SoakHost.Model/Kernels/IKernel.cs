@@ -17,8 +17,8 @@ public enum SnapshotPoint
 }
 
 /// <summary>
-/// One kernel: the variants of the protocol's steps in which kernels differ. Every member has the behaviour of a correct Linux as its
-/// default (Linux 6.1 with the stable fix), so that a kernel states only what it does differently.
+/// One kernel: the variants of the protocol's steps in which kernels differ. Every member has the behaviour of a correct Linux
+/// as its default (Linux 6.1 with the stable fix), so that a kernel states only what it does differently.
 /// </summary>
 /// <remarks>
 /// Implemented by empty structs that are used as type arguments, so that the JIT compiles the hot loop for each kernel. The
@@ -47,12 +47,31 @@ public interface IKernel
     /// <summary>Whether a vCPU with an obsolete root reloads it on guest entry.</summary>
     static virtual bool ReloadsRoot => true;
 
+    /// <summary>
+    /// Whether the zap drops <c>mmu_lock</c> on the way: it takes <see cref="Zapped"/> away with the begin, and
+    /// <see cref="ZappedAfterYield"/> in a step of its own.
+    /// </summary>
+    static virtual bool YieldsInZap => false;
+
+    /// <summary>Whether the TLB is flushed before the zap drops <c>mmu_lock</c>; if not, it is flushed as the zap ends.</summary>
+    static virtual bool FlushesBeforeYield => true;
+
+    /// <summary>
+    /// Whether <c>mmu_invalidate_in_progress</c> is raised only as the zap goes on after its yield, and not with the begin.
+    /// Asks for
+    /// <see cref="YieldsInZap"/>.
+    /// </summary>
+    static virtual bool RaisesAfterYield => false;
+
+    /// <summary>Whether <see cref="NeverEnds"/> is asked: some invalidations that begin are never ended.</summary>
+    static virtual bool LosesEnds => false;
+
     /// <summary>Whether the counter moves at the end of an invalidation; a kernel that says no moves it at the begin.</summary>
     static virtual bool CountsAtEnd => true;
 
     /// <summary>
-    /// Whether <see cref="Snapshot"/> reads what the last fault left behind; where it does not, exploration need not tell states apart
-    /// by it.
+    /// Whether <see cref="Snapshot"/> reads what the last fault left behind; where it does not, exploration need not tell
+    /// states apart by it.
     /// </summary>
     static virtual bool RemembersSnapshot => false;
 
@@ -73,6 +92,36 @@ public interface IKernel
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     static virtual Counter<T> Count<T>(Counter<T> seq, T counted)
         where T : unmanaged, ILanes<T> => seq.PlusOneWhere(counted);
+
+    /// <summary>Mask, a part of <paramref name="begins"/>: the begins that raise <c>mmu_invalidate_in_progress</c>.</summary>
+    /// <param name="begins">Mask: an invalidation begins.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual T RaisesInProgress<T>(T begins)
+        where T : unmanaged, ILanes<T> => begins;
+
+    /// <summary>
+    /// Mask, a part of <paramref name="begins"/>: the primary MMU gives the invalidation up, and nobody calls the end.
+    /// </summary>
+    /// <param name="own">The range of the invalidation.</param>
+    /// <param name="begins">Mask: an invalidation begins.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual T NeverEnds<TPages, T>(PageRange<TPages, T> own, T begins)
+        where TPages : unmanaged, IPages<TPages, T>
+        where T : unmanaged, ILanes<T> => T.Broadcast(0);
+
+    /// <summary>The pages that the zap takes away, or its first step where it yields.</summary>
+    /// <param name="own">The pages of the invalidation's range, without a gap.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual TPages Zapped<TPages, T>(TPages own)
+        where TPages : unmanaged, IPages<TPages, T>
+        where T : unmanaged, ILanes<T> => own;
+
+    /// <summary>The pages that the zap takes away after it yielded.</summary>
+    /// <param name="own">The pages of the invalidation's range, without a gap.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual TPages ZappedAfterYield<TPages, T>(TPages own)
+        where TPages : unmanaged, IPages<TPages, T>
+        where T : unmanaged, ILanes<T> => own;
 
     /// <summary>Mask, a part of <paramref name="ends"/>: the ends that lower <c>mmu_invalidate_in_progress</c>.</summary>
     /// <param name="ends">Mask: an invalidation ends.</param>

@@ -1,6 +1,8 @@
 namespace SoakHost.Model.Kernels;
 
-/// <summary>Runs code with a kernel's type as an argument, so that a kernel known by name reaches a loop compiled for it.</summary>
+/// <summary>
+/// Runs code with a kernel's type as an argument, so that a kernel known by name reaches a loop compiled for it.
+/// </summary>
 /// <typeparam name="TResult">What the code returns.</typeparam>
 public interface IKernelVisitor<out TResult>
 {
@@ -14,23 +16,29 @@ public abstract class Kernel
 {
     private static readonly Kernel[] BuiltIn =
     [
-        Of<Linux515>(), Of<Linux61>(), Of<Linux61Stable>(), Of<Linux63>(), Of<Linux69>(), Of<Linux512I386>(),
+        Of<Linux511>(), Of<Linux512I386>(), Of<Linux515>(), Of<Linux61>(), Of<Linux61Stable>(), Of<Linux63>(), Of<Linux69>(),
+        Of<ApicPage414>(), Of<TdpFlush511>(), Of<TdpNx511>(), Of<MmuNotifiers511>(), Of<PpcHash513>(), Of<ZapGfn514>(),
+        Of<TdpIterator515>(), Of<PaeRoot516>(), Of<Gpc518>(), Of<ZapGfn516>(), Of<Arm64Kernel62>(), Of<RiscvKernel62>(),
+        Of<ApicAccess64>(), Of<Gpc519>(), Of<Prefault617>(), Of<AmdgpuHmmChunk>(), Of<OdpIntSeq>(),
         Of<SnapshotU32>(), Of<SnapshotI16>(), Of<SnapshotU16>(), Of<SnapshotOnce>(), Of<CompareLow32>(), Of<CompareSigned>(),
         Of<SaturatingSeq>(), Of<NoInProgressCheck>(), Of<NoSeqCheck>(), Of<SeqAtBegin>(), Of<SnapshotAfterResolve>(),
         Of<CheckBeforeLock>(), Of<RangeNotHulled>(), Of<RangeEndOffByOne>(), Of<RangeClearedAtEnd>(), Of<UnbalancedEnd>(),
         Of<NoRootCheck>(), Of<RootNeverReloaded>(),
     ];
 
-    private Kernel(KernelInfo info, SnapshotPoint snapshotPoint) => (Info, SnapshotPoint) = (info, snapshotPoint);
+    private Kernel(KernelInfo info) => Info = info;
 
-    /// <summary>Every kernel and, after them, every mutant, in the order in which lists show them.</summary>
+    /// <summary>Every simulated kernel in the order in which lists show them: releases, historical defects, mutants.</summary>
     public static IReadOnlyList<Kernel> All => BuiltIn;
 
     /// <summary>Name, description, source and expectation.</summary>
     public KernelInfo Info { get; }
 
     /// <summary>Where in a fault it takes its snapshot.</summary>
-    public SnapshotPoint SnapshotPoint { get; }
+    public SnapshotPoint SnapshotPoint { get; private init; }
+
+    /// <summary>Whether some invalidations that begin are never ended.</summary>
+    public bool LosesEnds { get; private init; }
 
     /// <summary>The kernel that <typeparamref name="TKernel"/> describes.</summary>
     public static Kernel Of<TKernel>()
@@ -42,9 +50,13 @@ public abstract class Kernel
     /// <summary>Calls the visitor with this kernel's type.</summary>
     public abstract TResult Accept<TResult>(IKernelVisitor<TResult> visitor);
 
-    private sealed class Typed<TKernel>() : Kernel(TKernel.Info, TKernel.SnapshotPoint)
+    private sealed class Typed<TKernel> : Kernel
         where TKernel : struct, IKernel
     {
+        public Typed()
+            : base(TKernel.Info) =>
+            (SnapshotPoint, LosesEnds) = (TKernel.SnapshotPoint, TKernel.LosesEnds);
+
         public override TResult Accept<TResult>(IKernelVisitor<TResult> visitor) => visitor.Visit<TKernel>();
     }
 }

@@ -3,6 +3,35 @@ using SoakHost.Model.Lanes;
 
 namespace SoakHost.Model.Kernels;
 
+/// <summary>
+/// Linux up to 5.11: no range is kept, so that any invalidation in progress stalls every fault. Coarse, and correct.
+/// </summary>
+public readonly struct Linux511 : IKernel
+{
+    /// <inheritdoc/>
+    public static KernelInfo Info { get; } = new(
+        "linux-5.11",
+        "any invalidation in progress stalls every fault, whatever its page; arm64 and riscv do so to this day",
+        "before 4a42d848db95 (v5.12), include/linux/kvm_host.h, mmu_notifier_retry()",
+        Defect.None);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TPages PagesInProgress<TPages, T>(PageRange<TPages, T> range, T inProgress)
+        where TPages : unmanaged, IPages<TPages, T>
+        where T : unmanaged, ILanes<T> => Coarse.PagesInProgress<TPages, T>(inProgress);
+}
+
+/// <summary>What kernels without a range in progress have in common.</summary>
+internal static class Coarse
+{
+    /// <summary>Every page, while any invalidation is in progress.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static TPages PagesInProgress<TPages, T>(T inProgress)
+        where TPages : unmanaged, IPages<TPages, T>
+        where T : unmanaged, ILanes<T> => (~default(TPages)).Where(inProgress);
+}
+
 /// <summary>Linux 5.15: full-width snapshot, and no check that a fault's root is still current.</summary>
 public readonly struct Linux515 : IKernel
 {
@@ -27,7 +56,8 @@ public readonly struct Linux61 : IKernel
         "the check takes the snapshot as an int, so that from 2^31 on it comes back sign-extended and never matches",
         "v6.1, arch/x86/kvm/mmu/mmu.c, is_page_fault_stale(..., int mmu_seq)",
         Defect.Hang,
-        1UL << 31);
+        1UL << 31)
+    { SnapshotKeptAs = "an int" };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

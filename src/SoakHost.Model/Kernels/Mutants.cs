@@ -13,7 +13,7 @@ public readonly struct SnapshotU32 : IKernel
         "is_page_fault_stale(..., unsigned int mmu_seq)",
         Defect.Hang,
         1UL << 32)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant, SnapshotKeptAs = "an unsigned int" };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -31,7 +31,7 @@ public readonly struct SnapshotI16 : IKernel
         "is_page_fault_stale(..., short mmu_seq)",
         Defect.Hang,
         1UL << 15)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant, SnapshotKeptAs = "a short" };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -53,7 +53,7 @@ public readonly struct SnapshotU16 : IKernel
         "is_page_fault_stale(..., unsigned short mmu_seq)",
         Defect.Hang,
         1UL << 16)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant, SnapshotKeptAs = "an unsigned short" };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -70,7 +70,7 @@ public readonly struct SnapshotOnce : IKernel
         "a retried fault keeps its first snapshot, which the counter has left behind for good",
         "direct_page_fault(), the snapshot taken outside the retry",
         Defect.Hang)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     public static bool RemembersSnapshot => true;
@@ -91,7 +91,7 @@ public readonly struct CompareLow32 : IKernel
         "mmu_invalidate_retry(), both sides cast to u32",
         Defect.None)
     {
-        IsMutant = true,
+        Group = KernelGroup.Mutant,
         SurvivesBecause = "two counters with the same low half are a multiple of 2^32 apart, and that many invalidations do not fit into one fault",
     };
 
@@ -111,7 +111,7 @@ public readonly struct CompareSigned : IKernel
         "mmu_invalidate_retry(), (long)mmu_seq < (long)kvm->mmu_invalidate_seq",
         Defect.UnsafeInstall,
         1UL << 63)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -135,7 +135,7 @@ public readonly struct SaturatingSeq : IKernel
         "kvm_mmu_invalidate_end(), mmu_invalidate_seq++ saturating",
         Defect.UnsafeInstall,
         int.MaxValue)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -153,7 +153,7 @@ public readonly struct NoInProgressCheck : IKernel
         "the check compares the counter alone, which moves only as an invalidation ends",
         "mmu_invalidate_retry_hva() without mmu_invalidate_in_progress",
         Defect.UnsafeInstall)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -171,7 +171,7 @@ public readonly struct NoSeqCheck : IKernel
         "the check tests the range in progress alone, and misses an invalidation that is over already",
         "mmu_invalidate_retry_hva() without mmu_invalidate_seq",
         Defect.UnsafeInstall)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -188,7 +188,7 @@ public readonly struct SeqAtBegin : IKernel
         "the counter moves as an invalidation begins, so that a fault taken during it does not see it end",
         "mmu_invalidate_seq++ moved from kvm_mmu_invalidate_end() to kvm_mmu_invalidate_begin()",
         Defect.UnsafeInstall)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     public static bool CountsAtEnd => false;
@@ -203,7 +203,7 @@ public readonly struct SnapshotAfterResolve : IKernel
         "the snapshot is taken after the page was resolved, and misses what happened between the two",
         "kvm_faultin_pfn(), fault->mmu_seq set last",
         Defect.UnsafeInstall)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     public static SnapshotPoint SnapshotPoint => SnapshotPoint.AfterResolve;
@@ -218,7 +218,7 @@ public readonly struct CheckBeforeLock : IKernel
         "the check is made before mmu_lock is taken for the install, and others run between the two",
         "direct_page_fault(), is_page_fault_stale() before the lock",
         Defect.UnsafeInstall)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     public static bool InstallsUnderTheChecksLock => false;
@@ -233,7 +233,7 @@ public readonly struct RangeNotHulled : IKernel
         "a second begin replaces the range of the first, whose pages are then unprotected",
         "kvm_mmu_invalidate_begin() without its min() and max()",
         Defect.UnsafeInstall)
-    { IsMutant = true, InvalidatorsMin = 2 };
+    { Group = KernelGroup.Mutant, InvalidatorsMin = 2 };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -252,7 +252,7 @@ public readonly struct RangeEndOffByOne : IKernel
         "the check leaves out the last page of the range in progress",
         "mmu_invalidate_retry_hva(), hva < mmu_invalidate_range_end - PAGE_SIZE",
         Defect.UnsafeInstall)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -270,7 +270,7 @@ public readonly struct RangeClearedAtEnd : IKernel
         "an end clears the range though another invalidation is in progress, whose pages are then unprotected",
         "kvm_mmu_invalidate_end() resetting mmu_invalidate_range_start and _end",
         Defect.UnsafeInstall)
-    { IsMutant = true, InvalidatorsMin = 2 };
+    { Group = KernelGroup.Mutant, InvalidatorsMin = 2 };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -290,7 +290,7 @@ public readonly struct UnbalancedEnd : IKernel
         "an end that brings the counter to a multiple of 8 leaves the invalidation in progress for ever",
         "kvm_mmu_invalidate_end(), an early return before mmu_invalidate_in_progress--",
         Defect.Hang)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -307,7 +307,7 @@ public readonly struct NoRootCheck : IKernel
         "the check does not ask whether the fault's root became obsolete",
         "is_page_fault_stale() without is_obsolete_root()",
         Defect.UnsafeInstall)
-    { IsMutant = true, NeedsMemslotUpdates = true };
+    { Group = KernelGroup.Mutant, NeedsMemslotUpdates = true };
 
     /// <inheritdoc/>
     public static bool ChecksRoot => false;
@@ -322,7 +322,7 @@ public readonly struct RootNeverReloaded : IKernel
         "the check finds the root obsolete, but guest entry does not reload it, so that every later fault is stale too",
         "vcpu_enter_guest() without kvm_mmu_reload()",
         Defect.Hang)
-    { IsMutant = true, NeedsMemslotUpdates = true };
+    { Group = KernelGroup.Mutant, NeedsMemslotUpdates = true };
 
     /// <inheritdoc/>
     public static bool ReloadsRoot => false;

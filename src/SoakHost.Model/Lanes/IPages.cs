@@ -35,6 +35,9 @@ public interface IPages<TSelf, TLanes>
     /// <summary>The set moved one page down; page 0 falls out.</summary>
     static abstract TSelf DownByOne(TSelf pages);
 
+    /// <summary>The set moved one page up; the last page of the words falls out.</summary>
+    static abstract TSelf UpByOne(TSelf pages);
+
     /// <summary>Evidence that the set is not empty: any bit set.</summary>
     TLanes Any { get; }
 

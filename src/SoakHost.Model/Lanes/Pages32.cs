@@ -69,6 +69,10 @@ public readonly struct Pages32<TLanes> : IPages<Pages32<TLanes>, TLanes>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Pages32<TLanes> UpByOne(Pages32<TLanes> pages) => new(pages._bits << 1);
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pages32<TLanes> Where(TLanes mask) => new(_bits & mask);
 
     /// <inheritdoc/>

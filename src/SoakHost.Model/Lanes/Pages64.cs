@@ -84,6 +84,11 @@ public readonly struct Pages64<TLanes> : IPages<Pages64<TLanes>, TLanes>
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Pages64<TLanes> UpByOne(Pages64<TLanes> pages) =>
+        new(pages._low << 1, (pages._high << 1) | (pages._low >>> 31));
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public Pages64<TLanes> Where(TLanes mask) => new(_low & mask, _high & mask);
 
     /// <inheritdoc/>

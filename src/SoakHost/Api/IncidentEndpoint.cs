@@ -50,6 +50,7 @@ internal sealed record IncidentDocument(
     {
         FindingKind.VcpuHung => "hang",
         FindingKind.UnsafeInstall => "unsafe_install",
+        FindingKind.StaleMapping => "stale_mapping",
         _ => "accounting_error",
     };
 }

@@ -26,7 +26,7 @@ internal static class TimelineEndpoint
         if (!IncidentId.TryParse(incident, out IncidentId id))
         {
             return Problem(
-                StatusCodes.Status400BadRequest, "incident must be the id of a hang, unsafe-install or accounting-error, such as hang:control/12/3@3411968");
+                StatusCodes.Status400BadRequest, "incident must be the id of a hang, unsafe-install, stale-mapping or accounting-error, such as hang:control/12/3@3411968");
         }
 
         try

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using SoakHost.Configuration;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -10,10 +11,18 @@ internal static class ExploreCommand
 {
     private static readonly ExploreOptions Defaults = new();
 
+    private static readonly Choice<TargetChoice> Targets = new(
+        null,
+        ("hang", new(ExploreVerdict.Hang)),
+        ("unsafe-install", new(ExploreVerdict.UnsafeInstall)),
+        ("stale-mapping", new(ExploreVerdict.StaleMapping)),
+        ("accounting-error", new(ExploreVerdict.AccountingError)),
+        ("unjustified-retry", new(ExploreVerdict.UnjustifiedRetry)));
+
     public static Command Create()
     {
         ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels(
-            "kernels to explore", [.. Kernel.All.Where(kernel => !kernel.Info.IsMutant)], "every kernel that is not a mutant");
+            "kernels to explore", [.. Kernel.All.Where(kernel => kernel.Info.Group == KernelGroup.Release)], "every release");
         ValueOption<IReadOnlyList<ulong>> starts = CommonOptions.Numbers(
             "--start", "where mmu_invalidate_seq starts", [.. ExploreOptions.DefaultStarts], ulong.MinValue, ulong.MaxValue,
             "0, and 1 and 2 below 2^15, 2^16, 2^31, 2^32, 2^63 and 2^64");
@@ -27,14 +36,16 @@ internal static class ExploreCommand
             0, 100);
         ValueOption<int> statesMax = CommonOptions.Number(
             "--max-states", "most states to keep, up to 150 bytes each", Defaults.StatesMax, 1_000, 100_000_000);
+        var target = new ValueOption<TargetChoice>(
+            "--target", "look for one kind of defect, and stop at the first", Targets, new(null), "all kinds, to the end");
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "explore",
             "Explores every interleaving of one small VM, breadth first. Proves each kernel and start within the bound, or "
-            + "prints the shortest "
-            + "counterexample. Exit code 0: all are proven; 1: a defect was found; 2: the limit of states was reached.")
+            + "prints the shortest story of each kind of defect. "
+            + "Exit code 0: all are proven; 1: a defect was found; 2: the limit of states was reached.")
         {
-            kernels, starts, vcpus, invalidators, pages, invalidations, updates, statesMax, json,
+            kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, json,
         };
         command.SetAction((parsed, stop) =>
         {
@@ -46,6 +57,7 @@ internal static class ExploreCommand
                 Invalidations = invalidations.Of(parsed),
                 MemslotUpdates = updates.Of(parsed),
                 StatesMax = statesMax.Of(parsed),
+                Target = target.Of(parsed).Kind,
             };
             return Task.FromResult(Run(kernels.Of(parsed), starts.Of(parsed), options, parsed.GetValue(json), stop));
         });
@@ -82,4 +94,7 @@ internal static class ExploreCommand
             ExploreReport.WriteJson(Console.Out, results);
         return (int)code;
     }
+
+    /// <summary>What to look for; null is every kind of defect.</summary>
+    private readonly record struct TargetChoice(ExploreVerdict? Kind);
 }

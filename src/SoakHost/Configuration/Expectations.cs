@@ -8,7 +8,7 @@ internal static class Expectations
     private static readonly (string Name, Defect Defect)[] Names =
     [
         ("progress", Defect.None), ("hang", Defect.Hang), ("unsafe-install", Defect.UnsafeInstall),
-        ("accounting-error", Defect.AccountingError),
+        ("stale-mapping", Defect.StaleMapping), ("accounting-error", Defect.AccountingError),
     ];
 
     /// <summary>The names as configuration spells them.</summary>

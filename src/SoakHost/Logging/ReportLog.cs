@@ -94,6 +94,12 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
                 log.UnsafeInstall(
                     unsafeLevel, name, kernel, found.Vm, vcpu, page, unsafeRemark, seq, snapshot, time, replay);
                 break;
+            case FindingKind.StaleMapping:
+                // What is unsafely installed before the host changes it becomes a stale mapping.
+                (LogLevel staleLevel, string staleRemark) =
+                    Judge(cohort, cohort.Cohort.Expected == Defect.UnsafeInstall ? Defect.UnsafeInstall : Defect.StaleMapping);
+                log.StaleMapping(staleLevel, name, kernel, found.Vm, page, staleRemark, seq, time, replay);
+                break;
             case FindingKind.AccountingError:
                 (LogLevel errorLevel, string errorRemark) = Judge(cohort, Defect.AccountingError);
                 log.AccountingError(errorLevel, name, kernel, found.Vm, errorRemark, seq, time, replay);

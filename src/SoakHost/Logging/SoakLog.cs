@@ -84,6 +84,13 @@ internal static partial class SoakLog
         this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, FindingTime time,
         string replay);
 
+    [LoggerMessage(EventId = 2006, Message =
+        "{Cohort} ({Kernel}): the host gave page {Page} of VM {Vm} away while the guest still had it, {Remark}: "
+        + "counter {InvalidateSeq}, {Time}. {Replay}")]
+    public static partial void StaleMapping(
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, object page, string remark, string invalidateSeq,
+        FindingTime time, string replay);
+
     [LoggerMessage(3001, LogLevel.Error,
         "Soak stalled: worker {Worker} has finished no slice since {LastSlice:O}; it holds {Shard}")]
     public static partial void SoakStalled(this ILogger log, int worker, DateTimeOffset lastSlice, string shard);

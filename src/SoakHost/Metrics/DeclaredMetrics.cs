@@ -19,8 +19,14 @@ internal static class DeclaredMetrics
     public static readonly MetricDeclaration UnjustifiedRetries =
         Counter("soakhost_unjustified_retries_total", "Retries without a reason: a defect", OfCohort);
 
+    public static readonly MetricDeclaration OvercautiousRetries =
+        Counter("soakhost_overcautious_retries_total", "Retries because of other pages: no defect", OfCohort);
+
     public static readonly MetricDeclaration UnsafeInstalls =
         Counter("soakhost_unsafe_installs_total", "Installs of a page that the host had taken away: a defect", OfCohort);
+
+    public static readonly MetricDeclaration StaleMappings =
+        Counter("soakhost_stale_mappings_total", "Changes by the host of a page that the guest still had: a defect", OfCohort);
 
     public static readonly MetricDeclaration AccountingErrors =
         Counter("soakhost_accounting_errors_total", "Zaps after which the kernel's total of mapped pages was wrong: a defect",
@@ -41,7 +47,7 @@ internal static class DeclaredMetrics
 
     public static readonly MetricDeclaration Incidents = Counter(
         "soakhost_incidents_total",
-        "Incidents by kind: hang counts each hang of a vCPU, unsafe_install and accounting_error count VMs",
+        "Incidents by kind: hang counts each hang of a vCPU, unsafe_install, stale_mapping and accounting_error count VMs",
         [.. OfCohort, "kind"]);
 
     public static readonly MetricDeclaration Vms = Gauge(

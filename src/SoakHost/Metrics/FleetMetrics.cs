@@ -22,7 +22,8 @@ internal sealed class FleetMetrics
     private readonly Func<IReadOnlyList<Cohort>> _cohorts;
     private readonly int _vectorBits;
     private readonly Func<FleetReport> _latest;
-    private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _unsafeInstalls, _accountingErrors;
+    private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _overcautiousRetries;
+    private readonly MetricFamily _unsafeInstalls, _staleMappings, _accountingErrors;
     private readonly MetricFamily _recoveries, _vms, _vcpus, _lastProgress, _stallInfo, _invalidateSeq, _crossings, _verdict, _incidents;
     private readonly MetricFamily _expectedCrossing;
     private readonly MetricFamily _lastSlice, _slices, _busy, _sliceMax, _idle, _workers, _hangExpectedFrom, _buildInfo;
@@ -39,7 +40,9 @@ internal sealed class FleetMetrics
         _guestAccesses = registry.Add(DeclaredMetrics.GuestAccesses);
         _faults = registry.Add(DeclaredMetrics.Faults);
         _unjustifiedRetries = registry.Add(DeclaredMetrics.UnjustifiedRetries);
+        _overcautiousRetries = registry.Add(DeclaredMetrics.OvercautiousRetries);
         _unsafeInstalls = registry.Add(DeclaredMetrics.UnsafeInstalls);
+        _staleMappings = registry.Add(DeclaredMetrics.StaleMappings);
         _accountingErrors = registry.Add(DeclaredMetrics.AccountingErrors);
         _recoveries = registry.Add(DeclaredMetrics.Recoveries);
         _vms = registry.Add(DeclaredMetrics.Vms);
@@ -84,6 +87,7 @@ internal sealed class FleetMetrics
         IncidentCounts incidents = report?.Incidents ?? default;
         _incidents.Set(incidents.Hangs, name, kernel, "hang");
         _incidents.Set(incidents.UnsafeInstalls, name, kernel, "unsafe_install");
+        _incidents.Set(incidents.StaleMappings, name, kernel, "stale_mapping");
         _incidents.Set(incidents.AccountingErrors, name, kernel, "accounting_error");
 
         Set(_invalidateSeq, report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Min.Low, name, kernel, "min");
@@ -124,7 +128,9 @@ internal sealed class FleetMetrics
         Set(_faults, totals.Retried, name, kernel, "retried");
         Set(_guestAccesses, totals.GuestAccesses, name, kernel);
         Set(_unjustifiedRetries, totals.UnjustifiedRetries, name, kernel);
+        Set(_overcautiousRetries, totals.OvercautiousRetries, name, kernel);
         Set(_unsafeInstalls, totals.UnsafeInstalls, name, kernel);
+        Set(_staleMappings, totals.StaleMappings, name, kernel);
         Set(_accountingErrors, totals.AccountingErrors, name, kernel);
         _recoveries.Set(totals.Recoveries, name, kernel);
         foreach (BoundaryCrossings crossings in totals.Crossings)

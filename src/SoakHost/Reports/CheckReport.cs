@@ -37,7 +37,9 @@ internal sealed record CheckCohortDocument(
     int VcpusHung,
     int VcpusStarved,
     long? UnjustifiedRetries,
+    long? OvercautiousRetries,
     long? UnsafeInstalls,
+    long? StaleMappings,
     long? AccountingErrors,
     Verdict Verdict)
 {
@@ -116,7 +118,9 @@ internal static class CheckReport
             cohort.Hung,
             cohort.Starved,
             totals.UnjustifiedRetries,
+            totals.OvercautiousRetries,
             totals.UnsafeInstalls,
+            totals.StaleMappings,
             totals.AccountingErrors,
             cohort.Verdict);
         return KindDocuments.Complete(document, cohort.Snapshot, cohort.Reasons);

@@ -13,7 +13,11 @@ internal sealed record ExploreDocument(
     int States,
     int Depth,
     double ElapsedSeconds,
-    TimelineDocument? Counterexample);
+    TimelineDocument? Counterexample,
+    ExploreDefectDocument[] Defects);
+
+/// <summary>The first defect of a kind.</summary>
+internal sealed record ExploreDefectDocument(string Kind, int Depth, TimelineDocument Story);
 
 /// <summary>The results of explorations.</summary>
 internal static class ExploreReport
@@ -32,12 +36,16 @@ internal static class ExploreReport
                 Color.Green),
             ExploreVerdict.LimitReached => ("no defect found, but the limit of states was reached: not proven", Color.Yellow),
             ExploreVerdict.Stopped => ("no defect found before it was interrupted: not proven", Color.Yellow),
-            _ => (Name(result.Verdict).Replace('_', ' '), Color.Red),
+            _ => (string.Join(", ", result.Defects.Select(defect => Words(defect.Kind))), Color.Red),
         };
         console.Write(new Text($"{where}: {verdict}", new Style(color)));
         console.WriteLine($"; {effort}");
-        if (result.Counterexample is { } story)
-            TimelineReport.Write(console, story);
+        foreach (ExploreDefect defect in result.Defects)
+        {
+            if (result.Defects.Length > 1)
+                console.Write(new Text($"{where}: {Words(defect.Kind)}\n", new Style(Color.Red)));
+            TimelineReport.Write(console, defect.Story);
+        }
     }
 
     public static void WriteJson(TextWriter output, IEnumerable<ExploreResult> results)
@@ -51,7 +59,8 @@ internal static class ExploreReport
                 result.States,
                 result.Depth,
                 result.Elapsed.TotalSeconds,
-                result.Counterexample is { } story ? TimelineDocument.Of(story) : null)),
+                result.Counterexample is { } story ? TimelineDocument.Of(story) : null,
+                [.. result.Defects.Select(defect => new ExploreDefectDocument(Name(defect.Kind), defect.Depth, TimelineDocument.Of(defect.Story)))])),
         ];
         output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.ExploreDocumentArray));
     }
@@ -67,6 +76,8 @@ internal static class ExploreReport
     }
 
     public static string Name(ExploreVerdict verdict) => JsonNamingPolicy.SnakeCaseLower.ConvertName(verdict.ToString());
+
+    private static string Words(ExploreVerdict verdict) => Name(verdict).Replace('_', ' ');
 
     private sealed class StatusLine(string what, StatusContext status) : IProgress<ExploreProgress>
     {

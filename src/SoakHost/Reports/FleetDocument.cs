@@ -121,7 +121,9 @@ internal sealed record FleetDocument
             VcpusStopped = report.Stopped,
             VcpuRecoveries = totals.Recoveries,
             UnjustifiedRetries = totals.UnjustifiedRetries,
+            OvercautiousRetries = totals.OvercautiousRetries,
             UnsafeInstalls = totals.UnsafeInstalls,
+            StaleMappings = totals.StaleMappings,
             AccountingErrors = totals.AccountingErrors,
             Verdict = report.Verdict,
             Reason = report.Reason,
@@ -192,7 +194,11 @@ internal sealed record CohortDocument
 
     public required long? UnjustifiedRetries { get; init; }
 
+    public required long? OvercautiousRetries { get; init; }
+
     public required long? UnsafeInstalls { get; init; }
+
+    public required long? StaleMappings { get; init; }
 
     public required long? AccountingErrors { get; init; }
 

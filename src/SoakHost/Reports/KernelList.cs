@@ -13,36 +13,37 @@ internal static class KernelList
 {
     // This machine's own kernel, which no model describes.
     private static readonly KernelDocument Host = new(
-        HostCohort.KindName, HostCohort.KindName, false, "unknown", Hex64.Of(0),
-        "this machine's own kernel, through /dev/kvm: real VMs, whose counters start at 0", "this machine");
+        HostCohort.KindName, HostCohort.KindName, KernelGroup.Release, "unknown", Hex64.Of(0),
+        "this machine's own kernel, through /dev/kvm: real VMs, whose counters start at 0", "this machine", null, null);
 
-    private static readonly KernelInfo[] Kernels = [.. Kernel.All.Select(kernel => kernel.Info).Where(info => !info.IsMutant)];
-    private static readonly KernelInfo[] Mutants = [.. Kernel.All.Select(kernel => kernel.Info).Where(info => info.IsMutant)];
-
-    /// <summary>One document for each: kernels, then this machine's own, then mutants.</summary>
-    public static KernelDocument[] Documents { get; } = [.. Kernels.Select(Of), Host, .. Mutants.Select(Of)];
+    /// <summary>One document for each: releases and this machine's own, then historical defects, then mutants.</summary>
+    public static KernelDocument[] Documents { get; } =
+        [.. Kernel.All.Select(kernel => Of(kernel.Info)).Append(Host).OrderBy(document => document.Group)];
 
     public static void WriteTable(IAnsiConsole console)
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "difference", "source");
         table.Columns[0].NoWrap();
-        foreach (KernelInfo info in Kernels)
-            Add(info);
-        table.AddRow(new Text(Host.Name), new Text("unknown: that is the question"), new Text(Host.Description), new Text(Host.Source));
-        table.AddEmptyRow().AddRow("mutants:");
-        foreach (KernelInfo info in Mutants)
-            Add(info);
-        console.Write(table);
+        foreach (IGrouping<KernelGroup, KernelDocument> group in Documents.GroupBy(document => document.Group))
+        {
+            if (group.Key != KernelGroup.Release)
+                table.AddEmptyRow().AddRow(group.Key == KernelGroup.Mutant ? "mutants:" : "historical defects:");
+            foreach (KernelDocument kernel in group)
+            {
+                string expected = Kernel.Find(kernel.Name) is { } known ? Describe(known.Info) : "unknown: that is the question";
+                table.AddRow(new Text(kernel.Name), new Text(expected), new Text(kernel.Description), new Text(kernel.Source));
+            }
+        }
 
-        void Add(KernelInfo info) =>
-            table.AddRow(new Text(info.Name), new Text(Describe(info)), new Text(info.Description), new Text(info.Source));
+        console.Write(table);
     }
 
     public static void WriteJson(TextWriter output) =>
         output.WriteLine(JsonSerializer.Serialize(Documents, ReportJson.Default.KernelDocumentArray));
 
     private static KernelDocument Of(KernelInfo info) => new(
-        info.Name, "simulated", info.IsMutant, info.Expected.Label(), Hex64.Of(info.ExpectedFrom), info.Description, info.Source);
+        info.Name, "simulated", info.Group, info.Expected.Label(), Hex64.Of(info.ExpectedFrom), info.Description, info.Source,
+        info.Fix?.Since, info.Fix?.Until);
 
     private static string Describe(KernelInfo info)
     {
@@ -58,4 +59,5 @@ internal static class KernelList
 
 /// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
 internal sealed record KernelDocument(
-    string Name, string Kind, bool IsMutant, string Expected, string ExpectedFrom, string Description, string Source);
+    string Name, string Kind, KernelGroup Group, string Expected, string ExpectedFrom, string Description, string Source, string? Since,
+    string? Until);

@@ -10,7 +10,7 @@ namespace SoakHost.Reports;
 /// <summary>One kernel of <c>soakhost kernels --verify --json</c>.</summary>
 internal sealed record KillMatrixDocument(
     string Name,
-    bool IsMutant,
+    KernelGroup Group,
     string Expected,
     string FoundByExplore,
     string FoundBySoak,
@@ -59,7 +59,7 @@ internal static class KillMatrixReport
 
     private static KillMatrixDocument Describe(KillMatrixRow row) => new(
         row.Kernel.Name,
-        row.Kernel.IsMutant,
+        row.Kernel.Group,
         Name(row.Kernel.Expected),
         row.ExploredDefect is { } defect ? Name(defect) : ExploreReport.Name(row.Explored),
         Name(row.Soaked),

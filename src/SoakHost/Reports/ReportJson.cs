@@ -2,6 +2,7 @@ using SoakHost.Engine.Watchdogs;
 using System.Text.Json.Serialization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Timelines;
+using SoakHost.Model.Kernels;
 
 namespace SoakHost.Reports;
 
@@ -41,7 +42,7 @@ internal sealed record WorkerDocument(
 /// <summary>Reports as JSON: snake_case, indented for people.</summary>
 [JsonSourceGenerationOptions(
     PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true,
-    Converters = [typeof(VerdictNames), typeof(ReasonNames), typeof(ConditionNames), typeof(StepNames)])]
+    Converters = [typeof(VerdictNames), typeof(ReasonNames), typeof(ConditionNames), typeof(StepNames), typeof(GroupNames)])]
 [JsonSerializable(typeof(FleetDocument))]
 [JsonSerializable(typeof(KernelDocument[]))]
 [JsonSerializable(typeof(ExploreDocument[]))]
@@ -60,6 +61,9 @@ internal sealed class ReasonNames() : JsonStringEnumConverter<ReasonKind>(System
 
 /// <summary>Conditions of vCPUs by their names in snake_case.</summary>
 internal sealed class ConditionNames() : JsonStringEnumConverter<VcpuCondition>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);
+
+/// <summary>Groups of kernels by their names in snake_case.</summary>
+internal sealed class GroupNames() : JsonStringEnumConverter<KernelGroup>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);
 
 /// <summary>Verdicts on steps by their names in snake_case.</summary>
 internal sealed class StepNames() : JsonStringEnumConverter<StepVerdict>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);

@@ -53,7 +53,9 @@ public static class Expositions
             soakhost_faults_total{{{of}},outcome="retried"} 200000*n
             soakhost_guest_accesses_total{{{of}}} 900000*n
             soakhost_unjustified_retries_total{{{of}}} {{hung * 1000}}*n
+            soakhost_overcautious_retries_total{{{of}}} 0
             soakhost_unsafe_installs_total{{{of}}} 0
+            soakhost_stale_mappings_total{{{of}}} 0
             soakhost_accounting_errors_total{{{of}}} 0
             soakhost_vms{{{of}},expect="{{expect}}",kind="simulated"} 2
             soakhost_vcpus{{{of}},expect="{{expect}}",state="running"} {{running}}
@@ -75,6 +77,7 @@ public static class Expositions
             soakhost_interventions_total{cohort="{{name}}",kind="kernel"} 0
             soakhost_incidents_total{{{of}},kind="hang"} {{hung}}
             soakhost_incidents_total{{{of}},kind="unsafe_install"} 0
+            soakhost_incidents_total{{{of}},kind="stale_mapping"} 0
             soakhost_incidents_total{{{of}},kind="accounting_error"} 0
 
             """;

@@ -351,7 +351,7 @@ public sealed partial class PageTests(Browser browser)
     {
         var conclusion = page.Timeline.Locator("[data-part=conclusion]");
         await Assertions.Expect(conclusion).ToContainTextAsync("was kept as an int and came back as", new() { Timeout = LivePage.Ms(Soon) });
-        await Assertions.Expect(page.Timeline.Locator("tr[data-defect=unjustified_retry]").First).ToContainTextAsync("nothing happened that warrants a retry");
+        await Assertions.Expect(page.Timeline.Locator("tr[data-defect=unjustified_retry]").First).ToContainTextAsync("no invalidation is in progress, and none has ended since the fault was taken");
 
         // The defect that is pointed out is the one of the vCPU that the sentence is about, and not another one's.
         string sentence = await conclusion.InnerTextAsync();

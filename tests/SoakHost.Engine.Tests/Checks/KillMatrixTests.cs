@@ -20,13 +20,13 @@ public sealed partial class KillMatrixTests
     }
 
     [Fact]
-    public void Every_mutant_is_caught_but_those_that_say_why_they_are_not()
+    public void Every_mutant_and_historical_defect_is_caught_but_those_that_say_why_they_are_not()
     {
         Assert.Equal(
-            ["compare-low-32"],
-            Matrix.Value.Where(row => row.Kernel.IsMutant && row.Soaked == Defect.None).Select(row => row.Kernel.Name));
+            ["gpc-5.19", "odp-int-seq", "compare-low-32"],
+            Matrix.Value.Where(row => row.Kernel.Group != KernelGroup.Release && row.Soaked == Defect.None).Select(row => row.Kernel.Name));
         Assert.All(Matrix.Value, row => Assert.Equal(
-            row.Kernel.IsMutant && row.Kernel.Expected == Defect.None, row.Kernel.SurvivesBecause is not null));
+            row.Kernel.Group != KernelGroup.Release && row.Kernel.Expected == Defect.None, row.Kernel.SurvivesBecause is not null));
     }
 
     [Fact]
@@ -39,23 +39,29 @@ public sealed partial class KillMatrixTests
         Assert.False((row with { Explored = ExploreVerdict.Stopped }).IsAsExpected);
     }
 
-    /// <summary>The document says of one mutant that it shows another defect first; of no other is that so.</summary>
+    /// <summary>What else each shows: an unsafe install becomes a stale mapping, and nothing is hidden behind anything.</summary>
     [Fact]
-    public void Without_a_target_exploration_finds_the_same_but_for_seq_at_begin()
+    public void Without_a_target_exploration_finds_the_expected_kind_of_defect_among_all_that_there_are()
     {
-        List<(string, ExploreVerdict)> others = [];
         foreach (KillMatrixRow row in Matrix.Value)
         {
             ExploreResult result = Explorer.Explore(
                 Kernel.Find(row.Kernel.Name)!,
-                KillMatrix.ExploreOptionsFor(row.Kernel) with { Target = null },
+                KillMatrix.ExploreOptionsFor(row.Kernel) with { Target = null, Invalidations = 3 },
                 TimeProvider.System,
                 cancellation: TestContext.Current.CancellationToken);
-            if (result.Verdict != row.Explored)
-                others.Add((row.Kernel.Name, result.Verdict));
-        }
+            ExploreVerdict[] kinds = [.. result.Defects.Select(defect => defect.Kind)];
+            ExploreVerdict[] expected = row.Kernel.Expected switch
+            {
+                Defect.None => [],
+                Defect.UnsafeInstall when kinds.Contains(ExploreVerdict.StaleMapping) => [ExploreVerdict.UnsafeInstall, ExploreVerdict.StaleMapping],
 
-        Assert.Equal([("seq-at-begin", ExploreVerdict.UnjustifiedRetry)], others);
+                // A sibling may map the page meanwhile, and then the retry was unjustified and no more.
+                Defect.Hang when row.Kernel.Name == "snapshot-once" => [ExploreVerdict.Hang, ExploreVerdict.UnjustifiedRetry],
+                _ => [row.Explored],
+            };
+            Assert.Equal((row.Kernel.Name, string.Join(", ", expected)), (row.Kernel.Name, string.Join(", ", kinds)));
+        }
     }
 
     /// <summary>Where defects end, as the document says.</summary>
@@ -79,17 +85,6 @@ public sealed partial class KillMatrixTests
     }
 
     [Fact]
-    public void Seq_at_begin_takes_four_steps_to_an_unjustified_retry_and_six_to_an_unsafe_install()
-    {
-        var options = new ExploreOptions { Start = 8 };
-        Assert.Equal((4, 6), (Steps(null), Steps(Defect.UnsafeInstall)));
-
-        int Steps(Defect? target) => Explorer.Explore(
-            Kernel.Of<SeqAtBegin>(), options with { Target = target }, TimeProvider.System, cancellation: TestContext.Current.CancellationToken)
-            .Counterexample!.Steps.Length;
-    }
-
-    [Fact]
     public void The_document_has_this_matrix()
     {
         string document = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Checks.md"));
@@ -107,6 +102,7 @@ public sealed partial class KillMatrixTests
         Defect.None => "none",
         Defect.Hang => "hang",
         Defect.UnsafeInstall => "unsafe install",
+        Defect.StaleMapping => "stale mapping",
         _ => "accounting error",
     };
 

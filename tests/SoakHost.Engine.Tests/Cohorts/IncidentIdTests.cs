@@ -36,7 +36,7 @@ public sealed class IncidentIdTests
     public void Hangs_unsafe_installs_and_accounting_errors_are_incidents_and_nothing_else_is()
     {
         Assert.Equal(
-            [FindingKind.VcpuHung, FindingKind.UnsafeInstall, FindingKind.AccountingError],
+            [FindingKind.VcpuHung, FindingKind.UnsafeInstall, FindingKind.AccountingError, FindingKind.StaleMapping],
             Enum.GetValues<FindingKind>().Where(IncidentId.IsIncident));
     }
 

@@ -1,3 +1,4 @@
+using SoakHost.Engine.Checks;
 using SoakHost.Engine.Explore;
 using SoakHost.Model.Kernels;
 
@@ -64,7 +65,7 @@ public sealed class EnumerationTests
     public void Merging_changes_neither_the_verdict_nor_how_long_the_story_is(string kernel)
     {
         KernelInfo info = Kernel.Find(kernel)!.Info;
-        foreach (Defect? target in (Defect?[])[null, info.Expected == Defect.None ? null : info.Expected])
+        foreach (ExploreVerdict? target in (ExploreVerdict?[])[null, KillMatrix.ExploreOptionsFor(info).Target])
         {
             var options = new ExploreOptions
             {
@@ -97,14 +98,14 @@ public sealed class EnumerationTests
         }
     }
 
-    /// <summary>A target that the kernel does not have, so that exploration goes past all that it has and to the end.</summary>
+    /// <summary>A target that the kernel does not have, so that the verdict is that of a kernel without defects.</summary>
     private static ExploreOptions WithoutDefects(string kernel, ExploreOptions options) => options with
     {
         Target = Kernel.Find(kernel)!.Info.Expected switch
         {
-            Defect.UnsafeInstall => Defect.AccountingError,
+            Defect.UnsafeInstall or Defect.StaleMapping => ExploreVerdict.AccountingError,
             Defect.None => null,
-            _ => Defect.UnsafeInstall,
+            _ => ExploreVerdict.UnsafeInstall,
         },
     };
 

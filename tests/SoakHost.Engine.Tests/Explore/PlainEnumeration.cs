@@ -1,7 +1,6 @@
 using System.Globalization;
 using SoakHost.Engine.Explore;
 using SoakHost.Model;
-using SoakHost.Model.Kernels;
 using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Explore;
@@ -9,9 +8,10 @@ namespace SoakHost.Engine.Tests.Explore;
 /// <summary>What a plain enumeration came to.</summary>
 /// <param name="States">Each distinct state, in the order in which they were found.</param>
 /// <param name="Depth">Steps from the start to the last of them.</param>
-/// <param name="FirstDefect">Steps of the shortest way to a step that is a defect, that step counted; null where there is none.</param>
-/// <param name="FirstHung">Steps of the shortest way to a state in which a vCPU, left alone, never gets on; null where there is none.</param>
-public sealed record PlainOutcome(IReadOnlyCollection<PlainState> States, int Depth, int? FirstDefect, int? FirstHung);
+/// <param name="First">
+/// Of each kind of defect the steps of the shortest way to it: to the step that is one, that step counted, or to a state with a hung vCPU.
+/// </param>
+public sealed record PlainOutcome(IReadOnlyCollection<PlainState> States, int Depth, IReadOnlyDictionary<ExploreVerdict, int> First);
 
 /// <summary>
 /// All that a VM's future depends on, written down as text: first what the VM has one of, then its vCPUs, then its invalidators.
@@ -45,9 +45,6 @@ public sealed record PlainState(string Vm, IReadOnlyList<string> Vcpus, IReadOnl
 /// </summary>
 public sealed class PlainEnumeration
 {
-    // Far more than any row of a vCPU's own steps that ends.
-    private const int StepsAlone = 100;
-
     private readonly ReferenceKernel _kernel;
     private readonly ExploreOptions _options;
     private readonly bool _looksForDefects;
@@ -59,8 +56,8 @@ public sealed class PlainEnumeration
     public static PlainOutcome Of(string kernel, ExploreOptions options) =>
         new PlainEnumeration(kernel, options, looksForDefects: false).Enumerate();
 
-    /// <summary>States breadth first until a defect is found; when a hang is looked for, also a state with a hung vCPU.</summary>
-    public static PlainOutcome UntilDefect(string kernel, ExploreOptions options) =>
+    /// <summary>Every reachable state, and the first defect of each kind on the way.</summary>
+    public static PlainOutcome WithDefects(string kernel, ExploreOptions options) =>
         new PlainEnumeration(kernel, options, looksForDefects: true).Enumerate();
 
     private PlainOutcome Enumerate()
@@ -80,21 +77,21 @@ public sealed class PlainEnumeration
         var queue = new Queue<Node>();
         Add(start);
         int depth = 0;
-        int? firstDefect = null, firstHung = null;
-        while (queue.TryDequeue(out Node? node) && (!_looksForDefects || firstDefect is null || (firstHung is null && _options.Target == Defect.Hang)))
+        var first = new Dictionary<ExploreVerdict, int>();
+        while (queue.TryDequeue(out Node? node))
         {
             depth = node.Depth;
-            if (_looksForDefects && _options.Target == Defect.Hang && firstHung is null && HasHungVcpu(node.Vm))
-                firstHung = node.Depth;
+            if (_looksForDefects && !first.ContainsKey(ExploreVerdict.Hang) && HasHungVcpu(node.Vm))
+                first.Add(ExploreVerdict.Hang, node.Depth);
             foreach (Node next in Steps(node))
             {
-                if (IsDefect(node.Vm.Totals, next.Vm.Totals))
-                    firstDefect ??= next.Depth;
+                foreach (ExploreVerdict kind in Defects(node.Vm.Totals, next))
+                    first.TryAdd(kind, next.Depth);
                 Add(next);
             }
         }
 
-        return new PlainOutcome(seen.Values, depth, firstDefect, firstHung);
+        return new PlainOutcome(seen.Values, depth, first);
 
         void Add(Node node)
         {
@@ -112,7 +109,7 @@ public sealed class PlainEnumeration
         {
             for (int page = 0; page < _options.Pages; page++)
             {
-                Node next = node.Next();
+                Node next = node.Next() with { Mover = v };
                 next.Vm.StepVcpu(v, page);
                 yield return next;
             }
@@ -142,32 +139,22 @@ public sealed class PlainEnumeration
         }
     }
 
-    private bool IsDefect(ReferenceTotals before, ReferenceTotals after) => _options.Target switch
+    private static IEnumerable<ExploreVerdict> Defects(ReferenceTotals before, Node next)
     {
-        Defect.UnsafeInstall => after.UnsafeInstalls > before.UnsafeInstalls,
-        Defect.AccountingError => after.AccountingErrors > before.AccountingErrors,
-        _ => after.UnsafeInstalls > before.UnsafeInstalls
-            || after.AccountingErrors > before.AccountingErrors
-            || after.UnjustifiedRetries > before.UnjustifiedRetries,
-    };
-
-    private bool HasHungVcpu(ReferenceVm vm)
-    {
-        if (Enumerable.Range(0, _options.Invalidators).Any(vm.IsBetweenBeginAndEnd))
-            return false;
-        return Enumerable.Range(0, _options.Vcpus).Any(v =>
-        {
-            ReferenceVm alone = vm.Copy();
-            for (int step = 0; step < StepsAlone; step++)
-            {
-                alone.StepVcpu(v, 0);
-                if (alone.Totals.Fixed > vm.Totals.Fixed || alone.Totals.GuestAccesses > vm.Totals.GuestAccesses)
-                    return false;
-            }
-
-            return true;
-        });
+        ReferenceTotals after = next.Vm.Totals;
+        if (after.UnsafeInstalls > before.UnsafeInstalls)
+            yield return ExploreVerdict.UnsafeInstall;
+        if (after.StaleMappings > before.StaleMappings)
+            yield return ExploreVerdict.StaleMapping;
+        if (after.AccountingErrors > before.AccountingErrors)
+            yield return ExploreVerdict.AccountingError;
+        if (after.UnjustifiedRetries > before.UnjustifiedRetries && !next.Vm.WouldNeverBeFixed(next.Mover))
+            yield return ExploreVerdict.UnjustifiedRetry;
     }
+
+    private bool HasHungVcpu(ReferenceVm vm) =>
+        !Enumerable.Range(0, _options.Invalidators).Any(vm.IsBetweenBeginAndEnd)
+        && Enumerable.Range(0, _options.Vcpus).Any(vm.WouldNeverBeFixed);
 
     /// <summary>
     /// The state without what has no future: counts of retries, and a snapshot that no check will see. Whether a fault is a retry
@@ -181,7 +168,7 @@ public sealed class PlainEnumeration
                 CultureInfo.InvariantCulture,
                 $"{state.InvalidateSeq} {state.InProgress} {state.RangeStart}-{state.RangeEnd} {state.Mapped} {state.MappedTotal} {state.RootGeneration} {node.Begun} {node.Updated}"),
             [.. state.Vcpus.Select(Describe)],
-            [.. state.Invalidators.Select(invalidator => string.Create(CultureInfo.InvariantCulture, $"{(int)invalidator.Phase} {invalidator.Own}"))]);
+            [.. state.Invalidators.Select(invalidator => string.Create(CultureInfo.InvariantCulture, $"{(int)invalidator.Phase} {invalidator.Own} {invalidator.Unflushed}"))]);
     }
 
     private string Describe(VcpuState vcpu)
@@ -198,7 +185,7 @@ public sealed class PlainEnumeration
             $"{(int)vcpu.Phase} {vcpu.Page} {(hasSnapshot || keepsSnapshot ? vcpu.Snapshot : 0)} {vcpu.RootGeneration} {vcpu.Raced} {vcpu.Reloaded} {vcpu.Orphaned} {vcpu.Outdated} {keepsSnapshot}");
     }
 
-    private sealed record Node(ReferenceVm Vm, int Depth, int Begun, int Updated)
+    private sealed record Node(ReferenceVm Vm, int Depth, int Begun, int Updated, int Mover = 0)
     {
         public Node Next() => new(Vm.Copy(), Depth + 1, Begun, Updated);
     }

@@ -13,7 +13,7 @@ public readonly struct SnapshotU24 : IKernel
         "is_page_fault_stale(..., unsigned int mmu_seq : 24)",
         Defect.Hang,
         ExpectedFrom: 1UL << 24)
-    { IsMutant = true };
+    { Group = KernelGroup.Mutant, SnapshotKeptAs = "24 bits" };
 
     public static Counter<T> Snapshot<T>(Counter<T> seq, Counter<T> stored, T isRetry)
         where T : unmanaged, ILanes<T> => new(seq.Low & T.Broadcast(0xffffff), T.Broadcast(0));

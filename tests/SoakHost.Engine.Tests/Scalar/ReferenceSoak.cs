@@ -71,8 +71,10 @@ public sealed class ReferenceSoak
             GuestAccesses = seen.GuestAccesses,
             Fixed = seen.Fixed,
             Retried = seen.Retried,
+            OvercautiousRetries = seen.OvercautiousRetries,
             UnjustifiedRetries = seen.UnjustifiedRetries,
             UnsafeInstalls = seen.UnsafeInstalls,
+            StaleMappings = seen.StaleMappings,
             AccountingErrors = seen.AccountingErrors,
         };
     }
@@ -125,6 +127,15 @@ public sealed class ReferenceSoak
             Findings.Add(new(FindingKind.UnsafeInstall, _number, actor, Sighting.AtTick(_tick, _vm.InvalidateSeq, page, snapshot)));
         if (_vm.Totals.AccountingErrors == 1 && before.AccountingErrors == 0)
             Findings.Add(new(FindingKind.AccountingError, _number, vcpu: null, Sighting.AtTick(_tick, _vm.InvalidateSeq)));
+        if (_vm.Totals.StaleMappings == 1 && before.StaleMappings == 0)
+        {
+            VmState state = State;
+            ulong own = state.Invalidators[actor - _parameters.Vcpus].Own;
+            ulong reachable = state.Invalidators.Aggregate(state.Mapped, (pages, other) => pages | other.Unflushed);
+            int stale = Enumerable.Range(0, _parameters.Pages).First(candidate => (own & reachable & (1UL << candidate)) != 0);
+            Findings.Add(new(FindingKind.StaleMapping, _number, vcpu: null, Sighting.AtTick(_tick, _vm.InvalidateSeq, stale)));
+        }
+
         Stepped?.Invoke(actor);
     }
 
@@ -161,7 +172,7 @@ public sealed class ReferenceSoak
             VcpuState vcpu = state.Vcpus[v];
             VcpuCondition condition = VcpuCondition.Running;
             if (vcpu.ConsecutiveRetries >= _stallRetries)
-                condition = vcpu.AnyUnjustified ? VcpuCondition.Hung : VcpuCondition.Starved;
+                condition = _vm.WouldNeverBeFixed(v) ? VcpuCondition.Hung : VcpuCondition.Starved;
             if (condition == _conditions[v])
                 continue;
 

@@ -34,6 +34,35 @@ public sealed class DetectionTests
         Assert.Equal(info.Expected == Defect.UnsafeInstall, found.Contains(FindingKind.UnsafeInstall));
         if (info.Expected is Defect.None or Defect.AccountingError)
             Assert.Equal((0, 0), (snapshot.Totals.UnjustifiedRetries, snapshot.Totals.UnsafeInstalls));
+
+        // What is unsafely installed before the primary MMU changes it becomes a stale mapping.
+        Assert.True(info.Expected != Defect.StaleMapping || found.Contains(FindingKind.StaleMapping));
+        if (info.Expected is not (Defect.StaleMapping or Defect.UnsafeInstall))
+            Assert.DoesNotContain(FindingKind.StaleMapping, found);
+    }
+
+    [Fact]
+    public void A_coarse_kernel_in_a_storm_starves_and_never_hangs()
+    {
+        var storm = new VmParameters { Vcpus = 4, Invalidators = 4, InvalidateSeqStart = (1UL << 31) - 500 };
+        Shard shard = Shard.Create(SoakRun.CohortOf("linux-5.11", 32, storm), 0, 32, new ShardOptions { StallRetries = 100 });
+        for (int slice = 0; slice < 16; slice++)
+            shard.Advance(4 * Shard.ObservationTicks);
+        ShardSnapshot snapshot = shard.TakeSnapshot();
+        Assert.Contains(snapshot.Findings, finding => finding.Kind == FindingKind.VcpuStarved);
+        Assert.DoesNotContain(snapshot.Findings, finding => finding.Kind == FindingKind.VcpuHung);
+        Assert.Equal(0, snapshot.Totals.UnjustifiedRetries);
+        Assert.True(snapshot.Totals.OvercautiousRetries > 0);
+    }
+
+    [Fact]
+    public void A_kernel_with_the_defect_hangs_in_the_same_storm()
+    {
+        var storm = new VmParameters { Vcpus = 4, Invalidators = 4, InvalidateSeqStart = (1UL << 31) - 500 };
+        Shard shard = Shard.Create(SoakRun.CohortOf("linux-6.1", 32, storm), 0, 32, new ShardOptions { StallRetries = 100 });
+        for (int slice = 0; slice < 16; slice++)
+            shard.Advance(4 * Shard.ObservationTicks);
+        Assert.All(shard.TakeSnapshot().Conditions, condition => Assert.Equal(VcpuCondition.Hung, condition));
     }
 
     [Theory]

@@ -14,6 +14,24 @@ public sealed class ShardTests
         [.. Kernel.All.Select(kernel => kernel.Info).Where(info => info.Expected == Defect.None).Select(info => info.Name)];
 
     [Theory]
+    [InlineData("tdp-flush-5.11")]
+    [InlineData("tdp-iterator-5.15")]
+    [InlineData("gpc-5.18")]
+    public void A_live_patch_in_the_midst_of_a_zap_leaves_no_invalidation_behind(string kernel)
+    {
+        Shard shard = ShardOf(kernel, new VmParameters { Invalidators = 4, InvalidateSeqStart = 0 });
+        shard.Advance(Shard.ObservationTicks);
+        Assert.Contains(
+            Enumerable.Range(0, Vms), vm => shard.Read(vm).Invalidators.Any(invalidator => invalidator.Phase == InvalidatorPhase.Zap));
+        shard.PatchKernel(Kernel.Of<Linux61Stable>());
+        Assert.DoesNotContain(
+            Enumerable.Range(0, Vms), vm => shard.Read(vm).Invalidators.Any(invalidator => invalidator.Phase == InvalidatorPhase.Zap));
+        shard.MayInvalidate = false;
+        shard.Advance(Shard.ObservationTicks);
+        Assert.All(Enumerable.Range(0, Vms), vm => Assert.Equal(0u, shard.Read(vm).InProgress));
+    }
+
+    [Theory]
     [MemberData(nameof(HealthyKernels))]
     public void Once_invalidations_stop_a_healthy_kernel_fixes_every_fault_and_the_counter_stands_still(string kernel)
     {

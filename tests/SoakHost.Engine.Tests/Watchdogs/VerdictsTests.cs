@@ -39,7 +39,7 @@ public sealed class VerdictsTests
 
     [Fact]
     public void A_hang_remains_a_violation_after_a_recovery() =>
-        Assert.Equal((Verdict.Violation, "1 vCPUs hung"), Of(Clean with { Seen = ["One."] }, incidents: new IncidentCounts(1, 0, 0)));
+        Assert.Equal((Verdict.Violation, "1 vCPUs hung"), Of(Clean with { Seen = ["One."] }, incidents: new IncidentCounts(1, 0, 0, 0)));
 
     [Fact]
     public void A_failure_leaves_a_cohort_inconclusive_unless_there_is_worse()
@@ -64,14 +64,30 @@ public sealed class VerdictsTests
     public void An_expected_defect_must_show_and_others_must_not()
     {
         Assert.Equal((Verdict.Inconclusive, "expected at least one hang, and no vCPU hung"), Of(Clean, Defect.Hang));
-        Assert.Equal((Verdict.Pass, "showed the expected defect"), Of(Clean, Defect.Hang, new IncidentCounts(1, 0, 0)));
+        Assert.Equal((Verdict.Pass, "showed the expected defect"), Of(Clean, Defect.Hang, new IncidentCounts(1, 0, 0, 0)));
         Snapshot retries = Clean with { Totals = Crossed with { UnjustifiedRetries = 3 } };
         Assert.Equal((Verdict.Violation, "3 unjustified retries"), Of(retries));
-        Assert.Equal(Verdict.Pass, Of(retries, Defect.Hang, new IncidentCounts(1, 0, 0)).Verdict);
+        Assert.Equal(Verdict.Pass, Of(retries, Defect.Hang, new IncidentCounts(1, 0, 0, 0)).Verdict);
         Snapshot errors = Clean with { Totals = Crossed with { AccountingErrors = 2 } };
-        Assert.Equal((Verdict.Violation, "2 accounting errors"), Of(errors, Defect.Hang, new IncidentCounts(1, 0, 0)));
+        Assert.Equal((Verdict.Violation, "2 accounting errors"), Of(errors, Defect.Hang, new IncidentCounts(1, 0, 0, 0)));
         Assert.Equal(Verdict.Pass, Of(errors, Defect.AccountingError).Verdict);
     }
+
+    [Fact]
+    public void A_stale_mapping_is_a_violation_unless_it_or_an_unsafe_install_is_expected()
+    {
+        Snapshot stale = Clean with { Totals = Crossed with { StaleMappings = 2 } };
+        Assert.Equal((Verdict.Violation, "2 stale mappings"), Of(stale));
+        Assert.Equal((Verdict.Violation, "2 stale mappings"), Of(stale, Defect.Hang, new IncidentCounts(1, 0, 0, 0)));
+        Assert.Equal((Verdict.Pass, "showed the expected defect"), Of(stale, Defect.StaleMapping));
+        Assert.Equal((Verdict.Inconclusive, "expected a stale mapping, and there was none"), Of(Clean, Defect.StaleMapping));
+        Snapshot both = Clean with { Totals = Crossed with { StaleMappings = 2, UnsafeInstalls = 1 } };
+        Assert.Equal((Verdict.Pass, "showed the expected defect"), Of(both, Defect.UnsafeInstall));
+    }
+
+    [Fact]
+    public void Overcautious_retries_are_no_violation() =>
+        Assert.Equal(Verdict.Pass, Of(Clean with { Totals = Crossed with { OvercautiousRetries = 1_000_000 } }).Verdict);
 
     private static (Verdict Verdict, string Reason) Of(
         CohortSnapshot snapshot, Defect expected = Defect.None, IncidentCounts incidents = default)

@@ -8,12 +8,30 @@ public sealed class KernelTests
     /// <summary>MODEL.md's two tables.</summary>
     public static TheoryData<string, Defect, ulong> Expectations => new()
     {
+        { "linux-5.11", Defect.None, 0 },
+        { "linux-5.12-i386", Defect.AccountingError, 0 },
         { "linux-5.15", Defect.UnsafeInstall, 0 },
         { "linux-6.1", Defect.Hang, 1UL << 31 },
         { "linux-6.1.y", Defect.None, 0 },
         { "linux-6.3", Defect.None, 0 },
         { "linux-6.9", Defect.None, 0 },
-        { "linux-5.12-i386", Defect.AccountingError, 0 },
+        { "apic-page-4.14", Defect.StaleMapping, 0 },
+        { "tdp-flush-5.11", Defect.StaleMapping, 0 },
+        { "tdp-nx-5.11", Defect.StaleMapping, 0 },
+        { "mmu-notifiers-5.11", Defect.Hang, 0 },
+        { "ppc-hash-5.13", Defect.StaleMapping, 0 },
+        { "zap-gfn-5.14", Defect.UnsafeInstall, 0 },
+        { "tdp-iterator-5.15", Defect.StaleMapping, 0 },
+        { "pae-root-5.16", Defect.UnsafeInstall, 0 },
+        { "gpc-5.18", Defect.UnsafeInstall, 0 },
+        { "zap-gfn-5.16", Defect.UnsafeInstall, 0 },
+        { "arm64-6.2", Defect.UnsafeInstall, 0 },
+        { "riscv-6.2", Defect.UnsafeInstall, 0 },
+        { "apic-access-6.4", Defect.UnsafeInstall, 0 },
+        { "gpc-5.19", Defect.None, 0 },
+        { "prefault-6.17", Defect.Hang, 0 },
+        { "amdgpu-hmm-chunk", Defect.UnsafeInstall, 0 },
+        { "odp-int-seq", Defect.None, 0 },
         { "snapshot-u32", Defect.Hang, 1UL << 32 },
         { "snapshot-i16", Defect.Hang, 1UL << 15 },
         { "snapshot-u16", Defect.Hang, 1UL << 16 },
@@ -68,17 +86,39 @@ public sealed class KernelTests
     }
 
     [Fact]
-    public void A_mutant_is_caught_or_says_why_it_cannot_be()
+    public void A_mutant_or_historical_defect_is_caught_or_says_why_it_cannot_be()
     {
-        foreach (KernelInfo info in Kernel.All.Select(kernel => kernel.Info).Where(info => info.IsMutant))
-            Assert.Equal(info.Expected == Defect.None, info.SurvivesBecause is not null);
-        Assert.Equal("compare-low-32", Assert.Single(Kernel.All, kernel => kernel.Info.SurvivesBecause is not null).Info.Name);
+        foreach (KernelInfo info in Kernel.All.Select(kernel => kernel.Info).Where(info => info.Group != KernelGroup.Release))
+            Assert.Equal((info.Name, info.Expected == Defect.None), (info.Name, info.SurvivesBecause is not null));
+        Assert.Equal(
+            ["gpc-5.19", "odp-int-seq", "compare-low-32"],
+            Kernel.All.Where(kernel => kernel.Info.SurvivesBecause is not null).Select(kernel => kernel.Info.Name));
     }
 
     [Fact]
-    public void Kernels_that_people_ran_come_first_and_none_of_them_is_a_mutant()
+    public void Releases_come_first_then_historical_defects_then_mutants()
     {
-        Assert.All(Kernel.All.TakeWhile(kernel => !kernel.Info.IsMutant), kernel => Assert.StartsWith("linux-", kernel.Info.Name));
-        Assert.All(Kernel.All.SkipWhile(kernel => !kernel.Info.IsMutant), kernel => Assert.True(kernel.Info.IsMutant));
+        KernelGroup[] groups = [.. Kernel.All.Select(kernel => kernel.Info.Group)];
+        Assert.Equal(groups.Order(), groups);
+        Assert.All(
+            Kernel.All.Where(kernel => kernel.Info.Group == KernelGroup.Release),
+            kernel => Assert.StartsWith("linux-", kernel.Info.Name));
+        Assert.InRange(groups.Count(group => group == KernelGroup.HistoricalDefect), 16, 100);
+    }
+
+    [Fact]
+    public void A_historical_defect_and_no_other_kernel_names_the_commit_that_repaired_it_its_title_and_its_file()
+    {
+        foreach (KernelInfo info in Kernel.All.Select(kernel => kernel.Info))
+        {
+            Assert.Equal((info.Name, info.Group == KernelGroup.HistoricalDefect), (info.Name, info.Fix is not null));
+            if (info.Fix is not { } fix)
+                continue;
+            Assert.Equal(fix.ToString(), info.Source);
+            Assert.Matches(@"^([0-9a-f]{12}|(kvm|linux-mm) list, 20[0-9]{2}|no commit)$", fix.Commit);
+            Assert.Matches(@"^(arch|drivers|mm|virt)/[a-z0-9_/]+\.c, [a-z0-9_]+\(\)$", fix.File);
+            Assert.All([fix.Since ?? "v1", fix.Until ?? "v1"], release => Assert.Matches(@"^v[0-9](\.[0-9]+(-rc[0-9])?)?$", release));
+            Assert.True(fix.Until is not null || fix.Commit.Length != 12, info.Name);
+        }
     }
 }

@@ -44,21 +44,69 @@ public sealed record ReferenceKernel(string Name)
 
     public bool EveryEndClearsTheRange { get; init; }
 
+    /// <summary>Whether the range is kept as frame numbers where host addresses are compared: no page is ever in it.</summary>
+    public bool RangeMatchesNothing { get; init; }
+
+    /// <summary>Whether any invalidation in progress stalls every fault.</summary>
+    public bool IsCoarse { get; init; }
+
+    /// <summary>Whether a begin raises the number in progress, and an end lowers it.</summary>
+    public bool CountsInProgress { get; init; } = true;
+
+    /// <summary>Whether an invalidation is refused, and never ended, from its first page.</summary>
+    public Func<int, bool> IsNeverEnded { get; init; } = _ => false;
+
+    /// <summary>The pages of a range that the zap takes away as the invalidation begins.</summary>
+    public Func<(int Start, int End), (int Start, int End)> Zapped { get; init; } = own => own;
+
+    /// <summary>Whether the zap drops the lock and goes on in a step of its own.</summary>
+    public bool YieldsInZap { get; init; }
+
+    /// <summary>Whether it takes a page of the range away after that, from the page and the range.</summary>
+    public Func<int, (int Start, int End), bool> IsZappedAfterYield { get; init; } = (_, _) => true;
+
+    public bool FlushesBeforeYield { get; init; } = true;
+
+    public bool RaisesAfterYield { get; init; }
+
     /// <summary>Whether an end forgets to lower the number in progress, from the counter with this end counted.</summary>
     public Func<ulong, bool> ForgetsToLower { get; init; } = _ => false;
 
     /// <summary>The kernel's total of mapped pages after that many were freed.</summary>
     public Func<ulong, int, ulong> TotalAfterFreeing { get; init; } = (total, pages) => unchecked(total - (ulong)pages);
 
-    /// <summary>Every kernel and mutant of MODEL.md.</summary>
+    /// <summary>Every release, historical defect and mutant.</summary>
     public static IReadOnlyList<ReferenceKernel> All { get; } =
     [
+        new("linux-5.11") { IsCoarse = true },
+        new("linux-5.12-i386") { TotalAfterFreeing = (total, pages) => unchecked(total + (uint)-pages) },
         new("linux-5.15") { TestsRoot = false },
         new("linux-6.1") { Kept = seq => unchecked((ulong)(int)seq) },
         new("linux-6.1.y"),
         new("linux-6.3") { SnapshotTaken = SnapshotTaken.JustBeforeResolving },
         new("linux-6.9") { SnapshotTaken = SnapshotTaken.JustBeforeResolving, ChecksWithoutLockToo = true },
-        new("linux-5.12-i386") { TotalAfterFreeing = (total, pages) => unchecked(total + (uint)-pages) },
+        new("apic-page-4.14") { Zapped = _ => (0, 0) },
+        new("tdp-flush-5.11") { YieldsInZap = true, FlushesBeforeYield = false, Zapped = FirstPage },
+        new("tdp-nx-5.11") { YieldsInZap = true, FlushesBeforeYield = false },
+        new("mmu-notifiers-5.11") { IsNeverEnded = start => start == 0 },
+        new("ppc-hash-5.13") { Zapped = FirstPage },
+        new("zap-gfn-5.14") { CountsInProgress = false, CountOne = seq => seq },
+        new("tdp-iterator-5.15")
+        {
+            YieldsInZap = true,
+            Zapped = FirstPage,
+            IsZappedAfterYield = (page, own) => page != own.Start + 1,
+        },
+        new("pae-root-5.16") { TestsRoot = false },
+        new("gpc-5.18") { YieldsInZap = true, RaisesAfterYield = true, IsZappedAfterYield = (_, _) => false },
+        new("zap-gfn-5.16") { RangeMatchesNothing = true },
+        new("arm64-6.2") { SnapshotTaken = SnapshotTaken.AfterResolving, IsCoarse = true },
+        new("riscv-6.2") { SnapshotTaken = SnapshotTaken.AfterResolving, IsCoarse = true },
+        new("apic-access-6.4") { TestsInProgress = false, SeqMoved = (_, _) => false },
+        new("gpc-5.19") { IsCoarse = true },
+        new("prefault-6.17") { ReloadsRoot = false },
+        new("amdgpu-hmm-chunk") { SnapshotTaken = SnapshotTaken.AfterResolving },
+        new("odp-int-seq") { SeqMoved = (snapshot, seq) => unchecked((uint)snapshot != (uint)seq) },
         new("snapshot-u32") { Kept = seq => unchecked((uint)seq) },
         new("snapshot-i16") { Kept = seq => unchecked((ulong)(short)seq) },
         new("snapshot-u16") { Kept = seq => unchecked((ushort)seq) },
@@ -78,6 +126,8 @@ public sealed record ReferenceKernel(string Name)
         new("no-root-check") { TestsRoot = false },
         new("root-never-reloaded") { ReloadsRoot = false },
     ];
+
+    private static (int Start, int End) FirstPage((int Start, int End) own) => (own.Start, own.Start + 1);
 
     public static ReferenceKernel Of(string name) => All.Single(kernel => kernel.Name == name);
 }

@@ -101,18 +101,17 @@ public sealed class ReferenceVm
         switch (invalidator.Phase)
         {
             case InvalidatorPhase.Begin:
-                invalidator.Own = (start, end);
-                _inProgress++;
-                if (_inProgress == 1 || !_kernel.HullsRanges || _range.Start == _range.End)
-                    _range = (start, end);
-                else
-                    _range = (Math.Min(_range.Start, start), Math.Max(_range.End, end));
-                if (_kernel.CountsAtBegin)
-                    _seq = _kernel.CountOne(_seq);
-                Zap(start, end);
+                Begin(invalidator, start, end);
+                break;
+            case InvalidatorPhase.Zap:
+                if (_kernel.RaisesAfterYield)
+                    _inProgress++;
+                ZapAfterYield(invalidator);
                 invalidator.Phase = InvalidatorPhase.Change;
                 break;
             case InvalidatorPhase.Change:
+                if (Enumerable.Range(invalidator.Own.Start, invalidator.Own.End - invalidator.Own.Start).Any(IsReachable))
+                    Totals = Totals with { StaleMappings = Totals.StaleMappings + 1 };
                 foreach (Vcpu vcpu in _vcpus)
                 {
                     if (vcpu.IsResolved && IsIn(invalidator.Own, vcpu.Page))
@@ -124,7 +123,7 @@ public sealed class ReferenceVm
             case InvalidatorPhase.End:
                 if (!_kernel.CountsAtBegin)
                     _seq = _kernel.CountOne(_seq);
-                if (!_kernel.ForgetsToLower(_seq))
+                if (_kernel.CountsInProgress && !_kernel.ForgetsToLower(_seq))
                     _inProgress--;
                 if (_kernel.EveryEndClearsTheRange)
                     _range = (0, 0);
@@ -139,6 +138,44 @@ public sealed class ReferenceVm
         }
     }
 
+    private void Begin(Invalidator invalidator, int start, int end)
+    {
+        if (_kernel.RangeMatchesNothing)
+            _range = (0, 0);
+        else if (_inProgress == 0 || !_kernel.HullsRanges || _range.Start == _range.End)
+            _range = (start, end);
+        else
+            _range = (Math.Min(_range.Start, start), Math.Max(_range.End, end));
+        if (_kernel.CountsInProgress && !_kernel.RaisesAfterYield)
+            _inProgress++;
+        if (_kernel.CountsAtBegin)
+            _seq = _kernel.CountOne(_seq);
+
+        (int Start, int End) zapped = _kernel.Zapped((start, end));
+        List<int> taken = Zap(Enumerable.Range(zapped.Start, zapped.End - zapped.Start));
+        if (_kernel.IsNeverEnded(start))
+            return;
+        invalidator.Own = (start, end);
+        if (!_kernel.FlushesBeforeYield)
+            invalidator.Unflushed.AddRange(taken);
+        invalidator.Phase = _kernel.YieldsInZap ? InvalidatorPhase.Zap : InvalidatorPhase.Change;
+    }
+
+    private void ZapAfterYield(Invalidator invalidator)
+    {
+        (int start, int end) = invalidator.Own;
+        List<int> taken = Zap(Enumerable.Range(start, end - start).Where(page => _kernel.IsZappedAfterYield(page, (start, end))));
+
+        // A zap that took nothing away believes that there is nothing to flush; one that did flushes the whole TLB.
+        if (taken.Count + invalidator.Unflushed.Count == 0)
+            return;
+        foreach (Invalidator other in _invalidators)
+            other.Unflushed.Clear();
+    }
+
+    /// <summary>Whether the guest can still get at a page, by a mapping or by what the TLB may remember of one.</summary>
+    private bool IsReachable(int page) => _mapped[page] || _invalidators.Any(invalidator => invalidator.Unflushed.Contains(page));
+
     /// <summary>One update of the memslots.</summary>
     public void StepMemslotUpdater()
     {
@@ -149,12 +186,48 @@ public sealed class ReferenceVm
             vcpu.Reloaded |= vcpu.Phase != VcpuPhase.Access;
         }
 
-        Zap(0, _mapped.Length);
+        Zap(Enumerable.Range(0, _mapped.Length));
     }
 
-    /// <summary>Goes on with another kernel; a fault in flight is taken again, and its attempt counts for nothing.</summary>
+    /// <summary>Ends every invalidation in progress.</summary>
+    public void EndInvalidations()
+    {
+        for (int i = 0; i < _invalidators.Length; i++)
+        {
+            while (IsBetweenBeginAndEnd(i))
+                StepInvalidator(i, 0, 1);
+        }
+    }
+
+    /// <summary>Whether a vCPU would never be fixed if invalidations stopped now: what is in progress ends, and it moves alone.</summary>
+    public bool WouldNeverBeFixed(int vcpu)
+    {
+        // Far more than any row of a vCPU's own steps that ends.
+        const int Steps = 100;
+        ReferenceVm alone = Copy();
+        alone.EndInvalidations();
+        for (int step = 0; step < Steps; step++)
+        {
+            alone.StepVcpu(vcpu, 0);
+            if (alone.Totals.Fixed > Totals.Fixed || alone.Totals.GuestAccesses > Totals.GuestAccesses)
+                return false;
+        }
+
+        return true;
+    }
+
+    /// <summary>
+    /// Goes on with another kernel; a zap that is under way is completed by the old one, a fault in flight is taken again, and its
+    /// attempt counts for nothing.
+    /// </summary>
     public void PatchKernel(ReferenceKernel kernel)
     {
+        for (int i = 0; i < _invalidators.Length; i++)
+        {
+            if (PhaseOfInvalidator(i) == InvalidatorPhase.Zap)
+                StepInvalidator(i, 0, 1);
+        }
+
         _kernel = kernel;
         foreach (Vcpu vcpu in _vcpus)
         {
@@ -183,7 +256,16 @@ public sealed class ReferenceVm
         for (int v = 0; v < _vcpus.Length; v++)
             state.Vcpus[v] = _vcpus[v].ToState();
         for (int i = 0; i < _invalidators.Length; i++)
-            state.Invalidators[i] = new() { Phase = _invalidators[i].Phase, Own = Bits(_invalidators[i].Own, _ => true) };
+        {
+            Invalidator invalidator = _invalidators[i];
+            state.Invalidators[i] = new()
+            {
+                Phase = invalidator.Phase,
+                Own = Bits(invalidator.Own, _ => true),
+                Unflushed = Bits((0, _mapped.Length), invalidator.Unflushed.Contains),
+            };
+        }
+
         return state;
     }
 
@@ -230,6 +312,8 @@ public sealed class ReferenceVm
         if (_kernel.SeqMoved(vcpu.Snapshot, _seq))
             return true;
         int end = _kernel.TestsTheRangesLastPage ? _range.End : _range.End - 1;
+        if (_kernel.IsCoarse)
+            return _inProgress > 0;
         return _kernel.TestsInProgress && _inProgress > 0 && IsIn((_range.Start, end), vcpu.Page);
     }
 
@@ -240,8 +324,10 @@ public sealed class ReferenceVm
         Totals = Totals with { Retried = Totals.Retried + 1 };
         if (!vcpu.Raced && !covered && !vcpu.Reloaded)
         {
-            vcpu.AnyUnjustified = true;
-            Totals = Totals with { UnjustifiedRetries = Totals.UnjustifiedRetries + 1 };
+            bool elsewhere = _invalidators.Any(invalidator => invalidator.Phase != InvalidatorPhase.Begin);
+            Totals = elsewhere
+                ? Totals with { OvercautiousRetries = Totals.OvercautiousRetries + 1 }
+                : Totals with { UnjustifiedRetries = Totals.UnjustifiedRetries + 1 };
         }
 
         EndFault(vcpu);
@@ -264,25 +350,21 @@ public sealed class ReferenceVm
         EndFault(vcpu);
     }
 
-    private void Zap(int start, int end)
+    /// <summary>Takes pages away, and returns those of them that were mapped.</summary>
+    private List<int> Zap(IEnumerable<int> pages)
     {
-        int freed = 0;
-        for (int page = start; page < end; page++)
-        {
-            if (_mapped[page])
-                freed++;
+        List<int> taken = [.. pages.Where(page => _mapped[page])];
+        foreach (int page in taken)
             _mapped[page] = false;
-        }
-
-        _mappedTotal = _kernel.TotalAfterFreeing(_mappedTotal, freed);
+        _mappedTotal = _kernel.TotalAfterFreeing(_mappedTotal, taken.Count);
         if (_mappedTotal != (ulong)_mapped.Count(mapped => mapped))
             Totals = Totals with { AccountingErrors = Totals.AccountingErrors + 1 };
+        return taken;
     }
 
     private static void GetOn(Vcpu vcpu)
     {
         vcpu.ConsecutiveRetries = 0;
-        vcpu.AnyUnjustified = false;
         vcpu.Snapshot = 0;
     }
 
@@ -327,8 +409,6 @@ public sealed class ReferenceVm
 
         public uint ConsecutiveRetries { get; set; }
 
-        public bool AnyUnjustified { get; set; }
-
         public Vcpu Copy() => (Vcpu)MemberwiseClone();
 
         public VcpuState ToState() => new()
@@ -342,7 +422,6 @@ public sealed class ReferenceVm
             Orphaned = Orphaned,
             Outdated = Outdated,
             ConsecutiveRetries = ConsecutiveRetries,
-            AnyUnjustified = AnyUnjustified,
         };
     }
 
@@ -352,7 +431,10 @@ public sealed class ReferenceVm
 
         public (int Start, int End) Own { get; set; }
 
-        public Invalidator Copy() => (Invalidator)MemberwiseClone();
+        /// <summary>Pages that its zap took away and the TLB may still hold.</summary>
+        public List<int> Unflushed { get; private init; } = [];
+
+        public Invalidator Copy() => new() { Phase = Phase, Own = Own, Unflushed = [.. Unflushed] };
     }
 }
 
@@ -367,9 +449,13 @@ public sealed record ReferenceTotals
 
     public long Retried { get; init; }
 
+    public long OvercautiousRetries { get; init; }
+
     public long UnjustifiedRetries { get; init; }
 
     public long UnsafeInstalls { get; init; }
+
+    public long StaleMappings { get; init; }
 
     public long AccountingErrors { get; init; }
 }

@@ -70,8 +70,13 @@ public class CommandLineTests(SmallService service)
         JsonElement kernels = JsonDocument.Parse(result.Output).RootElement;
         Assert.Equal(Kernel.All.Count + 1, kernels.GetArrayLength());
         Assert.All(kernels.EnumerateArray(), kernel => Assert.Equal(
-            ["name", "kind", "is_mutant", "expected", "expected_from", "description", "source"],
+            ["name", "kind", "group", "expected", "expected_from", "description", "source", "since", "until"],
             kernel.EnumerateObject().Select(property => property.Name)));
+        Assert.Equal(
+            ["release", "historical_defect", "mutant"],
+            kernels.EnumerateArray().Select(kernel => kernel.GetProperty("group").GetString()).Distinct());
+        JsonElement defect = kernels.EnumerateArray().Single(kernel => kernel.GetProperty("name").GetString() == "tdp-iterator-5.15");
+        Assert.Equal(("v5.10", "v5.16"), (defect.GetProperty("since").GetString(), defect.GetProperty("until").GetString()));
         JsonElement buggy = kernels.EnumerateArray().Single(kernel => kernel.GetProperty("name").GetString() == "linux-6.1");
         Assert.Equal(("hang", "0x80000000"),
             (buggy.GetProperty("expected").GetString(), buggy.GetProperty("expected_from").GetString()));

@@ -35,6 +35,40 @@ public class ProofCommandTests
     }
 
     [Fact]
+    public async Task Without_a_target_every_kind_of_defect_is_told_the_most_serious_first()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(["explore", "--kernel", "no-in-progress-check", "--start", "0", "--json"]);
+        Assert.Equal((1, ""), (result.ExitCode, result.Error));
+        JsonElement exploration = JsonDocument.Parse(result.Output).RootElement[0];
+        JsonElement[] defects = [.. exploration.GetProperty("defects").EnumerateArray()];
+        Assert.Equal(["unsafe_install", "stale_mapping"], defects.Select(defect => defect.GetProperty("kind").GetString()!));
+        Assert.Equal("unsafe_install", exploration.GetProperty("verdict").GetString());
+        Assert.True(JsonElement.DeepEquals(defects[0].GetProperty("story"), exploration.GetProperty("counterexample")));
+        Assert.All(defects, defect => Assert.Equal(["kind", "depth", "story"], Keys(defect)));
+    }
+
+    [Theory]
+    [InlineData("linux-6.1", "hang", 1)]
+    [InlineData("no-in-progress-check", "unsafe-install", 1)]
+    [InlineData("ppc-hash-5.13", "stale-mapping", 1)]
+    [InlineData("linux-5.12-i386", "accounting-error", 1)]
+    [InlineData("snapshot-once", "unjustified-retry", 1)]
+    [InlineData("linux-6.1", "stale-mapping", 0)]
+    [InlineData("ppc-hash-5.13", "hang", 0)]
+    public async Task A_target_is_the_one_kind_of_defect_that_is_looked_for(string kernel, string target, int exitCode)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["explore", "--kernel", kernel, "--start", "2^31-1", "--target", target, "--json"]);
+        Assert.Equal((exitCode, ""), (result.ExitCode, result.Error));
+        string[] kinds =
+        [
+            .. JsonDocument.Parse(result.Output).RootElement[0].GetProperty("defects").EnumerateArray()
+                .Select(defect => defect.GetProperty("kind").GetString()!),
+        ];
+        Assert.Equal(exitCode == 0 ? [] : [target.Replace('-', '_')], kinds);
+    }
+
+    [Fact]
     public async Task A_limit_that_was_reached_is_exit_code_2()
     {
         ProgramResult result = await ProgramProcess.RunAsync(["explore", "--kernel", "linux-6.1.y", "--start", "0", "--max-states", "1000"]);
@@ -48,7 +82,7 @@ public class ProofCommandTests
         // The first start is soon done; the wide VM behind it never would be.
         string[] wide = ["--vcpus", "4", "--invalidators", "4", "--pages", "8", "--invalidations", "200", "--max-states", "1e8"];
         await using ProgramProcess program = await ProgramProcess.StartAsync(
-            ["explore", "--kernel", "linux-6.1,linux-6.1.y", "--start", "2^31", .. wide], awaited: "linux-6.1 from 0x80000000: hang");
+            ["explore", "--kernel", "linux-6.1,linux-6.1.y", "--start", "2^31", "--target", "hang", .. wide], awaited: "linux-6.1 from 0x80000000: hang");
         program.Interrupt();
         ProgramResult result = await program.EndAsync();
         Assert.Equal(130, result.ExitCode);
@@ -61,6 +95,7 @@ public class ProofCommandTests
     [InlineData("explore", "--kernel", "linux-6.1,linux-7")]
     [InlineData("explore", "--start", "2^64")]
     [InlineData("explore", "--max-states", "999")]
+    [InlineData("explore", "--target", "bug")]
     [InlineData("replay", "hung:control/1/1@5")]
     [InlineData("replay", "hang:nobody/1/1@5")]
     [InlineData("replay", "hang:control/64/1@5")]
@@ -84,7 +119,7 @@ public class ProofCommandTests
         Assert.Equal((1, ""), (result.ExitCode, result.Error));
         JsonElement[] documents = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
         Assert.All(documents, document => Assert.Equal(
-            ["kernel", "start", "verdict", "states", "depth", "elapsed_seconds", "counterexample"], Keys(document)));
+            ["kernel", "start", "verdict", "states", "depth", "elapsed_seconds", "counterexample", "defects"], Keys(document)));
         Assert.Equal(["hang", "proven"], documents.Select(document => document.GetProperty("verdict").GetString()));
         Assert.Equal(["0x7fffffff", "0x7fffffff"], documents.Select(document => document.GetProperty("start").GetString()));
         Assert.Equal(JsonValueKind.Null, documents[1].GetProperty("counterexample").ValueKind);
@@ -140,7 +175,7 @@ public class ProofCommandTests
         Assert.Equal(Kernel.All.Select(kernel => kernel.Info.Name), rows.Select(row => row.GetProperty("name").GetString()!));
         Assert.All(rows, row =>
         {
-            Assert.Equal(["name", "is_mutant", "expected", "found_by_explore", "found_by_soak", "ok"], Keys(row));
+            Assert.Equal(["name", "group", "expected", "found_by_explore", "found_by_soak", "ok"], Keys(row));
             Assert.True(row.GetProperty("ok").GetBoolean(), row.ToString());
             Assert.Equal(row.GetProperty("expected").GetString(), row.GetProperty("found_by_explore").GetString());
         });

@@ -9,6 +9,7 @@ const EXPECTATIONS = {
   progress: 'Expected: progress.',
   hang: 'Expected: a hang (control).',
   unsafe_install: 'Expected: an unsafe install.',
+  stale_mapping: 'Expected: a stale mapping.',
   accounting_error: 'Expected: an accounting error.',
 };
 
@@ -98,6 +99,8 @@ function showTotals(parts, cohort) {
   );
   showDefect(parts['unjustified-retries'], cohort.unjustified_retries, cohort.expect === 'hang');
   showDefect(parts['unsafe-installs'], cohort.unsafe_installs, cohort.expect === 'unsafe_install');
+  const expectsStale = cohort.expect === 'stale_mapping' || cohort.expect === 'unsafe_install';
+  showDefect(parts['stale-mappings'], cohort.stale_mappings, expectsStale);
   showDefect(parts['accounting-errors'], cohort.accounting_errors, cohort.expect === 'accounting_error');
 }
 

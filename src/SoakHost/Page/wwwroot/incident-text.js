@@ -14,11 +14,16 @@ export function fragmentOf(id, run) {
 export function titleOf({ kind, vm, vcpu, page }) {
   const who = vcpu === null ? `VM ${vm}` : `vCPU ${vcpu} of VM ${vm}`;
   const where = page === null ? '' : ` on page ${page}`;
-  return kind === 'hang'
-    ? `${who} hung${where}`
-    : kind === 'unsafe_install'
-      ? `Unsafe install${where}, ${who}`
-      : `Accounting error, ${who}`;
+  switch (kind) {
+    case 'hang':
+      return `${who} hung${where}`;
+    case 'unsafe_install':
+      return `Unsafe install${where}, ${who}`;
+    case 'stale_mapping':
+      return `Stale mapping${where}, ${who}`;
+    default:
+      return `Accounting error, ${who}`;
+  }
 }
 
 /** @param {Incident} incident @param {boolean} isPast whether it is of an earlier run */

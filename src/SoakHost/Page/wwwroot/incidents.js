@@ -21,7 +21,7 @@ const RECORDED_MS = 12_000;
 // The last progress that a report gives for a stalled vCPU can be a few reports old.
 const REPORTED_MS = 2000;
 
-const ICONS = { hang: 'hung', unsafe_install: 'violation', accounting_error: 'warning' };
+const ICONS = { hang: 'hung', unsafe_install: 'violation', stale_mapping: 'violation', accounting_error: 'warning' };
 
 /** @typedef {import('./types.js').Incident} Incident */
 
@@ -84,6 +84,7 @@ export class IncidentList {
         cohort.vcpus_hung,
         cohort.vcpu_recoveries,
         cohort.unsafe_installs,
+        cohort.stale_mappings,
         cohort.accounting_errors,
       ]),
     ]);

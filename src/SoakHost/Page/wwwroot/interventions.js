@@ -126,11 +126,15 @@ export class Interventions {
     parts.kernel.replaceChildren(
       group(
         'Linux',
-        others.filter(kernel => !kernel.is_mutant),
+        others.filter(kernel => kernel.group === 'release'),
+      ),
+      group(
+        'Historical defects',
+        others.filter(kernel => kernel.group === 'historical_defect'),
       ),
       group(
         'Mutants: one seeded defect each',
-        others.filter(kernel => kernel.is_mutant),
+        others.filter(kernel => kernel.group === 'mutant'),
       ),
     );
 

@@ -8,6 +8,7 @@ import { grouped, pagesText } from './format.js';
 const DEFECTS = {
   unjustified_retry: 'unjustified retry',
   unsafe_install: 'unsafe install',
+  stale_mapping: 'stale mapping',
   accounting_error: 'accounting error',
 };
 

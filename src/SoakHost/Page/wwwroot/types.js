@@ -41,7 +41,7 @@
  * @typedef {object} Cohort
  * @property {string} name
  * @property {string} kernel
- * @property {'progress' | 'hang' | 'unsafe_install' | 'accounting_error'} expect
+ * @property {'progress' | 'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error'} expect
  * @property {number} vms
  * @property {number} vcpus
  * @property {number} operations
@@ -53,6 +53,7 @@
  * @property {number} vcpu_recoveries
  * @property {number} unjustified_retries
  * @property {number} unsafe_installs
+ * @property {number} stale_mappings
  * @property {number} accounting_errors
  * @property {boolean} invalidations_paused
  * @property {Verdict} verdict
@@ -79,7 +80,7 @@
  * @typedef {object} Incident
  * @property {string} id
  * @property {number | null} run null until it is recorded
- * @property {'hang' | 'unsafe_install' | 'accounting_error'} kind
+ * @property {'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error'} kind
  * @property {string} cohort
  * @property {number} vm
  * @property {number | null} vcpu
@@ -113,7 +114,7 @@
  *
  * @typedef {object} KernelInfo
  * @property {string} name
- * @property {boolean} is_mutant
+ * @property {'release' | 'historical_defect' | 'mutant'} group
  * @property {string} expected
  * @property {string} description
  *
