@@ -30,49 +30,56 @@ internal sealed unsafe class Vcpu : IDisposable
     private const int SampleRequest = 2;
     private const ulong FlagsWithPortAccess = 0x3002; // bit 1 is always set; IOPL 3, so that ring 3 may use the port
 
-    private readonly GuestMemory memory;
-    private readonly KvmDescriptor descriptor;
-    private readonly MappedMemory runPage;
-    private readonly VcpuStatistics? statistics;
-    private readonly Thread thread;
-    private readonly SemaphoreSlim bell = new(0);
-    private readonly Lock threadGate = new();
-    private readonly ManualResetEventSlim? gate;
-    private SafeFileHandle? schedule;
-    private nint nativeThread;
-    private int requests;
-    private long rung;
-    private long answered;
-    private int stop;
-    private long sampledRip;
-    private long sampledAddress;
-    private int sampled;
+    private readonly GuestMemory _memory;
+    private readonly KvmDescriptor _descriptor;
+    private readonly MappedMemory _runPage;
+    private readonly VcpuStatistics? _statistics;
+    private readonly Thread _thread;
+    private readonly SemaphoreSlim _bell = new(0);
+    private readonly Lock _threadGate = new();
+    private readonly ManualResetEventSlim? _gate;
+    private SafeFileHandle? _schedule;
+    private nint _nativeThread;
+    private int _requests;
+    private long _rung;
+    private long _answered;
+    private int _stop;
+    private long _sampledRip;
+    private long _sampledAddress;
+    private int _sampled;
 
-    internal Vcpu(KvmDevice device, KvmDescriptor vm, GuestMemory memory, int index, VcpuRole role, HostCohortOptions options, int? cpu)
+    internal Vcpu(
+        KvmDevice device,
+        KvmDescriptor vm,
+        GuestMemory memory,
+        int index,
+        VcpuRole role,
+        HostCohortOptions options,
+        int? cpu)
     {
-        this.memory = memory;
-        gate = options.VcpuGate;
+        _memory = memory;
+        _gate = options.VcpuGate;
         Index = index;
         Role = role;
-        descriptor = new KvmDescriptor(vm.Request($"create vCPU {index}", KvmAbi.CreateVcpu, index));
+        _descriptor = new KvmDescriptor(vm.Request($"create vCPU {index}", KvmAbi.CreateVcpu, index));
         try
         {
-            runPage = MappedMemory.Shared(descriptor, device.RunPageBytes);
-            device.SetFeatures(descriptor);
+            _runPage = MappedMemory.Shared(_descriptor, device.RunPageBytes);
+            device.SetFeatures(_descriptor);
             string? missing = "statistics were declined";
-            statistics = options.WithoutStatistics ? null : VcpuStatistics.TryOpen(descriptor, out missing);
+            _statistics = options.WithoutStatistics ? null : VcpuStatistics.TryOpen(_descriptor, out missing);
             StatisticsMissing = missing;
             SetRegisters(options.Program);
         }
         catch
         {
-            statistics?.Dispose();
-            runPage?.Dispose();
-            descriptor.Dispose();
+            _statistics?.Dispose();
+            _runPage?.Dispose();
+            _descriptor.Dispose();
             throw;
         }
 
-        thread = new Thread(() => Run(cpu)) { Name = $"vCPU {index}", IsBackground = true };
+        _thread = new Thread(() => Run(cpu)) { Name = $"vCPU {index}", IsBackground = true };
     }
 
     internal int Index { get; }
@@ -87,18 +94,18 @@ internal sealed unsafe class Vcpu : IDisposable
     /// <summary>What ended the vCPU, for a person; null while it has not ended.</summary>
     internal string? StopReason { get; private set; }
 
-    internal ulong Heartbeat => Volatile.Read(ref *memory.MailboxWord(Index, MailboxLayout.Heartbeat));
+    internal ulong Heartbeat => Volatile.Read(ref *_memory.MailboxWord(Index, MailboxLayout.Heartbeat));
 
-    internal ulong Rounds => Volatile.Read(ref *memory.MailboxWord(Index, MailboxLayout.Rounds));
+    internal ulong Rounds => Volatile.Read(ref *_memory.MailboxWord(Index, MailboxLayout.Rounds));
 
-    internal bool IsContinuous => Volatile.Read(ref *memory.MailboxWord(Index, MailboxLayout.Continuous)) != 0;
+    internal bool IsContinuous => Volatile.Read(ref *_memory.MailboxWord(Index, MailboxLayout.Continuous)) != 0;
 
     /// <summary>Whether it was asked for work that it has not finished.</summary>
-    internal bool ProgressDue => Volatile.Read(ref answered) != Volatile.Read(ref rung);
+    internal bool ProgressDue => Volatile.Read(ref _answered) != Volatile.Read(ref _rung);
 
-    internal VcpuStop Stop => (VcpuStop)Volatile.Read(ref stop);
+    internal VcpuStop Stop => (VcpuStop)Volatile.Read(ref _stop);
 
-    internal void Start() => thread.Start();
+    internal void Start() => _thread.Start();
 
     /// <summary>
     /// Asks for rounds through <paramref name="pages"/> pages, from <paramref name="address"/> on,
@@ -109,31 +116,31 @@ internal sealed unsafe class Vcpu : IDisposable
     {
         if (ProgressDue || Stop != VcpuStop.None)
             return;
-        Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Base), (ulong)address);
-        Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Pages), (ulong)pages);
-        Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Stride), (ulong)stride);
-        Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Continuous), continuous ? 1ul : 0);
-        Volatile.Write(ref rung, rung + 1);
-        bell.Release();
+        Volatile.Write(ref *_memory.MailboxWord(Index, MailboxLayout.Base), (ulong)address);
+        Volatile.Write(ref *_memory.MailboxWord(Index, MailboxLayout.Pages), (ulong)pages);
+        Volatile.Write(ref *_memory.MailboxWord(Index, MailboxLayout.Stride), (ulong)stride);
+        Volatile.Write(ref *_memory.MailboxWord(Index, MailboxLayout.Continuous), continuous ? 1ul : 0);
+        Volatile.Write(ref _rung, _rung + 1);
+        _bell.Release();
     }
 
     /// <summary>Lets a vCPU that goes round after round rest at the end of this one.</summary>
-    internal void Rest() => Volatile.Write(ref *memory.MailboxWord(Index, MailboxLayout.Continuous), 0);
+    internal void Rest() => Volatile.Write(ref *_memory.MailboxWord(Index, MailboxLayout.Continuous), 0);
 
     /// <summary>Has the thread leave KVM_RUN, note the guest's registers, and enter again.</summary>
     internal void RequestSample() => Kick(SampleRequest);
 
     /// <summary>Drops the registers noted last, so that they are never taken for those of a later stop.</summary>
-    internal void ForgetSample() => Volatile.Write(ref sampled, 0);
+    internal void ForgetSample() => Volatile.Write(ref _sampled, 0);
 
     /// <summary>The statistics now; null where the kernel counts no faults. Any thread may ask.</summary>
-    internal FaultCounters? ReadFaults() => statistics?.Read();
+    internal FaultCounters? ReadFaults() => _statistics?.Read();
 
     /// <summary>A look at the vCPU. Called by one thread at a time.</summary>
     internal VcpuObservation Observe(bool invalidationsStopped, long ended, long begun)
     {
-        bool isSampled = Volatile.Read(ref sampled) != 0;
-        bool atAccess = isSampled && (ulong)Volatile.Read(ref sampledRip) == GuestMemory.AccessInstruction;
+        bool isSampled = Volatile.Read(ref _sampled) != 0;
+        bool atAccess = isSampled && (ulong)Volatile.Read(ref _sampledRip) == GuestMemory.AccessInstruction;
         return new VcpuObservation
         {
             Heartbeat = Heartbeat,
@@ -145,7 +152,7 @@ internal sealed unsafe class Vcpu : IDisposable
             InvalidationsEnded = ended,
             InvalidationsBegun = begun,
             AtAccess = isSampled ? atAccess : null,
-            AccessAddress = atAccess ? (ulong)Volatile.Read(ref sampledAddress) : null,
+            AccessAddress = atAccess ? (ulong)Volatile.Read(ref _sampledAddress) : null,
         };
     }
 
@@ -153,16 +160,16 @@ internal sealed unsafe class Vcpu : IDisposable
     internal void RequestStop()
     {
         Kick(StopRequest);
-        bell.Release();
+        _bell.Release();
     }
 
     /// <summary>Waits for the thread, after <see cref="RequestStop"/>.</summary>
     /// <returns>False if it did not end in time: then the vCPU must not be disposed.</returns>
     internal bool TryJoin(Deadline deadline)
     {
-        if (thread.ThreadState.HasFlag(ThreadState.Unstarted))
+        if (_thread.ThreadState.HasFlag(ThreadState.Unstarted))
             return true;
-        while (!thread.Join(TimeSpan.FromMilliseconds(50)))
+        while (!_thread.Join(TimeSpan.FromMilliseconds(50)))
         {
             if (deadline.Left == TimeSpan.Zero)
                 return false;
@@ -176,11 +183,11 @@ internal sealed unsafe class Vcpu : IDisposable
 
     public void Dispose()
     {
-        schedule?.Dispose();
-        statistics?.Dispose();
-        runPage.Dispose();
-        descriptor.Dispose();
-        bell.Dispose();
+        _schedule?.Dispose();
+        _statistics?.Dispose();
+        _runPage.Dispose();
+        _descriptor.Dispose();
+        _bell.Dispose();
     }
 
     private void Run(int? cpu)
@@ -188,8 +195,8 @@ internal sealed unsafe class Vcpu : IDisposable
         if (cpu is { } number)
             PinningError = CpuPinning.TryPin(number);
         OpenSchedule();
-        lock (threadGate)
-            nativeThread = Libc.ThreadSelf();
+        lock (_threadGate)
+            _nativeThread = Libc.ThreadSelf();
         try
         {
             while (TakeOrders())
@@ -199,21 +206,21 @@ internal sealed unsafe class Vcpu : IDisposable
         finally
         {
             // No signal may be sent to a thread that is gone.
-            lock (threadGate)
-                nativeThread = 0;
+            lock (_threadGate)
+                _nativeThread = 0;
         }
     }
 
     private bool TakeOrders()
     {
-        bell.Wait();
+        _bell.Wait();
         // What a stop leaves on the bell besides its request is no order.
-        if (Volatile.Read(ref rung) == Volatile.Read(ref answered))
-            return (Volatile.Read(ref requests) & StopRequest) == 0;
-        gate?.Wait();
+        if (Volatile.Read(ref _rung) == Volatile.Read(ref _answered))
+            return (Volatile.Read(ref _requests) & StopRequest) == 0;
+        _gate?.Wait();
         while (true)
         {
-            int answer = descriptor.TryRequest(KvmAbi.Run);
+            int answer = _descriptor.TryRequest(KvmAbi.Run);
             int error = answer < 0 ? Marshal.GetLastPInvokeError() : 0;
             if (error is Libc.ErrorInterrupted or Libc.ErrorAgain)
             {
@@ -224,7 +231,7 @@ internal sealed unsafe class Vcpu : IDisposable
 
             if (answer == 0 && Head->ExitReason == KvmAbi.ExitIo)
             {
-                Volatile.Write(ref answered, Volatile.Read(ref rung));
+                Volatile.Write(ref _answered, Volatile.Read(ref _rung));
                 return true;
             }
 
@@ -233,17 +240,21 @@ internal sealed unsafe class Vcpu : IDisposable
         }
     }
 
-    private KvmRunHead* Head => (KvmRunHead*)runPage.Start;
+    private KvmRunHead* Head => (KvmRunHead*)_runPage.Start;
 
     private void EndWith(int error)
     {
         uint reason = Head->ExitReason;
         // With EFAULT the reason is meaningful only where the kernel says which guest memory it was (Linux 6.8 and later).
-        StopReason = error != 0
-            ? $"KVM_RUN failed: {Libc.Explain(error)}"
-                + (error == Libc.ErrorFault && reason == KvmAbi.ExitMemoryFault ? $", at guest-physical 0x{Head->MemoryFaultAddress:x}" : "")
-            : $"KVM_RUN ended with {KvmAbi.ExitName(reason)}";
-        Volatile.Write(ref stop, (int)(error == 0 && reason == KvmAbi.ExitHalt ? VcpuStop.Halted : VcpuStop.Failed));
+        StopReason =
+            error != 0
+                ? $"KVM_RUN failed: {Libc.Explain(error)}"
+                    + (
+                        error == Libc.ErrorFault && reason == KvmAbi.ExitMemoryFault
+                            ? $", at guest-physical 0x{Head->MemoryFaultAddress:x}"
+                            : "")
+                : $"KVM_RUN ended with {KvmAbi.ExitName(reason)}";
+        Volatile.Write(ref _stop, (int)(error == 0 && reason == KvmAbi.ExitHalt ? VcpuStop.Halted : VcpuStop.Failed));
     }
 
     private bool ServeRequests()
@@ -252,15 +263,15 @@ internal sealed unsafe class Vcpu : IDisposable
         // returns at once.
         Volatile.Write(ref Head->ImmediateExit, 0);
         Interlocked.MemoryBarrier();
-        int served = Interlocked.Exchange(ref requests, 0);
+        int served = Interlocked.Exchange(ref _requests, 0);
         if ((served & SampleRequest) != 0)
         {
             KvmRegisters registers;
-            if (descriptor.TryRequest(KvmAbi.GetRegisters, (nint)(&registers)) == 0)
+            if (_descriptor.TryRequest(KvmAbi.GetRegisters, (nint)(&registers)) == 0)
             {
-                Volatile.Write(ref sampledRip, (long)registers.Rip);
-                Volatile.Write(ref sampledAddress, (long)registers.Rax);
-                Volatile.Write(ref sampled, 1);
+                Volatile.Write(ref _sampledRip, (long)registers.Rip);
+                Volatile.Write(ref _sampledAddress, (long)registers.Rax);
+                Volatile.Write(ref _sampled, 1);
             }
         }
 
@@ -269,13 +280,13 @@ internal sealed unsafe class Vcpu : IDisposable
 
     private void Kick(int request)
     {
-        lock (threadGate)
+        lock (_threadGate)
         {
-            Interlocked.Or(ref requests, request);
-            if (nativeThread == 0)
+            Interlocked.Or(ref _requests, request);
+            if (_nativeThread == 0)
                 return;
             Volatile.Write(ref Head->ImmediateExit, 1);
-            _ = Libc.ThreadSignal(nativeThread, KickSignal.Number);
+            _ = Libc.ThreadSignal(_nativeThread, KickSignal.Number);
         }
     }
 
@@ -283,7 +294,7 @@ internal sealed unsafe class Vcpu : IDisposable
     {
         try
         {
-            schedule = File.OpenHandle($"/proc/self/task/{Libc.ThreadId()}/schedstat");
+            _schedule = File.OpenHandle($"/proc/self/task/{Libc.ThreadId()}/schedstat");
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
@@ -294,7 +305,7 @@ internal sealed unsafe class Vcpu : IDisposable
 
     private TimeSpan? ReadProcessorTime()
     {
-        if (schedule is not { } file)
+        if (_schedule is not { } file)
             return null;
         Span<byte> line = stackalloc byte[64];
         int read;
@@ -319,14 +330,14 @@ internal sealed unsafe class Vcpu : IDisposable
         int ring = GuestCode.Ring(program);
 
         var special = default(KvmSpecialRegisters);
-        descriptor.Request("read a vCPU's registers", KvmAbi.GetSpecialRegisters, (nint)(&special));
+        _descriptor.Request("read a vCPU's registers", KvmAbi.GetSpecialRegisters, (nint)(&special));
         special.Cs = Segment(0x10, 11, ring, isLong: true);
         special.Ss = special.Ds = special.Es = special.Fs = special.Gs = Segment(0x18, 3, ring, isLong: false);
         special.Cr0 = protectedPagingMode;
-        special.Cr3 = (ulong)memory.TableRoot;
+        special.Cr3 = (ulong)_memory.TableRoot;
         special.Cr4 = wideTables;
         special.Efer = longMode;
-        descriptor.Request("set a vCPU's mode", KvmAbi.SetSpecialRegisters, (nint)(&special));
+        _descriptor.Request("set a vCPU's mode", KvmAbi.SetSpecialRegisters, (nint)(&special));
 
         var registers = new KvmRegisters
         {
@@ -334,7 +345,7 @@ internal sealed unsafe class Vcpu : IDisposable
             Rdi = (ulong)GuestMemory.Mailbox(Index),
             Rflags = FlagsWithPortAccess,
         };
-        descriptor.Request("set a vCPU's registers", KvmAbi.SetRegisters, (nint)(&registers));
+        _descriptor.Request("set a vCPU's registers", KvmAbi.SetRegisters, (nint)(&registers));
     }
 
     private static KvmSegment Segment(int selector, byte type, int ring, bool isLong) => new()

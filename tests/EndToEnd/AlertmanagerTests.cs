@@ -15,7 +15,10 @@ public sealed partial class AlertmanagerTests
         get
         {
             TheoryData<string, string, string> routes = new() { { "SomethingNew", "unheard-of", "soakhost" } };
-            foreach (var (alert, severity) in RuleFiles.Alerts.Select(rule => (rule.Alert!, rule.Labels["severity"])).Distinct())
+            foreach (
+                (string? alert, string? severity) in RuleFiles
+                    .Alerts.Select(rule => (rule.Alert!, rule.Labels["severity"]))
+                    .Distinct())
                 routes.Add(alert, severity, alert == "Watchdog" ? "watchdog" : severity);
             return routes;
         }
@@ -24,7 +27,10 @@ public sealed partial class AlertmanagerTests
     [Fact]
     public async Task Amtool_accepts_the_configuration()
     {
-        var outcome = await Command.RunAsync("amtool", ["check-config", Configuration], TestContext.Current.CancellationToken);
+        Command.Outcome outcome = await Command.RunAsync(
+            "amtool",
+            ["check-config", Configuration],
+            TestContext.Current.CancellationToken);
 
         Assert.True(outcome.ExitCode == 0, outcome.Output);
     }
@@ -37,13 +43,16 @@ public sealed partial class AlertmanagerTests
             .ToList();
         Assert.Contains(examples, line => line.TrimStart().StartsWith("email_configs:", StringComparison.Ordinal));
         Assert.Contains(examples, line => line.TrimStart().StartsWith("slack_configs:", StringComparison.Ordinal));
-        var folder = Server.NewFolder();
+        string folder = Server.NewFolder();
         try
         {
-            var uncommented = Path.Combine(folder, "alertmanager.yml");
+            string uncommented = Path.Combine(folder, "alertmanager.yml");
             await File.WriteAllLinesAsync(uncommented, examples, TestContext.Current.CancellationToken);
 
-            var outcome = await Command.RunAsync("amtool", ["check-config", uncommented], TestContext.Current.CancellationToken);
+            Command.Outcome outcome = await Command.RunAsync(
+                "amtool",
+                ["check-config", uncommented],
+                TestContext.Current.CancellationToken);
 
             Assert.True(outcome.ExitCode == 0, outcome.Output);
         }
@@ -57,7 +66,7 @@ public sealed partial class AlertmanagerTests
     [MemberData(nameof(Routes))]
     public async Task An_alert_goes_to_the_receiver_of_its_severity(string alert, string severity, string receiver)
     {
-        var outcome = await Command.RunAsync(
+        Command.Outcome outcome = await Command.RunAsync(
             "amtool",
             [
                 "config", "routes", "test", "--config.file", Configuration, $"--verify.receivers={receiver}",
@@ -71,9 +80,9 @@ public sealed partial class AlertmanagerTests
     [Fact]
     public async Task A_host_that_is_down_silences_its_own_alerts_and_a_hang_its_cohorts_starvation()
     {
-        var cancellationToken = TestContext.Current.CancellationToken;
-        await using var fleet = await StubFleet.StartAsync(cancellationToken);
-        await using var alertmanager = await AlertmanagerServer.StartAsync(fleet.Webhook, cancellationToken);
+        CancellationToken cancellationToken = TestContext.Current.CancellationToken;
+        await using StubFleet fleet = await StubFleet.StartAsync(cancellationToken);
+        await using AlertmanagerServer alertmanager = await AlertmanagerServer.StartAsync(fleet.Webhook, cancellationToken);
         (string Name, string Instance, string Cohort)[] alerts =
         [
             ("SoakHostDown", "down:8080", ""),
@@ -91,7 +100,7 @@ public sealed partial class AlertmanagerTests
             fleet.WaitForPageAsync("Watchdog", "firing", Patience, cancellationToken),
             fleet.WaitForPageAsync("VcpuHung", "firing", Patience, cancellationToken));
 
-        var held = await alertmanager.AlertsAsync(cancellationToken);
+        IReadOnlyList<AlertmanagerServer.Alert> held = await alertmanager.AlertsAsync(cancellationToken);
 
         Assert.Equal(
             ["VcpuHung down:8080 stable", "VcpuStarved up:8080 stable"],
@@ -114,7 +123,9 @@ public sealed partial class AlertmanagerTests
         }.Where(label => label.Value != "").ToDictionary();
 
     private static string LineOf(string name, IReadOnlyDictionary<string, string> labels) =>
-        string.Join(' ', new[] { name, labels.GetValueOrDefault("instance"), labels.GetValueOrDefault("cohort") }.OfType<string>());
+        string.Join(
+            ' ',
+            new[] { name, labels.GetValueOrDefault("instance"), labels.GetValueOrDefault("cohort") }.OfType<string>());
 
     // A commented example starts with its key, and what belongs to it is indented; a comment in prose is neither.
     [GeneratedRegex(@"^    # (\w+_configs:$|  .*)")]

@@ -50,7 +50,7 @@ public sealed class ComposeTests
     [MemberData(nameof(Names))]
     public void A_service_keeps_its_data_in_a_named_volume_and_cannot_change_its_configuration(string service)
     {
-        var volumes = List(service, "volumes");
+        List<string> volumes = List(service, "volumes");
 
         Assert.Contains(volumes, volume => volume.StartsWith($"{service}-data:", StringComparison.Ordinal));
         Assert.All(
@@ -60,7 +60,7 @@ public sealed class ComposeTests
     [Fact]
     public void The_build_asks_no_registry_for_a_syntax_and_runs_as_nobody_in_particular()
     {
-        var lines = File.ReadAllLines(Path.Combine(Repository.Root, "Dockerfile"));
+        string[] lines = File.ReadAllLines(Path.Combine(Repository.Root, "Dockerfile"));
 
         Assert.DoesNotContain(lines, line => line.StartsWith("# syntax", StringComparison.Ordinal));
         Assert.Contains("USER $APP_UID", lines);
@@ -72,7 +72,7 @@ public sealed class ComposeTests
     [Fact]
     public void For_the_hosts_own_kernel_the_container_gets_the_device_and_its_group_and_nothing_else()
     {
-        var (name, service) = Assert.Single(Read("deploy/compose/host-kernel.yml"));
+        (string? name, Dictionary<string, object>? service) = Assert.Single(Read("deploy/compose/host-kernel.yml"));
 
         Assert.Equal("soakhost", name);
         Assert.Equal(["devices", "environment", "group_add"], service.Keys.Order(StringComparer.Ordinal));
@@ -84,7 +84,7 @@ public sealed class ComposeTests
     public void The_hosts_own_kernel_is_one_more_cohort_of_the_default_fleet()
     {
         using var settings = JsonDocument.Parse(File.ReadAllText(Path.Combine(Repository.Root, "src/SoakHost/appsettings.json")));
-        var next = settings.RootElement.GetProperty("Soak").GetProperty("Fleet").GetArrayLength();
+        int next = settings.RootElement.GetProperty("Soak").GetProperty("Fleet").GetArrayLength();
         var environment = (Dictionary<object, object>)Read("deploy/compose/host-kernel.yml")["soakhost"]["environment"];
 
         Assert.Equal("host", environment[$"Soak__Fleet__{next}__Kernel"]);
@@ -95,8 +95,11 @@ public sealed class ComposeTests
 
     private static Dictionary<string, Dictionary<string, object>> Read(string path)
     {
-        using var text = File.OpenText(Path.Combine(Repository.Root, path));
-        var file = new DeserializerBuilder().IgnoreUnmatchedProperties().Build().Deserialize<Compose>(new MergingParser(new Parser(text)));
+        using StreamReader text = File.OpenText(Path.Combine(Repository.Root, path));
+        Compose file = new DeserializerBuilder()
+            .IgnoreUnmatchedProperties()
+            .Build()
+            .Deserialize<Compose>(new MergingParser(new Parser(text)));
         return file.Services;
     }
 

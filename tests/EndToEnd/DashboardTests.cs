@@ -34,7 +34,7 @@ public sealed class DashboardTests
     [MemberData(nameof(Names))]
     public void A_dashboard_needs_nothing_but_the_provisioned_data_source(string name)
     {
-        var provisioned = File.ReadAllText(Path.Combine(Repository.Deploy, "grafana/provisioning/datasources/prometheus.yml"));
+        string provisioned = File.ReadAllText(Path.Combine(Repository.Deploy, "grafana/provisioning/datasources/prometheus.yml"));
 
         Assert.Equal(["soakhost-prometheus"], Named(name).DataSources);
         Assert.Contains("uid: soakhost-prometheus", provisioned, StringComparison.Ordinal);
@@ -52,7 +52,9 @@ public sealed class DashboardTests
     [Theory]
     [MemberData(nameof(Names))]
     public void A_dashboard_marks_crossings_kernel_changes_and_incidents(string name) =>
-        Assert.Equal(["Boundary crossed", "Kernel changed", "Intervention", "Incident", "Service started"], Named(name).Annotations.Keys);
+        Assert.Equal(
+            ["Boundary crossed", "Kernel changed", "Intervention", "Incident", "Service started"],
+            Named(name).Annotations.Keys);
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -65,10 +67,12 @@ public sealed class DashboardTests
     [Fact]
     public async Task The_dashboards_fit_Grafanas_published_schema()
     {
-        var cancellationToken = TestContext.Current.CancellationToken;
-        var schema = await InstallSchemaAsync(cancellationToken);
-        var check = await Command.RunAsync(
-            "node", [Path.Combine(schema, "check.mjs"), Path.Combine(Repository.Deploy, "grafana/dashboards")], cancellationToken);
+        CancellationToken cancellationToken = TestContext.Current.CancellationToken;
+        string schema = await InstallSchemaAsync(cancellationToken);
+        Command.Outcome check = await Command.RunAsync(
+            "node",
+            [Path.Combine(schema, "check.mjs"), Path.Combine(Repository.Deploy, "grafana/dashboards")],
+            cancellationToken);
 
         Assert.True(check.ExitCode == 0, check.Output);
     }
@@ -76,12 +80,12 @@ public sealed class DashboardTests
     [Fact]
     public async Task A_dashboard_that_does_not_fit_the_schema_is_told_so()
     {
-        var cancellationToken = TestContext.Current.CancellationToken;
-        var schema = await InstallSchemaAsync(cancellationToken);
-        var folder = Server.NewFolder();
+        CancellationToken cancellationToken = TestContext.Current.CancellationToken;
+        string schema = await InstallSchemaAsync(cancellationToken);
+        string folder = Server.NewFolder();
         try
         {
-            var dashboard = await File.ReadAllTextAsync(
+            string dashboard = await File.ReadAllTextAsync(
                 Path.Combine(Repository.Deploy, "grafana/dashboards/fleet.json"), cancellationToken);
             await File.WriteAllTextAsync(
                 Path.Combine(folder, "fleet.json"),
@@ -90,7 +94,10 @@ public sealed class DashboardTests
                     .Replace("\"unit\"", "\"units\"").Text,
                 cancellationToken);
 
-            var check = await Command.RunAsync("node", [Path.Combine(schema, "check.mjs"), folder], cancellationToken);
+            Command.Outcome check = await Command.RunAsync(
+                "node",
+                [Path.Combine(schema, "check.mjs"), folder],
+                cancellationToken);
 
             Assert.Equal(1, check.ExitCode);
             Assert.Contains("'\"lines\"' is not assignable", check.Output, StringComparison.Ordinal);
@@ -105,10 +112,10 @@ public sealed class DashboardTests
     // Tests of one class run one after another, in any order: each makes sure that what it needs is installed.
     private static async Task<string> InstallSchemaAsync(CancellationToken cancellationToken)
     {
-        var schema = Path.Combine(Repository.Root, "tests/EndToEnd/grafana-schema");
+        string schema = Path.Combine(Repository.Root, "tests/EndToEnd/grafana-schema");
         if (!Directory.Exists(Path.Combine(schema, "node_modules/@grafana/schema")))
         {
-            var install = await Command.RunAsync("npm", ["ci", "--prefix", schema], cancellationToken);
+            Command.Outcome install = await Command.RunAsync("npm", ["ci", "--prefix", schema], cancellationToken);
             Assert.True(install.ExitCode == 0, install.Output);
         }
 

@@ -9,7 +9,7 @@ public sealed class HarnessTests
     [Fact]
     public void The_names_in_a_query_are_its_metrics_and_labels_and_nothing_else()
     {
-        var (metrics, labels) = PromQl.Names(
+        (IReadOnlySet<string>? metrics, IReadOnlySet<string>? labels) = PromQl.Names(
             """
             sum by (job, cohort) (rate(soakhost_faults_total{outcome="fixed", kernel=~"a|b"}[5m])) / on (cohort) group_left (expect)
             (cohort:soakhost_operations:rate1m offset 15m > bool 2e9) or label_replace(up, "new", "text", "", "") unless time() - vector(1)
@@ -22,7 +22,7 @@ public sealed class HarnessTests
     [Fact]
     public async Task The_stub_exposes_what_the_table_says()
     {
-        await using var fleet = await StubFleet.StartAsync(TestContext.Current.CancellationToken);
+        await using StubFleet fleet = await StubFleet.StartAsync(TestContext.Current.CancellationToken);
         string[] expositions = [Expositions.StableHangs, Expositions.StableRuns];
 
         Assert.All(expositions, exposition =>
@@ -35,7 +35,7 @@ public sealed class HarnessTests
     [Fact]
     public void A_difference_from_the_table_is_named()
     {
-        var exposition = Expositions.StableRuns
+        string exposition = Expositions.StableRuns
             .Replace("soakhost_vms{cohort=", "soakhost_vms{fleet=", StringComparison.Ordinal)
             .Replace("process_open_fds", "process_open_files", StringComparison.Ordinal)
             + "# TYPE soakhost_build_info counter\n";
@@ -57,12 +57,16 @@ public sealed class HarnessTests
     [Fact]
     public async Task A_server_that_is_disposed_leaves_no_process_and_no_folder()
     {
-        var folder = Server.NewFolder();
+        string folder = Server.NewFolder();
         // A grandchild that ignores the polite signal's way through its parent: only its group reaches it.
         var server = Server.Start("sh", ["-c", "sleep 1000 & echo $!; wait"], folder);
-        var cancellationToken = TestContext.Current.CancellationToken;
-        await Poll.UntilAsync(() => Task.FromResult(server.Output.Length > 0), TimeSpan.FromSeconds(60), () => "no output", cancellationToken);
-        var grandchild = server.Output;
+        CancellationToken cancellationToken = TestContext.Current.CancellationToken;
+        await Poll.UntilAsync(
+            () => Task.FromResult(server.Output.Length > 0),
+            TimeSpan.FromSeconds(60),
+            () => "no output",
+            cancellationToken);
+        string grandchild = server.Output;
 
         await server.DisposeAsync();
 
@@ -72,6 +76,7 @@ public sealed class HarnessTests
         Assert.False(Directory.Exists(folder));
 
         // Where nothing reaps orphans a process that has ended keeps its entry.
-        static bool IsZombie(string process) => File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
+        static bool IsZombie(string process) =>
+            File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
     }
 }

@@ -11,16 +11,20 @@ public sealed partial class KernelCheckTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("kernel-check-").FullName;
 
-    public static TheoryData<string> Reported => [.. KernelCheck.Table.Where(sample => sample.Rule != "-").Select(sample => sample.File)];
+    public static TheoryData<string> Reported =>
+        [.. KernelCheck.Table.Where(sample => sample.Rule != "-").Select(sample => sample.File)];
 
-    public static TheoryData<string> Innocent => [.. KernelCheck.Table.Where(sample => sample.Rule == "-").Select(sample => sample.File)];
+    public static TheoryData<string> Innocent =>
+        [.. KernelCheck.Table.Where(sample => sample.Rule == "-").Select(sample => sample.File)];
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     [Fact]
     public void Every_sample_is_in_the_table_and_there_are_enough_of_both_kinds()
     {
-        var files = Directory.GetFiles(Path.Combine(Repository.Root, KernelCheck.Samples), "*.c").Select(path => Path.GetFileName(path));
+        IEnumerable<string> files = Directory
+            .GetFiles(Path.Combine(Repository.Root, KernelCheck.Samples), "*.c")
+            .Select(path => Path.GetFileName(path));
 
         Assert.Equal(
             files.Order(StringComparer.Ordinal),
@@ -32,17 +36,21 @@ public sealed partial class KernelCheckTests : IDisposable
     [MemberData(nameof(Reported))]
     public async Task A_round_trip_is_reported_with_its_width_and_the_first_value_that_differs(string file)
     {
-        var sample = KernelCheck.Table.Single(sample => sample.File == file);
+        KernelCheck.Sample sample = KernelCheck.Table.Single(sample => sample.File == file);
 
-        var results = await KernelCheck.ResultsOfAsync(file);
+        IReadOnlyList<JsonElement> results = await KernelCheck.ResultsOfAsync(file);
 
         Assert.NotEmpty(results);
-        Assert.All(results, result =>
-        {
-            Assert.Equal(sample.Rule, result.GetProperty("ruleId").GetString());
-            Assert.Equal(sample.NarrowedTo, result.GetProperty("properties").GetProperty("narrowedTo").GetString());
-            Assert.Equal(sample.FirstDifferenceInDecimal, result.GetProperty("properties").GetProperty("firstDifference").GetString());
-        });
+        Assert.All(
+            results,
+            result =>
+            {
+                Assert.Equal(sample.Rule, result.GetProperty("ruleId").GetString());
+                Assert.Equal(sample.NarrowedTo, result.GetProperty("properties").GetProperty("narrowedTo").GetString());
+                Assert.Equal(
+                    sample.FirstDifferenceInDecimal,
+                    result.GetProperty("properties").GetProperty("firstDifference").GetString());
+            });
     }
 
     [Theory]
@@ -53,8 +61,8 @@ public sealed partial class KernelCheckTests : IDisposable
     [Fact]
     public async Task The_sarif_has_what_reviewers_tools_read()
     {
-        var sarif = await KernelCheck.SarifAsync();
-        var run = sarif.GetProperty("runs")[0];
+        JsonElement sarif = await KernelCheck.SarifAsync();
+        JsonElement run = sarif.GetProperty("runs")[0];
         var rules = run.GetProperty("tool").GetProperty("driver").GetProperty("rules").EnumerateArray()
             .Select(rule => rule.GetProperty("id").GetString()!).ToList();
 
@@ -73,10 +81,10 @@ public sealed partial class KernelCheckTests : IDisposable
     [Fact]
     public async Task The_text_says_where_it_is_narrowed_where_it_is_widened_and_how_to_go_on()
     {
-        var outcome = await RunAsync("param-int.c");
+        Command.Outcome outcome = await RunAsync("param-int.c");
 
         Assert.Equal(1, outcome.ExitCode);
-        var lines = outcome.Output.Split('\n');
+        string[] lines = outcome.Output.Split('\n');
         Assert.Matches(@"^deploy/kernel-check/samples/param-int\.c:\d+:\d+: WARNING: .* \[narrow-round-trip\]$", lines[0]);
         Assert.Contains(lines, line => line.Contains("narrowed: mmu_seq (unsigned long)", StringComparison.Ordinal));
         Assert.Contains(lines, line => line.Contains("widened: mmu_seq (int)", StringComparison.Ordinal));
@@ -94,8 +102,8 @@ public sealed partial class KernelCheckTests : IDisposable
         Assert.NotEmpty(results);
         Assert.All(results, result =>
         {
-            var properties = result.GetProperty("properties");
-            var name = ProveCommand().Match(properties.GetProperty("prove").GetString()!).Groups[1].Value;
+            JsonElement properties = result.GetProperty("properties");
+            string name = ProveCommand().Match(properties.GetProperty("prove").GetString()!).Groups[1].Value;
             var kernel = Kernel.Find(name);
             Assert.NotNull(kernel);
             Assert.Equal(properties.GetProperty("firstDifference").GetString(), $"{kernel.Info.ExpectedFrom}");
@@ -105,7 +113,7 @@ public sealed partial class KernelCheckTests : IDisposable
     [Fact]
     public async Task A_width_without_a_kernel_says_how_to_add_one_and_names_none()
     {
-        var outcome = await RunAsync("param-s8.c");
+        Command.Outcome outcome = await RunAsync("param-s8.c");
 
         Assert.Contains("add SnapshotI8 to src/SoakHost.Model/Kernels/Mutants.cs", outcome.Output, StringComparison.Ordinal);
         Assert.DoesNotContain("go on with", outcome.Output, StringComparison.Ordinal);
@@ -120,7 +128,7 @@ public sealed partial class KernelCheckTests : IDisposable
     {
         Assert.Contains("NOTE", (await RunAsync("rdma-kept-narrow.c")).Output, StringComparison.Ordinal);
 
-        var outcome = await RunAsync("rdma-kept-narrow.c", "--no-notes");
+        Command.Outcome outcome = await RunAsync("rdma-kept-narrow.c", "--no-notes");
 
         Assert.Equal(0, outcome.ExitCode);
         Assert.DoesNotContain("NOTE", outcome.Output, StringComparison.Ordinal);
@@ -133,7 +141,7 @@ public sealed partial class KernelCheckTests : IDisposable
         await WriteAsync("a.c", "#include \"vm.h\"\nint f(struct vm *v) { return stale(v, v->seq); }");
         await WriteAsync("b.c", "#include \"vm.h\"\nint stale(struct vm *v, int s) { return s != v->seq; }");
 
-        var outcome = await Command.RunAsync(KernelCheck.Program, [_folder], TestContext.Current.CancellationToken);
+        Command.Outcome outcome = await Command.RunAsync(KernelCheck.Program, [_folder], TestContext.Current.CancellationToken);
 
         Assert.Equal(1, outcome.ExitCode);
         Assert.Contains("a.c:2:", outcome.Output, StringComparison.Ordinal);
@@ -144,10 +152,15 @@ public sealed partial class KernelCheckTests : IDisposable
     public async Task A_compilation_database_gives_the_files_and_their_flags()
     {
         await WriteAsync("a.c", "struct vm { T seq; }; int f(struct vm *v) { int s = v->seq; return s != v->seq; }");
-        var entry = new { directory = _folder, file = "a.c", arguments = (string[])["cc", "-DT=unsigned long", "-c", "a.c", "-o", "a.o"] };
+        var entry = new
+        {
+            directory = _folder,
+            file = "a.c",
+            arguments = (string[])["cc", "-DT=unsigned long", "-c", "a.c", "-o", "a.o"],
+        };
         await WriteAsync("compile_commands.json", JsonSerializer.Serialize(new[] { entry }));
 
-        var outcome = await Command.RunAsync(
+        Command.Outcome outcome = await Command.RunAsync(
             KernelCheck.Program, [Path.Combine(_folder, "compile_commands.json")], TestContext.Current.CancellationToken);
 
         Assert.Equal(1, outcome.ExitCode);
@@ -159,7 +172,7 @@ public sealed partial class KernelCheckTests : IDisposable
     {
         await WriteAsync("broken.c", "#include \"missing.h\"\nint f(void) { return 0; }");
 
-        var outcome = await Command.RunAsync(KernelCheck.Program, [_folder], TestContext.Current.CancellationToken);
+        Command.Outcome outcome = await Command.RunAsync(KernelCheck.Program, [_folder], TestContext.Current.CancellationToken);
 
         Assert.Equal(2, outcome.ExitCode);
         Assert.Contains("'missing.h' file not found", outcome.Output, StringComparison.Ordinal);
@@ -175,7 +188,10 @@ public sealed partial class KernelCheckTests : IDisposable
     [InlineData("--nonsense", "unrecognized arguments: --nonsense")]
     public async Task Wrong_usage_is_named(string argument, string message)
     {
-        var outcome = await Command.RunAsync(KernelCheck.Program, [KernelCheck.Samples, argument], TestContext.Current.CancellationToken);
+        Command.Outcome outcome = await Command.RunAsync(
+            KernelCheck.Program,
+            [KernelCheck.Samples, argument],
+            TestContext.Current.CancellationToken);
 
         Assert.Equal(64, outcome.ExitCode);
         Assert.Contains(message, outcome.Output, StringComparison.Ordinal);
@@ -187,15 +203,18 @@ public sealed partial class KernelCheckTests : IDisposable
 
     private static void AssertExists(JsonElement location)
     {
-        var path = Path.Combine(Repository.Root, KernelCheck.Uri(location));
+        string path = Path.Combine(Repository.Root, KernelCheck.Uri(location));
         Assert.True(File.Exists(path), path);
-        var region = location.GetProperty("physicalLocation").GetProperty("region");
+        JsonElement region = location.GetProperty("physicalLocation").GetProperty("region");
         Assert.InRange(region.GetProperty("startLine").GetInt32(), 1, File.ReadLines(path).Count());
         Assert.True(region.GetProperty("startColumn").GetInt32() >= 1);
     }
 
     private static Task<Command.Outcome> RunAsync(string sample, params string[] more) =>
-        Command.RunAsync(KernelCheck.Program, [$"{KernelCheck.Samples}/{sample}", .. more], TestContext.Current.CancellationToken);
+        Command.RunAsync(
+            KernelCheck.Program,
+            [$"{KernelCheck.Samples}/{sample}", .. more],
+            TestContext.Current.CancellationToken);
 
     private Task WriteAsync(string name, string text) =>
         File.WriteAllTextAsync(Path.Combine(_folder, name), text, TestContext.Current.CancellationToken);

@@ -15,25 +15,28 @@ public sealed class LogSinkTests
     [Fact]
     public async Task The_READMEs_sinks_receive_what_the_terminal_does()
     {
-        var cancellationToken = TestContext.Current.CancellationToken;
-        await using var collector = await Collector.StartAsync(cancellationToken);
-        var folder = Server.NewFolder();
+        CancellationToken cancellationToken = TestContext.Current.CancellationToken;
+        await using Collector collector = await Collector.StartAsync(cancellationToken);
+        string folder = Server.NewFolder();
         try
         {
-            var configuration = new Replacement(Readme.SerilogExample)
+            Replacement configuration = new Replacement(Readme.SerilogExample)
                 .Replace("/data/logs", $"{folder}/logs")
                 .Replace("http://127.0.0.1:4318", collector.Address);
             await File.WriteAllTextAsync(Path.Combine(folder, "appsettings.json"), configuration.Text, cancellationToken);
 
-            var soakHost = await SoakHostServer.StartAsync(SmallFleet(folder), cancellationToken);
+            SoakHostServer soakHost = await SoakHostServer.StartAsync(SmallFleet(folder), cancellationToken);
             await using (soakHost)
                 await Poll.UntilAsync(
-                    () => Task.FromResult(soakHost.Events(2001).Any()), TimeSpan.FromSeconds(60), () => soakHost.Output, cancellationToken);
+                    () => Task.FromResult(soakHost.Events(2001).Any()),
+                    TimeSpan.FromSeconds(60),
+                    () => soakHost.Output,
+                    cancellationToken);
 
             // Both sinks are flushed as the service ends, and have it all: the last line as well.
             var terminal = soakHost.Log.Select(line => line.GetProperty("@m").GetString()!).ToList();
             Assert.Contains(terminal, message => message.StartsWith("Soak stopped after ", StringComparison.Ordinal));
-            var file = await File.ReadAllLinesAsync(
+            string[] file = await File.ReadAllLinesAsync(
                 Assert.Single(Directory.GetFiles(Path.Combine(folder, "logs"), "soakhost-*.json")), cancellationToken);
             Assert.Equal(soakHost.Output.Split('\n').Where(line => line.StartsWith('{')), file);
 
@@ -51,14 +54,14 @@ public sealed class LogSinkTests
     [Fact]
     public async Task A_collector_that_does_not_answer_is_told_on_standard_error_and_the_soak_goes_on()
     {
-        var cancellationToken = TestContext.Current.CancellationToken;
+        CancellationToken cancellationToken = TestContext.Current.CancellationToken;
         var settings = new Dictionary<string, string>
         {
             ["Serilog__WriteTo__0__Name"] = "OpenTelemetry",
             ["Serilog__WriteTo__0__Args__endpoint"] = $"http://127.0.0.1:{Server.FreePort()}/v1/logs",
             ["Serilog__WriteTo__0__Args__protocol"] = "HttpProtobuf",
         };
-        var soakHost = await SoakHostServer.StartAsync(settings, cancellationToken);
+        SoakHostServer soakHost = await SoakHostServer.StartAsync(settings, cancellationToken);
         await using (soakHost)
             await Poll.UntilAsync(
                 () => Task.FromResult(soakHost.Output.Contains("Serilog: ", StringComparison.Ordinal)),
@@ -72,8 +75,8 @@ public sealed class LogSinkTests
     [InlineData("Serilog__MinimumLevel", "Loud", "Loud")]
     public async Task A_section_that_Serilog_does_not_understand_stops_the_start(string key, string value, string named)
     {
-        var failure = await Assert.ThrowsAsync<InvalidOperationException>(
-            () => SoakHostServer.StartAsync(new Dictionary<string, string> { [key] = value }, TestContext.Current.CancellationToken));
+        InvalidOperationException failure = await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            SoakHostServer.StartAsync(new Dictionary<string, string> { [key] = value }, TestContext.Current.CancellationToken));
 
         Assert.Contains("ended with 64", failure.Message, StringComparison.Ordinal);
         Assert.Contains("the section Serilog cannot be used", failure.Message, StringComparison.Ordinal);
@@ -92,7 +95,9 @@ public sealed class LogSinkTests
         ["Soak__Fleet__0__Expect"] = "hang",
     };
 
-    /// <summary>Takes OTLP over HTTP. In protobuf a string stands as its bytes, so it can be looked for without the schema.</summary>
+    /// <summary>
+    /// Takes OTLP over HTTP. In protobuf a string stands as its bytes, so it can be looked for without the schema.
+    /// </summary>
     private sealed class Collector : IAsyncDisposable
     {
         private readonly WebApplication _application;
@@ -107,7 +112,7 @@ public sealed class LogSinkTests
 
         public static async Task<Collector> StartAsync(CancellationToken cancellationToken)
         {
-            var builder = WebApplication.CreateSlimBuilder();
+            WebApplicationBuilder builder = WebApplication.CreateSlimBuilder();
             builder.Logging.ClearProviders();
             builder.WebHost.UseUrls("http://127.0.0.1:0");
             Collector collector = new(builder.Build());
@@ -118,7 +123,7 @@ public sealed class LogSinkTests
 
         public bool Has(string text)
         {
-            var bytes = Encoding.UTF8.GetBytes(text);
+            byte[] bytes = Encoding.UTF8.GetBytes(text);
             return _exports.Any(export => export.AsSpan().IndexOf(bytes) >= 0);
         }
 

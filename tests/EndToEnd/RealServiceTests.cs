@@ -8,7 +8,9 @@ namespace SoakHost.EndToEnd;
 [CollectionDefinition(nameof(Alone), DisableParallelization = true)]
 public sealed class Alone;
 
-/// <summary>The real service with its default fleet, real Prometheus and Alertmanager, and the files of deploy/: the whole alerting path.</summary>
+/// <summary>
+/// The real service with its default fleet, real Prometheus and Alertmanager, and the files of deploy/: the whole alerting path.
+/// </summary>
 [Collection(nameof(Alone))]
 public sealed partial class RealServiceTests
 {
@@ -18,22 +20,23 @@ public sealed partial class RealServiceTests
     private static readonly TimeSpan CrossedWithin = TimeSpan.FromSeconds(90);
 
     [Fact]
-    public async Task A_known_bad_kernel_is_paged_within_a_minute_of_the_start_and_the_page_is_resolved_by_a_live_patch_and_by_a_restart()
+    public async Task A_known_bad_kernel_is_paged_within_a_minute_and_resolved_by_a_live_patch_and_by_a_restart()
     {
-        var cancellationToken = TestContext.Current.CancellationToken;
-        await using var pages = await StubFleet.StartAsync(cancellationToken);
-        var port = Server.FreePort();
-        var started = TimeProvider.System.GetTimestamp();
-        await using var bad = await SoakHostServer.StartAsync(StableRuns("linux-6.1"), cancellationToken, port);
+        CancellationToken cancellationToken = TestContext.Current.CancellationToken;
+        await using StubFleet pages = await StubFleet.StartAsync(cancellationToken);
+        int port = Server.FreePort();
+        long started = TimeProvider.System.GetTimestamp();
+        await using SoakHostServer bad = await SoakHostServer.StartAsync(StableRuns("linux-6.1"), cancellationToken, port);
         pages.RelayTo = bad.Webhook;
-        await using var monitoring = await Monitoring.StartAsync(bad.Address, pages.Webhook, cancellationToken);
+        await using Monitoring monitoring = await Monitoring.StartAsync(bad.Address, pages.Webhook, cancellationToken);
 
-        var page = await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, scope: "vcpu");
-        var took = TimeProvider.System.GetElapsedTime(started);
-        TestContext.Current.TestOutputHelper?.WriteLine($"from start to page: {took.TotalSeconds:N1} s\n{page}\n{page.Annotations["description"]}");
+        StubFleet.Page page = await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, scope: "vcpu");
+        TimeSpan took = TimeProvider.System.GetElapsedTime(started);
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"from start to page: {took.TotalSeconds:N1} s\n{page}\n{page.Annotations["description"]}");
         Assert.True(took < PagedWithin, $"the page took {took.TotalSeconds:N1} s");
         AssertSaysWhichVcpuHangsAndWhy(page, bad.Address);
-        var rest = await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, scope: "cohort");
+        StubFleet.Page rest = await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, scope: "cohort");
         Assert.Matches("^[0-9]+ more vCPUs of cohort stable \\(linux-6\\.1\\) are hung$", rest.Annotations["summary"]);
 
         // The control hangs as well, and pages nobody.
@@ -41,19 +44,27 @@ public sealed partial class RealServiceTests
         Assert.All(pages.Pages.Where(alert => alert.Name == "VcpuHung"), alert => Assert.Equal("stable", alert.Labels["cohort"]));
 
         AssertLogged(bad, "firing", page);
-        var exposition = await bad.MetricsAsync(cancellationToken);
+        string exposition = await bad.MetricsAsync(cancellationToken);
         Assert.Empty(MetricTable.DifferencesFrom(exposition));
         Assert.Matches("(?m)^soakhost_alerts_received_total\\{status=\"firing\"\\} [1-9]", exposition);
         await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken, vcpuHangs: true);
 
         // A live patch makes them recover and the page resolve; patched back they hang, and the page comes, again.
-        var delivered = pages.Pages.Count;
+        int delivered = pages.Pages.Count;
         await bad.PatchAsync("stable", "linux-6.1.y", cancellationToken);
-        var patched = await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, "vcpu", delivered);
+        StubFleet.Page patched = await pages.WaitForPageAsync(
+            "VcpuHung",
+            "resolved",
+            ResolvedWithin,
+            cancellationToken,
+            "vcpu",
+            delivered);
         Assert.Equal(("stable", "linux-6.1"), (patched.Labels["cohort"], patched.Labels["kernel"]));
         await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, "cohort", delivered);
         await monitoring.Prometheus.WaitForAsync(
-            "sum(soakhost_vcpus{cohort=\"stable\",kernel=\"linux-6.1.y\",state!=\"running\"}) == 0", ResolvedWithin, cancellationToken);
+            "sum(soakhost_vcpus{cohort=\"stable\",kernel=\"linux-6.1.y\",state!=\"running\"}) == 0",
+            ResolvedWithin,
+            cancellationToken);
         await monitoring.Prometheus.WaitForAsync(
             Dashboard.Substitute(Dashboard.All[0].Annotations["Intervention"]), ResolvedWithin, cancellationToken);
 
@@ -69,8 +80,14 @@ public sealed partial class RealServiceTests
         delivered = pages.Pages.Count;
         await bad.DisposeAsync();
         Assert.Contains("Verdict: violation", bad.Output, StringComparison.Ordinal);
-        await using var repaired = await SoakHostServer.StartAsync(StableRuns("linux-6.1.y"), cancellationToken, port);
-        var resolved = await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, "vcpu", delivered);
+        await using SoakHostServer repaired = await SoakHostServer.StartAsync(StableRuns("linux-6.1.y"), cancellationToken, port);
+        StubFleet.Page resolved = await pages.WaitForPageAsync(
+            "VcpuHung",
+            "resolved",
+            ResolvedWithin,
+            cancellationToken,
+            "vcpu",
+            delivered);
         Assert.Equal(("stable", "linux-6.1"), (resolved.Labels["cohort"], resolved.Labels["kernel"]));
         await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, "cohort", delivered);
         AssertLogged(repaired, "resolved", resolved);
@@ -80,20 +97,26 @@ public sealed partial class RealServiceTests
     [Fact]
     public async Task In_the_default_fleet_only_the_Watchdog_fires_and_every_query_returns_data()
     {
-        var cancellationToken = TestContext.Current.CancellationToken;
-        await using var soakHost = await SoakHostServer.StartAsync(new Dictionary<string, string>(), cancellationToken);
-        await using var monitoring = await Monitoring.StartAsync(soakHost.Address, soakHost.Webhook, cancellationToken);
+        CancellationToken cancellationToken = TestContext.Current.CancellationToken;
+        await using SoakHostServer soakHost = await SoakHostServer.StartAsync(
+            new Dictionary<string, string>(),
+            cancellationToken);
+        await using Monitoring monitoring = await Monitoring.StartAsync(soakHost.Address, soakHost.Webhook, cancellationToken);
 
-        // Longer than VcpuHung waits, all five cohorts have shown what they are there for: the control hangs, the others crossed 2^31.
+        // Longer than VcpuHung waits, all five cohorts have shown what they are there for: the control hangs, the others crossed
+        // 2^31.
         await monitoring.Prometheus.WaitForAsync(
             "count(min_over_time(soakhost_verdict{verdict=\"pass\"}[20s]) == 1) == 5", CrossedWithin, cancellationToken);
 
         Assert.Equal(
             ["Watchdog"],
-            (await monitoring.Prometheus.QueryAsync("count by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[10m]))", cancellationToken))
-                .Select(alert => alert.Labels["alertname"]));
+            (
+                await monitoring.Prometheus.QueryAsync(
+                    "count by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[10m]))",
+                    cancellationToken)).Select(alert => alert.Labels["alertname"]));
 
-        // Nor is anything about to fire. One scrape that was too slow on a busy machine makes SoakHostDown wait, and then no longer.
+        // Nor is anything about to fire. One scrape that was too slow on a busy machine makes SoakHostDown wait, and then no
+        // longer.
         await monitoring.Prometheus.WaitForAsync(
             "absent(ALERTS{alertname!=\"Watchdog\"})", TimeSpan.FromSeconds(30), cancellationToken);
         Assert.Empty(MetricTable.DifferencesFrom(await soakHost.MetricsAsync(cancellationToken)));
@@ -101,9 +124,14 @@ public sealed partial class RealServiceTests
 
         // The Watchdog's page shows that the way was open; whatever else came over it would be among what was received by then.
         await Poll.UntilAsync(
-            () => Task.FromResult(soakHost.Events(AlertReceived).Any()), TimeSpan.FromSeconds(60),
-            () => "the Watchdog's page was not received", cancellationToken);
-        var received = soakHost.Events(AlertReceived).Select(line => line.GetProperty("AlertName").GetString()).Distinct();
+            () => Task.FromResult(soakHost.Events(AlertReceived).Any()),
+            TimeSpan.FromSeconds(60),
+            () => "the Watchdog's page was not received",
+            cancellationToken);
+        IEnumerable<string?> received = soakHost
+            .Events(AlertReceived)
+            .Select(line => line.GetProperty("AlertName").GetString())
+            .Distinct();
         Assert.Equal(["Watchdog"], received);
     }
 
@@ -119,30 +147,41 @@ public sealed partial class RealServiceTests
         Assert.Equal("critical", page.Receiver);
         Assert.Equal(
             ("critical", "stable", "linux-6.1", "progress", "soakhost", soakHost.Authority),
-            (page.Labels["severity"], page.Labels["cohort"], page.Labels["kernel"], page.Labels["expect"], page.Labels["job"], page.Labels["instance"]));
-        var (vm, vcpu, seq, snapshot) =
-            (page.Labels["vm"], page.Labels["vcpu"], page.Labels["invalidate_seq"], page.Labels["snapshot"]);
+            (
+                page.Labels["severity"],
+                page.Labels["cohort"],
+                page.Labels["kernel"],
+                page.Labels["expect"],
+                page.Labels["job"],
+                page.Labels["instance"]));
+        (string? vm, string? vcpu, string? seq, string? snapshot) = (
+            page.Labels["vm"],
+            page.Labels["vcpu"],
+            page.Labels["invalidate_seq"],
+            page.Labels["snapshot"]);
         Assert.Matches("^[0-9]+$", vm);
         Assert.Matches("^[0-3]$", vcpu);
         Assert.Matches("^0x8[0-9a-f]{7}$", seq);
         Assert.Matches("^0xffffffff8[0-9a-f]{7}$", snapshot);
 
         Assert.Equal($"vCPU {vcpu} of VM {vm} in cohort stable (linux-6.1) is hung", page.Annotations["summary"]);
-        var said = LastProgress().Match(page.Annotations["description"]);
+        Match said = LastProgress().Match(page.Annotations["description"]);
         Assert.True(said.Success, page.Annotations["description"]);
         Assert.Equal(
-            $"vCPU {vcpu} of VM {vm} in cohort stable (kernel linux-6.1) keeps retrying its fault on guest page {page.Labels["page"]}: the kernel "
+            $"vCPU {vcpu} of VM {vm} in cohort stable (kernel linux-6.1) keeps retrying its fault on guest page "
+                + $"{page.Labels["page"]}: the kernel "
             + "treats the fault as stale, and no invalidation justifies that. When the stall was found, mmu_invalidate_seq was "
             + $"{seq} and the fault's snapshot {snapshot}. Last progress: (time). A hung vCPU does not recover by itself.",
             LastProgress().Replace(page.Annotations["description"], "(time)"));
 
-        var runbook = new Uri(page.Annotations["runbook_url"]).Segments[^1];
+        string runbook = new Uri(page.Annotations["runbook_url"]).Segments[^1];
         Assert.True(File.Exists(Path.Combine(Repository.Deploy, "runbooks", runbook)), runbook);
     }
 
     private static void AssertLogged(SoakHostServer soakHost, string status, StubFleet.Page page) =>
         Assert.Contains(
-            $"Alert {status}: VcpuHung, cohort stable, VM {page.Labels["vm"]}, vCPU {page.Labels["vcpu"]}: {page.Annotations["summary"]}",
+            $"Alert {status}: VcpuHung, cohort stable, VM {page.Labels["vm"]}, vCPU {page.Labels["vcpu"]}: "
+                + $"{page.Annotations["summary"]}",
             soakHost.Events(AlertReceived).Select(line => line.GetProperty("@m").GetString()));
 
     [GeneratedRegex(@"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC")]

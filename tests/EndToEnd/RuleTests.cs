@@ -17,7 +17,7 @@ public sealed partial class RuleTests
     [Fact]
     public async Task Promtool_accepts_the_configuration()
     {
-        var outcome = await Command.RunAsync(
+        Command.Outcome outcome = await Command.RunAsync(
             "promtool", ["check", "config", "deploy/prometheus/prometheus.yml"], TestContext.Current.CancellationToken);
 
         Assert.True(outcome.ExitCode == 0, outcome.Output);
@@ -26,8 +26,10 @@ public sealed partial class RuleTests
     [Fact]
     public async Task Promtool_finds_no_fault_with_the_rules()
     {
-        var outcome = await Command.RunAsync(
-            "promtool", ["check", "rules", "--lint=all", "--lint-fatal", .. RuleFiles.Paths], TestContext.Current.CancellationToken);
+        Command.Outcome outcome = await Command.RunAsync(
+            "promtool",
+            ["check", "rules", "--lint=all", "--lint-fatal", .. RuleFiles.Paths],
+            TestContext.Current.CancellationToken);
 
         Assert.True(outcome.ExitCode == 0, outcome.Output);
     }
@@ -35,7 +37,7 @@ public sealed partial class RuleTests
     [Fact]
     public async Task The_rules_unit_tests_pass()
     {
-        var outcome = await Command.RunAsync(
+        Command.Outcome outcome = await Command.RunAsync(
             "promtool", ["test", "rules", .. RuleFiles.TestPaths], TestContext.Current.CancellationToken);
 
         Assert.True(outcome.ExitCode == 0, outcome.Output);
@@ -57,10 +59,12 @@ public sealed partial class RuleTests
     [InlineData("VcpuStarved")]
     public void A_page_about_one_vcpu_names_it_and_gives_the_counter_in_hex(string alert)
     {
-        var rule = RuleFiles.Alerts.First(rule => rule.Alert == alert);
+        RuleFiles.Rule rule = RuleFiles.Alerts.First(rule => rule.Alert == alert);
 
         string[] named = ["cohort", "kernel", "vm", "vcpu", "page", "invalidate_seq", "snapshot"];
-        Assert.All(named, label => Assert.Contains($"$labels.{label}", rule.Annotations["description"], StringComparison.Ordinal));
+        Assert.All(
+            named,
+            label => Assert.Contains($"$labels.{label}", rule.Annotations["description"], StringComparison.Ordinal));
     }
 
     [Theory]
@@ -76,7 +80,9 @@ public sealed partial class RuleTests
     [Fact]
     public void Every_alert_has_a_runbook_and_every_runbook_an_alert()
     {
-        var runbooks = Directory.GetFiles(Path.Combine(Repository.Deploy, "runbooks"), "*.md").Select(Path.GetFileNameWithoutExtension);
+        IEnumerable<string?> runbooks = Directory
+            .GetFiles(Path.Combine(Repository.Deploy, "runbooks"), "*.md")
+            .Select(Path.GetFileNameWithoutExtension);
 
         Assert.Equal(RuleFiles.AlertNames.Order(StringComparer.Ordinal), runbooks.Order(StringComparer.Ordinal));
     }
@@ -85,7 +91,7 @@ public sealed partial class RuleTests
     [MemberData(nameof(Alerts))]
     public void A_runbook_has_its_four_parts(string alert)
     {
-        var headings = File.ReadLines(Path.Combine(Repository.Deploy, "runbooks", $"{alert}.md"))
+        IEnumerable<string> headings = File.ReadLines(Path.Combine(Repository.Deploy, "runbooks", $"{alert}.md"))
             .Where(line => line.StartsWith("## ", StringComparison.Ordinal)).Select(line => line[3..]);
 
         Assert.Equal(["Meaning", "Impact", "Diagnosis", "Mitigation"], headings.Take(4));

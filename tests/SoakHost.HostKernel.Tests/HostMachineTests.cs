@@ -2,9 +2,9 @@ namespace SoakHost.HostKernel.Tests;
 
 public sealed class HostMachineTests : IDisposable
 {
-    private readonly string root = Directory.CreateTempSubdirectory("soakhost-").FullName;
+    private readonly string _root = Directory.CreateTempSubdirectory("soakhost-").FullName;
 
-    public void Dispose() => Directory.Delete(root, recursive: true);
+    public void Dispose() => Directory.Delete(_root, recursive: true);
 
     [Theory]
     [InlineData("kvm_intel", "ept", "Y", "ept, tdp_mmu=Y")]
@@ -17,7 +17,7 @@ public sealed class HostMachineTests : IDisposable
     {
         Write("sys/module/kvm/parameters/tdp_mmu", "Y");
         Write($"sys/module/{module}/parameters/{parameter}", value);
-        Assert.Equal(expected, HostMachine.Read(root).MmuMode);
+        Assert.Equal(expected, HostMachine.Read(_root).MmuMode);
     }
 
     [Fact]
@@ -25,16 +25,16 @@ public sealed class HostMachineTests : IDisposable
     {
         Write("proc/sys/kernel/osrelease", "6.1.99-test\n");
         Write("proc/cpuinfo", "processor\t: 0\nmodel name\t: A CPU: with a colon\nmodel name\t: another\n");
-        Assert.Equal(new HostMachine("6.1.99-test", "unknown", "A CPU: with a colon"), HostMachine.Read(root));
+        Assert.Equal(new HostMachine("6.1.99-test", "unknown", "A CPU: with a colon"), HostMachine.Read(_root));
     }
 
     [Fact]
     public void What_cannot_be_read_is_unknown() =>
-        Assert.Equal(new HostMachine("unknown", "unknown", "unknown"), HostMachine.Read(root));
+        Assert.Equal(new HostMachine("unknown", "unknown", "unknown"), HostMachine.Read(_root));
 
     private void Write(string path, string text)
     {
-        string full = Path.Combine(root, path);
+        string full = Path.Combine(_root, path);
         Directory.CreateDirectory(Path.GetDirectoryName(full)!);
         File.WriteAllText(full, text);
     }

@@ -1,3 +1,4 @@
+using CsCheck;
 using SoakHost.Model.Kernels;
 using SoakHost.Model.Lanes;
 using SoakHost.Model.Tests.Scalar;
@@ -11,8 +12,8 @@ public sealed class VmStateTests
     {
         foreach (Kernel kernel in Kernel.All)
         {
-            for (ulong seed = 0; seed < 20; seed++)
-                Assert.Null(kernel.Accept(new Relocation(seed)));
+            Gen.Select(Gen.ULong, Gen.Int[1, 800]).Sample(
+                (seed, steps) => Assert.Null(kernel.Accept(new Relocation(seed, steps))), iter: 20);
         }
     }
 
@@ -47,7 +48,8 @@ public sealed class VmStateTests
                 VmLanes<TPages, Lanes128> written = default;
                 state.Write<Linux61, TPages, Lanes128>(ref written, [], [], lane: 1);
                 Assert.Equal(
-                    (start, end, vm.Range.From[1], vm.Range.Below[1]), (start, end, written.Range.From[1], written.Range.Below[1]));
+                    (start, end, vm.Range.From[1], vm.Range.Below[1]),
+                    (start, end, written.Range.From[1], written.Range.Below[1]));
             }
         }
     }
@@ -56,7 +58,7 @@ public sealed class VmStateTests
     /// Steps a VM in one lane; before each step moves it, through its state, into the next lane of another row. A VM that is
     /// not moved takes the same steps. Returns null or where they part.
     /// </summary>
-    private sealed class Relocation(ulong seed) : IKernelVisitor<string?>
+    private sealed class Relocation(ulong seed, int steps) : IKernelVisitor<string?>
     {
         public string? Visit<TKernel>()
             where TKernel : struct, IKernel
@@ -65,7 +67,7 @@ public sealed class VmStateTests
             VmParameters parameters = draws.Parameters(64, memslotUpdates: true);
             var reference = new ReferenceVm(ReferenceKernel.Of(TKernel.Info.Name), parameters);
             VmState state = new(parameters);
-            for (int step = 0; step < 400; step++)
+            for (int step = 0; step < steps; step++)
             {
                 VmLanes<Pages64<Lanes128>, Lanes128> vm = default;
                 var vcpus = new VcpuLanes<Pages64<Lanes128>, Lanes128>[parameters.Vcpus];

@@ -118,7 +118,7 @@ public static class KillMatrix
     private static (Defect Found, long Ticks) Soak(Kernel kernel)
     {
         Shard shard = Shard.Create(CohortFor(kernel), 0, SoakVms, new ShardOptions());
-        var found = Defect.None;
+        Defect found = Defect.None;
         while (shard.Tick < SoakTicksMax && (found == Defect.None || found != kernel.Info.Expected))
         {
             shard.Advance(4 * Shard.ObservationTicks);

@@ -16,7 +16,7 @@ internal sealed class TermTable
     private const int WordWidth = 32;
 
     [ThreadStatic]
-    private static TermTable? s_current;
+    private static TermTable? _current;
 
     private readonly List<TermNode> _nodes = [];
     private readonly Dictionary<TermNode, int> _ids = [];
@@ -34,7 +34,7 @@ internal sealed class TermTable
     /// <summary>The table that this thread builds terms in.</summary>
     /// <exception cref="InvalidOperationException">The thread is in none: see <see cref="Enter"/>.</exception>
     public static TermTable Current =>
-        s_current ?? throw new InvalidOperationException("symbolic lanes are used outside of a proof: enter its table first");
+        _current ?? throw new InvalidOperationException("symbolic lanes are used outside of a proof: enter its table first");
 
     /// <summary>The 32-bit word 0.</summary>
     public Term Zero { get; }
@@ -54,8 +54,8 @@ internal sealed class TermTable
     /// <summary>Makes this the thread's table until the result is disposed.</summary>
     public Scope Enter()
     {
-        var scope = new Scope(s_current);
-        s_current = this;
+        var scope = new Scope(_current);
+        _current = this;
         return scope;
     }
 
@@ -500,6 +500,6 @@ internal sealed class TermTable
     public readonly struct Scope(TermTable? before) : IDisposable
     {
         /// <summary>Gives the thread back the table that it had before.</summary>
-        public void Dispose() => s_current = before;
+        public void Dispose() => _current = before;
     }
 }

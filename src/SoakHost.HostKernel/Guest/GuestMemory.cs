@@ -38,29 +38,29 @@ internal sealed unsafe class GuestMemory : IDisposable
     private const long GibibyteBits = 30;
     private const int EntriesBits = 9;
 
-    private readonly MappedMemory system;
-    private readonly MappedMemory soaked;
-    private readonly int vcpus;
-    private long tableEnd;
+    private readonly MappedMemory _system;
+    private readonly MappedMemory _soaked;
+    private readonly int _vcpus;
+    private long _tableEnd;
 
     internal GuestMemory(KvmDescriptor vm, GuestShape shape)
     {
-        vcpus = shape.Vcpus;
+        _vcpus = shape.Vcpus;
         Base = shape.Base;
         SoakedBytes = shape.MemoryBytes;
         VmaBytes = shape.MemoryBytes / shape.Vmas;
-        system = MappedMemory.Anonymous(SystemBytes(shape));
+        _system = MappedMemory.Anonymous(SystemBytes(shape));
         try
         {
-            soaked = MappedMemory.Anonymous(shape.MemoryBytes);
+            _soaked = MappedMemory.Anonymous(shape.MemoryBytes);
             CutIntoVmas(shape.Vmas);
             CheckVmas(shape.Vmas);
             WriteCode(shape.Program);
             WritePageTables();
-            AddSlot(vm, 0, 0, system.Start, system.Length);
+            AddSlot(vm, 0, 0, _system.Start, _system.Length);
             long slotBytes = shape.MemoryBytes / shape.Memslots;
             for (int slot = 0; slot < shape.Memslots; slot++)
-                AddSlot(vm, slot + 1, Base + (slot * slotBytes), soaked.Start + (slot * slotBytes), slotBytes);
+                AddSlot(vm, slot + 1, Base + (slot * slotBytes), _soaked.Start + (slot * slotBytes), slotBytes);
         }
         catch
         {
@@ -77,9 +77,9 @@ internal sealed unsafe class GuestMemory : IDisposable
 
     internal long TableRoot => SiblingAddress + (SiblingPages * PageBytes);
 
-    internal long SiblingAddress => MailboxAddress + (vcpus * PageBytes);
+    internal long SiblingAddress => MailboxAddress + (_vcpus * PageBytes);
 
-    internal byte* Soaked => soaked.Start;
+    internal byte* Soaked => _soaked.Start;
 
     internal static ulong AccessInstruction => (ulong)(CodeAddress + GuestCode.AccessInstruction);
 
@@ -88,19 +88,19 @@ internal sealed unsafe class GuestMemory : IDisposable
     internal static ulong Entry(GuestProgram program) => (ulong)(CodeAddress + GuestCode.Entry(program));
 
     /// <summary>A word of a vCPU's mailbox, which guest and host share.</summary>
-    internal ulong* MailboxWord(int vcpu, int offset) => (ulong*)(system.Start + Mailbox(vcpu) + offset);
+    internal ulong* MailboxWord(int vcpu, int offset) => (ulong*)(_system.Start + Mailbox(vcpu) + offset);
 
     /// <summary>Takes the soaked memory away from host and guest alike: a guest that touches it makes KVM_RUN fail.</summary>
     internal void MakeInaccessible()
     {
-        if (Libc.Protect((nint)soaked.Start, (nuint)soaked.Length, 0) != 0)
+        if (Libc.Protect((nint)_soaked.Start, (nuint)_soaked.Length, 0) != 0)
             throw KvmException.Last("make memory inaccessible");
     }
 
     public void Dispose()
     {
-        system.Dispose();
-        soaked?.Dispose();
+        _system.Dispose();
+        _soaked?.Dispose();
     }
 
     private static long SystemBytes(GuestShape shape)
@@ -129,7 +129,7 @@ internal sealed unsafe class GuestMemory : IDisposable
     {
         for (int vma = 1; vma < vmas; vma += 2)
         {
-            if (Libc.Protect((nint)(soaked.Start + (vma * VmaBytes)), (nuint)VmaBytes, Libc.ProtectRead) != 0)
+            if (Libc.Protect((nint)(_soaked.Start + (vma * VmaBytes)), (nuint)VmaBytes, Libc.ProtectRead) != 0)
                 throw KvmException.Last($"cut memory into {vmas} VMAs (the limit is vm.max_map_count)");
         }
     }
@@ -137,8 +137,8 @@ internal sealed unsafe class GuestMemory : IDisposable
     /// <summary>The count of invalidations rests on the count of VMAs, so it is read back from the kernel.</summary>
     private void CheckVmas(int expected)
     {
-        nint start = (nint)soaked.Start;
-        nint end = start + (nint)soaked.Length;
+        nint start = (nint)_soaked.Start;
+        nint end = start + (nint)_soaked.Length;
         int found = 0;
         foreach (string line in File.ReadLines("/proc/self/maps"))
         {
@@ -152,12 +152,13 @@ internal sealed unsafe class GuestMemory : IDisposable
         }
 
         if (found != expected)
-            throw new KvmException($"the kernel made {found} VMAs of the memory where {expected} were asked for: the count would be wrong");
+            throw new KvmException(
+                $"the kernel made {found} VMAs of the memory where {expected} were asked for: the count would be wrong");
     }
 
     private void WriteCode(GuestProgram program)
     {
-        byte* code = system.Start + CodeAddress;
+        byte* code = _system.Start + CodeAddress;
         GuestCode.Sweep.CopyTo(new Span<byte>(code + GuestCode.SweepEntry, GuestCode.Sweep.Length));
         GuestCode.Loop.CopyTo(new Span<byte>(code + GuestCode.LoopEntry, GuestCode.Loop.Length));
         GuestCode.Halt.CopyTo(new Span<byte>(code + GuestCode.HaltEntry, GuestCode.Halt.Length));
@@ -167,8 +168,8 @@ internal sealed unsafe class GuestMemory : IDisposable
 
     private void WritePageTables()
     {
-        tableEnd = TableRoot + PageBytes;
-        MapRange(0, system.Length);
+        _tableEnd = TableRoot + PageBytes;
+        MapRange(0, _system.Length);
         MapRange(Base, SoakedBytes);
     }
 
@@ -187,17 +188,17 @@ internal sealed unsafe class GuestMemory : IDisposable
         ulong* entry = Entry(parent, index);
         if (*entry == 0)
         {
-            *entry = (ulong)tableEnd | Present | Writable | User | Accessed;
-            tableEnd += PageBytes;
+            *entry = (ulong)_tableEnd | Present | Writable | User | Accessed;
+            _tableEnd += PageBytes;
             // The area was sized for the tables; writing past it would corrupt this process, not the guest.
-            if (tableEnd > system.Length)
+            if (_tableEnd > _system.Length)
                 throw new InvalidOperationException("The guest's page tables do not fit the area made for them.");
         }
 
         return (long)(*entry & ~0xffful);
     }
 
-    private ulong* Entry(long table, int index) => (ulong*)(system.Start + table) + index;
+    private ulong* Entry(long table, int index) => (ulong*)(_system.Start + table) + index;
 
     private static int Index(long address, int level) => (int)(address >> (12 + (level * EntriesBits))) & 0x1ff;
 }

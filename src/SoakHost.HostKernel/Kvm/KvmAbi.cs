@@ -208,5 +208,5 @@ internal struct KvmCpuid
 [System.Runtime.CompilerServices.InlineArray(KvmCpuid.EntriesMax)]
 internal struct KvmCpuidEntries
 {
-    private KvmCpuidEntry first;
+    private KvmCpuidEntry _first;
 }

@@ -3,12 +3,12 @@ namespace SoakHost.HostKernel.Kvm;
 /// <summary>An open <c>/dev/kvm</c>, checked to be of the API version spoken here, and the limits it states.</summary>
 internal sealed unsafe class KvmDevice : IDisposable
 {
-    private readonly KvmDescriptor descriptor;
-    private readonly KvmCpuid cpuid;
+    private readonly KvmDescriptor _descriptor;
+    private readonly KvmCpuid _cpuid;
 
     private KvmDevice(KvmDescriptor descriptor)
     {
-        this.descriptor = descriptor;
+        _descriptor = descriptor;
         int version = descriptor.Request("ask for the KVM API version (is this a KVM device?)", KvmAbi.GetApiVersion);
         if (version != KvmAbi.ApiVersion)
             throw new KvmException($"the kernel speaks KVM API version {version}, and only {KvmAbi.ApiVersion} is known");
@@ -20,8 +20,8 @@ internal sealed unsafe class KvmDevice : IDisposable
         Require(KvmAbi.CapabilityImmediateExit, "KVM_CAP_IMMEDIATE_EXIT");
         RunPageBytes = descriptor.Request("ask for the size of the run page", KvmAbi.GetVcpuMapSize);
 
-        cpuid = new KvmCpuid { Count = KvmCpuid.EntriesMax };
-        fixed (KvmCpuid* pointer = &cpuid)
+        _cpuid = new KvmCpuid { Count = KvmCpuid.EntriesMax };
+        fixed (KvmCpuid* pointer = &_cpuid)
             descriptor.Request("ask for the guest CPU's features", KvmAbi.GetSupportedCpuid, (nint)pointer);
         Limits = new KvmLimits(
             Math.Max(1, Capability(KvmAbi.CapabilityRecommendedVcpus)),
@@ -46,31 +46,31 @@ internal sealed unsafe class KvmDevice : IDisposable
         int number = Libc.Open(path, Libc.OpenReadWrite | Libc.OpenCloseOnExec);
         if (number < 0)
             throw KvmException.Last($"open {path}");
-        var descriptor = new KvmDescriptor(number);
+        var _descriptor = new KvmDescriptor(number);
         try
         {
-            return new KvmDevice(descriptor);
+            return new KvmDevice(_descriptor);
         }
         catch
         {
-            descriptor.Dispose();
+            _descriptor.Dispose();
             throw;
         }
     }
 
-    internal KvmDescriptor CreateVm() => new(descriptor.Request("create a VM", KvmAbi.CreateVm));
+    internal KvmDescriptor CreateVm() => new(_descriptor.Request("create a VM", KvmAbi.CreateVm));
 
     /// <summary>Gives a vCPU every feature that KVM supports here: without them KVM assumes 36-bit physical
     /// addresses.</summary>
     internal void SetFeatures(KvmDescriptor vcpu)
     {
-        fixed (KvmCpuid* pointer = &cpuid)
+        fixed (KvmCpuid* pointer = &_cpuid)
             vcpu.Request("set the guest CPU's features", KvmAbi.SetCpuid, (nint)pointer);
     }
 
-    public void Dispose() => descriptor.Dispose();
+    public void Dispose() => _descriptor.Dispose();
 
-    private int Capability(int capability) => descriptor.TryRequest(KvmAbi.CheckExtension, capability);
+    private int Capability(int capability) => _descriptor.TryRequest(KvmAbi.CheckExtension, capability);
 
     private void Require(int capability, string name)
     {
@@ -80,8 +80,8 @@ internal sealed unsafe class KvmDevice : IDisposable
 
     private int PhysicalAddressBits()
     {
-        ReadOnlySpan<KvmCpuidEntry> entries = cpuid.Entries;
-        foreach (ref readonly KvmCpuidEntry entry in entries[..(int)Math.Min(cpuid.Count, KvmCpuid.EntriesMax)])
+        ReadOnlySpan<KvmCpuidEntry> entries = _cpuid.Entries;
+        foreach (ref readonly KvmCpuidEntry entry in entries[..(int)Math.Min(_cpuid.Count, KvmCpuid.EntriesMax)])
         {
             if (entry.Function == 0x8000_0008)
                 return (int)Math.Clamp(entry.Eax & 0xff, 36, 52);

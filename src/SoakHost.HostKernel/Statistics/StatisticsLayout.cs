@@ -26,11 +26,11 @@ public sealed class StatisticsLayout
     // struct kvm_stats_desc without its name: flags, exponent, size, offset, bucket_size.
     private const int DescriptorBytes = 16;
 
-    private readonly FrozenDictionary<string, int> offsets;
+    private readonly FrozenDictionary<string, int> _offsets;
 
     private StatisticsLayout(FrozenDictionary<string, int> offsets, long dataOffset, int dataBytes)
     {
-        this.offsets = offsets;
+        _offsets = offsets;
         DataOffset = dataOffset;
         DataBytes = dataBytes;
         HasFaultCounters = offsets.ContainsKey("pf_taken") && offsets.ContainsKey("pf_fixed");
@@ -46,7 +46,7 @@ public sealed class StatisticsLayout
     public bool HasFaultCounters { get; }
 
     /// <summary>The names of the statistics with one value, histograms left out.</summary>
-    public IReadOnlyCollection<string> Names => offsets.Keys;
+    public IReadOnlyCollection<string> Names => _offsets.Keys;
 
     /// <summary>Where a file's descriptors lie, from its header alone.</summary>
     /// <exception cref="InvalidDataException">The header is too short, or states what no kernel would.</exception>
@@ -66,7 +66,7 @@ public sealed class StatisticsLayout
 
         int stride = DescriptorBytes + read.NameBytes;
         int dataBytes = 0;
-        var offsets = new Dictionary<string, int>(read.Statistics, StringComparer.Ordinal);
+        var _offsets = new Dictionary<string, int>(read.Statistics, StringComparer.Ordinal);
         var names = new HashSet<string>(read.Statistics, StringComparer.Ordinal);
         for (int index = 0; index < read.Statistics; index++)
         {
@@ -76,21 +76,23 @@ public sealed class StatisticsLayout
             string name = ReadName(descriptor[DescriptorBytes..], index);
             Check(items > 0, $"{name} has no value");
             Check(offset % 8 == 0, $"{name} lies at byte {offset}, which is no multiple of 8");
-            Check(offset <= BlockBytesMax - (items * 8L), $"{name} lies at byte {offset}, past the {BlockBytesMax} bytes accepted");
+            Check(
+                offset <= BlockBytesMax - (items * 8L),
+                $"{name} lies at byte {offset}, past the {BlockBytesMax} bytes accepted");
             Check(names.Add(name), $"{name} is described twice");
             dataBytes = Math.Max(dataBytes, (int)offset + (items * 8));
             if (items == 1)
-                offsets.Add(name, (int)offset);
+                _offsets.Add(name, (int)offset);
         }
 
-        return new StatisticsLayout(offsets.ToFrozenDictionary(StringComparer.Ordinal), read.DataOffset, dataBytes);
+        return new StatisticsLayout(_offsets.ToFrozenDictionary(StringComparer.Ordinal), read.DataOffset, dataBytes);
     }
 
     /// <summary>Reads one statistic from a data block.</summary>
     /// <returns>False where the kernel has none of that name, or the block is too short to hold it.</returns>
     public bool TryRead(ReadOnlySpan<byte> data, string name, out ulong value)
     {
-        bool known = offsets.TryGetValue(name, out int offset) && offset + 8 <= data.Length;
+        bool known = _offsets.TryGetValue(name, out int offset) && offset + 8 <= data.Length;
         value = known ? BinaryPrimitives.ReadUInt64LittleEndian(data[offset..]) : 0;
         return known;
     }
@@ -116,8 +118,12 @@ public sealed class StatisticsLayout
         uint statistics = BinaryPrimitives.ReadUInt32LittleEndian(header[8..]);
         uint descriptorOffset = BinaryPrimitives.ReadUInt32LittleEndian(header[16..]);
         uint dataOffset = BinaryPrimitives.ReadUInt32LittleEndian(header[20..]);
-        Check(nameBytes is > 1 and <= NameBytesMax, $"names are said to be {nameBytes} bytes, and 2 to {NameBytesMax} are accepted");
-        Check(statistics is > 0 and <= StatisticsMax, $"{statistics} statistics are announced, and 1 to {StatisticsMax} are accepted");
+        Check(
+            nameBytes is > 1 and <= NameBytesMax,
+            $"names are said to be {nameBytes} bytes, and 2 to {NameBytesMax} are accepted");
+        Check(
+            statistics is > 0 and <= StatisticsMax,
+            $"{statistics} statistics are announced, and 1 to {StatisticsMax} are accepted");
         long descriptorBytes = statistics * (long)(DescriptorBytes + nameBytes);
         Check(descriptorBytes <= BlockBytesMax,
             $"the descriptors are said to be {descriptorBytes} bytes, past the {BlockBytesMax} accepted");
@@ -145,5 +151,10 @@ public sealed class StatisticsLayout
             throw new InvalidDataException($"The statistics file is refused: {whatElse}.");
     }
 
-    private readonly record struct Header(int NameBytes, int Statistics, int DescriptorOffset, int DescriptorBytes, int DataOffset);
+    private readonly record struct Header(
+        int NameBytes,
+        int Statistics,
+        int DescriptorOffset,
+        int DescriptorBytes,
+        int DataOffset);
 }

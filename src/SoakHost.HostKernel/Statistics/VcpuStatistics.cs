@@ -8,15 +8,15 @@ namespace SoakHost.HostKernel.Statistics;
 /// </summary>
 internal sealed unsafe class VcpuStatistics : IDisposable
 {
-    private readonly KvmDescriptor descriptor;
-    private readonly byte[] data;
-    private readonly Lock gate = new();
+    private readonly KvmDescriptor _descriptor;
+    private readonly byte[] _data;
+    private readonly Lock _gate = new();
 
     private VcpuStatistics(KvmDescriptor descriptor, StatisticsLayout layout)
     {
-        this.descriptor = descriptor;
+        _descriptor = descriptor;
         Layout = layout;
-        data = new byte[layout.DataBytes];
+        _data = new byte[layout.DataBytes];
     }
 
     internal StatisticsLayout Layout { get; }
@@ -31,21 +31,21 @@ internal sealed unsafe class VcpuStatistics : IDisposable
             return null;
         }
 
-        var descriptor = new KvmDescriptor(number);
+        var _descriptor = new KvmDescriptor(number);
         try
         {
             Span<byte> header = stackalloc byte[StatisticsLayout.HeaderBytes];
-            ReadExactly(descriptor, header, 0);
+            ReadExactly(_descriptor, header, 0);
             (int offset, int bytes) = StatisticsLayout.DescriptorBlock(header);
             byte[] descriptors = new byte[bytes];
-            ReadExactly(descriptor, descriptors, offset);
+            ReadExactly(_descriptor, descriptors, offset);
             var layout = StatisticsLayout.Parse(header, descriptors);
             reason = layout.HasFaultCounters ? null : "the kernel counts no faults taken (pf_taken, Linux 5.19 and later)";
-            return new VcpuStatistics(descriptor, layout);
+            return new VcpuStatistics(_descriptor, layout);
         }
         catch (Exception error) when (error is InvalidDataException or KvmException)
         {
-            descriptor.Dispose();
+            _descriptor.Dispose();
             reason = error.Message;
             return null;
         }
@@ -55,17 +55,17 @@ internal sealed unsafe class VcpuStatistics : IDisposable
     /// <returns>Null where the kernel does not count faults, or would not be read.</returns>
     internal FaultCounters? Read()
     {
-        lock (gate)
+        lock (_gate)
         {
-            fixed (byte* buffer = data)
+            fixed (byte* buffer = _data)
             {
-                nint read = Libc.ReadAt(descriptor.Number, buffer, (nuint)data.Length, (nint)Layout.DataOffset);
-                return read == data.Length ? Layout.ReadFaults(data) : null;
+                nint read = Libc.ReadAt(_descriptor.Number, buffer, (nuint)_data.Length, (nint)Layout.DataOffset);
+                return read == _data.Length ? Layout.ReadFaults(_data) : null;
             }
         }
     }
 
-    public void Dispose() => descriptor.Dispose();
+    public void Dispose() => _descriptor.Dispose();
 
     private static void ReadExactly(KvmDescriptor descriptor, Span<byte> target, long offset)
     {

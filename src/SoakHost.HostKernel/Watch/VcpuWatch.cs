@@ -13,13 +13,13 @@ namespace SoakHost.HostKernel.Watch;
 /// </remarks>
 public sealed class VcpuWatch
 {
-    private readonly VcpuWatchOptions options;
-    private readonly TimeProvider time;
-    private Mark lastHeartbeat;
-    private Mark lastFix;
-    private Mark quiesced;
-    private bool started;
-    private bool fixSeen;
+    private readonly VcpuWatchOptions _options;
+    private readonly TimeProvider _time;
+    private Mark _lastHeartbeat;
+    private Mark _lastFix;
+    private Mark _quiesced;
+    private bool _started;
+    private bool _fixSeen;
 
     /// <summary>A watch that has seen nothing yet.</summary>
     /// <param name="options">Validated limits.</param>
@@ -28,8 +28,8 @@ public sealed class VcpuWatch
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(time);
-        this.options = options;
-        this.time = time;
+        _options = options;
+        _time = time;
     }
 
     /// <summary>The vCPU's state by the last observation.</summary>
@@ -49,7 +49,7 @@ public sealed class VcpuWatch
 
     /// <summary>When its heartbeat was last seen to move, or it was last given work; null before the first
     /// observation.</summary>
-    public DateTimeOffset? LastProgressAt => started ? lastHeartbeat.At : null;
+    public DateTimeOffset? LastProgressAt => _started ? _lastHeartbeat.At : null;
 
     /// <summary>Why it was called hung, the first time; null if it never was.</summary>
     public HangEvidence? Evidence { get; private set; }
@@ -57,11 +57,11 @@ public sealed class VcpuWatch
     /// <summary>Takes one observation, made now, and judges.</summary>
     public VcpuState Observe(in VcpuObservation seen)
     {
-        Mark now = new(time.GetUtcNow(), time.GetTimestamp(), seen);
-        bool moved = started && seen.Heartbeat != lastHeartbeat.Seen.Heartbeat;
+        Mark now = new(_time.GetUtcNow(), _time.GetTimestamp(), seen);
+        bool moved = _started && seen.Heartbeat != _lastHeartbeat.Seen.Heartbeat;
         if (seen.Stop != VcpuStop.None)
             State = seen.Stop == VcpuStop.Halted ? VcpuState.Halted : VcpuState.RunFailed;
-        else if (!started || moved || !seen.ProgressDue)
+        else if (!_started || moved || !seen.ProgressDue)
             Progress(now, moved);
         else
             StandsStill(now);
@@ -81,10 +81,10 @@ public sealed class VcpuWatch
             BecomeStarved();
         else if (!(State == VcpuState.Starved && now.Seen.InvalidationsStopped))
             State = now.Seen.ProgressDue ? VcpuState.Running : VcpuState.Resting;
-        lastHeartbeat = now;
-        lastFix = now;
-        fixSeen = false;
-        started = true;
+        _lastHeartbeat = now;
+        _lastFix = now;
+        _fixSeen = false;
+        _started = true;
     }
 
     private void StandsStill(Mark now)
@@ -93,14 +93,14 @@ public sealed class VcpuWatch
         if (State == VcpuState.Resting)
         {
             State = VcpuState.Running;
-            lastHeartbeat = lastHeartbeat with { At = now.At, Ticks = now.Ticks };
-            lastFix = now;
+            _lastHeartbeat = _lastHeartbeat with { At = now.At, Ticks = now.Ticks };
+            _lastFix = now;
         }
 
-        if (SlowFixes(lastFix, now) > 0)
+        if (SlowFixes(_lastFix, now) > 0)
         {
-            lastFix = now;
-            fixSeen = true;
+            _lastFix = now;
+            _fixSeen = true;
         }
 
         switch (State)
@@ -111,7 +111,7 @@ public sealed class VcpuWatch
                 if (now.Seen.InvalidationsStopped)
                 {
                     State = VcpuState.Quiescing;
-                    quiesced = now;
+                    _quiesced = now;
                 }
 
                 break;
@@ -119,7 +119,7 @@ public sealed class VcpuWatch
                 Confirm(now);
                 break;
             default:
-                if (Elapsed(lastHeartbeat, now) >= options.SuspectAfter)
+                if (Elapsed(_lastHeartbeat, now) >= _options.SuspectAfter)
                     Judge(now);
                 break;
         }
@@ -131,18 +131,18 @@ public sealed class VcpuWatch
         // the soak for ever.
         if (now.Seen.Faults is null && State == VcpuState.LoopingInGuest)
             return;
-        TimeSpan sinceFix = Elapsed(lastFix, now);
-        if (now.Seen.Faults is not null && sinceFix < options.SuspectAfter)
+        TimeSpan sinceFix = Elapsed(_lastFix, now);
+        if (now.Seen.Faults is not null && sinceFix < _options.SuspectAfter)
         {
             // One late fix is no storm: a vCPU that hangs may have had another page fixed just before.
-            if (fixSeen && Elapsed(lastHeartbeat, now) >= 2 * options.SuspectAfter)
+            if (_fixSeen && Elapsed(_lastHeartbeat, now) >= 2 * _options.SuspectAfter)
                 CallFixed(now);
             return;
         }
 
         bool faulting = now.Seen.Faults is null
-            ? !IsNotScheduled(lastFix, now)
-            : Taken(lastFix, now) >= (ulong)options.FaultsTakenMin;
+            ? !IsNotScheduled(_lastFix, now)
+            : Taken(_lastFix, now) >= (ulong)_options.FaultsTakenMin;
         if (faulting)
         {
             State = VcpuState.Suspect;
@@ -151,15 +151,15 @@ public sealed class VcpuWatch
             if (now.Seen.InvalidationsStopped)
             {
                 State = VcpuState.Quiescing;
-                quiesced = now;
+                _quiesced = now;
             }
         }
         else
         {
-            State = WithoutFaults(lastFix, now);
+            State = WithoutFaults(_lastFix, now);
             // Judge by recent time alone from here on: what changes must show within one interval.
-            lastFix = now;
-            fixSeen = false;
+            _lastFix = now;
+            _fixSeen = false;
         }
     }
 
@@ -179,29 +179,29 @@ public sealed class VcpuWatch
             return;
         }
 
-        if (Elapsed(quiesced, now) < options.QuiesceFor)
+        if (Elapsed(_quiesced, now) < _options.QuiesceFor)
             return;
-        if (SlowFixes(quiesced, now) > 0)
+        if (SlowFixes(_quiesced, now) > 0)
             State = VcpuState.FixedInVain;
         else if (now.Seen.Faults is null)
-            State = IsNotScheduled(quiesced, now) || now.Seen.AtAccess == false ? WithoutFaults(quiesced, now) : VcpuState.Hung;
+            State = IsNotScheduled(_quiesced, now) || now.Seen.AtAccess == false ? WithoutFaults(_quiesced, now) : VcpuState.Hung;
         else
-            State = Taken(quiesced, now) >= (ulong)options.FaultsTakenMin ? VcpuState.Hung : WithoutFaults(quiesced, now);
+            State = Taken(_quiesced, now) >= (ulong)_options.FaultsTakenMin ? VcpuState.Hung : WithoutFaults(_quiesced, now);
         if (State == VcpuState.Hung)
             Evidence ??= Describe(now);
         else
-            lastFix = now;
+            _lastFix = now;
     }
 
     private HangEvidence Describe(Mark now) => new(
         now.Seen.Faults is null ? HangProof.HeartbeatAlone : HangProof.Statistics,
-        lastHeartbeat.At,
-        quiesced.At,
+        _lastHeartbeat.At,
+        _quiesced.At,
         now.At,
         now.Seen.InvalidationsEnded,
         now.Seen.InvalidationsBegun,
-        lastFix.Seen.Faults,
-        quiesced.Seen.Faults,
+        _lastFix.Seen.Faults,
+        _quiesced.Seen.Faults,
         now.Seen.Faults,
         now.Seen.AccessAddress);
 
@@ -220,9 +220,9 @@ public sealed class VcpuWatch
 
     private bool IsNotScheduled(Mark since, Mark now) =>
         now.Seen.ProcessorTime is { } later && since.Seen.ProcessorTime is { } earlier
-        && later - earlier < Elapsed(since, now) * options.ProcessorShareMin;
+        && later - earlier < Elapsed(since, now) * _options.ProcessorShareMin;
 
-    private TimeSpan Elapsed(Mark since, Mark now) => time.GetElapsedTime(since.Ticks, now.Ticks);
+    private TimeSpan Elapsed(Mark since, Mark now) => _time.GetElapsedTime(since.Ticks, now.Ticks);
 
     private static ulong Taken(Mark since, Mark now) =>
         now.Seen.Faults is { } later && since.Seen.Faults is { } earlier && later.Taken > earlier.Taken

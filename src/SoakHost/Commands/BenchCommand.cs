@@ -41,7 +41,7 @@ internal static class BenchCommand
         };
         command.SetAction((parsed, stop) =>
         {
-            var cases =
+            IEnumerable<BenchCase> cases =
                 from kernel in kernels.Of(parsed)
                 from v in vcpus.Of(parsed)
                 from i in invalidators.Of(parsed)

@@ -1,6 +1,6 @@
-using SoakHost.Engine.Soak;
 using System.CommandLine;
 using SoakHost.Configuration;
+using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -58,7 +58,8 @@ internal sealed class CohortArguments
         Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 20_000 },
     };
 
-    private static IEnumerable<Setting<SimulatedCohort>> Simulated => [.. SimulatedCohortSettings.Shape, SimulatedCohortSettings.Expect];
+    private static IEnumerable<Setting<SimulatedCohort>> Simulated =>
+        [.. SimulatedCohortSettings.Shape, SimulatedCohortSettings.Expect];
 
     /// <summary>The cohort that the arguments describe, or null where they name no kernel.</summary>
     /// <exception cref="ConfigurationException">Lists every error.</exception>

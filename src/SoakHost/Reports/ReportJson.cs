@@ -1,7 +1,7 @@
-using SoakHost.Engine.Watchdogs;
 using System.Text.Json.Serialization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Timelines;
+using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Reports;
@@ -15,7 +15,9 @@ internal sealed record CounterDocument(string Min, string Median, string Max, bo
 {
     /// <summary>The document of a spread.</summary>
     public static CounterDocument Of(CounterSpread seq) => new(
-        CounterRange.Exactly(seq.Min.Low).ToString(), CounterRange.Exactly(seq.Median.Low).ToString(), CounterRange.Exactly(seq.Max.High).ToString(),
+        CounterRange.Exactly(seq.Min.Low).ToString(),
+        CounterRange.Exactly(seq.Median.Low).ToString(),
+        CounterRange.Exactly(seq.Max.High).ToString(),
         seq.IsExact);
 }
 

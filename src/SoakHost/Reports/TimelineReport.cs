@@ -1,6 +1,6 @@
-using SoakHost.Engine.Cohorts;
 using System.Collections.Immutable;
 using System.Globalization;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Timelines;
 using Spectre.Console;
 

@@ -1,8 +1,8 @@
-using SoakHost.Engine.Soak;
-using SoakHost.Engine.Cohorts;
 using System.Threading.RateLimiting;
 using Microsoft.Extensions.Caching.Memory;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Replays;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Storage;
 
@@ -25,8 +25,9 @@ internal enum ReplayOutcome
 }
 
 /// <summary>
-/// Replays incidents for HTTP clients, beside the soak. What that may take from the soak is bounded: one replay at a time, on one thread, for
-/// at most <see cref="TimeMax"/>, and only while the client waits for it. A timeline never changes, so the last ones are cached.
+/// Replays incidents for HTTP clients, beside the soak. What that may take from the soak is bounded: one replay at a time, on one
+/// thread, for at most <see cref="TimeMax"/>, and only while the client waits for it. A timeline never changes, so the last ones
+/// are cached.
 /// </summary>
 internal sealed class ReplayService(TimeProvider time) : IDisposable
 {

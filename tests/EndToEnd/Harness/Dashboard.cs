@@ -16,7 +16,7 @@ public sealed partial class Dashboard
     {
         Name = Path.GetFileNameWithoutExtension(path);
         using var document = JsonDocument.Parse(File.ReadAllText(path));
-        var root = document.RootElement;
+        JsonElement root = document.RootElement;
         Uid = root.GetProperty("uid").GetString()!;
         Title = root.GetProperty("title").GetString()!;
         Panels = [.. root.GetProperty("panels").EnumerateArray().Select(ReadPanel)];
@@ -53,20 +53,25 @@ public sealed partial class Dashboard
     /// <summary>The uid of every data source that it uses.</summary>
     public IReadOnlyList<string> DataSources { get; }
 
-    /// <summary>A query as Grafana sends it when every variable is at All, or <c>label_values</c> as the query behind it.</summary>
+    /// <summary>
+    /// A query as Grafana sends it when every variable is at All, or <c>label_values</c> as the query behind it.
+    /// </summary>
     public static string Substitute(string query)
     {
-        var all = query
+        string all = query
             .Replace("$cohort", ".*", StringComparison.Ordinal)
             .Replace("$kernel", ".*", StringComparison.Ordinal);
         return LabelValues().Replace(all, "group by ($2) ($1)");
     }
 
-    private static Panel ReadPanel(JsonElement panel) => new(
-        panel.GetProperty("title").GetString()!,
-        panel.TryGetProperty("description", out var description) ? description.GetString()! : "",
-        panel.GetProperty("fieldConfig").GetProperty("defaults").TryGetProperty("unit", out var unit) ? unit.GetString() : null,
-        [.. panel.GetProperty("targets").EnumerateArray().Select(target => target.GetProperty("expr").GetString()!)]);
+    private static Panel ReadPanel(JsonElement panel) =>
+        new(
+            panel.GetProperty("title").GetString()!,
+            panel.TryGetProperty("description", out JsonElement description) ? description.GetString()! : "",
+            panel.GetProperty("fieldConfig").GetProperty("defaults").TryGetProperty("unit", out JsonElement unit)
+                ? unit.GetString()
+                : null,
+            [.. panel.GetProperty("targets").EnumerateArray().Select(target => target.GetProperty("expr").GetString()!)]);
 
     [GeneratedRegex(@"^label_values\((.*), (\w+)\)$")]
     private static partial Regex LabelValues();

@@ -45,7 +45,7 @@ public static class Expositions
     private static string Cohort(
         string name, string kernel, string expect, int running, int starved, int hung, string verdict, int recoveries = 0)
     {
-        var of = $"cohort=\"{name}\",kernel=\"{kernel}\"";
+        string of = $"cohort=\"{name}\",kernel=\"{kernel}\"";
         return
             $$"""
             soakhost_invalidations_total{{{of}}} 500000*n
@@ -85,7 +85,7 @@ public static class Expositions
 
     private static string Stalled(string cohort, string kernel, string expect, int vm, int vcpu, string state)
     {
-        var of = $"cohort=\"{cohort}\",kernel=\"{kernel}\",vm=\"{vm}\",vcpu=\"{vcpu}\"";
+        string of = $"cohort=\"{cohort}\",kernel=\"{kernel}\",vm=\"{vm}\",vcpu=\"{vcpu}\"";
         return
             $$"""
             soakhost_vcpu_last_progress_timestamp_seconds{{{of}}} now-90

@@ -10,12 +10,15 @@ public static class KnownNames
     ];
 
     private static readonly HashSet<string> Labels =
-        [.. MetricTable.Metrics.Concat(MetricTable.FromPrometheus).SelectMany(metric => metric.Labels), .. MetricTable.TargetLabels];
+    [
+        .. MetricTable.Metrics.Concat(MetricTable.FromPrometheus).SelectMany(metric => metric.Labels),
+        .. MetricTable.TargetLabels,
+    ];
 
     /// <summary>The names in <paramref name="query"/> that do not exist.</summary>
     public static IEnumerable<string> Unknown(string query)
     {
-        var (metrics, labels) = PromQl.Names(query);
+        (IReadOnlySet<string>? metrics, IReadOnlySet<string>? labels) = PromQl.Names(query);
         return metrics.Except(Metrics).Concat(labels.Except(Labels).Select(label => $"label {label}"));
     }
 }

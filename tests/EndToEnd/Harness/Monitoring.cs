@@ -18,7 +18,7 @@ public sealed class Monitoring : IAsyncDisposable
     /// <param name="cancellationToken">Ends the wait.</param>
     public static async Task<Monitoring> StartAsync(Uri soakHost, Uri webhook, CancellationToken cancellationToken)
     {
-        var alertmanager = await AlertmanagerServer.StartAsync(webhook, cancellationToken);
+        AlertmanagerServer alertmanager = await AlertmanagerServer.StartAsync(webhook, cancellationToken);
         try
         {
             return new(await PrometheusServer.StartAsync(soakHost, alertmanager.Address, cancellationToken), alertmanager);

@@ -3,8 +3,8 @@ using System.Text.RegularExpressions;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// The names that a query uses. Prometheus checks whether a query is valid, but not whether its metrics and labels exist: for Prometheus
-/// that is merely an empty result.
+/// The names that a query uses. Prometheus checks whether a query is valid, but not whether its metrics and labels exist: for
+/// Prometheus that is merely an empty result.
 /// </summary>
 public static partial class PromQl
 {
@@ -16,13 +16,17 @@ public static partial class PromQl
     {
         HashSet<string> metrics = [];
         HashSet<string> labels = [];
-        var tokens = Token().Matches(expression).Select(token => token.Value).Where(token => token[0] is not ('"' or '\'' or '`')).ToList();
-        var inSelector = false;
-        var inLabelList = false;
-        for (var index = 0; index < tokens.Count; index++)
+        var tokens = Token()
+            .Matches(expression)
+            .Select(token => token.Value)
+            .Where(token => token[0] is not ('"' or '\'' or '`'))
+            .ToList();
+        bool inSelector = false;
+        bool inLabelList = false;
+        for (int index = 0; index < tokens.Count; index++)
         {
-            var token = tokens[index];
-            var next = index + 1 < tokens.Count ? tokens[index + 1] : "";
+            string token = tokens[index];
+            string next = index + 1 < tokens.Count ? tokens[index + 1] : "";
             if (token is "{" or "}")
                 inSelector = token is "{";
             else if (LabelListsFollow.Contains(token) && next == "(")

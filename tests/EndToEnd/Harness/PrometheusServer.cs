@@ -27,12 +27,13 @@ public sealed class PrometheusServer : IAsyncDisposable
     /// <summary>Starts it, scraping <paramref name="soakHost"/> once a second, and waits until it is ready.</summary>
     public static async Task<PrometheusServer> StartAsync(Uri soakHost, Uri alertmanager, CancellationToken cancellationToken)
     {
-        var folder = Server.NewFolder();
-        var deployed = Path.Combine(Repository.Deploy, "prometheus");
+        string folder = Server.NewFolder();
+        string deployed = Path.Combine(Repository.Deploy, "prometheus");
         Directory.CreateDirectory(Path.Combine(folder, "rules"));
-        foreach (var file in Directory.GetFiles(Path.Combine(deployed, "rules")))
+        foreach (string file in Directory.GetFiles(Path.Combine(deployed, "rules")))
             File.Copy(file, Path.Combine(folder, "rules", Path.GetFileName(file)));
-        var configuration = new Replacement(await File.ReadAllTextAsync(Path.Combine(deployed, "prometheus.yml"), cancellationToken))
+        Replacement configuration = new Replacement(
+            await File.ReadAllTextAsync(Path.Combine(deployed, "prometheus.yml"), cancellationToken))
             .Replace("soakhost:8080", soakHost.Authority)
             .Replace("alertmanager:9093", alertmanager.Authority)
             .Replace("scrape_interval: 5s", "scrape_interval: 1s")
@@ -70,12 +71,15 @@ public sealed class PrometheusServer : IAsyncDisposable
     public async Task<IReadOnlyList<Sample>> QueryAsync(string expression, CancellationToken cancellationToken)
     {
         using FormUrlEncodedContent form = new([new("query", expression)]);
-        using var response = await _http.PostAsync(new Uri("/api/v1/query", UriKind.Relative), form, cancellationToken);
-        using var answer = await JsonDocument.ParseAsync(
+        using HttpResponseMessage response = await _http.PostAsync(
+            new Uri("/api/v1/query", UriKind.Relative),
+            form,
+            cancellationToken);
+        using JsonDocument answer = await JsonDocument.ParseAsync(
             await response.Content.ReadAsStreamAsync(cancellationToken), cancellationToken: cancellationToken);
         if (answer.RootElement.GetProperty("status").GetString() != "success")
             throw new InvalidOperationException($"{answer.RootElement.GetProperty("error").GetString()}\nin {expression}");
-        var data = answer.RootElement.GetProperty("data");
+        JsonElement data = answer.RootElement.GetProperty("data");
         return data.GetProperty("resultType").GetString() == "scalar"
             ? [new(new Dictionary<string, string>(), Number(data.GetProperty("result")))]
             : [.. data.GetProperty("result").EnumerateArray().Select(Element)];
@@ -94,8 +98,8 @@ public sealed class PrometheusServer : IAsyncDisposable
     /// <summary>Every rule of every group, in the order of the files.</summary>
     public async Task<IReadOnlyList<Rule>> RulesAsync(CancellationToken cancellationToken)
     {
-        await using var body = await _http.GetStreamAsync(new Uri("/api/v1/rules", UriKind.Relative), cancellationToken);
-        using var answer = await JsonDocument.ParseAsync(body, cancellationToken: cancellationToken);
+        await using Stream body = await _http.GetStreamAsync(new Uri("/api/v1/rules", UriKind.Relative), cancellationToken);
+        using JsonDocument answer = await JsonDocument.ParseAsync(body, cancellationToken: cancellationToken);
         return
         [
             .. from rules in answer.RootElement.GetProperty("data").GetProperty("groups").EnumerateArray()
@@ -105,7 +109,7 @@ public sealed class PrometheusServer : IAsyncDisposable
                    rule.GetProperty("type").GetString()!,
                    rule.GetProperty("query").GetString()!,
                    rule.GetProperty("health").GetString()!,
-                   rule.TryGetProperty("lastError", out var error) ? error.GetString()! : ""),
+                   rule.TryGetProperty("lastError", out JsonElement error) ? error.GetString()! : ""),
         ];
     }
 

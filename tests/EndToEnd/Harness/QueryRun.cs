@@ -11,16 +11,20 @@ public static class QueryRun
     private const string HungVcpus = "hung-vcpus";
 
     /// <summary>
-    /// Asserts that every rule is evaluated without error, every recording rule, panel and variable returns data, unless the panel says
-    /// that it may be empty, and every annotation's query is valid. Writes each dashboard as a table of its panels with their results to
-    /// the test's output and to artifacts/dashboards.
+    /// Asserts that every rule is evaluated without error, every recording rule, panel and variable returns data, unless the
+    /// panel says that it may be empty, and every annotation's query is valid. Writes each dashboard as a table of its panels
+    /// with their results to the test's output and to artifacts/dashboards.
     /// </summary>
     /// <param name="prometheus">It watches a fleet.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="vcpuHangs">
-    /// Whether a vCPU is hung unexpectedly: then no panel about hung vCPUs may be empty, and one must name each vCPU with all its labels.
+    /// Whether a vCPU is hung unexpectedly: then no panel about hung vCPUs may be empty, and one must name each vCPU with all its
+    /// labels.
     /// </param>
-    public static async Task AssertAllAsync(PrometheusServer prometheus, CancellationToken cancellationToken, bool vcpuHangs = false)
+    public static async Task AssertAllAsync(
+        PrometheusServer prometheus,
+        CancellationToken cancellationToken,
+        bool vcpuHangs = false)
     {
         // A rate requires two scrapes, and a recorded rate one evaluation more.
         await prometheus.WaitForAsync("cohort:soakhost_operations:rate1m > 0", TimeSpan.FromSeconds(60), cancellationToken);
@@ -32,17 +36,21 @@ public static class QueryRun
         List<string> failures = [.. from rule in await prometheus.RulesAsync(cancellationToken)
                                     where rule.Health != "ok"
                                     select $"{rule.Name}: {rule.LastError}"];
-        foreach (var recording in RuleFiles.Recordings)
+        foreach (RuleFiles.Rule recording in RuleFiles.Recordings)
             await MustReturnAsync(recording.Record!, recording.Record!);
-        foreach (var dashboard in Dashboard.All)
+        foreach (Dashboard dashboard in Dashboard.All)
         {
-            foreach (var (name, query) in dashboard.Variables)
+            foreach ((string? name, string? query) in dashboard.Variables)
                 await MustReturnAsync($"{dashboard.Name}, variable {name}", query);
-            foreach (var query in dashboard.Annotations.Values)
+            foreach (string query in dashboard.Annotations.Values)
                 await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken);
-            foreach (var panel in dashboard.Panels.Where(panel => !panel.MayBeEmpty || (vcpuHangs && dashboard.Name == HungVcpus)))
-                foreach (var query in panel.Queries)
+            bool mayNoneBeEmpty = vcpuHangs && dashboard.Name == HungVcpus;
+            foreach (Dashboard.Panel? panel in dashboard.Panels.Where(panel => mayNoneBeEmpty || !panel.MayBeEmpty))
+            {
+                foreach (string query in panel.Queries)
                     await MustReturnAsync($"{dashboard.Name}, '{panel.Title}'", query);
+            }
+
             await RenderAsync(prometheus, dashboard, cancellationToken);
         }
 
@@ -69,7 +77,7 @@ public static class QueryRun
     /// <summary>Matching two metrics can lose labels, and the query still returns data.</summary>
     private static async Task AssertCulpritIsNamedAsync(PrometheusServer prometheus, CancellationToken cancellationToken)
     {
-        var panel = Dashboard.All.Single(dashboard => dashboard.Name == HungVcpus).Panels
+        Dashboard.Panel panel = Dashboard.All.Single(dashboard => dashboard.Name == HungVcpus).Panels
             .Single(panel => panel.Title == "What is each stalled vCPU waiting for?");
         string[] told = ["cohort", "kernel", "vm", "vcpu", "state", "page", "invalidate_seq", "snapshot"];
         Assert.All(
@@ -80,14 +88,20 @@ public static class QueryRun
     private static async Task RenderAsync(PrometheusServer prometheus, Dashboard dashboard, CancellationToken cancellationToken)
     {
         StringBuilder table = new($"# {dashboard.Title}\n\n| panel | unit | query | result |\n| --- | --- | --- | --- |\n");
-        foreach (var panel in dashboard.Panels)
-            foreach (var query in panel.Queries)
+        foreach (Dashboard.Panel panel in dashboard.Panels)
+        {
+            foreach (string query in panel.Queries)
             {
-                var samples = await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken);
-                table.Append(CultureInfo.InvariantCulture, $"| {panel.Title} | {panel.Unit} | `{Cell(query)}` | {Cell(Results(samples))} |\n");
+                IReadOnlyList<PrometheusServer.Sample> samples = await prometheus.QueryAsync(
+                    Dashboard.Substitute(query),
+                    cancellationToken);
+                table.Append(
+                    CultureInfo.InvariantCulture,
+                    $"| {panel.Title} | {panel.Unit} | `{Cell(query)}` | {Cell(Results(samples))} |\n");
             }
+        }
 
-        var folder = Directory.CreateDirectory(Path.Combine(Repository.Artifacts, "dashboards"));
+        DirectoryInfo folder = Directory.CreateDirectory(Path.Combine(Repository.Artifacts, "dashboards"));
         await File.WriteAllTextAsync(Path.Combine(folder.FullName, $"{dashboard.Name}.md"), table.ToString(), cancellationToken);
         TestContext.Current.TestOutputHelper?.WriteLine(table.ToString());
 
@@ -102,7 +116,9 @@ public static class QueryRun
 
         static string Result(PrometheusServer.Sample sample)
         {
-            var labels = sample.Labels.Where(label => label.Key is not ("__name__" or "job" or "instance")).Select(label => label.Value);
+            IEnumerable<string> labels = sample
+                .Labels.Where(label => label.Key is not ("__name__" or "job" or "instance"))
+                .Select(label => label.Value);
             return string.Join(' ', labels.Append(sample.Value.ToString("G6", CultureInfo.InvariantCulture)));
         }
     }

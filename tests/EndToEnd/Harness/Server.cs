@@ -9,7 +9,8 @@ namespace SoakHost.EndToEnd.Harness;
 public sealed class Server : IAsyncDisposable
 {
     // The program must not outlive the tests, however they end, and a killed test run runs no clean-up code. So a shell in the
-    // program's own group waits for its standard input to close, which the operating system sees to, and then ends the whole group.
+    // program's own group waits for its standard input to close, which the operating system sees to, and then ends the whole
+    // group.
     private const string Guard =
         """
         trap : TERM
@@ -42,7 +43,9 @@ public sealed class Server : IAsyncDisposable
     /// <summary>What the program printed so far, on both streams.</summary>
     public string Output => string.Join('\n', _output);
 
-    /// <summary>Starts <paramref name="program"/>. <paramref name="folder"/> becomes the server's own, and is deleted with it.</summary>
+    /// <summary>
+    /// Starts <paramref name="program"/>. <paramref name="folder"/> becomes the server's own, and is deleted with it.
+    /// </summary>
     public static Server Start(
         string program, IEnumerable<string> arguments, string folder, IReadOnlyDictionary<string, string>? environment = null)
     {
@@ -53,7 +56,7 @@ public sealed class Server : IAsyncDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        foreach (var (name, value) in environment ?? new Dictionary<string, string>())
+        foreach ((string? name, string? value) in environment ?? new Dictionary<string, string>())
             start.Environment[name] = value;
         return new(Path.GetFileName(program), folder, Process.Start(start)!);
     }
@@ -79,7 +82,7 @@ public sealed class Server : IAsyncDisposable
                     throw new InvalidOperationException($"{_name} ended with {_process.ExitCode} before it was ready:\n{Output}");
                 try
                 {
-                    using var response = await http.GetAsync(readiness, cancellationToken);
+                    using HttpResponseMessage response = await http.GetAsync(readiness, cancellationToken);
                     return response.IsSuccessStatusCode;
                 }
                 catch (HttpRequestException)

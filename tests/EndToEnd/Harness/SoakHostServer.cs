@@ -27,7 +27,7 @@ public sealed class SoakHostServer : IAsyncDisposable
 
     /// <summary>The events of the log with this id.</summary>
     public IEnumerable<JsonElement> Events(int id) =>
-        Log.Where(line => line.TryGetProperty("@i", out var found) && found.GetInt32() == id);
+        Log.Where(line => line.TryGetProperty("@i", out JsonElement found) && found.GetInt32() == id);
 
     /// <summary>
     /// Starts it and waits until <c>/health/ready</c> says yes. <paramref name="settings"/> are environment variables, such as
@@ -40,7 +40,8 @@ public sealed class SoakHostServer : IAsyncDisposable
         var environment = settings.ToDictionary();
         environment["Kestrel__Endpoints__Http__Url"] = address.ToString();
         SoakHostServer soakHost = new(
-            Server.Start("dotnet", [Path.Combine(AppContext.BaseDirectory, "soakhost.dll")], Server.NewFolder(), environment), address);
+            Server.Start("dotnet", [Path.Combine(AppContext.BaseDirectory, "soakhost.dll")], Server.NewFolder(), environment),
+            address);
         try
         {
             await soakHost._server.WaitUntilReadyAsync(soakHost._http, new(address, "/health/ready"), cancellationToken);
@@ -58,7 +59,8 @@ public sealed class SoakHostServer : IAsyncDisposable
         _http.GetStringAsync(new Uri(Address, "/metrics"), cancellationToken);
 
     /// <summary>Live-patches a cohort's kernel.</summary>
-    public Task PatchAsync(string cohort, string kernel, CancellationToken cancellationToken) => InterveneAsync($"/{cohort}/kernel", new { kernel }, cancellationToken);
+    public Task PatchAsync(string cohort, string kernel, CancellationToken cancellationToken) =>
+        InterveneAsync($"/{cohort}/kernel", new { kernel }, cancellationToken);
 
     /// <summary>Does something to a cohort, or adds one, over the API.</summary>
     /// <param name="path">Below <c>/api/v1/cohorts</c>.</param>
@@ -66,7 +68,10 @@ public sealed class SoakHostServer : IAsyncDisposable
     /// <param name="cancellationToken">Ends it.</param>
     public async Task InterveneAsync(string path, object body, CancellationToken cancellationToken)
     {
-        using var answer = await _http.PostAsJsonAsync(new Uri(Address, $"/api/v1/cohorts{path}"), body, cancellationToken);
+        using HttpResponseMessage answer = await _http.PostAsJsonAsync(
+            new Uri(Address, $"/api/v1/cohorts{path}"),
+            body,
+            cancellationToken);
         Assert.True(answer.IsSuccessStatusCode, await answer.Content.ReadAsStringAsync(cancellationToken));
     }
 

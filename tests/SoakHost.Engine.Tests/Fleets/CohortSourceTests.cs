@@ -1,3 +1,4 @@
+using CsCheck;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
@@ -19,7 +20,13 @@ public sealed class CohortSourceTests
             Vm = new VmParameters { Vcpus = 8, InvalidateSeqStart = 1UL << 31 },
         };
         using var fleet = new Fleet(
-            new FleetOptions { Cohorts = [cohort], Workers = 1, Shards = new ShardOptions { StallRetries = 50 } }, TimeProvider.System);
+            new FleetOptions
+            {
+                Cohorts = [cohort],
+                Workers = 1,
+                Shards = new ShardOptions { StallRetries = 50 },
+            },
+            TimeProvider.System);
         ICohortSource source = fleet.Cohorts[0];
         long hangs = 0, recoveries = 0, taken = 0, empty = 0;
         CohortSnapshot? latest = null;
@@ -52,23 +59,17 @@ public sealed class CohortSourceTests
     [Fact]
     public void The_value_at_a_place_is_the_one_that_sorting_would_put_there()
     {
-        const int Seed = 1;
-        var random = new Random(Seed);
-        for (int round = 0; round < 2000; round++)
-        {
-            // Few different values, many, ascending, descending: all that trips a selection.
-            int different = random.Next(1, 50);
-            ulong[] values = [.. Enumerable.Range(0, random.Next(1, 200)).Select(n => (round % 4) switch
+        // Few different values, many, ascending, descending: all that trips a selection.
+        Gen<ulong[]> ascending = Gen.Int[1, 200].Select(length => Enumerable.Range(0, length).Select(n => (ulong)n).ToArray());
+        Gen<ulong[]> descending = ascending.Select(values => values.Select(value => ulong.MaxValue - value).ToArray());
+        Gen<ulong[]> anyValues = Gen.OneOf(Gen.ULong[0, 20].Array[1, 200], Gen.ULong.Array[1, 200], ascending, descending);
+        Gen.Select(anyValues, Gen.Int[0, 199]).Sample(
+            (values, place) =>
             {
-                0 => (ulong)random.Next(different),
-                1 => (ulong)random.NextInt64(long.MaxValue) << 1,
-                2 => (ulong)n,
-                _ => ulong.MaxValue - (ulong)n,
-            })];
-            int index = random.Next(values.Length);
-            ulong expected = values.Order().ElementAt(index);
-
-            Assert.Equal((Seed, round, expected), (Seed, round, Selection.Nth(values, index)));
-        }
+                ulong[] moved = [.. values];
+                int index = place % values.Length;
+                return Selection.Nth(moved, index) == values.Order().ElementAt(index);
+            },
+            iter: 2000);
     }
 }

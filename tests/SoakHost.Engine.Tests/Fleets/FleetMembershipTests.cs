@@ -1,4 +1,5 @@
 using System.Collections.Concurrent;
+using CsCheck;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Replays;
@@ -16,12 +17,30 @@ public sealed class FleetMembershipTests
     private const long End = 400 * Shard.ObservationTicks;
     private static readonly TimeSpan Patience = FleetRun.Patience;
 
-    private static readonly SimulatedCohort Control =
-        SoakRun.CohortOf("linux-6.1", 150, new() { InvalidateSeqStart = (1UL << 31) - 2000 }) with { Name = "control", Expected = Defect.Hang };
+    private static readonly SimulatedCohort Control = SoakRun.CohortOf(
+        "linux-6.1",
+        150,
+        new() { InvalidateSeqStart = (1UL << 31) - 2000 }
+    ) with
+    {
+        Name = "control",
+        Expected = Defect.Hang,
+    };
 
-    private static readonly SimulatedCohort Added = Control with { Name = "late", Vms = 70, Kernel = Kernel.Of<Linux61Stable>(), Expected = Defect.None };
+    private static readonly SimulatedCohort Added = Control with
+    {
+        Name = "late",
+        Vms = 70,
+        Kernel = Kernel.Of<Linux61Stable>(),
+        Expected = Defect.None,
+    };
 
-    private static readonly FleetOptions Options = new() { Cohorts = [Control], Workers = 2, Shards = new() { StallRetries = 100 } };
+    private static readonly FleetOptions Options = new()
+    {
+        Cohorts = [Control],
+        Workers = 2,
+        Shards = new() { StallRetries = 100 },
+    };
 
     private readonly List<(string Cohort, ShardIntervention Intervention)> _recorded = [];
 
@@ -57,28 +76,29 @@ public sealed class FleetMembershipTests
             }).Order());
     }
 
-    [Theory]
-    [InlineData(1)]
-    [InlineData(2)]
-    [InlineData(3)]
-    [InlineData(4)]
-    [InlineData(5)]
-    [InlineData(6)]
-    public void Whatever_is_done_and_however_old_the_checkpoint_is_that_it_is_resumed_from_it_comes_to_the_same(int seed)
+    [Fact]
+    public void Whatever_is_done_and_however_old_the_checkpoint_is_a_resumed_fleet_comes_to_the_same()
     {
-        var random = new Random(seed);
+        Gen<(int Kind, int Vm, int Vms)[]> interventions = Gen.Select(Gen.Int[0, 8], Gen.Int[0, 199], Gen.Int[1, 200]).Array[6];
+        Gen.Select(Gen.Int[1, 3], interventions).Array[5].Sample(ComesToTheSame, iter: 6, threads: 1);
+    }
+
+    /// <param name="lives">Of each process of the fleet, the workers and what is done to it before it is killed.</param>
+    private void ComesToTheSame((int Workers, (int Kind, int Vm, int Vms)[] Interventions)[] lives)
+    {
+        _recorded.Clear();
         var saved = new Dictionary<ShardKey, byte[]>();
         FleetOptions options = Options with { TicksMax = End, DutyCycle = 0.02 };
-        for (int kill = 0; kill < 5; kill++)
+        foreach ((int workers, (int Kind, int Vm, int Vms)[] interventions) in lives)
         {
             // What is done after the checkpoint is all that is known of the time after it, as when the process is killed.
-            using var fleet = new Fleet(options with { Workers = 1 + random.Next(3) }, TimeProvider.System, ResumeStateOf(saved));
+            using var fleet = new Fleet(options with { Workers = workers }, TimeProvider.System, ResumeStateOf(saved));
             fleet.KeepFindings();
             fleet.Start();
             foreach (ShardCheckpoint checkpoint in FleetRun.Checkpoint(fleet))
                 saved[checkpoint.Shard] = checkpoint.State;
-            for (int done = 0; done < 6; done++)
-                InterveneSomehow(fleet, random);
+            foreach ((int kind, int vm, int vms) in interventions)
+                Intervene(fleet, kind, vm % fleet.Cohorts[0].Cohort.Vms, vms);
             Assert.True(fleet.Stop(Patience));
             Assert.All(fleet.Cohorts, cohort => Assert.Empty(cohort.Take()!.Failures));
         }
@@ -143,11 +163,16 @@ public sealed class FleetMembershipTests
     {
         ConcurrentBag<Finding> found = [];
         using var fleet = new Fleet(Options, TimeProvider.System);
-        using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1), report =>
-        {
-            foreach (Finding finding in report.Cohorts.SelectMany(cohort => cohort.Findings))
-                found.Add(finding);
-        });
+        using var watchdog = new Watchdog(
+            fleet,
+            TimeProvider.System,
+            TimeSpan.FromMilliseconds(20),
+            TimeSpan.FromHours(1),
+            report =>
+            {
+                foreach (Finding finding in report.Cohorts.SelectMany(cohort => cohort.Findings))
+                    found.Add(finding);
+            });
         fleet.Start();
         watchdog.Start();
         Until(watchdog, report => report.Cohorts is [{ Hung: 600 }]);
@@ -160,7 +185,12 @@ public sealed class FleetMembershipTests
         Finding[] removed = [.. found.Where(finding => finding.Kind == FindingKind.VcpuRemoved)];
         Assert.Equal(200, removed.Length);
         Assert.All(removed, finding => Assert.True(finding.Vm >= 100 && finding.Time.Tick == gone));
-        Finding[] twice = [.. found.Where(finding => finding is { Kind: FindingKind.VcpuHung, Vm: 120, Vcpu: 0 }).OrderBy(finding => finding.Time.Tick)];
+        Finding[] twice =
+        [
+            .. found
+                .Where(finding => finding is { Kind: FindingKind.VcpuHung, Vm: 120, Vcpu: 0 })
+                .OrderBy(finding => finding.Time.Tick),
+        ];
         Assert.Equal(2, twice.Length);
         Assert.True(twice[0].Time.Tick <= gone && twice[1].Time.Tick > startTick);
         ShardIntervention[] interventions = [.. _recorded.Select(entry => entry.Intervention)];
@@ -181,7 +211,12 @@ public sealed class FleetMembershipTests
 
         long found = hang.Time.Tick!.Value;
         ShardIntervention[] interventions = [Resize(100) with { Tick = found }, Resize(150) with { Tick = found }];
-        Timeline? told = Replay.Incident(Control, Options.Shards, IncidentId.Of("control", hang), interventions, TestContext.Current.CancellationToken);
+        Timeline? told = Replay.Incident(
+            Control,
+            Options.Shards,
+            IncidentId.Of("control", hang),
+            interventions,
+            TestContext.Current.CancellationToken);
         Assert.NotNull(told);
         Assert.All(told.Steps, step => Assert.True(step.Tick < found));
     }
@@ -217,8 +252,16 @@ public sealed class FleetMembershipTests
     {
         Shard shard = Shard.Create(Control, 0, 64, Options.Shards);
         shard.Schedule(Resize(10) with { Tick = Shard.ObservationTicks });
-        foreach (InterventionKind kind in (InterventionKind[])[InterventionKind.Migrate, InterventionKind.UpdateMemslots, InterventionKind.SetCounter])
-            shard.Schedule(new() { Kind = kind, Vm = 20, Tick = 2 * Shard.ObservationTicks });
+        foreach (
+            InterventionKind kind in (InterventionKind[])
+                [InterventionKind.Migrate, InterventionKind.UpdateMemslots, InterventionKind.SetCounter])
+            shard.Schedule(
+                new()
+                {
+                    Kind = kind,
+                    Vm = 20,
+                    Tick = 2 * Shard.ObservationTicks,
+                });
         shard.Advance(4 * Shard.ObservationTicks);
         Assert.Equal((10, 4L * Shard.ObservationTicks), (shard.Vms, shard.Tick));
     }
@@ -287,13 +330,13 @@ public sealed class FleetMembershipTests
         FleetRun.Checkpoint(fleet);
     }
 
-    private void InterveneSomehow(Fleet fleet, Random random)
+    private void Intervene(Fleet fleet, int kind, int vm, int vms)
     {
-        int vm = random.Next(fleet.Cohorts[0].Cohort.Vms);
-        ShardIntervention intervention = random.Next(8) switch
+        ShardIntervention intervention = kind switch
         {
-            0 or 1 => Resize(1 + random.Next(200)),
-            2 => new() { Kind = InterventionKind.PatchKernel, Kernel = random.Next(2) == 0 ? Kernel.Of<Linux63>() : Kernel.Of<Linux61>() },
+            0 or 1 => Resize(vms),
+            2 => new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() },
+            8 => new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61>() },
             3 => new() { Kind = InterventionKind.PauseInvalidations },
             4 => new() { Kind = InterventionKind.ResumeInvalidations },
             5 => new() { Kind = InterventionKind.Migrate, Vm = vm },
@@ -311,17 +354,30 @@ public sealed class FleetMembershipTests
     }
 
     private void Record(ShardIntervention intervention) =>
-        _recorded.Add((intervention.Cohort?.Name ?? (intervention.Kind == InterventionKind.RemoveCohort || intervention.Vms == 64 ? "late" : "control"), intervention));
+        _recorded.Add(
+            (
+                intervention.Cohort?.Name
+                    ?? (intervention.Kind == InterventionKind.RemoveCohort || intervention.Vms == 64 ? "late" : "control"),
+                intervention));
 
-    private ResumeState ResumeStateOf(Dictionary<ShardKey, byte[]> states) => new(
-        states.ToDictionary(
-            state => state.Key,
-            state => ShardState.Read(state.Value, state.Key.Cohort == "late" ? Added : Control, state.Key.FirstVm, FleetOptions.ShardVms, Options.Shards)),
-        _recorded.ToLookup(entry => entry.Cohort, entry => entry.Intervention));
+    private ResumeState ResumeStateOf(Dictionary<ShardKey, byte[]> states) =>
+        new(
+            states.ToDictionary(
+                state => state.Key,
+                state =>
+                    ShardState.Read(
+                        state.Value,
+                        state.Key.Cohort == "late" ? Added : Control,
+                        state.Key.FirstVm,
+                        FleetOptions.ShardVms,
+                        Options.Shards)),
+            _recorded.ToLookup(entry => entry.Cohort, entry => entry.Intervention));
 
     private static Dictionary<ShardKey, byte[]> Finish(ResumeState? resume, long end = End) =>
         FleetRun.Of(Options with { TicksMax = end }, resume, _ => { }, finish: true);
 
     private static void Until(Watchdog watchdog, Func<FleetReport, bool> isWanted) =>
-        Assert.True(SpinWait.SpinUntil(() => isWanted(watchdog.Latest), Patience), $"{watchdog.Latest.Verdict}: {string.Join("; ", watchdog.Latest.Reasons)}");
+        Assert.True(
+            SpinWait.SpinUntil(() => isWanted(watchdog.Latest), Patience),
+            $"{watchdog.Latest.Verdict}: {string.Join("; ", watchdog.Latest.Reasons)}");
 }

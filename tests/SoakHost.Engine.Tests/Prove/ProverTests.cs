@@ -28,7 +28,8 @@ public sealed class ProverTests
         Assert.Equal(kernel.Info.ExpectedFrom, breakage.LowestCounter);
         Assert.True(breakage.IsExact, breakage.ToString());
 
-        // Its counter moves at begin, so that the induction fails without any invalidation in a fault, and yet nothing goes wrong.
+        // Its counter moves at begin, so that the induction fails without any invalidation in a fault, and yet nothing goes
+        // wrong.
         Assert.Equal(name != "seq-at-begin", breakage.IsShortest);
         Assert.Contains(breakage.Story.Steps, step => step.IsDefect);
     }
@@ -162,9 +163,16 @@ public sealed class ProverTests
         // each step.
         using (table.Enter())
         {
-            var any = SymbolicSteps<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>.AnyVm(1, 2).State;
-            parts = [.. Invariant<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>.Of(any)
-                .Select(part => part.Name).Where(name => name != "one-phase")];
+            SymbolicVm<Pages32<SymbolicLanes>> any = SymbolicSteps<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>
+                .AnyVm(1, 2)
+                .State;
+            parts =
+            [
+                .. Invariant<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>
+                    .Of(any)
+                    .Select(part => part.Name)
+                    .Where(name => name != "one-phase"),
+            ];
         }
 
         List<string> idle = [];

@@ -6,15 +6,16 @@ using SoakHost.Model.Tests.Scalar;
 namespace SoakHost.Engine.Tests.Soak;
 
 /// <summary>
-/// Actors act in a fixed order within a tick and move 7 times out of 8. That is fast; this measures, on the plain VM that agrees with the
-/// soak bit for bit, that it leaves no interleaving out and starves none.
+/// Actors act in a fixed order within a tick and move 7 times out of 8. That is fast; this measures, on the plain VM that agrees
+/// with the soak bit for bit, that it leaves no interleaving out and starves none.
 /// </summary>
 public sealed class InterleavingSpreadTests(ITestOutputHelper output)
 {
     private const int Vcpus = 4;
     private const int Ticks = 100_000;
 
-    // The rarest of a handful of cases must be no freak: this often in 10^5 ticks is thousands of times in a second's soak of one VM.
+    // The rarest of a handful of cases must be no freak: this often in 10^5 ticks is thousands of times in a second's soak of one
+    // VM.
     private const int OccurrencesMin = 100;
 
     [Theory]
@@ -82,8 +83,8 @@ public sealed class InterleavingSpreadTests(ITestOutputHelper output)
         ReferenceSoak soak = SoakOf("linux-6.1.y", 2);
         const int Actors = Vcpus + 2;
         const int StepsMin = 4;
-        var since = new int[Actors, Actors];
-        var most = new int[Actors, Actors];
+        int[,] since = new int[Actors, Actors];
+        int[,] most = new int[Actors, Actors];
         soak.Stepped = actor =>
         {
             for (int other = 0; other < Actors; other++)

@@ -1,6 +1,6 @@
 using System.Globalization;
-using SoakHost.Engine.Cohorts;
 using CsCheck;
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Tests.Scalar;
 using SoakHost.Model;
@@ -9,7 +9,9 @@ using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Soak;
 
-/// <summary>A shard against plain VMs that draw the same choices: states, streams, totals and findings, one class a width.</summary>
+/// <summary>
+/// A shard against plain VMs that draw the same choices: states, streams, totals and findings, one class a width.
+/// </summary>
 public abstract class ShardDifferentialTests(int vectorBits)
 {
     public static TheoryData<string> Kernels => [.. Kernel.All.Select(kernel => kernel.Info.Name)];
@@ -41,17 +43,24 @@ public abstract class ShardDifferentialTests(int vectorBits)
         int firstVm = draws.Below(1_000_000);
         uint stallRetries = 2 + (uint)draws.Below(draws.Below(2) == 0 ? 4 : 60);
         var options = new ShardOptions { Seed = draws.Next(), StallRetries = stallRetries, VectorBits = vectorBits };
-        var cohort = new SimulatedCohort { Name = "differential", Kernel = Kernel.Find(kernel)!, Vms = firstVm + vms, Vm = parameters };
+        var cohort = new SimulatedCohort
+        {
+            Name = "differential",
+            Kernel = Kernel.Find(kernel)!,
+            Vms = firstVm + vms,
+            Vm = parameters,
+        };
         var shard = Shard.Create(cohort, firstVm, vms, options);
         ReferenceSoak[] references =
         [
             .. Enumerable.Range(firstVm, vms).Select(
                 vm => new ReferenceSoak(ReferenceKernel.Of(kernel), parameters, options.Seed, options.StallRetries, vm)),
         ];
-        string run = string.Create(CultureInfo.InvariantCulture, $"{kernel}, {vectorBits} bits, seed {seed}, {parameters}, {options}");
+        string run = string.Create(CultureInfo.InvariantCulture, $"{kernel}, {vectorBits} bits, seed {seed}, {parameters}, "
+            + $"{options}");
 
-        // Invalidations pause in the third of five slices, so that what is in progress ends and what waits is fixed. The last runs
-        // another kernel, patched in while faults are in flight.
+        // Invalidations pause in the third of five slices, so that what is in progress ends and what waits is fixed. The last
+        // runs another kernel, patched in while faults are in flight.
         for (int slice = 0; slice < 5; slice++)
         {
             int ticks = Shard.ObservationTicks * (1 + draws.Below(2));
@@ -92,7 +101,9 @@ public abstract class ShardDifferentialTests(int vectorBits)
         AssertSameFindings(references.SelectMany(vm => vm.Findings), snapshot.Findings, run);
     }
 
-    /// <summary>A shard goes through its VMs in groups, so that only the order within one VM's findings is told by time.</summary>
+    /// <summary>
+    /// A shard goes through its VMs in groups, so that only the order within one VM's findings is told by time.
+    /// </summary>
     private static void AssertSameFindings(IEnumerable<Finding> expected, IEnumerable<Finding> actual, string run)
     {
         List<Finding> missing = [.. expected], unexpected = [];
@@ -104,7 +115,9 @@ public abstract class ShardDifferentialTests(int vectorBits)
 
         if (missing.Count + unexpected.Count > 0)
         {
-            string some = string.Join('\n', ["missing", .. missing.Take(5).Select(Text), "unexpected", .. unexpected.Take(5).Select(Text)]);
+            string some = string.Join(
+                '\n',
+                ["missing", .. missing.Take(5).Select(Text), "unexpected", .. unexpected.Take(5).Select(Text)]);
             Assert.Fail($"after {run}:\n{some}");
         }
 

@@ -1,3 +1,4 @@
+using CsCheck;
 using SoakHost.Model.Lanes;
 using SoakHost.Model.Tests.Scalar;
 
@@ -123,9 +124,11 @@ public abstract class LanesTests<TLanes>
             AssertPages(TPages.Page(indexes), lane => 1UL << (int)indexes[lane]);
         }
 
-        var draws = new Draws(2);
-        for (int i = 0; i < 1000; i++)
+        Gen.ULong.Sample(CheckAny, iter: 1000);
+
+        void CheckAny(ulong seed)
         {
+            var draws = new Draws(seed);
             TPages a = Any(draws), b = Any(draws);
             TLanes mask = Row(_ => draws.Below(2) == 0 ? 0 : uint.MaxValue);
             AssertPages(a & b, lane => a[lane] & b[lane]);
@@ -148,9 +151,11 @@ public abstract class LanesTests<TLanes>
         }
     }
 
-    private static void ForEachPair(Action<TLanes, TLanes> check)
+    private static void ForEachPair(Action<TLanes, TLanes> check) => Gen.ULong.Sample(seed => ForEachPair(check, seed), iter: 2);
+
+    private static void ForEachPair(Action<TLanes, TLanes> check, ulong seed)
     {
-        var draws = new Draws(1);
+        var draws = new Draws(seed);
         foreach (uint left in Edges)
         {
             foreach (uint right in Edges)

@@ -12,7 +12,7 @@ public class SoakConfigurationTests
     {
         SoakOptions options = Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"));
 
-        var cohort = Assert.IsType<SimulatedCohort>(Assert.Single(options.ToFleetOptions().Cohorts));
+        SimulatedCohort cohort = Assert.IsType<SimulatedCohort>(Assert.Single(options.ToFleetOptions().Cohorts));
         Assert.Equal(("one", "linux-6.3", 64), (cohort.Name, cohort.Kernel.Info.Name, cohort.Vms));
         Assert.Equal(new SoakHost.Model.VmParameters(), cohort.Vm);
         Assert.Equal(Defect.None, cohort.Expected);
@@ -33,7 +33,7 @@ public class SoakConfigurationTests
             (options.Workers, options.DutyCycle, options.Seed, options.SliceTicks, options.StallRetries));
         Assert.Equal((TimeSpan.FromMilliseconds(250), TimeSpan.FromSeconds(5)), (options.WatchdogInterval, options.StallAfter));
         Assert.Equal(LogFormat.Json, options.LogFormat);
-        var cohort = Assert.IsType<SimulatedCohort>(Assert.Single(options.Fleet).Cohort);
+        SimulatedCohort cohort = Assert.IsType<SimulatedCohort>(Assert.Single(options.Fleet).Cohort);
         Assert.Equal((16, 8, 2, true), (cohort.Vms, cohort.Vm.Vcpus, cohort.Vm.Invalidators, cohort.Vm.MemslotUpdates));
         Assert.Equal((8, 4, (1UL << 63) - 1), (cohort.Vm.Pages, cohort.Vm.RangePages, cohort.Vm.InvalidateSeqStart));
         Assert.Equal(Defect.AccountingError, cohort.Expected);
@@ -41,8 +41,12 @@ public class SoakConfigurationTests
 
     [Fact]
     public void Few_pages_shorten_the_range_that_was_not_asked_for() =>
-        Assert.Equal(3, Assert.IsType<SimulatedCohort>(
-            Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"), ("Fleet:0:Pages", "3")).Fleet[0].Cohort).Vm.RangePages);
+        Assert.Equal(
+            3,
+            Assert
+                .IsType<SimulatedCohort>(
+                    Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"), ("Fleet:0:Pages", "3")).Fleet[0].Cohort)
+                .Vm.RangePages);
 
     [Fact]
     public void Zero_workers_are_one_for_each_processor() =>

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using CsCheck;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
@@ -32,16 +33,20 @@ public class VcpuCellsTests
     [Fact]
     public void Cells_of_large_cohorts_hold_whole_vms_and_count_what_counting_one_by_one_counts()
     {
-        const int Seed = 42;
-        var random = new Random(Seed);
-        CohortReport[] cohorts =
-        [
-            Random(random, vms: 100_000, vcpus: 8), Random(random, vms: 3001, vcpus: 3), Random(random, vms: 64, vcpus: 4), Random(random, vms: 100_000, vcpus: 1),
-        ];
+        Gen<VcpuCondition> condition = Gen.OneOf(Gen.Const(Running), Gen.Const(Starved), Gen.Const(Hung));
+        Gen<CohortReport> cohort = Gen.Select(
+            Gen.OneOf(Gen.Int[1, 100], Gen.Int[1_000, 100_000]),
+            Gen.Int[1, 8],
+            Gen.Select(Gen.Int[0, 799_999], condition).Array[0, 500],
+            InShards);
+        cohort.Array[1, 4].Sample(AssertCells, iter: 10);
+    }
+
+    private static void AssertCells(CohortReport[] cohorts)
+    {
         VcpuCells?[] all = Of(cohorts);
 
         Assert.InRange(all.Sum(cells => cells!.Hung.Length), 1, VcpuCells.CellsMax);
-        Assert.Equal(1, all[2]!.VcpusPerCell);
         for (int c = 0; c < cohorts.Length; c++)
         {
             VcpuCells cells = all[c]!;
@@ -61,11 +66,12 @@ public class VcpuCellsTests
     private static VcpuCells?[] Of(params CohortReport[] cohorts) => VcpuCells.Of(cohorts);
 
     /// <summary>A cohort in shards of 64 VMs, most of which are well.</summary>
-    private static CohortReport Random(Random random, int vms, int vcpus)
+    private static CohortReport InShards(int vms, int vcpus, (int Place, VcpuCondition Condition)[] stalls)
     {
         var conditions = new VcpuCondition[vms * vcpus];
-        for (int vcpu = 0; vcpu < conditions.Length; vcpu++)
-            conditions[vcpu] = vcpu / 4096 % 2 == 0 ? Running : (VcpuCondition)random.Next(3);
+        Array.Fill(conditions, Running);
+        foreach ((int place, VcpuCondition condition) in stalls)
+            conditions[place % conditions.Length] = condition;
         return Cohort(vms, vcpus, [.. conditions.Chunk(64 * vcpus)]);
     }
 

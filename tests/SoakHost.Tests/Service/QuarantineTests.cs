@@ -1,7 +1,7 @@
-using SoakHost.Engine.Soak;
 using Microsoft.Extensions.Logging.Abstractions;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Tests.Kernels;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Health;
@@ -28,15 +28,20 @@ public sealed class QuarantineTests
             Until(run, _ => run.Storage.LastSuccess is not null);
             CallsOnce<QuarantineTests>.Arm(() => throw new InvalidOperationException("this kernel throws once"));
             Until(run, report => report.Cohorts is [{ Snapshot.Failures: [_] }, _]);
-            Assert.EndsWith("were taken out of service: this kernel throws once", run.Latest.Cohorts[0].Snapshot.Failures[0], StringComparison.Ordinal);
+            Assert.EndsWith("were taken out of service: this kernel throws "
+                + "once", run.Latest.Cohorts[0].Snapshot.Failures[0], StringComparison.Ordinal);
             Readiness readiness = ReadinessOf(run);
             Assert.Equal(ReadinessStatus.Degraded, readiness.Status);
-            Assert.Matches("^failing: VMs (0 to 63|64 to 127) were taken out of service: this kernel throws once$", Assert.Single(readiness.Reasons));
+            Assert.Matches("^failing: VMs (0 to 63|64 to 127) were taken out of service: this kernel throws "
+                + "once$", Assert.Single(readiness.Reasons));
 
             // The other shard of the cohort and the other cohort get on, and their checkpoints go on to be written.
             DateTimeOffset? success = run.Storage.LastSuccess;
             long[] before = [.. run.Latest.Cohorts.Select(cohort => cohort.Totals.Operations)];
-            Until(run, report => report.Cohorts.Select(cohort => cohort.Totals.Operations).Zip(before).All(pair => pair.First > pair.Second)
+            Until(run, report => report.Cohorts
+                .Select(cohort => cohort.Totals.Operations)
+                .Zip(before)
+                .All(pair => pair.First > pair.Second)
                 && run.Storage.LastSuccess > success);
             Assert.True(run.Latest.SilentWorkers.IsEmpty);
             run.Stop(Patience, out bool isComplete);
@@ -63,12 +68,20 @@ public sealed class QuarantineTests
         CheckpointInterval = TimeSpan.FromMilliseconds(50),
         Fleet =
         [
-            Entry(0, new SimulatedCohort { Name = "failing", Kernel = Kernel.Of<CallsOnce<QuarantineTests>>(), Vms = 2 * FleetOptions.ShardVms }),
+            Entry(
+                0,
+                new SimulatedCohort
+                {
+                    Name = "failing",
+                    Kernel = Kernel.Of<CallsOnce<QuarantineTests>>(),
+                    Vms = 2 * FleetOptions.ShardVms,
+                }),
             Entry(1, new SimulatedCohort { Name = "healthy", Kernel = Kernel.Of<Linux61Stable>(), Vms = FleetOptions.ShardVms }),
         ],
     };
 
-    private static CohortOptions Entry(int number, SimulatedCohort cohort) => new() { Key = $"Soak:Fleet:{number}", Cohort = cohort };
+    private static CohortOptions Entry(int number, SimulatedCohort cohort) =>
+        new() { Key = $"Soak:Fleet:{number}", Cohort = cohort };
 
     private static void Until(SoakRun run, Func<FleetReport, bool> isWanted) =>
         Assert.True(SpinWait.SpinUntil(() => isWanted(run.Latest), Patience), string.Join("; ", run.Latest.Reasons));

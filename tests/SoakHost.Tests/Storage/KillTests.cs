@@ -1,3 +1,5 @@
+using CsCheck;
+
 namespace SoakHost.Tests.Storage;
 
 /// <summary>A service that is killed again and again comes to the same end as one that is left alone.</summary>
@@ -9,29 +11,30 @@ public sealed class KillTests(ITestOutputHelper output)
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     [Fact]
-    public async Task Killed_twenty_times_at_random_moments_it_ends_bit_for_bit_where_an_undisturbed_run_ends()
+    public Task Killed_twenty_times_at_random_moments_it_ends_bit_for_bit_where_an_undisturbed_run_ends() =>
+        Gen.Select(Gen.Int[0, 2], Gen.Int[0, 30_000]).Array[Kills].SampleAsync(EndsAsUndisturbedAsync, iter: 1, threads: 1);
+
+    /// <param name="moments">
+    /// When the service is killed: after so many commits, and some microseconds more: anywhere in a slice, a checkpoint or a
+    /// commit.
+    /// </param>
+    private async Task EndsAsUndisturbedAsync((int Commits, int Microseconds)[] moments)
     {
-        const int Seed = 20261122;
-        output.WriteLine($"moments drawn with seed {Seed}");
         using var undisturbed = new DataFolder();
         using var killed = new DataFolder();
         await using (ProgramProcess program = await ServeAsync(undisturbed))
             await FinishAsync(program);
 
-        var moments = new Random(Seed);
         long before = 0;
-        for (int kill = 0; kill < Kills; kill++)
+        foreach ((int commits, int microseconds) in moments)
         {
             await using ProgramProcess program = await ServeAsync(killed);
-
-            // The moment is a number of commits after the start, and some microseconds more: anywhere in a slice, a checkpoint or a commit.
-            int commits = moments.Next(0, 3);
             for (int seen = 0; seen < commits && killed.Ticks() < TicksMax; seen++)
                 await killed.NextCommitAsync(Patience);
-            await Task.Delay(TimeSpan.FromMicroseconds(moments.Next(0, 30_000)), TestContext.Current.CancellationToken);
+            await Task.Delay(TimeSpan.FromMicroseconds(microseconds), TestContext.Current.CancellationToken);
             program.Kill();
             await program.EndAsync();
-            Assert.True(killed.Ticks() >= before, $"kill {kill}: tick {killed.Ticks()} after {before}");
+            Assert.True(killed.Ticks() >= before, $"tick {killed.Ticks()} after {before}");
             before = killed.Ticks();
         }
 
