@@ -4,6 +4,7 @@ import argparse
 import multiprocessing
 import os
 import sys
+import traceback
 from collections import Counter, defaultdict
 
 from . import frontend, report, tree
@@ -23,6 +24,16 @@ class Facts:
 
 
 def analyse(job):
+    """As read_facts; a file that the check itself fails on is one that was not read in full, and the others still count."""
+    try:
+        return read_facts(job)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        trace = traceback.extract_tb(error.__traceback__)[-1]
+        cause = f"kernel-check failed in {os.path.basename(trace.filename)}:{trace.lineno}: {error!r}; please report it"
+        return [], set(), tree.absolute(job[0][0], job[0][1]), [cause], set()
+
+
+def read_facts(job):
     """(facts, definitions, path, complaints, clang's warnings) of one file."""
     command, cache, warnings = job
     lines, complaints, warned = frontend.read(command, cache, _seen, warnings)
@@ -87,15 +98,16 @@ def run(options):
                 unread.append(f"{file} was not read in full: {complaints[0]}" + (f", and {len(complaints) - 1} more" if len(complaints) > 1 else ""))
     inside = frontend.reported(options.paths)
     findings = [f for f in Program(functions, definitions).findings(inside) if not options.no_notes or report.LEVELS[f.rule] != "note"]
-    publish(options, findings, root, unread, len(jobs))
+    publish(options, findings, root, unread, jobs)
     if options.clang_warnings:
         flags = Counter(flag for place, flag in warned if inside(place))
-        print("kernel-check: clang's own warnings: " + ", ".join(f"{flags[f]} {f}" for f in frontend.FLAGS), file=sys.stderr)
+        print(f"kernel-check: clang's own warnings: {sum(flags[f] for f in frontend.FLAGS)} -Wconversion, which are "
+              + ", ".join(f"{flags[f]} {f}" for f in frontend.FLAGS), file=sys.stderr)
     warnings = [f for f in findings if report.LEVELS[f.rule] == "warning"]
     return FOUND if warnings else INCONCLUSIVE if unread or not jobs else PASS
 
 
-def publish(options, findings, root, unread, files):
+def publish(options, findings, root, unread, jobs):
     if options.sarif:
         document = report.sarif(findings, root, unread)
         if options.sarif == "-":
@@ -109,7 +121,16 @@ def publish(options, findings, root, unread, files):
     for line in sorted(unread):
         print("kernel-check: " + line, file=sys.stderr)
     notes = sum(report.LEVELS[f.rule] == "note" for f in findings)
-    print(f"kernel-check: {files} files, {len(findings) - notes} warnings, {notes} notes, {len(unread)} files not read in full", file=sys.stderr)
+    print(f"kernel-check: {len(jobs)} files, {sum(lines(*job[0][:2]) for job in jobs):,} lines, {len(findings) - notes} warnings, {notes} notes, "
+          f"{len(unread)} files not read in full", file=sys.stderr)
+
+
+def lines(directory, file):
+    try:
+        with open(os.path.join(directory, file), "rb") as stream:
+            return sum(1 for _ in stream)
+    except OSError:
+        return 0
 
 
 def main():

@@ -38,6 +38,8 @@ public sealed class ProverTests
     [InlineData("linux-6.1", 0UL, 0x8000_0000UL, 0xffff_ffff_7fff_ffffUL)]
     [InlineData("snapshot-u32", 0UL, 0x1_0000_0000UL, ulong.MaxValue)]
     [InlineData("snapshot-i16", 0UL, 0x8000UL, 0xffff_ffff_ffff_7fffUL)]
+    [InlineData("snapshot-i8", 0UL, 0x80UL, 0xffff_ffff_ffff_ff7fUL)]
+    [InlineData("snapshot-u8", 0UL, 0x100UL, ulong.MaxValue)]
     [InlineData("compare-signed", 1UL, 1UL << 63, 1UL << 63)]
     [InlineData("saturating-seq", 1UL, 0x7fff_ffffUL, ulong.MaxValue)]
     [InlineData("compare-low-32", 1UL << 32, 0UL, ulong.MaxValue)]
