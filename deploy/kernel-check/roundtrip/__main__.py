@@ -4,6 +4,7 @@ import argparse
 import multiprocessing
 import os
 import sys
+import traceback
 from collections import Counter, defaultdict
 
 from . import frontend, report, tree
@@ -23,6 +24,16 @@ class Facts:
 
 
 def analyse(job):
+    """As read_facts; a file that the check itself fails on is one that was not read in full, and the others still count."""
+    try:
+        return read_facts(job)
+    except (ArithmeticError, AttributeError, LookupError, RecursionError, TypeError, ValueError) as error:
+        trace = traceback.extract_tb(error.__traceback__)[-1]
+        cause = f"kernel-check failed in {os.path.basename(trace.filename)}:{trace.lineno}: {error!r}; please report it"
+        return [], set(), tree.absolute(job[0][0], job[0][1]), [cause], set()
+
+
+def read_facts(job):
     """(facts, definitions, path, complaints, clang's warnings) of one file."""
     command, cache, warnings = job
     lines, complaints, warned = frontend.read(command, cache, _seen, warnings)

@@ -514,6 +514,8 @@ class Function:
             return
         inner = peeled(target.children[0])
         pointed = self._tell(("*", entity), inner.type, "*" + text_of(inner), "pointee")
+        for source, from_site in self.origins(inner):
+            self.edges.append(Edge(source, from_site, pointed, site, "is pointed to by", self._where(target), False, text_of(inner)))
         place = self._target(inner, target)
         if place:
             self.edges.append(Edge(pointed, site, place, None, "is stored in", self._where(target), False, text_of(inner)))

@@ -74,7 +74,7 @@ class Program:
                 if edge.narrow or not narrow_too and self.info[edge.source].width < 64 or edge.how in SUMMED:
                     continue
                 inner = calls
-                if at[0] == "P":
+                if at[0] in "P*" and edge.site:
                     if inner and inner[-1] != edge.site:
                         continue
                     inner = inner[:-1]
@@ -158,7 +158,7 @@ class Program:
             if calls and calls[-1] != edge.from_site:
                 return None
             calls = calls[:-1]
-        if edge.site and edge.target[0] == "P":
+        if edge.site and edge.target[0] in "P*":
             calls = (*calls, edge.site)[-CALLS_MAX:]
         return calls
 
@@ -186,9 +186,13 @@ class Program:
                 if self.info[other].width < 64:
                     continue
                 shared = self.sources(other, other_site) & ours
-                if any(e[0] in "FG*" or e == source for e in shared):
+                if any(e[0] in "FG*" or e == source for e in shared) or self._is_another_counter(compare, other):
                     return compare, other
         return None
+
+    def _is_another_counter(self, compare, other):
+        """A counter's other side is that counter too, where its callers are not known; or whatever it is asked to equal."""
+        return self.is_counter(other) or compare.op in ("==", "!=") and not NOT_COUNTED.search(self._name(other))
 
     def _near(self, source):
         """The field or variable that a value was read from, directly or into one local variable."""

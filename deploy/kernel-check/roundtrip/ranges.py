@@ -294,12 +294,21 @@ class Ranges:
                 yield self.bounds(parent.children[2], True, wanted), parent.children[2].last
             elif kind == "BinaryOperator" and operator(parent) in ("&&", "||") and child is parent.children[1]:
                 yield self.bounds(parent.children[0], operator(parent) == "&&", wanted), parent.children[0].last
+            elif kind == "SwitchStmt" and key(parent.children[-2]) == wanted:
+                yield self._of_cases(parent, node), parent.children[-2].last
             elif kind in ("CompoundStmt", "CaseStmt", "DefaultStmt"):
                 for before in parent.children:
                     if before is child:
                         break
                     yield from self._after(before, wanted)
             child, parent = parent, parent.parent
+
+    def _of_cases(self, switch, node):
+        """Within a switch over the value: the numbers of its cases, unless the nearest label before is `default`."""
+        labels = [n for n in switch.walk() if n.kind in ("CaseStmt", "DefaultStmt") and n.order < node.order]
+        if not labels or labels[-1].kind == "DefaultStmt":
+            return -(1 << 64), 1 << 64
+        return self._union([number for label in labels if label.kind == "CaseStmt" for number in label.children[:-1]])
 
     def _after(self, statement, wanted):
         """What holds after a statement: `if (x > MAX) return`, `if (x > MAX) x = MAX`, `BUG_ON(x > MAX)`, `WARN_ON(x > MAX)`."""
