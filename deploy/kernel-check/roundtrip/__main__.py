@@ -98,7 +98,7 @@ def run(options):
                 unread.append(f"{file} was not read in full: {complaints[0]}" + (f", and {len(complaints) - 1} more" if len(complaints) > 1 else ""))
     inside = frontend.reported(options.paths)
     findings = [f for f in Program(functions, definitions).findings(inside) if not options.no_notes or report.LEVELS[f.rule] != "note"]
-    publish(options, findings, root, unread, len(jobs))
+    publish(options, findings, root, unread, jobs)
     if options.clang_warnings:
         flags = Counter(flag for place, flag in warned if inside(place))
         print("kernel-check: clang's own warnings: " + ", ".join(f"{flags[f]} {f}" for f in frontend.FLAGS), file=sys.stderr)
@@ -106,7 +106,7 @@ def run(options):
     return FOUND if warnings else INCONCLUSIVE if unread or not jobs else PASS
 
 
-def publish(options, findings, root, unread, files):
+def publish(options, findings, root, unread, jobs):
     if options.sarif:
         document = report.sarif(findings, root, unread)
         if options.sarif == "-":
@@ -120,7 +120,16 @@ def publish(options, findings, root, unread, files):
     for line in sorted(unread):
         print("kernel-check: " + line, file=sys.stderr)
     notes = sum(report.LEVELS[f.rule] == "note" for f in findings)
-    print(f"kernel-check: {files} files, {len(findings) - notes} warnings, {notes} notes, {len(unread)} files not read in full", file=sys.stderr)
+    print(f"kernel-check: {len(jobs)} files, {sum(lines(*job[0][:2]) for job in jobs):,} lines, {len(findings) - notes} warnings, {notes} notes, "
+          f"{len(unread)} files not read in full", file=sys.stderr)
+
+
+def lines(directory, file):
+    try:
+        with open(os.path.join(directory, file), "rb") as stream:
+            return sum(1 for _ in stream)
+    except OSError:
+        return 0
 
 
 def main():

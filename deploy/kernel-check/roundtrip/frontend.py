@@ -155,35 +155,48 @@ def read(command, cache=None, seen=None, warnings=False):
     """One file's trees, as lists of lines; what clang could not read; and clang's own warnings, if they are asked for."""
     directory, file, flags = command
     stored = cache and os.path.join(cache, hashlib.sha256("\0".join([directory, file, *flags]).encode()).hexdigest()[:32] + ".gz")
-    if stored and os.path.exists(stored):
-        with gzip.open(stored, "rt", encoding="utf-8", errors="replace") as stream:
-            trees = list(tree.matches(stream))
-        if not warnings:
-            return trees, [], []
-        if os.path.exists(stored + ".warnings"):
-            with open(stored + ".warnings", encoding="utf-8") as stream:
-                return trees, [], stream.read().splitlines()
+    known = _stored(stored, warnings) if stored else None
+    trees, complaints, warned = known or _ask(command, warnings)
+    if stored and not known and not complaints:
+        _store(stored, trees, warned if warnings else None)
+    return [t for t in trees if _is_new(t[0], seen)], complaints, warned
+
+
+def _ask(command, warnings):
+    directory, file, flags = command
     run = subprocess.Popen([clang_query(), "-f", MATCHERS, file, "--", *flags, *(WARNINGS if warnings else ("-w",)), "-ferror-limit=0"],
                            cwd=directory, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, errors="replace")
     # Both streams are read at once: a full pipe of errors would stop clang-query.
     output, errors = run.communicate()
-    trees = list(tree.matches(output.splitlines()))
-    # The cache keeps each header once, whoever includes it; without one, what the file does not call is left out.
-    trees = [t for t in trees if _is_new(t[0], seen)] if cache else [t for t in _reachable(trees) if _is_new(t[0], seen)]
+    trees = _reachable(tree.matches(output.splitlines()))
     complaints = [line for line in errors.splitlines() if "error:" in line]
-    warned = [line for line in errors.splitlines() if ": warning: " in line]
-    if run.returncode != 0 and not trees:
+    # A signal ends clang-query after part of its output.
+    if run.returncode < 0 or run.returncode != 0 and not trees:
         complaints.append(f"{file}: clang-query ended with {run.returncode}: {errors.strip()[-300:]}")
-    if stored and not complaints:
-        os.makedirs(cache, exist_ok=True)
-        with gzip.open(stored + ".part", "wt", encoding="utf-8", compresslevel=1) as stream:
-            for lines in trees:
-                stream.write('Binding for "root":\n' + "\n".join(lines) + "\n\n")
-        os.replace(stored + ".part", stored)
-        if warnings:
-            with open(stored + ".warnings", "w", encoding="utf-8") as stream:
-                stream.writelines(line + "\n" for line in warned)
-    return trees, complaints, warned
+    return trees, complaints, [line for line in errors.splitlines() if ": warning: " in line]
+
+
+def _stored(path, warnings):
+    if not os.path.exists(path) or warnings and not os.path.exists(path + ".warnings"):
+        return None
+    with gzip.open(path, "rt", encoding="utf-8", errors="replace") as stream:
+        trees = list(tree.matches(stream))
+    if not warnings:
+        return trees, [], []
+    with open(path + ".warnings", encoding="utf-8") as stream:
+        return trees, [], stream.read().splitlines()
+
+
+def _store(path, trees, warned):
+    os.makedirs(os.path.dirname(path), exist_ok=True)
+    if warned is not None:
+        with open(path + ".warnings", "w", encoding="utf-8") as stream:
+            stream.writelines(line + "\n" for line in warned)
+    # Last, and renamed: what is there under its name is whole.
+    with gzip.open(path + ".part", "wt", encoding="utf-8", compresslevel=1) as stream:
+        for lines in trees:
+            stream.write('Binding for "root":\n' + "\n".join(lines) + "\n\n")
+    os.replace(path + ".part", path)
 
 
 _NAME = re.compile(r" (\w+) '[^']*\(")

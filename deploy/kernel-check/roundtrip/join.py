@@ -10,8 +10,10 @@ Finding = namedtuple("Finding", "rule narrow source target widened meets steps k
 SEQUENCE = re.compile(
     r"(?:^|_)(seq|seqs|seqno|seqnum|seqcount|sequence|gen|generation|epoch|version|serial|ticket|counter|counters|cookie|events?|ticks?"
     r"|jiffies|stamp|timestamp|clock)(?:$|_|\d)", re.I)
-# Fields and global variables are also called so; of a local or a parameter it would be a number of bytes or elements.
+# Fields that nothing counts up in what was read are also called so; but so is a number of bytes or elements.
 COUNT = re.compile(r"(?:^|_)(cnt|count|counts|total|completed|retired|issued)(?:$|_|\d)", re.I)
+# Results of functions that convert units or round: durations and sizes.
+CONVERTED = re.compile(r"_to_|round_?(up|down)|align", re.I)
 # Sizes, addresses and error codes are 64 bits wide and no counters, whatever is added to them.
 NOT_COUNTED = re.compile(r"(?:^|_)(addr|address|size|sz|len|length|off|offset|ret|rc|err|error|flags?|mask|bytes|ptr|start|end|pos|gpa|hva|pa|va|iova"
                          r"|shift|order|idx|index|bit|bits)(?:$|_|\d)", re.I)
@@ -85,17 +87,20 @@ class Program:
 
     def is_counter(self, entity, depth=0):
         """Whether a value is a counter's: it is counted up somewhere, or called so, or was copied from one just before."""
-        if entity[0] == "N":
-            return False
         name, in_memory = self._name(entity), entity[0] in "FG*"
-        if not NOT_COUNTED.search(name):
-            if SEQUENCE.search(name) or in_memory and (entity in self.counters or COUNT.search(name)):
-                return True
+        if entity[0] == "N" or entity[0] == "R" and CONVERTED.search(name):
+            return False
+        if not NOT_COUNTED.search(name) and (SEQUENCE.search(name) or in_memory and entity in self.counters):
+            return True
         if in_memory or depth > 3:
             return False
         copied = [self.is_counter(e.source, depth + 1) for e in self.into[entity] if not e.narrow and e.how not in SUMMED]
         # A parameter has many callers, a result many returns: they carry a counter if all of them do.
         return bool(copied) and (any(copied) if entity[0] == "L" else all(copied))
+
+    def _is_drawn(self, narrow):
+        """Whether a function's result is a counter's value because it is kept where counters are."""
+        return narrow.source[0] == "R" and not CONVERTED.search(self._name(narrow.source)) and self.is_counter(narrow.target)
 
     def _name(self, entity):
         text = self.info[entity].text
@@ -122,7 +127,7 @@ class Program:
         """The shortest way on which the narrowed value meets its counter, or else is widened to 64 bits."""
         negative = narrow.source[0] == "N"
         ours = set() if negative else self.sources(narrow.source, narrow.from_site)
-        counter = not negative and (self.is_counter(narrow.source) or narrow.source[0] == "R" and self.is_counter(narrow.target))
+        counter = not negative and (self.is_counter(narrow.source) or self._is_drawn(narrow))
         near = self._near(narrow.source)
         start = (narrow.target, (narrow.site,) if narrow.site else ())
         queue, seen, widened = deque([(start, (narrow,), None)]), {start}, None
@@ -200,12 +205,13 @@ class Program:
         return {e for e in found if self.info[e].width == 64 and not NOT_COUNTED.search(self._name(e))}
 
     def _near_meeting(self, entity, near):
-        """Of a value that is not known as a counter only the plainest shape: compared with what it was read from."""
+        """Of a value that is not known as a counter only the plainest shape: compared with what it was read from, or a count's distance from it."""
         if not near or self.info[entity].width > 32:
             return None
         for _, compare, others in self.compares[entity]:
             for other, _ in others:
-                if compare.op in ("==", "!=") and self._near(other) & near:
+                same = self._near(other) & near
+                if same and (compare.op in ("==", "!=") or any(COUNT.search(self._name(e)) for e in same)):
                     return compare, other
         return None
 

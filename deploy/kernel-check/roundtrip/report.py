@@ -4,8 +4,9 @@ import hashlib
 import json
 import os
 
-# The prover's kernels that keep a snapshot narrow: `soakhost kernels` lists them.
-KERNELS = {(32, True): "linux-6.1", (32, False): "snapshot-u32", (16, True): "snapshot-i16", (16, False): "snapshot-u16"}
+# The prover's kernels that keep a snapshot narrow, one for each C type: `soakhost kernels` lists them.
+KERNELS = {(8, True): "snapshot-i8", (8, False): "snapshot-u8", (16, True): "snapshot-i16", (16, False): "snapshot-u16",
+           (32, True): "linux-6.1", (32, False): "snapshot-u32"}
 
 RULES = {
     "narrow-round-trip": ("A 64-bit counter is narrowed implicitly and used at 64 bits again",
@@ -23,17 +24,22 @@ def kind_name(kind):
     return f"{'i' if signed else 'u'}{width}"
 
 
+def kernel(kind):
+    """(name, first counter that it fails at) of the kernel of this width, or of the next wider one: bit-fields have widths of their own."""
+    width, signed = kind
+    nearest = min(w for w, s in KERNELS if s == signed and w >= width)
+    return KERNELS[nearest, signed], 1 << (nearest - 1 if signed else nearest)
+
+
 def prove(finding):
-    """(command or None, what to do)."""
-    kernel = KERNELS.get(finding.kernel)
-    if finding.rule != "narrow-round-trip":
-        return None, "no kernel: the model follows a snapshot that is compared, " + (
-            "not a sum" if finding.rule == "negative-round-trip" else "and here both sides are narrow alike")
-    if kernel:
-        return f"soakhost prove --kernel {kernel}", None
-    name = kind_name(finding.kernel)
-    return None, (f"no kernel keeps a snapshot of this width yet: add Snapshot{name.upper()} to src/SoakHost.Model/Kernels/Mutants.cs, "
-                  f"after the pattern of SnapshotI16 and SnapshotU16, then: soakhost prove --kernel snapshot-{name}")
+    """(command or None, what to know)."""
+    if finding.rule == "negative-round-trip":
+        return None, "no kernel: the model follows a snapshot that is compared, not a sum"
+    if finding.rule == "counter-kept-narrow":
+        return None, "no kernel: the model follows a snapshot that is compared, and here both sides are narrow alike"
+    name, fails_from = kernel(finding.kernel)
+    return f"soakhost prove --kernel {name}", "" if finding.kernel in KERNELS else (
+        f"no kernel keeps {kind_name(finding.kernel)}: this one is the nearest, and fails from {fails_from} on")
 
 
 def differs(finding):
@@ -65,8 +71,9 @@ def text(finding, root):
     if finding.others:
         lines.append("  narrowed alike: " + ", ".join(at(o) for o in finding.others))
     lines.append(f"  {differs(finding)}")
-    command, otherwise = prove(finding)
-    lines.append(f"  go on with: {command}" if command else f"  {otherwise}")
+    command, note = prove(finding)
+    lines += [f"  go on with: {command}"] if command else []
+    lines += [f"  {note}"] if note else []
     return "\n".join(lines)
 
 
@@ -100,7 +107,8 @@ def _result(finding, root):
     places = [(s.place, s.text) for s in finding.steps]
     if finding.meets:
         places.append((finding.meets.place, "compared: " + finding.meets.text))
-    command, otherwise = prove(finding)
+    command, note = prove(finding)
+    go_on = "; ".join(part for part in (f"Go on with: {command}" if command else "", note) if part)
     file = relative(finding.narrow.place, root)[0]
     fingerprint = hashlib.sha256(f"{finding.rule}\0{file}\0{finding.message}".encode()).hexdigest()[:32]
     where = _location(finding.narrow.place, "", root)
@@ -108,11 +116,11 @@ def _result(finding, root):
         "ruleId": finding.rule,
         "ruleIndex": list(RULES).index(finding.rule),
         "level": LEVELS[finding.rule],
-        "message": {"text": f"{finding.message}. {differs(finding)}. {('Go on with: ' + command) if command else otherwise}."},
+        "message": {"text": f"{finding.message}. {differs(finding)}. {go_on[0].upper()}{go_on[1:]}."},
         "locations": [{"physicalLocation": where["physicalLocation"]}],
         "relatedLocations": [_location(o, "narrowed alike", root) for o in finding.others],
         "codeFlows": [{"threadFlows": [{"locations": [{"location": _location(p, t, root)} for p, t in places]}]}],
         "partialFingerprints": {"roundTrip/v1": fingerprint},
         "properties": {"firstDifference": str(finding.first), "comesBackAs": hex(finding.back), "narrowedTo": kind_name(finding.kernel),
-                       **({"prove": command} if command else {})},
+                       **({"prove": command, "kernelFailsFrom": str(kernel(finding.kernel)[1])} if command else {})},
     }

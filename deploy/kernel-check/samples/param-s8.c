@@ -1,4 +1,4 @@
-/* The same with a signed char: the prover has no kernel of this width */
+/* The same with a signed char */
 #include "kernel.h"
 
 static bool stale(struct vm *vm, s8 seq)

@@ -20,10 +20,10 @@ public abstract class Kernel
         Of<ApicPage414>(), Of<TdpFlush511>(), Of<TdpNx511>(), Of<MmuNotifiers511>(), Of<PpcHash513>(), Of<ZapGfn514>(),
         Of<TdpIterator515>(), Of<PaeRoot516>(), Of<Gpc518>(), Of<ZapGfn516>(), Of<Arm64Kernel62>(), Of<RiscvKernel62>(),
         Of<ApicAccess64>(), Of<Gpc519>(), Of<Prefault617>(), Of<AmdgpuHmmChunk>(), Of<OdpIntSeq>(),
-        Of<SnapshotU32>(), Of<SnapshotI16>(), Of<SnapshotU16>(), Of<SnapshotOnce>(), Of<CompareLow32>(), Of<CompareSigned>(),
-        Of<SaturatingSeq>(), Of<NoInProgressCheck>(), Of<NoSeqCheck>(), Of<SeqAtBegin>(), Of<SnapshotAfterResolve>(),
-        Of<CheckBeforeLock>(), Of<RangeNotHulled>(), Of<RangeEndOffByOne>(), Of<RangeClearedAtEnd>(), Of<UnbalancedEnd>(),
-        Of<NoRootCheck>(), Of<RootNeverReloaded>(),
+        Of<SnapshotU32>(), Of<SnapshotI16>(), Of<SnapshotU16>(), Of<SnapshotI8>(), Of<SnapshotU8>(), Of<SnapshotOnce>(),
+        Of<CompareLow32>(), Of<CompareSigned>(), Of<SaturatingSeq>(), Of<NoInProgressCheck>(), Of<NoSeqCheck>(), Of<SeqAtBegin>(),
+        Of<SnapshotAfterResolve>(), Of<CheckBeforeLock>(), Of<RangeNotHulled>(), Of<RangeEndOffByOne>(), Of<RangeClearedAtEnd>(),
+        Of<UnbalancedEnd>(), Of<NoRootCheck>(), Of<RootNeverReloaded>(),
     ];
 
     private Kernel(KernelInfo info) => Info = info;

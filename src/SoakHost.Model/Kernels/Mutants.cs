@@ -61,6 +61,46 @@ public readonly struct SnapshotU16 : IKernel
         where T : unmanaged, ILanes<T> => new(seq.Low & T.Broadcast(0xffff), T.Broadcast(0));
 }
 
+/// <summary>The snapshot sign-extended from 8 bits.</summary>
+public readonly struct SnapshotI8 : IKernel
+{
+    /// <inheritdoc/>
+    public static KernelInfo Info { get; } = new(
+        "snapshot-i8",
+        "the snapshot is a signed char, so that from 2^7 on it comes back sign-extended and never matches",
+        "is_page_fault_stale(..., s8 mmu_seq)",
+        Defect.Hang,
+        1UL << 7)
+    { Group = KernelGroup.Mutant, SnapshotKeptAs = "a signed char" };
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Counter<T> Snapshot<T>(Counter<T> seq, Counter<T> stored, T isRetry)
+        where T : unmanaged, ILanes<T>
+    {
+        T extended = (seq.Low << 24) >> 24;
+        return new(extended, extended >> 31);
+    }
+}
+
+/// <summary>The snapshot zero-extended from 8 bits.</summary>
+public readonly struct SnapshotU8 : IKernel
+{
+    /// <inheritdoc/>
+    public static KernelInfo Info { get; } = new(
+        "snapshot-u8",
+        "the snapshot is an unsigned char, so that from 2^8 on it never matches",
+        "is_page_fault_stale(..., u8 mmu_seq)",
+        Defect.Hang,
+        1UL << 8)
+    { Group = KernelGroup.Mutant, SnapshotKeptAs = "an unsigned char" };
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Counter<T> Snapshot<T>(Counter<T> seq, Counter<T> stored, T isRetry)
+        where T : unmanaged, ILanes<T> => new(seq.Low & T.Broadcast(0xff), T.Broadcast(0));
+}
+
 /// <summary>A retried fault keeps its first snapshot.</summary>
 public readonly struct SnapshotOnce : IKernel
 {

@@ -35,6 +35,8 @@ public sealed class KernelTests
         { "snapshot-u32", Defect.Hang, 1UL << 32 },
         { "snapshot-i16", Defect.Hang, 1UL << 15 },
         { "snapshot-u16", Defect.Hang, 1UL << 16 },
+        { "snapshot-i8", Defect.Hang, 1UL << 7 },
+        { "snapshot-u8", Defect.Hang, 1UL << 8 },
         { "snapshot-once", Defect.Hang, 0 },
         { "compare-low-32", Defect.None, 0 },
         { "compare-signed", Defect.UnsafeInstall, 1UL << 63 },

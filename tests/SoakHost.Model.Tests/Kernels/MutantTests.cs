@@ -18,6 +18,14 @@ public sealed class MutantTests
         AssertHangsAfter<SnapshotU16>(lastGood: 0xffff, snapshot: 0);
 
     [Fact]
+    public void Snapshot_i8_hangs_from_2_to_the_7() =>
+        AssertHangsAfter<SnapshotI8>(lastGood: 0x7f, snapshot: 0xffff_ffff_ffff_ff80);
+
+    [Fact]
+    public void Snapshot_u8_hangs_from_2_to_the_8() =>
+        AssertHangsAfter<SnapshotU8>(lastGood: 0xff, snapshot: 0);
+
+    [Fact]
     public void Snapshot_once_hangs_after_its_first_just_retry()
     {
         var story = new Story<SnapshotOnce>();

@@ -110,6 +110,8 @@ public sealed record ReferenceKernel(string Name)
         new("snapshot-u32") { Kept = seq => unchecked((uint)seq) },
         new("snapshot-i16") { Kept = seq => unchecked((ulong)(short)seq) },
         new("snapshot-u16") { Kept = seq => unchecked((ushort)seq) },
+        new("snapshot-i8") { Kept = seq => unchecked((ulong)(sbyte)seq) },
+        new("snapshot-u8") { Kept = seq => unchecked((byte)seq) },
         new("snapshot-once") { RetriesKeepTheFirstSnapshot = true },
         new("compare-low-32") { SeqMoved = (snapshot, seq) => unchecked((uint)snapshot != (uint)seq) },
         new("compare-signed") { SeqMoved = (snapshot, seq) => unchecked((long)snapshot < (long)seq) },
