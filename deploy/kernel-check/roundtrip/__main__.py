@@ -101,7 +101,8 @@ def run(options):
     publish(options, findings, root, unread, jobs)
     if options.clang_warnings:
         flags = Counter(flag for place, flag in warned if inside(place))
-        print("kernel-check: clang's own warnings: " + ", ".join(f"{flags[f]} {f}" for f in frontend.FLAGS), file=sys.stderr)
+        print(f"kernel-check: clang's own warnings: {sum(flags[f] for f in frontend.FLAGS)} -Wconversion, which are "
+              + ", ".join(f"{flags[f]} {f}" for f in frontend.FLAGS), file=sys.stderr)
     warnings = [f for f in findings if report.LEVELS[f.rule] == "warning"]
     return FOUND if warnings else INCONCLUSIVE if unread or not jobs else PASS
 

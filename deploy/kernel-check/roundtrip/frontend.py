@@ -146,6 +146,7 @@ def _flags(words, file):
     return kept
 
 
+# The parts of clang's -Wconversion that are about integers.
 FLAGS = ("-Wshorten-64-to-32", "-Wimplicit-int-conversion", "-Wsign-conversion")
 # clang's own warnings of this kind, for --clang-warnings.
 WARNINGS = ("-Wconversion", "-Wsign-conversion", "-Wshorten-64-to-32", "-fno-caret-diagnostics")
