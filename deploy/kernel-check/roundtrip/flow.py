@@ -232,7 +232,8 @@ class Function:
             what, address, name = referenced(node)
             if address in self._declared:
                 return ("local", address)
-            if what != "Var":
+            # What a const variable holds is a constant.
+            if what != "Var" or "const" in node.type.spelled.split() and "volatile" not in node.type.spelled.split():
                 return None
             own = name in self.unit.own_globals or "static" in node.rest
             return self._tell(("G", f"{self.unit.file}: {name}" if own else name), node.type, name, "variable")
@@ -415,7 +416,7 @@ class Function:
                 self._assign(node)
             elif op in COMPARISONS:
                 self._compare(node, op)
-            elif op == "-" and node.type.width == 64:
+            elif op == "-" and node.type.width == 64 and not self._is_narrow_distance(node):
                 self._compare(node, op)
         elif kind == "CompoundAssignOperator":
             self._accumulate(node)
@@ -605,6 +606,16 @@ class Function:
         if all(sides) and not self._in_refusal(node):
             operands = tuple((peeled(s).type.width, text_of(peeled(s))) for s in (left, right))
             self.compares.append(Compare(self._where(node), op, *sides, text_of(node), operands))
+
+    @staticmethod
+    def _is_narrow_distance(node):
+        """A distance that is cut to the width of its narrower side at once is right modulo that width."""
+        narrower = min(peeled(side).type.width for side in node.children)
+        while node.parent is not None and (node.parent.kind in WRAPPERS or is_cast(node.parent)):
+            node = node.parent
+            if 0 < node.type.width <= narrower < 64:
+                return True
+        return False
 
     def _in_refusal(self, node):
         """A comparison that only asks whether a value fits: see _is_refused."""

@@ -9,7 +9,7 @@ Finding = namedtuple("Finding", "rule narrow source target widened meets steps k
 # What sequence numbers and event counters are called, wherever they are kept.
 SEQUENCE = re.compile(
     r"(?:^|_)(seq|seqs|seqno|seqnum|seqcount|sequence|gen|generation|epoch|version|serial|ticket|counter|counters|cookie|events?|ticks?"
-    r"|jiffies|stamp|timestamp|clock)(?:$|_|\d)", re.I)
+    r"|jiffies|stamp|timestamp)(?:$|_|\d)", re.I)
 # Fields that nothing counts up in what was read are also called so; but so is a number of bytes or elements.
 COUNT = re.compile(r"(?:^|_)(cnt|count|counts|total|completed|retired|issued)(?:$|_|\d)", re.I)
 # Results of functions that convert units or round: durations and sizes.
