@@ -4,8 +4,8 @@ using SoakHost.HostKernel.Statistics;
 namespace SoakHost.HostKernel;
 
 /// <summary>
-/// The boundaries that a VM has crossed, and what its soaked vCPUs did before and after each. An invalidator notes a crossing; the soak's
-/// thread follows the last one.
+/// The boundaries that a VM has crossed, and what its soaked vCPUs did before and after each. An invalidator notes a crossing;
+/// the soak's thread follows the last one.
 /// </summary>
 internal sealed class CrossingLog(IReadOnlyList<Vcpu> vcpus, TimeProvider time)
 {

@@ -6,14 +6,17 @@ using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel;
 
-/// <summary>Turns what is seen of real VMs into a cohort's figures, with what is new since the look before. Used by one thread.</summary>
+/// <summary>
+/// Turns what is seen of real VMs into a cohort's figures, with what is new since the look before. Used by one thread.
+/// </summary>
 internal sealed class HostCohortReader(HostCohort cohort)
 {
     /// <summary>The age from which on a snapshot means that the VMs' own thread is stuck; it looks many times a second.</summary>
     internal static readonly TimeSpan SilenceMax = TimeSpan.FromSeconds(10);
 
     private const string Unproven =
-        "No kernel with the defect ran here: that a real hang would be detected was shown on simulated VMs and with recorded statistics.";
+        "No kernel with the defect ran here: that a real hang would be detected was shown on simulated VMs and with recorded "
+            + "statistics.";
 
     private readonly HostCohortOptions _options = cohort.Options;
     private readonly Dictionary<(int Vm, int Vcpu), (HostVcpuSnapshot Seen, StalledVcpu? Stall)> _before = [];
@@ -28,7 +31,10 @@ internal sealed class HostCohortReader(HostCohort cohort)
     internal HostSnapshot Read(HostSoakSnapshot now, DateTimeOffset at, bool isStopping)
     {
         ImmutableArray<Finding> findings =
-            [.. Crossed(now), .. now.Vms.SelectMany(vm => vm.Vcpus.SelectMany(vcpu => Changed(vm, vcpu, FindingTime.After(now.Elapsed))))];
+        [
+            .. Crossed(now),
+            .. now.Vms.SelectMany(vm => vm.Vcpus.SelectMany(vcpu => Changed(vm, vcpu, FindingTime.After(now.Elapsed)))),
+        ];
         HostVmSnapshot last = now.Vms.MinBy(vm => vm.InvalidationsEnded)!;
         CounterForecast forecast = Forecast(now);
         CohortTotals totals = Sum(now);
@@ -118,7 +124,8 @@ internal sealed class HostCohortReader(HostCohort cohort)
 
     private CohortTotals Sum(HostSoakSnapshot now)
     {
-        // A fault that was not fixed, emulated or spurious was retried, or is in flight and may still be fixed; but a counter must not fall.
+        // A fault that was not fixed, emulated or spurious was retried, or is in flight and may still be fixed; but a counter
+        // must not fall.
         bool areFaultsCounted = now.Vcpus.Any(vcpu => vcpu.Faults is not null);
         long other = now.Vcpus.Sum(vcpu => vcpu.Faults is { } faults
             ? (long)faults.Taken - (long)(faults.Fixed + faults.Emulate + faults.Spurious) : 0);
@@ -188,7 +195,9 @@ internal sealed class HostCohortReader(HostCohort cohort)
             : new StalledVcpu(vm.Index, vcpu.Index, condition, seen) { LastProgress = vcpu.LastProgressAt };
     }
 
-    /// <summary>The page of the soaked memory that a hung vCPU reads in vain; null where that is not known, or it is another.</summary>
+    /// <summary>
+    /// The page of the soaked memory that a hung vCPU reads in vain; null where that is not known, or it is another.
+    /// </summary>
     private int? PageOf(HostVcpuSnapshot vcpu)
     {
         if (vcpu.Evidence?.FaultingAddress is not { } address)
@@ -201,7 +210,9 @@ internal sealed class HostCohortReader(HostCohort cohort)
     private static IEnumerable<string> Failures(HostSoakSnapshot now, DateTimeOffset at, bool isStopping)
     {
         if (!now.IsOver && at - now.At > SilenceMax)
-            yield return string.Create(CultureInfo.InvariantCulture, $"The thread that drives the VMs has published nothing since {now.At:O}.");
+            yield return string.Create(
+                CultureInfo.InvariantCulture,
+                $"The thread that drives the VMs has published nothing since {now.At:O}.");
         if (now.Violations.IsEmpty && !isStopping)
         {
             foreach (string reason in now.Missing)
@@ -252,7 +263,8 @@ internal sealed class HostCohortReader(HostCohort cohort)
 
     private string Progress(HostSoakSnapshot now, DateTimeOffset? end, CounterForecast forecast)
     {
-        // The VMs give their own time left: it depends on the present rate alone, and the last seconds before a boundary are slow ones.
+        // The VMs give their own time left: it depends on the present rate alone, and the last seconds before a boundary are slow
+        // ones.
         string left = end > now.At ? string.Create(CultureInfo.InvariantCulture, $", {end - now.At:hh\\:mm\\:ss} left") : "";
         string next = forecast.Crossings is [var first, ..]
             ? string.Create(CultureInfo.InvariantCulture, $", {first.Boundary} expected at {first.Expected:u}") : "";
@@ -267,6 +279,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
         HostVmSnapshot last = now.Vms.MinBy(vm => vm.InvalidationsEnded)!;
         string expected = last is { NextBoundary: { } next, ExpectedCrossing: { } crossing }
             ? string.Create(CultureInfo.InvariantCulture, $"; {HostEvidence.Name(next)} is expected at {crossing:u}") : "";
-        return $"The run is not over: VM {last.Index} has made {last.InvalidationsEnded} of {_options.Until} invalidations{expected}.";
+        return $"The run is not over: VM {last.Index} has made {last.InvalidationsEnded} of {_options.Until} "
+            + $"invalidations{expected}.";
     }
 }

@@ -4,7 +4,9 @@ using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel;
 
-/// <summary>What the snapshots of a run show, in sentences: defects, what is missing for a pass, and what justifies one.</summary>
+/// <summary>
+/// What the snapshots of a run show, in sentences: defects, what is missing for a pass, and what justifies one.
+/// </summary>
 internal static class HostEvidence
 {
     /// <summary>A sentence for each vCPU that is, or was, hung.</summary>
@@ -26,10 +28,16 @@ internal static class HostEvidence
     internal static ImmutableArray<string> Seen(IEnumerable<HostVmSnapshot> vms) => [.. vms.SelectMany(Seen)];
 
     /// <summary>What the run cannot say.</summary>
-    internal static ImmutableArray<string> NotCovered(HostCohortOptions options, HostMachine machine, IEnumerable<string> shortcomings)
+    internal static ImmutableArray<string> NotCovered(
+        HostCohortOptions options,
+        HostMachine machine,
+        IEnumerable<string> shortcomings)
     {
-        string mode = $"This is about kernel {machine.KernelRelease}, MMU mode {machine.MmuMode} and CPU {machine.CpuModel}, and nothing else.";
-        string paths = "The guests read private anonymous memory through 4 KiB mappings; "
+        string mode =
+            $"This is about kernel {machine.KernelRelease}, MMU mode {machine.MmuMode} and CPU {machine.CpuModel}, and nothing "
+                + "else.";
+        string paths =
+            "The guests read private anonymous memory through 4 KiB mappings; "
             + "writes, huge pages, file-backed memory, dirty logging, nesting and migration were not tested.";
         string counter = "The kernel's counter was not read: "
             + "it lies between the invalidations ended and begun, plus those of other sources.";
@@ -51,7 +59,8 @@ internal static class HostEvidence
             if (crossing is null)
                 yield return $"VM {vm.Index} did not cross {Name(boundary)}.";
             else if (!crossing.IsSeen)
-                yield return $"VM {vm.Index} crossed {Name(boundary)} with no vCPU taking faults on both sides, which shows nothing.";
+                yield return $"VM {vm.Index} crossed {Name(boundary)} with no vCPU taking faults on both sides, which shows "
+                    + "nothing.";
         }
 
         foreach (HostVcpuSnapshot vcpu in vm.Vcpus)
@@ -59,7 +68,8 @@ internal static class HostEvidence
             if (vcpu.State is not (VcpuState.Resting or VcpuState.Running or VcpuState.Starved))
             {
                 string why = vcpu.StopReason is { } reason ? $" ({reason})" : "";
-                yield return $"vCPU {vcpu.Index} of VM {vm.Index} ended as {vcpu.State}{why}. That is not the defect, and no pass either.";
+                yield return $"vCPU {vcpu.Index} of VM {vm.Index} ended as {vcpu.State}{why}. That is not the defect, and no "
+                    + "pass either.";
             }
 
             if (vcpu.Role == VcpuRole.Soaked && vcpu.Faults is { Fixed: 0 })

@@ -12,13 +12,18 @@ public sealed record HostMachine(string KernelRelease, string MmuMode, string Cp
     public static HostMachine Read(string root = "/")
     {
         string release = ReadLine(Path.Combine(root, "proc/sys/kernel/osrelease")) ?? "unknown";
-        return new HostMachine(release, ReadMmuMode(Path.Combine(root, "sys/module")), ReadCpuModel(Path.Combine(root, "proc/cpuinfo")));
+        return new HostMachine(
+            release,
+            ReadMmuMode(Path.Combine(root, "sys/module")),
+            ReadCpuModel(Path.Combine(root, "proc/cpuinfo")));
     }
 
     private static string ReadMmuMode(string modules)
     {
         // Two dimensions of nested paging, or none: then every guest page table is shadowed. TDP MMU or not is a second switch.
-        string tdpMmu = ReadLine(Path.Combine(modules, "kvm/parameters/tdp_mmu")) is { } value ? $"tdp_mmu={value}" : "tdp_mmu unknown";
+        string tdpMmu = ReadLine(Path.Combine(modules, "kvm/parameters/tdp_mmu")) is { } value
+            ? $"tdp_mmu={value}"
+            : "tdp_mmu unknown";
         foreach ((string module, string parameter) in new[] { ("kvm_intel", "ept"), ("kvm_amd", "npt") })
         {
             if (ReadLine(Path.Combine(modules, module, "parameters", parameter)) is { } enabled)

@@ -4,8 +4,8 @@ using SoakHost.Engine.Cohorts;
 namespace SoakHost.HostKernel;
 
 /// <summary>
-/// The figures of a cohort of real VMs at one time. Unjustified retries, unsafe installs and accounting errors are not among its totals:
-/// nobody can see them on a real kernel.
+/// The figures of a cohort of real VMs at one time. Unjustified retries, unsafe installs and accounting errors are not among its
+/// totals: nobody can see them on a real kernel.
 /// </summary>
 public sealed record HostSnapshot : ExternalSnapshot
 {

@@ -10,13 +10,15 @@ namespace SoakHost.HostKernel;
 /// </summary>
 /// <remarks>
 /// <para>
-/// <b>The count.</b> A VM's <c>mmu_invalidate_seq</c> starts at 0 and moves once at the end of each notifier range that overlaps a memslot.
-/// The invalidators make one such range for each VMA of each call, and count a call's ranges before it (begun) and after it (ended): the
-/// counter lies between the two. Other sources can only add to it: compaction, KSM, NUMA balancing, huge-page collapse and swap acting on
-/// the VM's memory, and a fork of this process (one for each VMA). Huge pages are forbidden on that memory, and KSM is never asked for. So a
-/// boundary is crossed no later than counted, and the windows around boundaries start early.
+/// <b>The count.</b> A VM's <c>mmu_invalidate_seq</c> starts at 0 and moves once at the end of each notifier range that overlaps
+/// a memslot. The invalidators make one such range for each VMA of each call, and count a call's ranges before it (begun) and
+/// after it (ended): the counter lies between the two. Other sources can only add to it: compaction, KSM, NUMA balancing,
+/// huge-page collapse and swap acting on the VM's memory, and a fork of this process (one for each VMA). Huge pages are forbidden
+/// on that memory, and KSM is never asked for. So a boundary is crossed no later than counted, and the windows around boundaries
+/// start early.
 /// </para>
-/// <para>A VM cannot be resumed: its counter lives in the kernel and ends with the process. An interrupted run starts again at 0.</para>
+/// <para>A VM cannot be resumed: its counter lives in the kernel and ends with the process. An interrupted run starts again at
+/// 0.</para>
 /// </remarks>
 public sealed class HostSoak : IDisposable
 {
@@ -40,7 +42,12 @@ public sealed class HostSoak : IDisposable
     private volatile bool _haveVmsStopped;
 
     /// <summary>Drives VMs that were created already.</summary>
-    internal HostSoak(HostCohortOptions options, TimeProvider time, HostMachine machine, IReadOnlyList<IHostVm> vms, IDisposable? device)
+    internal HostSoak(
+        HostCohortOptions options,
+        TimeProvider time,
+        HostMachine machine,
+        IReadOnlyList<IHostVm> vms,
+        IDisposable? device)
     {
         (_options, _time, _machine, _vms, _device) = (options, time, machine, vms, device);
         _started = time.GetTimestamp();
@@ -51,12 +58,14 @@ public sealed class HostSoak : IDisposable
     /// <summary>The state of everything at the last look. Any thread may read it.</summary>
     public HostSoakSnapshot Snapshot => Volatile.Read(ref _snapshot);
 
-    /// <summary>Raised on the soak's own thread with each new snapshot, including the last. A handler must be quick and must not throw.</summary>
+    /// <summary>
+    /// Raised on the soak's own thread with each new snapshot, including the last. A handler must be quick and must not throw.
+    /// </summary>
     public event Action<HostSoakSnapshot>? Published;
 
     /// <summary>
-    /// Completes with the last snapshot when every VM is over or the soak was stopped; faults where driving the VMs failed, with what it failed
-    /// with.
+    /// Completes with the last snapshot when every VM is over or the soak was stopped; faults where driving the VMs failed, with
+    /// what it failed with.
     /// </summary>
     public Task<HostSoakSnapshot> Completion => _completion.Task;
 
@@ -65,7 +74,9 @@ public sealed class HostSoak : IDisposable
     /// <summary>Creates the VMs and starts everything.</summary>
     /// <param name="options">What to run.</param>
     /// <param name="time">The clock.</param>
-    /// <exception cref="KvmException">The kernel refuses; see <see cref="HostKernelSupport.Probe(string)"/> to know before.</exception>
+    /// <exception cref="KvmException">
+    /// The kernel refuses; see <see cref="HostKernelSupport.Probe(string)"/> to know before.
+    /// </exception>
     /// <exception cref="ArgumentException">The options are wrong; the message holds every error.</exception>
     public static HostSoak Start(HostCohortOptions options, TimeProvider time)
     {
@@ -77,7 +88,9 @@ public sealed class HostSoak : IDisposable
         {
             IReadOnlyList<(string Key, string Error)> errors = options.Validate(device.Limits);
             if (errors.Count > 0)
-                throw new ArgumentException(string.Join("; ", errors.Select(error => $"{error.Key} {error.Error}")), nameof(options));
+                throw new ArgumentException(
+                    string.Join("; ", errors.Select(error => $"{error.Key} {error.Error}")),
+                    nameof(options));
             for (int index = 0; index < options.Vms; index++)
                 vms.Add(new HostVm(device, options, index, time));
             var soak = new HostSoak(options, time, HostMachine.Read(), vms, device);

@@ -2,7 +2,9 @@ using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.HostKernel;
 
-/// <summary>A VM as its <see cref="HostSoak"/> drives it, from one thread. Tests script it, since not every machine has KVM.</summary>
+/// <summary>
+/// A VM as its <see cref="HostSoak"/> drives it, from one thread. Tests script it, since not every machine has KVM.
+/// </summary>
 internal interface IHostVm : IDisposable
 {
     /// <summary>Whether running longer would show nothing more.</summary>

@@ -1,8 +1,8 @@
 namespace SoakHost.HostKernel;
 
 /// <summary>
-/// Where invalidator threads wait while invalidations are paused, and after the last one. One thread pauses, resumes and stops; any number
-/// of threads wait.
+/// Where invalidator threads wait while invalidations are paused, and after the last one. One thread pauses, resumes and stops;
+/// any number of threads wait.
 /// </summary>
 internal sealed class InvalidatorGate(int threads) : IDisposable
 {
@@ -44,9 +44,9 @@ internal sealed class InvalidatorGate(int threads) : IDisposable
     }
 
     /// <summary>
-    /// Waits for the end of a pause. The caller saw <see cref="IsPaused"/>; it may have ended since, and then this returns at once. What it
-    /// waits for must not depend on a second look: a thread that waited for the stop because a resume fell between two looks would wait for
-    /// ever.
+    /// Waits for the end of a pause. The caller saw <see cref="IsPaused"/>; it may have ended since, and then this returns at
+    /// once. What it waits for must not depend on a second look: a thread that waited for the stop because a resume fell between
+    /// two looks would wait for ever.
     /// </summary>
     internal void WaitForResume() => Wait(_resumed);
 

@@ -64,7 +64,9 @@ internal sealed unsafe class Invalidators : IDisposable
 
     internal string? PinningError { get; private set; }
 
-    /// <summary>Managed memory that the first thread's loop has allocated, in bytes, once it has ended. Tests check that it is 0.</summary>
+    /// <summary>
+    /// Managed memory that the first thread's loop has allocated, in bytes, once it has ended. Tests check that it is 0.
+    /// </summary>
     internal long BytesAllocated { get; private set; }
 
     internal void Start()
@@ -127,7 +129,8 @@ internal sealed unsafe class Invalidators : IDisposable
             Interlocked.Add(ref _counters.Begun, each);
             if (Libc.Advise(start, bytes, Libc.AdviseDontNeed) != 0)
             {
-                // Some of the call's ranges may have ended before it failed: they stay counted as begun, which is the upper bound.
+                // Some of the call's ranges may have ended before it failed: they stay counted as begun, which is the upper
+                // bound.
                 Failure = $"madvise failed: {Libc.Explain(Marshal.GetLastPInvokeError())}";
                 _gate.WaitForStop();
                 return;

@@ -2,11 +2,14 @@ using SoakHost.HostKernel.Guest;
 
 namespace SoakHost.HostKernel;
 
-/// <summary>Gives a VM's vCPUs their work: a probe at intervals, work without a rest near a boundary, and last rounds at the end.</summary>
+/// <summary>
+/// Gives a VM's vCPUs their work: a probe at intervals, work without a rest near a boundary, and last rounds at the end.
+/// </summary>
 internal sealed class Probes(HostCohortOptions options, GuestMemory memory, IReadOnlyList<Vcpu> vcpus, TimeProvider time)
 {
     // Long enough to suspect, confirm and name the trouble of a vCPU that does not answer.
-    private readonly TimeSpan _finishWithin = (3 * options.Watch.SuspectAfter) + options.Watch.QuiesceFor + TimeSpan.FromSeconds(2);
+    private readonly TimeSpan _finishWithin =
+        (3 * options.Watch.SuspectAfter) + options.Watch.QuiesceFor + TimeSpan.FromSeconds(2);
 
     private long _next = time.GetTimestamp();
     private long _made;
@@ -34,8 +37,8 @@ internal sealed class Probes(HostCohortOptions options, GuestMemory memory, IRea
     }
 
     /// <summary>
-    /// From now on siblings touch soaked pages too. Their own pages prove only that the VM is alive; beside a hung vCPU they show whether others
-    /// hang on the same pages.
+    /// From now on siblings touch soaked pages too. Their own pages prove only that the VM is alive; beside a hung vCPU they show
+    /// whether others hang on the same pages.
     /// </summary>
     internal void LetSiblingsTouchSoakedPages()
     {
@@ -53,8 +56,8 @@ internal sealed class Probes(HostCohortOptions options, GuestMemory memory, IRea
     }
 
     /// <summary>
-    /// Whether every vCPU is finished: it completed two more rounds, the second after the last invalidation, or it ended, or hung, or had
-    /// time enough to be judged.
+    /// Whether every vCPU is finished: it completed two more rounds, the second after the last invalidation, or it ended, or
+    /// hung, or had time enough to be judged.
     /// </summary>
     internal bool AreLastRoundsDone(long now, SuspectWatch suspects)
     {

@@ -2,7 +2,9 @@ using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel;
 
-/// <summary>Watches a VM's vCPUs, and stops the VM's invalidations while a suspicion is settled, or for good once a vCPU hung.</summary>
+/// <summary>
+/// Watches a VM's vCPUs, and stops the VM's invalidations while a suspicion is settled, or for good once a vCPU hung.
+/// </summary>
 internal sealed class SuspectWatch
 {
     private readonly Invalidators _invalidators;

@@ -48,7 +48,14 @@ internal sealed unsafe class Vcpu : IDisposable
     private long sampledAddress;
     private int sampled;
 
-    internal Vcpu(KvmDevice device, KvmDescriptor vm, GuestMemory memory, int index, VcpuRole role, HostCohortOptions options, int? cpu)
+    internal Vcpu(
+        KvmDevice device,
+        KvmDescriptor vm,
+        GuestMemory memory,
+        int index,
+        VcpuRole role,
+        HostCohortOptions options,
+        int? cpu)
     {
         this.memory = memory;
         gate = options.VcpuGate;
@@ -239,10 +246,14 @@ internal sealed unsafe class Vcpu : IDisposable
     {
         uint reason = Head->ExitReason;
         // With EFAULT the reason is meaningful only where the kernel says which guest memory it was (Linux 6.8 and later).
-        StopReason = error != 0
-            ? $"KVM_RUN failed: {Libc.Explain(error)}"
-                + (error == Libc.ErrorFault && reason == KvmAbi.ExitMemoryFault ? $", at guest-physical 0x{Head->MemoryFaultAddress:x}" : "")
-            : $"KVM_RUN ended with {KvmAbi.ExitName(reason)}";
+        StopReason =
+            error != 0
+                ? $"KVM_RUN failed: {Libc.Explain(error)}"
+                    + (
+                        error == Libc.ErrorFault && reason == KvmAbi.ExitMemoryFault
+                            ? $", at guest-physical 0x{Head->MemoryFaultAddress:x}"
+                            : "")
+                : $"KVM_RUN ended with {KvmAbi.ExitName(reason)}";
         Volatile.Write(ref stop, (int)(error == 0 && reason == KvmAbi.ExitHalt ? VcpuStop.Halted : VcpuStop.Failed));
     }
 

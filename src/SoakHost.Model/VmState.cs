@@ -67,12 +67,14 @@ public sealed class VmState
     /// <summary><c>mmu_invalidate_in_progress</c>.</summary>
     public uint InProgress { get; set; }
 
-    /// <summary>First page of the kernel's range in progress, or <see cref="NoPage"/> where no page is at its start or after it.</summary>
+    /// <summary>
+    /// First page of the kernel's range in progress, or <see cref="NoPage"/> where no page is at its start or after it.
+    /// </summary>
     public int RangeStart { get; set; } = NoPage;
 
     /// <summary>
-    /// One past the range's last page, or 0 where no page is before its end. The start can be beyond the end: an empty range still
-    /// matters to a kernel that widens it.
+    /// One past the range's last page, or 0 where no page is before its end. The start can be beyond the end: an empty range
+    /// still matters to a kernel that widens it.
     /// </summary>
     public int RangeEnd { get; set; }
 

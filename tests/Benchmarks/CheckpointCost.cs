@@ -9,10 +9,11 @@ using SoakHost.Storage;
 namespace SoakHost.Benchmarks;
 
 /// <summary>
-/// What a checkpoint every ten seconds costs a fleet of 100,000 VMs: pairs of ten-second windows of one running fleet, with a checkpoint in one of
-/// each, first in the one and then in the other. Rates are slices per second of this process' own processor time, the writing thread's included, so that
-/// whatever else the machine does is not taken for a cost. Beside them, what a checkpoint takes by itself: the processor time of the thread that writes,
-/// and that of writing every state down. <c>dotnet run -c Release --project tests/Benchmarks -- checkpoints [pairs]</c>.
+/// What a checkpoint every ten seconds costs a fleet of 100,000 VMs: pairs of ten-second windows of one running fleet, with a
+/// checkpoint in one of each, first in the one and then in the other. Rates are slices per second of this process' own processor
+/// time, the writing thread's included, so that whatever else the machine does is not taken for a cost. Beside them, what a
+/// checkpoint takes by itself: the processor time of the thread that writes, and that of writing every state down. <c>dotnet run
+/// -c Release --project tests/Benchmarks -- checkpoints [pairs]</c>.
 /// </summary>
 internal static class CheckpointCost
 {
@@ -23,7 +24,16 @@ internal static class CheckpointCost
     {
         var options = new FleetOptions
         {
-            Cohorts = [new SimulatedCohort { Name = "stable", Kernel = Kernel.Of<Linux61Stable>(), Vms = Vms, Vm = new VmParameters() }],
+            Cohorts =
+            [
+                new SimulatedCohort
+                {
+                    Name = "stable",
+                    Kernel = Kernel.Of<Linux61Stable>(),
+                    Vms = Vms,
+                    Vm = new VmParameters(),
+                },
+            ],
             Workers = Environment.ProcessorCount,
         };
         string folder = Directory.CreateTempSubdirectory("soakhost-bench-").FullName;
@@ -49,22 +59,31 @@ internal static class CheckpointCost
                 (double with, double without) = first ? (a, b) : (b, a);
                 ratios.Add(1 - (with / without));
                 written.Add((first ? tookA : tookB).TotalMilliseconds);
-                Console.WriteLine($"pair {pair}: {with:F1} slices per CPU second with, {without:F1} without: {ratios[^1]:P2}; written after {written[^1]:F0} ms");
+                Console.WriteLine(
+                    $"pair {pair}: {with:F1} slices per CPU second with, {without:F1} without: {ratios[^1]:P2}; written after "
+                        + $"{written[^1]:F0} ms"
+                );
             }
 
             fleet.Stop(TimeSpan.FromSeconds(30));
             List<double> states = [.. Enumerable.Range(0, pairs).Select(_ => StatesMs(fleet))];
             double available = Window.TotalMilliseconds * options.Workers;
             Console.WriteLine($"cost in slices per second of processor time: {MonitoringCost.Interval(ratios)}");
-            Console.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"processor time of a checkpoint: {MonitoringCost.Median(writing):F0} ms to put it into the database, at most {writing.Max():F0}; "
-                + $"{MonitoringCost.Median(states):F0} ms to write the states down, at most {states.Max():F0}"));
-            Console.WriteLine($"the share of {options.Workers} processors, every {Window.TotalSeconds} s: {MonitoringCost.Interval([.. writing.Zip(states, (a, b) => (a + b) / available)])}");
-            Console.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"a state {bytes / (double)Vms:F1} bytes per VM; on disk, with two checkpoints and the log, "
-                + $"{Directory.GetFiles(folder).Sum(file => new FileInfo(file).Length) / (double)Vms:F1} bytes per VM"));
+            Console.WriteLine(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"processor time of a checkpoint: {MonitoringCost.Median(writing):F0} ms to put it into the database, at "
+                        + $"most {writing.Max():F0}; "
+                        + $"{MonitoringCost.Median(states):F0} ms to write the states down, at most {states.Max():F0}"));
+            Console.WriteLine(
+                $"the share of {options.Workers} processors, every {Window.TotalSeconds} s: "
+                    + $"{MonitoringCost.Interval([.. writing.Zip(states, (a, b) => (a + b) / available)])}"
+            );
+            Console.WriteLine(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"a state {bytes / (double)Vms:F1} bytes per VM; on disk, with two checkpoints and the log, "
+                        + $"{Directory.GetFiles(folder).Sum(file => new FileInfo(file).Length) / (double)Vms:F1} bytes per VM"));
 
             (double Rate, TimeSpan Took) Measure(Action? checkpoint)
             {
@@ -75,7 +94,9 @@ internal static class CheckpointCost
                 TimeSpan took = Stopwatch.GetElapsedTime(start);
                 using var never = new ManualResetEventSlim();
                 never.Wait(Window > took ? Window - took : TimeSpan.Zero);
-                return ((fleet.Workers.Sum(worker => worker.Slices) - slices) / (Environment.CpuUsage.TotalTime - busy).TotalSeconds, took);
+                return (
+                    (fleet.Workers.Sum(worker => worker.Slices) - slices) / (Environment.CpuUsage.TotalTime - busy).TotalSeconds,
+                    took);
             }
         }
         finally
@@ -96,7 +117,12 @@ internal static class CheckpointCost
             bytes += batch[^1].State.Length;
             if (batch.Count < 512 && answer < asked)
                 continue;
-            database.AddCheckpoints(run, batch, [.. batch.SelectMany(part => part.Findings.Select(finding => (part.Cohort, finding)))], 100_000, TimeProvider.System.GetUtcNow());
+            database.AddCheckpoints(
+                run,
+                batch,
+                [.. batch.SelectMany(part => part.Findings.Select(finding => (part.Cohort, finding)))],
+                100_000,
+                TimeProvider.System.GetUtcNow());
             batch.Clear();
         }
 

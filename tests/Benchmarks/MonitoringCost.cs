@@ -2,8 +2,8 @@ using System.Diagnostics;
 using System.Globalization;
 
 /// <summary>
-/// What it costs to watch: <c>dotnet run -c Release --project tests/Benchmarks -- monitoring</c>. The real service as a process of its
-/// own, scraped over HTTP as Prometheus does.
+/// What it costs to watch: <c>dotnet run -c Release --project tests/Benchmarks -- monitoring</c>. The real service as a process
+/// of its own, scraped over HTTP as Prometheus does.
 /// </summary>
 internal static class MonitoringCost
 {
@@ -43,7 +43,9 @@ internal static class MonitoringCost
             long asked = Stopwatch.GetTimestamp();
             string[] text = await service.ScrapeAsync();
             rampMs.Add(Stopwatch.GetElapsedTime(asked).TotalMilliseconds);
-            hung = double.Parse(text.Single(line => line.StartsWith(HungSeries, StringComparison.Ordinal))[HungSeries.Length..], CultureInfo.InvariantCulture);
+            hung = double.Parse(
+                text.Single(line => line.StartsWith(HungSeries, StringComparison.Ordinal))[HungSeries.Length..],
+                CultureInfo.InvariantCulture);
             ramp = Stopwatch.GetElapsedTime(start);
         }
 
@@ -64,17 +66,27 @@ internal static class MonitoringCost
         double seconds = Stopwatch.GetElapsedTime(watched).TotalSeconds;
         double watchdogMs = (service.CpuOf("soak-watchdog") - watchdogBefore).TotalMilliseconds / seconds;
         double scrapeMs = (service.CpuOfOthers("soak-") - othersBefore).TotalMilliseconds / Scrapes;
-        Console.WriteLine($"{HungVms:N0} VMs x 8 vCPUs, {hung:N0} vCPUs hung {ramp.TotalSeconds:N0} s after the start; resident {service.ResidentMb:N0} MB");
+        Console.WriteLine(
+            $"{HungVms:N0} VMs x 8 vCPUs, {hung:N0} vCPUs hung {ramp.TotalSeconds:N0} s after the start; resident "
+                + $"{service.ResidentMb:N0} MB"
+        );
         Console.WriteLine($"  series {series:N0}, {bytes:N0} bytes");
         Console.WriteLine($"  scrape, while they hung ({rampMs.Count}): {Spread(rampMs)}");
         Console.WriteLine($"  scrape, all hung ({ms.Count}):         {Spread(ms)}");
-        Console.WriteLine($"  processor time: {scrapeMs:N1} ms for each scrape in all threads but workers and watchdog, JIT and garbage collector among them; watchdog {watchdogMs:N1} ms a second");
-        Console.WriteLine($"  load average of the machine: {File.ReadAllText("/proc/loadavg").Split(' ')[0]} on {Environment.ProcessorCount} processors");
+        Console.WriteLine(
+            $"  processor time: {scrapeMs:N1} ms for each scrape in all threads but workers and watchdog, JIT and garbage "
+                + $"collector among them; watchdog {watchdogMs:N1} ms a second"
+        );
+        Console.WriteLine(
+            $"  load average of the machine: {File.ReadAllText("/proc/loadavg").Split(' ')[0]} on {Environment.ProcessorCount} "
+                + "processors"
+        );
     }
 
     /// <summary>
-    /// Windows with scraping and without, in turn, on the same running service. Other programs share the machine, so beside operations a
-    /// second there are operations per second of the process's own processor time, which what others use does not change.
+    /// Windows with scraping and without, in turn, on the same running service. Other programs share the machine, so beside
+    /// operations a second there are operations per second of the process's own processor time, which what others use does not
+    /// change.
     /// </summary>
     private static async Task PairThroughputAsync(TimeSpan interval)
     {
@@ -87,18 +99,26 @@ internal static class MonitoringCost
             bool scrapedFirst = pair % 2 == 0;
             (double Wall, double Cpu) first = await ThroughputAsync(service, scrapedFirst ? interval : null);
             (double Wall, double Cpu) second = await ThroughputAsync(service, scrapedFirst ? null : interval);
-            ((double Wall, double Cpu) with, (double Wall, double Cpu) without) = scrapedFirst ? (first, second) : (second, first);
+            ((double Wall, double Cpu) with, (double Wall, double Cpu) without) = scrapedFirst
+                ? (first, second)
+                : (second, first);
             wall.Add(1 - (with.Wall / without.Wall));
             cpu.Add(1 - (with.Cpu / without.Cpu));
         }
 
-        Console.WriteLine($"default fleet, a scrape each {interval.TotalMilliseconds:N0} ms against none, {Pairs} pairs of {Window.TotalSeconds:N0} s:");
+        Console.WriteLine(
+            $"default fleet, a scrape each {interval.TotalMilliseconds:N0} ms against none, {Pairs} pairs of "
+                + $"{Window.TotalSeconds:N0} s:"
+        );
         Console.WriteLine($"  cost in operations a second:                     {Interval(wall)}");
         Console.WriteLine($"  cost in operations a second of processor time:   {Interval(cpu)}");
 
         // What is in proportion to the number of scrapes shows best where there are many.
         if (interval < TimeSpan.FromSeconds(1))
-            Console.WriteLine($"  so a scrape a second costs:                      {Interval([.. cpu.Select(share => share * interval.TotalSeconds)])}");
+            Console.WriteLine(
+                $"  so a scrape a second costs:                      "
+                    + $"{Interval([.. cpu.Select(share => share * interval.TotalSeconds)])}"
+            );
     }
 
     private static async Task<(double Wall, double Cpu)> ThroughputAsync(RunningService service, TimeSpan? interval)
@@ -121,17 +141,27 @@ internal static class MonitoringCost
         values.Sort();
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"median {values[values.Count / 2]:N1} ms, 95 % below {values[values.Count * 95 / 100]:N1} ms, at most {values[^1]:N1} ms");
+            $"median {values[values.Count / 2]:N1} ms, 95 % below {values[values.Count * 95 / 100]:N1} ms, at most "
+                + $"{values[^1]:N1} ms"
+        );
     }
 
     /// <summary>The median, and what 95 % of medians of resampled pairs lie between.</summary>
     internal static string Interval(List<double> shares)
     {
         var random = new Random(1);
-        double[] medians = [.. Enumerable.Range(0, Resamples).Select(_ => Median([.. shares.Select(_ => shares[random.Next(shares.Count)])])).Order()];
+        double[] medians =
+        [
+            .. Enumerable
+                .Range(0, Resamples)
+                .Select(_ => Median([.. shares.Select(_ => shares[random.Next(shares.Count)])]))
+                .Order(),
+        ];
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"median {Median(shares):P2}, 95 % interval {medians[Resamples * 25 / 1000]:P2} to {medians[Resamples * 975 / 1000]:P2}");
+            $"median {Median(shares):P2}, 95 % interval {medians[Resamples * 25 / 1000]:P2} to "
+                + $"{medians[Resamples * 975 / 1000]:P2}"
+        );
     }
 
     internal static double Median(List<double> values)

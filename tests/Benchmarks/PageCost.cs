@@ -3,9 +3,9 @@ using System.Globalization;
 using System.Text.Json;
 
 /// <summary>
-/// What one open page costs a fleet of 100,000 VMs of 8 vCPUs, a fifth of which hang: <c>dotnet run -c Release --project tests/Benchmarks -- page</c>. The
-/// real service as a process of its own, in pairs of windows: one in which a client follows the fleet as the page does, and one in which none does,
-/// first in the one order and then in the other.
+/// What one open page costs a fleet of 100,000 VMs of 8 vCPUs, a fifth of which hang: <c>dotnet run -c Release --project
+/// tests/Benchmarks -- page</c>. The real service as a process of its own, in pairs of windows: one in which a client follows the
+/// fleet as the page does, and one in which none does, first in the one order and then in the other.
 /// </summary>
 internal static class PageCost
 {
@@ -56,16 +56,27 @@ internal static class PageCost
 
         double processors = Environment.ProcessorCount;
         List<double> share = [.. followedMs.Zip(aloneMs, (with, without) => (with - without) / (1000 * processors))];
-        Console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"{HungVms + HealthyVms:N0} VMs x 8 vCPUs, {HungVms * 8:N0} vCPUs hung; one open stream against none, {Pairs} pairs of {Window.TotalSeconds:N0} s:"));
-        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"  stream: {bytes.Average():N0} bytes a second, at most {bytes.Max():N0}"));
+        Console.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{HungVms + HealthyVms:N0} VMs x 8 vCPUs, {HungVms * 8:N0} vCPUs hung; one open stream against none, {Pairs} "
+                    + $"pairs of {Window.TotalSeconds:N0} s:"
+            ));
+        Console.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"  stream: {bytes.Average():N0} bytes a second, at most {bytes.Max():N0}"));
         Console.WriteLine($"  cost in slices a second:                                {MonitoringCost.Interval(costs)}");
-        Console.WriteLine(string.Create(
-            CultureInfo.InvariantCulture,
-            $"  processor time of all threads but the workers: {followedMs.Average():N1} ms a second with it, {aloneMs.Average():N1} without"));
-        Console.WriteLine($"  the difference, of {processors} processors:                       {MonitoringCost.Interval(share)}");
-        Console.WriteLine($"  load average of the machine: {File.ReadAllText("/proc/loadavg").Split(' ')[0]} on {processors} processors");
+        Console.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"  processor time of all threads but the workers: {followedMs.Average():N1} ms a second with it, "
+                    + $"{aloneMs.Average():N1} without"
+            ));
+        Console.WriteLine(
+            $"  the difference, of {processors} processors:                       {MonitoringCost.Interval(share)}");
+        Console.WriteLine(
+            $"  load average of the machine: {File.ReadAllText("/proc/loadavg").Split(' ')[0]} on {processors} processors");
         Directory.Delete(folder, recursive: true);
     }
 
@@ -82,14 +93,20 @@ internal static class PageCost
         (double Slices, DateTimeOffset Time) after = await SlicesAsync(service);
         await stop.CancelAsync();
         return new Measured(
-            (after.Slices - before.Slices) / (after.Time - before.Time).TotalSeconds, await following / seconds, otherMs / seconds);
+            (after.Slices - before.Slices) / (after.Time - before.Time).TotalSeconds,
+            await following / seconds,
+            otherMs / seconds);
     }
 
-    /// <summary>Slices of all workers, and the time of the report that they are from: the report is from up to a second ago.</summary>
+    /// <summary>
+    /// Slices of all workers, and the time of the report that they are from: the report is from up to a second ago.
+    /// </summary>
     private static async Task<(double Slices, DateTimeOffset Time)> SlicesAsync(RunningService service)
     {
         JsonElement fleet = await service.FleetAsync();
-        return (fleet.GetProperty("workers").EnumerateArray().Sum(worker => worker.GetProperty("slices").GetDouble()), fleet.GetProperty("time").GetDateTimeOffset());
+        return (
+            fleet.GetProperty("workers").EnumerateArray().Sum(worker => worker.GetProperty("slices").GetDouble()),
+            fleet.GetProperty("time").GetDateTimeOffset());
     }
 
     private readonly record struct Measured(double SlicesPerSecond, double BytesPerSecond, double OtherMsPerSecond);

@@ -6,8 +6,8 @@ using SoakHost.Model.Kernels;
 namespace SoakHost.Benchmarks;
 
 /// <summary>
-/// One observation interval of a shard of 64 VMs: the hot loop with everything that comes with it. The allocated column is the proof that
-/// soaking allocates nothing.
+/// One observation interval of a shard of 64 VMs: the hot loop with everything that comes with it. The allocated column is the
+/// proof that soaking allocates nothing.
 /// </summary>
 [MemoryDiagnoser]
 public class ShardBenchmarks

@@ -114,7 +114,9 @@ public sealed partial class AlertmanagerTests
         }.Where(label => label.Value != "").ToDictionary();
 
     private static string LineOf(string name, IReadOnlyDictionary<string, string> labels) =>
-        string.Join(' ', new[] { name, labels.GetValueOrDefault("instance"), labels.GetValueOrDefault("cohort") }.OfType<string>());
+        string.Join(
+            ' ',
+            new[] { name, labels.GetValueOrDefault("instance"), labels.GetValueOrDefault("cohort") }.OfType<string>());
 
     // A commented example starts with its key, and what belongs to it is indented; a comment in prose is neither.
     [GeneratedRegex(@"^    # (\w+_configs:$|  .*)")]

@@ -96,7 +96,10 @@ public sealed class ComposeTests
     private static Dictionary<string, Dictionary<string, object>> Read(string path)
     {
         using var text = File.OpenText(Path.Combine(Repository.Root, path));
-        var file = new DeserializerBuilder().IgnoreUnmatchedProperties().Build().Deserialize<Compose>(new MergingParser(new Parser(text)));
+        var file = new DeserializerBuilder()
+            .IgnoreUnmatchedProperties()
+            .Build()
+            .Deserialize<Compose>(new MergingParser(new Parser(text)));
         return file.Services;
     }
 

@@ -52,7 +52,9 @@ public sealed class DashboardTests
     [Theory]
     [MemberData(nameof(Names))]
     public void A_dashboard_marks_crossings_kernel_changes_and_incidents(string name) =>
-        Assert.Equal(["Boundary crossed", "Kernel changed", "Intervention", "Incident", "Service started"], Named(name).Annotations.Keys);
+        Assert.Equal(
+            ["Boundary crossed", "Kernel changed", "Intervention", "Incident", "Service started"],
+            Named(name).Annotations.Keys);
 
     [Theory]
     [MemberData(nameof(Names))]
@@ -68,7 +70,9 @@ public sealed class DashboardTests
         var cancellationToken = TestContext.Current.CancellationToken;
         var schema = await InstallSchemaAsync(cancellationToken);
         var check = await Command.RunAsync(
-            "node", [Path.Combine(schema, "check.mjs"), Path.Combine(Repository.Deploy, "grafana/dashboards")], cancellationToken);
+            "node",
+            [Path.Combine(schema, "check.mjs"), Path.Combine(Repository.Deploy, "grafana/dashboards")],
+            cancellationToken);
 
         Assert.True(check.ExitCode == 0, check.Output);
     }

@@ -61,7 +61,11 @@ public sealed class HarnessTests
         // A grandchild that ignores the polite signal's way through its parent: only its group reaches it.
         var server = Server.Start("sh", ["-c", "sleep 1000 & echo $!; wait"], folder);
         var cancellationToken = TestContext.Current.CancellationToken;
-        await Poll.UntilAsync(() => Task.FromResult(server.Output.Length > 0), TimeSpan.FromSeconds(60), () => "no output", cancellationToken);
+        await Poll.UntilAsync(
+            () => Task.FromResult(server.Output.Length > 0),
+            TimeSpan.FromSeconds(60),
+            () => "no output",
+            cancellationToken);
         var grandchild = server.Output;
 
         await server.DisposeAsync();
@@ -72,6 +76,7 @@ public sealed class HarnessTests
         Assert.False(Directory.Exists(folder));
 
         // Where nothing reaps orphans a process that has ended keeps its entry.
-        static bool IsZombie(string process) => File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
+        static bool IsZombie(string process) =>
+            File.ReadAllText($"/proc/{process}/stat").Contains(") Z ", StringComparison.Ordinal);
     }
 }

@@ -11,16 +11,20 @@ public sealed partial class KernelCheckTests : IDisposable
 {
     private readonly string _folder = Directory.CreateTempSubdirectory("kernel-check-").FullName;
 
-    public static TheoryData<string> Reported => [.. KernelCheck.Table.Where(sample => sample.Rule != "-").Select(sample => sample.File)];
+    public static TheoryData<string> Reported =>
+        [.. KernelCheck.Table.Where(sample => sample.Rule != "-").Select(sample => sample.File)];
 
-    public static TheoryData<string> Innocent => [.. KernelCheck.Table.Where(sample => sample.Rule == "-").Select(sample => sample.File)];
+    public static TheoryData<string> Innocent =>
+        [.. KernelCheck.Table.Where(sample => sample.Rule == "-").Select(sample => sample.File)];
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
 
     [Fact]
     public void Every_sample_is_in_the_table_and_there_are_enough_of_both_kinds()
     {
-        var files = Directory.GetFiles(Path.Combine(Repository.Root, KernelCheck.Samples), "*.c").Select(path => Path.GetFileName(path));
+        var files = Directory
+            .GetFiles(Path.Combine(Repository.Root, KernelCheck.Samples), "*.c")
+            .Select(path => Path.GetFileName(path));
 
         Assert.Equal(
             files.Order(StringComparer.Ordinal),
@@ -37,12 +41,16 @@ public sealed partial class KernelCheckTests : IDisposable
         var results = await KernelCheck.ResultsOfAsync(file);
 
         Assert.NotEmpty(results);
-        Assert.All(results, result =>
-        {
-            Assert.Equal(sample.Rule, result.GetProperty("ruleId").GetString());
-            Assert.Equal(sample.NarrowedTo, result.GetProperty("properties").GetProperty("narrowedTo").GetString());
-            Assert.Equal(sample.FirstDifferenceInDecimal, result.GetProperty("properties").GetProperty("firstDifference").GetString());
-        });
+        Assert.All(
+            results,
+            result =>
+            {
+                Assert.Equal(sample.Rule, result.GetProperty("ruleId").GetString());
+                Assert.Equal(sample.NarrowedTo, result.GetProperty("properties").GetProperty("narrowedTo").GetString());
+                Assert.Equal(
+                    sample.FirstDifferenceInDecimal,
+                    result.GetProperty("properties").GetProperty("firstDifference").GetString());
+            });
     }
 
     [Theory]
@@ -159,7 +167,12 @@ public sealed partial class KernelCheckTests : IDisposable
     public async Task A_compilation_database_gives_the_files_and_their_flags()
     {
         await WriteAsync("a.c", "struct vm { T seq; }; int f(struct vm *v) { int s = v->seq; return s != v->seq; }");
-        var entry = new { directory = _folder, file = "a.c", arguments = (string[])["cc", "-DT=unsigned long", "-c", "a.c", "-o", "a.o"] };
+        var entry = new
+        {
+            directory = _folder,
+            file = "a.c",
+            arguments = (string[])["cc", "-DT=unsigned long", "-c", "a.c", "-o", "a.o"],
+        };
         await WriteAsync("compile_commands.json", JsonSerializer.Serialize(new[] { entry }));
 
         var outcome = await Command.RunAsync(
@@ -190,7 +203,10 @@ public sealed partial class KernelCheckTests : IDisposable
     [InlineData("--nonsense", "unrecognized arguments: --nonsense")]
     public async Task Wrong_usage_is_named(string argument, string message)
     {
-        var outcome = await Command.RunAsync(KernelCheck.Program, [KernelCheck.Samples, argument], TestContext.Current.CancellationToken);
+        var outcome = await Command.RunAsync(
+            KernelCheck.Program,
+            [KernelCheck.Samples, argument],
+            TestContext.Current.CancellationToken);
 
         Assert.Equal(64, outcome.ExitCode);
         Assert.Contains(message, outcome.Output, StringComparison.Ordinal);
@@ -210,7 +226,10 @@ public sealed partial class KernelCheckTests : IDisposable
     }
 
     private static Task<Command.Outcome> RunAsync(string sample, params string[] more) =>
-        Command.RunAsync(KernelCheck.Program, [$"{KernelCheck.Samples}/{sample}", .. more], TestContext.Current.CancellationToken);
+        Command.RunAsync(
+            KernelCheck.Program,
+            [$"{KernelCheck.Samples}/{sample}", .. more],
+            TestContext.Current.CancellationToken);
 
     private Task WriteAsync(string name, string text) =>
         File.WriteAllTextAsync(Path.Combine(_folder, name), text, TestContext.Current.CancellationToken);

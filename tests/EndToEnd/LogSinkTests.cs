@@ -28,7 +28,10 @@ public sealed class LogSinkTests
             var soakHost = await SoakHostServer.StartAsync(SmallFleet(folder), cancellationToken);
             await using (soakHost)
                 await Poll.UntilAsync(
-                    () => Task.FromResult(soakHost.Events(2001).Any()), TimeSpan.FromSeconds(60), () => soakHost.Output, cancellationToken);
+                    () => Task.FromResult(soakHost.Events(2001).Any()),
+                    TimeSpan.FromSeconds(60),
+                    () => soakHost.Output,
+                    cancellationToken);
 
             // Both sinks are flushed as the service ends, and have it all: the last line as well.
             var terminal = soakHost.Log.Select(line => line.GetProperty("@m").GetString()!).ToList();
@@ -72,8 +75,8 @@ public sealed class LogSinkTests
     [InlineData("Serilog__MinimumLevel", "Loud", "Loud")]
     public async Task A_section_that_Serilog_does_not_understand_stops_the_start(string key, string value, string named)
     {
-        var failure = await Assert.ThrowsAsync<InvalidOperationException>(
-            () => SoakHostServer.StartAsync(new Dictionary<string, string> { [key] = value }, TestContext.Current.CancellationToken));
+        var failure = await Assert.ThrowsAsync<InvalidOperationException>(() =>
+            SoakHostServer.StartAsync(new Dictionary<string, string> { [key] = value }, TestContext.Current.CancellationToken));
 
         Assert.Contains("ended with 64", failure.Message, StringComparison.Ordinal);
         Assert.Contains("the section Serilog cannot be used", failure.Message, StringComparison.Ordinal);
@@ -92,7 +95,9 @@ public sealed class LogSinkTests
         ["Soak__Fleet__0__Expect"] = "hang",
     };
 
-    /// <summary>Takes OTLP over HTTP. In protobuf a string stands as its bytes, so it can be looked for without the schema.</summary>
+    /// <summary>
+    /// Takes OTLP over HTTP. In protobuf a string stands as its bytes, so it can be looked for without the schema.
+    /// </summary>
     private sealed class Collector : IAsyncDisposable
     {
         private readonly WebApplication _application;

@@ -8,7 +8,9 @@ namespace SoakHost.EndToEnd;
 [CollectionDefinition(nameof(Alone), DisableParallelization = true)]
 public sealed class Alone;
 
-/// <summary>The real service with its default fleet, real Prometheus and Alertmanager, and the files of deploy/: the whole alerting path.</summary>
+/// <summary>
+/// The real service with its default fleet, real Prometheus and Alertmanager, and the files of deploy/: the whole alerting path.
+/// </summary>
 [Collection(nameof(Alone))]
 public sealed partial class RealServiceTests
 {
@@ -30,7 +32,8 @@ public sealed partial class RealServiceTests
 
         var page = await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, scope: "vcpu");
         var took = TimeProvider.System.GetElapsedTime(started);
-        TestContext.Current.TestOutputHelper?.WriteLine($"from start to page: {took.TotalSeconds:N1} s\n{page}\n{page.Annotations["description"]}");
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            $"from start to page: {took.TotalSeconds:N1} s\n{page}\n{page.Annotations["description"]}");
         Assert.True(took < PagedWithin, $"the page took {took.TotalSeconds:N1} s");
         AssertSaysWhichVcpuHangsAndWhy(page, bad.Address);
         var rest = await pages.WaitForPageAsync("VcpuHung", "firing", PagedWithin, cancellationToken, scope: "cohort");
@@ -53,7 +56,9 @@ public sealed partial class RealServiceTests
         Assert.Equal(("stable", "linux-6.1"), (patched.Labels["cohort"], patched.Labels["kernel"]));
         await pages.WaitForPageAsync("VcpuHung", "resolved", ResolvedWithin, cancellationToken, "cohort", delivered);
         await monitoring.Prometheus.WaitForAsync(
-            "sum(soakhost_vcpus{cohort=\"stable\",kernel=\"linux-6.1.y\",state!=\"running\"}) == 0", ResolvedWithin, cancellationToken);
+            "sum(soakhost_vcpus{cohort=\"stable\",kernel=\"linux-6.1.y\",state!=\"running\"}) == 0",
+            ResolvedWithin,
+            cancellationToken);
         await monitoring.Prometheus.WaitForAsync(
             Dashboard.Substitute(Dashboard.All[0].Annotations["Intervention"]), ResolvedWithin, cancellationToken);
 
@@ -84,16 +89,20 @@ public sealed partial class RealServiceTests
         await using var soakHost = await SoakHostServer.StartAsync(new Dictionary<string, string>(), cancellationToken);
         await using var monitoring = await Monitoring.StartAsync(soakHost.Address, soakHost.Webhook, cancellationToken);
 
-        // Longer than VcpuHung waits, all five cohorts have shown what they are there for: the control hangs, the others crossed 2^31.
+        // Longer than VcpuHung waits, all five cohorts have shown what they are there for: the control hangs, the others crossed
+        // 2^31.
         await monitoring.Prometheus.WaitForAsync(
             "count(min_over_time(soakhost_verdict{verdict=\"pass\"}[20s]) == 1) == 5", CrossedWithin, cancellationToken);
 
         Assert.Equal(
             ["Watchdog"],
-            (await monitoring.Prometheus.QueryAsync("count by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[10m]))", cancellationToken))
-                .Select(alert => alert.Labels["alertname"]));
+            (
+                await monitoring.Prometheus.QueryAsync(
+                    "count by (alertname) (max_over_time(ALERTS{alertstate=\"firing\"}[10m]))",
+                    cancellationToken)).Select(alert => alert.Labels["alertname"]));
 
-        // Nor is anything about to fire. One scrape that was too slow on a busy machine makes SoakHostDown wait, and then no longer.
+        // Nor is anything about to fire. One scrape that was too slow on a busy machine makes SoakHostDown wait, and then no
+        // longer.
         await monitoring.Prometheus.WaitForAsync(
             "absent(ALERTS{alertname!=\"Watchdog\"})", TimeSpan.FromSeconds(30), cancellationToken);
         Assert.Empty(MetricTable.DifferencesFrom(await soakHost.MetricsAsync(cancellationToken)));
@@ -119,9 +128,18 @@ public sealed partial class RealServiceTests
         Assert.Equal("critical", page.Receiver);
         Assert.Equal(
             ("critical", "stable", "linux-6.1", "progress", "soakhost", soakHost.Authority),
-            (page.Labels["severity"], page.Labels["cohort"], page.Labels["kernel"], page.Labels["expect"], page.Labels["job"], page.Labels["instance"]));
-        var (vm, vcpu, seq, snapshot) =
-            (page.Labels["vm"], page.Labels["vcpu"], page.Labels["invalidate_seq"], page.Labels["snapshot"]);
+            (
+                page.Labels["severity"],
+                page.Labels["cohort"],
+                page.Labels["kernel"],
+                page.Labels["expect"],
+                page.Labels["job"],
+                page.Labels["instance"]));
+        var (vm, vcpu, seq, snapshot) = (
+            page.Labels["vm"],
+            page.Labels["vcpu"],
+            page.Labels["invalidate_seq"],
+            page.Labels["snapshot"]);
         Assert.Matches("^[0-9]+$", vm);
         Assert.Matches("^[0-3]$", vcpu);
         Assert.Matches("^0x8[0-9a-f]{7}$", seq);
@@ -131,7 +149,8 @@ public sealed partial class RealServiceTests
         var said = LastProgress().Match(page.Annotations["description"]);
         Assert.True(said.Success, page.Annotations["description"]);
         Assert.Equal(
-            $"vCPU {vcpu} of VM {vm} in cohort stable (kernel linux-6.1) keeps retrying its fault on guest page {page.Labels["page"]}: the kernel "
+            $"vCPU {vcpu} of VM {vm} in cohort stable (kernel linux-6.1) keeps retrying its fault on guest page "
+                + $"{page.Labels["page"]}: the kernel "
             + "treats the fault as stale, and no invalidation justifies that. When the stall was found, mmu_invalidate_seq was "
             + $"{seq} and the fault's snapshot {snapshot}. Last progress: (time). A hung vCPU does not recover by itself.",
             LastProgress().Replace(page.Annotations["description"], "(time)"));
@@ -142,7 +161,8 @@ public sealed partial class RealServiceTests
 
     private static void AssertLogged(SoakHostServer soakHost, string status, StubFleet.Page page) =>
         Assert.Contains(
-            $"Alert {status}: VcpuHung, cohort stable, VM {page.Labels["vm"]}, vCPU {page.Labels["vcpu"]}: {page.Annotations["summary"]}",
+            $"Alert {status}: VcpuHung, cohort stable, VM {page.Labels["vm"]}, vCPU {page.Labels["vcpu"]}: "
+                + $"{page.Annotations["summary"]}",
             soakHost.Events(AlertReceived).Select(line => line.GetProperty("@m").GetString()));
 
     [GeneratedRegex(@"20\d\d-\d\d-\d\d \d\d:\d\d:\d\d(\.\d+)? \+0000 UTC")]

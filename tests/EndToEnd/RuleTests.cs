@@ -27,7 +27,9 @@ public sealed partial class RuleTests
     public async Task Promtool_finds_no_fault_with_the_rules()
     {
         var outcome = await Command.RunAsync(
-            "promtool", ["check", "rules", "--lint=all", "--lint-fatal", .. RuleFiles.Paths], TestContext.Current.CancellationToken);
+            "promtool",
+            ["check", "rules", "--lint=all", "--lint-fatal", .. RuleFiles.Paths],
+            TestContext.Current.CancellationToken);
 
         Assert.True(outcome.ExitCode == 0, outcome.Output);
     }
@@ -60,7 +62,9 @@ public sealed partial class RuleTests
         var rule = RuleFiles.Alerts.First(rule => rule.Alert == alert);
 
         string[] named = ["cohort", "kernel", "vm", "vcpu", "page", "invalidate_seq", "snapshot"];
-        Assert.All(named, label => Assert.Contains($"$labels.{label}", rule.Annotations["description"], StringComparison.Ordinal));
+        Assert.All(
+            named,
+            label => Assert.Contains($"$labels.{label}", rule.Annotations["description"], StringComparison.Ordinal));
     }
 
     [Theory]
@@ -76,7 +80,9 @@ public sealed partial class RuleTests
     [Fact]
     public void Every_alert_has_a_runbook_and_every_runbook_an_alert()
     {
-        var runbooks = Directory.GetFiles(Path.Combine(Repository.Deploy, "runbooks"), "*.md").Select(Path.GetFileNameWithoutExtension);
+        var runbooks = Directory
+            .GetFiles(Path.Combine(Repository.Deploy, "runbooks"), "*.md")
+            .Select(Path.GetFileNameWithoutExtension);
 
         Assert.Equal(RuleFiles.AlertNames.Order(StringComparer.Ordinal), runbooks.Order(StringComparer.Ordinal));
     }

@@ -23,10 +23,12 @@ public sealed class StubFleetTests
             page.Annotations["description"],
             StringComparison.Ordinal);
         Assert.EndsWith("/deploy/runbooks/VcpuHung.md", page.Annotations["runbook_url"], StringComparison.Ordinal);
-        // The hung vCPU has an alert of its own, so the cohort's count does not fire too. The control hangs as well, without an alert.
+        // The hung vCPU has an alert of its own, so the cohort's count does not fire too. The control hangs as well, without an
+        // alert.
         Assert.Equal(["VcpuHung", "Watchdog"], fleet.Pages.Select(alert => alert.Name).Distinct().Order(StringComparer.Ordinal));
         Assert.Single(
-            fleet.Pages.Where(alert => alert.Name == "VcpuHung").Select(alert => string.Join(' ', alert.Labels.Values)).Distinct());
+            fleet.Pages.Where(alert => alert.Name == "VcpuHung").Select(alert => string.Join(' ', alert.Labels.Values)).Distinct()
+        );
 
         fleet.Exposition = Expositions.StableRuns;
         var resolved = await fleet.WaitForPageAsync("VcpuHung", "resolved", TimeSpan.FromSeconds(60), cancellationToken);

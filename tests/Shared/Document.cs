@@ -46,7 +46,8 @@ internal sealed partial class Document
     public static Document At(string path) => All.Single(document => document.Path == path);
 
     /// <summary>
-    /// The rows of the tables with these headings, in whichever documents they are: the text of each cell, without the marks of code and links.
+    /// The rows of the tables with these headings, in whichever documents they are: the text of each cell, without the marks of
+    /// code and links.
     /// </summary>
     /// <exception cref="InvalidOperationException">No document has such a table.</exception>
     public static IReadOnlyList<string[]> Rows(params string[] headings)

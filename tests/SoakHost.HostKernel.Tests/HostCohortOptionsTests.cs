@@ -4,7 +4,12 @@ namespace SoakHost.HostKernel.Tests;
 
 public sealed class HostCohortOptionsTests
 {
-    private static readonly KvmLimits Limits = new(VcpusRecommended: 2, VcpusMax: 1024, MemslotsMax: 32764, PhysicalAddressBits: 48, HasStatistics: true);
+    private static readonly KvmLimits Limits = new(
+        VcpusRecommended: 2,
+        VcpusMax: 1024,
+        MemslotsMax: 32764,
+        PhysicalAddressBits: 48,
+        HasStatistics: true);
 
     [Fact]
     public void The_defaults_can_be_used() => Assert.Empty(new HostCohortOptions().Validate(Limits));
@@ -22,7 +27,9 @@ public sealed class HostCohortOptionsTests
     {
         var options = new HostCohortOptions { Memslots = 32 };
         Assert.Empty(options.Validate(Limits with { MemslotsMax = 33 }));
-        Assert.Equal(("Memslots", "is 32; it must be 1 to 31 here"), Assert.Single(options.Validate(Limits with { MemslotsMax = 32 })));
+        Assert.Equal(
+            ("Memslots", "is 32; it must be 1 to 31 here"),
+            Assert.Single(options.Validate(Limits with { MemslotsMax = 32 })));
     }
 
     [Fact]
@@ -36,7 +43,14 @@ public sealed class HostCohortOptionsTests
     [Fact]
     public void Every_error_is_reported_at_once_with_its_name_and_value()
     {
-        IReadOnlyList<(string Key, string Error)> errors = new HostCohortOptions { Vms = 0, DutyCycle = 1.5, Until = 0, Boundaries = [-1], Watch = new() { FaultsTakenMin = 0 } }.Validate(Limits);
+        IReadOnlyList<(string Key, string Error)> errors = new HostCohortOptions
+        {
+            Vms = 0,
+            DutyCycle = 1.5,
+            Until = 0,
+            Boundaries = [-1],
+            Watch = new() { FaultsTakenMin = 0 },
+        }.Validate(Limits);
         Assert.Equal(5, errors.Count);
         Assert.Contains(("Vms", "is 0; it must be 1 to 64"), errors);
         Assert.Contains(("DutyCycle", "is 1.5; it must be 0.001 to 1"), errors);
@@ -44,5 +58,7 @@ public sealed class HostCohortOptionsTests
 
     [Fact]
     public void Memory_that_does_not_divide_into_VMAs_is_refused() =>
-        Assert.StartsWith("is 2101248; it must be a multiple of ", Assert.Single(new HostCohortOptions { MemoryBytes = (2 << 20) + 4096 }.Validate(Limits)).Error);
+        Assert.StartsWith(
+            "is 2101248; it must be a multiple of ",
+            Assert.Single(new HostCohortOptions { MemoryBytes = (2 << 20) + 4096 }.Validate(Limits)).Error);
 }

@@ -14,19 +14,43 @@ public sealed class HostCohortReaderTests
     private const long Boundary = 1L << 31;
 
     private static readonly DateTimeOffset Noon = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
-    private static readonly HostCohortOptions Options = new() { Until = Boundary + 1000, Boundaries = [Boundary, 3_000_000, 1L << 32] };
+    private static readonly HostCohortOptions Options = new()
+    {
+        Until = Boundary + 1000,
+        Boundaries = [Boundary, 3_000_000, 1L << 32],
+    };
     private static readonly HostMachine Machine = new("6.18.0", "npt, tdp_mmu=Y", "a CPU");
 
     private static readonly HostCohort Cohort = new("here", Options);
 
     private static readonly HostVcpuSnapshot Healthy = new(
-        0, VcpuRole.Soaked, VcpuState.Running, 5000, 100, new FaultCounters(900, 800, 20, 3, 0, 2000, 0), TimeSpan.FromSeconds(1), Noon, 0, 0, 0, null, null);
+        0,
+        VcpuRole.Soaked,
+        VcpuState.Running,
+        5000,
+        100,
+        new FaultCounters(900, 800, 20, 3, 0, 2000, 0),
+        TimeSpan.FromSeconds(1),
+        Noon,
+        0,
+        0,
+        0,
+        null,
+        null);
 
     private static readonly HostVcpuSnapshot Sibling = Healthy with { Index = 1, Role = VcpuRole.Sibling, Faults = null };
 
     private static readonly HangEvidence Evidence = new(
-        HangProof.Statistics, Noon, Noon.AddSeconds(1), Noon.AddSeconds(3), Boundary + 5, Boundary + 5, default, default(FaultCounters),
-        new FaultCounters { Taken = 2444 }, (1UL << 30) + (7 * 4096));
+        HangProof.Statistics,
+        Noon,
+        Noon.AddSeconds(1),
+        Noon.AddSeconds(3),
+        Boundary + 5,
+        Boundary + 5,
+        default,
+        default(FaultCounters),
+        new FaultCounters { Taken = 2444 },
+        (1UL << 30) + (7 * 4096));
 
     private static readonly HostVcpuSnapshot Hung = Healthy with { State = VcpuState.Hung, Evidence = Evidence };
 
@@ -37,7 +61,9 @@ public sealed class HostCohortReaderTests
     {
         CohortTotals totals = Read(Vm(Healthy, Sibling)).Totals;
 
-        Assert.Equal(((long?)1000, (long?)10_000, (long?)800, (long?)(900 - 800 - 20 - 3)), (totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried));
+        Assert.Equal(
+            ((long?)1000, (long?)10_000, (long?)800, (long?)(900 - 800 - 20 - 3)),
+            (totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried));
         Assert.Equal(default((long?, long?, long?)), (totals.UnjustifiedRetries, totals.UnsafeInstalls, totals.AccountingErrors));
     }
 
@@ -162,7 +188,11 @@ public sealed class HostCohortReaderTests
     [Fact]
     public void A_crossing_is_found_and_counted_once_and_only_with_probes_in_flight()
     {
-        HostVmSnapshot vm = Vm(Healthy) with { Crossings = [Crossing(3_000_000, probes: 0), Crossing(Boundary, probes: 1)], InvalidationsEnded = Boundary + 9 };
+        HostVmSnapshot vm = Vm(Healthy) with
+        {
+            Crossings = [Crossing(3_000_000, probes: 0), Crossing(Boundary, probes: 1)],
+            InvalidationsEnded = Boundary + 9,
+        };
         CohortSnapshot first = Read(vm);
         CohortSnapshot second = Read(vm);
 
@@ -170,7 +200,9 @@ public sealed class HostCohortReaderTests
             ["BoundaryCrossedIdle 3000000 0x2dc6c0-0x2dc6ca", "BoundaryCrossed 2^31 0x80000000-0x8000000a"],
             first.Findings.Select(finding => $"{finding.Kind} {finding.Boundary} {finding.InvalidateSeq}"));
         Assert.Empty(second.Findings);
-        Assert.Equal(["3000000: 0", "2^31: 1", "2^32: 0"], second.Totals.Crossings.Select(each => $"{each.Boundary}: {each.Vms}"));
+        Assert.Equal(
+            ["3000000: 0", "2^31: 1", "2^32: 0"],
+            second.Totals.Crossings.Select(each => $"{each.Boundary}: {each.Vms}"));
     }
 
     [Fact]
@@ -184,19 +216,32 @@ public sealed class HostCohortReaderTests
     [Fact]
     public void A_crossing_is_expected_when_the_last_VM_gets_there_and_not_past_the_end_of_the_run()
     {
-        HostVmSnapshot near = Vm(Healthy) with { InvalidationsPerSecond = 1000, NextBoundary = 3_000_000, ExpectedCrossing = Noon.AddSeconds(50) };
+        HostVmSnapshot near = Vm(Healthy) with
+        {
+            InvalidationsPerSecond = 1000,
+            NextBoundary = 3_000_000,
+            ExpectedCrossing = Noon.AddSeconds(50),
+        };
         HostVmSnapshot far = near with { Index = 1, ExpectedCrossing = Noon.AddSeconds(90) };
         CounterForecast forecast = Read(near, far).Forecast!;
 
         Assert.Equal(
-            [new BoundaryForecast(new(3_000_000), Noon.AddSeconds(90)), new(new((ulong)Boundary), Noon.AddSeconds((Boundary - 1000) / 1000.0))],
+            [
+                new BoundaryForecast(new(3_000_000), Noon.AddSeconds(90)),
+                new(new((ulong)Boundary), Noon.AddSeconds((Boundary - 1000) / 1000.0)),
+            ],
             forecast.Crossings);
     }
 
     [Fact]
     public void A_rate_close_to_nothing_is_as_good_as_none()
     {
-        HostVmSnapshot slow = Vm(Healthy) with { InvalidationsPerSecond = 1e-9, NextBoundary = 3_000_000, ExpectedCrossing = null };
+        HostVmSnapshot slow = Vm(Healthy) with
+        {
+            InvalidationsPerSecond = 1e-9,
+            NextBoundary = 3_000_000,
+            ExpectedCrossing = null,
+        };
 
         Assert.Empty(Read(slow).Forecast!.Crossings);
     }
@@ -245,7 +290,10 @@ public sealed class HostCohortReaderTests
     {
         DateTimeOffset late = Noon + HostCohortReader.SilenceMax + TimeSpan.FromTicks(1);
 
-        Assert.StartsWith("The thread that drives the VMs has published nothing since", Assert.Single(_reader.Read(Snapshot(Vm(Healthy)), late, isStopping: false).Failures), StringComparison.Ordinal);
+        Assert.StartsWith(
+            "The thread that drives the VMs has published nothing since",
+            Assert.Single(_reader.Read(Snapshot(Vm(Healthy)), late, isStopping: false).Failures),
+            StringComparison.Ordinal);
         Assert.Empty(_reader.Read(Snapshot(Vm(Healthy)) with { IsOver = true }, late, isStopping: false).Failures);
     }
 
@@ -257,7 +305,8 @@ public sealed class HostCohortReaderTests
         Assert.True(Read(Snapshot(lost, Vm(Healthy) with { Index = 1 }) with { Violations = ["hung"] }).IsOver);
     }
 
-    private static BoundaryCrossing Crossing(long boundary, int probes) => new(boundary, Noon, boundary + 10, probes, 500, 450, 400, 350, 350);
+    private static BoundaryCrossing Crossing(long boundary, int probes) =>
+        new(boundary, Noon, boundary + 10, probes, 500, 450, 400, 350, 350);
 
     private static HostVmSnapshot Vm(params HostVcpuSnapshot[] vcpus) =>
         new(0, HostVmPhase.Soaking, 1000, 1000, 0, null, null, null, [], 0, [.. vcpus]);

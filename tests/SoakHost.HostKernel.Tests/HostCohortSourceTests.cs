@@ -23,7 +23,12 @@ public sealed class HostCohortSourceTests
         Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 100 },
     };
 
-    private static readonly HostCohortOptions Short = Small with { Until = 300_000, Boundaries = [200_000], BoundaryWindow = 80_000 };
+    private static readonly HostCohortOptions Short = Small with
+    {
+        Until = 300_000,
+        Boundaries = [200_000],
+        BoundaryWindow = 80_000,
+    };
 
     [Fact]
     public void A_kernel_that_refuses_makes_the_cohort_unsupported_and_leaves_the_others_alone()
@@ -55,7 +60,9 @@ public sealed class HostCohortSourceTests
         SoakResult result = Check(Short with { Until = 1L << 40 }, TimeSpan.FromSeconds(1));
 
         Assert.Equal(Verdict.Inconclusive, result.Verdict);
-        Assert.Matches(@"^here \(host\): .*cannot be resumed.* VM 0 made \d+ of 1099511627776 invalidations\.", result.Reasons[0]);
+        Assert.Matches(
+            @"^here \(host\): .*cannot be resumed.* VM 0 made \d+ of 1099511627776 invalidations\.",
+            result.Reasons[0]);
         Assert.Empty(result.Cohorts[1].Snapshot.Failures);
     }
 
@@ -90,7 +97,8 @@ public sealed class HostCohortSourceTests
         void Cycle()
         {
             using var fleet = new Fleet(
-                new FleetOptions { Cohorts = [Control, new HostCohort("here", Small with { Until = 1L << 40 })], Workers = 1 }, TimeProvider.System);
+                new FleetOptions { Cohorts = [Control, new HostCohort("here", Small with { Until = 1L << 40 })], Workers = 1 },
+                TimeProvider.System);
             fleet.Start();
             ICohortSource host = fleet.Cohorts[1];
             Assert.True(SpinWait.SpinUntil(() => host.Take()!.Totals.Invalidations > 1000, Patience));
@@ -100,8 +108,12 @@ public sealed class HostCohortSourceTests
             longest = took > longest ? took : longest;
         }
 
-        static int Handles() => Directory.GetFiles("/proc/self/fd").Select(link => new FileInfo(link).LinkTarget ?? "")
-            .Count(target => target.Contains("kvm", StringComparison.Ordinal) || target.Contains("schedstat", StringComparison.Ordinal));
+        static int Handles() =>
+            Directory
+                .GetFiles("/proc/self/fd")
+                .Select(link => new FileInfo(link).LinkTarget ?? "")
+                .Count(target =>
+                    target.Contains("kvm", StringComparison.Ordinal) || target.Contains("schedstat", StringComparison.Ordinal));
 
         static int Threads() => Directory.GetDirectories("/proc/self/task").Length;
 

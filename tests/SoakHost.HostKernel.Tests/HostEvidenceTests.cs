@@ -10,7 +10,19 @@ public sealed class HostEvidenceTests
     private static readonly HostCohortOptions Options = new() { Until = (1L << 31) + 1000, Boundaries = [1L << 31, 1L << 32] };
 
     private static readonly HostVcpuSnapshot Healthy = new(
-        0, VcpuRole.Soaked, VcpuState.Resting, 5000, 100, new FaultCounters(900, 800, 0, 0, 0, 2000, 0), TimeSpan.FromSeconds(1), Noon, 0, 0, 0, null, null);
+        0,
+        VcpuRole.Soaked,
+        VcpuState.Resting,
+        5000,
+        100,
+        new FaultCounters(900, 800, 0, 0, 0, 2000, 0),
+        TimeSpan.FromSeconds(1),
+        Noon,
+        0,
+        0,
+        0,
+        null,
+        null);
 
     private static readonly BoundaryCrossing Seen = new(1L << 31, Noon, (1L << 31) + 10, 1, 500, 450, 400, 350, 350);
 
@@ -42,11 +54,21 @@ public sealed class HostEvidenceTests
 
     [Fact]
     public void A_crossing_that_no_vCPU_was_at_work_across_is_inconclusive() =>
-        Inconclusive(Vm with { Crossings = [Seen with { ProbesInFlight = 0 }] }, "crossed 2^31 with no vCPU taking faults on both sides");
+        Inconclusive(
+            Vm with
+            {
+                Crossings = [Seen with { ProbesInFlight = 0 }],
+            },
+            "crossed 2^31 with no vCPU taking faults on both sides");
 
     [Fact]
     public void A_crossing_after_which_no_fault_was_fixed_is_inconclusive() =>
-        Inconclusive(Vm with { Crossings = [Seen with { FaultsFixedAfter = 0 }] }, "crossed 2^31 with no vCPU taking faults on both sides");
+        Inconclusive(
+            Vm with
+            {
+                Crossings = [Seen with { FaultsFixedAfter = 0 }],
+            },
+            "crossed 2^31 with no vCPU taking faults on both sides");
 
     [Fact]
     public void Where_no_faults_are_counted_progress_across_the_crossing_stands_for_them() =>
@@ -72,7 +94,10 @@ public sealed class HostEvidenceTests
     [Fact]
     public void What_lies_past_the_end_is_named_as_not_covered()
     {
-        ImmutableArray<string> gaps = HostEvidence.NotCovered(Options, new HostMachine("6.1", "npt, tdp_mmu=Y", "a CPU"), ["no pf_taken"]);
+        ImmutableArray<string> gaps = HostEvidence.NotCovered(
+            Options,
+            new HostMachine("6.1", "npt, tdp_mmu=Y", "a CPU"),
+            ["no pf_taken"]);
         Assert.Contains("2^32 lies past the end of the run.", gaps);
         Assert.Contains("no pf_taken", gaps);
         Assert.Contains(gaps, each => each.Contains("kernel 6.1, MMU mode npt, tdp_mmu=Y", StringComparison.Ordinal));

@@ -54,7 +54,8 @@ internal static class HostKernelHere
         catch (TimeoutException)
         {
             HostSoakSnapshot last = soak.Snapshot;
-            throw new TimeoutException($"Not within {Patience}. {last} {string.Join("; ", last.Vms)} {string.Join("; ", last.Vcpus)}");
+            throw new TimeoutException(
+                $"Not within {Patience}. {last} {string.Join("; ", last.Vms)} {string.Join("; ", last.Vcpus)}");
         }
         finally
         {

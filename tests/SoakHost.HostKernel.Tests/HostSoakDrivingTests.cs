@@ -76,7 +76,8 @@ public sealed class HostSoakDrivingTests
         return soak;
     }
 
-    private static Task<HostSoakSnapshot> End(HostSoak soak) => soak.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
+    private static Task<HostSoakSnapshot> End(HostSoak soak) =>
+        soak.Completion.WaitAsync(Patience, TestContext.Current.CancellationToken);
 
     private sealed class ScriptedVm(FakeTimeProvider time) : IHostVm
     {

@@ -23,7 +23,9 @@ public sealed class HostSoakTests
         Assert.Equal(HostVmPhase.Finished, vm.Phase);
         Assert.True(Assert.Single(vm.Crossings).IsSeen);
         Assert.True(vm.Crossings[0].FaultsFixedAfter > 0);
-        Assert.True(end.FaultsTaken >= end.FaultsFixed && end.FaultsFixed > 0, $"{end.FaultsTaken} taken, {end.FaultsFixed} fixed");
+        Assert.True(
+            end.FaultsTaken >= end.FaultsFixed && end.FaultsFixed > 0,
+            $"{end.FaultsTaken} taken, {end.FaultsFixed} fixed");
     }
 
     [Fact]
@@ -49,7 +51,9 @@ public sealed class HostSoakTests
         Assert.True(end.IsOver);
         Assert.Empty(end.Violations);
         Assert.Contains("cannot be resumed", end.Missing[0]);
-        Assert.Contains(end.Missing, each => each.Contains($"made {end.Invalidations} of {1L << 40} invalidations", StringComparison.Ordinal));
+        Assert.Contains(
+            end.Missing,
+            each => each.Contains($"made {end.Invalidations} of {1L << 40} invalidations", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -75,7 +79,9 @@ public sealed class HostSoakTests
     {
         using HostSoak soak = Start(Small with { Program = GuestProgram.Halt });
         HostSoakSnapshot end = await soak.End();
-        Assert.Contains(end.Vcpus, vcpu => vcpu.State == VcpuState.Halted && vcpu.StopReason == "KVM_RUN ended with KVM_EXIT_HLT");
+        Assert.Contains(
+            end.Vcpus,
+            vcpu => vcpu.State == VcpuState.Halted && vcpu.StopReason == "KVM_RUN ended with KVM_EXIT_HLT");
         Assert.Empty(end.Violations);
         Assert.NotEmpty(end.Missing);
     }
@@ -101,7 +107,8 @@ public sealed class HostSoakTests
         using HostSoak soak = Start(Small with { VcpuGate = gate });
         await soak.Until(each => each.Vcpus.All(vcpu => vcpu.State == VcpuState.NotScheduled));
         gate.Set();
-        HostSoakSnapshot snapshot = await soak.Until(each => each.Vcpus.All(vcpu => vcpu.Rounds > 0 && vcpu.State is VcpuState.Resting or VcpuState.Running));
+        HostSoakSnapshot snapshot = await soak.Until(each =>
+            each.Vcpus.All(vcpu => vcpu.Rounds > 0 && vcpu.State is VcpuState.Resting or VcpuState.Running));
         Assert.All(snapshot.Vcpus, vcpu => Assert.Null(vcpu.Evidence));
     }
 
@@ -138,8 +145,12 @@ public sealed class HostSoakTests
     {
         using HostSoak soak = Start(Small with { Vms = 2, Vcpus = 5 });
         HostSoakSnapshot snapshot = await soak.Until(each => each.Vcpus.All(vcpu => vcpu.Rounds > 0));
-        Assert.All(snapshot.Vms, vm => Assert.Equal(
-            [VcpuRole.Soaked, VcpuRole.Soaked, VcpuRole.Soaked, VcpuRole.Sibling, VcpuRole.Sibling], vm.Vcpus.Select(vcpu => vcpu.Role)));
+        Assert.All(
+            snapshot.Vms,
+            vm =>
+                Assert.Equal(
+                    [VcpuRole.Soaked, VcpuRole.Soaked, VcpuRole.Soaked, VcpuRole.Sibling, VcpuRole.Sibling],
+                    vm.Vcpus.Select(vcpu => vcpu.Role)));
     }
 
     [Fact]
@@ -205,7 +216,8 @@ public sealed class HostSoakTests
 
         static string Target(string link) => new FileInfo(link).LinkTarget ?? "";
 
-        static int KvmMappings() => File.ReadLines("/proc/self/maps").Count(line => line.Contains("kvm", StringComparison.Ordinal));
+        static int KvmMappings() =>
+            File.ReadLines("/proc/self/maps").Count(line => line.Contains("kvm", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -10,7 +10,10 @@ public sealed class InvalidatorGateTests
     {
         using var gate = new InvalidatorGate(Threads);
         long[] passes = new long[Threads];
-        Thread[] threads = [.. Enumerable.Range(0, Threads).Select(index => new Thread(() => PassUntilStopped(gate, ref passes[index])))];
+        Thread[] threads =
+        [
+            .. Enumerable.Range(0, Threads).Select(index => new Thread(() => PassUntilStopped(gate, ref passes[index]))),
+        ];
         Array.ForEach(threads, thread => thread.Start());
 
         // Pauses so short that a resume often falls between a thread's look at the pause and its wait.
@@ -20,7 +23,9 @@ public sealed class InvalidatorGateTests
             gate.Pause();
             gate.Resume();
             for (int index = 0; index < Threads; index++)
-                Assert.True(SpinWait.SpinUntil(() => Volatile.Read(ref passes[index]) > before[index], Patience), $"round {round}");
+                Assert.True(
+                    SpinWait.SpinUntil(() => Volatile.Read(ref passes[index]) > before[index], Patience),
+                    $"round {round}");
         }
 
         gate.Stop();
@@ -32,7 +37,10 @@ public sealed class InvalidatorGateTests
     {
         using var gate = new InvalidatorGate(Threads);
         long[] passes = new long[Threads];
-        Thread[] threads = [.. Enumerable.Range(0, Threads).Select(index => new Thread(() => PassUntilStopped(gate, ref passes[index])))];
+        Thread[] threads =
+        [
+            .. Enumerable.Range(0, Threads).Select(index => new Thread(() => PassUntilStopped(gate, ref passes[index]))),
+        ];
         Array.ForEach(threads, thread => thread.Start());
         gate.Pause();
         Assert.True(SpinWait.SpinUntil(() => gate.IsEveryoneWaiting, Patience));

@@ -6,8 +6,8 @@ using SoakHost.Model.Tests.Scalar;
 namespace SoakHost.Model.Tests;
 
 /// <summary>
-/// The bound behind "stop invalidating, and a healthy kernel fixes the fault at once": counted in the vCPU's own steps, so that no
-/// schedule can stretch it.
+/// The bound behind "stop invalidating, and a healthy kernel fixes the fault at once": counted in the vCPU's own steps, so that
+/// no schedule can stretch it.
 /// </summary>
 public sealed class LivenessTests
 {
@@ -28,9 +28,13 @@ public sealed class LivenessTests
     [InlineData("unbalanced-end")]
     [InlineData("root-never-reloaded")]
     public void A_kernel_that_hangs_does_not_keep_to_it(string name) =>
-        Assert.Contains(Enumerable.Range(0, 500), seed => Kernel.Find(name)!.Accept(new Quiesced((ulong)seed, 200)) > OwnStepsMax);
+        Assert.Contains(
+            Enumerable.Range(0, 500),
+            seed => Kernel.Find(name)!.Accept(new Quiesced((ulong)seed, 200)) > OwnStepsMax);
 
-    /// <summary>Runs a VM at random, ends what is in progress, and returns the most steps that any vCPU needs to progress.</summary>
+    /// <summary>
+    /// Runs a VM at random, ends what is in progress, and returns the most steps that any vCPU needs to progress.
+    /// </summary>
     private sealed class Quiesced(ulong seed, int history) : IKernelVisitor<int>
     {
         public int Visit<TKernel>()

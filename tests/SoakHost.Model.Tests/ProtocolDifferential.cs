@@ -30,10 +30,11 @@ public sealed record DifferentialOutcome(long Steps, ReferenceTotals Totals)
 }
 
 /// <summary>
-/// Takes the same steps in a row of lanes and in as many plain VMs. Which actor moves is drawn for the row; whether it does, with which
-/// page or range, is drawn for each lane, so that neighbours disagree in everything that a mask could get wrong.
+/// Takes the same steps in a row of lanes and in as many plain VMs. Which actor moves is drawn for the row; whether it does, with
+/// which page or range, is drawn for each lane, so that neighbours disagree in everything that a mask could get wrong.
 /// </summary>
-public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslotUpdates, int rounds) : IKernelVisitor<DifferentialOutcome>
+public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslotUpdates, int rounds)
+    : IKernelVisitor<DifferentialOutcome>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
@@ -45,7 +46,12 @@ public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslo
         where TKernel : struct, IKernel
         where TMemslots : struct, IMemslots
     {
-        if (!new Row<TKernel, TMemslots>(seed).Agrees(rounds, afterEveryStep: false, out DifferentialOutcome outcome, out string where))
+        if (
+            !new Row<TKernel, TMemslots>(seed).Agrees(
+                rounds,
+                afterEveryStep: false,
+                out DifferentialOutcome outcome,
+                out string where))
         {
             // Again, looking after every step, to name the first that differs.
             new Row<TKernel, TMemslots>(seed).Agrees(rounds, afterEveryStep: true, out _, out where);
@@ -203,8 +209,14 @@ public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslo
                 ReferenceTotals totals = TotalsOf(lane);
                 if (StateComparison.AreEqual(reference, lanes) && totals == _references[lane].Totals)
                     continue;
-                where = $"lane {lane} differs" + Environment.NewLine + StateComparison.Differences(reference, lanes)
-                    + Environment.NewLine + $"  reference {_references[lane].Totals}" + Environment.NewLine + $"  lanes     {totals}";
+                where =
+                    $"lane {lane} differs"
+                    + Environment.NewLine
+                    + StateComparison.Differences(reference, lanes)
+                    + Environment.NewLine
+                    + $"  reference {_references[lane].Totals}"
+                    + Environment.NewLine
+                    + $"  lanes     {totals}";
                 return false;
             }
 

@@ -19,7 +19,10 @@ public abstract class ProtocolDifferentialTests<TLanes>
     {
         Kernel kernel = Kernel.Find(name)!;
         var outcome = new DifferentialOutcome(0, new());
-        for (int round = 0; outcome.Steps < DifferentialOutcome.StepsPerKernelAndWidth || !Shows(kernel, outcome.Totals, round); round++)
+        for (
+            int round = 0;
+            outcome.Steps < DifferentialOutcome.StepsPerKernelAndWidth || !Shows(kernel, outcome.Totals, round);
+            round++)
         {
             Gen.Select(Gen.ULong, Gen.Int[1, RoundsMax]).Sample(
                 (seed, rounds) =>
@@ -35,7 +38,9 @@ public abstract class ProtocolDifferentialTests<TLanes>
 
         // Agreement about nothing would be no agreement: the histories that were compared hold what the kernel is known for.
         ReferenceTotals totals = outcome.Totals;
-        Assert.True(totals.Fixed > 0 && totals.Retried > 0 && totals.GuestAccesses > 0 && totals.Invalidations > 0, totals.ToString());
+        Assert.True(
+            totals.Fixed > 0 && totals.Retried > 0 && totals.GuestAccesses > 0 && totals.Invalidations > 0,
+            totals.ToString());
         Assert.True(totals.UnjustifiedRetries > 0 || kernel.Info.Expected != Defect.Hang, totals.ToString());
         Assert.True(totals.UnsafeInstalls > 0 || kernel.Info.Expected != Defect.UnsafeInstall, totals.ToString());
         Assert.True(totals.StaleMappings > 0 || kernel.Info.Expected != Defect.StaleMapping, totals.ToString());

@@ -14,8 +14,8 @@ public enum Verdict
 }
 
 /// <summary>
-/// One VM in one lane, stepped by hand. Each method is one step and insists that the actor is where the story believes it to be, so that
-/// a test reads as the interleaving that it is about.
+/// One VM in one lane, stepped by hand. Each method is one step and insists that the actor is where the story believes it to be,
+/// so that a test reads as the interleaving that it is about.
 /// </summary>
 internal sealed class Story<TKernel>
     where TKernel : struct, IKernel
@@ -97,9 +97,14 @@ internal sealed class Story<TKernel>
         bool isFixed = _vm.Totals.Fixed[0] > before.Fixed[0];
         Assert.NotEqual(isFixed, _vm.Totals.Retried[0] > before.Retried[0]);
         return isFixed
-            ? _vm.Totals.UnsafeInstalls[0] > before.UnsafeInstalls[0] ? Verdict.UnsafeInstall : Verdict.SafeInstall
-            : _vm.Totals.UnjustifiedRetries[0] > before.UnjustifiedRetries[0] ? Verdict.UnjustifiedRetry
-            : _vm.Totals.UnwarrantedRetries[0] > before.UnwarrantedRetries[0] ? Verdict.OvercautiousRetry : Verdict.JustifiedRetry;
+            ? _vm.Totals.UnsafeInstalls[0] > before.UnsafeInstalls[0]
+                ? Verdict.UnsafeInstall
+                : Verdict.SafeInstall
+            : _vm.Totals.UnjustifiedRetries[0] > before.UnjustifiedRetries[0]
+                ? Verdict.UnjustifiedRetry
+                : _vm.Totals.UnwarrantedRetries[0] > before.UnwarrantedRetries[0]
+                    ? Verdict.OvercautiousRetry
+                    : Verdict.JustifiedRetry;
     }
 
     /// <summary>A whole fault with nothing else going on, for kernels that snapshot as the fault is taken.</summary>
@@ -130,7 +135,9 @@ internal sealed class Story<TKernel>
         Step(invalidator, 0, 1);
     }
 
-    /// <summary>Whether the vCPU would never be fixed if invalidations stopped now. The story goes on as if this had not been asked.</summary>
+    /// <summary>
+    /// Whether the vCPU would never be fixed if invalidations stopped now. The story goes on as if this had not been asked.
+    /// </summary>
     public bool WouldNeverBeFixed(int vcpu)
     {
         VmLanes<Pages64<Lanes32>, Lanes32> vm = _vm;

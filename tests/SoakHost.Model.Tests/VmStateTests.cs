@@ -47,7 +47,8 @@ public sealed class VmStateTests
                 VmLanes<TPages, Lanes128> written = default;
                 state.Write<Linux61, TPages, Lanes128>(ref written, [], [], lane: 1);
                 Assert.Equal(
-                    (start, end, vm.Range.From[1], vm.Range.Below[1]), (start, end, written.Range.From[1], written.Range.Below[1]));
+                    (start, end, vm.Range.From[1], vm.Range.Below[1]),
+                    (start, end, written.Range.From[1], written.Range.Below[1]));
             }
         }
     }

@@ -42,11 +42,16 @@ public partial class DocumentTableTests
     [Fact]
     public void Every_command_is_listed_with_its_options()
     {
-        string[] declared = [.. Commands().Select(command => Line(command.Name, OptionsOf(command).Distinct())).Order(StringComparer.Ordinal)];
+        string[] declared =
+        [
+            .. Commands().Select(command => Line(command.Name, OptionsOf(command).Distinct())).Order(StringComparer.Ordinal),
+        ];
         string[] written =
         [
-            .. Document.Rows("command", "does", "options")
-                .Select(row => Line(row[0], OptionName().Matches(row[2]).Select(match => match.Value))).Order(StringComparer.Ordinal),
+            .. Document
+                .Rows("command", "does", "options")
+                .Select(row => Line(row[0], OptionName().Matches(row[2]).Select(match => match.Value)))
+                .Order(StringComparer.Ordinal),
         ];
 
         Assert.True(
@@ -63,12 +68,15 @@ public partial class DocumentTableTests
 
         Assert.Equal(rules.Distinct().Order(), listed.Order());
         Assert.All(
-            listed, alert => Assert.True(File.Exists(Path.Combine(Document.Root, "deploy/runbooks", alert.Split(':')[0] + ".md")), alert));
+            listed,
+            alert => Assert.True(File.Exists(Path.Combine(Document.Root, "deploy/runbooks", alert.Split(':')[0] + ".md")), alert)
+        );
     }
 
     private static IEnumerable<string> Lines() => Document.All.SelectMany(document => document.Text.Split('\n'));
 
-    private static string Line(string command, IEnumerable<string> options) => $"{command}: {string.Join(", ", options.Order(StringComparer.Ordinal))}";
+    private static string Line(string command, IEnumerable<string> options) =>
+        $"{command}: {string.Join(", ", options.Order(StringComparer.Ordinal))}";
 
     /// <summary>Every command, from the classes that make them.</summary>
     private static IEnumerable<Command> Commands() => typeof(CommandLine).Assembly.GetTypes()

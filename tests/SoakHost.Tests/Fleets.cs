@@ -1,6 +1,8 @@
 namespace SoakHost.Tests;
 
-/// <summary>Configurations as their keys, for services under test: small fleets that need no time to show what they are there for.</summary>
+/// <summary>
+/// Configurations as their keys, for services under test: small fleets that need no time to show what they are there for.
+/// </summary>
 internal static class Fleets
 {
     /// <summary>A content root without files, so that nothing of the default fleet is there.</summary>

@@ -9,7 +9,9 @@ namespace SoakHost.Tests;
 /// <summary>What a finished program left behind.</summary>
 internal sealed record ProgramResult(int ExitCode, string Output, string Error);
 
-/// <summary>The program as a process of its own, as a user starts it. Services listen on loopback, on a port that the system chooses.</summary>
+/// <summary>
+/// The program as a process of its own, as a user starts it. Services listen on loopback, on a port that the system chooses.
+/// </summary>
 internal sealed class ProgramProcess : IAsyncDisposable
 {
     private const int SigInt = 2;
@@ -24,7 +26,10 @@ internal sealed class ProgramProcess : IAsyncDisposable
     private readonly TaskCompletionSource _printed = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly string? _awaited;
 
-    private ProgramProcess(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment, string? awaited = null)
+    private ProgramProcess(
+        IEnumerable<string> arguments,
+        IReadOnlyDictionary<string, string>? environment,
+        string? awaited = null)
     {
         _awaited = awaited;
         string program = Path.Combine(AppContext.BaseDirectory, "soakhost.dll");
@@ -43,7 +48,8 @@ internal sealed class ProgramProcess : IAsyncDisposable
             start.Environment[key] = value;
 
         _process = new Process { StartInfo = start, EnableRaisingEvents = true };
-        _process.Exited += (_, _) => _listening.TrySetException(new InvalidOperationException($"the service ended:\n{_output}{_error}"));
+        _process.Exited += (_, _) =>
+            _listening.TrySetException(new InvalidOperationException($"the service ended:\n{_output}{_error}"));
         _process.OutputDataReceived += (_, line) => Take(_output, line.Data);
         _process.ErrorDataReceived += (_, line) => Take(_error, line.Data);
         _process.Start();
@@ -103,7 +109,9 @@ internal sealed class ProgramProcess : IAsyncDisposable
     /// <summary>Waits for the end.</summary>
     public async Task<ProgramResult> EndAsync(TimeSpan? timeout = null)
     {
-        await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(timeout ?? StartTimeout, TestContext.Current.CancellationToken);
+        await _process
+            .WaitForExitAsync(TestContext.Current.CancellationToken)
+            .WaitAsync(timeout ?? StartTimeout, TestContext.Current.CancellationToken);
         return new ProgramResult(_process.ExitCode, _output.ToString(), _error.ToString());
     }
 
@@ -152,7 +160,11 @@ internal sealed class ProgramProcess : IAsyncDisposable
             text.AppendLine(line);
         if (_awaited is not null && line.StartsWith(_awaited, StringComparison.Ordinal))
             _printed.TrySetResult();
-        if (text == _output && IsEvent(line) && line.Contains("\"Addresses\"", StringComparison.Ordinal) && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
+        if (
+            text == _output
+            && IsEvent(line)
+            && line.Contains("\"Addresses\"", StringComparison.Ordinal)
+            && Parse(line).TryGetProperty("Addresses", out JsonElement addresses))
             _listening.TrySetResult(new Uri(addresses.GetString()!.Split(',')[0]));
     }
 

@@ -13,8 +13,12 @@ internal static class Sample
 {
     public static DateTimeOffset Time { get; } = new(2026, 1, 1, 0, 0, 0, TimeSpan.Zero);
 
-    public static Finding Hung(int vm, int vcpu = 1, long tick = 42, FindingKind kind = FindingKind.VcpuHung) => new(
-        kind, vm, vcpu, new Sighting(FindingTime.AtTick(tick), page: 7, CounterRange.Exactly(0x80000000), snapshot: 0xffffffff80000000));
+    public static Finding Hung(int vm, int vcpu = 1, long tick = 42, FindingKind kind = FindingKind.VcpuHung) =>
+        new(
+            kind,
+            vm,
+            vcpu,
+            new Sighting(FindingTime.AtTick(tick), page: 7, CounterRange.Exactly(0x80000000), snapshot: 0xffffffff80000000));
 
     public static CohortReport Cohort(string name, Defect expected, ImmutableArray<Finding> findings = default) => new()
     {
@@ -41,17 +45,24 @@ internal static class Sample
         Findings = findings.IsDefault ? [] : findings,
     };
 
-    public static CohortTotals Totals(long invalidations = 0) => new()
-    {
-        Invalidations = invalidations,
-        GuestAccesses = 0,
-        Fixed = 0,
-        Retried = 0,
-        UnjustifiedRetries = 0,
-        UnsafeInstalls = 0,
-        AccountingErrors = 0,
-        Crossings = [new(Boundary.AtPower(31), 0), new(Boundary.AtPower(32), 0), new(Boundary.AtPower(63), 0), new(Boundary.AtPower(64), 0)],
-    };
+    public static CohortTotals Totals(long invalidations = 0) =>
+        new()
+        {
+            Invalidations = invalidations,
+            GuestAccesses = 0,
+            Fixed = 0,
+            Retried = 0,
+            UnjustifiedRetries = 0,
+            UnsafeInstalls = 0,
+            AccountingErrors = 0,
+            Crossings =
+            [
+                new(Boundary.AtPower(31), 0),
+                new(Boundary.AtPower(32), 0),
+                new(Boundary.AtPower(63), 0),
+                new(Boundary.AtPower(64), 0),
+            ],
+        };
 
     /// <summary>A cohort of real VMs some time after its start, which is expected to cross 2^31 at 2,000 seconds.</summary>
     public static CohortReport Host(string name, TimeSpan elapsed, ImmutableArray<Finding> findings = default)

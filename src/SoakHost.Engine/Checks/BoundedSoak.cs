@@ -15,7 +15,9 @@ public sealed record SoakBounds
     /// <summary>Time, above zero, for the cohorts under test. The control has as long again.</summary>
     public TimeSpan Time { get; init; } = TimeSpan.FromMinutes(10);
 
-    /// <summary>Time, above zero, for external cohorts, such as real VMs; null, the default, lets them come to their own end.</summary>
+    /// <summary>
+    /// Time, above zero, for external cohorts, such as real VMs; null, the default, lets them come to their own end.
+    /// </summary>
     public TimeSpan? ExternalTime { get; init; }
 }
 
@@ -51,9 +53,9 @@ public sealed record SoakResult
 }
 
 /// <summary>
-/// A soak with an end: the control first, which must hang or nothing else is believed; then the cohorts under test up to the bound or the
-/// first violation; then, with invalidations stopped, every pending fault must be fixed. External cohorts come last and have the machine to
-/// themselves, since their rate depends on the processors that workers would take.
+/// A soak with an end: the control first, which must hang or nothing else is believed; then the cohorts under test up to the
+/// bound or the first violation; then, with invalidations stopped, every pending fault must be fixed. External cohorts come last
+/// and have the machine to themselves, since their rate depends on the processors that workers would take.
 /// </summary>
 /// <param name="options">The fleet.</param>
 /// <param name="bounds">When it ends.</param>
@@ -180,9 +182,15 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         fleet.Stop(StopTimeout);
         FleetReport last = watchdog.Stop();
         foreach (CohortReport report in last.Cohorts)
-            cohorts.Add(settles ? Judge(report, stuck[Array.FindIndex(members, member => member.Name == report.Cohort.Name)], notes) : report);
-        notes.AddRange(members.Select(member => member.Name).Except(last.Cohorts.Select(report => report.Cohort.Name))
-            .Select(name => $"{name}: its workers published no figures"));
+            cohorts.Add(
+                settles
+                    ? Judge(report, stuck[Array.FindIndex(members, member => member.Name == report.Cohort.Name)], notes)
+                    : report);
+        notes.AddRange(
+            members
+                .Select(member => member.Name)
+                .Except(last.Cohorts.Select(report => report.Cohort.Name))
+                .Select(name => $"{name}: its workers published no figures"));
     }
 
     private void Note(FleetReport report)

@@ -3,8 +3,8 @@ using SoakHost.Model.Kernels;
 namespace SoakHost.Engine.Cohorts;
 
 /// <summary>
-/// VMs of one kernel and one set of parameters, as configured. Each kind of cohort is a subtype with parameters of its own; this is what
-/// all kinds have.
+/// VMs of one kernel and one set of parameters, as configured. Each kind of cohort is a subtype with parameters of its own; this
+/// is what all kinds have.
 /// </summary>
 public abstract record Cohort
 {
@@ -37,8 +37,8 @@ public abstract record Cohort
 }
 
 /// <summary>
-/// A cohort that the fleet's workers do not advance: its source has threads of its own. The fleet creates the source, starts it, stops it
-/// and disposes it.
+/// A cohort that the fleet's workers do not advance: its source has threads of its own. The fleet creates the source, starts it,
+/// stops it and disposes it.
 /// </summary>
 public abstract record ExternalCohort : Cohort
 {

@@ -3,8 +3,8 @@ using System.Collections.Immutable;
 namespace SoakHost.Engine.Cohorts;
 
 /// <summary>
-/// A cohort's figures at one time. Immutable. Each kind of cohort has a subtype with figures of its own; this is what all kinds have, and
-/// it is all that a verdict rests on.
+/// A cohort's figures at one time. Immutable. Each kind of cohort has a subtype with figures of its own; this is what all kinds
+/// have, and it is all that a verdict rests on.
 /// </summary>
 public abstract record CohortSnapshot
 {
@@ -41,7 +41,9 @@ public abstract record CohortSnapshot
     /// <summary>Why this machine cannot run the cohort; null where it can.</summary>
     public string? Unsupported { get; init; }
 
-    /// <summary>The evidence of each hang that was not expected, in sentences, where the kind has more to say than their number.</summary>
+    /// <summary>
+    /// The evidence of each hang that was not expected, in sentences, where the kind has more to say than their number.
+    /// </summary>
     public ImmutableArray<string> Violations { get; init; } = [];
 
     /// <summary>What must still be seen before the cohort may pass, in sentences.</summary>

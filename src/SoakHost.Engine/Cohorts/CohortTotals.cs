@@ -2,7 +2,9 @@ using System.Collections.Immutable;
 
 namespace SoakHost.Engine.Cohorts;
 
-/// <summary>Sums over a cohort's VMs since the run began. A figure that this kind of cohort cannot measure is null, never 0.</summary>
+/// <summary>
+/// Sums over a cohort's VMs since the run began. A figure that this kind of cohort cannot measure is null, never 0.
+/// </summary>
 public sealed record CohortTotals
 {
     /// <summary>Ended invalidations.</summary>

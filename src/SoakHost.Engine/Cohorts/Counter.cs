@@ -3,7 +3,9 @@ using System.Numerics;
 
 namespace SoakHost.Engine.Cohorts;
 
-/// <summary>What is known of one <c>mmu_invalidate_seq</c>: that it lies from <paramref name="Low"/> to <paramref name="High"/>.</summary>
+/// <summary>
+/// What is known of one <c>mmu_invalidate_seq</c>: that it lies from <paramref name="Low"/> to <paramref name="High"/>.
+/// </summary>
 /// <param name="Low">The least it can be.</param>
 /// <param name="High">The most it can be, at least <paramref name="Low"/>.</param>
 public readonly record struct CounterRange(ulong Low, ulong High)

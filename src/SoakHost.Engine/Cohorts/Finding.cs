@@ -63,8 +63,8 @@ public readonly record struct Finding
     public int? Vcpu => _vcpu < 0 ? null : _vcpu;
 
     /// <summary>
-    /// When: for crossings, unsafe installs, stale mappings and accounting errors the time of the event; for the state of a vCPU the time of the observation
-    /// that showed it; for a vCPU that is gone the time of the intervention.
+    /// When: for crossings, unsafe installs, stale mappings and accounting errors the time of the event; for the state of a vCPU
+    /// the time of the observation that showed it; for a vCPU that is gone the time of the intervention.
     /// </summary>
     public FindingTime Time => _seen.Time;
 

@@ -3,8 +3,8 @@ using System.Globalization;
 namespace SoakHost.Engine.Cohorts;
 
 /// <summary>
-/// When something was found in a VM: at a tick of a simulated one, or some time after the start of a real one. It is one of the two, and
-/// says which.
+/// When something was found in a VM: at a tick of a simulated one, or some time after the start of a real one. It is one of the
+/// two, and says which.
 /// </summary>
 public readonly record struct FindingTime
 {

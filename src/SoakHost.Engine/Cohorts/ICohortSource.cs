@@ -12,7 +12,9 @@ public interface ICohortSource
     /// <summary>Asks for a new snapshot. Returns at once.</summary>
     void Request();
 
-    /// <summary>The latest snapshot, with the findings since the last call; null before the first one. Only one thread may call it.</summary>
+    /// <summary>
+    /// The latest snapshot, with the findings since the last call; null before the first one. Only one thread may call it.
+    /// </summary>
     CohortSnapshot? Take();
 }
 

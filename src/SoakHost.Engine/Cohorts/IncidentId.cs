@@ -5,8 +5,8 @@ namespace SoakHost.Engine.Cohorts;
 
 /// <summary>
 /// The name of an incident: what happened, where and when, as in <c>hang:control/12/3@3411968</c> (a tick) or
-/// <c>hang:here/0/1@1743481ms</c> (time since the start of a real VM). With the cohort's parameters and the seed it is all that is needed
-/// to replay the incident of a simulated VM.
+/// <c>hang:here/0/1@1743481ms</c> (time since the start of a real VM). With the cohort's parameters and the seed it is all that
+/// is needed to replay the incident of a simulated VM.
 /// </summary>
 /// <param name="Kind">Hung vCPU, unsafe install, accounting error or stale mapping.</param>
 /// <param name="Cohort">The cohort's name.</param>
@@ -43,7 +43,9 @@ public readonly partial record struct IncidentId(FindingKind Kind, string Cohort
         }
 
         string kind = match.Groups["kind"].Value;
-        int? vcpu = match.Groups["vcpu"].Value is "-" ? null : int.Parse(match.Groups["vcpu"].ValueSpan, CultureInfo.InvariantCulture);
+        int? vcpu = match.Groups["vcpu"].Value is "-"
+            ? null
+            : int.Parse(match.Groups["vcpu"].ValueSpan, CultureInfo.InvariantCulture);
         id = new(Array.Find(Names, name => name.Name == kind).Kind, match.Groups["cohort"].Value, vm, vcpu, time);
         return true;
     }

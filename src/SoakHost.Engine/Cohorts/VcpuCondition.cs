@@ -6,13 +6,19 @@ public enum VcpuCondition : byte
     /// <summary>Its faults are fixed, or it has nothing to do.</summary>
     Running,
 
-    /// <summary>Its faults are retried without end, and would be fixed if invalidations stopped now: they are to blame, not the kernel.</summary>
+    /// <summary>
+    /// Its faults are retried without end, and would be fixed if invalidations stopped now: they are to blame, not the kernel.
+    /// </summary>
     Starved,
 
-    /// <summary>Its fault is retried without end, and would never be fixed even if invalidations stopped now: the defect.</summary>
+    /// <summary>
+    /// Its fault is retried without end, and would never be fixed even if invalidations stopped now: the defect.
+    /// </summary>
     Hung,
 
-    /// <summary>It makes no progress for another reason, which is not the defect: <see cref="CohortSnapshot.Failures"/> says why.</summary>
+    /// <summary>
+    /// It makes no progress for another reason, which is not the defect: <see cref="CohortSnapshot.Failures"/> says why.
+    /// </summary>
     Stopped,
 }
 
@@ -53,7 +59,9 @@ public readonly record struct StalledVcpu
     /// <summary>The kernel's snapshot then; null where nobody can see it.</summary>
     public ulong? Snapshot => _seen.Snapshot;
 
-    /// <summary>When it last made progress; null where the source does not know, and the times of the watchdog's reports must do.</summary>
+    /// <summary>
+    /// When it last made progress; null where the source does not know, and the times of the watchdog's reports must do.
+    /// </summary>
     public DateTimeOffset? LastProgress
     {
         get => _lastProgressTicks == 0 ? null : new DateTimeOffset(_lastProgressTicks, TimeSpan.Zero);

@@ -12,7 +12,11 @@ public sealed record ExploreOptions
     /// The starts worth crossing: 1 and 2 below every power at which a counter or a narrowing of it turns, and 0.
     /// </summary>
     public static IReadOnlyList<ulong> DefaultStarts { get; } =
-        [0, .. new ulong[] { 1UL << 15, 1UL << 16, 1UL << 31, 1UL << 32, 1UL << 63, 0 }.SelectMany(turn => new[] { turn - 1, turn - 2 })];
+    [
+        0,
+        .. new ulong[] { 1UL << 15, 1UL << 16, 1UL << 31, 1UL << 32, 1UL << 63, 0 }.SelectMany(turn =>
+            new[] { turn - 1, turn - 2 }),
+    ];
 
     /// <summary>vCPUs, 1 to 4. Default 2.</summary>
     public int Vcpus { get; init; } = 2;

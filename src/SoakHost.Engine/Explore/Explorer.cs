@@ -315,7 +315,11 @@ internal sealed class Explorer<TKernel, TMemslots>
         if (action.Actor < _options.Vcpus)
         {
             Protocol<TKernel, TMemslots, Pages, Lanes32>.StepVcpu(
-                ref state.Vm, ref state.Vcpus[action.Actor], action.Actor, moves, Pages.Page(Lanes32.Broadcast((uint)action.First)));
+                ref state.Vm,
+                ref state.Vcpus[action.Actor],
+                action.Actor,
+                moves,
+                Pages.Page(Lanes32.Broadcast((uint)action.First)));
         }
         else if (action.Actor < MemslotUpdater)
         {

@@ -10,11 +10,17 @@ namespace SoakHost.Engine.Fleets;
 /// <param name="Kernel">The kernel that they start with.</param>
 /// <param name="MayInvalidate">Whether invalidations may begin as they start.</param>
 /// <param name="InterventionsBefore">Interventions of the cohort that were recorded before, and are none of theirs.</param>
-internal sealed record ShardPlan(int FirstVm, int Vms, long StartTick, Kernel Kernel, bool MayInvalidate, int InterventionsBefore);
+internal sealed record ShardPlan(
+    int FirstVm,
+    int Vms,
+    long StartTick,
+    Kernel Kernel,
+    bool MayInvalidate,
+    int InterventionsBefore);
 
 /// <summary>
-/// What the interventions have made of a cohort: which shards it has, under which kernel, and since when. It depends on the cohort and its
-/// interventions alone, so a resume and a replay find the same. Immutable.
+/// What the interventions have made of a cohort: which shards it has, under which kernel, and since when. It depends on the
+/// cohort and its interventions alone, so a resume and a replay find the same. Immutable.
 /// </summary>
 internal sealed class CohortHistory
 {
@@ -55,8 +61,8 @@ internal sealed class CohortHistory
     public bool HasInterventions => _interventions.Exists(intervention => intervention.Kind != InterventionKind.AddCohort);
 
     /// <summary>
-    /// The earliest tick for the next intervention. It comes after all others; a resumed cohort may still have some ahead. A resize
-    /// also comes after every VM's start: the first VM and the tick of its start identify a shard.
+    /// The earliest tick for the next intervention. It comes after all others; a resumed cohort may still have some ahead. A
+    /// resize also comes after every VM's start: the first VM and the tick of its start identify a shard.
     /// </summary>
     public long EarliestTick(InterventionKind kind) => Math.Max(
         _interventions.Select(intervention => intervention.Tick).DefaultIfEmpty().Max(),
@@ -104,9 +110,13 @@ internal sealed class CohortHistory
 
     /// <summary>The interventions that a shard at a tick still has ahead, in order.</summary>
     public IEnumerable<ShardIntervention> InterventionsFrom(ShardPlan plan, long tick) =>
-        _interventions.Skip(plan.InterventionsBefore).Where(intervention => intervention.Tick >= tick && intervention.Kind != InterventionKind.AddCohort);
+        _interventions
+            .Skip(plan.InterventionsBefore)
+            .Where(intervention => intervention.Tick >= tick && intervention.Kind != InterventionKind.AddCohort);
 
-    /// <summary>Builds a planned shard, or a part of it, at the start of its history, with all its interventions scheduled.</summary>
+    /// <summary>
+    /// Builds a planned shard, or a part of it, at the start of its history, with all its interventions scheduled.
+    /// </summary>
     public Shard Create(ShardPlan plan, int firstVm, int vms, ShardOptions options)
     {
         Shard shard = Create(First, plan, firstVm, vms, options);
@@ -131,8 +141,8 @@ internal sealed class CohortHistory
     }
 
     /// <summary>
-    /// Builds one VM at the start of its history, with all its interventions scheduled: the last VM of that number that had started at a
-    /// tick. Null where there was none.
+    /// Builds one VM at the start of its history, with all its interventions scheduled: the last VM of that number that had
+    /// started at a tick. Null where there was none.
     /// </summary>
     public Shard? StartOf(int vm, long tick, ShardOptions options) =>
         _plans.FindLast(plan => vm >= plan.FirstVm && vm < plan.FirstVm + plan.Vms && plan.StartTick <= tick) is { } plan
@@ -141,7 +151,9 @@ internal sealed class CohortHistory
     private void Grow(int vms, long startTick)
     {
         for (int first = Vms; first < vms; first += FleetOptions.ShardVms)
-            _plans.Add(new(first, Math.Min(FleetOptions.ShardVms, vms - first), startTick, _kernel, _mayInvalidate, _interventions.Count));
+            _plans.Add(
+                new(first, Math.Min(FleetOptions.ShardVms, vms - first), startTick, _kernel, _mayInvalidate, _interventions.Count)
+            );
         Vms = Math.Max(Vms, vms);
     }
 }

@@ -3,8 +3,8 @@ using SoakHost.Engine.Cohorts;
 namespace SoakHost.Engine.Fleets;
 
 /// <summary>
-/// An external cohort's place in the fleet. Its VMs have no state to save, so its checkpoint holds the findings since the one before:
-/// findings of every kind of cohort arrive with checkpoints.
+/// An external cohort's place in the fleet. Its VMs have no state to save, so its checkpoint holds the findings since the one
+/// before: findings of every kind of cohort arrive with checkpoints.
 /// </summary>
 internal sealed class ExternalSlot(IExternalCohortSource external) : ICohortSource
 {

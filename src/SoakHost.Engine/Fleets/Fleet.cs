@@ -42,9 +42,11 @@ public sealed class Fleet : IDisposable
     public IReadOnlyList<WorkerReport> Workers => _workers.Reports;
 
     /// <summary>
-    /// Whether every VM has come to the last tick, or was taken out of service. Never true with external cohorts: they have no ticks.
+    /// Whether every VM has come to the last tick, or was taken out of service. Never true with external cohorts: they have no
+    /// ticks.
     /// </summary>
-    public bool IsDone => Cohorts.All(source => source is SimulatedCohortSource cohort && cohort.Slots.All(slot => slot.HasEnded));
+    public bool IsDone =>
+        Cohorts.All(source => source is SimulatedCohortSource cohort && cohort.Slots.All(slot => slot.HasEnded));
 
     /// <summary>Starts the workers and the external cohorts.</summary>
     /// <exception cref="InvalidOperationException">The fleet was started before.</exception>
@@ -71,9 +73,9 @@ public sealed class Fleet : IDisposable
     }
 
     /// <summary>
-    /// Decides at which tick an intervention takes effect on a cohort, and has the cohort's shards wait there until it is committed or
-    /// abandoned: the tick of the shard that is furthest, or of the intervention before, if that is further. A cohort that is added starts at
-    /// tick 0.
+    /// Decides at which tick an intervention takes effect on a cohort, and has the cohort's shards wait there until it is
+    /// committed or abandoned: the tick of the shard that is furthest, or of the intervention before, if that is further. A
+    /// cohort that is added starts at tick 0.
     /// </summary>
     /// <param name="cohort">The cohort's name. For one that is added, a name that no cohort of this run has had.</param>
     /// <param name="intervention">The intervention; its tick is ignored.</param>
@@ -81,8 +83,8 @@ public sealed class Fleet : IDisposable
     /// <exception cref="NoSuchCohortException">The fleet has no such cohort.</exception>
     /// <exception cref="InvalidInterventionException">The intervention makes no sense for this cohort.</exception>
     /// <exception cref="InterventionConflictException">
-    /// The cohort has come to its last tick or has another intervention prepared, the fleet would become too large or empty, or is being
-    /// stopped.
+    /// The cohort has come to its last tick or has another intervention prepared, the fleet would become too large or empty, or
+    /// is being stopped.
     /// </exception>
     public PreparedIntervention Prepare(string cohort, ShardIntervention intervention)
     {
@@ -107,7 +109,9 @@ public sealed class Fleet : IDisposable
         }
     }
 
-    /// <summary>Has findings kept for checkpoints. Must be called before the workers start, if checkpoints are taken at all.</summary>
+    /// <summary>
+    /// Has findings kept for checkpoints. Must be called before the workers start, if checkpoints are taken at all.
+    /// </summary>
     public void KeepFindings()
     {
         _keepsFindings = true;
@@ -118,9 +122,12 @@ public sealed class Fleet : IDisposable
     }
 
     /// <summary>
-    /// Requests a checkpoint of each shard at the end of its next slice. External cohorts answer at once: they have findings and no state.
+    /// Requests a checkpoint of each shard at the end of its next slice. External cohorts answer at once: they have findings and
+    /// no state.
     /// </summary>
-    /// <param name="sink">Called once for each shard and external cohort, on the workers' threads or on this one; it must not throw.</param>
+    /// <param name="sink">
+    /// Called once for each shard and external cohort, on the workers' threads or on this one; it must not throw.
+    /// </param>
     /// <returns>How many times it will be called.</returns>
     public int RequestCheckpoint(Action<ShardCheckpoint> sink)
     {
@@ -153,13 +160,13 @@ public sealed class Fleet : IDisposable
     }
 
     /// <summary>
-    /// Stops the invalidations of every simulated cohort, lets those in progress end, and counts the vCPUs that are then still stuck.
-    /// Invalidations stay stopped.
+    /// Stops the invalidations of every simulated cohort, lets those in progress end, and counts the vCPUs that are then still
+    /// stuck. Invalidations stay stopped.
     /// </summary>
     /// <param name="timeout">How long to wait for the workers.</param>
     /// <returns>
-    /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where a shard failed, or did not answer in time;
-    /// 0 for an external cohort, which settles by itself before it is over.
+    /// For each cohort, in order, the number of vCPUs whose last fault is not fixed; null where a shard failed, or did not answer
+    /// in time; 0 for an external cohort, which settles by itself before it is over.
     /// </returns>
     public IReadOnlyList<int?> Settle(TimeSpan timeout) => Settling.Settle(Cohorts, timeout);
 
@@ -197,7 +204,10 @@ public sealed class Fleet : IDisposable
         });
     }
 
-    private PreparedIntervention Prepare(SimulatedCohortSource cohort, ShardIntervention intervention, Membership.Reservation reservation)
+    private PreparedIntervention Prepare(
+        SimulatedCohortSource cohort,
+        ShardIntervention intervention,
+        Membership.Reservation reservation)
     {
         CohortHistory history = cohort.History;
         if (intervention.Vm is { } vm && (vm < 0 || vm >= history.Vms))
@@ -205,7 +215,8 @@ public sealed class Fleet : IDisposable
         IReadOnlyList<ShardSlot> slots = cohort.Slots;
         long tick = Math.Max(slots.Max(slot => slot.Hold()), history.EarliestTick(intervention.Kind));
         if (tick >= Options.TicksMax)
-            throw new InterventionConflictException($"cohort \"{reservation.Name}\" has come to its last tick, {Options.TicksMax}");
+            throw new InterventionConflictException(
+                $"cohort \"{reservation.Name}\" has come to its last tick, {Options.TicksMax}");
         foreach (ShardSlot slot in slots)
             slot.AdvanceTo(tick);
 

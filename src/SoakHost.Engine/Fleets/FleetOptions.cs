@@ -6,7 +6,9 @@ namespace SoakHost.Engine.Fleets;
 /// <summary>How a fleet is run. What decides its results is the cohorts, the seed and the stall threshold alone.</summary>
 public sealed record FleetOptions
 {
-    /// <summary>VMs in a shard, unless a cohort has fewer: enough to amortise a slice, few enough to share among workers.</summary>
+    /// <summary>
+    /// VMs in a shard, unless a cohort has fewer: enough to amortise a slice, few enough to share among workers.
+    /// </summary>
     public const int ShardVms = 64;
 
     /// <summary>The most cohorts that a fleet has at a time.</summary>

@@ -4,8 +4,8 @@ using SoakHost.Engine.Soak;
 namespace SoakHost.Engine.Fleets;
 
 /// <summary>
-/// Which cohorts a fleet has, and how large it may become. An intervention makes a reservation before it is recorded on disk, and the change
-/// afterwards: the limits hold, and no lock is held in between. Safe for use by several threads at once.
+/// Which cohorts a fleet has, and how large it may become. An intervention makes a reservation before it is recorded on disk, and
+/// the change afterwards: the limits hold, and no lock is held in between. Safe for use by several threads at once.
 /// </summary>
 internal sealed class Membership
 {
@@ -41,7 +41,9 @@ internal sealed class Membership
     /// <summary>Reserves what an intervention needs: its cohort for itself alone, and the room that more VMs take.</summary>
     /// <param name="name">The cohort's name.</param>
     /// <param name="intervention">The intervention, valid; its tick does not matter.</param>
-    /// <exception cref="InterventionException">The fleet does not have the cohort or the room, or another intervention has the cohort.</exception>
+    /// <exception cref="InterventionException">
+    /// The fleet does not have the cohort or the room, or another intervention has the cohort.
+    /// </exception>
     public Reservation Reserve(string name, ShardIntervention intervention)
     {
         lock (_gate)
@@ -92,14 +94,17 @@ internal sealed class Membership
         if (_cohorts.Concat(_removed).Any(source => source.Cohort.Name == cohort.Name))
         {
             throw new InterventionConflictException(
-                $"this run has, or had, a cohort \"{cohort.Name}\"; incidents are known by the cohort's name, so choose another one");
+                $"this run has, or had, a cohort \"{cohort.Name}\"; incidents are known by the cohort's name, so choose "
+                    + "another one"
+            );
         }
 
         int now = _cohorts.Length + _reserved.Count(other => other.IsNew);
         if (now >= FleetOptions.CohortsMax || now + _removed.Length >= FleetOptions.CohortsEverMax)
         {
             throw new InterventionConflictException(
-                $"the fleet has {now} cohorts, and {_removed.Length} were removed; allowed are {FleetOptions.CohortsMax} at a time, and "
+                $"the fleet has {now} cohorts, and {_removed.Length} were removed; allowed are {FleetOptions.CohortsMax} at a "
+                    + "time, and "
                 + $"{FleetOptions.CohortsEverMax} in a run");
         }
 
@@ -136,7 +141,8 @@ internal sealed class Membership
         if (vms + more > FleetOptions.VmsMax || ever + Math.Max(more, 0) > FleetOptions.VmsEverMax)
         {
             throw new InterventionConflictException(
-                $"the fleet has {vms} VMs, and has had {ever}; {more} more are too many: allowed are {FleetOptions.VmsMax} at a time, and "
+                $"the fleet has {vms} VMs, and has had {ever}; {more} more are too many: allowed are {FleetOptions.VmsMax} at "
+                    + "a time, and "
                 + $"{FleetOptions.VmsEverMax} in a run");
         }
     }

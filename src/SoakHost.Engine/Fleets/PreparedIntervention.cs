@@ -3,8 +3,9 @@ using SoakHost.Engine.Soak;
 namespace SoakHost.Engine.Fleets;
 
 /// <summary>
-/// An intervention that has its tick and has not taken effect. The cohort's shards wait at that tick until it is committed or abandoned, so
-/// it can be recorded before any VM passes it. No lock is held meanwhile: other cohorts, and the fleet's stop, do not wait.
+/// An intervention that has its tick and has not taken effect. The cohort's shards wait at that tick until it is committed or
+/// abandoned, so it can be recorded before any VM passes it. No lock is held meanwhile: other cohorts, and the fleet's stop, do
+/// not wait.
 /// </summary>
 public sealed class PreparedIntervention : IDisposable
 {
@@ -14,8 +15,11 @@ public sealed class PreparedIntervention : IDisposable
     private int _isOver;
 
     internal PreparedIntervention(
-        ShardIntervention intervention, Membership.Reservation reservation, IReadOnlyList<ShardSlot> held, Action<PreparedIntervention> commit) =>
-        (Intervention, _reservation, _held, _commit) = (intervention, reservation, held, commit);
+        ShardIntervention intervention,
+        Membership.Reservation reservation,
+        IReadOnlyList<ShardSlot> held,
+        Action<PreparedIntervention> commit
+    ) => (Intervention, _reservation, _held, _commit) = (intervention, reservation, held, commit);
 
     /// <summary>The cohort's name.</summary>
     public string Cohort => _reservation.Name;

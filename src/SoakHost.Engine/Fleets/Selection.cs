@@ -6,7 +6,8 @@ internal static class Selection
     /// <summary>The value that would be at <paramref name="index"/> if the values were sorted. Reorders them.</summary>
     public static ulong Nth(Span<ulong> values, int index)
     {
-        // Hoare's selection. Values equal to the pivot end up on both sides, so that a fleet whose counters are all alike is halved too.
+        // Hoare's selection. Values equal to the pivot end up on both sides, so that a fleet whose counters are all alike is
+        // halved too.
         while (values.Length > 1)
         {
             ulong pivot = MedianOfThree(values[0], values[values.Length / 2], values[^1]);

@@ -4,8 +4,8 @@ using SoakHost.Engine.Soak;
 namespace SoakHost.Engine.Fleets;
 
 /// <summary>
-/// Stops the invalidations of simulated cohorts, lets those in progress end, and counts the vCPUs that are then still stuck: safety first,
-/// then liveness.
+/// Stops the invalidations of simulated cohorts, lets those in progress end, and counts the vCPUs that are then still stuck:
+/// safety first, then liveness.
 /// </summary>
 internal static class Settling
 {
@@ -18,13 +18,14 @@ internal static class Settling
     /// <summary>Settles every simulated cohort. Their invalidations stay stopped.</summary>
     /// <param name="cohorts">The cohorts; workers must be running.</param>
     /// <param name="timeout">How long to wait for the workers.</param>
-    /// <returns>For each cohort, in order, the number of vCPUs that are stuck; 0 for an external cohort, which settles by itself before it
-    /// is over; null where a shard failed or did not answer in time.</returns>
+    /// <returns>For each cohort, in order, the number of vCPUs that are stuck; 0 for an external cohort, which settles by itself
+    /// before it is over; null where a shard failed or did not answer in time.</returns>
     public static IReadOnlyList<int?> Settle(IEnumerable<ICohortSource> cohorts, TimeSpan timeout)
     {
         List<(ShardSlot Slot, Task<int> Stuck)>[] answers =
         [
-            .. cohorts.Select(cohort => ((cohort as SimulatedCohortSource)?.Slots ?? []).Select(slot => (slot, Settle(slot))).ToList()),
+            .. cohorts.Select(cohort =>
+                ((cohort as SimulatedCohortSource)?.Slots ?? []).Select(slot => (slot, Settle(slot))).ToList()),
         ];
 
         // A shard that failed never answers. Nobody waits for it, and its cohort does not count as settled.

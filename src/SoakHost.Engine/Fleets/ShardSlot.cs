@@ -39,7 +39,9 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     /// <summary>Why the shard was taken out of service, or null.</summary>
     public Exception? Failure => _failure;
 
-    /// <summary>Whether no worker will advance it any more: it came to its last tick, has no VMs, or was taken out of service.</summary>
+    /// <summary>
+    /// Whether no worker will advance it any more: it came to its last tick, has no VMs, or was taken out of service.
+    /// </summary>
     public bool HasEnded => _hasEnded || _failure is not null;
 
     /// <summary>Asks for a snapshot at the end of the next slice.</summary>
@@ -132,8 +134,8 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     public void KeepFindings() => _isSaved = true;
 
     /// <summary>
-    /// Writes the state down for whoever asked, by the worker, or by anyone once the workers have stopped. Of a shard that fails, now or before, there is
-    /// what it found and no state.
+    /// Writes the state down for whoever asked, by the worker, or by anyone once the workers have stopped. Of a shard that fails,
+    /// now or before, there is what it found and no state.
     /// </summary>
     public void Save()
     {
@@ -176,7 +178,9 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
         }
     }
 
-    /// <summary>Decides how far the next slice goes. An intervention that is prepared from now on comes at its end or later.</summary>
+    /// <summary>
+    /// Decides how far the next slice goes. An intervention that is prepared from now on comes at its end or later.
+    /// </summary>
     private int Reserve(int sliceTicks, long ticksMax)
     {
         lock (_gate)
@@ -191,14 +195,22 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     }
 }
 
-/// <summary>A shard's state at the end of a slice, and its findings until then. For an external cohort, the findings alone.</summary>
+/// <summary>
+/// A shard's state at the end of a slice, and its findings until then. For an external cohort, the findings alone.
+/// </summary>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="FirstVm">The number, in its cohort, of the shard's first VM.</param>
 /// <param name="StartTick">The tick at which its VMs started: numbers may be given again after a resize.</param>
 /// <param name="Tick">The tick reached.</param>
 /// <param name="State">What <see cref="ShardState"/> wrote; empty for a shard that failed, and for an external cohort.</param>
 /// <param name="Findings">Findings since the checkpoint before, oldest first.</param>
-public sealed record ShardCheckpoint(string Cohort, int FirstVm, long StartTick, long Tick, byte[] State, ImmutableArray<Finding> Findings)
+public sealed record ShardCheckpoint(
+    string Cohort,
+    int FirstVm,
+    long StartTick,
+    long Tick,
+    byte[] State,
+    ImmutableArray<Finding> Findings)
 {
     /// <summary>Which shard it is.</summary>
     public ShardKey Shard => new(Cohort, FirstVm, StartTick);

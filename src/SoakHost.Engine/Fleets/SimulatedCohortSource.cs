@@ -41,7 +41,9 @@ internal sealed class SimulatedCohortSource : ICohortSource
 
     /// <summary>Takes over an intervention.</summary>
     /// <param name="history">The history with it.</param>
-    /// <param name="added">The slots of shards that start with it, each with a first snapshot: the cohort is never without figures.</param>
+    /// <param name="added">
+    /// The slots of shards that start with it, each with a first snapshot: the cohort is never without figures.
+    /// </param>
     public void Follow(CohortHistory history, IEnumerable<ShardSlot> added)
     {
         _slots = [.. _slots, .. added];
@@ -69,8 +71,8 @@ internal sealed class SimulatedCohortSource : ICohortSource
             _findings.AddRange(fresh.Findings);
         }
 
-        // A shard that failed before its first snapshot never has one; the others are shown without it. Findings are kept until there is a
-        // snapshot to go with them.
+        // A shard that failed before its first snapshot never has one; the others are shown without it. Findings are kept until
+        // there is a snapshot to go with them.
         ShardSnapshot[] shards = [.. _latest.OfType<ShardSnapshot>()];
         if (shards.Length + slots.Count(slot => slot.Failure is not null) < slots.Length || shards.Length == 0)
             return null;

@@ -5,19 +5,30 @@ namespace SoakHost.Engine.Fleets;
 
 /// <summary>What a worker did up to the end of a slice.</summary>
 /// <param name="Index">Its number, from 0.</param>
-/// <param name="LastSlice">When its last slice ended; when it started, before the first; when it found work again, after it had none.</param>
+/// <param name="LastSlice">
+/// When its last slice ended; when it started, before the first; when it found work again, after it had none.
+/// </param>
 /// <param name="SinceLastSlice">How long ago that was, whatever was done to the time of day since.</param>
 /// <param name="Slices">Slices so far.</param>
 /// <param name="Busy">Time spent in them.</param>
 /// <param name="LongestSlice">The longest slice since the report before.</param>
-/// <param name="IsIdle">Whether it finds no shard to advance: all have come to their last tick, or others have them in hand.</param>
+/// <param name="IsIdle">
+/// Whether it finds no shard to advance: all have come to their last tick, or others have them in hand.
+/// </param>
 /// <param name="Shard">The shard that it has in hand, or had last; empty before the first.</param>
 public sealed record WorkerReport(
-    int Index, DateTimeOffset LastSlice, TimeSpan SinceLastSlice, long Slices, TimeSpan Busy, TimeSpan LongestSlice, bool IsIdle, string Shard);
+    int Index,
+    DateTimeOffset LastSlice,
+    TimeSpan SinceLastSlice,
+    long Slices,
+    TimeSpan Busy,
+    TimeSpan LongestSlice,
+    bool IsIdle,
+    string Shard);
 
 /// <summary>
-/// A thread of its own that advances shards, a slice each. All workers take the shard whose turn it is from one queue and put it back at
-/// the end, so that shards stay within a few slices of each other: an intervention reaches all of a cohort at once.
+/// A thread of its own that advances shards, a slice each. All workers take the shard whose turn it is from one queue and put it
+/// back at the end, so that shards stay within a few slices of each other: an intervention reaches all of a cohort at once.
 /// </summary>
 internal sealed class Worker
 {

@@ -19,7 +19,9 @@ internal sealed class WorkerPool(FleetOptions options, TimeProvider time) : IDis
     /// <summary>What each worker has done.</summary>
     public IReadOnlyList<WorkerReport> Reports => [.. _workers.Select(worker => worker.Report())];
 
-    /// <summary>Adds shards, and as many workers as there is work for, up to what the options allow. After a stop nothing runs them.</summary>
+    /// <summary>
+    /// Adds shards, and as many workers as there is work for, up to what the options allow. After a stop nothing runs them.
+    /// </summary>
     public void Add(IReadOnlyCollection<ShardSlot> slots)
     {
         lock (_gate)

@@ -57,7 +57,9 @@ internal static class Invariant<TKernel, TMemslots, TPages>
             "quiet-is-none-exposed", "no invalidation is in progress if and only if no page is exposed",
             Table.Equal(vm.IsQuiet.Term, SymbolicLanes.IsZero(exposed.Any).Term));
         yield return new(
-            "exposed-not-mapped", "no exposed page is mapped, but for those that a zap in two steps has yet to take away", ownZapped);
+            "exposed-not-mapped",
+            "no exposed page is mapped, but for those that a zap in two steps has yet to take away",
+            ownZapped);
     }
 
     /// <summary>The account of mapped pages; apart from the rest, because counting bits is heavy for a solver.</summary>

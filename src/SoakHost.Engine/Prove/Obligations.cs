@@ -91,7 +91,10 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         {
             for (int busy = 0; busy <= options.Invalidators; busy += Math.Max(1, options.Invalidators))
             {
-                (SymbolicVm<TPages> state, Term shape) = SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators, phase);
+                (SymbolicVm<TPages> state, Term shape) = SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(
+                    1,
+                    options.Invalidators,
+                    phase);
                 Term count = Table.Equal(state.Vm.InProgress.Term, Table.Constant(32, (ulong)busy));
                 yield return new(
                     $"possible-{Name(phase)}-{busy}-in-progress", ObligationKind.Possible,
@@ -101,7 +104,10 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             }
         }
 
-        (SymbolicVm<TPages> before, Term form) = SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators, VcpuPhase.Check);
+        (SymbolicVm<TPages> before, Term form) = SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(
+            1,
+            options.Invalidators,
+            VcpuPhase.Check);
         SymbolicVm<TPages> after = _steps.Vcpu(before, 0, AnyPage("next"));
         Term retries = after.Vm.Totals.Retried.IsTrue, fixes = after.Vm.Totals.Fixed.IsTrue;
         Term raced = Flag(before, FaultFlags.Raced(0)), reloaded = Flag(before, FaultFlags.Reloaded(0));
@@ -199,9 +205,13 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
                         Table.Same(Table.And(wasInFault, Table.Not(isInFault)), Table.Or(@fixed, retried)),
                         Table.Not(Table.And(@fixed, retried)))),
                 new("fix-maps", "a fix maps the page, and nothing else maps or unmaps any", Terms.Same(after.Vm.Mapped, mapped)),
-                new("unwarranted-reported", "a retry is called unwarranted if and only if nothing warrants it",
+                new(
+                    "unwarranted-reported",
+                    "a retry is called unwarranted if and only if nothing warrants it",
                     Table.Same(totals.UnwarrantedRetries.IsTrue, Table.And(retried, Table.Not(warranted)))),
-                new("unjustified-reported", "it is called unjustified if and only if, in addition, no invalidation is in progress",
+                new(
+                    "unjustified-reported",
+                    "it is called unjustified if and only if, in addition, no invalidation is in progress",
                     Table.Same(
                         totals.UnjustifiedRetries.IsTrue,
                         Table.All([retried, Table.Not(warranted), before.Vm.IsQuiet.IsTrue]))),

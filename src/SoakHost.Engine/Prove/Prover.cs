@@ -169,7 +169,10 @@ internal sealed class KernelProof<TKernel, TMemslots, TPages>(
         ObligationResult[] failing = [.. results.Where(result => result.Outcome == ObligationOutcome.Fails)];
         if (failing.Length == 0)
         {
-            string[] open = [.. results.Where(result => result.Outcome == ObligationOutcome.Unknown).Select(result => result.Name)];
+            string[] open =
+            [
+                .. results.Where(result => result.Outcome == ObligationOutcome.Unknown).Select(result => result.Name),
+            ];
             return $"the solver gave no answer to {string.Join(", ", open.Take(3))}"
                 + (open.Length > 3 ? $" and {open.Length - 3} more" : "");
         }

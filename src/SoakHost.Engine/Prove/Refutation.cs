@@ -74,17 +74,20 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
         {
             foreach (ulong start in starts)
             {
-                ExploreResult result = Explore(new ExploreOptions
-                {
-                    Vcpus = vcpus,
-                    Invalidators = Math.Min(2, options.Invalidators),
-                    Invalidations = invalidations,
-                    MemslotUpdates = updates,
-                    Start = start,
-                    StatesMax = StatesMax,
-                    StopsAtFirstDefect = true,
-                });
-                Way? way = result.Defects.Select(defect => new Way(result.Options, defect)).FirstOrDefault(found => SpanOf(found) <= span);
+                ExploreResult result = Explore(
+                    new ExploreOptions
+                    {
+                        Vcpus = vcpus,
+                        Invalidators = Math.Min(2, options.Invalidators),
+                        Invalidations = invalidations,
+                        MemslotUpdates = updates,
+                        Start = start,
+                        StatesMax = StatesMax,
+                        StopsAtFirstDefect = true,
+                    });
+                Way? way = result
+                    .Defects.Select(defect => new Way(result.Options, defect))
+                    .FirstOrDefault(found => SpanOf(found) <= span);
                 if (way is not null)
                     return way;
             }

@@ -19,7 +19,8 @@ internal enum ScheduleEnd
 
 /// <summary>
 /// Who moves when, from a new VM to a defect: a way that the explorer found, to be taken again from another counter, or from any.
-/// It may have a bridge: so many whole invalidations of one page, one after another, that taking them one by one would take too long.
+/// It may have a bridge: so many whole invalidations of one page, one after another, that taking them one by one would take too
+/// long.
 /// </summary>
 /// <param name="Vcpus">vCPUs of the VM.</param>
 /// <param name="Invalidators">Its invalidators.</param>

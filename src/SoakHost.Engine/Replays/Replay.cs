@@ -9,8 +9,8 @@ using SoakHost.Model.Kernels;
 namespace SoakHost.Engine.Replays;
 
 /// <summary>
-/// Runs one VM again and tells what it did. A VM's history depends on nothing but its cohort's parameters, the seed and its number, so
-/// that one lane on one thread goes the same way as it went in the fleet.
+/// Runs one VM again and tells what it did. A VM's history depends on nothing but its cohort's parameters, the seed and its
+/// number, so that one lane on one thread goes the same way as it went in the fleet.
 /// </summary>
 public static class Replay
 {
@@ -86,7 +86,10 @@ public static class Replay
 
             Kernel kernel = Run(shard, from, found + Shard.ObservationTicks, trace, cancellation);
             if (trace.Story is { } story)
-                return new Timeline(kernel.Info.Name, [.. story], Narrator.Conclude(kernel, Conclude(incident, found, trace.Defect!)));
+                return new Timeline(
+                    kernel.Info.Name,
+                    [.. story],
+                    Narrator.Conclude(kernel, Conclude(incident, found, trace.Defect!)));
             if (from == startTick)
                 return null;
         }
@@ -96,8 +99,8 @@ public static class Replay
     }
 
     /// <summary>
-    /// Whether the VM, run again, makes the very finding that the incident was named after. A vCPU that hangs under another seed does so at
-    /// much the same time, and must not pass for the one that was asked about.
+    /// Whether the VM, run again, makes the very finding that the incident was named after. A vCPU that hangs under another seed
+    /// does so at much the same time, and must not pass for the one that was asked about.
     /// </summary>
     private static bool Happens(Shard shard, IncidentId incident, long found, CancellationToken cancellation)
     {
@@ -128,7 +131,12 @@ public static class Replay
     /// <summary>The kernel that the cohort runs, by the tick.</summary>
     private static Func<long, Kernel> KernelsOf(SimulatedCohort cohort, IReadOnlyCollection<ShardIntervention> interventions)
     {
-        ShardIntervention[] patches = [.. interventions.Where(intervention => intervention.Kind == InterventionKind.PatchKernel).OrderBy(patch => patch.Tick)];
+        ShardIntervention[] patches =
+        [
+            .. interventions
+                .Where(intervention => intervention.Kind == InterventionKind.PatchKernel)
+                .OrderBy(patch => patch.Tick),
+        ];
         return tick => Array.FindLast(patches, patch => patch.Tick <= tick)?.Kernel ?? cohort.Kernel;
     }
 
@@ -151,9 +159,16 @@ public static class Replay
         return shard.Kernel;
     }
 
-    /// <summary>A VM as it was when it started, the last time by a tick: in one lane, with all that is still to be done to it.</summary>
-    private static Shard? StartOf(SimulatedCohort cohort, ShardOptions options, int vm, long tick, IEnumerable<ShardIntervention> interventions) =>
-        new CohortHistory(cohort, interventions).StartOf(vm, tick, options with { VectorBits = 32 });
+    /// <summary>
+    /// A VM as it was when it started, the last time by a tick: in one lane, with all that is still to be done to it.
+    /// </summary>
+    private static Shard? StartOf(
+        SimulatedCohort cohort,
+        ShardOptions options,
+        int vm,
+        long tick,
+        IEnumerable<ShardIntervention> interventions
+    ) => new CohortHistory(cohort, interventions).StartOf(vm, tick, options with { VectorBits = 32 });
 
     /// <summary>Writes down every step of a range of ticks.</summary>
     private sealed class RangeTrace(Func<long, Kernel> kernelAt, long from, long to) : IStepListener
@@ -164,20 +179,27 @@ public static class Replay
 
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
-            if (tick >= from && tick < to && !IsFull && Narrator.Tell(kernelAt(tick), tick, actor, before, after, counts) is { } step)
+            if (
+                tick >= from
+                && tick < to
+                && !IsFull
+                && Narrator.Tell(kernelAt(tick), tick, actor, before, after, counts) is { } step)
                 Steps.Add(step);
         }
     }
 
     /// <summary>
-    /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install, stale mapping or
-    /// accounting error itself, or the first unjustified retry of the row in which the vCPU is found hung.
+    /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install, stale
+    /// mapping or accounting error itself, or the first unjustified retry of the row in which the vCPU is found hung.
     /// </summary>
     /// <param name="kernelAt">The kernel that the VM runs, by the tick.</param>
     /// <param name="incident">The incident.</param>
     /// <param name="found">The tick at which it was found.</param>
-    /// <param name="fromStart">Whether it hears of every step that there was; if not, a story without its beginning is none.</param>
-    private sealed class IncidentTrace(Func<long, Kernel> kernelAt, IncidentId incident, long found, bool fromStart) : IStepListener
+    /// <param name="fromStart">
+    /// Whether it hears of every step that there was; if not, a story without its beginning is none.
+    /// </param>
+    private sealed class IncidentTrace(Func<long, Kernel> kernelAt, IncidentId incident, long found, bool fromStart)
+        : IStepListener
     {
         private const int RecentMax = 256;
 
@@ -239,8 +261,11 @@ public static class Replay
         {
             List<TimelineStep> steps = [.. _recent];
             string name = steps[^1].Actor;
-            int access = steps.FindLastIndex(step => step.Actor == name
-                && (step.Action.StartsWith("accesses", StringComparison.Ordinal) || step.Action.StartsWith("begins", StringComparison.Ordinal)));
+            int access = steps.FindLastIndex(step =>
+                step.Actor == name
+                && (
+                    step.Action.StartsWith("accesses", StringComparison.Ordinal)
+                    || step.Action.StartsWith("begins", StringComparison.Ordinal)));
             int first = (access < 0 ? steps.Count - 1 : access) - ContextSteps;
             _hasBeginning = first >= 0 && (access >= 0 || incident.Vcpu < 0 || steps.Count == RecentMax);
             return steps[Math.Max(0, first)..];

@@ -4,8 +4,8 @@ using System.Runtime.InteropServices;
 namespace SoakHost.Engine.Soak;
 
 /// <summary>
-/// An array whose elements start at a multiple of 64 bytes, so that no 512-bit load or store straddles two cache lines. Zeroed; it never
-/// moves; the garbage collector frees it.
+/// An array whose elements start at a multiple of 64 bytes, so that no 512-bit load or store straddles two cache lines. Zeroed;
+/// it never moves; the garbage collector frees it.
 /// </summary>
 internal sealed class AlignedArray<T>
     where T : unmanaged

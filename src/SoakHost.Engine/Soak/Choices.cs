@@ -4,9 +4,9 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Soak;
 
 /// <summary>
-/// How the bits of a draw become choices. One 32-bit draw serves as many actors as its bits suffice for: a vCPU uses 3 bits to decide
-/// whether it moves and as many as name a page for its next page; an invalidator uses 3, and twice as many as name a page, for start
-/// and length. The memslot updater has a draw of its own.
+/// How the bits of a draw become choices. One 32-bit draw serves as many actors as its bits suffice for: a vCPU uses 3 bits to
+/// decide whether it moves and as many as name a page for its next page; an invalidator uses 3, and twice as many as name a page,
+/// for start and length. The memslot updater has a draw of its own.
 /// </summary>
 internal static class Choices<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
@@ -34,8 +34,8 @@ internal static class Choices<TPages, TLanes>
     }
 
     /// <summary>
-    /// A number from 0 to <paramref name="bound"/> - 1, the bound being at most what the bits can name. Where it is no power of two some
-    /// numbers come twice as often as others, which no outcome depends on.
+    /// A number from 0 to <paramref name="bound"/> - 1, the bound being at most what the bits can name. Where it is no power of
+    /// two some numbers come twice as often as others, which no outcome depends on.
     /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static TLanes Below(ref TLanes bits, TLanes bound)

@@ -130,7 +130,12 @@ internal sealed class Observer<TPages, TLanes>
                 continue;
             VmState state = read(vcpu.Vm);
             VcpuState last = state.Vcpus[vcpu.Vcpu];
-            _findings.Add(new(FindingKind.VcpuRemoved, vcpu.Vm, vcpu.Vcpu, Sighting.AtTick(tick, state.InvalidateSeq, last.Page, last.Snapshot)));
+            _findings.Add(
+                new(
+                    FindingKind.VcpuRemoved,
+                    vcpu.Vm,
+                    vcpu.Vcpu,
+                    Sighting.AtTick(tick, state.InvalidateSeq, last.Page, last.Snapshot)));
         }
 
         _vms = vms;

@@ -4,8 +4,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Soak;
 
 /// <summary>
-/// One random stream a lane: xoshiro128++ (Blackman and Vigna, 2019), period 2^128 - 1, seeded by SplitMix64 from the seed and the
-/// VM's number in its cohort. A VM's stream depends on nothing else.
+/// One random stream a lane: xoshiro128++ (Blackman and Vigna, 2019), period 2^128 - 1, seeded by SplitMix64 from the seed and
+/// the VM's number in its cohort. A VM's stream depends on nothing else.
 /// </summary>
 internal struct RandomLanes<TLanes>
     where TLanes : unmanaged, ILanes<TLanes>

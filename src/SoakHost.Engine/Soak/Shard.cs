@@ -28,14 +28,15 @@ public sealed record ShardOptions
 }
 
 /// <summary>
-/// A block of VMs of one cohort that are advanced together. Not safe for use by several threads at once; what others may read is a
+/// A block of VMs of one cohort that are advanced together. Not safe for use by several threads at once; what others may read is
+/// a
 /// <see cref="ShardSnapshot"/>.
 /// </summary>
 public abstract class Shard
 {
     /// <summary>
-    /// Every so many ticks a shard looks at its VMs: crossings, stalls, first unsafe installs. The grid is fixed, so that findings do
-    /// not depend on how long slices are.
+    /// Every so many ticks a shard looks at its VMs: crossings, stalls, first unsafe installs. The grid is fixed, so that
+    /// findings do not depend on how long slices are.
     /// </summary>
     public const int ObservationTicks = 1024;
 
@@ -89,11 +90,16 @@ public abstract class Shard
             (256, false) => new Shard<Pages64<Lanes256>, Lanes256>(cohort, firstVm, vms, options),
             (512, true) => new Shard<Pages32<Lanes512>, Lanes512>(cohort, firstVm, vms, options),
             (512, false) => new Shard<Pages64<Lanes512>, Lanes512>(cohort, firstVm, vms, options),
-            _ => throw new ArgumentOutOfRangeException(nameof(options), options.VectorBits, "vectors are 32, 128, 256 or 512 bits wide"),
+            _ => throw new ArgumentOutOfRangeException(
+                nameof(options),
+                options.VectorBits,
+                "vectors are 32, 128, 256 or 512 bits wide"),
         };
     }
 
-    /// <summary>Advances every VM. Does not allocate unless something is found. Stops where an intervention takes the last VM away.</summary>
+    /// <summary>
+    /// Advances every VM. Does not allocate unless something is found. Stops where an intervention takes the last VM away.
+    /// </summary>
     /// <param name="ticks">A multiple of <see cref="ObservationTicks"/>.</param>
     public void Advance(int ticks)
     {
@@ -121,8 +127,8 @@ public abstract class Shard
     }
 
     /// <summary>
-    /// Has an intervention take effect at its tick: before the first step of that tick, and after interventions of the same tick that
-    /// were scheduled earlier. One that is for a VM of another shard, or comes to a shard that is over, is passed over.
+    /// Has an intervention take effect at its tick: before the first step of that tick, and after interventions of the same tick
+    /// that were scheduled earlier. One that is for a VM of another shard, or comes to a shard that is over, is passed over.
     /// </summary>
     /// <exception cref="InvalidInterventionException">The intervention is not valid, or its tick is past.</exception>
     public void Schedule(ShardIntervention intervention)
@@ -142,7 +148,9 @@ public abstract class Shard
             throw new ArgumentOutOfRangeException(nameof(ticks), ticks, $"a slice is a multiple of {ObservationTicks} ticks");
     }
 
-    /// <summary>Applies the interventions of this tick, and returns the ticks from here to the next intervention or the end.</summary>
+    /// <summary>
+    /// Applies the interventions of this tick, and returns the ticks from here to the next intervention or the end.
+    /// </summary>
     private int ApplyDue(long end)
     {
         while (_scheduled.Count > 0 && _scheduled[0].Tick == Tick)
@@ -211,15 +219,19 @@ public abstract class Shard
     /// <summary>Lets the VMs with the highest numbers go, so that so many are left. What they did stays in the totals.</summary>
     internal abstract void Shrink(int vms);
 
-    /// <summary>Totals, counters, conditions and findings as they are now. Takes the findings: the next snapshot has later ones alone.</summary>
+    /// <summary>
+    /// Totals, counters, conditions and findings as they are now. Takes the findings: the next snapshot has later ones alone.
+    /// </summary>
     public abstract ShardSnapshot TakeSnapshot();
 
-    /// <summary>Whether new invalidations and memslot updates may begin; those in progress end in any case. Initially true.</summary>
+    /// <summary>
+    /// Whether new invalidations and memslot updates may begin; those in progress end in any case. Initially true.
+    /// </summary>
     public abstract bool MayInvalidate { get; set; }
 
     /// <summary>
-    /// Goes on with another kernel, as a live patch does: a fault in flight is taken again under the new one, and the old one first
-    /// completes the zaps that it has begun.
+    /// Goes on with another kernel, as a live patch does: a fault in flight is taken again under the new one, and the old one
+    /// first completes the zaps that it has begun.
     /// </summary>
     public abstract void PatchKernel(Kernel kernel);
 
@@ -247,7 +259,9 @@ public abstract class Shard
     /// <summary>Overwrites what was seen so far.</summary>
     internal abstract void WriteObserver(ObserverState state);
 
-    /// <summary>Makes a new shard stand at a tick of its cohort, whose first kernel may be another than the one the shard was built with.</summary>
+    /// <summary>
+    /// Makes a new shard stand at a tick of its cohort, whose first kernel may be another than the one the shard was built with.
+    /// </summary>
     internal void Restart(SimulatedCohort cohort, long tick) => (Cohort, Tick) = (cohort, tick);
 }
 

@@ -9,8 +9,8 @@ public enum InterventionKind
     PatchKernel,
 
     /// <summary>
-    /// A live migration: the counter restarts at a value, and with it the mappings, the range and the roots; the guest's pages and the
-    /// VM's random stream stay. A hung vCPU recovers.
+    /// A live migration: the counter restarts at a value, and with it the mappings, the range and the roots; the guest's pages
+    /// and the VM's random stream stay. A hung vCPU recovers.
     /// </summary>
     Migrate,
 
@@ -30,7 +30,8 @@ public enum InterventionKind
     AddCohort,
 
     /// <summary>
-    /// The number of VMs changes: those with the highest numbers end, or new ones start under the kernel that the cohort runs then.
+    /// The number of VMs changes: those with the highest numbers end, or new ones start under the kernel that the cohort runs
+    /// then.
     /// </summary>
     ResizeCohort,
 
@@ -39,8 +40,8 @@ public enum InterventionKind
 }
 
 /// <summary>
-/// Something done to a cohort, and when. It takes effect exactly as a VM reaches the tick: a VM that is resumed or replayed with the same
-/// interventions has the same history.
+/// Something done to a cohort, and when. It takes effect exactly as a VM reaches the tick: a VM that is resumed or replayed with
+/// the same interventions has the same history.
 /// </summary>
 public sealed record ShardIntervention
 {
@@ -56,7 +57,9 @@ public sealed record ShardIntervention
     /// <summary>The kernel to go on with, for <see cref="InterventionKind.PatchKernel"/>.</summary>
     public Kernel? Kernel { get; init; }
 
-    /// <summary>Where the counter goes on, for <see cref="InterventionKind.Migrate"/> and <see cref="InterventionKind.SetCounter"/>.</summary>
+    /// <summary>
+    /// Where the counter goes on, for <see cref="InterventionKind.Migrate"/> and <see cref="InterventionKind.SetCounter"/>.
+    /// </summary>
     public ulong InvalidateSeq { get; init; }
 
     /// <summary>How many VMs the cohort has from here on, for <see cref="InterventionKind.ResizeCohort"/>; else 0.</summary>
@@ -71,7 +74,9 @@ public sealed record ShardIntervention
     {
         if ((Kind == InterventionKind.PatchKernel) != (Kernel is not null))
             throw new InvalidInterventionException("a patch, and nothing else, names a kernel");
-        if (Vm is not null && Kind is not (InterventionKind.Migrate or InterventionKind.UpdateMemslots or InterventionKind.SetCounter))
+        if (
+            Vm is not null
+            && Kind is not (InterventionKind.Migrate or InterventionKind.UpdateMemslots or InterventionKind.SetCounter))
             throw new InvalidInterventionException($"{Kind} is for the whole cohort");
         if ((Kind == InterventionKind.ResizeCohort) != (Vms > 0))
             throw new InvalidInterventionException("a resize, and nothing else, names a number of VMs, at least 1");

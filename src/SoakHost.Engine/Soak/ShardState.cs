@@ -35,12 +35,15 @@ internal sealed record ObserverState
 }
 
 /// <summary>
-/// A shard's state as bytes: everything that decides how its VMs go on, and what was seen of them so far. Only this class knows the
-/// format, which does not depend on the vector width: what <see cref="BinaryWriter"/> writes, and at the end XXH3 over all before it.
+/// A shard's state as bytes: everything that decides how its VMs go on, and what was seen of them so far. Only this class knows
+/// the format, which does not depend on the vector width: what <see cref="BinaryWriter"/> writes, and at the end XXH3 over all
+/// before it.
 /// </summary>
 public static class ShardState
 {
-    /// <summary>The longest state that is read, in bytes; a shard of 64 VMs with 8 vCPUs, all of them hung, takes some 40 KB.</summary>
+    /// <summary>
+    /// The longest state that is read, in bytes; a shard of 64 VMs with 8 vCPUs, all of them hung, takes some 40 KB.
+    /// </summary>
     public const int BytesMax = 16 << 20;
 
     private const byte FormatVersion = 2;
@@ -197,7 +200,8 @@ public static class ShardState
             writer.Write((byte)vcpu.Page);
             writer.Write(vcpu.Snapshot);
             writer.Write(vcpu.RootGeneration);
-            writer.Write((byte)((vcpu.Raced ? 1 : 0) | (vcpu.Reloaded ? 2 : 0) | (vcpu.Orphaned ? 4 : 0) | (vcpu.Outdated ? 8 : 0)));
+            writer.Write(
+                (byte)((vcpu.Raced ? 1 : 0) | (vcpu.Reloaded ? 2 : 0) | (vcpu.Orphaned ? 4 : 0) | (vcpu.Outdated ? 8 : 0)));
             writer.Write(vcpu.ConsecutiveRetries);
         }
 
@@ -253,7 +257,9 @@ public static class ShardState
         return (state, random);
     }
 
-    /// <summary>What is impossible about a VM's state, or null. Checked of every state that is written and of every one that is read.</summary>
+    /// <summary>
+    /// What is impossible about a VM's state, or null. Checked of every state that is written and of every one that is read.
+    /// </summary>
     private static string? FindInvalid(VmState state, VmParameters shape)
     {
         ulong beyond = shape.Pages == 64 ? 0 : ulong.MaxValue << shape.Pages;
@@ -270,7 +276,10 @@ public static class ShardState
         foreach (InvalidatorState invalidator in state.Invalidators)
         {
             bool isBetween = invalidator.Phase != InvalidatorPhase.Begin;
-            if (invalidator.Phase > InvalidatorPhase.End || (invalidator.Own & beyond) != 0 || (invalidator.Own != 0) != isBetween)
+            if (
+                invalidator.Phase > InvalidatorPhase.End
+                || (invalidator.Own & beyond) != 0
+                || (invalidator.Own != 0) != isBetween)
                 return $"an invalidator in phase {invalidator.Phase} with pages 0x{invalidator.Own:x}";
             ulong mayBeUnflushed = invalidator.Phase == InvalidatorPhase.Zap ? invalidator.Own : 0;
             if ((invalidator.Unflushed & ~mayBeUnflushed) != 0)
@@ -304,7 +313,8 @@ public static class ShardState
             writer.Write(stalled.Snapshot!.Value);
         }
 
-        // Shards find in the order of slices and groups, which a state must not depend on. The findings of one VM keep their order.
+        // Shards find in the order of slices and groups, which a state must not depend on. The findings of one VM keep their
+        // order.
         writer.Write(seen.Findings.Length);
         foreach (Finding finding in seen.Findings.OrderBy(finding => finding.Time.Tick).ThenBy(finding => finding.Vm))
         {
@@ -343,7 +353,9 @@ public static class ShardState
         var conditions = new VcpuCondition[shard.Vms * vcpus];
         foreach (ref VcpuCondition condition in conditions.AsSpan())
             condition = (VcpuCondition)reader.ReadByte();
-        bool[] unsafeInstallSeen = new bool[shard.Vms], accountingErrorSeen = new bool[shard.Vms], staleMappingSeen = new bool[shard.Vms];
+        bool[] unsafeInstallSeen = new bool[shard.Vms],
+            accountingErrorSeen = new bool[shard.Vms],
+            staleMappingSeen = new bool[shard.Vms];
         foreach (ref bool wasSeen in unsafeInstallSeen.AsSpan())
             wasSeen = reader.ReadBoolean();
         foreach (ref bool wasSeen in accountingErrorSeen.AsSpan())
@@ -421,10 +433,22 @@ public static class ShardState
     }
 
     private static long[] Sums(in Totals totals) =>
-    [
-        totals.Invalidations, totals.GuestAccesses, totals.Fixed, totals.Retried, totals.OvercautiousRetries,
-        totals.UnjustifiedRetries, totals.UnsafeInstalls, totals.StaleMappings, totals.AccountingErrors, totals.Recoveries, totals.Crossings31, totals.Crossings32, totals.Crossings63, totals.Crossings64,
-    ];
+        [
+            totals.Invalidations,
+            totals.GuestAccesses,
+            totals.Fixed,
+            totals.Retried,
+            totals.OvercautiousRetries,
+            totals.UnjustifiedRetries,
+            totals.UnsafeInstalls,
+            totals.StaleMappings,
+            totals.AccountingErrors,
+            totals.Recoveries,
+            totals.Crossings31,
+            totals.Crossings32,
+            totals.Crossings63,
+            totals.Crossings64,
+        ];
 
     private static void Expect<T>(T expected, T actual, string what)
         where T : IEquatable<T>

@@ -182,7 +182,13 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
         for (int i = 0; TKernel.YieldsInZap && i < invalidators.Length; i++)
         {
             TLanes moves = invalidators[i].AtZap;
-            Protocol<TKernel, TMemslots, TPages, TLanes>.StepInvalidator(ref group.Vm, group.Vcpus, invalidators, i, moves, default);
+            Protocol<TKernel, TMemslots, TPages, TLanes>.StepInvalidator(
+                ref group.Vm,
+                group.Vcpus,
+                invalidators,
+                i,
+                moves,
+                default);
         }
     }
 

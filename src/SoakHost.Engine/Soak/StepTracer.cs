@@ -22,7 +22,11 @@ internal struct StepTracer<TPages, TLanes> : IStepObserver<TPages, TLanes>
     private VmState _before;
     private TotalsLanes<TLanes> _totals;
 
-    public StepTracer(SoakProgram<TPages, TLanes> program, in VmGroup<TPages, TLanes> group, long firstTick, IStepListener listener)
+    public StepTracer(
+        SoakProgram<TPages, TLanes> program,
+        in VmGroup<TPages, TLanes> group,
+        long firstTick,
+        IStepListener listener)
     {
         (_program, _listener, _firstTick) = (program, listener, firstTick);
         _before = program.Read(group, 0);

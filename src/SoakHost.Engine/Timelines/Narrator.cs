@@ -23,8 +23,12 @@ internal static class Narrator
             return DescribeVcpu(kernel, tick, actor, before, after, judged);
         if (actor < vcpus + before.Invalidators.Length)
             return DescribeInvalidator(tick, actor - vcpus, before, after, judged);
-        return before.RootGeneration == after.RootGeneration ? null
-            : Zap(Step(tick, "memslot updater", "updates a memslot: every root is obsolete, every mapping goes", after), after, judged);
+        return before.RootGeneration == after.RootGeneration
+            ? null
+            : Zap(
+                Step(tick, "memslot updater", "updates a memslot: every root is obsolete, every mapping goes", after),
+                after,
+                judged);
     }
 
     /// <summary>What a story comes to: the fact, and what this kernel does differently from a correct one.</summary>
@@ -40,7 +44,10 @@ internal static class Narrator
         VcpuState was = before.Vcpus[v], now = after.Vcpus[v];
         string name = $"vCPU {v}";
         if (judged.GuestAccesses != 0)
-            return Step(tick, name, $"accesses page {was.Page}: mapped, the guest goes on to page {now.Page}", after) with { Verdict = StepVerdict.Progress };
+            return Step(tick, name, $"accesses page {was.Page}: mapped, the guest goes on to page {now.Page}", after) with
+            {
+                Verdict = StepVerdict.Progress,
+            };
         if (was == now && judged.Retried == 0 && judged.Fixed == 0)
             return null;
         if (judged.Retried != 0)
@@ -50,7 +57,8 @@ internal static class Narrator
 
         string action = (was.Phase, now.Phase) switch
         {
-            (VcpuPhase.Access, _) when was.ConsecutiveRetries > 0 => $"accesses page {was.Page} again: the fault is taken once more",
+            (VcpuPhase.Access, _) when was.ConsecutiveRetries > 0 =>
+                $"accesses page {was.Page} again: the fault is taken once more",
             (VcpuPhase.Access, _) when kernel.SnapshotPoint == SnapshotPoint.FaultTaken =>
                 $"accesses page {was.Page}: not mapped, the fault is taken and the counter's snapshot with it",
             (VcpuPhase.Access, _) => $"accesses page {was.Page}: not mapped, the fault is taken",
@@ -180,13 +188,16 @@ internal static class Narrator
 
     /// <summary>A step that may have taken pages out of the secondary MMU, with the judgement on the account of them.</summary>
     private static TimelineStep Zap(TimelineStep step, VmState after, StepCounts judged) =>
-        judged.AccountingErrors == 0 ? step : step with
-        {
-            Verdict = StepVerdict.AccountingError,
-            Truth = $"{ulong.PopCount(after.Mapped)} pages are mapped",
-            Explanation =
-                $"the kernel's total is {after.MappedTotal}, but {ulong.PopCount(after.Mapped)} pages are mapped{WhyWrong(after)}",
-        };
+        judged.AccountingErrors == 0
+            ? step
+            : step with
+            {
+                Verdict = StepVerdict.AccountingError,
+                Truth = $"{ulong.PopCount(after.Mapped)} pages are mapped",
+                Explanation =
+                    $"the kernel's total is {after.MappedTotal}, but {ulong.PopCount(after.Mapped)} pages are "
+                        + $"mapped{WhyWrong(after)}",
+            };
 
     /// <summary>A total that is wrong by a multiple of 2^32 names its own cause; of any other nothing more is known.</summary>
     private static string WhyWrong(VmState state)
@@ -213,7 +224,8 @@ internal static class Narrator
             return $"{Hex(seq)} was kept as {kept} and came back as {Hex(snapshot)}";
 
         return fault.ConsecutiveRetries > 0
-            ? $"the retried fault still holds the snapshot {Hex(snapshot)} of an earlier one, and the counter has gone on to {Hex(seq)}"
+            ? $"the retried fault still holds the snapshot {Hex(snapshot)} of an earlier one, and the counter has gone on to "
+                + $"{Hex(seq)}"
             : $"the counter went from {Hex(snapshot)} to {Hex(seq)} although no invalidation has ended since the fault was taken";
     }
 

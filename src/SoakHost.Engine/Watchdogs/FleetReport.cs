@@ -10,7 +10,9 @@ public sealed record FleetReport
     /// <summary>When it was made.</summary>
     public required DateTimeOffset Time { get; init; }
 
-    /// <summary>The same by the timestamps of the <see cref="TimeProvider"/>: ages are taken from it, since the time of day may be set.</summary>
+    /// <summary>
+    /// The same by the timestamps of the <see cref="TimeProvider"/>: ages are taken from it, since the time of day may be set.
+    /// </summary>
     public long Timestamp { get; init; }
 
     /// <summary>When the watchdog began to watch.</summary>
@@ -68,7 +70,9 @@ public sealed record CohortReport
     /// <summary>vCPUs that make no progress for a reason that is not the defect.</summary>
     public int Stopped { get; init; }
 
-    /// <summary>Incidents since the run began, by kind: vCPUs that hung, VMs with unsafe installs, stale mappings, accounting errors.</summary>
+    /// <summary>
+    /// Incidents since the run began, by kind: vCPUs that hung, VMs with unsafe installs, stale mappings, accounting errors.
+    /// </summary>
     public required IncidentCounts Incidents { get; init; }
 
     /// <summary>Stalled vCPUs with the time of their last progress; at most 100 in all of a report's cohorts.</summary>

@@ -25,7 +25,12 @@ public enum ReasonKind
 /// <param name="Sentence">The reason itself, without the cohort's name.</param>
 /// <param name="Cohort">The cohort's name; null where the reason is about the whole fleet.</param>
 /// <param name="Kernel">The kernel that the cohort runs, or ran when it was removed; null where there is no cohort.</param>
-public sealed record VerdictReason(ReasonKind Kind, Verdict Verdict, string Sentence, string? Cohort = null, string? Kernel = null)
+public sealed record VerdictReason(
+    ReasonKind Kind,
+    Verdict Verdict,
+    string Sentence,
+    string? Cohort = null,
+    string? Kernel = null)
 {
     /// <summary>The reason of one cohort.</summary>
     internal static VerdictReason Of(CohortReport cohort, ReasonKind kind) =>

@@ -5,8 +5,8 @@ using SoakHost.Model.Kernels;
 namespace SoakHost.Engine.Watchdogs;
 
 /// <summary>
-/// When a run may be called a pass. Any unexpected defect is a violation. An expected defect that did not show, a boundary that was not
-/// crossed with a fault in flight, or a fleet in which nothing is expected to hang, leaves the run inconclusive.
+/// When a run may be called a pass. Any unexpected defect is a violation. An expected defect that did not show, a boundary that
+/// was not crossed with a fault in flight, or a fleet in which nothing is expected to hang, leaves the run inconclusive.
 /// </summary>
 public static class Verdicts
 {
@@ -28,7 +28,8 @@ public static class Verdicts
     }
 
     /// <summary>
-    /// The verdict on a run: the worst of its cohorts, and inconclusive where no cohort is expected to hang, or one has no figures yet.
+    /// The verdict on a run: the worst of its cohorts, and inconclusive where no cohort is expected to hang, or one has no
+    /// figures yet.
     /// </summary>
     /// <param name="cohorts">The cohorts that have figures.</param>
     /// <param name="cohortsInAll">How many there are.</param>
@@ -39,16 +40,25 @@ public static class Verdicts
         List<VerdictReason> reasons = [];
         foreach (Verdict bad in new[] { Verdict.Violation, Verdict.Inconclusive, Verdict.Unsupported })
         {
-            reasons.AddRange(cohorts.Where(cohort => cohort.Verdict == bad).Select(cohort => VerdictReason.Of(cohort, ReasonKind.Cohort)));
+            reasons.AddRange(
+                cohorts.Where(cohort => cohort.Verdict == bad).Select(cohort => VerdictReason.Of(cohort, ReasonKind.Cohort)));
         }
 
         CohortReport[] violators = [.. removed.Where(cohort => cohort.Verdict == Verdict.Violation)];
         reasons.AddRange(violators.Select(cohort => VerdictReason.Of(cohort, ReasonKind.RemovedCohort)));
         bool hasControl = cohorts.Any(cohort => cohort.Cohort.Expected == Defect.Hang);
         if (cohorts.Count < cohortsInAll)
-            reasons.Add(new(ReasonKind.NoFigures, Verdict.Inconclusive, $"{cohortsInAll - cohorts.Count} of {cohortsInAll} cohorts have no figures yet"));
+            reasons.Add(
+                new(
+                    ReasonKind.NoFigures,
+                    Verdict.Inconclusive,
+                    $"{cohortsInAll - cohorts.Count} of {cohortsInAll} cohorts have no figures yet"));
         else if (!hasControl)
-            reasons.Add(new(ReasonKind.NoControl, Verdict.Inconclusive, "no cohort is expected to hang, so nothing shows that a hang would be detected"));
+            reasons.Add(
+                new(
+                    ReasonKind.NoControl,
+                    Verdict.Inconclusive,
+                    "no cohort is expected to hang, so nothing shows that a hang would be detected"));
         Verdict verdict =
             cohorts.Any(cohort => cohort.Verdict == Verdict.Violation) || violators.Length > 0 ? Verdict.Violation
             : cohorts.Any(cohort => cohort.Verdict == Verdict.Unsupported) ? Verdict.Unsupported
@@ -88,7 +98,10 @@ public static class Verdicts
             Defect.Hang when incidents.Hangs == 0 => ["expected at least one hang, and no vCPU hung"],
             Defect.UnsafeInstall when totals.UnsafeInstalls is null or 0 => ["expected an unsafe install, and there was none"],
             Defect.StaleMapping when totals.StaleMappings is null or 0 => ["expected a stale mapping, and there was none"],
-            Defect.AccountingError when totals.AccountingErrors is null or 0 => ["expected an accounting error, and there was none"],
+            Defect.AccountingError when totals.AccountingErrors is null or 0 =>
+            [
+                "expected an accounting error, and there was none",
+            ],
             Defect.None when totals.CrossingsInAll == 0 => ["no VM has crossed a boundary with a fault in flight yet"],
             _ => [],
         };

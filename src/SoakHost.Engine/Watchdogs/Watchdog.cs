@@ -6,8 +6,9 @@ using SoakHost.Model.Kernels;
 namespace SoakHost.Engine.Watchdogs;
 
 /// <summary>
-/// Compares the fleet's snapshots at its own pace, on a thread of its own, and makes the one report that everything else reads. It
-/// does not trust the workers: one that publishes nothing is reported as silent, and its vCPUs keep the condition in which they were last seen.
+/// Compares the fleet's snapshots at its own pace, on a thread of its own, and makes the one report that everything else reads.
+/// It does not trust the workers: one that publishes nothing is reported as silent, and its vCPUs keep the condition in which
+/// they were last seen.
 /// </summary>
 public sealed class Watchdog : IDisposable
 {
@@ -174,7 +175,8 @@ public sealed class Watchdog : IDisposable
             var stalls = ImmutableArray.CreateBuilder<Stall>(stalled.Length);
             foreach (StalledVcpu vcpu in stalled)
             {
-                // A vCPU that is seen stalled for the first time made progress at the report before, or when its cohort was first seen.
+                // A vCPU that is seen stalled for the first time made progress at the report before, or when its cohort was first
+                // seen.
                 if (!_lastProgress.TryGetValue((vcpu.Vm, vcpu.Vcpu), out DateTimeOffset lastProgress))
                     _lastProgress[(vcpu.Vm, vcpu.Vcpu)] = lastProgress = vcpu.LastProgress ?? _before;
                 stalls.Add(new Stall(vcpu, lastProgress));

@@ -152,7 +152,8 @@ internal sealed unsafe class GuestMemory : IDisposable
         }
 
         if (found != expected)
-            throw new KvmException($"the kernel made {found} VMAs of the memory where {expected} were asked for: the count would be wrong");
+            throw new KvmException(
+                $"the kernel made {found} VMAs of the memory where {expected} were asked for: the count would be wrong");
     }
 
     private void WriteCode(GuestProgram program)

@@ -76,7 +76,9 @@ public sealed class StatisticsLayout
             string name = ReadName(descriptor[DescriptorBytes..], index);
             Check(items > 0, $"{name} has no value");
             Check(offset % 8 == 0, $"{name} lies at byte {offset}, which is no multiple of 8");
-            Check(offset <= BlockBytesMax - (items * 8L), $"{name} lies at byte {offset}, past the {BlockBytesMax} bytes accepted");
+            Check(
+                offset <= BlockBytesMax - (items * 8L),
+                $"{name} lies at byte {offset}, past the {BlockBytesMax} bytes accepted");
             Check(names.Add(name), $"{name} is described twice");
             dataBytes = Math.Max(dataBytes, (int)offset + (items * 8));
             if (items == 1)
@@ -116,8 +118,12 @@ public sealed class StatisticsLayout
         uint statistics = BinaryPrimitives.ReadUInt32LittleEndian(header[8..]);
         uint descriptorOffset = BinaryPrimitives.ReadUInt32LittleEndian(header[16..]);
         uint dataOffset = BinaryPrimitives.ReadUInt32LittleEndian(header[20..]);
-        Check(nameBytes is > 1 and <= NameBytesMax, $"names are said to be {nameBytes} bytes, and 2 to {NameBytesMax} are accepted");
-        Check(statistics is > 0 and <= StatisticsMax, $"{statistics} statistics are announced, and 1 to {StatisticsMax} are accepted");
+        Check(
+            nameBytes is > 1 and <= NameBytesMax,
+            $"names are said to be {nameBytes} bytes, and 2 to {NameBytesMax} are accepted");
+        Check(
+            statistics is > 0 and <= StatisticsMax,
+            $"{statistics} statistics are announced, and 1 to {StatisticsMax} are accepted");
         long descriptorBytes = statistics * (long)(DescriptorBytes + nameBytes);
         Check(descriptorBytes <= BlockBytesMax,
             $"the descriptors are said to be {descriptorBytes} bytes, past the {BlockBytesMax} accepted");
@@ -145,5 +151,10 @@ public sealed class StatisticsLayout
             throw new InvalidDataException($"The statistics file is refused: {whatElse}.");
     }
 
-    private readonly record struct Header(int NameBytes, int Statistics, int DescriptorOffset, int DescriptorBytes, int DataOffset);
+    private readonly record struct Header(
+        int NameBytes,
+        int Statistics,
+        int DescriptorOffset,
+        int DescriptorBytes,
+        int DataOffset);
 }

@@ -65,11 +65,13 @@ public sealed record HangEvidence(
     /// <summary>The evidence in a sentence for a person.</summary>
     public override string ToString()
     {
-        string counter = InvalidationsEnded == InvalidationsBegun ? $"{InvalidationsEnded}" : $"{InvalidationsEnded} to {InvalidationsBegun}";
+        string counter =
+            InvalidationsEnded == InvalidationsBegun ? $"{InvalidationsEnded}" : $"{InvalidationsEnded} to {InvalidationsBegun}";
         string address = FaultingAddress is { } value ? $", reading guest address 0x{value:x}" : "";
         string quiet = $"{(ConfirmedAt - QuiescedAt).TotalSeconds:0.###} s without any invalidation";
         return Proof == HangProof.Statistics && FaultsAtQuiesce is { } before && FaultsAfter is { } after
-            ? $"hung at {counter} invalidations{address}: in {quiet}, {after.Taken - before.Taken} faults were taken and none fixed"
+            ? $"hung at {counter} invalidations{address}: in {quiet}, {after.Taken - before.Taken} faults were taken and none "
+                + "fixed"
             : $"hung at {counter} invalidations{address}: no heartbeat in {quiet}; "
                 + "the kernel counts no faults, so this rests on the heartbeat alone";
     }

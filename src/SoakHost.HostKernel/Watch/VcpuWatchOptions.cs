@@ -18,7 +18,9 @@ public sealed record VcpuWatchOptions
     /// below 1.</summary>
     public double ProcessorShareMin { get; init; } = 0.01;
 
-    /// <summary>Everything that is wrong with these options: the option, and what is wrong with it. Empty where they can be used.</summary>
+    /// <summary>
+    /// Everything that is wrong with these options: the option, and what is wrong with it. Empty where they can be used.
+    /// </summary>
     public IReadOnlyList<(string Key, string Error)> Validate()
     {
         List<(string Key, string Error)> errors = [];

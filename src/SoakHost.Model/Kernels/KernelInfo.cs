@@ -79,8 +79,8 @@ public sealed record KernelInfo(string Name, string Description, string Source, 
     public int InvalidatorsMin { get; init; } = 1;
 
     /// <summary>
-    /// Whether the defect shows only if a fault spans more invalidations than any soak or exploration holds, so that a proof alone
-    /// can show it. Default false.
+    /// Whether the defect shows only if a fault spans more invalidations than any soak or exploration holds, so that a proof
+    /// alone can show it. Default false.
     /// </summary>
     public bool IsRefutedByProofAlone { get; init; }
 

@@ -125,16 +125,19 @@ public readonly struct SnapshotOnce : IKernel
 public readonly struct CompareLow32 : IKernel
 {
     /// <inheritdoc/>
-    public static KernelInfo Info { get; } = new(
-        "compare-low-32",
-        "the check compares the low 32 bits alone",
-        "mmu_invalidate_retry(), both sides cast to u32",
-        Defect.None)
-    {
-        Group = KernelGroup.Mutant,
-        SurvivesBecause = "two counters with the same low half are a multiple of 2^32 apart, and that many invalidations do not fit into one fault",
-        IsRefutedByProofAlone = true,
-    };
+    public static KernelInfo Info { get; } =
+        new(
+            "compare-low-32",
+            "the check compares the low 32 bits alone",
+            "mmu_invalidate_retry(), both sides cast to u32",
+            Defect.None)
+        {
+            Group = KernelGroup.Mutant,
+            SurvivesBecause =
+                "two counters with the same low half are a multiple of 2^32 apart, and that many invalidations do not fit into "
+                    + "one fault",
+            IsRefutedByProofAlone = true,
+        };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

@@ -2,7 +2,9 @@ using System.Runtime.CompilerServices;
 
 namespace SoakHost.Model.Lanes;
 
-/// <summary>Counting bits lane by lane: .NET has no such instruction for vectors, so pairs, nibbles and bytes are added up.</summary>
+/// <summary>
+/// Counting bits lane by lane: .NET has no such instruction for vectors, so pairs, nibbles and bytes are added up.
+/// </summary>
 internal static class Bits
 {
     /// <summary>Number of bits set in each lane, 0 to 32.</summary>

@@ -29,7 +29,9 @@ public interface ILanes<TSelf>
     /// <summary>Complement, bit by bit; turns a mask round.</summary>
     static abstract TSelf operator ~(TSelf value);
 
-    /// <summary><paramref name="value"/> without <paramref name="bits"/>: one instruction, where &amp; and ~ would be two.</summary>
+    /// <summary>
+    /// <paramref name="value"/> without <paramref name="bits"/>: one instruction, where &amp; and ~ would be two.
+    /// </summary>
     static abstract TSelf Except(TSelf value, TSelf bits);
 
     /// <summary>Lane by lane modulo 2^32.</summary>
@@ -56,7 +58,9 @@ public interface ILanes<TSelf>
     /// <summary>Mask of the lanes that are 0.</summary>
     static abstract TSelf IsZero(TSelf value);
 
-    /// <summary>Mask of the lanes in which <paramref name="left"/> is below <paramref name="right"/>, as unsigned numbers.</summary>
+    /// <summary>
+    /// Mask of the lanes in which <paramref name="left"/> is below <paramref name="right"/>, as unsigned numbers.
+    /// </summary>
     static abstract TSelf LessThan(TSelf left, TSelf right);
 
     /// <summary><paramref name="whenTrue"/> where <paramref name="mask"/> is true, else <paramref name="whenFalse"/>.</summary>

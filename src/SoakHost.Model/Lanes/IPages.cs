@@ -14,7 +14,9 @@ public interface IPages<TSelf, TLanes>
     /// <summary>The set of the one page <paramref name="index"/>, 0 to Capacity - 1.</summary>
     static abstract TSelf Page(TLanes index);
 
-    /// <summary>All pages below <paramref name="end"/>, 0 to 2 * Capacity - 1; at Capacity and beyond that is every page.</summary>
+    /// <summary>
+    /// All pages below <paramref name="end"/>, 0 to 2 * Capacity - 1; at Capacity and beyond that is every page.
+    /// </summary>
     static abstract TSelf Below(TLanes end);
 
     /// <summary>The pages in both.</summary>

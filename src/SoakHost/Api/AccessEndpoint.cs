@@ -13,7 +13,10 @@ internal static class AccessEndpoint
     private static JsonHttpResult<AccessDocument> Tell(OperatorAccess access, HttpContext http)
     {
         string? why = access.NeedsToken ? "interventions need the token of Soak:ApiToken" : access.WhyNotPage(http);
-        InterventionAccess interventions = access.NeedsToken ? InterventionAccess.Token : why is null ? InterventionAccess.Open : InterventionAccess.Refused;
+        InterventionAccess interventions =
+            access.NeedsToken ? InterventionAccess.Token
+            : why is null ? InterventionAccess.Open
+            : InterventionAccess.Refused;
         return TypedResults.Json(new AccessDocument(interventions, why), AccessJson.Default.AccessDocument);
     }
 }
@@ -35,9 +38,14 @@ internal enum InterventionAccess
 internal sealed record AccessDocument(InterventionAccess Interventions, string? Reason);
 
 /// <summary>What the answer looks like.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true, Converters = [typeof(InterventionAccessNames)])]
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower,
+    WriteIndented = true,
+    Converters = [typeof(InterventionAccessNames)]
+)]
 [JsonSerializable(typeof(AccessDocument))]
 internal sealed partial class AccessJson : JsonSerializerContext;
 
 /// <summary>The three by their names in snake_case.</summary>
-internal sealed class InterventionAccessNames() : JsonStringEnumConverter<InterventionAccess>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);
+internal sealed class InterventionAccessNames()
+    : JsonStringEnumConverter<InterventionAccess>(System.Text.Json.JsonNamingPolicy.SnakeCaseLower);

@@ -30,7 +30,11 @@ internal static class AlertEndpoint
         }
         catch (JsonException exception)
         {
-            return Problem(StatusCodes.Status400BadRequest, $"the body is not a notification of Alertmanager's webhook: line {exception.LineNumber + 1}, position {exception.BytePositionInLine + 1}");
+            return Problem(
+                StatusCodes.Status400BadRequest,
+                $"the body is not a notification of Alertmanager's webhook: line {exception.LineNumber + 1}, position "
+                    + $"{exception.BytePositionInLine + 1}"
+            );
         }
         catch (BadHttpRequestException exception)
         {
@@ -38,9 +42,13 @@ internal static class AlertEndpoint
         }
 
         if (notification is not { Version: "4", Alerts: { } alerts })
-            return Problem(StatusCodes.Status400BadRequest, "the body is not a notification of Alertmanager's webhook, version 4");
+            return Problem(
+                StatusCodes.Status400BadRequest,
+                "the body is not a notification of Alertmanager's webhook, version 4");
         if (alerts.Count > AlertsMax)
-            return Problem(StatusCodes.Status400BadRequest, $"the notification has {alerts.Count} alerts; it must have at most {AlertsMax}");
+            return Problem(
+                StatusCodes.Status400BadRequest,
+                $"the notification has {alerts.Count} alerts; it must have at most {AlertsMax}");
         if (alerts.Any(alert => alert?.Status is not ("firing" or "resolved")))
             return Problem(StatusCodes.Status400BadRequest, "an alert's status must be firing or resolved");
         foreach (Alert alert in alerts.OfType<Alert>())

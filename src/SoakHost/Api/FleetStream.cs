@@ -10,8 +10,9 @@ using SoakHost.Storage;
 namespace SoakHost.Api;
 
 /// <summary>
-/// Sends each of the watchdog's reports to the clients that follow the fleet. The first follower serialises a report for all of them; without
-/// followers nobody does. The watchdog waits for no follower. A slow follower skips reports, and every follower gets about one a second at most.
+/// Sends each of the watchdog's reports to the clients that follow the fleet. The first follower serialises a report for all of
+/// them; without followers nobody does. The watchdog waits for no follower. A slow follower skips reports, and every follower
+/// gets about one a second at most.
 /// </summary>
 /// <param name="options">What was configured.</param>
 /// <param name="time">The clock.</param>
@@ -24,13 +25,17 @@ internal sealed class FleetStream(SoakOptions options, TimeProvider time, SoakSt
     /// <summary>The type of its events.</summary>
     public const string EventType = "fleet";
 
-    /// <summary>The least time between two reports to one follower: a little less than the default second between two reports of the watchdog.</summary>
+    /// <summary>
+    /// The least time between two reports to one follower: a little less than the default second between two reports of the
+    /// watchdog.
+    /// </summary>
     public static readonly TimeSpan IntervalMin = TimeSpan.FromMilliseconds(900);
 
     // How long a browser waits before it connects again.
     private static readonly TimeSpan Retry = TimeSpan.FromSeconds(1);
 
-    private static readonly ReportJson OneLine = new(new JsonSerializerOptions(ReportJson.Default.Options) { WriteIndented = false });
+    private static readonly ReportJson OneLine = new(
+        new JsonSerializerOptions(ReportJson.Default.Options) { WriteIndented = false });
     private readonly ConcurrencyLimiter _places = new(new() { PermitLimit = FollowersMax, QueueLimit = 0 });
     private Edition _latest = new(null);
 
@@ -55,7 +60,9 @@ internal sealed class FleetStream(SoakOptions options, TimeProvider time, SoakSt
     /// <inheritdoc/>
     public void Dispose() => _places.Dispose();
 
-    /// <summary>The latest report at once, and each one after it, until <paramref name="stop"/>; then it ends without an exception.</summary>
+    /// <summary>
+    /// The latest report at once, and each one after it, until <paramref name="stop"/>; then it ends without an exception.
+    /// </summary>
     public async IAsyncEnumerable<SseItem<string>> FollowAsync([EnumeratorCancellation] CancellationToken stop)
     {
         bool isFirst = true;

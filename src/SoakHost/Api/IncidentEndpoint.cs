@@ -9,15 +9,24 @@ namespace SoakHost.Api;
 /// <summary><c>GET /api/v1/incidents</c>: recorded incidents, newest first, a page at a time.</summary>
 internal static class IncidentEndpoint
 {
-    public static void MapIncidents(this WebApplication app) => app
-        .MapGet("/api/v1/incidents", Read).Produces<IncidentPage>().ProducesProblem(StatusCodes.Status400BadRequest).WithName("incidents").WithTags("incidents")
-        .WithSummary("Incidents, newest first. Pass a page's \"next\" as \"before\" to get the page after it. Filters: \"cohort\", \"run\", \"vm\" with the number of "
-            + "\"vms\" from it on (1), \"vcpu\", and \"hung\": true for vCPUs that are still hung, false for all others.");
+    public static void MapIncidents(this WebApplication app) =>
+        app.MapGet("/api/v1/incidents", Read)
+            .Produces<IncidentPage>()
+            .ProducesProblem(StatusCodes.Status400BadRequest)
+            .WithName("incidents")
+            .WithTags("incidents")
+            .WithSummary(
+                "Incidents, newest first. Pass a page's \"next\" as \"before\" to get the page after it. Filters: \"cohort\", "
+                    + "\"run\", \"vm\" with the number of "
+                    + "\"vms\" from it on (1), \"vcpu\", and \"hung\": true for vCPUs that are still hung, false for all others."
+            );
 
     private static Results<JsonHttpResult<IncidentPage>, ProblemHttpResult> Read(
         SoakOptions options, [AsParameters] IncidentQuery query, [AsParameters] PageQuery page) =>
         Paging.Read(
-            page, (before, limit) => IncidentPage.Read(options.DataDirectory, before, limit, query.ToFilter()), IncidentJson.Default.IncidentPage);
+            page,
+            (before, limit) => IncidentPage.Read(options.DataDirectory, before, limit, query.ToFilter()),
+            IncidentJson.Default.IncidentPage);
 }
 
 /// <summary>A page of incidents.</summary>
@@ -30,21 +39,51 @@ internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, l
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
         IReadOnlyList<IncidentRecord> incidents = database?.Incidents.Page(before, limit, filter) ?? [];
-        return new IncidentPage([.. incidents.Select(IncidentDocument.Of)], incidents.Count == limit ? incidents[^1].Number : null);
+        return new IncidentPage(
+            [.. incidents.Select(IncidentDocument.Of)],
+            incidents.Count == limit ? incidents[^1].Number : null);
     }
 }
 
 /// <summary>An incident. <c>soakhost replay</c> takes its id.</summary>
 internal sealed record IncidentDocument(
-    string Id, long Run, string Kind, string Cohort, int Vm, int? Vcpu, long? Tick, double? ElapsedSeconds, int? Page, string? InvalidateSeq,
-    string? Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen, DateTimeOffset? Recovered, long? RecoveredTick,
-    double? RecoveredElapsedSeconds, string? RecoveredBy)
+    string Id,
+    long Run,
+    string Kind,
+    string Cohort,
+    int Vm,
+    int? Vcpu,
+    long? Tick,
+    double? ElapsedSeconds,
+    int? Page,
+    string? InvalidateSeq,
+    string? Snapshot,
+    DateTimeOffset FirstSeen,
+    DateTimeOffset LastSeen,
+    DateTimeOffset? Recovered,
+    long? RecoveredTick,
+    double? RecoveredElapsedSeconds,
+    string? RecoveredBy)
 {
-    public static IncidentDocument Of(IncidentRecord incident) => new(
-        incident.Id.ToString(), incident.RunId, Name(incident.Id.Kind), incident.Id.Cohort, incident.Id.Vm, incident.Id.Vcpu,
-        incident.Id.Time.Tick, incident.Id.Time.Elapsed?.TotalSeconds, incident.Page, incident.InvalidateSeq?.ToString(),
-        incident.Snapshot is { } snapshot ? CounterRange.Exactly(snapshot).ToString() : null, incident.FirstSeen, incident.LastSeen,
-        incident.Recovery?.At, incident.Recovery?.Time.Tick, incident.Recovery?.Time.Elapsed?.TotalSeconds, incident.Recovery?.By);
+    public static IncidentDocument Of(IncidentRecord incident) =>
+        new(
+            incident.Id.ToString(),
+            incident.RunId,
+            Name(incident.Id.Kind),
+            incident.Id.Cohort,
+            incident.Id.Vm,
+            incident.Id.Vcpu,
+            incident.Id.Time.Tick,
+            incident.Id.Time.Elapsed?.TotalSeconds,
+            incident.Page,
+            incident.InvalidateSeq?.ToString(),
+            incident.Snapshot is { } snapshot ? CounterRange.Exactly(snapshot).ToString() : null,
+            incident.FirstSeen,
+            incident.LastSeen,
+            incident.Recovery?.At,
+            incident.Recovery?.Time.Tick,
+            incident.Recovery?.Time.Elapsed?.TotalSeconds,
+            incident.Recovery?.By);
 
     private static string Name(FindingKind kind) => kind switch
     {

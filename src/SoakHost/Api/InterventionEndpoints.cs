@@ -12,45 +12,77 @@ using SoakHost.Storage;
 namespace SoakHost.Api;
 
 /// <summary>
-/// <c>POST /api/v1/cohorts/...</c>: interventions in the running fleet; <c>GET /api/v1/interventions</c>: those of the past. Reading is open;
+/// <c>POST /api/v1/cohorts/...</c>: interventions in the running fleet; <c>GET /api/v1/interventions</c>: those of the past.
+/// Reading is open;
 /// <see cref="OperatorAccess"/> decides who may intervene.
 /// </summary>
 internal static class InterventionEndpoints
 {
     public static void MapInterventions(this WebApplication app)
     {
-        app.MapGet("/api/v1/interventions", List).Produces<InterventionPage>().ProducesProblem(StatusCodes.Status400BadRequest)
-            .WithName("interventions").WithTags("interventions").WithSummary("Interventions, newest first. Pass a page's \"next\" as \"before\" to get the page after it.");
+        app.MapGet("/api/v1/interventions", List)
+            .Produces<InterventionPage>()
+            .ProducesProblem(StatusCodes.Status400BadRequest)
+            .WithName("interventions")
+            .WithTags("interventions")
+            .WithSummary("Interventions, newest first. Pass a page's \"next\" as \"before\" to get the page after it.");
         RouteGroupBuilder cohorts = app.MapGroup("/api/v1/cohorts").WithTags("interventions");
         cohorts.AddEndpointFilter(app.Services.GetRequiredService<OperatorFilter>());
         cohorts
-            .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status401Unauthorized)
-            .ProducesProblem(StatusCodes.Status403Forbidden).ProducesProblem(StatusCodes.Status404NotFound)
-            .ProducesProblem(StatusCodes.Status409Conflict).ProducesProblem(StatusCodes.Status415UnsupportedMediaType)
-            .ProducesProblem(StatusCodes.Status429TooManyRequests).ProducesProblem(StatusCodes.Status503ServiceUnavailable);
-        cohorts.MapPost("", (HttpRequest request, SoakRun run, InterventionMetrics metrics, ILogger<InterventionRequest> log) => AddAsync(request, run, metrics, log))
-            .Produces<InterventionDocument>().WithName(InterventionKind.AddCohort.Name()).WithBody(SimulatedCohortSettings.Table)
+            .ProducesProblem(StatusCodes.Status400BadRequest)
+            .ProducesProblem(StatusCodes.Status401Unauthorized)
+            .ProducesProblem(StatusCodes.Status403Forbidden)
+            .ProducesProblem(StatusCodes.Status404NotFound)
+            .ProducesProblem(StatusCodes.Status409Conflict)
+            .ProducesProblem(StatusCodes.Status415UnsupportedMediaType)
+            .ProducesProblem(StatusCodes.Status429TooManyRequests)
+            .ProducesProblem(StatusCodes.Status503ServiceUnavailable);
+        cohorts
+            .MapPost(
+                "",
+                (HttpRequest request, SoakRun run, InterventionMetrics metrics, ILogger<InterventionRequest> log) =>
+                    AddAsync(request, run, metrics, log))
+            .Produces<InterventionDocument>()
+            .WithName(InterventionKind.AddCohort.Name())
+            .WithBody(SimulatedCohortSettings.Table)
             .WithSummary("Adds a cohort. Its VMs start at tick 0.");
         RouteGroupBuilder cohort = cohorts.MapGroup("/{name}");
         Map(cohort, InterventionKind.PatchKernel, "Live-patches the cohort: its VMs run \"kernel\" from now on.");
-        Map(cohort, InterventionKind.Migrate, "Live-migrates the cohort, or one \"vm\": the counter restarts at \"invalidate_seq\", mappings and roots restart.");
+        Map(
+            cohort,
+            InterventionKind.Migrate,
+            "Live-migrates the cohort, or one \"vm\": the counter restarts at \"invalidate_seq\", mappings and roots restart.");
         Map(cohort, InterventionKind.PauseInvalidations, "Pauses new invalidations and memslot updates; those in progress end.");
         Map(cohort, InterventionKind.ResumeInvalidations, "Resumes invalidations and memslot updates.");
         Map(cohort, InterventionKind.UpdateMemslots, "Updates the memslots of the cohort, or of one \"vm\", once.");
-        Map(cohort, InterventionKind.SetCounter, "Sets mmu_invalidate_seq of the cohort, or of one \"vm\", to \"invalidate_seq\".");
-        Map(cohort, InterventionKind.ResizeCohort, "Changes the number of VMs to \"vms\": new ones start, or those with the highest numbers are removed.");
+        Map(
+            cohort,
+            InterventionKind.SetCounter,
+            "Sets mmu_invalidate_seq of the cohort, or of one \"vm\", to \"invalidate_seq\".");
+        Map(
+            cohort,
+            InterventionKind.ResizeCohort,
+            "Changes the number of VMs to \"vms\": new ones start, or those with the highest numbers are removed.");
         Map(cohort, InterventionKind.RemoveCohort, "Removes the cohort. Its totals and incidents are kept.");
     }
 
     private static Results<JsonHttpResult<InterventionPage>, ProblemHttpResult> List(
         SoakOptions options, [AsParameters] PageQuery page, string? cohort = null) =>
         Paging.Read(
-            page, (before, limit) => InterventionPage.Read(options.DataDirectory, before, limit, cohort), InterventionJson.Default.InterventionPage);
+            page,
+            (before, limit) => InterventionPage.Read(options.DataDirectory, before, limit, cohort),
+            InterventionJson.Default.InterventionPage);
 
-    private static void Map(RouteGroupBuilder cohort, InterventionKind kind, string summary) => cohort
-        .MapPost(kind.Name(), (string name, HttpRequest request, SoakRun run, InterventionMetrics metrics, ILogger<InterventionRequest> log) =>
-            InterveneAsync(kind, name, request, run, metrics, log))
-        .Produces<InterventionDocument>().WithName(kind.Name()).WithSummary(summary).WithBody(InterventionRequest.Table(kind));
+    private static void Map(RouteGroupBuilder cohort, InterventionKind kind, string summary) =>
+        cohort
+            .MapPost(
+                kind.Name(),
+                (string name, HttpRequest request, SoakRun run, InterventionMetrics metrics, ILogger<InterventionRequest> log) =>
+                    InterveneAsync(kind, name, request, run, metrics, log))
+            .Produces<InterventionDocument>()
+            .WithName(kind.Name())
+            .WithSummary(summary)
+            .WithBody(InterventionRequest.Table(kind));
 
     private static Task<Results<JsonHttpResult<InterventionDocument>, ProblemHttpResult>> InterveneAsync(
         InterventionKind kind, string name, HttpRequest request, SoakRun run, InterventionMetrics metrics, ILogger log) =>
@@ -94,7 +126,10 @@ internal static class InterventionEndpoints
 
         try
         {
-            InterventionRecord record = await run.InterveneAsync(asked.Cohort, asked.Intervention, request.HttpContext.RequestAborted);
+            InterventionRecord record = await run.InterveneAsync(
+                asked.Cohort,
+                asked.Intervention,
+                request.HttpContext.RequestAborted);
             metrics.Count(asked.Cohort, asked.Intervention.Kind);
             log.InterventionApplied(asked.Cohort, Describe(record.Intervention), record.Intervention.Tick);
             return TypedResults.Json(InterventionDocument.Of(record), InterventionJson.Default.InterventionDocument);
@@ -103,7 +138,8 @@ internal static class InterventionEndpoints
         {
             if (exception is InterventionQueueException)
                 request.HttpContext.Response.Headers.RetryAfter = "1";
-            string hint = exception is NoSuchCohortException ? Suggestion.For(asked.Cohort, run.Cohorts.Select(cohort => cohort.Name)) : "";
+            string hint =
+                exception is NoSuchCohortException ? Suggestion.For(asked.Cohort, run.Cohorts.Select(cohort => cohort.Name)) : "";
             return Problem(status, $"{exception.Message}; nothing was done{hint}");
         }
     }
@@ -150,13 +186,28 @@ internal static class InterventionEndpoints
 
 /// <summary>An intervention, and the tick at which it takes effect in every VM.</summary>
 internal sealed record InterventionDocument(
-    long Id, long Run, string Cohort, string Kind, long Tick, int? Vm, string? Kernel, string? InvalidateSeq, int? Vms, DateTimeOffset Requested)
+    long Id,
+    long Run,
+    string Cohort,
+    string Kind,
+    long Tick,
+    int? Vm,
+    string? Kernel,
+    string? InvalidateSeq,
+    int? Vms,
+    DateTimeOffset Requested)
 {
     public static InterventionDocument Of(InterventionRecord record)
     {
         ShardIntervention done = record.Intervention;
         return new(
-            record.Id, record.RunId, record.Cohort, done.Kind.Name(), done.Tick, done.Vm, (done.Kernel ?? done.Cohort?.Kernel)?.Info.Name,
+            record.Id,
+            record.RunId,
+            record.Cohort,
+            done.Kind.Name(),
+            done.Tick,
+            done.Vm,
+            (done.Kernel ?? done.Cohort?.Kernel)?.Info.Name,
             done.Kind is InterventionKind.Migrate or InterventionKind.SetCounter ? Hex64.Of(done.InvalidateSeq) : null,
             done.Cohort?.Vms ?? (done.Vms > 0 ? done.Vms : null), record.Requested);
     }
@@ -172,7 +223,9 @@ internal sealed record InterventionPage(IReadOnlyList<InterventionDocument> Inte
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
         IReadOnlyList<InterventionRecord> interventions = database?.Interventions.Page(before, limit, cohort) ?? [];
-        return new InterventionPage([.. interventions.Select(InterventionDocument.Of)], interventions.Count == limit ? interventions[^1].Id : null);
+        return new InterventionPage(
+            [.. interventions.Select(InterventionDocument.Of)],
+            interventions.Count == limit ? interventions[^1].Id : null);
     }
 }
 

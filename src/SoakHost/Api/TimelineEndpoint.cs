@@ -12,53 +12,84 @@ namespace SoakHost.Api;
 /// <summary><c>GET /api/v1/timeline</c>: an incident, replayed step by step as <c>soakhost replay</c> does.</summary>
 internal static class TimelineEndpoint
 {
-    public static void MapTimeline(this WebApplication app) => app
-        .MapGet("/api/v1/timeline", ReplayAsync).Produces<IncidentTimelineDocument>().WithName("timeline").WithTags("incidents")
-        .ProducesProblem(StatusCodes.Status400BadRequest).ProducesProblem(StatusCodes.Status404NotFound)
-        .ProducesProblem(StatusCodes.Status422UnprocessableEntity).ProducesProblem(StatusCodes.Status503ServiceUnavailable)
-        .ProducesProblem(StatusCodes.Status504GatewayTimeout)
-        .WithSummary("Replays an incident step by step, with an explanation and the command that reproduces it. One replay runs at a time. A replay that takes "
-            + "longer than 20 s is cancelled, and the problem document has the \"command\".");
+    public static void MapTimeline(this WebApplication app) =>
+        app.MapGet("/api/v1/timeline", ReplayAsync)
+            .Produces<IncidentTimelineDocument>()
+            .WithName("timeline")
+            .WithTags("incidents")
+            .ProducesProblem(StatusCodes.Status400BadRequest)
+            .ProducesProblem(StatusCodes.Status404NotFound)
+            .ProducesProblem(StatusCodes.Status422UnprocessableEntity)
+            .ProducesProblem(StatusCodes.Status503ServiceUnavailable)
+            .ProducesProblem(StatusCodes.Status504GatewayTimeout)
+            .WithSummary(
+                "Replays an incident step by step, with an explanation and the command that reproduces it. One replay runs at "
+                    + "a time. A replay that takes "
+                    + "longer than 20 s is cancelled, and the problem document has the \"command\".");
 
     private static async Task<Results<JsonHttpResult<IncidentTimelineDocument>, ProblemHttpResult>> ReplayAsync(
-        SoakRun current, ReplayService replays, HttpContext http, IHostApplicationLifetime host, string incident = "", string? run = null)
+        SoakRun current,
+        ReplayService replays,
+        HttpContext http,
+        IHostApplicationLifetime host,
+        string incident = "",
+        string? run = null)
     {
         if (!IncidentId.TryParse(incident, out IncidentId id))
         {
             return Problem(
-                StatusCodes.Status400BadRequest, "incident must be the id of a hang, unsafe-install, stale-mapping or accounting-error, such as hang:control/12/3@3411968");
+                StatusCodes.Status400BadRequest,
+                "incident must be the id of a hang, unsafe-install, stale-mapping or accounting-error, such as "
+                    + "hang:control/12/3@3411968"
+            );
         }
 
         try
         {
             if (Find(current, id, QueryText.Number("run", run, 1, long.MaxValue)) is not { } found)
             {
-                return Problem(StatusCodes.Status404NotFound, "no such incident is recorded, and no such vCPU is hung now; incidents are recorded with the next checkpoint");
+                return Problem(
+                    StatusCodes.Status404NotFound,
+                    "no such incident is recorded, and no such vCPU is hung now; incidents are recorded with the next checkpoint"
+                );
             }
 
             if (found.Cohort is not { } cohort)
             {
                 return Problem(
-                    StatusCodes.Status422UnprocessableEntity, "it cannot be replayed: its VM was a real one, or its kernel is not in this version of SoakHost");
+                    StatusCodes.Status422UnprocessableEntity,
+                    "it cannot be replayed: its VM was a real one, or its kernel is not in this version of SoakHost");
             }
 
             using var stop = CancellationTokenSource.CreateLinkedTokenSource(http.RequestAborted, host.ApplicationStopping);
             (ReplayOutcome outcome, Timeline? timeline) = await replays.ReplayAsync(found, cohort, id, stop.Token);
-            string command = ReplayCommandLine.Of(cohort, found.Options, id, found.HasInterventions ? current.Options.DataDirectory : null)!;
+            string command = ReplayCommandLine.Of(
+                cohort,
+                found.Options,
+                id,
+                found.HasInterventions ? current.Options.DataDirectory : null
+            )!;
             switch (outcome)
             {
                 case ReplayOutcome.Replayed:
                     return TypedResults.Json(
-                        IncidentTimelineDocument.Of(id, found.Run, command, timeline!), ReportJson.Default.IncidentTimelineDocument);
+                        IncidentTimelineDocument.Of(id, found.Run, command, timeline!),
+                        ReportJson.Default.IncidentTimelineDocument);
                 case ReplayOutcome.NoSuchIncident:
-                    return Problem(StatusCodes.Status404NotFound, "the replay did not come to this incident: it was recorded with another version of the model");
+                    return Problem(
+                        StatusCodes.Status404NotFound,
+                        "the replay did not come to this incident: it was recorded with another version of the model");
                 case ReplayOutcome.Busy:
                     http.Response.Headers.RetryAfter = "1";
-                    return Problem(StatusCodes.Status503ServiceUnavailable, "too many replays are waiting; try again in a second");
+                    return Problem(
+                        StatusCodes.Status503ServiceUnavailable,
+                        "too many replays are waiting; try again in a second");
                 default:
                     return TypedResults.Problem(
-                        $"the replay takes longer than {ReplayService.TimeMax.TotalSeconds:0} s; run the command instead, which has no time limit",
-                        statusCode: StatusCodes.Status504GatewayTimeout, extensions: new Dictionary<string, object?> { ["command"] = command });
+                        $"the replay takes longer than {ReplayService.TimeMax.TotalSeconds:0} s; run the command instead, "
+                            + "which has no time limit",
+                        statusCode: StatusCodes.Status504GatewayTimeout,
+                        extensions: new Dictionary<string, object?> { ["command"] = command });
             }
         }
         catch (ArgumentException exception) when (exception.ParamName is null)
@@ -75,17 +106,26 @@ internal static class TimelineEndpoint
         }
     }
 
-    /// <summary>The run that has the incident: the present one, which may not have recorded it yet, or one that the data directory knows.</summary>
+    /// <summary>
+    /// The run that has the incident: the present one, which may not have recorded it yet, or one that the data directory knows.
+    /// </summary>
     private static ReplayInput? Find(SoakRun current, IncidentId id, long? run)
     {
         string directory = current.Options.DataDirectory;
         return (run ?? current.RunId) == current.RunId && HangsNow(current.Latest, id)
-            ? ReplayInput.OfCurrent(current.RunId, directory, current.FleetOptions, id.Cohort) : ReplayInput.OfRecorded(directory, id, run);
+            ? ReplayInput.OfCurrent(current.RunId, directory, current.FleetOptions, id.Cohort)
+            : ReplayInput.OfRecorded(directory, id, run);
     }
 
-    private static bool HangsNow(FleetReport report, IncidentId id) => report.Cohorts.Any(cohort =>
-        id.Kind == FindingKind.VcpuHung && cohort.Cohort.Name == id.Cohort && cohort.Stalls.Any(stall =>
-            stall.Vcpu.Condition == VcpuCondition.Hung && stall.Vcpu.Vm == id.Vm && stall.Vcpu.Vcpu == id.Vcpu && stall.Vcpu.Time == id.Time));
+    private static bool HangsNow(FleetReport report, IncidentId id) =>
+        report.Cohorts.Any(cohort =>
+            id.Kind == FindingKind.VcpuHung
+            && cohort.Cohort.Name == id.Cohort
+            && cohort.Stalls.Any(stall =>
+                stall.Vcpu.Condition == VcpuCondition.Hung
+                && stall.Vcpu.Vm == id.Vm
+                && stall.Vcpu.Vcpu == id.Vcpu
+                && stall.Vcpu.Time == id.Time));
 
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }

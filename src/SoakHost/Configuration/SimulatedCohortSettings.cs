@@ -35,8 +35,11 @@ internal static partial class SimulatedCohortSettings
     public static IReadOnlyList<Setting<SimulatedCohort>> Shape { get; } =
     [
         new Setting<SimulatedCohort, int>(
-            nameof(SimulatedCohort.Vms), "VMs; the limit is for all cohorts together", new WholeNumber<int>(1, FleetOptions.VmsMax),
-            cohort => cohort.Vms, (cohort, value) => cohort with { Vms = value }),
+            nameof(SimulatedCohort.Vms),
+            "VMs; the limit is for all cohorts together",
+            new WholeNumber<int>(1, FleetOptions.VmsMax),
+            cohort => cohort.Vms,
+            (cohort, value) => cohort with { Vms = value }),
         OfVm(
             nameof(VmParameters.Vcpus), "vCPUs of each VM", new WholeNumber<int>(1, VmParameters.VcpusMax),
             vm => vm.Vcpus, (vm, value) => vm with { Vcpus = value }),
@@ -64,14 +67,24 @@ internal static partial class SimulatedCohortSettings
         cohort => cohort.Expected, (cohort, value) => cohort with { Expected = value });
 
     /// <summary>All of them.</summary>
-    public static SettingTable<SimulatedCohort> Table { get; } = new(
-        new SimulatedCohort { Name = "", Kernel = Model.Kernels.Kernel.Of<Linux61Stable>(), Vms = 64 }, [Name, Kernel, .. Shape, Expect]);
+    public static SettingTable<SimulatedCohort> Table { get; } =
+        new(
+            new SimulatedCohort
+            {
+                Name = "",
+                Kernel = Model.Kernels.Kernel.Of<Linux61Stable>(),
+                Vms = 64,
+            },
+            [Name, Kernel, .. Shape, Expect]);
 
     /// <summary>Fits the default of a parameter to others, and checks the parameters together.</summary>
     /// <param name="cohort">A cohort whose values are allowed each by itself.</param>
     /// <param name="isRangeGiven">Whether <see cref="RangePages"/> was given.</param>
     /// <param name="wrong">Called with each error: the setting, and what is wrong with it.</param>
-    public static SimulatedCohort Complete(SimulatedCohort cohort, bool isRangeGiven, Action<Setting<SimulatedCohort>, string> wrong)
+    public static SimulatedCohort Complete(
+        SimulatedCohort cohort,
+        bool isRangeGiven,
+        Action<Setting<SimulatedCohort>, string> wrong)
     {
         VmParameters vm = isRangeGiven ? cohort.Vm
             : cohort.Vm with { RangePages = Math.Min(cohort.Vm.RangePages, cohort.Vm.Pages) };

@@ -60,8 +60,14 @@ internal static class SoakConfiguration
         _ = reader.Text(SimulatedCohortSettings.Kernel.Key);
         foreach ((string key, string instead) in HostCohortSettings.NotForRealVms)
             reader.Refuse(key, $"it is for simulated VMs; {instead}");
-        string name = reader.Read(new SettingTable<SimulatedCohort>(SimulatedCohortSettings.Table.Defaults, SimulatedCohortSettings.Name),
-            SimulatedCohortSettings.Table.Defaults with { Name = Unnamed(entry) }).Name;
+        string name = reader
+            .Read(
+                new SettingTable<SimulatedCohort>(SimulatedCohortSettings.Table.Defaults, SimulatedCohortSettings.Name),
+                SimulatedCohortSettings.Table.Defaults with
+                {
+                    Name = Unnamed(entry),
+                })
+            .Name;
         SettingReader section = reader.Section(HostCohortSettings.SectionName);
         HostCohortOptions options = section.Read(HostCohortSettings.Section,
             reader.Read(HostCohortSettings.Cohort, HostCohortSettings.Cohort.Defaults));

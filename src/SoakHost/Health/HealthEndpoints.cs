@@ -11,15 +11,24 @@ internal static class HealthEndpoints
     public static void MapHealth(this WebApplication app)
     {
         app.MapGet("/health/live", () => TypedResults.Json(new LiveDocument("live"), HealthJson.Default.LiveDocument));
-        app.MapGet("/health/ready", (SoakRun run, TimeProvider time) =>
-        {
-            FleetReport report = run.Latest;
-            Readiness readiness = Readiness.Of(report, report.CohortsInAll, time.GetElapsedTime(report.Timestamp), run.Options.StallAfter, run.Storage.Failure);
-            return TypedResults.Json(
-                new ReadyDocument(readiness.Status, readiness.Reasons, report.Time),
-                HealthJson.Default.ReadyDocument,
-                statusCode: readiness.Status == ReadinessStatus.NotReady ? StatusCodes.Status503ServiceUnavailable : StatusCodes.Status200OK);
-        });
+        app.MapGet(
+            "/health/ready",
+            (SoakRun run, TimeProvider time) =>
+            {
+                FleetReport report = run.Latest;
+                Readiness readiness = Readiness.Of(
+                    report,
+                    report.CohortsInAll,
+                    time.GetElapsedTime(report.Timestamp),
+                    run.Options.StallAfter,
+                    run.Storage.Failure);
+                return TypedResults.Json(
+                    new ReadyDocument(readiness.Status, readiness.Reasons, report.Time),
+                    HealthJson.Default.ReadyDocument,
+                    statusCode: readiness.Status == ReadinessStatus.NotReady
+                        ? StatusCodes.Status503ServiceUnavailable
+                        : StatusCodes.Status200OK);
+            });
     }
 }
 

@@ -38,7 +38,8 @@ internal sealed record Readiness(ReadinessStatus Status, IReadOnlyList<string> R
         foreach (CohortReport cohort in report.Cohorts.Where(cohort => cohort.Snapshot.Failures.Length > 0))
         {
             int others = cohort.Snapshot.Failures.Length - 1;
-            reasons.Add($"{cohort.Cohort.Name}: {cohort.Snapshot.Failures[0]}{(others > 0 ? $" and {others} more failures" : "")}");
+            reasons.Add(
+                $"{cohort.Cohort.Name}: {cohort.Snapshot.Failures[0]}{(others > 0 ? $" and {others} more failures" : "")}");
         }
 
         if (!report.Cohorts.IsEmpty && report.Cohorts.All(cohort => cohort.Snapshot.IsOutOfService))

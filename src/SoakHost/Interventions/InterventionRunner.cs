@@ -6,9 +6,10 @@ using SoakHost.Storage;
 namespace SoakHost.Interventions;
 
 /// <summary>
-/// Does interventions, each in three steps: the fleet prepares it and decides its tick, storage records it, and the fleet commits it. An
-/// intervention that is not recorded is abandoned and never happens; one that is recorded happens, also if the process is killed before the
-/// commit. Those on one cohort take turns; those on other cohorts, and everything else about the fleet, do not wait.
+/// Does interventions, each in three steps: the fleet prepares it and decides its tick, storage records it, and the fleet commits
+/// it. An intervention that is not recorded is abandoned and never happens; one that is recorded happens, also if the process is
+/// killed before the commit. Those on one cohort take turns; those on other cohorts, and everything else about the fleet, do not
+/// wait.
 /// </summary>
 internal sealed class InterventionRunner : IDisposable
 {
@@ -24,7 +25,8 @@ internal sealed class InterventionRunner : IDisposable
         cohort => RateLimitPartition.GetConcurrencyLimiter(
             cohort, _ => new ConcurrencyLimiterOptions { PermitLimit = 1, QueueLimit = WaitingMax }));
 
-    public InterventionRunner(Fleet fleet, SoakStorage storage, TimeProvider time) => (_fleet, _storage, _time) = (fleet, storage, time);
+    public InterventionRunner(Fleet fleet, SoakStorage storage, TimeProvider time) =>
+        (_fleet, _storage, _time) = (fleet, storage, time);
 
     /// <summary>Does an intervention. When the task completes, it is recorded and takes effect at its tick.</summary>
     /// <param name="cohort">The cohort's name.</param>
@@ -33,7 +35,9 @@ internal sealed class InterventionRunner : IDisposable
     /// <exception cref="InterventionException">The fleet cannot do it; nothing was done.</exception>
     /// <exception cref="StorageUnavailableException">It cannot be recorded; nothing was done.</exception>
     /// <exception cref="InterventionQueueException">Too many others are waiting; nothing was done.</exception>
-    /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was cancelled in time; nothing was done.</exception>
+    /// <exception cref="OperationCanceledException">
+    /// <paramref name="cancellation"/> was cancelled in time; nothing was done.
+    /// </exception>
     public async Task<InterventionRecord> RunAsync(string cohort, ShardIntervention intervention, CancellationToken cancellation)
     {
         using RateLimitLease turn = await TakeTurnAsync(cohort, cancellation);

@@ -7,8 +7,10 @@ using Serilog.Formatting.Json;
 namespace SoakHost.Logging;
 
 /// <summary>
-/// One JSON object a line, with the names of the compact log event format: <c>@t</c> time, <c>@l</c> level unless it is Information,
-/// <c>@m</c> the message as a terminal shows it, <c>@i</c> the event's id, <c>@x</c> an exception. Then the event's own properties.
+/// One JSON object a line, with the names of the compact log event format: <c>@t</c> time, <c>@l</c> level unless it is
+/// Information,
+/// <c>@m</c> the message as a terminal shows it, <c>@i</c> the event's id, <c>@x</c> an exception. Then the event's own
+/// properties.
 /// </summary>
 /// <remarks>The library's own formatter quotes strings inside a message, and replaces event ids by its own.</remarks>
 internal sealed class JsonLines : ITextFormatter

@@ -28,7 +28,10 @@ internal static class LogSetup
         if (format == LogFormat.Json)
             configuration.WriteTo.Console(new JsonLines());
         else
-            configuration.WriteTo.Console(outputTemplate: Template, formatProvider: CultureInfo.InvariantCulture, theme: AnsiConsoleTheme.Code);
+            configuration.WriteTo.Console(
+                outputTemplate: Template,
+                formatProvider: CultureInfo.InvariantCulture,
+                theme: AnsiConsoleTheme.Code);
 
         // Serilog ignores what it does not understand, such as an unknown sink, and only reports it here.
         var complaints = new List<string>();

@@ -8,8 +8,8 @@ using SoakHost.Reports;
 namespace SoakHost.Logging;
 
 /// <summary>
-/// Logs what is new in each of the watchdog's reports: findings one by one while they are few, and changes since the report before. Only the
-/// watchdog's thread may call it until the watchdog has stopped.
+/// Logs what is new in each of the watchdog's reports: findings one by one while they are few, and changes since the report
+/// before. Only the watchdog's thread may call it until the watchdog has stopped.
 /// </summary>
 internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<ReportLog> log)
 {
@@ -148,7 +148,11 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
                 continue;
             _expected[key] = now;
             log.BoundaryExpected(
-                cohort.Cohort.Name, cohort.KernelName, crossing.Boundary.Name, crossing.Expected, forecast.InvalidationsPerSecond);
+                cohort.Cohort.Name,
+                cohort.KernelName,
+                crossing.Boundary.Name,
+                crossing.Expected,
+                forecast.InvalidationsPerSecond);
         }
     }
 

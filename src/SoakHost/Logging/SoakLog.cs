@@ -81,7 +81,14 @@ internal static partial class SoakLog
         "{Cohort} ({Kernel}): VM {Vm} has a wrong total of mapped pages, {Remark}: counter {InvalidateSeq}, {Time}. "
         + "{Replay}")]
     public static partial void AccountingError(
-        this ILogger log, LogLevel level, string cohort, string kernel, int vm, string remark, string invalidateSeq, FindingTime time,
+        this ILogger log,
+        LogLevel level,
+        string cohort,
+        string kernel,
+        int vm,
+        string remark,
+        string invalidateSeq,
+        FindingTime time,
         string replay);
 
     [LoggerMessage(EventId = 2006, Message =

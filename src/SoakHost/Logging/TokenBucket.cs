@@ -1,8 +1,8 @@
 namespace SoakHost.Logging;
 
 /// <summary>
-/// Lets a number of lines through at once, and one more after each period; counts the refused ones. Not thread-safe. The framework's
-/// TokenBucketRateLimiter has a clock of its own, which no test can advance.
+/// Lets a number of lines through at once, and one more after each period; counts the refused ones. Not thread-safe. The
+/// framework's TokenBucketRateLimiter has a clock of its own, which no test can advance.
 /// </summary>
 /// <param name="time">The clock.</param>
 /// <param name="capacity">Tokens of a full bucket, at least 1.</param>

@@ -22,9 +22,23 @@ internal sealed class FleetMetrics
     private readonly Func<IReadOnlyList<Cohort>> _cohorts;
     private readonly int _vectorBits;
     private readonly Func<FleetReport> _latest;
-    private readonly MetricFamily _invalidations, _guestAccesses, _faults, _unjustifiedRetries, _overcautiousRetries;
-    private readonly MetricFamily _unsafeInstalls, _staleMappings, _accountingErrors;
-    private readonly MetricFamily _recoveries, _vms, _vcpus, _lastProgress, _stallInfo, _invalidateSeq, _crossings, _verdict, _incidents;
+    private readonly MetricFamily _invalidations,
+        _guestAccesses,
+        _faults,
+        _unjustifiedRetries,
+        _overcautiousRetries;
+    private readonly MetricFamily _unsafeInstalls,
+        _staleMappings,
+        _accountingErrors;
+    private readonly MetricFamily _recoveries,
+        _vms,
+        _vcpus,
+        _lastProgress,
+        _stallInfo,
+        _invalidateSeq,
+        _crossings,
+        _verdict,
+        _incidents;
     private readonly MetricFamily _expectedCrossing;
     private readonly MetricFamily _lastSlice, _slices, _busy, _sliceMax, _idle, _workers, _hangExpectedFrom, _buildInfo;
 
@@ -79,7 +93,10 @@ internal sealed class FleetMetrics
 
     private void Fill(Cohort cohort, CohortReport? report)
     {
-        (string name, string kernel, string expect) = (cohort.Name, report?.KernelName ?? cohort.KernelName, cohort.Expected.Label());
+        (string name, string kernel, string expect) = (
+            cohort.Name,
+            report?.KernelName ?? cohort.KernelName,
+            cohort.Expected.Label());
         FillTotals(report?.Totals ?? cohort.NoTotals, name, kernel);
         foreach (BoundaryForecast crossing in report?.Snapshot.Forecast?.Crossings ?? [])
             _expectedCrossing.Set(Seconds(crossing.Expected), name, kernel, crossing.Boundary.Name);
@@ -90,9 +107,24 @@ internal sealed class FleetMetrics
         _incidents.Set(incidents.StaleMappings, name, kernel, "stale_mapping");
         _incidents.Set(incidents.AccountingErrors, name, kernel, "accounting_error");
 
-        Set(_invalidateSeq, report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Min.Low, name, kernel, "min");
-        Set(_invalidateSeq, report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Median.Low, name, kernel, "median");
-        Set(_invalidateSeq, report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Max.High, name, kernel, "max");
+        Set(
+            _invalidateSeq,
+            report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Min.Low,
+            name,
+            kernel,
+            "min");
+        Set(
+            _invalidateSeq,
+            report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Median.Low,
+            name,
+            kernel,
+            "median");
+        Set(
+            _invalidateSeq,
+            report is null ? cohort.InvalidateSeqStart : report.Snapshot.InvalidateSeq?.Max.High,
+            name,
+            kernel,
+            "max");
         if (cohort is SimulatedCohort { Expected: Defect.Hang } control)
         {
             Kernel runs = (report?.Snapshot as SimulatedSnapshot)?.Kernel ?? control.Kernel;

@@ -30,5 +30,6 @@ internal sealed class InterventionMetrics
     }
 
     /// <summary>Counts one.</summary>
-    public void Count(string cohort, InterventionKind kind) => _applied.AddOrUpdate((cohort, kind.Name()), 1, (_, count) => count + 1);
+    public void Count(string cohort, InterventionKind kind) =>
+        _applied.AddOrUpdate((cohort, kind.Name()), 1, (_, count) => count + 1);
 }

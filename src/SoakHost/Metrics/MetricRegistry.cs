@@ -3,8 +3,8 @@ using Prometheus;
 namespace SoakHost.Metrics;
 
 /// <summary>
-/// Metrics in Prometheus' text format. Nothing else uses the library. The registry is its own, without the library's default metrics. A scrape
-/// has the series that were set for it and no others.
+/// Metrics in Prometheus' text format. Nothing else uses the library. The registry is its own, without the library's default
+/// metrics. A scrape has the series that were set for it and no others.
 /// </summary>
 internal sealed class MetricRegistry : IDisposable
 {
@@ -56,7 +56,9 @@ internal sealed class MetricRegistry : IDisposable
     private MetricFamily AddCounter(MetricDeclaration metric)
     {
         Counter counter = _factory.CreateCounter(metric.Name, $"{metric.Help}.", metric.Labels);
-        return new MetricFamily((value, series) => counter.WithLabels(series).IncTo(value), series => counter.RemoveLabelled(series));
+        return new MetricFamily(
+            (value, series) => counter.WithLabels(series).IncTo(value),
+            series => counter.RemoveLabelled(series));
     }
 
     private MetricFamily AddGauge(MetricDeclaration metric)

@@ -4,22 +4,31 @@ using Microsoft.Net.Http.Headers;
 namespace SoakHost.Page;
 
 /// <summary>
-/// <c>GET /</c>: the live page. Its files are embedded in the assembly: they do not depend on the content root, and are always of the
-/// program's version.
+/// <c>GET /</c>: the live page. Its files are embedded in the assembly: they do not depend on the content root, and are always of
+/// the program's version.
 /// </summary>
 internal static class PageFiles
 {
-    // Scripts, styles, pictures and data come from this service only. No other page may frame this one, because its buttons change the fleet.
+    // Scripts, styles, pictures and data come from this service only. No other page may frame this one, because its buttons
+    // change the fleet.
     private const string ContentSecurityPolicy =
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; form-action 'none'; "
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; base-uri 'none'; "
+            + "form-action 'none'; "
         + "frame-ancestors 'none'";
 
-    private static readonly EmbeddedFileProvider Files = new(typeof(PageFiles).Assembly, $"{typeof(PageFiles).Namespace}.wwwroot");
+    private static readonly EmbeddedFileProvider Files = new(
+        typeof(PageFiles).Assembly,
+        $"{typeof(PageFiles).Namespace}.wwwroot");
 
     public static void UsePage(this WebApplication app)
     {
         app.UseDefaultFiles(new DefaultFilesOptions { FileProvider = Files });
-        app.UseStaticFiles(new StaticFileOptions { FileProvider = Files, OnPrepareResponse = served => Describe(served.Context.Response.Headers) });
+        app.UseStaticFiles(
+            new StaticFileOptions
+            {
+                FileProvider = Files,
+                OnPrepareResponse = served => Describe(served.Context.Response.Headers),
+            });
     }
 
     private static void Describe(IHeaderDictionary headers)

@@ -153,7 +153,9 @@ internal static class CheckProgress
         int hung = report.Cohorts.Sum(cohort => cohort.Hung);
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{progress.Stage}: {operations / 1e6:N0} million operations, {operations / seconds / 1e6:N0} million per second, {hung} vCPUs hung");
+            $"{progress.Stage}: {operations / 1e6:N0} million operations, {operations / seconds / 1e6:N0} million per second, "
+                + $"{hung} vCPUs hung"
+        );
     }
 
     private static string Describe(CohortReport cohort) =>

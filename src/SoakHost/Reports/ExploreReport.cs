@@ -60,7 +60,12 @@ internal static class ExploreReport
                 result.Depth,
                 result.Elapsed.TotalSeconds,
                 result.Counterexample is { } story ? TimelineDocument.Of(story) : null,
-                [.. result.Defects.Select(defect => new ExploreDefectDocument(Name(defect.Kind), defect.Depth, TimelineDocument.Of(defect.Story)))])),
+                [
+                    .. result.Defects.Select(defect => new ExploreDefectDocument(
+                        Name(defect.Kind),
+                        defect.Depth,
+                        TimelineDocument.Of(defect.Story))),
+                ])),
         ];
         output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.ExploreDocumentArray));
     }

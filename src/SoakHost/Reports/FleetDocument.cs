@@ -6,7 +6,10 @@ using SoakHost.Engine.Watchdogs;
 
 namespace SoakHost.Reports;
 
-/// <summary>The watchdog's report as JSON. Its size is bounded: at most 100 cohorts, 100 removed cohorts, 1024 workers and 100 stalled vCPUs.</summary>
+/// <summary>
+/// The watchdog's report as JSON. Its size is bounded: at most 100 cohorts, 100 removed cohorts, 1024 workers and 100 stalled
+/// vCPUs.
+/// </summary>
 internal sealed record FleetDocument
 {
     // A cohort of a million VMs can lose thousands of shards.
@@ -49,7 +52,10 @@ internal sealed record FleetDocument
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Version { get; init; }
 
-    /// <summary>The run's number in the data directory, which also keeps incidents of other runs; in the stream only. Absent until it has one.</summary>
+    /// <summary>
+    /// The run's number in the data directory, which also keeps incidents of other runs; in the stream only. Absent until it has
+    /// one.
+    /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public long? Run { get; init; }
 
@@ -139,8 +145,17 @@ internal sealed record FleetDocument
         IncidentId? hang = vcpu.Condition == VcpuCondition.Hung
             ? new(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Time) : null;
         return new StallDocument(
-            vcpu.Vm, vcpu.Vcpu, vcpu.Condition, vcpu.Page, vcpu.InvalidateSeq?.ToString(), vcpu.Snapshot is { } held ? Hex64.Of(held) : null,
-            vcpu.Time.Tick, vcpu.Time.Elapsed?.TotalSeconds, lastProgress, hang?.ToString(), hang is { } id ? ReplayCommandLine.Of(report, run, id) : null);
+            vcpu.Vm,
+            vcpu.Vcpu,
+            vcpu.Condition,
+            vcpu.Page,
+            vcpu.InvalidateSeq?.ToString(),
+            vcpu.Snapshot is { } held ? Hex64.Of(held) : null,
+            vcpu.Time.Tick,
+            vcpu.Time.Elapsed?.TotalSeconds,
+            lastProgress,
+            hang?.ToString(),
+            hang is { } id ? ReplayCommandLine.Of(report, run, id) : null);
     }
 
     private static WorkerDocument Of(WorkerReport worker) => new(

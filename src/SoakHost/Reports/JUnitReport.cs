@@ -6,8 +6,8 @@ using SoakHost.Engine.Cohorts;
 namespace SoakHost.Reports;
 
 /// <summary>
-/// A bounded soak as JUnit XML, a test case a cohort: a violation is a failure, an inconclusive cohort an error, so that no reader
-/// takes either for a pass.
+/// A bounded soak as JUnit XML, a test case a cohort: a violation is a failure, an inconclusive cohort an error, so that no
+/// reader takes either for a pass.
 /// </summary>
 internal static class JUnitReport
 {
@@ -15,7 +15,8 @@ internal static class JUnitReport
     {
         XElement[] cases =
         [
-            .. result.Cohorts.Select(cohort => Case($"{cohort.Cohort.Name} ({cohort.KernelName})", cohort.Verdict, cohort.Reason)),
+            .. result.Cohorts.Select(cohort =>
+                Case($"{cohort.Cohort.Name} ({cohort.KernelName})", cohort.Verdict, cohort.Reason)),
             Case("run", result.Verdict, string.Join("; ", result.Reasons)),
         ];
         var suite = new XElement(

@@ -59,5 +59,12 @@ internal static class KernelList
 
 /// <summary>One kernel of <c>soakhost kernels --json</c>.</summary>
 internal sealed record KernelDocument(
-    string Name, string Kind, KernelGroup Group, string Expected, string ExpectedFrom, string Description, string Source, string? Since,
+    string Name,
+    string Kind,
+    KernelGroup Group,
+    string Expected,
+    string ExpectedFrom,
+    string Description,
+    string Source,
+    string? Since,
     string? Until);

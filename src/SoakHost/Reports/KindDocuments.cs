@@ -17,16 +17,21 @@ internal static class KindDocuments
     };
 
     /// <summary>A cohort of a check's document, with what its kind adds.</summary>
-    public static CheckCohortDocument Complete(CheckCohortDocument document, CohortSnapshot snapshot, ImmutableArray<string> reasons) =>
-        snapshot is not HostSnapshot host ? document : document with
-        {
-            KernelRelease = host.KernelRelease,
-            Mmu = host.Mmu,
-            Cpu = host.Cpu,
-            InvalidationsPerSecond = host.InvalidationsPerSecond,
-            Reasons = reasons,
-            NotCovered = host.NotCovered,
-        };
+    public static CheckCohortDocument Complete(
+        CheckCohortDocument document,
+        CohortSnapshot snapshot,
+        ImmutableArray<string> reasons) =>
+        snapshot is not HostSnapshot host
+            ? document
+            : document with
+            {
+                KernelRelease = host.KernelRelease,
+                Mmu = host.Mmu,
+                Cpu = host.Cpu,
+                InvalidationsPerSecond = host.InvalidationsPerSecond,
+                Reasons = reasons,
+                NotCovered = host.NotCovered,
+            };
 
     /// <summary>VMs that crossed each boundary with a fault in flight, by the boundary's name.</summary>
     public static IReadOnlyDictionary<string, long> ByBoundary(this CohortTotals totals) =>

@@ -33,8 +33,9 @@ internal static class ProveReport
         {
             ProofVerdict.Proven => (
                 $"proven for every counter (1 to 8 vCPUs, 1 to {options.Invalidators} invalidators, up to "
-                + $"{options.Pages} pages, memslots {(options.MemslotUpdates ? "fixed or updated" : "fixed")}; assumes that a fault spans fewer "
-                + $"than {Power(options.FaultSpan)} invalidations)",
+                    + $"{options.Pages} pages, memslots {(options.MemslotUpdates ? "fixed or updated" : "fixed")}; assumes "
+                        + "that a fault spans fewer "
+                    + $"than {Power(options.FaultSpan)} invalidations)",
                 Color.Green),
             ProofVerdict.Refuted => ($"refuted: {Describe(result.Breakage!)}", Color.Red),
             _ => ($"not proven: {result.Reason}", Color.Yellow),

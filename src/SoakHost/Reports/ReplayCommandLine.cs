@@ -7,14 +7,18 @@ using SoakHost.Engine.Watchdogs;
 namespace SoakHost.Reports;
 
 /// <summary>
-/// The command that reproduces an incident. It names everything that the VM's history depends on: it needs no configuration and shows the same
-/// on any machine. For a cohort with interventions it also needs the data directory, where they are recorded.
+/// The command that reproduces an incident. It names everything that the VM's history depends on: it needs no configuration and
+/// shows the same on any machine. For a cohort with interventions it also needs the data directory, where they are recorded.
 /// </summary>
 internal static class ReplayCommandLine
 {
     /// <summary>The command for one incident of the present run; null for one of a real VM, which cannot be replayed.</summary>
     public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident) =>
-        Of(cohort.Cohort, run.ToShardOptions(), incident, cohort.Snapshot is SimulatedSnapshot { HasInterventions: true } ? run.DataDirectory : null);
+        Of(
+            cohort.Cohort,
+            run.ToShardOptions(),
+            incident,
+            cohort.Snapshot is SimulatedSnapshot { HasInterventions: true } ? run.DataDirectory : null);
 
     /// <summary>The command for one incident; null for one of a real VM, which cannot be replayed.</summary>
     /// <param name="cohort">The cohort that it happened in.</param>
@@ -26,7 +30,8 @@ internal static class ReplayCommandLine
         if (cohort is not SimulatedCohort simulated)
             return null;
         if (dataDirectory is not null)
-            return $"Soak__DataDirectory='{Path.GetFullPath(dataDirectory).Replace("'", @"'\''", StringComparison.Ordinal)}' soakhost replay {incident}";
+            return $"Soak__DataDirectory='{Path.GetFullPath(dataDirectory).Replace("'", @"'\''", StringComparison.Ordinal)}' "
+                + $"soakhost replay {incident}";
 
         // When a vCPU counts as hung depends on the threshold; other incidents do not.
         string threshold = incident.Kind == FindingKind.VcpuHung

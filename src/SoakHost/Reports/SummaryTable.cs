@@ -13,7 +13,15 @@ internal static class SummaryTable
     private static readonly string[] Columns = ["cohort", "kernel", "operations", "crossings", "hung", "unsafe", "verdict"];
 
     public static void Write(IAnsiConsole console, FleetReport report, ulong seed) =>
-        Write(console, report.Cohorts, report.Verdict, [.. report.Reasons.Select(reason => reason.ToString())], report.Time - report.Started, seed, report.Operations, report.OperationsBefore);
+        Write(
+            console,
+            report.Cohorts,
+            report.Verdict,
+            [.. report.Reasons.Select(reason => reason.ToString())],
+            report.Time - report.Started,
+            seed,
+            report.Operations,
+            report.OperationsBefore);
 
     public static void Write(
         IAnsiConsole console,
@@ -57,10 +65,12 @@ internal static class SummaryTable
         {
             console.Write(table);
             long here = operations - before;
-            console.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"{operations:N0} operations{(before == 0 ? "" : $", {here:N0} of them since this start,")} in {elapsed.TotalSeconds:N1} s, "
-                + $"{here / Math.Max(elapsed.TotalSeconds, 0.001):N0} a second; seed {seed}"));
+            console.WriteLine(
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{operations:N0} operations{(before == 0 ? "" : $", {here:N0} of them since this start,")} in "
+                        + $"{elapsed.TotalSeconds:N1} s, "
+                        + $"{here / Math.Max(elapsed.TotalSeconds, 0.001):N0} a second; seed {seed}"));
         }
 
         console.Write("Verdict: ");

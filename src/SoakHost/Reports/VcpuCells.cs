@@ -5,8 +5,8 @@ using SoakHost.Engine.Watchdogs;
 namespace SoakHost.Reports;
 
 /// <summary>
-/// The vCPUs of a cohort, counted in cells, for the live page's heat map. Cell i starts at vCPU i * <see cref="VcpusPerCell"/>; vCPU v of VM m
-/// has the number m * (vCPUs of a VM) + v.
+/// The vCPUs of a cohort, counted in cells, for the live page's heat map. Cell i starts at vCPU i * <see cref="VcpusPerCell"/>;
+/// vCPU v of VM m has the number m * (vCPUs of a VM) + v.
 /// </summary>
 /// <param name="VcpusPerCell">vCPUs in a cell: 1, or a multiple of the vCPUs of a VM. The last cell may have fewer.</param>
 /// <param name="Hung">How many of each cell are hung.</param>
@@ -17,8 +17,8 @@ internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
     public const int CellsMax = 8192;
 
     /// <summary>
-    /// The cells of each cohort, in order; null for one whose VMs differ in their vCPUs, or whose conditions leave vCPUs out, because a shard
-    /// failed before it had any: then nobody knows whose condition is whose.
+    /// The cells of each cohort, in order; null for one whose VMs differ in their vCPUs, or whose conditions leave vCPUs out,
+    /// because a shard failed before it had any: then nobody knows whose condition is whose.
     /// </summary>
     public static VcpuCells?[] Of(IReadOnlyList<CohortReport> cohorts)
     {
@@ -26,7 +26,9 @@ internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
         return [.. cohorts.Select((cohort, c) => Of(cohort, shares[c]))];
     }
 
-    /// <summary>Distributes cells: a cohort that needs less than an equal share gets what it needs, and the others share the rest.</summary>
+    /// <summary>
+    /// Distributes cells: a cohort that needs less than an equal share gets what it needs, and the others share the rest.
+    /// </summary>
     /// <param name="needs">Cells that each needs, at least 1.</param>
     /// <param name="cells">Cells to distribute, at least 1 for each.</param>
     internal static int[] Share(int[] needs, int cells)

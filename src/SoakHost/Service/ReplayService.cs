@@ -25,8 +25,9 @@ internal enum ReplayOutcome
 }
 
 /// <summary>
-/// Replays incidents for HTTP clients, beside the soak. What that may take from the soak is bounded: one replay at a time, on one thread, for
-/// at most <see cref="TimeMax"/>, and only while the client waits for it. A timeline never changes, so the last ones are cached.
+/// Replays incidents for HTTP clients, beside the soak. What that may take from the soak is bounded: one replay at a time, on one
+/// thread, for at most <see cref="TimeMax"/>, and only while the client waits for it. A timeline never changes, so the last ones
+/// are cached.
 /// </summary>
 internal sealed class ReplayService(TimeProvider time) : IDisposable
 {

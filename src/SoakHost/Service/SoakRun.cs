@@ -53,7 +53,10 @@ internal sealed class SoakRun : IDisposable
     public StorageStatus Storage => _storage?.Status ?? new StorageStatus(null, null);
 
     /// <summary>Does an intervention, as <see cref="InterventionRunner.RunAsync"/> does.</summary>
-    public Task<InterventionRecord> InterveneAsync(string cohort, ShardIntervention intervention, CancellationToken cancellation) =>
+    public Task<InterventionRecord> InterveneAsync(
+        string cohort,
+        ShardIntervention intervention,
+        CancellationToken cancellation) =>
         _interventions?.RunAsync(cohort, intervention, cancellation)
             ?? throw new StorageUnavailableException("this run is not kept on disk");
 

@@ -8,10 +8,11 @@ using SoakHost.Model;
 namespace SoakHost.Service;
 
 /// <summary>
-/// The soak as a part of the host. It starts after the server listens: a port in use is reported before anything is soaked. It stops before
-/// the server does: the last figures can still be read.
+/// The soak as a part of the host. It starts after the server listens: a port in use is reported before anything is soaked. It
+/// stops before the server does: the last figures can still be read.
 /// </summary>
-internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server, ILogger<SoakService> log) : IHostedLifecycleService
+internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server, ILogger<SoakService> log)
+    : IHostedLifecycleService
 {
     private static readonly TimeSpan WorkerStopTimeout = TimeSpan.FromSeconds(3);
 

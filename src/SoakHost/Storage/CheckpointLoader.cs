@@ -5,7 +5,9 @@ using SoakHost.Logging;
 
 namespace SoakHost.Storage;
 
-/// <summary>Reads what a fleet is resumed from. A checkpoint that cannot be used is reported and removed, and the one before it is used.</summary>
+/// <summary>
+/// Reads what a fleet is resumed from. A checkpoint that cannot be used is reported and removed, and the one before it is used.
+/// </summary>
 internal static class CheckpointLoader
 {
     /// <summary>Reads a run.</summary>
@@ -13,7 +15,9 @@ internal static class CheckpointLoader
     /// <param name="runId">The run.</param>
     /// <param name="fleet">The fleet that the run began with.</param>
     /// <param name="log">Where damage is reported.</param>
-    /// <exception cref="ConfigurationException">An intervention of the run names a kernel that this program does not have.</exception>
+    /// <exception cref="ConfigurationException">
+    /// An intervention of the run names a kernel that this program does not have.
+    /// </exception>
     public static ResumeState Load(SoakDatabase database, long runId, FleetOptions fleet, ILogger log)
     {
         Dictionary<ShardKey, Shard> shards = [];
@@ -21,7 +25,10 @@ internal static class CheckpointLoader
             shards, database.Interventions.Of(runId).ToLookup(record => record.Cohort, record => record.Intervention));
         var cohorts = fleet.Cohorts.OfType<SimulatedCohort>().Concat(resume.Added).ToDictionary(cohort => cohort.Name);
         List<CheckpointRecord> damaged = [];
-        foreach (CheckpointRecord checkpoint in database.Checkpoints.Of(runId).Where(checkpoint => !shards.ContainsKey(checkpoint.Shard)))
+        foreach (
+            CheckpointRecord checkpoint in database
+                .Checkpoints.Of(runId)
+                .Where(checkpoint => !shards.ContainsKey(checkpoint.Shard)))
         {
             try
             {
@@ -36,7 +43,8 @@ internal static class CheckpointLoader
 
         foreach (CheckpointRecord checkpoint in damaged)
             database.Checkpoints.Remove(runId, checkpoint);
-        foreach (ShardKey lost in damaged.Select(checkpoint => checkpoint.Shard).Where(shard => !shards.ContainsKey(shard)).Distinct())
+        foreach (
+            ShardKey lost in damaged.Select(checkpoint => checkpoint.Shard).Where(shard => !shards.ContainsKey(shard)).Distinct())
             log.ShardStartsOver(lost.Cohort, lost.FirstVm);
         return resume;
     }

@@ -1,8 +1,9 @@
 namespace SoakHost.Storage;
 
 /// <summary>
-/// Rounds of checkpoints: in each, every shard answers once. A large fleet's round takes long, and the next one waits while answers
-/// come. When none has come for 10 s, the rest is given up, since a shard whose worker is stuck may never answer. Used by one thread.
+/// Rounds of checkpoints: in each, every shard answers once. A large fleet's round takes long, and the next one waits while
+/// answers come. When none has come for 10 s, the rest is given up, since a shard whose worker is stuck may never answer. Used by
+/// one thread.
 /// </summary>
 internal sealed class CheckpointRounds(TimeProvider time)
 {

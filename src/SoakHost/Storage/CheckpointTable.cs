@@ -12,11 +12,15 @@ internal sealed class CheckpointTable(DatabaseConnection connection)
     private const string OfShard = "run_id = $run AND cohort = $cohort AND first_vm = $vm AND start_tick = $start_tick";
 
     /// <summary>A run's checkpoints, shard by shard, the newest first.</summary>
-    public IEnumerable<CheckpointRecord> Of(long runId) => connection.Query(
-        "SELECT cohort, first_vm, start_tick, tick, state FROM checkpoints WHERE run_id = $run ORDER BY cohort, first_vm, start_tick, tick DESC",
-        row => new CheckpointRecord(
-            new ShardKey(row.GetString(0), row.GetInt32(1), row.GetInt64(2)), row.GetInt64(3), row.GetFieldValue<byte[]>(4)),
-        ("$run", runId));
+    public IEnumerable<CheckpointRecord> Of(long runId) =>
+        connection.Query(
+            "SELECT cohort, first_vm, start_tick, tick, state FROM checkpoints WHERE run_id = $run ORDER BY cohort, first_vm, "
+                + "start_tick, tick DESC",
+            row => new CheckpointRecord(
+                new ShardKey(row.GetString(0), row.GetInt32(1), row.GetInt64(2)),
+                row.GetInt64(3),
+                row.GetFieldValue<byte[]>(4)),
+            ("$run", runId));
 
     /// <summary>Adds checkpoints. Of each shard, those before the last two are removed.</summary>
     public void Add(long runId, IEnumerable<ShardCheckpoint> checkpoints)
@@ -36,8 +40,10 @@ internal sealed class CheckpointTable(DatabaseConnection connection)
     }
 
     /// <summary>Removes a checkpoint that cannot be read.</summary>
-    public void Remove(long runId, CheckpointRecord checkpoint) => connection.Execute(
-        $"DELETE FROM checkpoints WHERE {OfShard} AND tick = $tick", [.. Key(runId, checkpoint.Shard), ("$tick", checkpoint.Tick)]);
+    public void Remove(long runId, CheckpointRecord checkpoint) =>
+        connection.Execute(
+            $"DELETE FROM checkpoints WHERE {OfShard} AND tick = $tick",
+            [.. Key(runId, checkpoint.Shard), ("$tick", checkpoint.Tick)]);
 
     /// <summary>Removes the checkpoints of a run and all before it.</summary>
     public void RemoveRunsUpTo(long runId) => connection.Execute("DELETE FROM checkpoints WHERE run_id <= $run", ("$run", runId));

@@ -5,9 +5,9 @@ using SoakHost.Engine.Fleets;
 namespace SoakHost.Storage;
 
 /// <summary>
-/// Takes checkpoints in rounds, and writes them in batches: states of shards, and the findings of all kinds of cohorts, which reach the
-/// database in no other way. If the disk cannot be written to, states are dropped, since the next round brings newer ones, and findings
-/// are kept in memory. Used by the storage thread alone.
+/// Takes checkpoints in rounds, and writes them in batches: states of shards, and the findings of all kinds of cohorts, which
+/// reach the database in no other way. If the disk cannot be written to, states are dropped, since the next round brings newer
+/// ones, and findings are kept in memory. Used by the storage thread alone.
 /// </summary>
 internal sealed class CheckpointWriter(StoredRun run, StorageHealth health, SoakOptions options, TimeProvider time)
 {
@@ -24,7 +24,9 @@ internal sealed class CheckpointWriter(StoredRun run, StorageHealth health, Soak
     private long _lost;
 
     /// <summary>Begins a round, unless the one before is still under way.</summary>
-    /// <param name="request">Requests a checkpoint of each shard and each external cohort in the round of this number, and returns how many will come.</param>
+    /// <param name="request">
+    /// Requests a checkpoint of each shard and each external cohort in the round of this number, and returns how many will come.
+    /// </param>
     public void BeginRound(Func<int, int> request)
     {
         if (_rounds.IsUnderWay)

@@ -3,7 +3,9 @@ using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Storage;
 
-/// <summary>Values as the columns of the database have them: 64-bit counters as signed integers, times in milliseconds since 1970.</summary>
+/// <summary>
+/// Values as the columns of the database have them: 64-bit counters as signed integers, times in milliseconds since 1970.
+/// </summary>
 internal static class Columns
 {
     public static long OfUInt64(ulong value) => unchecked((long)value);
@@ -16,7 +18,8 @@ internal static class Columns
 
     public static ulong GetUInt64(this SqliteDataReader row, int column) => unchecked((ulong)row.GetInt64(column));
 
-    public static ulong? GetUInt64OrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetUInt64(column);
+    public static ulong? GetUInt64OrNull(this SqliteDataReader row, int column) =>
+        row.IsDBNull(column) ? null : row.GetUInt64(column);
 
     /// <summary>The time of two columns: a tick, or milliseconds since the start in the column after it.</summary>
     public static FindingTime GetFindingTime(this SqliteDataReader row, int column) => row.IsDBNull(column)
@@ -25,9 +28,12 @@ internal static class Columns
     public static DateTimeOffset GetTime(this SqliteDataReader row, int column) =>
         DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(column));
 
-    public static DateTimeOffset? GetTimeOrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetTime(column);
+    public static DateTimeOffset? GetTimeOrNull(this SqliteDataReader row, int column) =>
+        row.IsDBNull(column) ? null : row.GetTime(column);
 
-    public static int? GetInt32OrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt32(column);
+    public static int? GetInt32OrNull(this SqliteDataReader row, int column) =>
+        row.IsDBNull(column) ? null : row.GetInt32(column);
 
-    public static string? GetStringOrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetString(column);
+    public static string? GetStringOrNull(this SqliteDataReader row, int column) =>
+        row.IsDBNull(column) ? null : row.GetString(column);
 }

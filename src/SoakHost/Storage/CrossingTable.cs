@@ -14,6 +14,8 @@ internal sealed class CrossingTable(DatabaseConnection connection)
         ("$flight", crossing.Kind == FindingKind.BoundaryCrossed), ("$now", Columns.OfTime(now)));
 
     /// <summary>Removes the oldest crossings beyond a number.</summary>
-    public void Prune(int max) => connection.Execute(
-        "DELETE FROM crossings WHERE number <= (SELECT number FROM crossings ORDER BY number DESC LIMIT 1 OFFSET $max)", ("$max", max));
+    public void Prune(int max) =>
+        connection.Execute(
+            "DELETE FROM crossings WHERE number <= (SELECT number FROM crossings ORDER BY number DESC LIMIT 1 OFFSET $max)",
+            ("$max", max));
 }

@@ -4,8 +4,9 @@ using SoakHost.Configuration;
 namespace SoakHost.Storage;
 
 /// <summary>
-/// A connection to a SQLite database, and statements with named parameters. One thread at a time may use it. One that only reads reports a
-/// database that cannot be read as a <see cref="ConfigurationException"/>, since whoever asked chose the data directory.
+/// A connection to a SQLite database, and statements with named parameters. One thread at a time may use it. One that only reads
+/// reports a database that cannot be read as a <see cref="ConfigurationException"/>, since whoever asked chose the data
+/// directory.
 /// </summary>
 internal sealed class DatabaseConnection : IDisposable
 {
@@ -13,7 +14,8 @@ internal sealed class DatabaseConnection : IDisposable
     private readonly SqliteConnection _connection;
     private readonly bool _isReadOnly;
 
-    private DatabaseConnection(SqliteConnection connection, bool isReadOnly) => (_connection, _isReadOnly) = (connection, isReadOnly);
+    private DatabaseConnection(SqliteConnection connection, bool isReadOnly) =>
+        (_connection, _isReadOnly) = (connection, isReadOnly);
 
     /// <summary>Opens a database.</summary>
     /// <param name="path">The file.</param>
@@ -21,7 +23,13 @@ internal sealed class DatabaseConnection : IDisposable
     /// <exception cref="SqliteException">It cannot be opened.</exception>
     public static DatabaseConnection Open(string path, SqliteOpenMode mode)
     {
-        var text = new SqliteConnectionStringBuilder { DataSource = path, Mode = mode, Pooling = false, DefaultTimeout = TimeoutSeconds };
+        var text = new SqliteConnectionStringBuilder
+        {
+            DataSource = path,
+            Mode = mode,
+            Pooling = false,
+            DefaultTimeout = TimeoutSeconds,
+        };
         var connection = new SqliteConnection(text.ToString());
         try
         {

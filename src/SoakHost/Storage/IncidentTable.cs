@@ -23,10 +23,11 @@ internal sealed class IncidentTable(DatabaseConnection connection)
         [
             .. connection.Query(
                 "SELECT number, run_id, kind, cohort, vm, vcpu, tick, elapsed_ms, page, invalidate_seq, "
-                + "invalidate_seq_max, snapshot, first_seen_ms, "
-                + "coalesce(recovered_ms, CASE WHEN kind = 'VcpuHung' THEN checkpointed_ms END, first_seen_ms), "
-                + "recovered_tick, recovered_elapsed_ms, recovered_ms, recovered_by "
-                + $"FROM incidents JOIN runs ON runs.id = run_id WHERE number < $before{Where(filter)} ORDER BY number DESC LIMIT $count",
+                    + "invalidate_seq_max, snapshot, first_seen_ms, "
+                    + "coalesce(recovered_ms, CASE WHEN kind = 'VcpuHung' THEN checkpointed_ms END, first_seen_ms), "
+                    + "recovered_tick, recovered_elapsed_ms, recovered_ms, recovered_by "
+                    + $"FROM incidents JOIN runs ON runs.id = run_id WHERE number < $before{Where(filter)} ORDER BY number "
+                        + "DESC LIMIT $count",
                 row => new IncidentRecord(
                     row.GetInt64(0),
                     row.GetInt64(1),
@@ -44,7 +45,9 @@ internal sealed class IncidentTable(DatabaseConnection connection)
         ];
     }
 
-    /// <summary>Records a finding: an incident that is not there yet, or how a hang ended. Other findings are none of its business.</summary>
+    /// <summary>
+    /// Records a finding: an incident that is not there yet, or how a hang ended. Other findings are none of its business.
+    /// </summary>
     public void Record(long runId, string cohort, Finding finding, DateTimeOffset now)
     {
         if (finding.Kind is FindingKind.VcpuRecovered or FindingKind.VcpuRemoved)
@@ -54,20 +57,28 @@ internal sealed class IncidentTable(DatabaseConnection connection)
         else if (IncidentId.IsIncident(finding.Kind))
         {
             connection.Execute(
-                "INSERT OR IGNORE INTO incidents (run_id, cohort, vm, vcpu, tick, elapsed_ms, kind, page, invalidate_seq, invalidate_seq_max, "
-                + "snapshot, first_seen_ms) "
-                + "VALUES ($run, $cohort, $vm, nullif($vcpu, -1), $tick, $elapsed, $kind, $page, $seq, $seq_max, $snapshot, $now)",
+                "INSERT OR IGNORE INTO incidents (run_id, cohort, vm, vcpu, tick, elapsed_ms, kind, page, invalidate_seq, "
+                    + "invalidate_seq_max, "
+                    + "snapshot, first_seen_ms) "
+                    + "VALUES ($run, $cohort, $vm, nullif($vcpu, -1), $tick, $elapsed, $kind, $page, $seq, $seq_max, "
+                        + "$snapshot, $now)",
                 [
-                    .. Place(runId, cohort, finding), ("$kind", finding.Kind.ToString()), ("$page", finding.Page),
-                    ("$seq", Columns.OfUInt64(finding.InvalidateSeq?.Low)), ("$seq_max", Columns.OfUInt64(finding.InvalidateSeq?.High)),
-                    ("$snapshot", Columns.OfUInt64(finding.Snapshot)), ("$now", Columns.OfTime(now)),
+                    .. Place(runId, cohort, finding),
+                    ("$kind", finding.Kind.ToString()),
+                    ("$page", finding.Page),
+                    ("$seq", Columns.OfUInt64(finding.InvalidateSeq?.Low)),
+                    ("$seq_max", Columns.OfUInt64(finding.InvalidateSeq?.High)),
+                    ("$snapshot", Columns.OfUInt64(finding.Snapshot)),
+                    ("$now", Columns.OfTime(now)),
                 ]);
         }
     }
 
     /// <summary>Removes the oldest incidents beyond a number.</summary>
-    public void Prune(int max) => connection.Execute(
-        "DELETE FROM incidents WHERE number <= (SELECT number FROM incidents ORDER BY number DESC LIMIT 1 OFFSET $max)", ("$max", max));
+    public void Prune(int max) =>
+        connection.Execute(
+            "DELETE FROM incidents WHERE number <= (SELECT number FROM incidents ORDER BY number DESC LIMIT 1 OFFSET $max)",
+            ("$max", max));
 
     /// <summary>Only the conditions that the filter has: with a run and a cohort, the index finds the VMs.</summary>
     private static string Where(IncidentFilter filter) =>
@@ -79,17 +90,25 @@ internal sealed class IncidentTable(DatabaseConnection connection)
 
     private void Recover(long runId, string cohort, Finding finding, DateTimeOffset now)
     {
-        // An intervention at the tick of an observation takes effect after it; a vCPU is gone at the tick of the intervention itself.
+        // An intervention at the tick of an observation takes effect after it; a vCPU is gone at the tick of the intervention
+        // itself.
         int grace = finding.Kind == FindingKind.VcpuRemoved ? 1 : 0;
         (string, object?)[] hang = [.. Place(runId, cohort, finding), ("$grace", grace)];
-        string by = (string?)connection.Scalar(
-            "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM interventions WHERE run_id = $run AND cohort = $cohort "
-            + "AND tick < $tick + $grace AND (vm IS NULL OR vm = $vm) AND (NOT $grace OR kind IN ('resize', 'remove')) "
-            + $"AND tick >= (SELECT max(tick) FROM incidents WHERE {AtPlace} AND kind = 'VcpuHung' AND tick < $tick + $grace) "
-            + "ORDER BY tick DESC, id DESC LIMIT 1",
-            hang) ?? "itself";
+        string by =
+            (string?)
+                connection.Scalar(
+                    "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM interventions WHERE run_id = $run "
+                        + "AND cohort = $cohort "
+                        + "AND tick < $tick + $grace AND (vm IS NULL OR vm = $vm) AND (NOT $grace OR kind IN ('resize', "
+                            + "'remove')) "
+                        + $"AND tick >= (SELECT max(tick) FROM incidents WHERE {AtPlace} AND kind = 'VcpuHung' AND tick < "
+                            + "$tick + $grace) "
+                        + "ORDER BY tick DESC, id DESC LIMIT 1",
+                    hang)
+            ?? "itself";
         connection.Execute(
-            "UPDATE incidents SET recovered_tick = $tick, recovered_elapsed_ms = $elapsed, recovered_ms = $now, recovered_by = $by "
+            "UPDATE incidents SET recovered_tick = $tick, recovered_elapsed_ms = $elapsed, recovered_ms = $now, recovered_by = "
+                + "$by "
             + $"WHERE {AtPlace} AND {Time} < coalesce($tick, $elapsed) + $grace AND {IsHung}",
             [.. hang, ("$by", by), ("$now", Columns.OfTime(now))]);
     }

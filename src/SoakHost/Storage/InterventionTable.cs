@@ -49,12 +49,18 @@ internal sealed class InterventionTable(DatabaseConnection connection)
     }
 
     private IReadOnlyList<InterventionRecord> Read(string where, params (string, object?)[] parameters) =>
-    [
-        .. connection.Query(
-            $"SELECT id, run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms FROM interventions {where}",
-            row => new InterventionRecord(row.GetInt64(0), row.GetInt64(1), row.GetString(2), ReadIntervention(row), row.GetTime(10)),
-            parameters),
-    ];
+        [
+            .. connection.Query(
+                $"SELECT id, run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms FROM "
+                    + $"interventions {where}",
+                row => new InterventionRecord(
+                    row.GetInt64(0),
+                    row.GetInt64(1),
+                    row.GetString(2),
+                    ReadIntervention(row),
+                    row.GetTime(10)),
+                parameters),
+        ];
 
     private static ShardIntervention ReadIntervention(SqliteDataReader row) => new()
     {

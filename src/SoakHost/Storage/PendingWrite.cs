@@ -1,8 +1,8 @@
 namespace SoakHost.Storage;
 
 /// <summary>
-/// A write that waits for the storage thread. Until it begins it can be given up, and then it is never done; once it has begun, it is
-/// waited for, however long it takes: it is either done or not, and whoever asked knows which.
+/// A write that waits for the storage thread. Until it begins it can be given up, and then it is never done; once it has begun,
+/// it is waited for, however long it takes: it is either done or not, and whoever asked knows which.
 /// </summary>
 /// <param name="write">The write.</param>
 internal sealed class PendingWrite<T>(Func<T> write)

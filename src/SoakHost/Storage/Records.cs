@@ -16,7 +16,12 @@ internal sealed record CheckpointRecord(ShardKey Shard, long Tick, byte[] State)
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="Intervention">What was done.</param>
 /// <param name="Requested">When it was requested.</param>
-internal sealed record InterventionRecord(long Id, long RunId, string Cohort, ShardIntervention Intervention, DateTimeOffset Requested);
+internal sealed record InterventionRecord(
+    long Id,
+    long RunId,
+    string Cohort,
+    ShardIntervention Intervention,
+    DateTimeOffset Requested);
 
 /// <summary>An incident as it is stored.</summary>
 /// <param name="Number">Grows with each incident in the database; pages are cut by it.</param>
@@ -29,7 +34,14 @@ internal sealed record InterventionRecord(long Id, long RunId, string Cohort, Sh
 /// <param name="LastSeen">The last checkpoint at which it had not ended.</param>
 /// <param name="Recovery">How it ended, or null.</param>
 internal sealed record IncidentRecord(
-    long Number, long RunId, IncidentId Id, int? Page, CounterRange? InvalidateSeq, ulong? Snapshot, DateTimeOffset FirstSeen, DateTimeOffset LastSeen,
+    long Number,
+    long RunId,
+    IncidentId Id,
+    int? Page,
+    CounterRange? InvalidateSeq,
+    ulong? Snapshot,
+    DateTimeOffset FirstSeen,
+    DateTimeOffset LastSeen,
     IncidentRecovery? Recovery);
 
 /// <summary>Which incidents; null is all.</summary>
@@ -62,9 +74,15 @@ internal static class InterventionNames
 {
     private static readonly (InterventionKind Kind, string Name)[] All =
     [
-        (InterventionKind.PatchKernel, "kernel"), (InterventionKind.Migrate, "migrate"), (InterventionKind.PauseInvalidations, "pause"),
-        (InterventionKind.ResumeInvalidations, "resume"), (InterventionKind.UpdateMemslots, "memslots"), (InterventionKind.SetCounter, "counter"),
-        (InterventionKind.AddCohort, "add"), (InterventionKind.ResizeCohort, "resize"), (InterventionKind.RemoveCohort, "remove"),
+        (InterventionKind.PatchKernel, "kernel"),
+        (InterventionKind.Migrate, "migrate"),
+        (InterventionKind.PauseInvalidations, "pause"),
+        (InterventionKind.ResumeInvalidations, "resume"),
+        (InterventionKind.UpdateMemslots, "memslots"),
+        (InterventionKind.SetCounter, "counter"),
+        (InterventionKind.AddCohort, "add"),
+        (InterventionKind.ResizeCohort, "resize"),
+        (InterventionKind.RemoveCohort, "remove"),
     ];
 
     /// <summary>Every name.</summary>

@@ -8,11 +8,16 @@ namespace SoakHost.Storage;
 /// <summary>All that a replay of an incident needs.</summary>
 /// <param name="Run">The run's number in the data directory; 0 for a run that is not kept.</param>
 /// <param name="Cohort">
-/// The cohort as it joined the fleet; null where it cannot be replayed: its VMs were real ones, or this program does not have its kernel.
+/// The cohort as it joined the fleet; null where it cannot be replayed: its VMs were real ones, or this program does not have its
+/// kernel.
 /// </param>
 /// <param name="Options">The run's seed and stall threshold.</param>
 /// <param name="Interventions">What was done to the cohort, in the order in which it was recorded.</param>
-internal sealed record ReplayInput(long Run, SimulatedCohort? Cohort, ShardOptions Options, IReadOnlyCollection<ShardIntervention> Interventions)
+internal sealed record ReplayInput(
+    long Run,
+    SimulatedCohort? Cohort,
+    ShardOptions Options,
+    IReadOnlyCollection<ShardIntervention> Interventions)
 {
     /// <summary>Whether interventions decided the VM's history, so that it cannot be replayed without them.</summary>
     public bool HasInterventions => Interventions.Any(intervention => intervention.Kind != InterventionKind.AddCohort);
@@ -44,7 +49,10 @@ internal sealed record ReplayInput(long Run, SimulatedCohort? Cohort, ShardOptio
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
         ShardIntervention[] interventions = database is null ? [] : InterventionsOn(database, run, cohort);
         return new ReplayInput(
-            run, First(fleet.Cohorts.FirstOrDefault(candidate => candidate.Name == cohort), interventions), fleet.Shards, interventions);
+            run,
+            First(fleet.Cohorts.FirstOrDefault(candidate => candidate.Name == cohort), interventions),
+            fleet.Shards,
+            interventions);
     }
 
     /// <summary>The cohort as it joined the fleet: with the run, or by an intervention.</summary>

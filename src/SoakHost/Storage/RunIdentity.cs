@@ -8,8 +8,8 @@ using SoakHost.Model;
 namespace SoakHost.Storage;
 
 /// <summary>
-/// All that the histories of a run's simulated VMs depend on: two runs with equal identities are the same run. Cohorts of real VMs are not
-/// part of it, since their counters end with their process.
+/// All that the histories of a run's simulated VMs depend on: two runs with equal identities are the same run. Cohorts of real
+/// VMs are not part of it, since their counters end with their process.
 /// </summary>
 internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetries, IReadOnlyList<CohortIdentity> Fleet)
 {
@@ -58,11 +58,27 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
 
 /// <summary>All that the histories of a cohort's VMs depend on, besides the seed.</summary>
 internal sealed record CohortIdentity(
-    string Name, string Kernel, int Vms, int Vcpus, int Invalidators, bool MemslotUpdates, int Pages, int RangePages, ulong InvalidateSeqStart)
+    string Name,
+    string Kernel,
+    int Vms,
+    int Vcpus,
+    int Invalidators,
+    bool MemslotUpdates,
+    int Pages,
+    int RangePages,
+    ulong InvalidateSeqStart)
 {
-    public static CohortIdentity Of(SimulatedCohort cohort) => new(
-        cohort.Name, cohort.Kernel.Info.Name, cohort.Vms, cohort.Vm.Vcpus, cohort.Vm.Invalidators, cohort.Vm.MemslotUpdates, cohort.Vm.Pages,
-        cohort.Vm.RangePages, cohort.Vm.InvalidateSeqStart);
+    public static CohortIdentity Of(SimulatedCohort cohort) =>
+        new(
+            cohort.Name,
+            cohort.Kernel.Info.Name,
+            cohort.Vms,
+            cohort.Vm.Vcpus,
+            cohort.Vm.Invalidators,
+            cohort.Vm.MemslotUpdates,
+            cohort.Vm.Pages,
+            cohort.Vm.RangePages,
+            cohort.Vm.InvalidateSeqStart);
 
     /// <summary>The cohort, or null if this program does not have its kernel.</summary>
     public SimulatedCohort? ToCohort() => Model.Kernels.Kernel.Find(Kernel) is not { } kernel ? null : new SimulatedCohort
@@ -97,7 +113,9 @@ internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
 {
     /// <summary>The text of a cohort.</summary>
     public static string Write(SimulatedCohort cohort) =>
-        JsonSerializer.Serialize(new AddedCohort(CohortIdentity.Of(cohort), cohort.Expected.Label()), IdentityJson.Default.AddedCohort);
+        JsonSerializer.Serialize(
+            new AddedCohort(CohortIdentity.Of(cohort), cohort.Expected.Label()),
+            IdentityJson.Default.AddedCohort);
 
     /// <summary>The cohort of a text.</summary>
     /// <exception cref="ConfigurationException">This program does not have its kernel.</exception>

@@ -16,10 +16,17 @@ internal sealed class RunTable(DatabaseConnection connection)
         ("$elapsed", Columns.OfElapsed(incident.Time)), ("$kind", incident.Kind.ToString()), ("$run", run));
 
     /// <summary>Adds a run and returns its number.</summary>
-    public long Add(RunIdentity identity, DateTimeOffset now) => (long)connection.Scalar(
-        "INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES ($now, $model, $seed, $retries, $fleet) RETURNING id",
-        ("$now", Columns.OfTime(now)), ("$model", identity.ModelVersion), ("$seed", Columns.OfUInt64(identity.Seed)),
-        ("$retries", (long)identity.StallRetries), ("$fleet", identity.FleetJson()))!;
+    public long Add(RunIdentity identity, DateTimeOffset now) =>
+        (long)
+            connection.Scalar(
+                "INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES ($now, $model, $seed, "
+                    + "$retries, $fleet) RETURNING id",
+                ("$now", Columns.OfTime(now)),
+                ("$model", identity.ModelVersion),
+                ("$seed", Columns.OfUInt64(identity.Seed)),
+                ("$retries", (long)identity.StallRetries),
+                ("$fleet", identity.FleetJson())
+            )!;
 
     /// <summary>Sets the time of a run's last checkpoint.</summary>
     public void SetCheckpointed(long runId, DateTimeOffset now) => connection.Execute(

@@ -4,8 +4,8 @@ using SoakHost.Configuration;
 namespace SoakHost.Storage;
 
 /// <summary>
-/// The database's one schema, and whose a database is: SQLite keeps an <c>application_id</c> and a <c>user_version</c> in the file's header.
-/// A database with another of either is refused and not written to.
+/// The database's one schema, and whose a database is: SQLite keeps an <c>application_id</c> and a <c>user_version</c> in the
+/// file's header. A database with another of either is refused and not written to.
 /// </summary>
 internal static class Schema
 {
@@ -18,7 +18,8 @@ internal static class Schema
     // SQLite takes a file without a whole page, of 512 bytes at least, for an empty database.
     private const int PageBytesMin = 512;
 
-    // A finding of a simulated VM has a tick; one of a real VM has the time since the start, a counter within bounds, and no snapshot.
+    // A finding of a simulated VM has a tick; one of a real VM has the time since the start, a counter within bounds, and no
+    // snapshot.
     private const string Tables = """
         CREATE TABLE runs (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -83,7 +84,10 @@ internal static class Schema
         CREATE UNIQUE INDEX crossings_by_place ON crossings (run_id, cohort, vm, coalesce(tick, elapsed_ms), boundary);
         """;
 
-    /// <summary>Creates the tables in an empty database. In one transaction, in the file itself: its header is complete before it has a log.</summary>
+    /// <summary>
+    /// Creates the tables in an empty database. In one transaction, in the file itself: its header is complete before it has a
+    /// log.
+    /// </summary>
     public static void Create(DatabaseConnection connection)
     {
         using SqliteTransaction transaction = connection.Begin();
@@ -91,7 +95,10 @@ internal static class Schema
         transaction.Commit();
     }
 
-    /// <summary>Throws unless a database that is not empty is one of this schema. Writes nothing, takes no lock, and reads the header alone.</summary>
+    /// <summary>
+    /// Throws unless a database that is not empty is one of this schema. Writes nothing, takes no lock, and reads the header
+    /// alone.
+    /// </summary>
     /// <exception cref="ConfigurationException">It is another one; the message says which.</exception>
     /// <exception cref="SqliteException">It cannot be read.</exception>
     public static void Check(string path)
@@ -100,13 +107,21 @@ internal static class Schema
         if (id != ApplicationId)
         {
             throw Refusal(
-                path, $"is not a SoakHost database, or one from before the first release (application_id 0x{id:x8})", "Move it away");
+                path,
+                $"is not a SoakHost database, or one from before the first release (application_id 0x{id:x8})",
+                "Move it away");
         }
 
         if (version > Version)
-            throw Refusal(path, $"is from a newer version of SoakHost: it has schema {version}, and this version reads {Version}", "Run that version");
+            throw Refusal(
+                path,
+                $"is from a newer version of SoakHost: it has schema {version}, and this version reads {Version}",
+                "Run that version");
         if (version < Version)
-            throw Refusal(path, $"is from an older version of SoakHost: it has schema {version}, and this version reads {Version}", "Move it away");
+            throw Refusal(
+                path,
+                $"is from an older version of SoakHost: it has schema {version}, and this version reads {Version}",
+                "Move it away");
     }
 
     private static (long ApplicationId, long Version) ReadHeader(string path)

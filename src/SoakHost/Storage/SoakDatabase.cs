@@ -9,13 +9,14 @@ namespace SoakHost.Storage;
 internal sealed class StorageUnavailableException(string message, Exception? inner = null) : Exception(message, inner);
 
 /// <summary>
-/// The database of a data directory: opens and locks it, and has a table for each kind of record. One process at a time may open it for
-/// writing, and one thread at a time may use it; any number of others may read it at the same time.
+/// The database of a data directory: opens and locks it, and has a table for each kind of record. One process at a time may open
+/// it for writing, and one thread at a time may use it; any number of others may read it at the same time.
 /// </summary>
 /// <remarks>
-/// Write-ahead log with <c>synchronous=NORMAL</c>: a killed process loses nothing that was committed. A machine that loses power may lose
-/// the last transactions, and keeps an intact database as it was some seconds before. Whoever resumes from the checkpoint in it finds all
-/// that those transactions held again, except for interventions, which nobody would repeat: they are committed with <c>FULL</c>.
+/// Write-ahead log with <c>synchronous=NORMAL</c>: a killed process loses nothing that was committed. A machine that loses power
+/// may lose the last transactions, and keeps an intact database as it was some seconds before. Whoever resumes from the
+/// checkpoint in it finds all that those transactions held again, except for interventions, which nobody would repeat: they are
+/// committed with <c>FULL</c>.
 /// </remarks>
 internal sealed class SoakDatabase : IDisposable
 {
@@ -75,7 +76,8 @@ internal sealed class SoakDatabase : IDisposable
                 throw Damaged(path, answer);
 
             // A log that was once large is cut back, so that the disk it took is free again.
-            connection.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=67108864; PRAGMA foreign_keys=ON");
+            connection.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=67108864; PRAGMA "
+                + "foreign_keys=ON");
             return new SoakDatabase(connection, @lock);
         }
         catch (Exception exception)
@@ -85,13 +87,18 @@ internal sealed class SoakDatabase : IDisposable
             if (exception is SqliteException { SqliteErrorCode: SqliteCodes.Corrupt or SqliteCodes.NotADatabase } damage)
                 throw Damaged(path, damage.Message);
             if (exception is IOException or UnauthorizedAccessException or SqliteException)
-                throw new StorageUnavailableException($"{Path.GetFullPath(directory)} cannot be written to: {exception.Message}", exception);
+                throw new StorageUnavailableException($"{Path.GetFullPath(directory)} cannot be written to: "
+                    + $"{exception.Message}", exception);
             throw;
         }
     }
 
-    /// <summary>Opens the database for reading, or returns null where there is none. What is then read throws as this does.</summary>
-    /// <exception cref="ConfigurationException">It is damaged, another program's or of another version, or cannot be read.</exception>
+    /// <summary>
+    /// Opens the database for reading, or returns null where there is none. What is then read throws as this does.
+    /// </summary>
+    /// <exception cref="ConfigurationException">
+    /// It is damaged, another program's or of another version, or cannot be read.
+    /// </exception>
     public static SoakDatabase? OpenForReading(string directory)
     {
         string path = Path.Combine(directory, FileName);
@@ -120,8 +127,8 @@ internal sealed class SoakDatabase : IDisposable
     }
 
     /// <summary>
-    /// Writes checkpoints, and all findings before them, in one transaction: whoever resumes from a checkpoint finds what came after it
-    /// again, and nothing else.
+    /// Writes checkpoints, and all findings before them, in one transaction: whoever resumes from a checkpoint finds what came
+    /// after it again, and nothing else.
     /// </summary>
     /// <param name="runId">The run.</param>
     /// <param name="checkpoints">The checkpoints; of each shard, those before the last two are removed.</param>
@@ -172,10 +179,12 @@ internal sealed class SoakDatabase : IDisposable
         catch (IOException exception) when (exception.HResult is 11 or 35 or unchecked((int)0x80070020))
         {
             throw new ConfigurationException(
-                $"another process uses {Path.GetFullPath(directory)}; stop it, or use a Soak:DataDirectory of its own for this one");
+                $"another process uses {Path.GetFullPath(directory)}; stop it, or use a Soak:DataDirectory of its own for this "
+                    + "one");
         }
     }
 
     private static ConfigurationException Damaged(string path, string how) => new(
-        $"{path} is damaged: {how.ReplaceLineEndings(" ")}. Move it away to start anew, or restore it from a copy; nothing was changed");
+        $"{path} is damaged: {how.ReplaceLineEndings(" ")}. Move it away to start anew, or restore it from a copy; nothing was "
+            + "changed");
 }

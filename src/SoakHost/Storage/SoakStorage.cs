@@ -5,8 +5,8 @@ using SoakHost.Engine.Soak;
 namespace SoakHost.Storage;
 
 /// <summary>
-/// Keeps a run on disk: resumes it, takes checkpoints on a timer, and records interventions. All writing is done by one thread. A disk that
-/// cannot be written to stops nothing: the soak goes on, findings are kept in memory, and each checkpoint tries again.
+/// Keeps a run on disk: resumes it, takes checkpoints on a timer, and records interventions. All writing is done by one thread. A
+/// disk that cannot be written to stops nothing: the soak goes on, findings are kept in memory, and each checkpoint tries again.
 /// </summary>
 internal sealed class SoakStorage : IDisposable
 {
@@ -21,7 +21,9 @@ internal sealed class SoakStorage : IDisposable
     private ITimer? _timer;
 
     /// <summary>Opens the data directory, and resumes its run or begins a new one.</summary>
-    /// <exception cref="ConfigurationException">The directory must not be used, or the run in it must not be replaced.</exception>
+    /// <exception cref="ConfigurationException">
+    /// The directory must not be used, or the run in it must not be replaced.
+    /// </exception>
     public SoakStorage(SoakOptions options, TimeProvider time, ILogger<SoakStorage> log)
     {
         (_options, _time) = (options, time);
@@ -40,24 +42,34 @@ internal sealed class SoakStorage : IDisposable
     public StorageStatus Status => _health.Status;
 
     /// <summary>Starts to take checkpoints.</summary>
-    /// <param name="requestCheckpoint">Requests a checkpoint of each shard and external cohort, and returns how many will come.</param>
+    /// <param name="requestCheckpoint">
+    /// Requests a checkpoint of each shard and external cohort, and returns how many will come.
+    /// </param>
     public void Start(Func<Action<ShardCheckpoint>, int> requestCheckpoint)
     {
         _thread.Start();
         _timer = _time.CreateTimer(
-            _ => _thread.TryPost(() => _checkpoints.BeginRound(RequestRound)), null, _options.CheckpointInterval, _options.CheckpointInterval);
+            _ => _thread.TryPost(() => _checkpoints.BeginRound(RequestRound)),
+            null,
+            _options.CheckpointInterval,
+            _options.CheckpointInterval);
 
         int RequestRound(int round) =>
             requestCheckpoint(checkpoint => _thread.TryPost(() => _checkpoints.Take(checkpoint, round)));
     }
 
-    /// <summary>Records an intervention. When the task completes, it is on the disk; when it fails, it is not, and never will be.</summary>
+    /// <summary>
+    /// Records an intervention. When the task completes, it is on the disk; when it fails, it is not, and never will be.
+    /// </summary>
     /// <param name="cohort">The cohort's name.</param>
     /// <param name="intervention">The intervention with its tick.</param>
     /// <param name="cancellation">Gives it up, unless the write has begun.</param>
     /// <exception cref="StorageUnavailableException">It cannot be recorded, or the disk did not begin within 5 s.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was cancelled in time.</exception>
-    public async Task<InterventionRecord> RecordAsync(string cohort, ShardIntervention intervention, CancellationToken cancellation)
+    public async Task<InterventionRecord> RecordAsync(
+        string cohort,
+        ShardIntervention intervention,
+        CancellationToken cancellation)
     {
         DateTimeOffset now = _time.GetUtcNow();
         var record = new PendingWrite<InterventionRecord>(() => Record(cohort, intervention, now));
@@ -72,7 +84,9 @@ internal sealed class SoakStorage : IDisposable
     }
 
     /// <summary>Writes a last checkpoint, and ends the thread.</summary>
-    /// <param name="takeCheckpoint">Takes a checkpoint of shards that have stopped; null where some have not, and the last slices are lost.</param>
+    /// <param name="takeCheckpoint">
+    /// Takes a checkpoint of shards that have stopped; null where some have not, and the last slices are lost.
+    /// </param>
     public void Stop(Action<Action<ShardCheckpoint>>? takeCheckpoint)
     {
         _timer?.Dispose();

@@ -5,8 +5,8 @@ using SoakHost.Logging;
 namespace SoakHost.Storage;
 
 /// <summary>
-/// The run that the data directory keeps. When the service starts, the run there is resumed if it is the one that is configured; otherwise a
-/// new one begins. If the directory cannot be used then, a new run begins there as soon as it can be.
+/// The run that the data directory keeps. When the service starts, the run there is resumed if it is the one that is configured;
+/// otherwise a new one begins. If the directory cannot be used then, a new run begins there as soon as it can be.
 /// </summary>
 internal sealed class StoredRun : IDisposable
 {
@@ -17,7 +17,9 @@ internal sealed class StoredRun : IDisposable
     private long _id;
 
     /// <summary>Opens the data directory, and resumes its run or begins a new one.</summary>
-    /// <exception cref="ConfigurationException">The directory must not be used, or the run in it must not be replaced.</exception>
+    /// <exception cref="ConfigurationException">
+    /// The directory must not be used, or the run in it must not be replaced.
+    /// </exception>
     public StoredRun(SoakOptions options, StorageHealth health, TimeProvider time, ILogger log)
     {
         (_options, _log) = (options, log);
@@ -39,8 +41,11 @@ internal sealed class StoredRun : IDisposable
             if (hasDatabase)
             {
                 throw new ConfigurationException(
-                    $"{Path.GetFullPath(options.DataDirectory)} has a database, and it cannot be used now: {exception.Message}. Without it the "
-                    + "service would begin a new run and never resume this one. Make it writable, or use another Soak:DataDirectory");
+                    $"{Path.GetFullPath(options.DataDirectory)} has a database, and it cannot be used now: "
+                        + $"{exception.Message}. Without it the "
+                        + "service would begin a new run and never resume this one. Make it writable, or use another "
+                            + "Soak:DataDirectory"
+                );
             }
 
             health.Fail(exception);
@@ -59,8 +64,8 @@ internal sealed class StoredRun : IDisposable
     public long Id => Volatile.Read(ref _id);
 
     /// <summary>
-    /// The database to write to, with this run in it. Where it could not be opened before, it is opened now, unless it turns out to have
-    /// another run.
+    /// The database to write to, with this run in it. Where it could not be opened before, it is opened now, unless it turns out
+    /// to have another run.
     /// </summary>
     /// <exception cref="StorageUnavailableException">It cannot be written to, or has another run.</exception>
     /// <exception cref="ConfigurationException">It must not be used.</exception>
@@ -72,7 +77,8 @@ internal sealed class StoredRun : IDisposable
         if (_database.Runs.Latest() is { } other)
         {
             throw new StorageUnavailableException(
-                $"{Path.GetFullPath(_options.DataDirectory)} could not be used when the service started, and turns out to have run {other.Id}. "
+                $"{Path.GetFullPath(_options.DataDirectory)} could not be used when the service started, and turns out to have "
+                    + $"run {other.Id}. "
                 + "Nothing is written over it: restart the service to resume it");
         }
 

@@ -5,7 +5,9 @@ using Xunit;
 
 namespace SoakHost.EndToEnd.Documents;
 
-/// <summary>Every command that a document asks its reader to type is run here as it stands, or listed with the reason why it cannot be.</summary>
+/// <summary>
+/// Every command that a document asks its reader to type is run here as it stands, or listed with the reason why it cannot be.
+/// </summary>
 public sealed class CommandTests
 {
     private const string Compiles = "it compiles over the program that these tests run; RealServiceTests run the same program";
@@ -69,13 +71,20 @@ public sealed class CommandTests
         try
         {
             // It is slow, so that it is not over before the last command asks for it.
-            Dictionary<string, string> settings = new() { ["Soak__DutyCycle"] = "0.05", ["Soak__DataDirectory"] = $"{folder}/service" };
-            await using SoakHostServer? service =
-                commands.Any(NeedsService) ? await SoakHostServer.StartAsync(settings, cancellationToken) : null;
+            Dictionary<string, string> settings = new()
+            {
+                ["Soak__DutyCycle"] = "0.05",
+                ["Soak__DataDirectory"] = $"{folder}/service",
+            };
+            await using SoakHostServer? service = commands.Any(NeedsService)
+                ? await SoakHostServer.StartAsync(settings, cancellationToken)
+                : null;
             foreach (string command in commands)
             {
                 (int exitCode, string output) = await RunAsync(command, folder, service?.Address, cancellationToken);
-                Assert.True(exitCode == ExitCodes.GetValueOrDefault(command), $"{place}: {command}\nended with {exitCode}\n{output}");
+                Assert.True(
+                    exitCode == ExitCodes.GetValueOrDefault(command),
+                    $"{place}: {command}\nended with {exitCode}\n{output}");
             }
         }
         finally
@@ -89,7 +98,8 @@ public sealed class CommandTests
         Assert.Empty(NotRun.Keys.Concat(ExitCodes.Keys).Except(Blocks.SelectMany(block => block.Commands)));
 
     private static bool NeedsService(string command) =>
-        command.StartsWith("soakhost ctl ", StringComparison.Ordinal) || command.Contains("http://127.0.0.1:8080", StringComparison.Ordinal);
+        command.StartsWith("soakhost ctl ", StringComparison.Ordinal)
+        || command.Contains("http://127.0.0.1:8080", StringComparison.Ordinal);
 
     /// <summary>A folder that looks like a checkout, where commands may write.</summary>
     private static string CreateFolder()
@@ -100,7 +110,11 @@ public sealed class CommandTests
         return folder;
     }
 
-    private static async Task<Command.Outcome> RunAsync(string command, string folder, Uri? service, CancellationToken cancellationToken)
+    private static async Task<Command.Outcome> RunAsync(
+        string command,
+        string folder,
+        Uri? service,
+        CancellationToken cancellationToken)
     {
         string here = service is null
             ? command

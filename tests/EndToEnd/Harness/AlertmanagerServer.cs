@@ -4,7 +4,9 @@ using System.Text.RegularExpressions;
 
 namespace SoakHost.EndToEnd.Harness;
 
-/// <summary>A real Alertmanager with deploy/alertmanager's own file, in which only addresses and intervals are replaced.</summary>
+/// <summary>
+/// A real Alertmanager with deploy/alertmanager's own file, in which only addresses and intervals are replaced.
+/// </summary>
 public sealed partial class AlertmanagerServer : IAsyncDisposable
 {
     private readonly Server _server;
@@ -20,9 +22,15 @@ public sealed partial class AlertmanagerServer : IAsyncDisposable
     public Uri Address { get; }
 
     /// <summary>An alert that Alertmanager holds; <see cref="State"/> is <c>active</c> or <c>suppressed</c>.</summary>
-    public sealed record Alert(string Name, IReadOnlyDictionary<string, string> Labels, string State, IReadOnlyList<string> Receivers);
+    public sealed record Alert(
+        string Name,
+        IReadOnlyDictionary<string, string> Labels,
+        string State,
+        IReadOnlyList<string> Receivers);
 
-    /// <summary>Starts it, delivering every page to <paramref name="webhook"/> within a second, and waits until it is ready.</summary>
+    /// <summary>
+    /// Starts it, delivering every page to <paramref name="webhook"/> within a second, and waits until it is ready.
+    /// </summary>
     public static async Task<AlertmanagerServer> StartAsync(Uri webhook, CancellationToken cancellationToken)
     {
         var folder = Server.NewFolder();
@@ -78,7 +86,8 @@ public sealed partial class AlertmanagerServer : IAsyncDisposable
                 labels["alertname"],
                 labels,
                 alert.GetProperty("status").GetProperty("state").GetString()!,
-                [.. alert.GetProperty("receivers").EnumerateArray().Select(receiver => receiver.GetProperty("name").GetString()!)]);
+                [.. alert.GetProperty("receivers").EnumerateArray().Select(receiver => receiver.GetProperty("name").GetString()!)]
+            );
         }
     }
 

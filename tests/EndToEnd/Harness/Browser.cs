@@ -4,8 +4,8 @@ using Xunit;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// Debian's chromium, headless, with a temporary profile. Playwright's driver comes with its package; no browser is downloaded. Both end
-/// with the tests, even if those are killed: the driver when its standard input closes, the browser with the driver.
+/// Debian's chromium, headless, with a temporary profile. Playwright's driver comes with its package; no browser is downloaded.
+/// Both end with the tests, even if those are killed: the driver when its standard input closes, the browser with the driver.
 /// </summary>
 public sealed class Browser : IAsyncLifetime
 {
@@ -14,7 +14,12 @@ public sealed class Browser : IAsyncLifetime
     // The sandbox needs what a container does not give, and the rest keeps it from asking anybody but the service for anything.
     private static readonly string[] Arguments =
     [
-        "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking", "--disable-component-update",
+        "--no-sandbox",
+        "--disable-gpu",
+        "--disable-quic",
+        "--no-first-run",
+        "--disable-background-networking",
+        "--disable-component-update",
         "--disable-sync",
     ];
 
@@ -30,12 +35,15 @@ public sealed class Browser : IAsyncLifetime
     /// <summary>Opens a service's page with an empty profile.</summary>
     /// <param name="service">Its address.</param>
     /// <param name="options">The device.</param>
-    /// <param name="isHidden">Whether the tab is hidden behind another one, which a headless browser has to be made to believe.</param>
+    /// <param name="isHidden">
+    /// Whether the tab is hidden behind another one, which a headless browser has to be made to believe.
+    /// </param>
     public async Task<LivePage> OpenAsync(Uri service, BrowserNewContextOptions? options = null, bool isHidden = false)
     {
         var context = await _browser.NewContextAsync(options);
         if (isHidden)
-            await context.AddInitScriptAsync("Object.defineProperty(Document.prototype, 'hidden', { get: () => true }); requestAnimationFrame = () => 1;");
+            await context.AddInitScriptAsync(
+                "Object.defineProperty(Document.prototype, 'hidden', { get: () => true }); requestAnimationFrame = () => 1;");
         var page = new LivePage(service, context, await context.NewPageAsync());
         await page.Page.GotoAsync(service.ToString());
         return page;

@@ -53,7 +53,9 @@ public sealed partial class Dashboard
     /// <summary>The uid of every data source that it uses.</summary>
     public IReadOnlyList<string> DataSources { get; }
 
-    /// <summary>A query as Grafana sends it when every variable is at All, or <c>label_values</c> as the query behind it.</summary>
+    /// <summary>
+    /// A query as Grafana sends it when every variable is at All, or <c>label_values</c> as the query behind it.
+    /// </summary>
     public static string Substitute(string query)
     {
         var all = query

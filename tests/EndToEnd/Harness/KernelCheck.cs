@@ -19,9 +19,12 @@ public static class KernelCheck
     public sealed record Sample(string File, string Rule, string NarrowedTo, string FirstDifference)
     {
         /// <summary>The first value that comes back as another one, in decimal.</summary>
-        public string FirstDifferenceInDecimal => FirstDifference.StartsWith("2^", StringComparison.Ordinal)
-            ? BigInteger.Pow(2, int.Parse(FirstDifference[2..], CultureInfo.InvariantCulture)).ToString(CultureInfo.InvariantCulture)
-            : FirstDifference;
+        public string FirstDifferenceInDecimal =>
+            FirstDifference.StartsWith("2^", StringComparison.Ordinal)
+                ? BigInteger
+                    .Pow(2, int.Parse(FirstDifference[2..], CultureInfo.InvariantCulture))
+                    .ToString(CultureInfo.InvariantCulture)
+                : FirstDifference;
     }
 
     /// <summary>The table of deploy/kernel-check/samples/README.md.</summary>
@@ -36,7 +39,13 @@ public static class KernelCheck
 
     /// <summary>The results that begin in a file of the samples.</summary>
     public static async Task<IReadOnlyList<JsonElement>> ResultsOfAsync(string file) =>
-        [.. (await SarifAsync()).GetProperty("runs")[0].GetProperty("results").EnumerateArray().Where(result => FileOf(result) == file)];
+        [
+            .. (await SarifAsync())
+                .GetProperty("runs")[0]
+                .GetProperty("results")
+                .EnumerateArray()
+                .Where(result => FileOf(result) == file),
+        ];
 
     /// <summary>The name of the file that a result begins in.</summary>
     public static string FileOf(JsonElement result) =>

@@ -10,7 +10,10 @@ public static class KnownNames
     ];
 
     private static readonly HashSet<string> Labels =
-        [.. MetricTable.Metrics.Concat(MetricTable.FromPrometheus).SelectMany(metric => metric.Labels), .. MetricTable.TargetLabels];
+    [
+        .. MetricTable.Metrics.Concat(MetricTable.FromPrometheus).SelectMany(metric => metric.Labels),
+        .. MetricTable.TargetLabels,
+    ];
 
     /// <summary>The names in <paramref name="query"/> that do not exist.</summary>
     public static IEnumerable<string> Unknown(string query)

@@ -56,15 +56,19 @@ public sealed class LivePage : IAsyncDisposable
 
     /// <summary>Waits until the verdict is this word.</summary>
     public Task ExpectVerdictAsync(string word, TimeSpan patience) =>
-        Assertions.Expect(Page.GetByRole(AriaRole.Heading, new() { Name = $"Verdict: {word}", Exact = true })).ToBeVisibleAsync(new() { Timeout = Ms(patience) });
+        Assertions
+            .Expect(Page.GetByRole(AriaRole.Heading, new() { Name = $"Verdict: {word}", Exact = true }))
+            .ToBeVisibleAsync(new() { Timeout = Ms(patience) });
 
     /// <summary>Waits until a cohort has so many hung vCPUs, by the number that its card shows.</summary>
-    public Task ExpectHungAsync(string cohort, int count, TimeSpan patience) => Assertions.Expect(Card(cohort).Locator("[data-part=hung]"))
-        .ToHaveTextAsync(count.ToString("N0", CultureInfo.InvariantCulture), new() { Timeout = Ms(patience) });
+    public Task ExpectHungAsync(string cohort, int count, TimeSpan patience) =>
+        Assertions
+            .Expect(Card(cohort).Locator("[data-part=hung]"))
+            .ToHaveTextAsync(count.ToString("N0", CultureInfo.InvariantCulture), new() { Timeout = Ms(patience) });
 
     /// <summary>
-    /// The colour of a cohort's first cell, vCPU 0 of VM 0, as red, green, blue and alpha, at a point inside a running vCPU's dot and outside
-    /// a hung one's cross. Only a canvas that was not painted is transparent there.
+    /// The colour of a cohort's first cell, vCPU 0 of VM 0, as red, green, blue and alpha, at a point inside a running vCPU's dot
+    /// and outside a hung one's cross. Only a canvas that was not painted is transparent there.
     /// </summary>
     public async Task<int[]> FirstCellAsync(string cohort)
     {
@@ -81,8 +85,12 @@ public sealed class LivePage : IAsyncDisposable
         return colour;
     }
 
-    /// <summary>Asserts no exception, no message on the console, nothing stopped by the content security policy, no request to others.</summary>
-    /// <param name="tolerated">Parts of console messages that the test itself causes, for example by stopping the service.</param>
+    /// <summary>
+    /// Asserts no exception, no message on the console, nothing stopped by the content security policy, no request to others.
+    /// </summary>
+    /// <param name="tolerated">
+    /// Parts of console messages that the test itself causes, for example by stopping the service.
+    /// </param>
     public void AssertNoFaults(params string[] tolerated) =>
         Assert.DoesNotContain(_faults, fault => !tolerated.Any(part => fault.Contains(part, StringComparison.Ordinal)));
 

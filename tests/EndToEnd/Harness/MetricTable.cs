@@ -4,16 +4,23 @@ using SoakHost.Metrics;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// The metrics that the program declares: rules and dashboards may use no others, and the service's own <c>/metrics</c> must match.
+/// The metrics that the program declares: rules and dashboards may use no others, and the service's own <c>/metrics</c> must
+/// match.
 /// </summary>
 public static partial class MetricTable
 {
-    /// <summary>A metric. <see cref="MayBeAbsent"/>: an exposition without it is correct, because its series come and go.</summary>
+    /// <summary>
+    /// A metric. <see cref="MayBeAbsent"/>: an exposition without it is correct, because its series come and go.
+    /// </summary>
     public sealed record Metric(string Name, string Type, string[] Labels, bool MayBeAbsent = false);
 
     public static IReadOnlyList<Metric> Metrics { get; } =
     [
-        .. DeclaredMetrics.All.Select(metric => new Metric(metric.Name, metric.Type.ToString().ToLowerInvariant(), metric.Labels, metric.MayBeAbsent)),
+        .. DeclaredMetrics.All.Select(metric => new Metric(
+            metric.Name,
+            metric.Type.ToString().ToLowerInvariant(),
+            metric.Labels,
+            metric.MayBeAbsent)),
     ];
 
     /// <summary>What Prometheus itself adds, with its labels.</summary>
@@ -35,9 +42,13 @@ public static partial class MetricTable
         var series = SampleLine().Matches(exposition)
             .ToLookup(
                 line => line.Groups[1].Value,
-                line => string.Join(
-                    ", ",
-                    LabelName().Matches(line.Groups[2].Value).Select(label => label.Groups[1].Value).Order(StringComparer.Ordinal)));
+                line =>
+                    string.Join(
+                        ", ",
+                        LabelName()
+                            .Matches(line.Groups[2].Value)
+                            .Select(label => label.Groups[1].Value)
+                            .Order(StringComparer.Ordinal)));
         var known = Metrics.ToDictionary(metric => metric.Name);
         return
         [

@@ -6,7 +6,9 @@ public static class Poll
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(50);
 
     /// <summary>Asks until the answer is yes.</summary>
-    /// <exception cref="TimeoutException">It was no for longer than <paramref name="limit"/>; the message comes from <paramref name="failure"/>.</exception>
+    /// <exception cref="TimeoutException">
+    /// It was no for longer than <paramref name="limit"/>; the message comes from <paramref name="failure"/>.
+    /// </exception>
     public static async Task UntilAsync(
         Func<Task<bool>> condition, TimeSpan limit, Func<string> failure, CancellationToken cancellationToken)
     {

@@ -3,8 +3,8 @@ using System.Text.RegularExpressions;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// The names that a query uses. Prometheus checks whether a query is valid, but not whether its metrics and labels exist: for Prometheus
-/// that is merely an empty result.
+/// The names that a query uses. Prometheus checks whether a query is valid, but not whether its metrics and labels exist: for
+/// Prometheus that is merely an empty result.
 /// </summary>
 public static partial class PromQl
 {
@@ -16,7 +16,11 @@ public static partial class PromQl
     {
         HashSet<string> metrics = [];
         HashSet<string> labels = [];
-        var tokens = Token().Matches(expression).Select(token => token.Value).Where(token => token[0] is not ('"' or '\'' or '`')).ToList();
+        var tokens = Token()
+            .Matches(expression)
+            .Select(token => token.Value)
+            .Where(token => token[0] is not ('"' or '\'' or '`'))
+            .ToList();
         var inSelector = false;
         var inLabelList = false;
         for (var index = 0; index < tokens.Count; index++)

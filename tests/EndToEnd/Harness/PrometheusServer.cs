@@ -32,7 +32,8 @@ public sealed class PrometheusServer : IAsyncDisposable
         Directory.CreateDirectory(Path.Combine(folder, "rules"));
         foreach (var file in Directory.GetFiles(Path.Combine(deployed, "rules")))
             File.Copy(file, Path.Combine(folder, "rules", Path.GetFileName(file)));
-        var configuration = new Replacement(await File.ReadAllTextAsync(Path.Combine(deployed, "prometheus.yml"), cancellationToken))
+        var configuration = new Replacement(
+            await File.ReadAllTextAsync(Path.Combine(deployed, "prometheus.yml"), cancellationToken))
             .Replace("soakhost:8080", soakHost.Authority)
             .Replace("alertmanager:9093", alertmanager.Authority)
             .Replace("scrape_interval: 5s", "scrape_interval: 1s")

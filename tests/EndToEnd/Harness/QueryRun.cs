@@ -11,16 +11,20 @@ public static class QueryRun
     private const string HungVcpus = "hung-vcpus";
 
     /// <summary>
-    /// Asserts that every rule is evaluated without error, every recording rule, panel and variable returns data, unless the panel says
-    /// that it may be empty, and every annotation's query is valid. Writes each dashboard as a table of its panels with their results to
-    /// the test's output and to artifacts/dashboards.
+    /// Asserts that every rule is evaluated without error, every recording rule, panel and variable returns data, unless the
+    /// panel says that it may be empty, and every annotation's query is valid. Writes each dashboard as a table of its panels
+    /// with their results to the test's output and to artifacts/dashboards.
     /// </summary>
     /// <param name="prometheus">It watches a fleet.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
     /// <param name="vcpuHangs">
-    /// Whether a vCPU is hung unexpectedly: then no panel about hung vCPUs may be empty, and one must name each vCPU with all its labels.
+    /// Whether a vCPU is hung unexpectedly: then no panel about hung vCPUs may be empty, and one must name each vCPU with all its
+    /// labels.
     /// </param>
-    public static async Task AssertAllAsync(PrometheusServer prometheus, CancellationToken cancellationToken, bool vcpuHangs = false)
+    public static async Task AssertAllAsync(
+        PrometheusServer prometheus,
+        CancellationToken cancellationToken,
+        bool vcpuHangs = false)
     {
         // A rate requires two scrapes, and a recorded rate one evaluation more.
         await prometheus.WaitForAsync("cohort:soakhost_operations:rate1m > 0", TimeSpan.FromSeconds(60), cancellationToken);
@@ -40,9 +44,10 @@ public static class QueryRun
                 await MustReturnAsync($"{dashboard.Name}, variable {name}", query);
             foreach (var query in dashboard.Annotations.Values)
                 await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken);
-            foreach (var panel in dashboard.Panels.Where(panel => !panel.MayBeEmpty || (vcpuHangs && dashboard.Name == HungVcpus)))
-                foreach (var query in panel.Queries)
-                    await MustReturnAsync($"{dashboard.Name}, '{panel.Title}'", query);
+            foreach (
+                var panel in dashboard.Panels.Where(panel => !panel.MayBeEmpty || (vcpuHangs && dashboard.Name == HungVcpus)))
+            foreach (var query in panel.Queries)
+                await MustReturnAsync($"{dashboard.Name}, '{panel.Title}'", query);
             await RenderAsync(prometheus, dashboard, cancellationToken);
         }
 
@@ -81,11 +86,13 @@ public static class QueryRun
     {
         StringBuilder table = new($"# {dashboard.Title}\n\n| panel | unit | query | result |\n| --- | --- | --- | --- |\n");
         foreach (var panel in dashboard.Panels)
-            foreach (var query in panel.Queries)
-            {
-                var samples = await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken);
-                table.Append(CultureInfo.InvariantCulture, $"| {panel.Title} | {panel.Unit} | `{Cell(query)}` | {Cell(Results(samples))} |\n");
-            }
+        foreach (var query in panel.Queries)
+        {
+            var samples = await prometheus.QueryAsync(Dashboard.Substitute(query), cancellationToken);
+            table.Append(
+                CultureInfo.InvariantCulture,
+                $"| {panel.Title} | {panel.Unit} | `{Cell(query)}` | {Cell(Results(samples))} |\n");
+        }
 
         var folder = Directory.CreateDirectory(Path.Combine(Repository.Artifacts, "dashboards"));
         await File.WriteAllTextAsync(Path.Combine(folder.FullName, $"{dashboard.Name}.md"), table.ToString(), cancellationToken);
@@ -102,7 +109,9 @@ public static class QueryRun
 
         static string Result(PrometheusServer.Sample sample)
         {
-            var labels = sample.Labels.Where(label => label.Key is not ("__name__" or "job" or "instance")).Select(label => label.Value);
+            var labels = sample
+                .Labels.Where(label => label.Key is not ("__name__" or "job" or "instance"))
+                .Select(label => label.Value);
             return string.Join(' ', labels.Append(sample.Value.ToString("G6", CultureInfo.InvariantCulture)));
         }
     }

@@ -1,6 +1,8 @@
 namespace SoakHost.EndToEnd.Harness;
 
-/// <summary>Replaces in a deployed file what a test must, and nothing that is not there: a file that changed is noticed here.</summary>
+/// <summary>
+/// Replaces in a deployed file what a test must, and nothing that is not there: a file that changed is noticed here.
+/// </summary>
 public readonly record struct Replacement(string Text)
 {
     /// <exception cref="InvalidOperationException">The text does not hold <paramref name="old"/>.</exception>

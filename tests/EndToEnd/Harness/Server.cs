@@ -9,7 +9,8 @@ namespace SoakHost.EndToEnd.Harness;
 public sealed class Server : IAsyncDisposable
 {
     // The program must not outlive the tests, however they end, and a killed test run runs no clean-up code. So a shell in the
-    // program's own group waits for its standard input to close, which the operating system sees to, and then ends the whole group.
+    // program's own group waits for its standard input to close, which the operating system sees to, and then ends the whole
+    // group.
     private const string Guard =
         """
         trap : TERM
@@ -42,7 +43,9 @@ public sealed class Server : IAsyncDisposable
     /// <summary>What the program printed so far, on both streams.</summary>
     public string Output => string.Join('\n', _output);
 
-    /// <summary>Starts <paramref name="program"/>. <paramref name="folder"/> becomes the server's own, and is deleted with it.</summary>
+    /// <summary>
+    /// Starts <paramref name="program"/>. <paramref name="folder"/> becomes the server's own, and is deleted with it.
+    /// </summary>
     public static Server Start(
         string program, IEnumerable<string> arguments, string folder, IReadOnlyDictionary<string, string>? environment = null)
     {

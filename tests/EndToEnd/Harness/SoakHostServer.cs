@@ -40,7 +40,8 @@ public sealed class SoakHostServer : IAsyncDisposable
         var environment = settings.ToDictionary();
         environment["Kestrel__Endpoints__Http__Url"] = address.ToString();
         SoakHostServer soakHost = new(
-            Server.Start("dotnet", [Path.Combine(AppContext.BaseDirectory, "soakhost.dll")], Server.NewFolder(), environment), address);
+            Server.Start("dotnet", [Path.Combine(AppContext.BaseDirectory, "soakhost.dll")], Server.NewFolder(), environment),
+            address);
         try
         {
             await soakHost._server.WaitUntilReadyAsync(soakHost._http, new(address, "/health/ready"), cancellationToken);
@@ -58,7 +59,8 @@ public sealed class SoakHostServer : IAsyncDisposable
         _http.GetStringAsync(new Uri(Address, "/metrics"), cancellationToken);
 
     /// <summary>Live-patches a cohort's kernel.</summary>
-    public Task PatchAsync(string cohort, string kernel, CancellationToken cancellationToken) => InterveneAsync($"/{cohort}/kernel", new { kernel }, cancellationToken);
+    public Task PatchAsync(string cohort, string kernel, CancellationToken cancellationToken) =>
+        InterveneAsync($"/{cohort}/kernel", new { kernel }, cancellationToken);
 
     /// <summary>Does something to a cohort, or adds one, over the API.</summary>
     /// <param name="path">Below <c>/api/v1/cohorts</c>.</param>

@@ -11,8 +11,8 @@ using Microsoft.Extensions.Logging;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// Stands in for the service: answers <c>/metrics</c> with a text that a test may change, and receives pages. Beside a real service
-/// it is the webhook alone.
+/// Stands in for the service: answers <c>/metrics</c> with a text that a test may change, and receives pages. Beside a real
+/// service it is the webhook alone.
 /// </summary>
 public sealed partial class StubFleet : IAsyncDisposable
 {
@@ -25,7 +25,10 @@ public sealed partial class StubFleet : IAsyncDisposable
 
     /// <summary>One alert of one notification, as Alertmanager delivered it.</summary>
     public sealed record Page(
-        string Receiver, string Status, IReadOnlyDictionary<string, string> Labels, IReadOnlyDictionary<string, string> Annotations)
+        string Receiver,
+        string Status,
+        IReadOnlyDictionary<string, string> Labels,
+        IReadOnlyDictionary<string, string> Annotations)
     {
         public string Name => Labels["alertname"];
     }
@@ -37,14 +40,14 @@ public sealed partial class StubFleet : IAsyncDisposable
     public Uri Webhook => new(Address, "/api/v1/alerts");
 
     /// <summary>
-    /// What the next scrape gets, in Prometheus's text format. <c>7*n</c> stands for 7 times the number of the scrape, so that counters
-    /// count, and <c>now-7</c> for the time 7 seconds ago.
+    /// What the next scrape gets, in Prometheus's text format. <c>7*n</c> stands for 7 times the number of the scrape, so that
+    /// counters count, and <c>now-7</c> for the time 7 seconds ago.
     /// </summary>
     public string Exposition { get; set; } = "";
 
     /// <summary>
-    /// Who is to receive each notification too, as it came: the service's own webhook. One that this receiver does not take is refused
-    /// here as well, so that Alertmanager sends it again.
+    /// Who is to receive each notification too, as it came: the service's own webhook. One that this receiver does not take is
+    /// refused here as well, so that Alertmanager sends it again.
     /// </summary>
     public Uri? RelayTo { get; set; }
 
@@ -76,8 +79,8 @@ public sealed partial class StubFleet : IAsyncDisposable
         static string Text(long number) => number.ToString(CultureInfo.InvariantCulture);
     }
 
-    /// <summary>Waits for an alert to be delivered, and returns it. Rules that share a name differ in <paramref name="scope"/>; the
-    /// first <paramref name="after"/> of <see cref="Pages"/> do not count.</summary>
+    /// <summary>Waits for an alert to be delivered, and returns it. Rules that share a name differ in <paramref name="scope"/>;
+    /// the first <paramref name="after"/> of <see cref="Pages"/> do not count.</summary>
     public async Task<Page> WaitForPageAsync(
         string name, string status, TimeSpan limit, CancellationToken cancellationToken, string? scope = null, int after = 0)
     {
@@ -85,7 +88,8 @@ public sealed partial class StubFleet : IAsyncDisposable
         await Poll.UntilAsync(
             () => Task.FromResult((found = _pages.Skip(after).FirstOrDefault(IsMeant)) is not null),
             limit,
-            () => $"no {name} was delivered as {status} within {limit.TotalSeconds} s; delivered were:\n{string.Join('\n', _pages)}",
+            () =>
+                $"no {name} was delivered as {status} within {limit.TotalSeconds} s; delivered were:\n{string.Join('\n', _pages)}",
             cancellationToken);
         return found!;
 
@@ -111,7 +115,8 @@ public sealed partial class StubFleet : IAsyncDisposable
         using var notification = JsonDocument.Parse(bytes);
         var receiver = notification.RootElement.GetProperty("receiver").GetString()!;
         foreach (var alert in notification.RootElement.GetProperty("alerts").EnumerateArray())
-            _pages.Enqueue(new(receiver, alert.GetProperty("status").GetString()!, Map(alert, "labels"), Map(alert, "annotations")));
+            _pages.Enqueue(
+                new(receiver, alert.GetProperty("status").GetString()!, Map(alert, "labels"), Map(alert, "annotations")));
         return Results.Ok();
 
         static Dictionary<string, string> Map(JsonElement alert, string part) =>

@@ -21,18 +21,37 @@ public sealed class AccessibilityTests(Browser browser)
     [Fact]
     public async Task The_default_fleets_page_is_accessible_in_light_in_dark_and_on_a_phone()
     {
-        await using var soakHost = await SoakHostServer.StartAsync(new Dictionary<string, string>(), TestContext.Current.CancellationToken);
-        await CheckAsync(soakHost.Address, "light", new() { ColorScheme = ColorScheme.Light, ViewportSize = new() { Width = 1280, Height = 900 } });
-        await CheckAsync(soakHost.Address, "dark", new() { ColorScheme = ColorScheme.Dark, ViewportSize = new() { Width = 1280, Height = 900 } });
-        await CheckAsync(soakHost.Address, "phone", new()
-        {
-            ColorScheme = ColorScheme.Light,
-            ReducedMotion = ReducedMotion.Reduce,
-            IsMobile = true,
-            HasTouch = true,
-            DeviceScaleFactor = 2,
-            ViewportSize = new() { Width = 360, Height = 740 },
-        });
+        await using var soakHost = await SoakHostServer.StartAsync(
+            new Dictionary<string, string>(),
+            TestContext.Current.CancellationToken);
+        await CheckAsync(
+            soakHost.Address,
+            "light",
+            new()
+            {
+                ColorScheme = ColorScheme.Light,
+                ViewportSize = new() { Width = 1280, Height = 900 },
+            });
+        await CheckAsync(
+            soakHost.Address,
+            "dark",
+            new()
+            {
+                ColorScheme = ColorScheme.Dark,
+                ViewportSize = new() { Width = 1280, Height = 900 },
+            });
+        await CheckAsync(
+            soakHost.Address,
+            "phone",
+            new()
+            {
+                ColorScheme = ColorScheme.Light,
+                ReducedMotion = ReducedMotion.Reduce,
+                IsMobile = true,
+                HasTouch = true,
+                DeviceScaleFactor = 2,
+                ViewportSize = new() { Width = 360, Height = 740 },
+            });
     }
 
     private async Task CheckAsync(Uri service, string name, BrowserNewContextOptions options)
@@ -41,7 +60,8 @@ public sealed class AccessibilityTests(Browser browser)
         await page.ExpectVerdictAsync("PASS", Shown);
         await Assertions.Expect(page.Incidents.First).ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Shown) });
         await page.Page.WaitForFunctionAsync(
-            "count => document.querySelector('[data-part=sparkline] polyline').points.numberOfItems >= count", name == "light" ? SparklineSamples : 2,
+            "count => document.querySelector('[data-part=sparkline] polyline').points.numberOfItems >= count",
+            name == "light" ? SparklineSamples : 2,
             new() { Timeout = LivePage.Ms(Shown) });
         await AssertAccessibleAsync(page, name);
         await AssertNoWiderThanTheScreenAsync(page, name);
@@ -51,7 +71,9 @@ public sealed class AccessibilityTests(Browser browser)
             await WriteReadmePictureAsync(page);
 
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
-        await Assertions.Expect(page.Timeline.Locator("[data-part=conclusion]")).ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Shown) });
+        await Assertions
+            .Expect(page.Timeline.Locator("[data-part=conclusion]"))
+            .ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Shown) });
         await AssertAccessibleAsync(page, $"{name}, with a timeline");
         await AssertNoWiderThanTheScreenAsync(page, $"{name}, with a timeline");
         await page.WritePictureAsync($"page-{name}-timeline.png", isWhole: false);
@@ -83,12 +105,15 @@ public sealed class AccessibilityTests(Browser browser)
         Assert.True(
             found.Violations.Length == 0,
             $"{what}:\n{string.Join('\n', found.Violations.Select(violation =>
-                $"{violation.Id} ({violation.Impact}): {violation.Help}\n  {string.Join("\n  ", violation.Nodes.Select(node => $"{node.Html} {string.Join(' ', node.Any.Select(check => check.Message))}"))}"))}");
+                $"{violation.Id} ({violation.Impact}): {violation.Help}\n  "
+                    + $"{string.Join("\n  ", violation.Nodes.Select(node => $"{node.Html} {string.Join(' ', node.Any.Select(check => check.Message))}"))}"))}"
+        );
     }
 
     private static async Task AssertNoWiderThanTheScreenAsync(LivePage page, string what)
     {
-        int[] widths = await page.Page.EvaluateAsync<int[]>("() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]");
+        int[] widths = await page.Page.EvaluateAsync<int[]>(
+            "() => [document.documentElement.scrollWidth, document.documentElement.clientWidth]");
         Assert.True(widths[0] <= widths[1], $"{what}: {widths[0]} px wide on a screen of {widths[1]}");
     }
 }

@@ -6,7 +6,9 @@ using Xunit;
 
 namespace SoakHost.EndToEnd.Page;
 
-/// <summary>The page of a fleet of 100,000 VMs of 8 vCPUs, one fifth of them hung: how much it receives, and whether it keeps up.</summary>
+/// <summary>
+/// The page of a fleet of 100,000 VMs of 8 vCPUs, one fifth of them hung: how much it receives, and whether it keeps up.
+/// </summary>
 [Collection(nameof(InABrowser))]
 public sealed class LargeFleetTests(Browser browser)
 {
@@ -18,7 +20,12 @@ public sealed class LargeFleetTests(Browser browser)
     public async Task A_hundred_thousand_vms_stay_below_a_megabyte_a_second_and_the_page_answers()
     {
         await using var soakHost = await SoakHostServer.StartAsync(
-            PageTests.Fleet(start: "2^31", ("Soak__Fleet__0__Vms", "20000"), ("Soak__Fleet__0__Vcpus", "8"), ("Soak__Fleet__1__Vms", "80000"), ("Soak__Fleet__1__Vcpus", "8"),
+            PageTests.Fleet(
+                start: "2^31",
+                ("Soak__Fleet__0__Vms", "20000"),
+                ("Soak__Fleet__0__Vcpus", "8"),
+                ("Soak__Fleet__1__Vms", "80000"),
+                ("Soak__Fleet__1__Vcpus", "8"),
                 ("Soak__IncidentsMax", "1000000")),
             TestContext.Current.CancellationToken);
         await using var page = await browser.OpenAsync(soakHost.Address);
@@ -28,7 +35,8 @@ public sealed class LargeFleetTests(Browser browser)
         var network = await page.Page.Context.NewCDPSessionAsync(page.Page);
         double bytes = 0;
         network.Event("Network.dataReceived").OnEvent += (_, data) => bytes += Number(data, "dataLength");
-        network.Event("Network.responseReceived").OnEvent += (_, data) => bytes += data is { } given ? Number(given.GetProperty("response"), "encodedDataLength") : 0;
+        network.Event("Network.responseReceived").OnEvent += (_, data) =>
+            bytes += data is { } given ? Number(given.GetProperty("response"), "encodedDataLength") : 0;
         await network.SendAsync("Network.enable");
         var start = TimeProvider.System.GetTimestamp();
         double longest = await page.Page.EvaluateAsync<double>(
@@ -45,8 +53,10 @@ public sealed class LargeFleetTests(Browser browser)
             """,
             Reports);
         var seconds = TimeProvider.System.GetElapsedTime(start).TotalSeconds;
-        TestContext.Current.TestOutputHelper?.WriteLine(string.Create(
-            CultureInfo.InvariantCulture, $"{bytes / seconds:N0} bytes a second over {seconds:N1} s; longest task of the page {longest:N0} ms"));
+        TestContext.Current.TestOutputHelper?.WriteLine(
+            string.Create(
+                CultureInfo.InvariantCulture,
+                $"{bytes / seconds:N0} bytes a second over {seconds:N1} s; longest task of the page {longest:N0} ms"));
         Assert.InRange(bytes / seconds, 1, BytesPerSecondMax);
 
         // It still answers: the heat map by keyboard and the newest incident by mouse.
@@ -57,12 +67,14 @@ public sealed class LargeFleetTests(Browser browser)
         await page.Page.Keyboard.PressAsync("h");
         await Assertions.Expect(page.Page.Locator("#heatmap [data-part=readout]")).ToContainTextAsync("hung");
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
-        await Assertions.Expect(page.Timeline.Locator("[data-part=conclusion]")).ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Patience) });
+        await Assertions
+            .Expect(page.Timeline.Locator("[data-part=conclusion]"))
+            .ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Patience) });
         await page.Page.Keyboard.PressAsync("Escape");
         await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
 
-        // And any hung cell's incident, once it is recorded: the first ones are in each report, and of those at the end some may be among
-        // the newest, but not a whole row of cells away from there.
+        // And any hung cell's incident, once it is recorded: the first ones are in each report, and of those at the end some may
+        // be among the newest, but not a whole row of cells away from there.
         foreach (string place in (string[])["End", "PageUp", "Home", "PageDown"])
         {
             await page.HeatMap("control").FocusAsync();
@@ -76,7 +88,9 @@ public sealed class LargeFleetTests(Browser browser)
                 Patience,
                 () => $"{place}: no timeline",
                 TestContext.Current.CancellationToken);
-            await Assertions.Expect(page.Timeline.Locator("[data-part=conclusion]")).ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Patience) });
+            await Assertions
+                .Expect(page.Timeline.Locator("[data-part=conclusion]"))
+                .ToBeVisibleAsync(new() { Timeout = LivePage.Ms(Patience) });
             await page.Page.Keyboard.PressAsync("Escape");
             await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
         }

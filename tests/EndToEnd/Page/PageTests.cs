@@ -21,7 +21,9 @@ public sealed partial class PageTests(Browser browser)
     public async Task The_control_hangs_and_its_incident_opens_by_mouse_and_by_keyboard_and_its_command_reproduces_it()
     {
         var stop = TestContext.Current.CancellationToken;
-        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-4_000_000", ("Soak__DutyCycle", "0.4")), stop);
+        await using var soakHost = await SoakHostServer.StartAsync(
+            Fleet(start: "2^31-4_000_000", ("Soak__DutyCycle", "0.4")),
+            stop);
         await using var page = await browser.OpenAsync(soakHost.Address);
 
         // The page is there before the hang, and the hang comes to the page.
@@ -35,13 +37,22 @@ public sealed partial class PageTests(Browser browser)
         Assert.StartsWith("PASS", await page.Page.TitleAsync(), StringComparison.Ordinal);
         Assert.NotEqual(healthy, await page.FirstCellAsync("control"));
         Assert.Equal(healthy, await page.FirstCellAsync("healthy"));
-        await page.HeatMap("control").HoverAsync(new() { Position = new() { X = 3, Y = 3 } });
-        await Assertions.Expect(page.Page.GetByRole(AriaRole.Tooltip).Filter(new() { HasText = "control: VM 0, vCPU 0: hung" })).ToBeVisibleAsync();
+        await page.HeatMap("control")
+            .HoverAsync(
+                new()
+                {
+                    Position = new() { X = 3, Y = 3 },
+                });
+        await Assertions
+            .Expect(page.Page.GetByRole(AriaRole.Tooltip).Filter(new() { HasText = "control: VM 0, vCPU 0: hung" }))
+            .ToBeVisibleAsync();
 
         // By mouse.
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         var (conclusion, command) = await ReadTimelineAsync(page);
-        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Reproduce on any machine with:" })).ToBeVisibleAsync();
+        await Assertions
+            .Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Reproduce on any machine with:" }))
+            .ToBeVisibleAsync();
         await page.Timeline.GetByRole(AriaRole.Button, new() { Name = "Close" }).ClickAsync();
         await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
 
@@ -50,7 +61,9 @@ public sealed partial class PageTests(Browser browser)
         await page.Page.Keyboard.PressAsync("Home");
         await page.Page.Keyboard.PressAsync("Enter");
         await ReadTimelineAsync(page);
-        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Hang in control: VM 0, vCPU 0" })).ToBeVisibleAsync();
+        await Assertions
+            .Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Hang in control: VM 0, vCPU 0" }))
+            .ToBeVisibleAsync();
         await page.Page.Keyboard.PressAsync("Escape");
         await Assertions.Expect(page.Timeline).ToBeHiddenAsync();
 
@@ -63,7 +76,10 @@ public sealed partial class PageTests(Browser browser)
         // The command needs neither the service nor its data.
         string[] words = command.Split(' ');
         Assert.Equal("soakhost", words[0]);
-        var replayed = await Command.RunAsync("dotnet", [Path.Combine(AppContext.BaseDirectory, "soakhost.dll"), .. words[1..]], stop);
+        var replayed = await Command.RunAsync(
+            "dotnet",
+            [Path.Combine(AppContext.BaseDirectory, "soakhost.dll"), .. words[1..]],
+            stop);
         Assert.Equal(0, replayed.ExitCode);
         Assert.Contains(conclusion.TrimEnd('.'), Space().Replace(replayed.Output, " "), StringComparison.Ordinal);
     }
@@ -71,13 +87,17 @@ public sealed partial class PageTests(Browser browser)
     [Fact]
     public async Task A_live_patch_in_the_page_recovers_every_vCPU_and_the_page_says_so()
     {
-        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__CheckpointInterval", "500ms")), TestContext.Current.CancellationToken);
+        await using var soakHost = await SoakHostServer.StartAsync(
+            Fleet(start: "2^31-100", ("Soak__CheckpointInterval", "500ms")),
+            TestContext.Current.CancellationToken);
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 64, HungWithin);
         var hung = await page.FirstCellAsync("control");
 
         // Nothing is done without a confirmation.
-        var patch = page.Page.GetByRole(AriaRole.Group, new() { Name = "Interventions on control" }).GetByRole(AriaRole.Button, new() { Name = "Patch kernel" });
+        var patch = page
+            .Page.GetByRole(AriaRole.Group, new() { Name = "Interventions on control" })
+            .GetByRole(AriaRole.Button, new() { Name = "Patch kernel" });
         await patch.ClickAsync();
         var dialog = page.Page.GetByRole(AriaRole.Dialog, new() { Name = "Patch the kernel of control" });
         await dialog.GetByRole(AriaRole.Button, new() { Name = "Cancel" }).ClickAsync();
@@ -89,15 +109,21 @@ public sealed partial class PageTests(Browser browser)
         await page.ExpectHungAsync("control", 0, Soon);
         await Assertions.Expect(page.Card("control")).ToHaveAttributeAsync("data-kernel", "linux-6.1.y");
         await Assertions.Expect(page.HeatMap("control")).ToHaveAttributeAsync("data-hung", "0");
-        await Assertions.Expect(page.Page.Locator("#status")).ToContainTextAsync("64 hung vCPUs recovered", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Page.Locator("#status"))
+            .ToContainTextAsync("64 hung vCPUs recovered", new() { Timeout = LivePage.Ms(Soon) });
         Assert.NotEqual(hung, await page.FirstCellAsync("control"));
         Assert.Equal(await page.FirstCellAsync("healthy"), await page.FirstCellAsync("control"));
-        await Assertions.Expect(page.Incidents.First).ToHaveAttributeAsync("data-state", "recovered", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Incidents.First)
+            .ToHaveAttributeAsync("data-state", "recovered", new() { Timeout = LivePage.Ms(Soon) });
 
         // The intervention is recorded in this machine's data directory only.
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         await ReadTimelineAsync(page);
-        await Assertions.Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Reproduce on this machine with:" })).ToBeVisibleAsync();
+        await Assertions
+            .Expect(page.Timeline.GetByRole(AriaRole.Heading, new() { Name = "Reproduce on this machine with:" }))
+            .ToBeVisibleAsync();
         page.AssertNoFaults();
     }
 
@@ -110,9 +136,13 @@ public sealed partial class PageTests(Browser browser)
         await page.ExpectHungAsync("control", 64, HungWithin);
         await Assertions.Expect(page.Page.Locator("#run [data-part=seed]")).ToHaveTextAsync("18446744073709551615");
         await InterveneAsync("healthy", "Pause", "Pause invalidations");
-        await Assertions.Expect(page.Card("healthy")).ToHaveAttributeAsync("data-paused", "true", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Card("healthy"))
+            .ToHaveAttributeAsync("data-paused", "true", new() { Timeout = LivePage.Ms(Soon) });
         await InterveneAsync("healthy", "Resume", "Resume invalidations");
-        await Assertions.Expect(page.Card("healthy")).ToHaveAttributeAsync("data-paused", "false", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Card("healthy"))
+            .ToHaveAttributeAsync("data-paused", "false", new() { Timeout = LivePage.Ms(Soon) });
         await InterveneAsync("control", "Live-migrate", "Live-migrate");
         await page.ExpectHungAsync("control", 0, Soon);
         page.AssertNoFaults();
@@ -133,11 +163,20 @@ public sealed partial class PageTests(Browser browser)
         await page.ExpectHungAsync("control", 64, HungWithin);
         var dialog = page.Page.GetByRole(AriaRole.Dialog);
         var status = page.Page.Locator("#status");
-        await AnswerLateAsync(route => route.FulfillAsync(new() { Status = 409, ContentType = "application/problem+json", Body = """{"detail":"it has begun already"}""" }));
+        await AnswerLateAsync(route =>
+            route.FulfillAsync(
+                new()
+                {
+                    Status = 409,
+                    ContentType = "application/problem+json",
+                    Body = """{"detail":"it has begun already"}""",
+                }));
         await Assertions.Expect(status).ToContainTextAsync("Pause invalidations, healthy: it has begun already");
         await ExpectUntouchedAsync();
         await AnswerLateAsync(route => route.ContinueAsync());
-        await Assertions.Expect(status).ToContainTextAsync("Pause invalidations, healthy: takes effect at tick", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(status)
+            .ToContainTextAsync("Pause invalidations, healthy: takes effect at tick", new() { Timeout = LivePage.Ms(Soon) });
         await ExpectUntouchedAsync();
         page.AssertNoFaults(tolerated: ["409"]);
 
@@ -155,7 +194,9 @@ public sealed partial class PageTests(Browser browser)
 
         async Task ExpectUntouchedAsync()
         {
-            await Assertions.Expect(dialog.GetByRole(AriaRole.Heading, new() { Name = "Live-migrate control" })).ToBeVisibleAsync();
+            await Assertions
+                .Expect(dialog.GetByRole(AriaRole.Heading, new() { Name = "Live-migrate control" }))
+                .ToBeVisibleAsync();
             await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToBeHiddenAsync();
             await Assertions.Expect(dialog.GetByRole(AriaRole.Button, new() { Name = "Live-migrate" })).ToBeEnabledAsync();
             await dialog.GetByRole(AriaRole.Button, new() { Name = "Cancel" }).ClickAsync();
@@ -174,16 +215,23 @@ public sealed partial class PageTests(Browser browser)
         await page.Page.Keyboard.PressAsync("End");
         await Assertions.Expect(readout).ToContainTextAsync("healthy: VM 15, vCPU 3");
         await soakHost.InterveneAsync("/healthy/resize", new { vms = 2 }, stop);
-        await Assertions.Expect(page.Card("healthy").Locator("[data-part=size]")).ToHaveTextAsync("2 VMs, 8 vCPUs", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Card("healthy").Locator("[data-part=size]"))
+            .ToHaveTextAsync("2 VMs, 8 vCPUs", new() { Timeout = LivePage.Ms(Soon) });
         await page.Page.Keyboard.PressAsync("ArrowLeft");
         await Assertions.Expect(readout).ToContainTextAsync("healthy: VM 0, vCPU 3");
         page.AssertNoFaults();
 
         // The report outside the stream has no cells, like a report in the stream that does not know the state of every vCPU.
-        var report = await page.Page.EvaluateAsync<string>("async () => JSON.stringify(await (await fetch('api/v1/fleet')).json())");
-        await page.Page.RouteAsync("**/api/v1/fleet/stream", route => route.FulfillAsync(new() { ContentType = "text/event-stream", Body = $"event: fleet\ndata: {report}\n\n" }));
+        var report = await page.Page.EvaluateAsync<string>(
+            "async () => JSON.stringify(await (await fetch('api/v1/fleet')).json())");
+        await page.Page.RouteAsync(
+            "**/api/v1/fleet/stream",
+            route => route.FulfillAsync(new() { ContentType = "text/event-stream", Body = $"event: fleet\ndata: {report}\n\n" }));
         await page.Page.ReloadAsync();
-        await Assertions.Expect(page.Page.GetByText("No map: the state of some vCPUs is unknown")).ToHaveCountAsync(2, new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Page.GetByText("No map: the state of some vCPUs is unknown"))
+            .ToHaveCountAsync(2, new() { Timeout = LivePage.Ms(Soon) });
         await Assertions.Expect(page.Page.GetByText("No map: the state of some vCPUs is unknown").First).ToBeVisibleAsync();
         await Assertions.Expect(page.HeatMap("healthy")).ToBeHiddenAsync();
     }
@@ -233,7 +281,9 @@ public sealed partial class PageTests(Browser browser)
         {
             await token.FillAsync(wrong);
             await confirm.ClickAsync();
-            await Assertions.Expect(dialog.GetByRole(AriaRole.Alert)).ToContainTextAsync("interventions need the token of Soak:ApiToken");
+            await Assertions
+                .Expect(dialog.GetByRole(AriaRole.Alert))
+                .ToContainTextAsync("interventions need the token of Soak:ApiToken");
             await Assertions.Expect(token).ToBeFocusedAsync();
             await Assertions.Expect(token).ToHaveValueAsync("");
         }
@@ -245,7 +295,9 @@ public sealed partial class PageTests(Browser browser)
         await pause.ClickAsync();
         await Assertions.Expect(token).ToBeHiddenAsync();
         await dialog.GetByRole(AriaRole.Button, new() { Name = "Pause invalidations" }).ClickAsync();
-        await Assertions.Expect(page.Card("control")).ToHaveAttributeAsync("data-paused", "true", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Card("control"))
+            .ToHaveAttributeAsync("data-paused", "true", new() { Timeout = LivePage.Ms(Soon) });
         page.AssertNoFaults(tolerated: ["401"]);
     }
 
@@ -253,10 +305,21 @@ public sealed partial class PageTests(Browser browser)
     public async Task A_cohort_that_is_added_and_removed_appears_and_disappears_and_its_incidents_stay()
     {
         var stop = TestContext.Current.CancellationToken;
-        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__CheckpointInterval", "500ms")), stop);
+        await using var soakHost = await SoakHostServer.StartAsync(
+            Fleet(start: "2^31-100", ("Soak__CheckpointInterval", "500ms")),
+            stop);
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectVerdictAsync("PASS", HungWithin);
-        await soakHost.InterveneAsync("", new { name = "late", kernel = "linux-6.1", vms = 4, invalidate_seq_start = "2^31-100" }, stop);
+        await soakHost.InterveneAsync(
+            "",
+            new
+            {
+                name = "late",
+                kernel = "linux-6.1",
+                vms = 4,
+                invalidate_seq_start = "2^31-100",
+            },
+            stop);
         await page.ExpectHungAsync("late", 16, HungWithin);
         await page.ExpectVerdictAsync("VIOLATION", Soon);
         await page.Filter.SelectOptionAsync("late");
@@ -264,8 +327,12 @@ public sealed partial class PageTests(Browser browser)
 
         await soakHost.InterveneAsync("/late/remove", new { }, stop);
         await Assertions.Expect(page.Card("late")).ToHaveCountAsync(0, new() { Timeout = LivePage.Ms(Soon) });
-        await Assertions.Expect(page.Page.Locator("#verdict [data-part=sentence]")).ToHaveTextAsync("late (linux-6.1, removed): 16 vCPUs hung");
-        await Assertions.Expect(page.Incidents.First.Locator("[data-part=state]")).ToContainTextAsync("by remove at tick", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Page.Locator("#verdict [data-part=sentence]"))
+            .ToHaveTextAsync("late (linux-6.1, removed): 16 vCPUs hung");
+        await Assertions
+            .Expect(page.Incidents.First.Locator("[data-part=state]"))
+            .ToContainTextAsync("by remove at tick", new() { Timeout = LivePage.Ms(Soon) });
         await Assertions.Expect(page.Filter).ToHaveValueAsync("late");
         await ExpectRowsAsync("late", 16, "unexpected");
         await page.Filter.SelectOptionAsync("control");
@@ -273,7 +340,9 @@ public sealed partial class PageTests(Browser browser)
         await page.Filter.SelectOptionAsync("");
         await ExpectRowsAsync("late", 16, "unexpected");
         await ExpectRowsAsync("control", 4, "as expected");
-        await Assertions.Expect(page.Filter.GetByRole(AriaRole.Option)).ToHaveTextAsync(["all", "control", "healthy"], new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Filter.GetByRole(AriaRole.Option))
+            .ToHaveTextAsync(["all", "control", "healthy"], new() { Timeout = LivePage.Ms(Soon) });
         await page.ExpectVerdictAsync("VIOLATION", Soon);
         page.AssertNoFaults();
 
@@ -286,8 +355,12 @@ public sealed partial class PageTests(Browser browser)
     public async Task Incidents_of_an_earlier_run_are_not_mistaken_for_those_of_the_present_one()
     {
         var stop = TestContext.Current.CancellationToken;
-        (string, string) data = ("Soak__DataDirectory", Server.NewFolder()), vms = ("Soak__Fleet__0__Vms", "2");
-        await using (var earlier = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", data, vms, ("Soak__CheckpointInterval", "200ms")), stop))
+        (string, string) data = ("Soak__DataDirectory", Server.NewFolder()),
+            vms = ("Soak__Fleet__0__Vms", "2");
+        await using (
+            var earlier = await SoakHostServer.StartAsync(
+                Fleet(start: "2^31-100", data, vms, ("Soak__CheckpointInterval", "200ms")),
+                stop))
         {
             await using var seen = await browser.OpenAsync(earlier.Address);
             await seen.ExpectHungAsync("control", 8, HungWithin);
@@ -300,10 +373,14 @@ public sealed partial class PageTests(Browser browser)
             Fleet(start: "2^31-100", data, vms, ("Soak__Fleet__1__Vms", "17"), ("Soak__CheckpointInterval", "1h")), stop);
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 8, HungWithin);
-        await Assertions.Expect(page.Incidents.Locator("[data-part=state]")).ToHaveTextAsync(
-            [.. Enumerable.Repeat("hung, not recorded yet", 8), .. Enumerable.Repeat("hung when run 1 ended", 8)], new() { Timeout = LivePage.Ms(Soon) });
-        await Assertions.Expect(page.Incidents.Locator("[data-part=expected]")).ToHaveTextAsync(
-            [.. Enumerable.Repeat("as expected", 8), .. Enumerable.Repeat("", 8)]);
+        await Assertions
+            .Expect(page.Incidents.Locator("[data-part=state]"))
+            .ToHaveTextAsync(
+                [.. Enumerable.Repeat("hung, not recorded yet", 8), .. Enumerable.Repeat("hung when run 1 ended", 8)],
+                new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Incidents.Locator("[data-part=expected]"))
+            .ToHaveTextAsync([.. Enumerable.Repeat("as expected", 8), .. Enumerable.Repeat("", 8)]);
         await Assertions.Expect(page.Page.Locator("#incidents li[data-state=hung]")).ToHaveCountAsync(8);
 
         // The cell's incident is the present one.
@@ -319,7 +396,9 @@ public sealed partial class PageTests(Browser browser)
     public async Task An_overtaken_answer_is_not_shown_and_the_list_is_requested_again_even_if_nothing_happens()
     {
         var stop = TestContext.Current.CancellationToken;
-        await using var soakHost = await SoakHostServer.StartAsync(Fleet(start: "2^31-100", ("Soak__Fleet__0__Vms", "4"), ("Soak__CheckpointInterval", "200ms")), stop);
+        await using var soakHost = await SoakHostServer.StartAsync(
+            Fleet(start: "2^31-100", ("Soak__Fleet__0__Vms", "4"), ("Soak__CheckpointInterval", "200ms")),
+            stop);
         await using var page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 16, HungWithin);
         var states = page.Incidents.Locator("[data-part=state]");
@@ -328,11 +407,15 @@ public sealed partial class PageTests(Browser browser)
 
         // The first question about the control waits for its answer until after the second one.
         TaskCompletionSource<IRoute> held = new();
-        await page.Page.RouteAsync("**/api/v1/incidents?*cohort=control*", route => held.TrySetResult(route) ? Task.CompletedTask : route.ContinueAsync());
+        await page.Page.RouteAsync(
+            "**/api/v1/incidents?*cohort=control*",
+            route => held.TrySetResult(route) ? Task.CompletedTask : route.ContinueAsync());
         await page.Filter.SelectOptionAsync("control");
         var first = await held.Task.WaitAsync(Soon, stop);
         await page.Filter.SelectOptionAsync("");
-        await page.Page.RunAndWaitForResponseAsync(() => page.Filter.SelectOptionAsync("control"), "**/api/v1/incidents?*cohort=control*");
+        await page.Page.RunAndWaitForResponseAsync(
+            () => page.Filter.SelectOptionAsync("control"),
+            "**/api/v1/incidents?*cohort=control*");
         await Assertions.Expect(states).ToHaveTextAsync(hung);
         await page.Page.RunAndWaitForResponseAsync(
             () => first.FulfillAsync(new() { ContentType = "application/json", Body = """{"incidents":[],"next":null}""" }),
@@ -350,12 +433,18 @@ public sealed partial class PageTests(Browser browser)
     private static async Task<(string Conclusion, string Command)> ReadTimelineAsync(LivePage page)
     {
         var conclusion = page.Timeline.Locator("[data-part=conclusion]");
-        await Assertions.Expect(conclusion).ToContainTextAsync("was kept as an int and came back as", new() { Timeout = LivePage.Ms(Soon) });
-        await Assertions.Expect(page.Timeline.Locator("tr[data-defect=unjustified_retry]").First).ToContainTextAsync("no invalidation is in progress, and none has ended since the fault was taken");
+        await Assertions
+            .Expect(conclusion)
+            .ToContainTextAsync("was kept as an int and came back as", new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Timeline.Locator("tr[data-defect=unjustified_retry]").First)
+            .ToContainTextAsync("no invalidation is in progress, and none has ended since the fault was taken");
 
         // The defect that is pointed out is the one of the vCPU that the sentence is about, and not another one's.
         string sentence = await conclusion.InnerTextAsync();
-        await Assertions.Expect(page.Timeline.Locator("[data-part=facts]")).ToContainTextAsync($", {sentence[..sentence.IndexOf(" hangs", StringComparison.Ordinal)]}");
+        await Assertions
+            .Expect(page.Timeline.Locator("[data-part=facts]"))
+            .ToContainTextAsync($", {sentence[..sentence.IndexOf(" hangs", StringComparison.Ordinal)]}");
         return (sentence, await page.Timeline.Locator("[data-part=command]").InnerTextAsync());
     }
 
@@ -383,7 +472,12 @@ public sealed partial class PageTests(Browser browser)
 
     // What the console says where there is no service.
     private static string[] Absence { get; } =
-        ["net::ERR_CONNECTION_REFUSED", "net::ERR_INCOMPLETE_CHUNKED_ENCODING", "net::ERR_CONNECTION_RESET", "net::ERR_EMPTY_RESPONSE"];
+    [
+        "net::ERR_CONNECTION_REFUSED",
+        "net::ERR_INCOMPLETE_CHUNKED_ENCODING",
+        "net::ERR_CONNECTION_RESET",
+        "net::ERR_EMPTY_RESPONSE",
+    ];
 
     // Without files, so that nothing of the default fleet is there.
     private static string EmptyContentRoot { get; } = Server.NewFolder();

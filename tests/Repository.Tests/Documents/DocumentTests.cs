@@ -14,7 +14,9 @@ public sealed partial class DocumentTests
     {
         int bytes = Encoding.UTF8.GetByteCount(Document.At("README.md").Text);
 
-        Assert.True(bytes <= ReadmeBytesMax, $"README.md has {bytes} bytes, allowed are {ReadmeBytesMax}: move a part to the room it is about");
+        Assert.True(
+            bytes <= ReadmeBytesMax,
+            $"README.md has {bytes} bytes, allowed are {ReadmeBytesMax}: move a part to the room it is about");
     }
 
     [Fact]
@@ -40,8 +42,12 @@ public sealed partial class DocumentTests
         select $"{document.Path}: there is no {path}");
 
     [Fact]
-    public void Every_fenced_block_names_its_language() => Findings.AssertNone(
-        Document.All.SelectMany(document => document.Blocks).Where(block => block.Language.Length == 0).Select(block => block.Place));
+    public void Every_fenced_block_names_its_language() =>
+        Findings.AssertNone(
+            Document
+                .All.SelectMany(document => document.Blocks)
+                .Where(block => block.Language.Length == 0)
+                .Select(block => block.Place));
 
     /// <summary>An indented block would hide its commands from the test that runs them.</summary>
     [Fact]
@@ -85,9 +91,11 @@ public sealed partial class DocumentTests
     private static string? Broken(string from, string target)
     {
         string[] parts = target.Split('#');
-        string file = parts[0].Length == 0
-            ? from
-            : Path.GetRelativePath(Document.Root, Path.Combine(Document.Root, Path.GetDirectoryName(from)!, parts[0])).Replace('\\', '/');
+        string file =
+            parts[0].Length == 0
+                ? from
+                : Path.GetRelativePath(Document.Root, Path.Combine(Document.Root, Path.GetDirectoryName(from)!, parts[0]))
+                    .Replace('\\', '/');
         if (!Path.Exists(Path.Combine(Document.Root, file)))
             return $"{from}: there is no {file}";
         return parts.Length == 1 || Anchors(file).Contains(parts[1]) ? null : $"{from}: {file} has no heading #{parts[1]}";

@@ -9,8 +9,8 @@ namespace SoakHost.Repository.Tests.Structure;
 internal sealed record Import(string From, string To, string File);
 
 /// <summary>
-/// Which namespace uses which, computed from source. A file uses a namespace if it has a <c>using</c> of it, if it names it in the text, or if it
-/// names a type of a namespace around its own, for which C# asks for no <c>using</c>.
+/// Which namespace uses which, computed from source. A file uses a namespace if it has a <c>using</c> of it, if it names it in
+/// the text, or if it names a type of a namespace around its own, for which C# asks for no <c>using</c>.
 /// </summary>
 internal sealed partial class NamespaceGraph
 {
@@ -53,8 +53,8 @@ internal sealed partial class NamespaceGraph
     }
 
     /// <summary>
-    /// The namespace that a dotted name in a file of <paramref name="name"/> is or begins with; null when there is none. A name without its
-    /// first parts (<c>Model.Protocol</c>) must lead to a type: the first word may be that of a property.
+    /// The namespace that a dotted name in a file of <paramref name="name"/> is or begins with; null when there is none. A name
+    /// without its first parts (<c>Model.Protocol</c>) must lead to a type: the first word may be that of a property.
     /// </summary>
     private string? Resolve(string name, string word)
     {
@@ -79,7 +79,8 @@ internal sealed partial class NamespaceGraph
         return null;
     }
 
-    private bool IsTypeOf(string name, string word) => _types.TryGetValue(name, out HashSet<string>? types) && types.Contains(word);
+    private bool IsTypeOf(string name, string word) =>
+        _types.TryGetValue(name, out HashSet<string>? types) && types.Contains(word);
 
     /// <summary>The namespaces around one, from the inside outwards.</summary>
     private static IEnumerable<string> Around(string name)
@@ -88,7 +89,9 @@ internal sealed partial class NamespaceGraph
             yield return name = name[..dot];
     }
 
-    /// <summary>The code without comments and texts; a name in an interpolation is missed, and is used elsewhere in the file too.</summary>
+    /// <summary>
+    /// The code without comments and texts; a name in an interpolation is missed, and is used elsewhere in the file too.
+    /// </summary>
     private static string WithoutComments(string text) => CommentOrText().Replace(text, " ");
 
     [GeneratedRegex(@"^namespace (?<name>[\w.]+);", RegexOptions.Multiline)]

@@ -6,8 +6,8 @@ namespace SoakHost.Repository.Tests.Structure;
 public sealed class NamespaceTests(ITestOutputHelper output)
 {
     /// <summary>
-    /// From the bottom to the top. A namespace imports only namespaces of lines above its own in this table; those of one line know nothing of
-    /// each other.
+    /// From the bottom to the top. A namespace imports only namespaces of lines above its own in this table; those of one line
+    /// know nothing of each other.
     /// </summary>
     private static readonly string[][] Layers =
     [
@@ -46,8 +46,12 @@ public sealed class NamespaceTests(ITestOutputHelper output)
     [Fact]
     public void A_namespace_imports_only_what_is_below_it()
     {
-        foreach (IGrouping<string, Import> imports in Source.Imports.GroupBy(import => import.From).OrderBy(group => LayerOf(group.Key)))
-            output.WriteLine($"{imports.Key} -> {string.Join(", ", imports.Select(import => import.To).Distinct().OrderBy(LayerOf))}");
+        foreach (
+            IGrouping<string, Import> imports in Source
+                .Imports.GroupBy(import => import.From)
+                .OrderBy(group => LayerOf(group.Key)))
+            output.WriteLine(
+                $"{imports.Key} -> {string.Join(", ", imports.Select(import => import.To).Distinct().OrderBy(LayerOf))}");
 
         Findings.AssertNone(
             from import in Source.Imports

@@ -90,7 +90,12 @@ public sealed class BoundedSoakTests
     public void A_shard_that_throws_leaves_it_inconclusive()
     {
         CallsOnce<BoundedSoakTests>.Arm(() => throw new InvalidOperationException("this kernel throws once"));
-        SimulatedCohort failing = Healthy with { Name = "failing", Kernel = Kernel.Of<CallsOnce<BoundedSoakTests>>(), Vms = 2 * FleetOptions.ShardVms };
+        SimulatedCohort failing = Healthy with
+        {
+            Name = "failing",
+            Kernel = Kernel.Of<CallsOnce<BoundedSoakTests>>(),
+            Vms = 2 * FleetOptions.ShardVms,
+        };
         SoakResult result = Run([Control, failing], Enough);
         Assert.Equal(Verdict.Inconclusive, result.Verdict);
         Assert.Contains(result.Reasons, reason => reason.StartsWith("failing (linux-6.9): VMs ", StringComparison.Ordinal));
@@ -134,15 +139,22 @@ public sealed class BoundedSoakTests
     }
 
     /// <summary>
-    /// Four invalidators on one page leave no moment in which a retry is not warranted, so that a leaked mmu_invalidate_in_progress cannot be
-    /// told from a storm, until the storm ends.
+    /// Four invalidators on one page leave no moment in which a retry is not warranted, so that a leaked
+    /// mmu_invalidate_in_progress cannot be told from a storm, until the storm ends.
     /// </summary>
     [Theory]
     [InlineData(1000, "16 vCPUs hung; 16 vCPUs made no progress after every invalidation had stopped")]
     [InlineData(1_000_000, "[0-9]+ unjustified retries; 16 vCPUs made no progress after every invalidation had stopped")]
     public void A_hang_that_hides_in_a_storm_is_seen_once_invalidations_have_stopped(uint stallRetries, string reason)
     {
-        var storm = new VmParameters { Vcpus = 2, Invalidators = 4, Pages = 1, RangePages = 1, InvalidateSeqStart = (1UL << 31) - 100 };
+        var storm = new VmParameters
+        {
+            Vcpus = 2,
+            Invalidators = 4,
+            Pages = 1,
+            RangePages = 1,
+            InvalidateSeqStart = (1UL << 31) - 100,
+        };
         SimulatedCohort leaking = Healthy with { Name = "leaking", Kernel = Kernel.Of<UnbalancedEnd>(), Vms = 8, Vm = storm };
         SoakBounds bounds = Enough with { Operations = 200_000 };
         long unjustifiedBefore = -1;
@@ -150,7 +162,11 @@ public sealed class BoundedSoakTests
         SoakResult result = Run(
             [leaking],
             bounds,
-            progress => unjustifiedBefore = progress.Share < 1 ? progress.Report.Cohorts.Sum(cohort => cohort.Totals.UnjustifiedRetries!.Value) : unjustifiedBefore,
+            progress =>
+                unjustifiedBefore =
+                    progress.Share < 1
+                        ? progress.Report.Cohorts.Sum(cohort => cohort.Totals.UnjustifiedRetries!.Value)
+                        : unjustifiedBefore,
             shards: shards);
         Assert.Equal((Verdict.Violation, 0), (result.Verdict, unjustifiedBefore));
         Assert.Matches($@"\Aleaking \(unbalanced-end\): {reason}\z", result.Reasons[0]);

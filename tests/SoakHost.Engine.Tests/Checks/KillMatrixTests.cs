@@ -8,7 +8,9 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Checks;
 
-/// <summary>Every kernel and mutant is caught as what it is, by both detectors and by proof, and the document that says so is true.</summary>
+/// <summary>
+/// Every kernel and mutant is caught as what it is, by both detectors and by proof, and the document that says so is true.
+/// </summary>
 public sealed partial class KillMatrixTests
 {
     private static readonly Lazy<KillMatrixRow[]> Matrix = new(() =>
@@ -32,9 +34,15 @@ public sealed partial class KillMatrixTests
             row => Assert.Equal(ProofVerdict.Refuted, row.Proved!.Verdict));
         Assert.Equal(
             ["gpc-5.19", "odp-int-seq", "compare-low-32"],
-            Matrix.Value.Where(row => row.Kernel.Group != KernelGroup.Release && row.Soaked == Defect.None).Select(row => row.Kernel.Name));
-        Assert.All(Matrix.Value, row => Assert.Equal(
-            row.Kernel.Group != KernelGroup.Release && row.Kernel.Expected == Defect.None, row.Kernel.SurvivesBecause is not null));
+            Matrix
+                .Value.Where(row => row.Kernel.Group != KernelGroup.Release && row.Soaked == Defect.None)
+                .Select(row => row.Kernel.Name));
+        Assert.All(
+            Matrix.Value,
+            row =>
+                Assert.Equal(
+                    row.Kernel.Group != KernelGroup.Release && row.Kernel.Expected == Defect.None,
+                    row.Kernel.SurvivesBecause is not null));
     }
 
     [Fact]
@@ -64,7 +72,11 @@ public sealed partial class KillMatrixTests
             ExploreVerdict[] expected = row.Kernel.Expected switch
             {
                 Defect.None => [],
-                Defect.UnsafeInstall when kinds.Contains(ExploreVerdict.StaleMapping) => [ExploreVerdict.UnsafeInstall, ExploreVerdict.StaleMapping],
+                Defect.UnsafeInstall when kinds.Contains(ExploreVerdict.StaleMapping) =>
+                [
+                    ExploreVerdict.UnsafeInstall,
+                    ExploreVerdict.StaleMapping,
+                ],
 
                 // A sibling may map the page meanwhile, and then the retry was unjustified and no more.
                 Defect.Hang when row.Kernel.Name == "snapshot-once" => [ExploreVerdict.Hang, ExploreVerdict.UnjustifiedRetry],
@@ -102,9 +114,13 @@ public sealed partial class KillMatrixTests
     public void The_document_has_this_matrix()
     {
         string document = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Checks.md"));
-        string table = string.Concat(Matrix.Value.Select(row => string.Create(
-            CultureInfo.InvariantCulture,
-            $"| `{row.Kernel.Name}` | {Words(row.Kernel.Expected)} | {Words(row.ExploredDefect!.Value)} | {row.ExploredStates:N0} | {Words(row.Soaked)} | {Proof(row.Proved!)} |\n")));
+        string table = string.Concat(
+            Matrix.Value.Select(row =>
+                string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"| `{row.Kernel.Name}` | {Words(row.Kernel.Expected)} | {Words(row.ExploredDefect!.Value)} | "
+                        + $"{row.ExploredStates:N0} | {Words(row.Soaked)} | {Proof(row.Proved!)} |\n"
+                )));
         string told = string.Concat(Row().Matches(document).Select(match => match.Value));
         Assert.True(table == told, $"the table in src/SoakHost.Engine/Checks/README.md is to be:\n\n{table}");
         foreach (KillMatrixRow survivor in Matrix.Value.Where(row => row.Kernel.SurvivesBecause is not null))

@@ -4,7 +4,9 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Explore;
 
-/// <summary>The explorer sees exactly the states there are: it is held against an enumeration that shares no code with it.</summary>
+/// <summary>
+/// The explorer sees exactly the states there are: it is held against an enumeration that shares no code with it.
+/// </summary>
 public sealed class EnumerationTests
 {
     private static readonly (string Shape, ExploreOptions Options)[] Small =
@@ -39,9 +41,9 @@ public sealed class EnumerationTests
     public void And_in_larger_VMs_too(string kernel) => AssertSameStates(kernel, Large);
 
     /// <summary>
-    /// Why it is sound: a step treats vCPUs alike, and invalidators alike, so that two states which differ in who is who have futures that
-    /// differ in who is who, and a defect is one whoever it befalls. So one of each orbit stands for all of it, and nothing else is
-    /// merged: there are as many merged states as orbits of those that are not merged.
+    /// Why it is sound: a step treats vCPUs alike, and invalidators alike, so that two states which differ in who is who have
+    /// futures that differ in who is who, and a defect is one whoever it befalls. So one of each orbit stands for all of it, and
+    /// nothing else is merged: there are as many merged states as orbits of those that are not merged.
     /// </summary>
     [Theory]
     [InlineData("linux-6.1.y")]

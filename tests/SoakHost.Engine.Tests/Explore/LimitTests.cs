@@ -77,7 +77,19 @@ public sealed class LimitTests
     public void All_errors_are_told_at_once_and_the_defaults_have_none()
     {
         Assert.Empty(new ExploreOptions().Errors());
-        Assert.Equal(6, new ExploreOptions { Vcpus = -1, Invalidators = 0, Pages = 0, Invalidations = -1, MemslotUpdates = -1, StatesMax = 0 }.Errors().Count());
+        Assert.Equal(
+            6,
+            new ExploreOptions
+            {
+                Vcpus = -1,
+                Invalidators = 0,
+                Pages = 0,
+                Invalidations = -1,
+                MemslotUpdates = -1,
+                StatesMax = 0,
+            }
+                .Errors()
+                .Count());
     }
 
     private static ExploreResult Explore(Kernel kernel, ExploreOptions options, IProgress<ExploreProgress>? progress = null) =>

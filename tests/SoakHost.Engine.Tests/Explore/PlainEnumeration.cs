@@ -9,9 +9,13 @@ namespace SoakHost.Engine.Tests.Explore;
 /// <param name="States">Each distinct state, in the order in which they were found.</param>
 /// <param name="Depth">Steps from the start to the last of them.</param>
 /// <param name="First">
-/// Of each kind of defect the steps of the shortest way to it: to the step that is one, that step counted, or to a state with a hung vCPU.
+/// Of each kind of defect the steps of the shortest way to it: to the step that is one, that step counted, or to a state with a
+/// hung vCPU.
 /// </param>
-public sealed record PlainOutcome(IReadOnlyCollection<PlainState> States, int Depth, IReadOnlyDictionary<ExploreVerdict, int> First);
+public sealed record PlainOutcome(
+    IReadOnlyCollection<PlainState> States,
+    int Depth,
+    IReadOnlyDictionary<ExploreVerdict, int> First);
 
 /// <summary>
 /// All that a VM's future depends on, written down as text: first what the VM has one of, then its vCPUs, then its invalidators.
@@ -22,9 +26,12 @@ public sealed record PlainState(string Vm, IReadOnlyList<string> Vcpus, IReadOnl
     public string Key => $"{Vm}|{string.Join('|', Vcpus)}|{string.Join('|', Invalidators)}";
 
     /// <summary>Equal for states that are equal once vCPUs, and invalidators, have changed places.</summary>
-    public string KeyOfOrbit => Permutations(Vcpus)
-        .SelectMany(_ => Permutations(Invalidators), (vcpus, invalidators) => (this with { Vcpus = vcpus, Invalidators = invalidators }).Key)
-        .Min(StringComparer.Ordinal)!;
+    public string KeyOfOrbit =>
+        Permutations(Vcpus)
+            .SelectMany(
+                _ => Permutations(Invalidators),
+                (vcpus, invalidators) => (this with { Vcpus = vcpus, Invalidators = invalidators }).Key)
+            .Min(StringComparer.Ordinal)!;
 
     /// <summary>The state whose vCPUs, and whose invalidators, stand in order.</summary>
     public PlainState Sorted() => this with
@@ -33,10 +40,14 @@ public sealed record PlainState(string Vm, IReadOnlyList<string> Vcpus, IReadOnl
         Invalidators = [.. Invalidators.Order(StringComparer.Ordinal)],
     };
 
-    private static IEnumerable<IReadOnlyList<string>> Permutations(IReadOnlyList<string> items) => items.Count < 2
-        ? [items]
-        : items.Index().SelectMany(
-            first => Permutations([.. items.Where((_, i) => i != first.Index)]), (first, rest) => (IReadOnlyList<string>)[first.Item, .. rest]);
+    private static IEnumerable<IReadOnlyList<string>> Permutations(IReadOnlyList<string> items) =>
+        items.Count < 2
+            ? [items]
+            : items
+                .Index()
+                .SelectMany(
+                    first => Permutations([.. items.Where((_, i) => i != first.Index)]),
+                    (first, rest) => (IReadOnlyList<string>)[first.Item, .. rest]);
 }
 
 /// <summary>
@@ -166,9 +177,16 @@ public sealed class PlainEnumeration
         return new PlainState(
             string.Create(
                 CultureInfo.InvariantCulture,
-                $"{state.InvalidateSeq} {state.InProgress} {state.RangeStart}-{state.RangeEnd} {state.Mapped} {state.MappedTotal} {state.RootGeneration} {node.Begun} {node.Updated}"),
+                $"{state.InvalidateSeq} {state.InProgress} {state.RangeStart}-{state.RangeEnd} {state.Mapped} "
+                    + $"{state.MappedTotal} {state.RootGeneration} {node.Begun} {node.Updated}"
+            ),
             [.. state.Vcpus.Select(Describe)],
-            [.. state.Invalidators.Select(invalidator => string.Create(CultureInfo.InvariantCulture, $"{(int)invalidator.Phase} {invalidator.Own} {invalidator.Unflushed}"))]);
+            [
+                .. state.Invalidators.Select(invalidator =>
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{(int)invalidator.Phase} {invalidator.Own} {invalidator.Unflushed}")),
+            ]);
     }
 
     private string Describe(VcpuState vcpu)
@@ -182,7 +200,9 @@ public sealed class PlainEnumeration
         };
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{(int)vcpu.Phase} {vcpu.Page} {(hasSnapshot || keepsSnapshot ? vcpu.Snapshot : 0)} {vcpu.RootGeneration} {vcpu.Raced} {vcpu.Reloaded} {vcpu.Orphaned} {vcpu.Outdated} {keepsSnapshot}");
+            $"{(int)vcpu.Phase} {vcpu.Page} {(hasSnapshot || keepsSnapshot ? vcpu.Snapshot : 0)} {vcpu.RootGeneration} "
+                + $"{vcpu.Raced} {vcpu.Reloaded} {vcpu.Orphaned} {vcpu.Outdated} {keepsSnapshot}"
+        );
     }
 
     private sealed record Node(ReferenceVm Vm, int Depth, int Begun, int Updated, int Mover = 0)

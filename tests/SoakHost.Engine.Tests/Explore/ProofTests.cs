@@ -36,8 +36,8 @@ public sealed class ProofTests
     }
 
     /// <summary>
-    /// What a 6.1 kernel did whose counter was started at each of these (docs of the host's measurements): at 0x7ffffffe it survives the
-    /// next invalidation, one later it does not, and from 0xffffffff80000000 on it works again.
+    /// What a 6.1 kernel did whose counter was started at each of these (docs of the host's measurements): at 0x7ffffffe it
+    /// survives the next invalidation, one later it does not, and from 0xffffffff80000000 on it works again.
     /// </summary>
     [Theory]
     [InlineData("0x7ffffffe", 1, false)]
@@ -62,7 +62,14 @@ public sealed class ProofTests
     [Fact]
     public void Over_the_wrap_to_zero_the_kernel_with_the_defect_works_for_as_long_as_the_counter_survives_an_int()
     {
-        var options = new ExploreOptions { Vcpus = 1, Invalidators = 1, Pages = 1, Start = 0xfffffffffffffff0, Invalidations = 40 };
+        var options = new ExploreOptions
+        {
+            Vcpus = 1,
+            Invalidators = 1,
+            Pages = 1,
+            Start = 0xfffffffffffffff0,
+            Invalidations = 40,
+        };
         Assert.Equal(ExploreVerdict.Proven, Explore("linux-6.1", options).Verdict);
     }
 
@@ -85,7 +92,8 @@ public sealed class ProofTests
 
     private static string Hex(ulong value) => string.Create(CultureInfo.InvariantCulture, $"0x{value:x}");
 
-    private static ulong Number(string hex) => ulong.Parse(hex.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
+    private static ulong Number(string hex) =>
+        ulong.Parse(hex.AsSpan(2), NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture);
 
     private static ExploreResult Explore(string kernel, ExploreOptions options) =>
         Explorer.Explore(Kernel.Find(kernel)!, options, TimeProvider.System, cancellation: TestContext.Current.CancellationToken);

@@ -19,7 +19,13 @@ public sealed class CohortSourceTests
             Vm = new VmParameters { Vcpus = 8, InvalidateSeqStart = 1UL << 31 },
         };
         using var fleet = new Fleet(
-            new FleetOptions { Cohorts = [cohort], Workers = 1, Shards = new ShardOptions { StallRetries = 50 } }, TimeProvider.System);
+            new FleetOptions
+            {
+                Cohorts = [cohort],
+                Workers = 1,
+                Shards = new ShardOptions { StallRetries = 50 },
+            },
+            TimeProvider.System);
         ICohortSource source = fleet.Cohorts[0];
         long hangs = 0, recoveries = 0, taken = 0, empty = 0;
         CohortSnapshot? latest = null;

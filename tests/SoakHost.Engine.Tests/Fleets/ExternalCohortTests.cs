@@ -9,7 +9,12 @@ namespace SoakHost.Engine.Tests.Fleets;
 /// <summary>Cohorts that bring threads of their own, beside simulated ones.</summary>
 public sealed class ExternalCohortTests
 {
-    private static readonly SimulatedCohort Simulated = new() { Name = "simulated", Kernel = Kernel.Of<Linux61Stable>(), Vms = 1 };
+    private static readonly SimulatedCohort Simulated = new()
+    {
+        Name = "simulated",
+        Kernel = Kernel.Of<Linux61Stable>(),
+        Vms = 1,
+    };
 
     private readonly FakeTimeProvider _time = new();
     private readonly Recorded _real;
@@ -78,7 +83,11 @@ public sealed class ExternalCohortTests
     {
         using Fleet fleet = Build(TimeProvider.System, _real, Simulated);
         fleet.KeepFindings();
-        var hung = new Finding(FindingKind.VcpuHung, 0, 1, new Sighting(FindingTime.After(TimeSpan.FromSeconds(42)), page: 7, new CounterRange(1, 2), snapshot: null));
+        var hung = new Finding(
+            FindingKind.VcpuHung,
+            0,
+            1,
+            new Sighting(FindingTime.After(TimeSpan.FromSeconds(42)), page: 7, new CounterRange(1, 2), snapshot: null));
         _real.Snapshot = new RecordedSnapshot
         {
             Vms = 1,
@@ -102,9 +111,12 @@ public sealed class ExternalCohortTests
         Assert.All(second, checkpoint => Assert.Empty(checkpoint.Findings));
     }
 
-    private static Fleet Build(TimeProvider time, params Cohort[] cohorts) => new(new FleetOptions { Cohorts = cohorts, Workers = 1 }, time);
+    private static Fleet Build(TimeProvider time, params Cohort[] cohorts) =>
+        new(new FleetOptions { Cohorts = cohorts, Workers = 1 }, time);
 
-    /// <summary>A cohort that records what is asked of it, and takes as long to stop as it is told. It is a kind of its own.</summary>
+    /// <summary>
+    /// A cohort that records what is asked of it, and takes as long to stop as it is told. It is a kind of its own.
+    /// </summary>
     private sealed record Recorded : ExternalCohort
     {
         private readonly FakeTimeProvider _time;

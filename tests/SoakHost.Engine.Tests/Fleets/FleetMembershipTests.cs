@@ -16,12 +16,30 @@ public sealed class FleetMembershipTests
     private const long End = 400 * Shard.ObservationTicks;
     private static readonly TimeSpan Patience = FleetRun.Patience;
 
-    private static readonly SimulatedCohort Control =
-        SoakRun.CohortOf("linux-6.1", 150, new() { InvalidateSeqStart = (1UL << 31) - 2000 }) with { Name = "control", Expected = Defect.Hang };
+    private static readonly SimulatedCohort Control = SoakRun.CohortOf(
+        "linux-6.1",
+        150,
+        new() { InvalidateSeqStart = (1UL << 31) - 2000 }
+    ) with
+    {
+        Name = "control",
+        Expected = Defect.Hang,
+    };
 
-    private static readonly SimulatedCohort Added = Control with { Name = "late", Vms = 70, Kernel = Kernel.Of<Linux61Stable>(), Expected = Defect.None };
+    private static readonly SimulatedCohort Added = Control with
+    {
+        Name = "late",
+        Vms = 70,
+        Kernel = Kernel.Of<Linux61Stable>(),
+        Expected = Defect.None,
+    };
 
-    private static readonly FleetOptions Options = new() { Cohorts = [Control], Workers = 2, Shards = new() { StallRetries = 100 } };
+    private static readonly FleetOptions Options = new()
+    {
+        Cohorts = [Control],
+        Workers = 2,
+        Shards = new() { StallRetries = 100 },
+    };
 
     private readonly List<(string Cohort, ShardIntervention Intervention)> _recorded = [];
 
@@ -143,11 +161,16 @@ public sealed class FleetMembershipTests
     {
         ConcurrentBag<Finding> found = [];
         using var fleet = new Fleet(Options, TimeProvider.System);
-        using var watchdog = new Watchdog(fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromHours(1), report =>
-        {
-            foreach (Finding finding in report.Cohorts.SelectMany(cohort => cohort.Findings))
-                found.Add(finding);
-        });
+        using var watchdog = new Watchdog(
+            fleet,
+            TimeProvider.System,
+            TimeSpan.FromMilliseconds(20),
+            TimeSpan.FromHours(1),
+            report =>
+            {
+                foreach (Finding finding in report.Cohorts.SelectMany(cohort => cohort.Findings))
+                    found.Add(finding);
+            });
         fleet.Start();
         watchdog.Start();
         Until(watchdog, report => report.Cohorts is [{ Hung: 600 }]);
@@ -160,7 +183,12 @@ public sealed class FleetMembershipTests
         Finding[] removed = [.. found.Where(finding => finding.Kind == FindingKind.VcpuRemoved)];
         Assert.Equal(200, removed.Length);
         Assert.All(removed, finding => Assert.True(finding.Vm >= 100 && finding.Time.Tick == gone));
-        Finding[] twice = [.. found.Where(finding => finding is { Kind: FindingKind.VcpuHung, Vm: 120, Vcpu: 0 }).OrderBy(finding => finding.Time.Tick)];
+        Finding[] twice =
+        [
+            .. found
+                .Where(finding => finding is { Kind: FindingKind.VcpuHung, Vm: 120, Vcpu: 0 })
+                .OrderBy(finding => finding.Time.Tick),
+        ];
         Assert.Equal(2, twice.Length);
         Assert.True(twice[0].Time.Tick <= gone && twice[1].Time.Tick > startTick);
         ShardIntervention[] interventions = [.. _recorded.Select(entry => entry.Intervention)];
@@ -181,7 +209,12 @@ public sealed class FleetMembershipTests
 
         long found = hang.Time.Tick!.Value;
         ShardIntervention[] interventions = [Resize(100) with { Tick = found }, Resize(150) with { Tick = found }];
-        Timeline? told = Replay.Incident(Control, Options.Shards, IncidentId.Of("control", hang), interventions, TestContext.Current.CancellationToken);
+        Timeline? told = Replay.Incident(
+            Control,
+            Options.Shards,
+            IncidentId.Of("control", hang),
+            interventions,
+            TestContext.Current.CancellationToken);
         Assert.NotNull(told);
         Assert.All(told.Steps, step => Assert.True(step.Tick < found));
     }
@@ -217,8 +250,16 @@ public sealed class FleetMembershipTests
     {
         Shard shard = Shard.Create(Control, 0, 64, Options.Shards);
         shard.Schedule(Resize(10) with { Tick = Shard.ObservationTicks });
-        foreach (InterventionKind kind in (InterventionKind[])[InterventionKind.Migrate, InterventionKind.UpdateMemslots, InterventionKind.SetCounter])
-            shard.Schedule(new() { Kind = kind, Vm = 20, Tick = 2 * Shard.ObservationTicks });
+        foreach (
+            InterventionKind kind in (InterventionKind[])
+                [InterventionKind.Migrate, InterventionKind.UpdateMemslots, InterventionKind.SetCounter])
+            shard.Schedule(
+                new()
+                {
+                    Kind = kind,
+                    Vm = 20,
+                    Tick = 2 * Shard.ObservationTicks,
+                });
         shard.Advance(4 * Shard.ObservationTicks);
         Assert.Equal((10, 4L * Shard.ObservationTicks), (shard.Vms, shard.Tick));
     }
@@ -293,7 +334,11 @@ public sealed class FleetMembershipTests
         ShardIntervention intervention = random.Next(8) switch
         {
             0 or 1 => Resize(1 + random.Next(200)),
-            2 => new() { Kind = InterventionKind.PatchKernel, Kernel = random.Next(2) == 0 ? Kernel.Of<Linux63>() : Kernel.Of<Linux61>() },
+            2 => new()
+            {
+                Kind = InterventionKind.PatchKernel,
+                Kernel = random.Next(2) == 0 ? Kernel.Of<Linux63>() : Kernel.Of<Linux61>(),
+            },
             3 => new() { Kind = InterventionKind.PauseInvalidations },
             4 => new() { Kind = InterventionKind.ResumeInvalidations },
             5 => new() { Kind = InterventionKind.Migrate, Vm = vm },
@@ -311,17 +356,30 @@ public sealed class FleetMembershipTests
     }
 
     private void Record(ShardIntervention intervention) =>
-        _recorded.Add((intervention.Cohort?.Name ?? (intervention.Kind == InterventionKind.RemoveCohort || intervention.Vms == 64 ? "late" : "control"), intervention));
+        _recorded.Add(
+            (
+                intervention.Cohort?.Name
+                    ?? (intervention.Kind == InterventionKind.RemoveCohort || intervention.Vms == 64 ? "late" : "control"),
+                intervention));
 
-    private ResumeState ResumeStateOf(Dictionary<ShardKey, byte[]> states) => new(
-        states.ToDictionary(
-            state => state.Key,
-            state => ShardState.Read(state.Value, state.Key.Cohort == "late" ? Added : Control, state.Key.FirstVm, FleetOptions.ShardVms, Options.Shards)),
-        _recorded.ToLookup(entry => entry.Cohort, entry => entry.Intervention));
+    private ResumeState ResumeStateOf(Dictionary<ShardKey, byte[]> states) =>
+        new(
+            states.ToDictionary(
+                state => state.Key,
+                state =>
+                    ShardState.Read(
+                        state.Value,
+                        state.Key.Cohort == "late" ? Added : Control,
+                        state.Key.FirstVm,
+                        FleetOptions.ShardVms,
+                        Options.Shards)),
+            _recorded.ToLookup(entry => entry.Cohort, entry => entry.Intervention));
 
     private static Dictionary<ShardKey, byte[]> Finish(ResumeState? resume, long end = End) =>
         FleetRun.Of(Options with { TicksMax = end }, resume, _ => { }, finish: true);
 
     private static void Until(Watchdog watchdog, Func<FleetReport, bool> isWanted) =>
-        Assert.True(SpinWait.SpinUntil(() => isWanted(watchdog.Latest), Patience), $"{watchdog.Latest.Verdict}: {string.Join("; ", watchdog.Latest.Reasons)}");
+        Assert.True(
+            SpinWait.SpinUntil(() => isWanted(watchdog.Latest), Patience),
+            $"{watchdog.Latest.Verdict}: {string.Join("; ", watchdog.Latest.Reasons)}");
 }

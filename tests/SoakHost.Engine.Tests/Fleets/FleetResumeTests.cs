@@ -33,7 +33,14 @@ public sealed class FleetResumeTests
         Dictionary<ShardKey, byte[]> last = [];
         for (int stage = 0; stage < 4; stage++)
         {
-            last = Run(Options with { Workers = 1 + (stage % 3) }, resume, fleet => FleetRun.Checkpoint(fleet), finish: stage == 3);
+            last = Run(
+                Options with
+                {
+                    Workers = 1 + (stage % 3),
+                },
+                resume,
+                fleet => FleetRun.Checkpoint(fleet),
+                finish: stage == 3);
             resume = ResumeStateOf(last, []);
         }
 
@@ -54,9 +61,23 @@ public sealed class FleetResumeTests
                 FleetRun.Checkpoint(fleet);
                 for (int i = 0; i < 5; i++)
                 {
-                    fleet.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, Record);
-                    fleet.Intervene("control", new() { Kind = InterventionKind.Migrate, InvalidateSeq = (1UL << 31) - 3000, Vm = i }, Record);
-                    fleet.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61>() }, Record);
+                    fleet.Intervene(
+                        "control",
+                        new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() },
+                        Record);
+                    fleet.Intervene(
+                        "control",
+                        new()
+                        {
+                            Kind = InterventionKind.Migrate,
+                            InvalidateSeq = (1UL << 31) - 3000,
+                            Vm = i,
+                        },
+                        Record);
+                    fleet.Intervene(
+                        "control",
+                        new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61>() },
+                        Record);
                 }
             },
             finish: false);
@@ -86,10 +107,13 @@ public sealed class FleetResumeTests
         var patch = new ShardIntervention { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() };
         Assert.Throws<IOException>(() => fleet.Intervene("control", patch, _ => throw new IOException("no space")));
         Assert.Throws<NoSuchCohortException>(() => fleet.Intervene("nobody", patch, _ => { }));
-        Assert.Throws<InvalidInterventionException>(() => fleet.Intervene("control", new() { Kind = InterventionKind.Migrate, Vm = 150 }, _ => { }));
+        Assert.Throws<InvalidInterventionException>(() =>
+            fleet.Intervene("control", new() { Kind = InterventionKind.Migrate, Vm = 150 }, _ => { }));
         FleetRun.Checkpoint(fleet);
         ConcurrentBag<ShardCheckpoint> states = FleetRun.Checkpoint(fleet);
-        Assert.All(states.Where(state => state.Cohort == "control"), state => Assert.Equal("linux-6.1", ReadOf(state).Kernel.Info.Name));
+        Assert.All(
+            states.Where(state => state.Cohort == "control"),
+            state => Assert.Equal("linux-6.1", ReadOf(state).Kernel.Info.Name));
         Assert.True(fleet.Stop(Patience));
     }
 
@@ -119,7 +143,11 @@ public sealed class FleetResumeTests
     public void The_first_report_of_a_resumed_fleet_has_what_was_seen_before_and_that_of_a_new_one_has_nothing()
     {
         Dictionary<ShardKey, byte[]> ended = Run(
-            Options, resume: null, fleet => fleet.Intervene("stable", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, _ => { }));
+            Options,
+            resume: null,
+            fleet =>
+                fleet.Intervene("stable", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>() }, _ => { })
+        );
 
         FleetReport first = FirstReport(ResumeStateOf(ended, []));
 
@@ -138,15 +166,24 @@ public sealed class FleetResumeTests
         }
     }
 
-    private static Dictionary<ShardKey, byte[]> Run(FleetOptions options, ResumeState? resume, Action<Fleet> during, bool finish = true) =>
-        FleetRun.Of(options, resume, during, finish);
+    private static Dictionary<ShardKey, byte[]> Run(
+        FleetOptions options,
+        ResumeState? resume,
+        Action<Fleet> during,
+        bool finish = true) => FleetRun.Of(options, resume, during, finish);
 
-    private static ResumeState ResumeStateOf(Dictionary<ShardKey, byte[]> states, ShardIntervention[] interventions) => new(
-        states.ToDictionary(
-            state => state.Key,
-            state => ShardState.Read(
-                state.Value, Options.Cohorts.OfType<SimulatedCohort>().First(cohort => cohort.Name == state.Key.Cohort), state.Key.FirstVm, 64, Options.Shards)),
-        interventions.ToLookup(_ => "control"));
+    private static ResumeState ResumeStateOf(Dictionary<ShardKey, byte[]> states, ShardIntervention[] interventions) =>
+        new(
+            states.ToDictionary(
+                state => state.Key,
+                state =>
+                    ShardState.Read(
+                        state.Value,
+                        Options.Cohorts.OfType<SimulatedCohort>().First(cohort => cohort.Name == state.Key.Cohort),
+                        state.Key.FirstVm,
+                        64,
+                        Options.Shards)),
+            interventions.ToLookup(_ => "control"));
 
     private static Shard ReadOf(ShardCheckpoint state) =>
         ShardState.Read(state.State, Control, state.FirstVm, Math.Min(64, 150 - state.FirstVm), Options.Shards);

@@ -38,7 +38,9 @@ public sealed class FleetTests
 
         // The other worker has been idle, and has the last shard in hand now; the first one finds nothing any more.
         Assert.True(reached.Wait(Patience, TestContext.Current.CancellationToken));
-        WorkerReport busy = Assert.Single(fleet.Workers, worker => second!.Name!.EndsWith($"-{worker.Index}", StringComparison.Ordinal));
+        WorkerReport busy = Assert.Single(
+            fleet.Workers,
+            worker => second!.Name!.EndsWith($"-{worker.Index}", StringComparison.Ordinal));
         Assert.False(busy.IsIdle);
         Assert.True(SpinWait.SpinUntil(() => fleet.Workers[1 - busy.Index].IsIdle, Patience));
         Assert.False(fleet.IsDone);
@@ -86,7 +88,9 @@ public sealed class FleetTests
         }));
         Assert.True(answered.Wait(Patience, TestContext.Current.CancellationToken));
         Assert.Empty(answer!.State);
-        Assert.Equal([0, 1], answer.Findings.Where(finding => finding.Kind == FindingKind.BoundaryCrossed).Select(finding => finding.Vm).Order());
+        Assert.Equal(
+            [0, 1],
+            answer.Findings.Where(finding => finding.Kind == FindingKind.BoundaryCrossed).Select(finding => finding.Vm).Order());
         Assert.True(fleet.Stop(Patience));
 
         CohortSnapshot? Latest()

@@ -33,8 +33,10 @@ public sealed class PreparedInterventionTests
             FleetRun.Checkpoint(fleet).Where(shard => shard.Cohort == "control"), shard => Assert.True(shard.Tick <= tick));
         prepared.Commit();
         Assert.Equal(10, fleet.Cohorts[0].Cohort.Vms);
-        Assert.True(SpinWait.SpinUntil(
-            () => FleetRun.Checkpoint(fleet).Single(shard => shard is { Cohort: "control", FirstVm: 0 }).Tick > tick, FleetRun.Patience));
+        Assert.True(
+            SpinWait.SpinUntil(
+                () => FleetRun.Checkpoint(fleet).Single(shard => shard is { Cohort: "control", FirstVm: 0 }).Tick > tick,
+                FleetRun.Patience));
         Assert.True(fleet.Stop(FleetRun.Patience));
     }
 
@@ -46,11 +48,15 @@ public sealed class PreparedInterventionTests
         long tick;
         using (PreparedIntervention prepared = fleet.Prepare("control", Pause))
             tick = prepared.Intervention.Tick;
-        Assert.True(SpinWait.SpinUntil(
-            () => FleetRun.Checkpoint(fleet).Where(shard => shard.Cohort == "control").All(shard => shard.Tick > tick), FleetRun.Patience));
+        Assert.True(
+            SpinWait.SpinUntil(
+                () => FleetRun.Checkpoint(fleet).Where(shard => shard.Cohort == "control").All(shard => shard.Tick > tick),
+                FleetRun.Patience));
         Assert.All(
             FleetRun.Checkpoint(fleet).Where(shard => shard.Cohort == "control"),
-            shard => Assert.True(ShardState.Read(shard.State, Control, shard.FirstVm, FleetOptions.ShardVms, Options.Shards).MayInvalidate));
+            shard =>
+                Assert.True(
+                    ShardState.Read(shard.State, Control, shard.FirstVm, FleetOptions.ShardVms, Options.Shards).MayInvalidate));
         fleet.Prepare("control", Pause).Commit();
         Assert.True(fleet.Stop(FleetRun.Patience));
     }
@@ -91,8 +97,13 @@ public sealed class PreparedInterventionTests
         var resume = new ResumeState(
             states.ToDictionary(
                 state => state.Key,
-                state => ShardState.Read(
-                    state.Value, state.Key.Cohort == "control" ? Control : Stable, state.Key.FirstVm, FleetOptions.ShardVms, Options.Shards)),
+                state =>
+                    ShardState.Read(
+                        state.Value,
+                        state.Key.Cohort == "control" ? Control : Stable,
+                        state.Key.FirstVm,
+                        FleetOptions.ShardVms,
+                        Options.Shards)),
             new[] { resize }.ToLookup(_ => "control"));
         Dictionary<ShardKey, byte[]> resumed = FleetRun.Of(
             Options with { TicksMax = resize.Tick + (8 * Shard.ObservationTicks) }, resume, _ => { }, finish: true);
@@ -109,7 +120,9 @@ public sealed class PreparedInterventionTests
         {
             Assert.Contains("1 more are too many", Refusal("stable", Resize(151)), StringComparison.Ordinal);
             Assert.Contains(
-                "70 more are too many", Refusal("late", new() { Kind = InterventionKind.AddCohort, Cohort = Late }), StringComparison.Ordinal);
+                "70 more are too many",
+                Refusal("late", new() { Kind = InterventionKind.AddCohort, Cohort = Late }),
+                StringComparison.Ordinal);
             membership.Reserve("stable", Resize(149)).Dispose();
         }
 
@@ -124,6 +137,8 @@ public sealed class PreparedInterventionTests
 
     private static ShardIntervention Resize(int vms) => new() { Kind = InterventionKind.ResizeCohort, Vms = vms };
 
-    private static SimulatedCohortSource SourceOf(SimulatedCohort cohort) => new(
-        new CohortHistory(cohort, []), (history, plan) => new ShardSlot(history.Create(plan, plan.FirstVm, plan.Vms, Options.Shards), plan));
+    private static SimulatedCohortSource SourceOf(SimulatedCohort cohort) =>
+        new(
+            new CohortHistory(cohort, []),
+            (history, plan) => new ShardSlot(history.Create(plan, plan.FirstVm, plan.Vms, Options.Shards), plan));
 }

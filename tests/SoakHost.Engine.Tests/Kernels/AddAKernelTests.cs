@@ -4,7 +4,9 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Kernels;
 
-/// <summary>What src/README.md says about adding a kernel works as it stands there. That the code is the same is a test of the repository.</summary>
+/// <summary>
+/// What src/README.md says about adding a kernel works as it stands there. That the code is the same is a test of the repository.
+/// </summary>
 public sealed class AddAKernelTests
 {
     private static readonly Kernel Example = Kernel.Of<SnapshotU24>();

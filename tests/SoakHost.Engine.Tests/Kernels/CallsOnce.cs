@@ -5,7 +5,8 @@ using SoakHost.Model.Lanes;
 namespace SoakHost.Engine.Tests.Kernels;
 
 /// <summary>
-/// A healthy kernel that, once it is armed, does something of the test's in the midst of the next slice, in whichever shard that is: throws, say, or waits.
+/// A healthy kernel that, once it is armed, does something of the test's in the midst of the next slice, in whichever shard that
+/// is: throws, say, or waits.
 /// </summary>
 /// <typeparam name="TTest">The test class; each has a kernel of its own, since they run at the same time.</typeparam>
 internal readonly struct CallsOnce<TTest> : IKernel

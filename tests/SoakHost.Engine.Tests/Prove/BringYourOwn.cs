@@ -17,7 +17,10 @@ public readonly struct SnapshotU48 : IKernel
 public readonly struct SaturatingU32 : IKernel
 {
     public static KernelInfo Info { get; } =
-        new("saturating-u32", "the counter stops at 2^32 - 1", "here", Defect.UnsafeInstall, uint.MaxValue) { Group = KernelGroup.Mutant };
+        new("saturating-u32", "the counter stops at 2^32 - 1", "here", Defect.UnsafeInstall, uint.MaxValue)
+        {
+            Group = KernelGroup.Mutant,
+        };
 
     public static Counter<T> Count<T>(Counter<T> seq, T counted)
         where T : unmanaged, ILanes<T> =>

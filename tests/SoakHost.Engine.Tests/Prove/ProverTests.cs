@@ -28,7 +28,8 @@ public sealed class ProverTests
         Assert.Equal(kernel.Info.ExpectedFrom, breakage.LowestCounter);
         Assert.True(breakage.IsExact, breakage.ToString());
 
-        // Its counter moves at begin, so that the induction fails without any invalidation in a fault, and yet nothing goes wrong.
+        // Its counter moves at begin, so that the induction fails without any invalidation in a fault, and yet nothing goes
+        // wrong.
         Assert.Equal(name != "seq-at-begin", breakage.IsShortest);
         Assert.Contains(breakage.Story.Steps, step => step.IsDefect);
     }

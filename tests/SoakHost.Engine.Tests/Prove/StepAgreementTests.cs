@@ -104,11 +104,15 @@ public sealed class StepAgreementTests
         {
             Same("VM", Layout<VmLanes<TSymbolicPages, SymbolicLanes>>.Words(ref symbolic.Vm), Words(vm.Vm));
             for (int v = 0; v < vm.Vcpus.Length; v++)
-                Same($"vCPU {v}", Layout<VcpuLanes<TSymbolicPages, SymbolicLanes>>.Words(ref symbolic.Vcpus[v]), Words(vm.Vcpus[v]));
+                Same(
+                    $"vCPU {v}",
+                    Layout<VcpuLanes<TSymbolicPages, SymbolicLanes>>.Words(ref symbolic.Vcpus[v]),
+                    Words(vm.Vcpus[v]));
             for (int i = 0; i < vm.Invalidators.Length; i++)
             {
                 Same(
-                    $"invalidator {i}", Layout<InvalidatorLanes<TSymbolicPages, SymbolicLanes>>.Words(ref symbolic.Invalidators[i]),
+                    $"invalidator {i}",
+                    Layout<InvalidatorLanes<TSymbolicPages, SymbolicLanes>>.Words(ref symbolic.Invalidators[i]),
                     Words(vm.Invalidators[i]));
             }
 
@@ -119,7 +123,9 @@ public sealed class StepAgreementTests
                     asked[i] = terms[i].Term;
                 Assert.True(
                     expected.Select(word => (ulong)word).SequenceEqual(table.Evaluate(values, asked)),
-                    string.Create(CultureInfo.InvariantCulture, $"{TKernel.Info.Name}, {what} differs after a step of actor {actor}"));
+                    string.Create(
+                        CultureInfo.InvariantCulture,
+                        $"{TKernel.Info.Name}, {what} differs after a step of actor {actor}"));
             }
         }
 

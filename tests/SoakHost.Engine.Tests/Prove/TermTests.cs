@@ -18,9 +18,13 @@ public sealed class TermTests
     private static readonly Gen<uint> Number = Gen.Frequency(
         (3, Gen.UInt), (2, Gen.UInt[0, 40]), (2, Gen.Int[0, Constants.Length - 1].Select(i => Constants[i])));
 
-    private static readonly Gen<Instruction> AnyInstruction =
-        Gen.Select(Gen.Int[0, Operations<Lanes32>.Count - 1], Gen.Int[0, 1000], Gen.Int[0, 1000], Gen.Int[0, 1000], Gen.Int[0, 31])
-            .Select((operation, a, b, c, count) => new Instruction(operation, a, b, c, count));
+    private static readonly Gen<Instruction> AnyInstruction = Gen.Select(
+            Gen.Int[0, Operations<Lanes32>.Count - 1],
+            Gen.Int[0, 1000],
+            Gen.Int[0, 1000],
+            Gen.Int[0, 1000],
+            Gen.Int[0, 31])
+        .Select((operation, a, b, c, count) => new Instruction(operation, a, b, c, count));
 
     private static readonly Gen<(uint[] Inputs, Instruction[] Program)> AnyProgram =
         Gen.Select(Number.Array[Variables], AnyInstruction.Array[1, 40]);

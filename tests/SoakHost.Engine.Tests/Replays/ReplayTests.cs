@@ -11,7 +11,9 @@ using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Replays;
 
-/// <summary>What a large fleet found is told again by one VM alone, step by step, and nothing is told that was not found.</summary>
+/// <summary>
+/// What a large fleet found is told again by one VM alone, step by step, and nothing is told that was not found.
+/// </summary>
 public sealed class ReplayTests
 {
     private const int Ticks = 12 * Shard.ObservationTicks;
@@ -24,7 +26,16 @@ public sealed class ReplayTests
         CohortOf("linux-5.12-i386", new VmParameters { Vcpus = 3, Invalidators = 2, InvalidateSeqStart = 0 }),
         CohortOf("linux-5.15", new VmParameters { MemslotUpdates = true }),
         CohortOf("ppc-hash-5.13", new VmParameters { Vcpus = 2, InvalidateSeqStart = 0 }),
-        CohortOf("tdp-flush-5.11", new VmParameters { Vcpus = 2, Invalidators = 2, Pages = 8, RangePages = 4, InvalidateSeqStart = 0 }),
+        CohortOf(
+            "tdp-flush-5.11",
+            new VmParameters
+            {
+                Vcpus = 2,
+                Invalidators = 2,
+                Pages = 8,
+                RangePages = 4,
+                InvalidateSeqStart = 0,
+            }),
     ];
 
     private static readonly Lazy<ImmutableArray<Finding>[]> Findings = new(SoakWithTwoWorkers);
@@ -41,7 +52,11 @@ public sealed class ReplayTests
                 Timeline? story = Tell(cohort, Run, finding);
                 Assert.NotNull(story);
                 AssertIsAbout(finding, story);
-                AssertHappened(cohort, finding.Vm, story, IsShownInQuiet(finding, story) ? finding.Time.Tick!.Value : long.MaxValue);
+                AssertHappened(
+                    cohort,
+                    finding.Vm,
+                    story,
+                    IsShownInQuiet(finding, story) ? finding.Time.Tick!.Value : long.MaxValue);
             }
         }
     }
@@ -53,7 +68,10 @@ public sealed class ReplayTests
         ShardOptions other = Run with { Seed = 8 };
         var shard = Shard.Create(Cohorts[0], 0, 64, other);
         shard.Advance(Ticks);
-        HashSet<IncidentId> others = [.. shard.TakeSnapshot().Findings.Select(finding => IncidentId.Of(Cohorts[0].Name, finding))];
+        HashSet<IncidentId> others =
+        [
+            .. shard.TakeSnapshot().Findings.Select(finding => IncidentId.Of(Cohorts[0].Name, finding)),
+        ];
         Finding[] hangs = [.. Findings.Value[0].Where(finding => finding.Kind == FindingKind.VcpuHung && finding.Vm < 64)];
         Assert.All(hangs, finding => Assert.Equal(
             others.Contains(IncidentId.Of(Cohorts[0].Name, finding)), Tell(Cohorts[0], other, finding) is not null));
@@ -77,10 +95,13 @@ public sealed class ReplayTests
     [Fact]
     public void An_incident_that_cannot_be_is_none()
     {
-        IncidentId hang = IncidentId.Of(Cohorts[0].Name, Findings.Value[0].First(finding => finding.Kind == FindingKind.VcpuHung));
+        IncidentId hang = IncidentId.Of(
+            Cohorts[0].Name,
+            Findings.Value[0].First(finding => finding.Kind == FindingKind.VcpuHung));
         Assert.Null(Tell(Cohorts[0], Run, hang with { Vcpu = 4 }));
         Assert.Null(Tell(Cohorts[0], Run, hang with { Vcpu = null }));
-        Assert.Null(Tell(Cohorts[0], Run, hang with { Time = FindingTime.After(TimeSpan.FromMilliseconds(hang.Time.Tick!.Value)) }));
+        Assert.Null(
+            Tell(Cohorts[0], Run, hang with { Time = FindingTime.After(TimeSpan.FromMilliseconds(hang.Time.Tick!.Value)) }));
         Assert.Null(Tell(Cohorts[0], Run, hang with { Vm = Cohorts[0].Vms }));
         Assert.Null(Tell(Cohorts[0], Run, hang with { Kind = FindingKind.UnsafeInstall }));
         Assert.Null(Tell(Cohorts[0], Run with { StallRetries = 101 }, hang with { Time = FindingTime.AtTick(0) }));
@@ -94,7 +115,10 @@ public sealed class ReplayTests
         ShardOptions options = Run with { StallRetries = stallRetries };
 
         // The VMs cross at about tick 2 * 1024, where an observation ends and the first window begins.
-        SimulatedCohort cohort = CohortOf("linux-6.1", new VmParameters { InvalidateSeqStart = (1UL << 31) - 597 }) with { Vms = 128 };
+        SimulatedCohort cohort = CohortOf("linux-6.1", new VmParameters { InvalidateSeqStart = (1UL << 31) - 597 }) with
+        {
+            Vms = 128,
+        };
 
         // Once invalidations stop there, every retry is unjustified: so the defect comes first thing in that window.
         ShardIntervention[] pause = stallRetries == 2
@@ -113,7 +137,9 @@ public sealed class ReplayTests
                 Timeline story = Tell(cohort, options, finding, pause)!;
                 TimelineStep defect = DefectOf(finding, story);
                 int at = story.Steps.IndexOf(defect);
-                Assert.Contains(story.Steps.Take(at), step => step.Actor == defect.Actor && step.Action.StartsWith("accesses", StringComparison.Ordinal));
+                Assert.Contains(
+                    story.Steps.Take(at),
+                    step => step.Actor == defect.Actor && step.Action.StartsWith("accesses", StringComparison.Ordinal));
                 Assert.True(at >= 8, $"{finding}: {at} steps before");
                 if (stallRetries == 2 && story.Steps[0].Tick < finding.Time.Tick - Shard.ObservationTicks)
                     beginsBeforeTheFirstWindow++;
@@ -149,8 +175,9 @@ public sealed class ReplayTests
     {
         var stopped = new CancellationToken(canceled: true);
         Assert.Throws<OperationCanceledException>(() => Replay.Range(Cohorts[0], Run, 0, 1_000_000_000_000, 1, [], stopped));
-        Assert.Throws<OperationCanceledException>(
-            () => Replay.Incident(Cohorts[0], Run, new(FindingKind.VcpuHung, "linux-6-1", 0, 0, FindingTime.AtTick(1024)), [], stopped));
+        Assert.Throws<OperationCanceledException>(() =>
+            Replay.Incident(Cohorts[0], Run, new(FindingKind.VcpuHung, "linux-6-1", 0, 0, FindingTime.AtTick(1024)), [], stopped)
+        );
     }
 
     private static SimulatedCohort CohortOf(string kernel, VmParameters vm) =>
@@ -166,7 +193,14 @@ public sealed class ReplayTests
 
     private static ImmutableArray<Finding>[] SoakWithTwoWorkers()
     {
-        var options = new FleetOptions { Cohorts = Cohorts, Workers = 2, TicksMax = Ticks, SliceTicks = Shard.ObservationTicks, Shards = Run };
+        var options = new FleetOptions
+        {
+            Cohorts = Cohorts,
+            Workers = 2,
+            TicksMax = Ticks,
+            SliceTicks = Shard.ObservationTicks,
+            Shards = Run,
+        };
         using var fleet = new Fleet(options, TimeProvider.System);
         fleet.Start();
         Assert.True(SpinWait.SpinUntil(() => fleet.IsDone, TimeSpan.FromMinutes(2)));
@@ -178,7 +212,9 @@ public sealed class ReplayTests
     private static TimelineStep DefectOf(Finding finding, Timeline story) => story.Steps.First(
         step => step.IsDefect && (finding.Kind != FindingKind.VcpuHung || step.Actor == $"vCPU {finding.Vcpu}"));
 
-    /// <summary>Whether no retry before the finding was unjustified, so that the story goes on without new invalidations.</summary>
+    /// <summary>
+    /// Whether no retry before the finding was unjustified, so that the story goes on without new invalidations.
+    /// </summary>
     private static bool IsShownInQuiet(Finding finding, Timeline story) =>
         finding.Kind == FindingKind.VcpuHung && DefectOf(finding, story).Tick >= finding.Time.Tick;
 
@@ -191,7 +227,9 @@ public sealed class ReplayTests
         {
             case FindingKind.VcpuHung:
                 Assert.Equal(($"vCPU {finding.Vcpu}", StepVerdict.UnjustifiedRetry), (defect.Actor, defect.Verdict));
-                string quiet = IsShownInQuiet(finding, story) ? $", as invalidations that stop at tick {finding.Time.Tick} show" : "";
+                string quiet = IsShownInQuiet(finding, story)
+                    ? $", as invalidations that stop at tick {finding.Time.Tick} show"
+                    : "";
                 Assert.StartsWith($"vCPU {finding.Vcpu} hangs{quiet}: ", story.Conclusion, StringComparison.Ordinal);
                 Assert.EndsWith($"retries page {finding.Page}", defect.Action, StringComparison.Ordinal);
 
@@ -202,8 +240,18 @@ public sealed class ReplayTests
             case FindingKind.UnsafeInstall:
                 Assert.Same(defect, story.Steps[^1]);
                 Assert.Equal(
-                    (StepVerdict.UnsafeInstall, $"vCPU {finding.Vcpu}", finding.Time.Tick, finding.InvalidateSeq, finding.Snapshot),
-                    (defect.Verdict, defect.Actor, (long?)defect.Tick, (CounterRange?)CounterRange.Exactly(defect.InvalidateSeq), defect.Snapshot));
+                    (
+                        StepVerdict.UnsafeInstall,
+                        $"vCPU {finding.Vcpu}",
+                        finding.Time.Tick,
+                        finding.InvalidateSeq,
+                        finding.Snapshot),
+                    (
+                        defect.Verdict,
+                        defect.Actor,
+                        (long?)defect.Tick,
+                        (CounterRange?)CounterRange.Exactly(defect.InvalidateSeq),
+                        defect.Snapshot));
                 break;
             case FindingKind.StaleMapping:
                 Assert.Same(defect, story.Steps[^1]);
@@ -211,7 +259,9 @@ public sealed class ReplayTests
                     (StepVerdict.StaleMapping, finding.Time.Tick, finding.InvalidateSeq),
                     (defect.Verdict, (long?)defect.Tick, (CounterRange?)CounterRange.Exactly(defect.InvalidateSeq)));
                 Assert.Contains($"{finding.Page}", defect.Truth, StringComparison.Ordinal);
-                Assert.Contains(story.Steps, step => step.Actor == defect.Actor && step.Action.StartsWith("begins", StringComparison.Ordinal));
+                Assert.Contains(
+                    story.Steps,
+                    step => step.Actor == defect.Actor && step.Action.StartsWith("begins", StringComparison.Ordinal));
                 break;
             default:
                 Assert.Same(defect, story.Steps[^1]);
@@ -222,7 +272,9 @@ public sealed class ReplayTests
         }
     }
 
-    /// <summary>Each step of the story left the VM as the scalar VM's same step leaves it, and no step between them is left out.</summary>
+    /// <summary>
+    /// Each step of the story left the VM as the scalar VM's same step leaves it, and no step between them is left out.
+    /// </summary>
     private static void AssertHappened(SimulatedCohort cohort, int vm, Timeline story, long quietFrom = long.MaxValue)
     {
         List<(long, string, ulong, uint, (int, int), ulong)> lived = [];
@@ -247,7 +299,9 @@ public sealed class ReplayTests
 
         // The story may begin and end within a tick.
         (long, string, ulong, uint, (int, int), ulong)[] told =
-            [.. story.Steps.Select(step => (step.Tick, step.Actor, step.InvalidateSeq, step.InProgress, step.Range, step.Mapped))];
+        [
+            .. story.Steps.Select(step => (step.Tick, step.Actor, step.InvalidateSeq, step.InProgress, step.Range, step.Mapped)),
+        ];
         int from = lived.IndexOf(told[0]);
         Assert.True(from >= 0, "the first step did not happen");
         Assert.Equal(lived.Skip(from).Take(told.Length), told);

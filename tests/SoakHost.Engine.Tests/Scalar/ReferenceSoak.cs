@@ -35,7 +35,9 @@ public sealed class ReferenceSoak
 
     public bool MayInvalidate { get; set; } = true;
 
-    /// <summary>Called after each step with the actor's number: vCPUs first, then invalidators, then the memslot updater.</summary>
+    /// <summary>
+    /// Called after each step with the actor's number: vCPUs first, then invalidators, then the memslot updater.
+    /// </summary>
     public Action<int>? Stepped { get; set; }
 
     public ReferenceVm Vm => _vm;
@@ -124,7 +126,8 @@ public sealed class ReferenceSoak
         if (_vm.InvalidateSeq != seqBefore)
             NoteCrossing(_vm.InvalidateSeq);
         if (_vm.Totals.UnsafeInstalls == 1 && before.UnsafeInstalls == 0)
-            Findings.Add(new(FindingKind.UnsafeInstall, _number, actor, Sighting.AtTick(_tick, _vm.InvalidateSeq, page, snapshot)));
+            Findings.Add(
+                new(FindingKind.UnsafeInstall, _number, actor, Sighting.AtTick(_tick, _vm.InvalidateSeq, page, snapshot)));
         if (_vm.Totals.AccountingErrors == 1 && before.AccountingErrors == 0)
             Findings.Add(new(FindingKind.AccountingError, _number, vcpu: null, Sighting.AtTick(_tick, _vm.InvalidateSeq)));
         if (_vm.Totals.StaleMappings == 1 && before.StaleMappings == 0)
@@ -149,11 +152,18 @@ public sealed class ReferenceSoak
                 continue;
             if (!_vm.HasFaultInFlight)
             {
-                Findings.Add(new(FindingKind.BoundaryCrossedIdle, _number, vcpu: null, Sighting.AtTick(_tick, seq), Boundary.AtPower(power)));
+                Findings.Add(
+                    new(
+                        FindingKind.BoundaryCrossedIdle,
+                        _number,
+                        vcpu: null,
+                        Sighting.AtTick(_tick, seq),
+                        Boundary.AtPower(power)));
                 continue;
             }
 
-            Findings.Add(new(FindingKind.BoundaryCrossed, _number, vcpu: null, Sighting.AtTick(_tick, seq), Boundary.AtPower(power)));
+            Findings.Add(
+                new(FindingKind.BoundaryCrossed, _number, vcpu: null, Sighting.AtTick(_tick, seq), Boundary.AtPower(power)));
             Totals = power switch
             {
                 31 => Totals with { Crossings31 = Totals.Crossings31 + 1 },

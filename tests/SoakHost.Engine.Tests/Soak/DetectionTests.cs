@@ -5,7 +5,9 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Soak;
 
-/// <summary>The detector is proven before it is believed: each defect is found as what it is, and nothing where there is none.</summary>
+/// <summary>
+/// The detector is proven before it is believed: each defect is found as what it is, and nothing where there is none.
+/// </summary>
 public sealed class DetectionTests
 {
     public static TheoryData<string> Kernels => [.. Kernel.All.Select(kernel => kernel.Info.Name)];

@@ -7,8 +7,8 @@ using SoakHost.Model;
 namespace SoakHost.Engine.Tests.Soak;
 
 /// <summary>
-/// The same histories whatever instructions the processor has: the run is repeated in child processes from which .NET's own switches
-/// (DOTNET_EnableAVX512 and so on, as .NET 10 names them) hide instruction sets one after the other.
+/// The same histories whatever instructions the processor has: the run is repeated in child processes from which .NET's own
+/// switches (DOTNET_EnableAVX512 and so on, as .NET 10 names them) hide instruction sets one after the other.
 /// </summary>
 public sealed class HardwareTests(ITestOutputHelper output)
 {
@@ -63,7 +63,13 @@ public sealed class HardwareTests(ITestOutputHelper output)
 
     private static string Hash(int vectorBits)
     {
-        var parameters = new VmParameters { Invalidators = 2, Pages = 40, MemslotUpdates = true, InvalidateSeqStart = (1UL << 31) - 500 };
+        var parameters = new VmParameters
+        {
+            Invalidators = 2,
+            Pages = 40,
+            MemslotUpdates = true,
+            InvalidateSeqStart = (1UL << 31) - 500,
+        };
         SimulatedCohort cohort = SoakRun.CohortOf("linux-6.1", 17, parameters);
         return SoakRun.Of(cohort, seed: 9, 2 * Shard.ObservationTicks, new(vectorBits, cohort.Vms, Shard.ObservationTicks)).Hash;
     }

@@ -6,15 +6,16 @@ using SoakHost.Model.Tests.Scalar;
 namespace SoakHost.Engine.Tests.Soak;
 
 /// <summary>
-/// Actors act in a fixed order within a tick and move 7 times out of 8. That is fast; this measures, on the plain VM that agrees with the
-/// soak bit for bit, that it leaves no interleaving out and starves none.
+/// Actors act in a fixed order within a tick and move 7 times out of 8. That is fast; this measures, on the plain VM that agrees
+/// with the soak bit for bit, that it leaves no interleaving out and starves none.
 /// </summary>
 public sealed class InterleavingSpreadTests(ITestOutputHelper output)
 {
     private const int Vcpus = 4;
     private const int Ticks = 100_000;
 
-    // The rarest of a handful of cases must be no freak: this often in 10^5 ticks is thousands of times in a second's soak of one VM.
+    // The rarest of a handful of cases must be no freak: this often in 10^5 ticks is thousands of times in a second's soak of one
+    // VM.
     private const int OccurrencesMin = 100;
 
     [Theory]

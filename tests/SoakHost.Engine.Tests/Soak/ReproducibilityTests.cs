@@ -76,7 +76,9 @@ public sealed class ReproducibilityTests
                 Assert.True(histories.Add(vm), $"seed {seed}: {vm}");
             var shard = Shard.Create(cohort, 0, Vms, new ShardOptions { Seed = seed, VectorBits = 256 });
             for (int vm = 0; vm < Vms; vm++)
-                Assert.True(streams.Add(shard.ReadRandom(vm)), string.Create(CultureInfo.InvariantCulture, $"seed {seed}, VM {vm}"));
+                Assert.True(
+                    streams.Add(shard.ReadRandom(vm)),
+                    string.Create(CultureInfo.InvariantCulture, $"seed {seed}, VM {vm}"));
         }
     }
 

@@ -9,7 +9,9 @@ using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Soak;
 
-/// <summary>A shard against plain VMs that draw the same choices: states, streams, totals and findings, one class a width.</summary>
+/// <summary>
+/// A shard against plain VMs that draw the same choices: states, streams, totals and findings, one class a width.
+/// </summary>
 public abstract class ShardDifferentialTests(int vectorBits)
 {
     public static TheoryData<string> Kernels => [.. Kernel.All.Select(kernel => kernel.Info.Name)];
@@ -48,10 +50,11 @@ public abstract class ShardDifferentialTests(int vectorBits)
             .. Enumerable.Range(firstVm, vms).Select(
                 vm => new ReferenceSoak(ReferenceKernel.Of(kernel), parameters, options.Seed, options.StallRetries, vm)),
         ];
-        string run = string.Create(CultureInfo.InvariantCulture, $"{kernel}, {vectorBits} bits, seed {seed}, {parameters}, {options}");
+        string run = string.Create(CultureInfo.InvariantCulture, $"{kernel}, {vectorBits} bits, seed {seed}, {parameters}, "
+            + $"{options}");
 
-        // Invalidations pause in the third of five slices, so that what is in progress ends and what waits is fixed. The last runs
-        // another kernel, patched in while faults are in flight.
+        // Invalidations pause in the third of five slices, so that what is in progress ends and what waits is fixed. The last
+        // runs another kernel, patched in while faults are in flight.
         for (int slice = 0; slice < 5; slice++)
         {
             int ticks = Shard.ObservationTicks * (1 + draws.Below(2));
@@ -92,7 +95,9 @@ public abstract class ShardDifferentialTests(int vectorBits)
         AssertSameFindings(references.SelectMany(vm => vm.Findings), snapshot.Findings, run);
     }
 
-    /// <summary>A shard goes through its VMs in groups, so that only the order within one VM's findings is told by time.</summary>
+    /// <summary>
+    /// A shard goes through its VMs in groups, so that only the order within one VM's findings is told by time.
+    /// </summary>
     private static void AssertSameFindings(IEnumerable<Finding> expected, IEnumerable<Finding> actual, string run)
     {
         List<Finding> missing = [.. expected], unexpected = [];

@@ -11,8 +11,16 @@ public sealed class ShardInterventionTests
     private const int Vms = 20;
     private const int Grid = Shard.ObservationTicks;
 
-    private static readonly SimulatedCohort Hanging =
-        SoakRun.CohortOf("linux-6.1", Vms, new() { Vcpus = 3, Pages = 16, RangePages = 8, InvalidateSeqStart = (1UL << 31) - 500 });
+    private static readonly SimulatedCohort Hanging = SoakRun.CohortOf(
+        "linux-6.1",
+        Vms,
+        new()
+        {
+            Vcpus = 3,
+            Pages = 16,
+            RangePages = 8,
+            InvalidateSeqStart = (1UL << 31) - 500,
+        });
 
     private static readonly ShardIntervention[] Script =
     [
@@ -108,19 +116,34 @@ public sealed class ShardInterventionTests
     [InlineData("linux-6.1.y", true)]
     public void No_operation_makes_a_healthy_kernel_look_defective(string kernel, bool memslotUpdates)
     {
-        SimulatedCohort cohort = Hanging with { Kernel = Kernel.Find(kernel)!, Vm = Hanging.Vm with { MemslotUpdates = memslotUpdates } };
+        SimulatedCohort cohort = Hanging with
+        {
+            Kernel = Kernel.Find(kernel)!,
+            Vm = Hanging.Vm with { MemslotUpdates = memslotUpdates },
+        };
         Shard shard = Shard.Create(cohort, 0, Vms, ShardStateTests.Options(256));
-        foreach (InterventionKind kind in (InterventionKind[])[InterventionKind.SetCounter, InterventionKind.UpdateMemslots, InterventionKind.Migrate])
+        foreach (
+            InterventionKind kind in (InterventionKind[])
+                [InterventionKind.SetCounter, InterventionKind.UpdateMemslots, InterventionKind.Migrate])
         {
             for (int i = 0; i < 20; i++)
             {
-                shard.Schedule(new() { Kind = kind, Tick = shard.Tick, Vm = i % 3 == 0 ? i % Vms : null, InvalidateSeq = (1UL << 31) - 300 });
+                shard.Schedule(
+                    new()
+                    {
+                        Kind = kind,
+                        Tick = shard.Tick,
+                        Vm = i % 3 == 0 ? i % Vms : null,
+                        InvalidateSeq = (1UL << 31) - 300,
+                    });
                 shard.Advance(Grid);
             }
         }
 
         ShardSnapshot snapshot = shard.TakeSnapshot();
-        Assert.Equal((0, 0, 0), (snapshot.Totals.UnjustifiedRetries, snapshot.Totals.UnsafeInstalls, snapshot.Totals.AccountingErrors));
+        Assert.Equal(
+            (0, 0, 0),
+            (snapshot.Totals.UnjustifiedRetries, snapshot.Totals.UnsafeInstalls, snapshot.Totals.AccountingErrors));
         Assert.True(snapshot.Totals.Crossings31 > Vms);
     }
 
@@ -164,8 +187,16 @@ public sealed class ShardInterventionTests
         Assert.Throws<InvalidInterventionException>(() => shard.Schedule(migrate with { Tick = Grid }));
         Assert.Throws<InvalidInterventionException>(() => shard.Schedule(migrate with { Tick = (4 * Grid) + 1 }));
         Assert.Throws<InvalidInterventionException>(() => shard.Schedule(migrate with { Kernel = Kernel.Of<Linux61>() }));
-        Assert.Throws<InvalidInterventionException>(() => shard.Schedule(new() { Kind = InterventionKind.PatchKernel, Tick = 4 * Grid }));
-        Assert.Throws<InvalidInterventionException>(() => shard.Schedule(new() { Kind = InterventionKind.PauseInvalidations, Tick = 4 * Grid, Vm = 1 }));
+        Assert.Throws<InvalidInterventionException>(() =>
+            shard.Schedule(new() { Kind = InterventionKind.PatchKernel, Tick = 4 * Grid }));
+        Assert.Throws<InvalidInterventionException>(() =>
+            shard.Schedule(
+                new()
+                {
+                    Kind = InterventionKind.PauseInvalidations,
+                    Tick = 4 * Grid,
+                    Vm = 1,
+                }));
     }
 
     private static Shard HungShard()

@@ -6,7 +6,9 @@ using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Soak;
 
-/// <summary>A shard that was written down and read again goes on exactly as if nothing had happened, on whatever vectors.</summary>
+/// <summary>
+/// A shard that was written down and read again goes on exactly as if nothing had happened, on whatever vectors.
+/// </summary>
 public sealed class ShardStateTests
 {
     private const int FirstVm = 130;
@@ -123,7 +125,9 @@ public sealed class ShardStateTests
         Assert.Contains("number of VMs is 21; it can have up to 20", Refusal(cohort, FirstVm, Vms - 1, Options(256)));
         Assert.Contains("seed is 5, not 6", Refusal(cohort, FirstVm, Vms, Options(256) with { Seed = 6 }));
         Assert.Contains("stall threshold is 50, not 51", Refusal(cohort, FirstVm, Vms, Options(256) with { StallRetries = 51 }));
-        Assert.Contains("number of pages is 32, not 33", Refusal(cohort with { Vm = cohort.Vm with { Pages = 33 } }, FirstVm, Vms, Options(256)));
+        Assert.Contains(
+            "number of pages is 32, not 33",
+            Refusal(cohort with { Vm = cohort.Vm with { Pages = 33 } }, FirstVm, Vms, Options(256)));
 
         string Refusal(SimulatedCohort its, int firstVm, int vms, ShardOptions options) =>
             Assert.Throws<ShardStateException>(() => ShardState.Read(written, its, firstVm, vms, options)).Message;
@@ -135,7 +139,9 @@ public sealed class ShardStateTests
         for (int vm = expected.FirstVm; vm < expected.FirstVm + expected.Vms; vm++)
         {
             string which = string.Create(CultureInfo.InvariantCulture, $"{run}, VM {vm}: ");
-            Assert.Equal(which + string.Join("; ", StateComparison.Fields(expected.Read(vm))), which + string.Join("; ", StateComparison.Fields(actual.Read(vm))));
+            Assert.Equal(
+                which + string.Join("; ", StateComparison.Fields(expected.Read(vm))),
+                which + string.Join("; ", StateComparison.Fields(actual.Read(vm))));
             Assert.Equal(expected.ReadRandom(vm), actual.ReadRandom(vm));
         }
 
@@ -148,21 +154,29 @@ public sealed class ShardStateTests
         // Within one observation the order of VMs is that of the groups, which are as wide as the vectors.
         Assert.Equal(Ordered(a), Ordered(b));
 
-        static IEnumerable<Finding> Ordered(ShardSnapshot snapshot) => snapshot.Findings
-            .OrderBy(finding => finding.Vm).ThenBy(finding => finding.Time.Tick).ThenBy(finding => finding.ToString(), StringComparer.Ordinal);
+        static IEnumerable<Finding> Ordered(ShardSnapshot snapshot) =>
+            snapshot
+                .Findings.OrderBy(finding => finding.Vm)
+                .ThenBy(finding => finding.Time.Tick)
+                .ThenBy(finding => finding.ToString(), StringComparer.Ordinal);
     }
 
     internal static ShardOptions Options(int vectorBits) => new() { Seed = 5, StallRetries = 50, VectorBits = vectorBits };
 
-    private static Shard Create(SimulatedCohort cohort, int vectorBits) => Shard.Create(cohort, FirstVm, Vms, Options(vectorBits));
+    private static Shard Create(SimulatedCohort cohort, int vectorBits) =>
+        Shard.Create(cohort, FirstVm, Vms, Options(vectorBits));
 
-    private static SimulatedCohort CohortOf(string kernel, int pages, bool memslotUpdates) => SoakRun.CohortOf(kernel, FirstVm + Vms, new()
-    {
-        Vcpus = 3,
-        Invalidators = 2,
-        Pages = pages,
-        RangePages = pages / 2,
-        MemslotUpdates = memslotUpdates,
-        InvalidateSeqStart = (1UL << 31) - 700,
-    });
+    private static SimulatedCohort CohortOf(string kernel, int pages, bool memslotUpdates) =>
+        SoakRun.CohortOf(
+            kernel,
+            FirstVm + Vms,
+            new()
+            {
+                Vcpus = 3,
+                Invalidators = 2,
+                Pages = pages,
+                RangePages = pages / 2,
+                MemslotUpdates = memslotUpdates,
+                InvalidateSeqStart = (1UL << 31) - 700,
+            });
 }

@@ -22,10 +22,12 @@ public sealed class ShardTests
         Shard shard = ShardOf(kernel, new VmParameters { Invalidators = 4, InvalidateSeqStart = 0 });
         shard.Advance(Shard.ObservationTicks);
         Assert.Contains(
-            Enumerable.Range(0, Vms), vm => shard.Read(vm).Invalidators.Any(invalidator => invalidator.Phase == InvalidatorPhase.Zap));
+            Enumerable.Range(0, Vms),
+            vm => shard.Read(vm).Invalidators.Any(invalidator => invalidator.Phase == InvalidatorPhase.Zap));
         shard.PatchKernel(Kernel.Of<Linux61Stable>());
         Assert.DoesNotContain(
-            Enumerable.Range(0, Vms), vm => shard.Read(vm).Invalidators.Any(invalidator => invalidator.Phase == InvalidatorPhase.Zap));
+            Enumerable.Range(0, Vms),
+            vm => shard.Read(vm).Invalidators.Any(invalidator => invalidator.Phase == InvalidatorPhase.Zap));
         shard.MayInvalidate = false;
         shard.Advance(Shard.ObservationTicks);
         Assert.All(Enumerable.Range(0, Vms), vm => Assert.Equal(0u, shard.Read(vm).InProgress));
@@ -70,7 +72,9 @@ public sealed class ShardTests
             // And it all begins again.
             shard.MayInvalidate = true;
             shard.Advance(Shard.ObservationTicks);
-            Assert.All(shard.TakeSnapshot().InvalidateSeqs.Zip(later.InvalidateSeqs), pair => Assert.NotEqual(pair.First, pair.Second));
+            Assert.All(
+                shard.TakeSnapshot().InvalidateSeqs.Zip(later.InvalidateSeqs),
+                pair => Assert.NotEqual(pair.First, pair.Second));
         }
     }
 
@@ -97,7 +101,9 @@ public sealed class ShardTests
         int vcpus = hung.Conditions.Length;
         AssertOneForEachVcpu(FindingKind.VcpuHung, hung);
         Assert.Equal(0, hung.Totals.Recoveries);
-        Assert.Equal(Vms, hung.Findings.Count(finding => finding.Kind is FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle));
+        Assert.Equal(
+            Vms,
+            hung.Findings.Count(finding => finding.Kind is FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle));
 
         shard.PatchKernel(Kernel.Of<Linux61Stable>());
         shard.Advance(4 * Shard.ObservationTicks);

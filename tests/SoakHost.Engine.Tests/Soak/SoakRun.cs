@@ -25,12 +25,15 @@ public sealed record SoakOutcome(IReadOnlyList<string> Vms, Totals Totals, IRead
     {
         get
         {
-            string all = string.Join('\n', [.. Vms, $"{Totals}".Replace(", Operations", ", CrossingsElsewhere = 0, Operations"), .. Findings.Select(Text)]);
+            string all = string.Join(
+                '\n',
+                [.. Vms, $"{Totals}".Replace(", Operations", ", CrossingsElsewhere = 0, Operations"), .. Findings.Select(Text)]);
             return Convert.ToHexString(SHA256.HashData(Encoding.UTF8.GetBytes(all)));
         }
     }
 
-    private static string Text(Finding finding) => $"Finding {{ Kind = {finding.Kind}, Vm = {finding.Vm}, Vcpu = {finding.Vcpu ?? -1}, "
+    private static string Text(Finding finding) =>
+        $"Finding {{ Kind = {finding.Kind}, Vm = {finding.Vm}, Vcpu = {finding.Vcpu ?? -1}, "
         + $"Tick = {finding.Time.Tick}, Page = {finding.Page ?? -1}, InvalidateSeq = {finding.InvalidateSeq?.Low}, "
         + $"Snapshot = {finding.Snapshot ?? 0}, Boundary = {finding.Boundary?.Power ?? 0} }}";
 }

@@ -21,15 +21,26 @@ public sealed partial class NarratorTests
         string[] story = Tell(Explore("linux-6.1", (1UL << 31) - 1));
         Assert.Equal(
             [
-                "1 invalidator 0 begins for page 0: no page leaves the secondary MMU [0x7fffffff, 1 in progress in [0, 1), mapped none]",
-                "2 invalidator 0 changes the translation of page 0 in the primary MMU [0x7fffffff, 1 in progress in [0, 1), mapped none]",
-                "3 invalidator 0 ends: the counter goes from 0x7fffffff to 0x80000000 [0x80000000, 0 in progress in [0, 1), mapped none]",
-                "4 vCPU 0 accesses page 0: not mapped, the fault is taken and the counter's snapshot with it (0xffffffff80000000) [0x80000000, 0 in progress in [0, 1), mapped none]",
-                "5 vCPU 0 resolves page 0 in the primary MMU (0xffffffff80000000) [0x80000000, 0 in progress in [0, 1), mapped none]",
-                "6 vCPU 0 checks under mmu_lock: stale, so it retries page 0 (0xffffffff80000000) [0x80000000, 0 in progress in [0, 1), mapped none] UnjustifiedRetry: no invalidation is in progress, and none has ended since the fault was taken: 0x80000000 was kept as an int and came back as 0xffffffff80000000",
-                "7 vCPU 0 accesses page 0 again: the fault is taken once more (0xffffffff80000000) [0x80000000, 0 in progress in [0, 1), mapped none]",
-                "8 vCPU 0 resolves page 0 in the primary MMU (0xffffffff80000000) [0x80000000, 0 in progress in [0, 1), mapped none]",
-                "9 vCPU 0 checks under mmu_lock: stale, so it retries page 0 (0xffffffff80000000) [0x80000000, 0 in progress in [0, 1), mapped none] UnjustifiedRetry: no invalidation is in progress, and none has ended since the fault was taken: 0x80000000 was kept as an int and came back as 0xffffffff80000000",
+                "1 invalidator 0 begins for page 0: no page leaves the secondary MMU [0x7fffffff, 1 in progress in [0, 1), "
+                    + "mapped none]",
+                "2 invalidator 0 changes the translation of page 0 in the primary MMU [0x7fffffff, 1 in progress in [0, 1), "
+                    + "mapped none]",
+                "3 invalidator 0 ends: the counter goes from 0x7fffffff to 0x80000000 [0x80000000, 0 in progress in [0, 1), "
+                    + "mapped none]",
+                "4 vCPU 0 accesses page 0: not mapped, the fault is taken and the counter's snapshot with it "
+                    + "(0xffffffff80000000) [0x80000000, 0 in progress in [0, 1), mapped none]",
+                "5 vCPU 0 resolves page 0 in the primary MMU (0xffffffff80000000) [0x80000000, 0 in progress in [0, 1), mapped "
+                    + "none]",
+                "6 vCPU 0 checks under mmu_lock: stale, so it retries page 0 (0xffffffff80000000) [0x80000000, 0 in progress "
+                    + "in [0, 1), mapped none] UnjustifiedRetry: no invalidation is in progress, and none has ended since the "
+                        + "fault was taken: 0x80000000 was kept as an int and came back as 0xffffffff80000000",
+                "7 vCPU 0 accesses page 0 again: the fault is taken once more (0xffffffff80000000) [0x80000000, 0 in progress "
+                    + "in [0, 1), mapped none]",
+                "8 vCPU 0 resolves page 0 in the primary MMU (0xffffffff80000000) [0x80000000, 0 in progress in [0, 1), mapped "
+                    + "none]",
+                "9 vCPU 0 checks under mmu_lock: stale, so it retries page 0 (0xffffffff80000000) [0x80000000, 0 in progress "
+                    + "in [0, 1), mapped none] UnjustifiedRetry: no invalidation is in progress, and none has ended since the "
+                        + "fault was taken: 0x80000000 was kept as an int and came back as 0xffffffff80000000",
             ],
             story);
     }
@@ -38,13 +49,17 @@ public sealed partial class NarratorTests
     public void A_snapshot_that_is_taken_after_resolving_is_not_told_before()
     {
         string[] story = Tell(Explore("snapshot-after-resolve", 8));
-        Assert.Equal("1 vCPU 0 accesses page 0: not mapped, the fault is taken [0x8, 0 in progress in [0, 0), mapped none]", story[0]);
+        Assert.Equal(
+            "1 vCPU 0 accesses page 0: not mapped, the fault is taken [0x8, 0 in progress in [0, 0), mapped none]",
+            story[0]);
         Assert.Equal("2 vCPU 0 resolves page 0 in the primary MMU [0x8, 0 in progress in [0, 0), mapped none]", story[1]);
         Assert.Equal("6 vCPU 0 takes its snapshot of the counter (0x9) [0x9, 0 in progress in [0, 1), mapped none]", story[5]);
         Assert.Equal(
-            "7 vCPU 0 finds nothing stale and installs page 0: the fault is fixed (0x9) [0x9, 0 in progress in [0, 1), mapped 0] UnsafeInstall: "
-            + "page 0 got a new translation after it was resolved: the guest now uses a page that the host took away: page 0 got a new "
-            + "translation after it was resolved, and the check did not see it",
+            "7 vCPU 0 finds nothing stale and installs page 0: the fault is fixed (0x9) [0x9, 0 in progress in [0, 1), mapped "
+                + "0] UnsafeInstall: "
+                + "page 0 got a new translation after it was resolved: the guest now uses a page that the host took away: page "
+                    + "0 got a new "
+                + "translation after it was resolved, and the check did not see it",
             story[6]);
     }
 
@@ -68,9 +83,14 @@ public sealed partial class NarratorTests
             steps.AddRange(Replay.Range(cohort, new ShardOptions(), 0, 0, 2000, [], TestContext.Current.CancellationToken).Steps);
             if (kernel.Info.Expected != Defect.None)
             {
-                steps.AddRange(Explorer.Explore(
-                    kernel, KillMatrix.ExploreOptionsFor(kernel.Info), TimeProvider.System, cancellation: TestContext.Current.CancellationToken)
-                    .Counterexample!.Steps);
+                steps.AddRange(
+                    Explorer
+                        .Explore(
+                            kernel,
+                            KillMatrix.ExploreOptionsFor(kernel.Info),
+                            TimeProvider.System,
+                            cancellation: TestContext.Current.CancellationToken)
+                        .Counterexample!.Steps);
             }
         }
 
@@ -82,7 +102,8 @@ public sealed partial class NarratorTests
                 "accesses page #: not mapped, the fault is taken and the counter's snapshot with it",
                 "begins for page #: page # leaves the secondary MMU",
                 "begins for page #: page # leaves the secondary MMU, and mmu_lock is dropped before the zap is complete",
-                "begins for page #: page # leaves the secondary MMU, the TLB may still hold page #, and mmu_lock is dropped before the zap is complete",
+                "begins for page #: page # leaves the secondary MMU, the TLB may still hold page #, and mmu_lock is dropped "
+                    + "before the zap is complete",
                 "begins: page # leaves the secondary MMU; another notifier refuses the invalidation, and no end follows",
                 "changes the translation of page # in the primary MMU",
                 "checks under mmu_lock: stale, so it retries page #",
@@ -91,7 +112,8 @@ public sealed partial class NarratorTests
                 "checks: fresh; it will install in a step of its own",
                 "completes the zap of page #: page # leaves the secondary MMU",
                 "completes the zap of page #: page # leaves the secondary MMU, and the TLB is flushed",
-                "completes the zap of page #: page # leaves the secondary MMU, and the TLB is not flushed: this zap took nothing away",
+                "completes the zap of page #: page # leaves the secondary MMU, and the TLB is not flushed: this zap took "
+                    + "nothing away",
                 "ends: the counter goes from # to #",
                 "ends: the counter stays at #",
                 "finds nothing stale and installs page #: the fault is fixed",
@@ -125,7 +147,8 @@ public sealed partial class NarratorTests
                 "# was kept as an unsigned int and came back as #",
                 "# was kept as an unsigned short and came back as #",
                 "mmu_invalidate_in_progress is # although no invalidation is in progress: an end did not lower it",
-                "mmu_invalidate_in_progress is # although no invalidation is in progress: the end of one that was refused never came",
+                "mmu_invalidate_in_progress is # although no invalidation is in progress: the end of one that was refused "
+                    + "never came",
                 "the guest goes on using memory that the host has given away",
                 "the guest now uses a page that the host took away",
                 "the kernel's total is #, but # pages are mapped: # times # too many, for a negative page count was zero-extended",
@@ -140,9 +163,13 @@ public sealed partial class NarratorTests
     public void A_zero_extended_snapshot_above_its_sign_bit_is_told_as_unsigned()
     {
         Assert.Contains(
-            "0x180000000 was kept as an unsigned int and came back as 0x80000000", Explore("snapshot-u32", 0x180000000).Conclusion, StringComparison.Ordinal);
+            "0x180000000 was kept as an unsigned int and came back as 0x80000000",
+            Explore("snapshot-u32", 0x180000000).Conclusion,
+            StringComparison.Ordinal);
         Assert.Contains(
-            "0x1f000 was kept as an unsigned short and came back as 0xf000", Explore("snapshot-u16", 0x1f000).Conclusion, StringComparison.Ordinal);
+            "0x1f000 was kept as an unsigned short and came back as 0xf000",
+            Explore("snapshot-u16", 0x1f000).Conclusion,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -156,7 +183,8 @@ public sealed partial class NarratorTests
             cancellation: TestContext.Current.CancellationToken).Counterexample!;
         Assert.Equal(("memslot updater", StepVerdict.AccountingError), (story.Steps[^1].Actor, story.Steps[^1].Verdict));
         Assert.Equal(
-            "the kernel's total is 4294967296, but 0 pages are mapped: 1 times 2^32 too many, for a negative page count was zero-extended",
+            "the kernel's total is 4294967296, but 0 pages are mapped: 1 times 2^32 too many, for a negative page count was "
+                + "zero-extended",
             story.Steps[^1].Explanation);
     }
 
@@ -175,14 +203,20 @@ public sealed partial class NarratorTests
     }
 
     private static Timeline Tell<TKernel>(ulong start)
-        where TKernel : struct, IKernel => Explorer.Explore(
-            Kernel.Of<TKernel>(), new ExploreOptions { Start = start }, TimeProvider.System, cancellation: TestContext.Current.CancellationToken)
+        where TKernel : struct, IKernel =>
+        Explorer
+            .Explore(
+                Kernel.Of<TKernel>(),
+                new ExploreOptions { Start = start },
+                TimeProvider.System,
+                cancellation: TestContext.Current.CancellationToken)
             .Counterexample!;
 
     /// <summary>A zap of any pages forgets to account for one of them.</summary>
     private readonly struct ForgetsOnePage : IKernel
     {
-        public static KernelInfo Info { get; } = new("forgets-one-page", "a zap forgets one page", "here", Defect.AccountingError);
+        public static KernelInfo Info { get; } =
+            new("forgets-one-page", "a zap forgets one page", "here", Defect.AccountingError);
 
         public static Counter<T> AccountZap<T>(Counter<T> total, T zapped)
             where T : unmanaged, ILanes<T> => new(total.Low - zapped - ~T.IsZero(zapped), total.High);
@@ -196,17 +230,27 @@ public sealed partial class NarratorTests
     [InlineData(ulong.MaxValue, "0-63")]
     public void Pages_are_written_as_people_do(ulong pages, string text) => Assert.Equal(text, Timeline.DescribePages(pages));
 
-    private static Timeline Explore(string kernel, ulong start) => Explorer.Explore(
-        Kernel.Find(kernel)!, new ExploreOptions { Start = start }, TimeProvider.System, cancellation: TestContext.Current.CancellationToken)
-        .Counterexample!;
+    private static Timeline Explore(string kernel, ulong start) =>
+        Explorer
+            .Explore(
+                Kernel.Find(kernel)!,
+                new ExploreOptions { Start = start },
+                TimeProvider.System,
+                cancellation: TestContext.Current.CancellationToken)
+            .Counterexample!;
 
-    private static string[] Tell(Timeline story) => [.. story.Steps.Select(step =>
-        string.Create(CultureInfo.InvariantCulture, $"{step.Tick} {step.Actor} {step.Action}")
-        + (step.Snapshot is { } snapshot ? $" (0x{snapshot:x})" : "")
-        + string.Create(
-            CultureInfo.InvariantCulture,
-            $" [0x{step.InvalidateSeq:x}, {step.InProgress} in progress in [{step.Range.Start}, {step.Range.End}), mapped {Timeline.DescribePages(step.Mapped)}]")
-        + (step.IsDefect ? $" {step.Verdict}: {step.Truth}: {step.Explanation}" : ""))];
+    private static string[] Tell(Timeline story) =>
+        [
+            .. story.Steps.Select(step =>
+                string.Create(CultureInfo.InvariantCulture, $"{step.Tick} {step.Actor} {step.Action}")
+                + (step.Snapshot is { } snapshot ? $" (0x{snapshot:x})" : "")
+                + string.Create(
+                    CultureInfo.InvariantCulture,
+                    $" [0x{step.InvalidateSeq:x}, {step.InProgress} in progress in [{step.Range.Start}, {step.Range.End}), "
+                        + $"mapped {Timeline.DescribePages(step.Mapped)}]"
+                )
+                + (step.IsDefect ? $" {step.Verdict}: {step.Truth}: {step.Explanation}" : "")),
+        ];
 
     /// <summary>The different sentences, whatever their numbers, and whether they are about no page, one or several.</summary>
     private static string[] Distinct(IEnumerable<string> texts) =>

@@ -39,14 +39,18 @@ public sealed class VerdictsTests
 
     [Fact]
     public void A_hang_remains_a_violation_after_a_recovery() =>
-        Assert.Equal((Verdict.Violation, "1 vCPUs hung"), Of(Clean with { Seen = ["One."] }, incidents: new IncidentCounts(1, 0, 0, 0)));
+        Assert.Equal(
+            (Verdict.Violation, "1 vCPUs hung"),
+            Of(Clean with { Seen = ["One."] }, incidents: new IncidentCounts(1, 0, 0, 0)));
 
     [Fact]
     public void A_failure_leaves_a_cohort_inconclusive_unless_there_is_worse()
     {
         Assert.Equal((Verdict.Inconclusive, "why"), Of(Clean with { Failures = ["why"] }));
         Assert.Equal((Verdict.Inconclusive, "2 failures; the first: why"), Of(Clean with { Failures = ["why", "more"] }));
-        Assert.Equal(Verdict.Violation, Of(Clean with { Failures = ["why"], Totals = Crossed with { UnsafeInstalls = 1 } }).Verdict);
+        Assert.Equal(
+            Verdict.Violation,
+            Of(Clean with { Failures = ["why"], Totals = Crossed with { UnsafeInstalls = 1 } }).Verdict);
     }
 
     [Fact]

@@ -9,7 +9,9 @@ using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Watchdogs;
 
-/// <summary>The workers are real threads here; the watchdog's clock and timer are not: a report is made when a test says so.</summary>
+/// <summary>
+/// The workers are real threads here; the watchdog's clock and timer are not: a report is made when a test says so.
+/// </summary>
 public sealed class WatchdogTests : IDisposable
 {
     private static readonly TimeSpan Interval = TimeSpan.FromSeconds(1);
@@ -54,7 +56,12 @@ public sealed class WatchdogTests : IDisposable
         CohortReport cohort = Until(report => report.Hung == 8);
 
         Assert.Equal(8, cohort.Incidents.Hangs);
-        Assert.Equal(8, _reports.SelectMany(report => report.Cohorts).SelectMany(report => report.Findings).Count(found => found.Kind == FindingKind.VcpuHung));
+        Assert.Equal(
+            8,
+            _reports
+                .SelectMany(report => report.Cohorts)
+                .SelectMany(report => report.Findings)
+                .Count(found => found.Kind == FindingKind.VcpuHung));
         Assert.Equal(Verdict.Pass, cohort.Verdict);
         Assert.Equal(8, cohort.Stalls.Length);
         Assert.All(cohort.Stalls, stall =>
@@ -82,11 +89,14 @@ public sealed class WatchdogTests : IDisposable
         CohortReport cohort = Until(report => report.Hung == 4);
 
         FleetReport[] withFigures = [.. _reports.Where(report => report.Cohorts.Length > 0)];
-        Assert.All(cohort.Stalls, stall =>
-        {
-            FleetReport? before = withFigures.LastOrDefault(report => report.Cohorts[0].Stalls.All(other => other.Vcpu.Vcpu != stall.Vcpu.Vcpu));
-            Assert.Equal(before?.Time ?? _reports[0].Started, stall.LastProgress);
-        });
+        Assert.All(
+            cohort.Stalls,
+            stall =>
+            {
+                FleetReport? before = withFigures.LastOrDefault(report =>
+                    report.Cohorts[0].Stalls.All(other => other.Vcpu.Vcpu != stall.Vcpu.Vcpu));
+                Assert.Equal(before?.Time ?? _reports[0].Started, stall.LastProgress);
+            });
     }
 
     [Fact]
@@ -130,7 +140,17 @@ public sealed class WatchdogTests : IDisposable
     {
         Build(
             new ShardOptions { StallRetries = 3 },
-            Healthy() with { Vms = 64, Vm = new VmParameters { Pages = 1, RangePages = 1, Invalidators = 4, InvalidateSeqStart = 0 } });
+            Healthy() with
+            {
+                Vms = 64,
+                Vm = new VmParameters
+                {
+                    Pages = 1,
+                    RangePages = 1,
+                    Invalidators = 4,
+                    InvalidateSeqStart = 0,
+                },
+            });
 
         CohortReport cohort = Until(report => report.Starved > 0);
 
@@ -151,7 +171,8 @@ public sealed class WatchdogTests : IDisposable
         Assert.Empty(silent.Cohorts);
         Assert.Equal(Verdict.Inconclusive, silent.Verdict);
         Assert.Equal(
-            new VerdictReason(ReasonKind.NoFigures, Verdict.Inconclusive, "1 of 1 cohorts have no figures yet"), Assert.Single(silent.Reasons));
+            new VerdictReason(ReasonKind.NoFigures, Verdict.Inconclusive, "1 of 1 cohorts have no figures yet"),
+            Assert.Single(silent.Reasons));
 
         _fleet!.Start();
         CohortReport cohort = Until(report => report.Totals.Operations > 0);

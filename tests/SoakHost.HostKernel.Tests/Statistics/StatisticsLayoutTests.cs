@@ -13,7 +13,14 @@ public sealed class StatisticsLayoutTests
     [Fact]
     public void Faults_are_found_by_name_wherever_they_lie()
     {
-        (byte[] header, byte[] descriptors) = File("exits", "pf_fast", "pf_taken", "pf_fixed", "pf_emulate", "pf_spurious", "signal_exits");
+        (byte[] header, byte[] descriptors) = File(
+            "exits",
+            "pf_fast",
+            "pf_taken",
+            "pf_fixed",
+            "pf_emulate",
+            "pf_spurious",
+            "signal_exits");
         var layout = StatisticsLayout.Parse(header, descriptors);
         FaultCounters? faults = layout.ReadFaults(Data(7, 6, 5, 4, 3, 2, 1));
         Assert.Equal(new FaultCounters(Taken: 5, Fixed: 4, Emulate: 3, Spurious: 2, Fast: 6, Exits: 7, SignalExits: 1), faults);
@@ -74,14 +81,18 @@ public sealed class StatisticsLayoutTests
     {
         (byte[] header, byte[] descriptors) = File("pf_taken", "pf_fixed");
         descriptors.AsSpan(16, NameBytes).Fill((byte)'x');
-        Assert.Contains("has no end", Assert.Throws<InvalidDataException>(() => StatisticsLayout.Parse(header, descriptors)).Message);
+        Assert.Contains(
+            "has no end",
+            Assert.Throws<InvalidDataException>(() => StatisticsLayout.Parse(header, descriptors)).Message);
     }
 
     [Fact]
     public void A_statistic_described_twice_is_refused()
     {
         (byte[] header, byte[] descriptors) = File("pf_taken", "pf_taken");
-        Assert.Contains("described twice", Assert.Throws<InvalidDataException>(() => StatisticsLayout.Parse(header, descriptors)).Message);
+        Assert.Contains(
+            "described twice",
+            Assert.Throws<InvalidDataException>(() => StatisticsLayout.Parse(header, descriptors)).Message);
     }
 
     [Fact]

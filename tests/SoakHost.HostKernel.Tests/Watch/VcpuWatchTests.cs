@@ -39,7 +39,13 @@ public sealed class VcpuWatchTests
         Assert.True(watch.WantsQuiesce);
         Assert.Null(watch.Evidence);
 
-        vcpu = vcpu with { InvalidationsStopped = true, InvalidationsEnded = (1L << 31) + 512, AtAccess = true, AccessAddress = 0x4000_3000 };
+        vcpu = vcpu with
+        {
+            InvalidationsStopped = true,
+            InvalidationsEnded = (1L << 31) + 512,
+            AtAccess = true,
+            AccessAddress = 0x4000_3000,
+        };
         Play(1, Hang);
         Assert.Equal(VcpuState.Quiescing, watch.State);
         Play(19, Hang);
@@ -55,7 +61,8 @@ public sealed class VcpuWatchTests
         Assert.Equal(50ul, evidence.FaultsAfter.Value.Fixed);
         Assert.Equal(0x4000_3000ul, evidence.FaultingAddress);
         Assert.Equal(
-            "hung at 2147484160 invalidations, reading guest address 0x40003000: in 2 s without any invalidation, 12220 faults were taken and none fixed",
+            "hung at 2147484160 invalidations, reading guest address 0x40003000: in 2 s without any invalidation, 12220 faults "
+                + "were taken and none fixed",
             evidence.ToString());
     }
 

@@ -82,7 +82,9 @@ public sealed class KernelTests
     [Fact]
     public void Names_are_unique_and_exact()
     {
-        Assert.Equal(Kernel.All.Count, Kernel.All.Select(kernel => kernel.Info.Name).Distinct(StringComparer.OrdinalIgnoreCase).Count());
+        Assert.Equal(
+            Kernel.All.Count,
+            Kernel.All.Select(kernel => kernel.Info.Name).Distinct(StringComparer.OrdinalIgnoreCase).Count());
         Assert.Null(Kernel.Find("Linux-6.1"));
         Assert.Null(Kernel.Find("linux"));
     }
@@ -119,7 +121,9 @@ public sealed class KernelTests
             Assert.Equal(fix.ToString(), info.Source);
             Assert.Matches(@"^([0-9a-f]{12}|(kvm|linux-mm) list, 20[0-9]{2}|no commit)$", fix.Commit);
             Assert.Matches(@"^(arch|drivers|mm|virt)/[a-z0-9_/]+\.c, [a-z0-9_]+\(\)$", fix.File);
-            Assert.All([fix.Since ?? "v1", fix.Until ?? "v1"], release => Assert.Matches(@"^v[0-9](\.[0-9]+(-rc[0-9])?)?$", release));
+            Assert.All(
+                [fix.Since ?? "v1", fix.Until ?? "v1"],
+                release => Assert.Matches(@"^v[0-9](\.[0-9]+(-rc[0-9])?)?$", release));
             Assert.True(fix.Until is not null || fix.Commit.Length != 12, info.Name);
         }
     }

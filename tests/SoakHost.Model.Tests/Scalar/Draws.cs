@@ -1,6 +1,8 @@
 namespace SoakHost.Model.Tests.Scalar;
 
-/// <summary>Random numbers for tests, repeatable from a seed on any version of .NET: a Weyl sequence through a 64-bit mixer.</summary>
+/// <summary>
+/// Random numbers for tests, repeatable from a seed on any version of .NET: a Weyl sequence through a 64-bit mixer.
+/// </summary>
 public sealed class Draws(ulong seed)
 {
     // Where the counter's defects lie, and the wrap.
@@ -32,7 +34,9 @@ public sealed class Draws(ulong seed)
     /// <summary>A counter a few invalidations away from a boundary, mostly below it.</summary>
     public ulong InvalidateSeqStartNear(ulong boundary) => unchecked(boundary + (ulong)Below(4) - (ulong)Below(24));
 
-    /// <summary>A shape of VM with at most that many pages; small ones come up as often as large ones, for they collide more.</summary>
+    /// <summary>
+    /// A shape of VM with at most that many pages; small ones come up as often as large ones, for they collide more.
+    /// </summary>
     public VmParameters Parameters(int pagesMax, bool memslotUpdates)
     {
         int pages = 1 + Below(Below(2) == 0 ? pagesMax : Math.Min(6, pagesMax));

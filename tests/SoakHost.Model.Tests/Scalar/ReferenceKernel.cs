@@ -9,8 +9,8 @@ public enum SnapshotTaken
 }
 
 /// <summary>
-/// What one kernel does differently, read out of MODEL.md's tables and written down as plainly as they are. Every default is what a
-/// correct kernel does.
+/// What one kernel does differently, read out of MODEL.md's tables and written down as plainly as they are. Every default is what
+/// a correct kernel does.
 /// </summary>
 public sealed record ReferenceKernel(string Name)
 {

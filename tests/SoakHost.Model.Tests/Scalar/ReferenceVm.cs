@@ -1,8 +1,8 @@
 namespace SoakHost.Model.Tests.Scalar;
 
 /// <summary>
-/// One VM, one variable a word of MODEL.md, one branch a sentence: slow, and too plain to be wrong in the ways in which the lanes could
-/// be. It shares nothing with them but the shape in which a state is compared.
+/// One VM, one variable a word of MODEL.md, one branch a sentence: slow, and too plain to be wrong in the ways in which the lanes
+/// could be. It shares nothing with them but the shape in which a state is compared.
 /// </summary>
 public sealed class ReferenceVm
 {
@@ -94,7 +94,9 @@ public sealed class ReferenceVm
         }
     }
 
-    /// <summary>One step of an invalidator; where it begins, its range is [<paramref name="start"/>, <paramref name="end"/>).</summary>
+    /// <summary>
+    /// One step of an invalidator; where it begins, its range is [<paramref name="start"/>, <paramref name="end"/>).
+    /// </summary>
     public void StepInvalidator(int index, int start, int end)
     {
         Invalidator invalidator = _invalidators[index];
@@ -199,7 +201,9 @@ public sealed class ReferenceVm
         }
     }
 
-    /// <summary>Whether a vCPU would never be fixed if invalidations stopped now: what is in progress ends, and it moves alone.</summary>
+    /// <summary>
+    /// Whether a vCPU would never be fixed if invalidations stopped now: what is in progress ends, and it moves alone.
+    /// </summary>
     public bool WouldNeverBeFixed(int vcpu)
     {
         // Far more than any row of a vCPU's own steps that ends.
@@ -217,8 +221,8 @@ public sealed class ReferenceVm
     }
 
     /// <summary>
-    /// Goes on with another kernel; a zap that is under way is completed by the old one, a fault in flight is taken again, and its
-    /// attempt counts for nothing.
+    /// Goes on with another kernel; a zap that is under way is completed by the old one, a fault in flight is taken again, and
+    /// its attempt counts for nothing.
     /// </summary>
     public void PatchKernel(ReferenceKernel kernel)
     {

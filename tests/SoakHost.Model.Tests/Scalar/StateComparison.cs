@@ -17,11 +17,14 @@ public static class StateComparison
         && left.Invalidators.AsSpan().SequenceEqual(right.Invalidators);
 
     /// <summary>One line for each field that differs.</summary>
-    public static string Differences(VmState reference, VmState lanes) => string.Join(
-        Environment.NewLine,
-        Fields(reference)
-            .Zip(Fields(lanes), (left, right) => left == right ? null : $"  reference {left}{Environment.NewLine}  lanes     {right}")
-            .Where(line => line is not null));
+    public static string Differences(VmState reference, VmState lanes) =>
+        string.Join(
+            Environment.NewLine,
+            Fields(reference)
+                .Zip(
+                    Fields(lanes),
+                    (left, right) => left == right ? null : $"  reference {left}{Environment.NewLine}  lanes     {right}")
+                .Where(line => line is not null));
 
     /// <summary>Every field of a state, by name, numbers in hex.</summary>
     public static IEnumerable<string> Fields(VmState state)

@@ -36,7 +36,8 @@ public class AlertEndpointTests(SmallService service)
         JsonElement line = _program.Log.First(line => line.GetProperty("EventId").GetProperty("Id").GetInt32() == 4001);
         Assert.Equal(
             ["firing", "VcpuHung", "stable", "17", "2", "vCPU 2 of VM 17 is hung forged line"],
-            ((string[])["Status", "AlertName", "Cohort", "Vm", "Vcpu", "Summary"]).Select(key => line.GetProperty(key).GetString()));
+            ((string[])["Status", "AlertName", "Cohort", "Vm", "Vcpu", "Summary"]).Select(key =>
+                line.GetProperty(key).GetString()));
     }
 
     [Theory]
@@ -59,7 +60,8 @@ public class AlertEndpointTests(SmallService service)
     [Fact]
     public async Task A_body_that_is_too_long_is_a_problem()
     {
-        using HttpResponseMessage response = await PostAsync($"{{\"version\":\"4\",\"status\":\"{new string('x', 256 * 1024)}\"}}");
+        using HttpResponseMessage response = await PostAsync(
+            $"{{\"version\":\"4\",\"status\":\"{new string('x', 256 * 1024)}\"}}");
         await AssertProblemAsync(HttpStatusCode.RequestEntityTooLarge, response);
     }
 
@@ -94,7 +96,9 @@ public class AlertEndpointTests(SmallService service)
     private static async Task AssertProblemAsync(HttpStatusCode status, HttpResponseMessage response)
     {
         string body = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
-        Assert.Equal((status, "application/problem+json"), (response.StatusCode, response.Content.Headers.ContentType?.MediaType));
+        Assert.Equal(
+            (status, "application/problem+json"),
+            (response.StatusCode, response.Content.Headers.ContentType?.MediaType));
         Assert.Contains($"\"status\":{((int)status).ToString(CultureInfo.InvariantCulture)}", body, StringComparison.Ordinal);
     }
 }

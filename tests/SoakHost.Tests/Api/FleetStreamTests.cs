@@ -30,7 +30,9 @@ public sealed class FleetStreamTests(SmallService small)
         await using IAsyncEnumerator<SseItem<string>> other = stream.FollowAsync(Stop).GetAsyncEnumerator(Stop);
 
         Assert.True(await one.MoveNextAsync());
-        Assert.Equal(("fleet", "first", TimeSpan.FromSeconds(1)), (one.Current.EventType, Name(one.Current), one.Current.ReconnectionInterval));
+        Assert.Equal(
+            ("fleet", "first", TimeSpan.FromSeconds(1)),
+            (one.Current.EventType, Name(one.Current), one.Current.ReconnectionInterval));
         Assert.True(await other.MoveNextAsync());
         Assert.Same(one.Current.Data, other.Current.Data);
 
@@ -115,7 +117,10 @@ public sealed class FleetStreamTests(SmallService small)
         Assert.False(small.Fleet.GetProperty("cohorts")[0].TryGetProperty("vcpu_cells", out _));
         JsonElement stall = control.GetProperty("stalled")[0];
         Assert.StartsWith("hang:control/0/0@", stall.GetProperty("incident").GetString(), StringComparison.Ordinal);
-        Assert.Contains($"soakhost replay {stall.GetProperty("incident")}", stall.GetProperty("replay").GetString(), StringComparison.Ordinal);
+        Assert.Contains(
+            $"soakhost replay {stall.GetProperty("incident")}",
+            stall.GetProperty("replay").GetString(),
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -159,10 +164,16 @@ public sealed class FleetStreamTests(SmallService small)
         await program.UntilAsync(fleet => IsPaused(fleet) == false, StopMax);
     }
 
-    private static bool? IsPaused(JsonElement fleet) => fleet.GetProperty("cohorts").EnumerateArray()
-        .Where(cohort => cohort.GetProperty("name").GetString() == "healthy").Select(cohort => (bool?)cohort.GetProperty("invalidations_paused").GetBoolean()).FirstOrDefault();
+    private static bool? IsPaused(JsonElement fleet) =>
+        fleet
+            .GetProperty("cohorts")
+            .EnumerateArray()
+            .Where(cohort => cohort.GetProperty("name").GetString() == "healthy")
+            .Select(cohort => (bool?)cohort.GetProperty("invalidations_paused").GetBoolean())
+            .FirstOrDefault();
 
-    private static string? Name(SseItem<string> told) => JsonDocument.Parse(told.Data).RootElement.GetProperty("cohorts")[0].GetProperty("name").GetString();
+    private static string? Name(SseItem<string> told) =>
+        JsonDocument.Parse(told.Data).RootElement.GetProperty("cohorts")[0].GetProperty("name").GetString();
 
     private static Task<HttpResponseMessage> OpenAsync(ProgramProcess program) =>
         program.Http.GetAsync("/api/v1/fleet/stream", HttpCompletionOption.ResponseHeadersRead, Stop);
@@ -173,7 +184,9 @@ public sealed class FleetStreamTests(SmallService small)
         Uri address = program.Http.BaseAddress!;
         var client = new TcpClient { ReceiveBufferSize = 1024 };
         await client.ConnectAsync(address.Host, address.Port, Stop);
-        await client.GetStream().WriteAsync(Encoding.ASCII.GetBytes("GET /api/v1/fleet/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"), Stop);
+        await client
+            .GetStream()
+            .WriteAsync(Encoding.ASCII.GetBytes("GET /api/v1/fleet/stream HTTP/1.1\r\nHost: localhost\r\n\r\n"), Stop);
         byte[] one = new byte[1];
         Assert.Equal(1, await client.GetStream().ReadAsync(one, Stop));
         return client;

@@ -23,9 +23,23 @@ public sealed class IncidentEndpointTests(SmallService small)
         {
             long run = database.AddRun(RunIdentity.Of(new SoakOptions { Fleet = [], Seed = 99 }.ToFleetOptions()), Sample.Time);
             Finding unsafeInstall = new(
-                FindingKind.UnsafeInstall, 4, vcpu: null, new Sighting(FindingTime.AtTick(3072), page: 7, CounterRange.Exactly(1), snapshot: 1));
+                FindingKind.UnsafeInstall,
+                4,
+                vcpu: null,
+                new Sighting(FindingTime.AtTick(3072), page: 7, CounterRange.Exactly(1), snapshot: 1));
             database.AddCheckpoints(
-                run, [], [.. Hang(3, 0), .. Hang(3, 1), .. Hang(4, 0), .. Hang(6, 0, recovers: true), ("control", unsafeInstall), .. Hang(3, 0, cohort: "lost")], 100, Sample.Time);
+                run,
+                [],
+                [
+                    .. Hang(3, 0),
+                    .. Hang(3, 1),
+                    .. Hang(4, 0),
+                    .. Hang(6, 0, recovers: true),
+                    ("control", unsafeInstall),
+                    .. Hang(3, 0, cohort: "lost"),
+                ],
+                100,
+                Sample.Time);
         }
 
         // Another fleet, and so another run, the second one.
@@ -37,7 +51,14 @@ public sealed class IncidentEndpointTests(SmallService small)
             await pace.WaitForNextTickAsync(patience.Token);
 
         Assert.Equal(
-            ["hang:lost/3/0@1024", "unsafe-install:control/4/-@3072", "hang:control/6/0@1024", "hang:control/4/0@1024", "hang:control/3/1@1024", "hang:control/3/0@1024"],
+            [
+                "hang:lost/3/0@1024",
+                "unsafe-install:control/4/-@3072",
+                "hang:control/6/0@1024",
+                "hang:control/4/0@1024",
+                "hang:control/3/1@1024",
+                "hang:control/3/0@1024",
+            ],
             await IdsAsync(program, "run=1"));
         Assert.Equal(["hang:control/3/1@1024", "hang:control/3/0@1024"], await IdsAsync(program, "run=1&cohort=control&vm=3"));
         Assert.Equal(["hang:control/3/1@1024"], await IdsAsync(program, "run=1&cohort=control&vm=3&vcpu=1"));
@@ -46,9 +67,14 @@ public sealed class IncidentEndpointTests(SmallService small)
             ["unsafe-install:control/4/-@3072", "hang:control/4/0@1024", "hang:control/3/1@1024", "hang:control/3/0@1024"],
             await IdsAsync(program, "run=1&cohort=control&vm=2&vms=0x4"));
         Assert.Equal(
-            ["hang:control/4/0@1024", "hang:control/3/1@1024", "hang:control/3/0@1024"], await IdsAsync(program, "run=1&cohort=control&hung=true"));
-        Assert.Equal(["unsafe-install:control/4/-@3072", "hang:control/6/0@1024"], await IdsAsync(program, "run=1&cohort=control&hung=false"));
-        Assert.Equal(["hang:control/4/0@1024"], await IdsAsync(program, "run=1&cohort=control&hung=true&vm=4&vms=1000000&limit=1"));
+            ["hang:control/4/0@1024", "hang:control/3/1@1024", "hang:control/3/0@1024"],
+            await IdsAsync(program, "run=1&cohort=control&hung=true"));
+        Assert.Equal(
+            ["unsafe-install:control/4/-@3072", "hang:control/6/0@1024"],
+            await IdsAsync(program, "run=1&cohort=control&hung=false"));
+        Assert.Equal(
+            ["hang:control/4/0@1024"],
+            await IdsAsync(program, "run=1&cohort=control&hung=true&vm=4&vms=1000000&limit=1"));
         Assert.Empty(await IdsAsync(program, "run=3"));
         Assert.Empty(await IdsAsync(program, "run=2&hung=true&vm=2"));
         Assert.Single(await IdsAsync(program, "run=2&hung=true&cohort=control&vm=1&vcpu=3"));
@@ -79,7 +105,11 @@ public sealed class IncidentEndpointTests(SmallService small)
         Assert.Equal(detail, (await response.Content.ReadFromJsonAsync<JsonElement>(Stop)).GetProperty("detail").GetString());
     }
 
-    private static IEnumerable<(string Cohort, Finding Finding)> Hang(int vm, int vcpu, bool recovers = false, string cohort = "control")
+    private static IEnumerable<(string Cohort, Finding Finding)> Hang(
+        int vm,
+        int vcpu,
+        bool recovers = false,
+        string cohort = "control")
     {
         yield return (cohort, Sample.Hung(vm, vcpu, tick: 1024));
         if (recovers)

@@ -23,11 +23,15 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
     [InlineData("evil.example", "same-origin", false)]
     [InlineData("localhost.evil.example", null, false)]
     [InlineData("127.0.0.1.evil.example", null, false)]
-    public async Task The_services_own_page_may_operate_unless_it_was_opened_under_somebody_elses_name(string host, string? site, bool isAllowed)
+    public async Task The_services_own_page_may_operate_unless_it_was_opened_under_somebody_elses_name(
+        string host,
+        string? site,
+        bool isAllowed)
     {
         string authority = $"{host}:{service.Program.Http.BaseAddress!.Port}";
         Assert.Equal(
-            isAllowed ? HttpStatusCode.OK : HttpStatusCode.Forbidden, await InterveneAsync(service.Program, authority, $"http://{authority}", site));
+            isAllowed ? HttpStatusCode.OK : HttpStatusCode.Forbidden,
+            await InterveneAsync(service.Program, authority, $"http://{authority}", site));
     }
 
     [Theory]
@@ -44,12 +48,20 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
         int port = service.Program.Http.BaseAddress!.Port;
         string given = origin.Replace("{0}", $"{port}", StringComparison.Ordinal);
         foreach (string? body in (string?[])[null, "", "{}"])
-            Assert.Equal(HttpStatusCode.Forbidden, await InterveneAsync(service.Program, $"127.0.0.1:{port}", given, "same-origin", body));
+            Assert.Equal(
+                HttpStatusCode.Forbidden,
+                await InterveneAsync(service.Program, $"127.0.0.1:{port}", given, "same-origin", body));
     }
 
     [Fact]
-    public async Task A_browser_that_leaves_the_origin_out_is_no_program() => Assert.Equal(
-        HttpStatusCode.Forbidden, await InterveneAsync(service.Program, $"127.0.0.1:{service.Program.Http.BaseAddress!.Port}", origin: null, "cross-site"));
+    public async Task A_browser_that_leaves_the_origin_out_is_no_program() =>
+        Assert.Equal(
+            HttpStatusCode.Forbidden,
+            await InterveneAsync(
+                service.Program,
+                $"127.0.0.1:{service.Program.Http.BaseAddress!.Port}",
+                origin: null,
+                "cross-site"));
 
     [Theory]
     [InlineData("text/plain")]
@@ -59,7 +71,8 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
     {
         string authority = $"127.0.0.1:{service.Program.Http.BaseAddress!.Port}";
         Assert.Equal(
-            HttpStatusCode.UnsupportedMediaType, await InterveneAsync(service.Program, authority, $"http://{authority}", "same-origin", "{}", type));
+            HttpStatusCode.UnsupportedMediaType,
+            await InterveneAsync(service.Program, authority, $"http://{authority}", "same-origin", "{}", type));
     }
 
     [Fact]
@@ -78,18 +91,30 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
 
             // Whoever has the token may be any program; the page sends it like any other.
             string authority = $"127.0.0.1:{guarded.Http.BaseAddress!.Port}";
-            Assert.Equal(HttpStatusCode.Unauthorized, await InterveneAsync(guarded, authority, $"http://{authority}", "same-origin"));
-            Assert.Equal(HttpStatusCode.OK, await InterveneAsync(guarded, authority, $"http://{authority}", "same-origin", token: Token));
+            Assert.Equal(
+                HttpStatusCode.Unauthorized,
+                await InterveneAsync(guarded, authority, $"http://{authority}", "same-origin"));
+            Assert.Equal(
+                HttpStatusCode.OK,
+                await InterveneAsync(guarded, authority, $"http://{authority}", "same-origin", token: Token));
         }
 
-        await using ProgramProcess open = await ProgramProcess.ServeAsync(Fleets.Small(), urls: "http://127.0.0.1:0;http://0.0.0.0:0");
+        await using ProgramProcess open = await ProgramProcess.ServeAsync(
+            Fleets.Small(),
+            urls: "http://127.0.0.1:0;http://0.0.0.0:0");
         (interventions, reason) = await AccessAsync(open, "localhost");
         Assert.Equal("refused", interventions);
         Assert.Contains("beyond loopback", reason, StringComparison.Ordinal);
     }
 
     private static async Task<HttpStatusCode> InterveneAsync(
-        ProgramProcess program, string host, string? origin, string? site, string? body = null, string type = "application/json", string? token = null)
+        ProgramProcess program,
+        string host,
+        string? origin,
+        string? site,
+        string? body = null,
+        string type = "application/json",
+        string? token = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "/api/v1/cohorts/control/resume");
         request.Headers.Host = host;

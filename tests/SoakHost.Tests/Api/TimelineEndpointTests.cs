@@ -19,7 +19,11 @@ public sealed class TimelineEndpointTests(SmallService small)
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__CheckpointInterval", "1h")));
         JsonElement stall = await FirstStallAsync(program);
         (_, JsonElement told) = await ReplayAsync(program, stall.GetProperty("incident").GetString()!);
-        Assert.Equal(0, (await program.Http.GetFromJsonAsync<JsonElement>("/api/v1/incidents", Stop)).GetProperty("incidents").GetArrayLength());
+        Assert.Equal(
+            0,
+            (await program.Http.GetFromJsonAsync<JsonElement>("/api/v1/incidents", Stop))
+                .GetProperty("incidents")
+                .GetArrayLength());
 
         Assert.Equal(stall.GetProperty("incident").GetString(), told.GetProperty("incident").GetString());
         Assert.Equal(1, told.GetProperty("run").GetInt64());
@@ -35,7 +39,9 @@ public sealed class TimelineEndpointTests(SmallService small)
     public async Task A_hang_after_operations_is_told_with_them_while_it_lasts_and_from_the_record_afterwards_and_in_the_next_process()
     {
         using var folder = new DataFolder();
-        Dictionary<string, string> settings = Fleets.Small(("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms"));
+        Dictionary<string, string> settings = Fleets.Small(
+            ("Soak__DataDirectory", folder.Path),
+            ("Soak__CheckpointInterval", "50ms"));
         string incident;
         JsonElement told;
         await using (ProgramProcess program = await ProgramProcess.ServeAsync(settings))
@@ -66,18 +72,35 @@ public sealed class TimelineEndpointTests(SmallService small)
     public async Task A_hang_of_a_vm_that_came_later_of_a_cohort_that_came_later_is_told()
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small());
-        await PostAsync(program, "cohorts", new { name = "canary", kernel = "linux-6.1", vms = 2, invalidate_seq_start = "2^31-100", expect = "hang" });
+        await PostAsync(
+            program,
+            "cohorts",
+            new
+            {
+                name = "canary",
+                kernel = "linux-6.1",
+                vms = 2,
+                invalidate_seq_start = "2^31-100",
+                expect = "hang",
+            });
         await UntilHungAsync(8);
         await PostAsync(program, "cohorts/canary/resize", new { vms = 3 });
         JsonElement fleet = await UntilHungAsync(12);
 
-        JsonElement stall = Cohort(fleet, "canary").GetProperty("stalled").EnumerateArray().First(stall => stall.GetProperty("vm").GetInt32() == 2);
+        JsonElement stall = Cohort(fleet, "canary")
+            .GetProperty("stalled")
+            .EnumerateArray()
+            .First(stall => stall.GetProperty("vm").GetInt32() == 2);
         (HttpStatusCode status, JsonElement told) = await ReplayAsync(program, stall.GetProperty("incident").GetString()!);
         Assert.Equal(HttpStatusCode.OK, status);
         Assert.Contains("was kept as an int", told.GetProperty("conclusion").GetString(), StringComparison.Ordinal);
 
-        Task<JsonElement> UntilHungAsync(int count) => program.UntilAsync(
-            fleet => Cohort(fleet, "canary") is { ValueKind: JsonValueKind.Object } canary && canary.GetProperty("vcpus_hung").GetInt32() == count, Patience);
+        Task<JsonElement> UntilHungAsync(int count) =>
+            program.UntilAsync(
+                fleet =>
+                    Cohort(fleet, "canary") is { ValueKind: JsonValueKind.Object } canary
+                    && canary.GetProperty("vcpus_hung").GetInt32() == count,
+                Patience);
     }
 
     [Theory]
@@ -98,7 +121,8 @@ public sealed class TimelineEndpointTests(SmallService small)
     public async Task What_happened_to_a_real_vm_is_not_told_again()
     {
         using var folder = new DataFolder();
-        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms")));
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(
+            Fleets.Small(("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms")));
         await folder.NextCommitAsync(Patience);
         folder.Execute("UPDATE runs SET fleet = replace(fleet, 'linux-6.1.y', 'host')");
         folder.Execute(
@@ -113,20 +137,29 @@ public sealed class TimelineEndpointTests(SmallService small)
     public async Task Too_many_who_ask_at_once_are_sent_away_and_nothing_is_told_that_nobody_waits_for()
     {
         using var folder = new DataFolder();
-        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms")));
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(
+            Fleets.Small(("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "50ms")));
         await folder.NextCommitAsync(Patience);
 
         // Neither happened: one takes for ever to be found out, and the other no time.
         const string Endless = "hang:control/0/0@1125899906842624", Brief = "hang:control/0/0@1024";
         folder.Execute(
             "INSERT INTO incidents (run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, first_seen_ms) "
-            + "VALUES (1, 'control', 0, 0, 1125899906842624, 'VcpuHung', 0, 0, 0, 0), (1, 'control', 0, 0, 1024, 'VcpuHung', 0, 0, 0, 0)");
+                + "VALUES (1, 'control', 0, 0, 1125899906842624, 'VcpuHung', 0, 0, 0, 0), (1, 'control', 0, 0, 1024, "
+                    + "'VcpuHung', 0, 0, 0, 0)"
+        );
         using var gone = new CancellationTokenSource();
         Task<HttpResponseMessage>[] all =
-            [.. Enumerable.Range(0, ReplayService.WaitingMax + 2).Select(_ => program.Http.GetAsync($"/api/v1/timeline?incident={Endless}", gone.Token))];
+        [
+            .. Enumerable
+                .Range(0, ReplayService.WaitingMax + 2)
+                .Select(_ => program.Http.GetAsync($"/api/v1/timeline?incident={Endless}", gone.Token)),
+        ];
         Task<HttpResponseMessage> first = await Task.WhenAny(all);
         using HttpResponseMessage busy = await first;
-        Assert.Equal((HttpStatusCode.ServiceUnavailable, TimeSpan.FromSeconds(1)), (busy.StatusCode, busy.Headers.RetryAfter?.Delta));
+        Assert.Equal(
+            (HttpStatusCode.ServiceUnavailable, TimeSpan.FromSeconds(1)),
+            (busy.StatusCode, busy.Headers.RetryAfter?.Delta));
         await gone.CancelAsync();
         foreach (Task<HttpResponseMessage> request in all.Where(request => request != first))
             await Assert.ThrowsAnyAsync<OperationCanceledException>(() => request);
@@ -134,7 +167,10 @@ public sealed class TimelineEndpointTests(SmallService small)
         Assert.Contains("did not come to this incident", await free.Content.ReadAsStringAsync(Stop), StringComparison.Ordinal);
     }
 
-    private static async Task<HttpResponseMessage> UntilStatusAsync(ProgramProcess program, string incident, HttpStatusCode wanted)
+    private static async Task<HttpResponseMessage> UntilStatusAsync(
+        ProgramProcess program,
+        string incident,
+        HttpStatusCode wanted)
     {
         using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
         using var patience = new CancellationTokenSource(Patience);
@@ -148,9 +184,14 @@ public sealed class TimelineEndpointTests(SmallService small)
         }
     }
 
-    private static async Task<(HttpStatusCode Status, JsonElement Body)> ReplayAsync(ProgramProcess program, string incident, long? run = null)
+    private static async Task<(HttpStatusCode Status, JsonElement Body)> ReplayAsync(
+        ProgramProcess program,
+        string incident,
+        long? run = null)
     {
-        using HttpResponseMessage response = await program.Http.GetAsync($"/api/v1/timeline?incident={incident}{(run is null ? "" : $"&run={run}")}", Stop);
+        using HttpResponseMessage response = await program.Http.GetAsync(
+            $"/api/v1/timeline?incident={incident}{(run is null ? "" : $"&run={run}")}",
+            Stop);
         return (response.StatusCode, JsonDocument.Parse(await response.Content.ReadAsStringAsync(Stop)).RootElement);
     }
 
@@ -169,7 +210,8 @@ public sealed class TimelineEndpointTests(SmallService small)
     private static JsonElement.ArrayEnumerator Stalls(JsonElement fleet) =>
         Control(fleet) is { ValueKind: JsonValueKind.Object } control ? control.GetProperty("stalled").EnumerateArray() : default;
 
-    private static Task InterveneAsync(ProgramProcess program, string kind, object body) => PostAsync(program, $"cohorts/control/{kind}", body);
+    private static Task InterveneAsync(ProgramProcess program, string kind, object body) =>
+        PostAsync(program, $"cohorts/control/{kind}", body);
 
     private static async Task PostAsync(ProgramProcess program, string path, object body)
     {

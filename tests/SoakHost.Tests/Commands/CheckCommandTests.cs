@@ -23,21 +23,39 @@ public class CheckCommandTests
     [Fact]
     public async Task A_violation_is_exit_code_1_and_the_command_that_it_prints_tells_how_it_came_about()
     {
-        string[] shape = ["--vcpus", "3", "--invalidators", "2", "--pages", "20", "--range-pages", "5", "--memslot-updates", "--seed", "0xdeadbeef"];
+        string[] shape =
+        [
+            "--vcpus",
+            "3",
+            "--invalidators",
+            "2",
+            "--pages",
+            "20",
+            "--range-pages",
+            "5",
+            "--memslot-updates",
+            "--seed",
+            "0xdeadbeef",
+        ];
         ProgramResult result = await ProgramProcess.RunAsync(
             [.. Small, "--kernel", "linux-6.1", .. shape], new Dictionary<string, string> { ["Soak__StallRetries"] = "200" });
         Assert.Equal(1, result.ExitCode);
-        string line = result.Output.Split('\n').Single(line => line.StartsWith("  linux-6-1: reproduce with: soakhost ", StringComparison.Ordinal));
+        string line = result
+            .Output.Split('\n')
+            .Single(line => line.StartsWith("  linux-6-1: reproduce with: soakhost ", StringComparison.Ordinal));
 
         // Nothing but the command is handed on: neither this configuration nor these options.
         string[] command = line.Split("soakhost ")[1].Split(' ');
         Assert.EndsWith(
-            " --kernel linux-6.1 --vms 8 --vcpus 3 --invalidators 2 --memslot-updates --pages 20 --range-pages 5 --start 0x7ffffc18 --seed 3735928559 --stall-retries 200",
+            " --kernel linux-6.1 --vms 8 --vcpus 3 --invalidators 2 --memslot-updates --pages 20 --range-pages 5 --start "
+                + "0x7ffffc18 --seed 3735928559 --stall-retries 200",
             line,
             StringComparison.Ordinal);
         ProgramResult story = await ProgramProcess.RunAsync(command);
         Assert.Equal((0, ""), (story.ExitCode, story.Error));
-        Assert.Matches(@"vCPU [0-2] hangs(, as invalidations that stop at tick [0-9]+ show)?: 0x800000[0-9a-f]+ was kept as an int and came back as 0xffffffff800000[0-9a-f]+", story.Output);
+        Assert.Matches(
+            @"vCPU [0-2] hangs(, as invalidations that stop at tick [0-9]+ show)?: 0x800000[0-9a-f]+ was kept as an int and came back as 0xffffffff800000[0-9a-f]+",
+            story.Output);
         Assert.Contains(">>", story.Output, StringComparison.Ordinal);
     }
 
@@ -46,14 +64,18 @@ public class CheckCommandTests
     {
         ProgramResult result = await ProgramProcess.RunAsync([.. Far, "--kernel", "linux-6.1.y"]);
         Assert.Equal(2, result.ExitCode);
-        Assert.Contains("linux-6-1-y (linux-6.1.y): no VM has crossed a boundary with a fault in flight yet", result.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            "linux-6-1-y (linux-6.1.y): no VM has crossed a boundary with a fault in flight yet",
+            result.Output,
+            StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task A_fleet_without_a_control_is_exit_code_2()
     {
         ProgramResult result = await ProgramProcess.RunAsync(
-            ["check", "--operations", "1e6"], Fleets.Small(("Soak__Fleet__0__Kernel", "linux-6.1.y"), ("Soak__Fleet__0__Expect", "progress")));
+            ["check", "--operations", "1e6"],
+            Fleets.Small(("Soak__Fleet__0__Kernel", "linux-6.1.y"), ("Soak__Fleet__0__Expect", "progress")));
         Assert.Equal(2, result.ExitCode);
         Assert.Contains("no cohort is expected to hang", result.Output, StringComparison.Ordinal);
     }
@@ -64,7 +86,10 @@ public class CheckCommandTests
         ProgramResult result = await ProgramProcess.RunAsync(
             ["check", "--seconds", "1"], Fleets.Small(("Soak__Fleet__0__InvalidateSeqStart", "0")));
         Assert.Equal(2, result.ExitCode);
-        Assert.Contains("the control did not hang, so the cohorts under test were not run", result.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            "the control did not hang, so the cohorts under test were not run",
+            result.Output,
+            StringComparison.Ordinal);
         Assert.DoesNotContain("\n│ healthy", result.Output, StringComparison.Ordinal);
     }
 
@@ -88,7 +113,8 @@ public class CheckCommandTests
     public async Task An_interrupted_check_prints_what_it_saw_so_far_and_is_exit_code_130()
     {
         await using ProgramProcess program = await ProgramProcess.StartAsync(
-            ["check", "--vms", "8", "--start", "2^31-1000", "--operations", "1e18", "--kernel", "linux-6.1.y"], awaited: "soak: ");
+            ["check", "--vms", "8", "--start", "2^31-1000", "--operations", "1e18", "--kernel", "linux-6.1.y"],
+            awaited: "soak: ");
         program.Interrupt();
         ProgramResult result = await program.EndAsync();
         Assert.Equal(130, result.ExitCode);
@@ -100,7 +126,14 @@ public class CheckCommandTests
     [Fact]
     public async Task The_json_document_has_these_keys_and_is_all_there_is_on_standard_output()
     {
-        ProgramResult result = await ProgramProcess.RunAsync([.. Small, "--kernel", "linux-6.1", "--seed", "18446744073709551615", "--json"]);
+        ProgramResult result = await ProgramProcess.RunAsync([
+            .. Small,
+            "--kernel",
+            "linux-6.1",
+            "--seed",
+            "18446744073709551615",
+            "--json",
+        ]);
         Assert.Equal(1, result.ExitCode);
         JsonElement document = JsonDocument.Parse(result.Output).RootElement;
         Assert.Equal(
@@ -110,8 +143,25 @@ public class CheckCommandTests
         Assert.Equal(ulong.MaxValue, document.GetProperty("seed").GetUInt64());
         JsonElement cohort = document.GetProperty("cohorts")[1];
         Assert.Equal(
-            ["name", "kind", "kernel", "expect", "vms", "vcpus", "operations", "invalidations", "crossings", "vcpus_hung", "vcpus_starved",
-                "unjustified_retries", "overcautious_retries", "unsafe_installs", "stale_mappings", "accounting_errors", "verdict"],
+            [
+                "name",
+                "kind",
+                "kernel",
+                "expect",
+                "vms",
+                "vcpus",
+                "operations",
+                "invalidations",
+                "crossings",
+                "vcpus_hung",
+                "vcpus_starved",
+                "unjustified_retries",
+                "overcautious_retries",
+                "unsafe_installs",
+                "stale_mappings",
+                "accounting_errors",
+                "verdict",
+            ],
             Keys(cohort));
         Assert.Equal(["2^31", "2^32", "2^63", "2^64"], Keys(cohort.GetProperty("crossings")));
         Assert.Equal(("linux-6-1", "progress", 8, 32), (
@@ -141,7 +191,8 @@ public class CheckCommandTests
         File.Delete(file);
         Assert.Equal("testsuites", suite.Parent!.Name.LocalName);
         Assert.Equal(
-            ["control (linux-6.1)", "linux-6-1 (linux-6.1)", "run"], suite.Elements("testcase").Select(test => test.Attribute("name")!.Value));
+            ["control (linux-6.1)", "linux-6-1 (linux-6.1)", "run"],
+            suite.Elements("testcase").Select(test => test.Attribute("name")!.Value));
         Assert.Equal(["3", "2", "0"], ((string[])["tests", "failures", "errors"]).Select(name => suite.Attribute(name)!.Value));
         Assert.Equal([0, 1, 1], suite.Elements("testcase").Select(test => test.Elements("failure").Count()));
     }

@@ -75,7 +75,9 @@ public class CommandLineTests(SmallService service)
         Assert.Equal(
             ["release", "historical_defect", "mutant"],
             kernels.EnumerateArray().Select(kernel => kernel.GetProperty("group").GetString()).Distinct());
-        JsonElement defect = kernels.EnumerateArray().Single(kernel => kernel.GetProperty("name").GetString() == "tdp-iterator-5.15");
+        JsonElement defect = kernels
+            .EnumerateArray()
+            .Single(kernel => kernel.GetProperty("name").GetString() == "tdp-iterator-5.15");
         Assert.Equal(("v5.10", "v5.16"), (defect.GetProperty("since").GetString(), defect.GetProperty("until").GetString()));
         JsonElement buggy = kernels.EnumerateArray().Single(kernel => kernel.GetProperty("name").GetString() == "linux-6.1");
         Assert.Equal(("hang", "0x80000000"),

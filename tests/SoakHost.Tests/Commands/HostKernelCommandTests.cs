@@ -30,11 +30,15 @@ public class HostKernelCommandTests
     {
         ProgramResult result = await ProgramProcess.RunAsync(
             ["serve"],
-            Fleets.Small(("Soak__Fleet__2__Name", "here"), ("Soak__Fleet__2__Kernel", "host"), ("Soak__Fleet__2__Host__DevicePath", "/dev/no-kvm")));
+            Fleets.Small(
+                ("Soak__Fleet__2__Name", "here"),
+                ("Soak__Fleet__2__Kernel", "host"),
+                ("Soak__Fleet__2__Host__DevicePath", "/dev/no-kvm")));
 
         Assert.Equal((3, ""), (result.ExitCode, result.Output));
         Assert.Equal(
-            "Cohort \"here\" cannot run here. There is no /dev/no-kvm: KVM is not loaded, or the device was not passed to this container.\n",
+            "Cohort \"here\" cannot run here. There is no /dev/no-kvm: KVM is not loaded, or the device was not passed to this "
+                + "container.\n",
             result.Error);
     }
 
@@ -55,7 +59,10 @@ public class HostKernelCommandTests
     {
         ProgramResult result = await ProgramProcess.RunAsync(
             ["replay", "hang:here/0/1@42"],
-            Fleets.Small(("Soak__Fleet__2__Name", "here"), ("Soak__Fleet__2__Kernel", "host"), ("Soak__Fleet__2__Host__DevicePath", "/dev/no-kvm")));
+            Fleets.Small(
+                ("Soak__Fleet__2__Name", "here"),
+                ("Soak__Fleet__2__Kernel", "host"),
+                ("Soak__Fleet__2__Host__DevicePath", "/dev/no-kvm")));
 
         Assert.Equal(64, result.ExitCode);
         Assert.Contains("only simulated VMs can be replayed", result.Error, StringComparison.Ordinal);
@@ -64,12 +71,38 @@ public class HostKernelCommandTests
     [Fact]
     public async Task Options_that_do_not_fit_the_kernel_are_told_at_once()
     {
-        ProgramResult host = await ProgramProcess.RunAsync(["check", "--kernel", "host", "--pages", "8", "--start", "5", "--until", "5"]);
-        ProgramResult simulated = await ProgramProcess.RunAsync(["check", "--kernel", "linux-6.1", "--until", "5", "--vcpus", "9", "--invalidators", "5"]);
+        ProgramResult host = await ProgramProcess.RunAsync([
+            "check",
+            "--kernel",
+            "host",
+            "--pages",
+            "8",
+            "--start",
+            "5",
+            "--until",
+            "5",
+        ]);
+        ProgramResult simulated = await ProgramProcess.RunAsync([
+            "check",
+            "--kernel",
+            "linux-6.1",
+            "--until",
+            "5",
+            "--vcpus",
+            "9",
+            "--invalidators",
+            "5",
+        ]);
 
         Assert.Equal((64, 64), (host.ExitCode, simulated.ExitCode));
-        Assert.StartsWith("3 errors on the command line:\n  --pages is for simulated VMs; give --memory-bytes\n", host.Error, StringComparison.Ordinal);
-        Assert.StartsWith("3 errors on the command line:\n  --until is for real VMs: it needs --kernel host\n", simulated.Error, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "3 errors on the command line:\n  --pages is for simulated VMs; give --memory-bytes\n",
+            host.Error,
+            StringComparison.Ordinal);
+        Assert.StartsWith(
+            "3 errors on the command line:\n  --until is for real VMs: it needs --kernel host\n",
+            simulated.Error,
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -9,19 +9,44 @@ public class ProofCommandTests
     private static readonly string[] TimelineKeys = ["kernel", "conclusion", "steps"];
 
     private static readonly string[] StepKeys =
-        ["tick", "actor", "action", "invalidate_seq", "snapshot", "in_progress", "range", "mapped", "verdict", "truth", "explanation"];
+    [
+        "tick",
+        "actor",
+        "action",
+        "invalidate_seq",
+        "snapshot",
+        "in_progress",
+        "range",
+        "mapped",
+        "verdict",
+        "truth",
+        "explanation",
+    ];
 
     [Fact]
     public async Task A_proof_is_exit_code_0()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["explore", "--kernel", "linux-6.1.y,linux-6.9", "--start", "0,2^31-1", "--pages", "1"]);
+        ProgramResult result = await ProgramProcess.RunAsync([
+            "explore",
+            "--kernel",
+            "linux-6.1.y,linux-6.9",
+            "--start",
+            "0,2^31-1",
+            "--pages",
+            "1",
+        ]);
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         string[] lines = result.Output.Split('\n', StringSplitOptions.RemoveEmptyEntries);
         Assert.Equal(
             ["linux-6.1.y from 0x0", "linux-6.1.y from 0x7fffffff", "linux-6.9 from 0x0", "linux-6.9 from 0x7fffffff"],
             lines.Select(line => line.Split(": ")[0]));
-        Assert.All(lines, line => Assert.Contains(
-            "proven within the bound (2 vCPUs, 2 invalidators, 1 pages, 4 invalidations, 0 memslot updates); ", line, StringComparison.Ordinal));
+        Assert.All(
+            lines,
+            line =>
+                Assert.Contains(
+                    "proven within the bound (2 vCPUs, 2 invalidators, 1 pages, 4 invalidations, 0 memslot updates); ",
+                    line,
+                    StringComparison.Ordinal));
     }
 
     [Fact]
@@ -30,14 +55,24 @@ public class ProofCommandTests
         ProgramResult result = await ProgramProcess.RunAsync(["explore", "--kernel", "linux-6.1", "--start", "2^31-1"]);
         Assert.Equal((1, ""), (result.ExitCode, result.Error));
         Assert.Contains("linux-6.1 from 0x7fffffff: hang; ", result.Output, StringComparison.Ordinal);
-        Assert.Contains("0x80000000 was kept as an int and came back as 0xffffffff80000000", result.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            "0x80000000 was kept as an int and came back as 0xffffffff80000000",
+            result.Output,
+            StringComparison.Ordinal);
         Assert.Equal(2, result.Output.Split(">>").Length - 1);
     }
 
     [Fact]
     public async Task Without_a_target_every_kind_of_defect_is_told_the_most_serious_first()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["explore", "--kernel", "no-in-progress-check", "--start", "0", "--json"]);
+        ProgramResult result = await ProgramProcess.RunAsync([
+            "explore",
+            "--kernel",
+            "no-in-progress-check",
+            "--start",
+            "0",
+            "--json",
+        ]);
         Assert.Equal((1, ""), (result.ExitCode, result.Error));
         JsonElement exploration = JsonDocument.Parse(result.Output).RootElement[0];
         JsonElement[] defects = [.. exploration.GetProperty("defects").EnumerateArray()];
@@ -71,9 +106,20 @@ public class ProofCommandTests
     [Fact]
     public async Task A_limit_that_was_reached_is_exit_code_2()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["explore", "--kernel", "linux-6.1.y", "--start", "0", "--max-states", "1000"]);
+        ProgramResult result = await ProgramProcess.RunAsync([
+            "explore",
+            "--kernel",
+            "linux-6.1.y",
+            "--start",
+            "0",
+            "--max-states",
+            "1000",
+        ]);
         Assert.Equal(2, result.ExitCode);
-        Assert.Contains("no defect found, but the limit of states was reached: not proven", result.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            "no defect found, but the limit of states was reached: not proven",
+            result.Output,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -82,7 +128,8 @@ public class ProofCommandTests
         // The first start is soon done; the wide VM behind it never would be.
         string[] wide = ["--vcpus", "4", "--invalidators", "4", "--pages", "8", "--invalidations", "200", "--max-states", "1e8"];
         await using ProgramProcess program = await ProgramProcess.StartAsync(
-            ["explore", "--kernel", "linux-6.1,linux-6.1.y", "--start", "2^31", "--target", "hang", .. wide], awaited: "linux-6.1 from 0x80000000: hang");
+            ["explore", "--kernel", "linux-6.1,linux-6.1.y", "--start", "2^31", "--target", "hang", .. wide],
+            awaited: "linux-6.1 from 0x80000000: hang");
         program.Interrupt();
         ProgramResult result = await program.EndAsync();
         Assert.Equal(130, result.ExitCode);
@@ -115,7 +162,16 @@ public class ProofCommandTests
     [Fact]
     public async Task Explorations_as_json_have_these_keys()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["explore", "--kernel", "linux-6.1,linux-6.1.y", "--start", "2^31-1", "--pages", "1", "--json"]);
+        ProgramResult result = await ProgramProcess.RunAsync([
+            "explore",
+            "--kernel",
+            "linux-6.1,linux-6.1.y",
+            "--start",
+            "2^31-1",
+            "--pages",
+            "1",
+            "--json",
+        ]);
         Assert.Equal((1, ""), (result.ExitCode, result.Error));
         JsonElement[] documents = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
         Assert.All(documents, document => Assert.Equal(
@@ -130,7 +186,10 @@ public class ProofCommandTests
         JsonElement wrong = story.GetProperty("steps")[5];
         Assert.Equal(
             ("unjustified_retry", "0x80000000", "0xffffffff80000000"),
-            (wrong.GetProperty("verdict").GetString(), wrong.GetProperty("invalidate_seq").GetString(), wrong.GetProperty("snapshot").GetString()));
+            (
+                wrong.GetProperty("verdict").GetString(),
+                wrong.GetProperty("invalidate_seq").GetString(),
+                wrong.GetProperty("snapshot").GetString()));
     }
 
     /// <summary>The incident that the README's session shows, in the fleet that is configured when nothing is.</summary>
@@ -158,30 +217,40 @@ public class ProofCommandTests
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         JsonElement story = JsonDocument.Parse(result.Output).RootElement;
         Assert.Equal(TimelineKeys, Keys(story));
-        Assert.Equal(("linux-6.3", "VM 3 from tick 100 to 104."), (story.GetProperty("kernel").GetString(), story.GetProperty("conclusion").GetString()));
-        Assert.All(story.GetProperty("steps").EnumerateArray(), step =>
-        {
-            Assert.Equal(StepKeys, Keys(step));
-            Assert.InRange(step.GetProperty("tick").GetInt64(), 100, 104);
-        });
+        Assert.Equal(
+            ("linux-6.3", "VM 3 from tick 100 to 104."),
+            (story.GetProperty("kernel").GetString(), story.GetProperty("conclusion").GetString()));
+        Assert.All(
+            story.GetProperty("steps").EnumerateArray(),
+            step =>
+            {
+                Assert.Equal(StepKeys, Keys(step));
+                Assert.InRange(step.GetProperty("tick").GetInt64(), 100, 104);
+            });
     }
 
     [Fact]
     public async Task Kernels_are_verified_for_programs()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["kernels", "--verify", "--json"], timeout: TimeSpan.FromMinutes(10));
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["kernels", "--verify", "--json"],
+            timeout: TimeSpan.FromMinutes(10));
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         JsonElement[] rows = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
         Assert.Equal(Kernel.All.Select(kernel => kernel.Info.Name), rows.Select(row => row.GetProperty("name").GetString()!));
-        Assert.All(rows, row =>
-        {
-            Assert.Equal(["name", "group", "expected", "found_by_explore", "found_by_soak", "found_by_proof", "lowest_counter", "ok"], Keys(row));
-            Assert.True(row.GetProperty("ok").GetBoolean(), row.ToString());
-            Assert.Equal(row.GetProperty("expected").GetString(), row.GetProperty("found_by_explore").GetString());
-            bool isProven = row.GetProperty("found_by_proof").GetString() == "proven";
-            Assert.Equal(isProven, row.GetProperty("lowest_counter").ValueKind == JsonValueKind.Null);
-            Assert.True(!isProven || row.GetProperty("group").GetString() != "mutant", row.ToString());
-        });
+        Assert.All(
+            rows,
+            row =>
+            {
+                Assert.Equal(
+                    ["name", "group", "expected", "found_by_explore", "found_by_soak", "found_by_proof", "lowest_counter", "ok"],
+                    Keys(row));
+                Assert.True(row.GetProperty("ok").GetBoolean(), row.ToString());
+                Assert.Equal(row.GetProperty("expected").GetString(), row.GetProperty("found_by_explore").GetString());
+                bool isProven = row.GetProperty("found_by_proof").GetString() == "proven";
+                Assert.Equal(isProven, row.GetProperty("lowest_counter").ValueKind == JsonValueKind.Null);
+                Assert.True(!isProven || row.GetProperty("group").GetString() != "mutant", row.ToString());
+            });
     }
 
     private static IEnumerable<string> Keys(JsonElement element) => element.EnumerateObject().Select(property => property.Name);

@@ -19,8 +19,13 @@ public sealed class ProveCommandTests
         (JsonElement refuted, JsonElement proven) = (documents[0], documents[1]);
         Assert.Equal(
             ("linux-6.1", "refuted", "z3", 0UL, "0x80000000", "0xffffffff7fffffff"),
-            (Text(refuted, "kernel"), Text(refuted, "verdict"), Text(refuted, "solver"), refuted.GetProperty("fault_span").GetUInt64(),
-                Text(refuted, "lowest_counter"), Text(refuted, "highest_counter")));
+            (
+                Text(refuted, "kernel"),
+                Text(refuted, "verdict"),
+                Text(refuted, "solver"),
+                refuted.GetProperty("fault_span").GetUInt64(),
+                Text(refuted, "lowest_counter"),
+                Text(refuted, "highest_counter")));
         Assert.Contains(
             refuted.GetProperty("counterexample").GetProperty("steps").EnumerateArray(),
             step => Text(step, "verdict") == "unjustified_retry" && Text(step, "snapshot") == "0xffffffff80000000");
@@ -41,8 +46,14 @@ public sealed class ProveCommandTests
     {
         ProgramResult result = await ProgramProcess.RunAsync(["prove", "--kernel", "linux-6.1", "--memslots", "fixed"]);
         Assert.Equal((1, ""), (result.ExitCode, result.Error));
-        Assert.Contains("linux-6.1: refuted: hang, at counters 0x80000000 to 0xffffffff7fffffff; ", result.Output, StringComparison.Ordinal);
-        Assert.Contains("0x80000000 was kept as an int and came back as 0xffffffff80000000", result.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            "linux-6.1: refuted: hang, at counters 0x80000000 to 0xffffffff7fffffff; ",
+            result.Output,
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "0x80000000 was kept as an int and came back as 0xffffffff80000000",
+            result.Output,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -63,10 +74,15 @@ public sealed class ProveCommandTests
             string[] written = [.. Directory.GetFiles(Path.Combine(files, "linux-6.3")).Select(file => Path.GetFileName(file))];
             Assert.Contains("vcpu-check-safe.smt2", written);
             string script = await File.ReadAllTextAsync(
-                Path.Combine(files, "linux-6.3", "vcpu-check-safe.smt2"), TestContext.Current.CancellationToken);
-            Assert.StartsWith("; linux-6.3, vcpu-check-safe: Does a vCPU at check do nothing wrong?\n", script, StringComparison.Ordinal);
+                Path.Combine(files, "linux-6.3", "vcpu-check-safe.smt2"),
+                TestContext.Current.CancellationToken);
+            Assert.StartsWith(
+                "; linux-6.3, vcpu-check-safe: Does a vCPU at check do nothing wrong?\n",
+                script,
+                StringComparison.Ordinal);
             Assert.Contains(
-                "; raced-is-ended: a fault is known to have raced if and only if an invalidation ended during it\n(assert ", script,
+                "; raced-is-ended: a fault is known to have raced if and only if an invalidation ended during it\n(assert ",
+                script,
                 StringComparison.Ordinal);
             Assert.EndsWith("(check-sat)\n", script, StringComparison.Ordinal);
         }
@@ -81,7 +97,10 @@ public sealed class ProveCommandTests
     {
         ProgramResult result = await ProgramProcess.RunAsync(["prove", "--kernel", "linux-6.1.y", "--solver", "no-such-solver"]);
         Assert.Equal((3, ""), (result.ExitCode, result.Output));
-        Assert.Contains("--solver is \"no-such-solver\", and there is no such program on the path", result.Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "--solver is \"no-such-solver\", and there is no such program on the path",
+            result.Error,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -90,7 +109,10 @@ public sealed class ProveCommandTests
         ProgramResult result = await ProgramProcess.RunAsync(
             ["prove", "--kernel", "linux-6.1.y", "--memslots", "fixed", "--solver", "cat -"]);
         Assert.Equal((2, ""), (result.ExitCode, result.Error));
-        Assert.Contains("linux-6.1.y: not proven: the solver gave no answer to vcpu-access-kept", result.Output, StringComparison.Ordinal);
+        Assert.Contains(
+            "linux-6.1.y: not proven: the solver gave no answer to vcpu-access-kept",
+            result.Output,
+            StringComparison.Ordinal);
     }
 
     [Theory]
@@ -126,8 +148,19 @@ public sealed class ProveCommandTests
     public async Task A_check_starts_where_a_proof_says_that_the_kernel_breaks()
     {
         // The default start would take this kernel nowhere near the end of 16 bits.
-        ProgramResult result = await ProgramProcess.RunAsync(
-            ["check", "--kernel", "snapshot-i16", "--start", "auto", "--expect", "hang", "--operations", "1e9", "--seconds", "60"]);
+        ProgramResult result = await ProgramProcess.RunAsync([
+            "check",
+            "--kernel",
+            "snapshot-i16",
+            "--start",
+            "auto",
+            "--expect",
+            "hang",
+            "--operations",
+            "1e9",
+            "--seconds",
+            "60",
+        ]);
         Assert.Equal(0, result.ExitCode);
     }
 

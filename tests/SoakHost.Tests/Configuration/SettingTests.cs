@@ -70,7 +70,12 @@ public class SettingTests
     public void Cohorts_differ_in_each_parameter_that_histories_depend_on()
     {
         SimulatedCohort was = SimulatedCohortSettings.Table.Defaults with { Name = "lts" };
-        SimulatedCohort now = was with { Vms = 5, Vm = was.Vm with { InvalidateSeqStart = 7 }, Expected = Model.Kernels.Defect.Hang };
+        SimulatedCohort now = was with
+        {
+            Vms = 5,
+            Vm = was.Vm with { InvalidateSeqStart = 7 },
+            Expected = Model.Kernels.Defect.Hang,
+        };
 
         Assert.Equal(
             ["Vms of cohort lts was 64 and is 5", "InvalidateSeqStart of cohort lts was 2^31-1_000_000 and is 7"],

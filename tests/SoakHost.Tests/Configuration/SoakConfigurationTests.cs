@@ -41,8 +41,12 @@ public class SoakConfigurationTests
 
     [Fact]
     public void Few_pages_shorten_the_range_that_was_not_asked_for() =>
-        Assert.Equal(3, Assert.IsType<SimulatedCohort>(
-            Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"), ("Fleet:0:Pages", "3")).Fleet[0].Cohort).Vm.RangePages);
+        Assert.Equal(
+            3,
+            Assert
+                .IsType<SimulatedCohort>(
+                    Read(("Fleet:0:Name", "one"), ("Fleet:0:Kernel", "linux-6.3"), ("Fleet:0:Pages", "3")).Fleet[0].Cohort)
+                .Vm.RangePages);
 
     [Fact]
     public void Zero_workers_are_one_for_each_processor() =>

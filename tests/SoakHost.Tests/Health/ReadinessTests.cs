@@ -11,17 +11,24 @@ public class ReadinessTests
     private readonly CohortReport _cohort = Sample.Cohort("c", Defect.None);
 
     [Fact]
-    public void Fresh_figures_of_every_cohort_are_ready() => Assert.Equal(ReadinessStatus.Ready, Judge(Sample.Report(_cohort)).Status);
+    public void Fresh_figures_of_every_cohort_are_ready() =>
+        Assert.Equal(ReadinessStatus.Ready, Judge(Sample.Report(_cohort)).Status);
 
     [Fact]
     public void A_cohort_without_figures_is_not() => Judge(Sample.Report(), "1 of 1 cohorts have no figures yet");
 
     [Fact]
     public void An_old_report_is_not() =>
-        Judge(Sample.Report(_cohort) with { Time = Sample.Time - AgeMax - TimeSpan.FromTicks(1) }, "the watchdog has not reported since ");
+        Judge(
+            Sample.Report(_cohort) with
+            {
+                Time = Sample.Time - AgeMax - TimeSpan.FromTicks(1),
+            },
+            "the watchdog has not reported since ");
 
     [Fact]
-    public void A_silent_worker_is_not() => Judge(Sample.Report(_cohort) with { SilentWorkers = [2] }, "worker 2 finishes no slices");
+    public void A_silent_worker_is_not() =>
+        Judge(Sample.Report(_cohort) with { SilentWorkers = [2] }, "worker 2 finishes no slices");
 
     [Fact]
     public void Failed_shards_degrade()
@@ -35,7 +42,10 @@ public class ReadinessTests
     [Fact]
     public void A_fleet_of_which_nothing_is_in_service_is_not_ready()
     {
-        CohortReport gone = _cohort with { Snapshot = _cohort.Snapshot with { Failures = ["VMs 0 to 63: why"], IsOutOfService = true } };
+        CohortReport gone = _cohort with
+        {
+            Snapshot = _cohort.Snapshot with { Failures = ["VMs 0 to 63: why"], IsOutOfService = true },
+        };
         Judge(Sample.Report(gone), "c: VMs 0 to 63: why");
         Assert.Equal(ReadinessStatus.Degraded, Judge(Sample.Report(gone, _cohort)).Status);
     }

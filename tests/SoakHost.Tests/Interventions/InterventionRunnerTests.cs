@@ -113,7 +113,8 @@ public sealed class InterventionRunnerTests : IDisposable
         _storage.Start(_fleet.RequestCheckpoint);
         await Assert.ThrowsAsync<NoSuchCohortException>(() => _runner.RunAsync("nobody", Pause, Stop));
         await Assert.ThrowsAsync<InvalidInterventionException>(() => _runner.RunAsync("control", Resize(70), Stop));
-        await Assert.ThrowsAsync<InterventionConflictException>(() => _runner.RunAsync("control", Resize(FleetOptions.VmsMax + 1), Stop));
+        await Assert.ThrowsAsync<InterventionConflictException>(() =>
+            _runner.RunAsync("control", Resize(FleetOptions.VmsMax + 1), Stop));
         Assert.Empty(Recorded());
     }
 
@@ -153,7 +154,8 @@ public sealed class InterventionRunnerTests : IDisposable
         Assert.Equal("resize", Assert.Single(Recorded()).Split('|')[2]);
     }
 
-    private IReadOnlyList<string> Recorded() => _folder.Rows("SELECT run_id, cohort, kind, tick, vms FROM interventions ORDER BY id");
+    private IReadOnlyList<string> Recorded() =>
+        _folder.Rows("SELECT run_id, cohort, kind, tick, vms FROM interventions ORDER BY id");
 
     private static ShardIntervention Resize(int vms) => new() { Kind = InterventionKind.ResizeCohort, Vms = vms };
 

@@ -14,7 +14,11 @@ public class JsonLinesTests
     public void The_message_reads_as_on_a_terminal()
     {
         JsonElement line = Format(
-            LogEventLevel.Information, "{Cohort}: {Suppressed:N0} more, {Share:P0}", ("Cohort", "control"), ("Suppressed", 1254), ("Share", 0.5));
+            LogEventLevel.Information,
+            "{Cohort}: {Suppressed:N0} more, {Share:P0}",
+            ("Cohort", "control"),
+            ("Suppressed", 1254),
+            ("Share", 0.5));
 
         Assert.Equal("control: 1,254 more, 50 %", line.GetProperty("@m").GetString());
         Assert.Equal("2026-01-01T00:00:00.0000000Z", line.GetProperty("@t").GetString());

@@ -33,7 +33,10 @@ public partial class LogEventTests
         Assert.Empty(
             from entry in Events
             from placeholder in Placeholder().Matches(entry.Event.Message!).Select(match => match.Groups[1].Value)
-            where !entry.Method.GetParameters().Any(parameter => string.Equals(parameter.Name, placeholder, StringComparison.OrdinalIgnoreCase))
+            where
+                !entry
+                    .Method.GetParameters()
+                    .Any(parameter => string.Equals(parameter.Name, placeholder, StringComparison.OrdinalIgnoreCase))
             select $"{entry.Method.Name}: {placeholder}");
 
     private static string Level(LogLevel level) =>

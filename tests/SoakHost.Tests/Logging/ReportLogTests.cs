@@ -25,7 +25,8 @@ public class ReportLogTests
         Line line = Assert.Single(_lines.Lines, line => line.Event.Id == 2001);
         Assert.Equal(LogLevel.Error, line.Level);
         Assert.Equal(
-            "c (linux-6.1): vCPU 1 of VM 3 hung on page 7, not expected: counter 0x80000000, snapshot 0xffffffff80000000, tick 42. Reproduce with: "
+            "c (linux-6.1): vCPU 1 of VM 3 hung on page 7, not expected: counter 0x80000000, snapshot 0xffffffff80000000, tick "
+                + "42. Reproduce with: "
             + "soakhost replay hang:c/3/1@42 --kernel linux-6.1 --vms 64 --vcpus 4 --invalidators 1 --pages 32 --range-pages 16"
             + " --start 0x7ff0bdc0 --seed 7 --stall-retries 1000",
             line.Text);
@@ -61,7 +62,10 @@ public class ReportLogTests
             _log.Write(Sample.Report(cohort) with { SilentWorkers = silent });
 
         Assert.Equal([3001, 3002], _lines.Lines.Select(line => line.Event.Id).Where(id => id / 1000 == 3));
-        Assert.Contains("it holds cohort c, VMs 0 to 63", Assert.Single(_lines.Lines, line => line.Event.Id == 3001).Text, StringComparison.Ordinal);
+        Assert.Contains(
+            "it holds cohort c, VMs 0 to 63",
+            Assert.Single(_lines.Lines, line => line.Event.Id == 3001).Text,
+            StringComparison.Ordinal);
     }
 
     [Fact]
@@ -77,11 +81,16 @@ public class ReportLogTests
     public void A_failed_shard_is_told_once()
     {
         CohortReport cohort = Sample.Cohort("c", Defect.None);
-        CohortReport failed = cohort with { Snapshot = cohort.Snapshot with { Failures = ["VMs 0 to 63 were taken out of service: why"] } };
+        CohortReport failed = cohort with
+        {
+            Snapshot = cohort.Snapshot with { Failures = ["VMs 0 to 63 were taken out of service: why"] },
+        };
         foreach (CohortReport report in (CohortReport[])[cohort, failed, failed])
             _log.Write(Sample.Report(report));
 
-        Assert.Equal("c (linux-6.1): VMs 0 to 63 were taken out of service: why", Assert.Single(_lines.Lines, line => line.Event.Id == 3003).Text);
+        Assert.Equal(
+            "c (linux-6.1): VMs 0 to 63 were taken out of service: why",
+            Assert.Single(_lines.Lines, line => line.Event.Id == 3003).Text);
     }
 
     [Fact]
@@ -89,7 +98,11 @@ public class ReportLogTests
     {
         foreach (int seconds in (int[])[5, 20, 60, 86_400, 86_420, 86_500])
         {
-            _log.Write(Sample.Report(Sample.Host("here", TimeSpan.FromSeconds(seconds))) with { Time = Sample.Time.AddSeconds(seconds) });
+            _log.Write(
+                Sample.Report(Sample.Host("here", TimeSpan.FromSeconds(seconds))) with
+                {
+                    Time = Sample.Time.AddSeconds(seconds),
+                });
         }
 
         Assert.Equal(
@@ -118,11 +131,21 @@ public class ReportLogTests
         FindingTime time = FindingTime.After(TimeSpan.FromSeconds(42));
         Finding hung = new(FindingKind.VcpuHung, 0, 1, new Sighting(time, page: null, new CounterRange(5, 9), snapshot: null));
         Finding crossed = new(
-            FindingKind.BoundaryCrossed, 0, vcpu: null, new Sighting(time, page: null, new CounterRange(5, 9), snapshot: null), new Boundary(3_000_000));
+            FindingKind.BoundaryCrossed,
+            0,
+            vcpu: null,
+            new Sighting(time, page: null, new CounterRange(5, 9), snapshot: null),
+            new Boundary(3_000_000));
         _log.Write(Sample.Report(Sample.Host("here", TimeSpan.Zero, [hung, crossed])));
 
-        Assert.Contains("snapshot unknown", Assert.Single(_lines.Lines, line => line.Event.Id == 2001).Text, StringComparison.Ordinal);
-        Assert.Contains("crossed 3000000 with a fault in flight", Assert.Single(_lines.Lines, line => line.Event.Id == 1003).Text, StringComparison.Ordinal);
+        Assert.Contains(
+            "snapshot unknown",
+            Assert.Single(_lines.Lines, line => line.Event.Id == 2001).Text,
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "crossed 3000000 with a fault in flight",
+            Assert.Single(_lines.Lines, line => line.Event.Id == 1003).Text,
+            StringComparison.Ordinal);
     }
 
     private sealed record Line(LogLevel Level, EventId Event, string Text);

@@ -43,7 +43,9 @@ public sealed class FleetMetricsTests : IDisposable
         int named = Math.Min(vms * 8, 100);
         Assert.Equal(named, Count(series, "soakhost_vcpu_stall_info{"));
         Assert.Equal(named, Count(series, "soakhost_vcpu_last_progress_timestamp_seconds{"));
-        Assert.Contains($"soakhost_vcpus{{cohort=\"bad\",kernel=\"linux-6.1\",expect=\"hang\",state=\"hung\"}} {vms * 8}", series);
+        Assert.Contains(
+            $"soakhost_vcpus{{cohort=\"bad\",kernel=\"linux-6.1\",expect=\"hang\",state=\"hung\"}} {vms * 8}",
+            series);
         Assert.Contains("soakhost_hang_expected_from{cohort=\"bad\",kernel=\"linux-6.1\"} 2147483648", series);
         Assert.Contains($"soakhost_incidents_total{{cohort=\"bad\",kernel=\"linux-6.1\",kind=\"hang\"}} {vms * 8}", series);
         Assert.Equal(SeriesOfAControl + SeriesOfAWorker + SeriesOfTheFleet + (2 * named), series.Length);
@@ -98,7 +100,10 @@ public sealed class FleetMetricsTests : IDisposable
         _fleet = new Fleet(options, TimeProvider.System);
         _watchdog = new Watchdog(_fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromSeconds(10));
         _ = new FleetMetrics(
-            _registry, () => [.. _fleet.Cohorts.Select(source => source.Cohort)], options.Shards.VectorBits, () => _watchdog.Latest);
+            _registry,
+            () => [.. _fleet.Cohorts.Select(source => source.Cohort)],
+            options.Shards.VectorBits,
+            () => _watchdog.Latest);
         _fleet.Start();
         _watchdog.Start();
     }
@@ -108,7 +113,8 @@ public sealed class FleetMetricsTests : IDisposable
         using var patience = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         patience.CancelAfter(Patience);
         using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(20));
-        while (!(_watchdog!.Latest is { } report && report.Cohorts.Length == _fleet!.Cohorts.Count && report.Cohorts.All(isWanted)))
+        while (
+            !(_watchdog!.Latest is { } report && report.Cohorts.Length == _fleet!.Cohorts.Count && report.Cohorts.All(isWanted)))
             await pace.WaitForNextTickAsync(patience.Token);
     }
 
@@ -119,5 +125,6 @@ public sealed class FleetMetricsTests : IDisposable
         return [.. Encoding.UTF8.GetString(text.ToArray()).Split('\n').Where(line => line.Length > 0 && !line.StartsWith('#'))];
     }
 
-    private static int Count(string[] series, string start) => series.Count(line => line.StartsWith(start, StringComparison.Ordinal));
+    private static int Count(string[] series, string start) =>
+        series.Count(line => line.StartsWith(start, StringComparison.Ordinal));
 }

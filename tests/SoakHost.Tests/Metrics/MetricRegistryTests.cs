@@ -23,7 +23,9 @@ public sealed class MetricRegistryTests : IDisposable
                 gauge.Set(vm, $"{vm}");
         });
 
-        Assert.Equal("# HELP stalled Help.\n# TYPE stalled gauge\nstalled{vm=\"1\"} 1\nstalled{vm=\"2\"} 2\n", await ScrapeAsync());
+        Assert.Equal(
+            "# HELP stalled Help.\n# TYPE stalled gauge\nstalled{vm=\"1\"} 1\nstalled{vm=\"2\"} 2\n",
+            await ScrapeAsync());
         stalled = [2];
         Assert.Equal("# HELP stalled Help.\n# TYPE stalled gauge\nstalled{vm=\"2\"} 2\n", await ScrapeAsync());
         stalled = [];

@@ -12,7 +12,9 @@ public partial class MetricsEndpointTests(SmallService service)
     public async Task A_scrape_has_the_declared_metrics_and_no_others()
     {
         string[] types = [.. (await ScrapeAsync()).Where(line => line.StartsWith("# TYPE ", StringComparison.Ordinal)).Order()];
-        Assert.Equal(DeclaredMetrics.All.Select(metric => $"# TYPE {metric.Name} {metric.Type.ToString().ToLowerInvariant()}").Order(), types);
+        Assert.Equal(
+            DeclaredMetrics.All.Select(metric => $"# TYPE {metric.Name} {metric.Type.ToString().ToLowerInvariant()}").Order(),
+            types);
     }
 
     [Fact]
@@ -21,20 +23,25 @@ public partial class MetricsEndpointTests(SmallService service)
         var seen = new HashSet<string>();
         foreach (Match series in (await ScrapeAsync()).Select(line => Series().Match(line)).Where(match => match.Success))
         {
-            string labels = string.Join(',', Label().Matches(series.Groups["labels"].Value).Select(label => label.Groups[1].Value));
+            string labels = string.Join(
+                ',',
+                Label().Matches(series.Groups["labels"].Value).Select(label => label.Groups[1].Value));
             MetricDeclaration metric = Assert.Single(DeclaredMetrics.All, metric => metric.Name == series.Groups["name"].Value);
             Assert.Equal($"{metric.Name}: {string.Join(',', metric.Labels)}", $"{metric.Name}: {labels}");
             seen.Add(metric.Name);
         }
 
         // The small fleet has everything but a forecast for real VMs.
-        Assert.Equal(DeclaredMetrics.All.Except([DeclaredMetrics.ExpectedCrossing]).Select(metric => metric.Name).Order(), seen.Order());
+        Assert.Equal(
+            DeclaredMetrics.All.Except([DeclaredMetrics.ExpectedCrossing]).Select(metric => metric.Name).Order(),
+            seen.Order());
     }
 
     [Fact]
     public async Task Known_cohorts_have_their_series_before_anything_happens_in_them()
     {
-        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__WatchdogInterval", "30s"), ("Soak__StallAfter", "1h")));
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(
+            Fleets.Small(("Soak__WatchdogInterval", "30s"), ("Soak__StallAfter", "1h")));
         string[] zero =
         [
             "soakhost_boundary_crossings_total{cohort=\"healthy\",kernel=\"linux-6.1.y\",boundary=\"2^64\"}",
@@ -45,13 +52,19 @@ public partial class MetricsEndpointTests(SmallService service)
         ];
         foreach (string series in zero)
             Assert.Equal(0, await program.MetricAsync(series));
-        Assert.Equal(3, await program.MetricAsync("soakhost_vms{cohort=\"healthy\",kernel=\"linux-6.1.y\",expect=\"progress\",kind=\"simulated\"}"));
+        Assert.Equal(
+            3,
+            await program.MetricAsync(
+                "soakhost_vms{cohort=\"healthy\",kernel=\"linux-6.1.y\",expect=\"progress\",kind=\"simulated\"}"));
     }
 
     [Fact]
     public async Task A_hung_vcpu_is_named_with_counter_and_snapshot_in_hex()
     {
-        string[] stalls = [.. (await ScrapeAsync()).Where(line => line.StartsWith("soakhost_vcpu_stall_info{", StringComparison.Ordinal))];
+        string[] stalls =
+        [
+            .. (await ScrapeAsync()).Where(line => line.StartsWith("soakhost_vcpu_stall_info{", StringComparison.Ordinal)),
+        ];
         Assert.Equal(8, stalls.Length);
         Assert.All(stalls, stall => Assert.Matches(
             "cohort=\"control\",kernel=\"linux-6.1\",expect=\"hang\",vm=\"[01]\",vcpu=\"[0-3]\",state=\"hung\",page=\"[0-9]+\","

@@ -20,8 +20,15 @@ public sealed partial class PageFilesTests(SmallService service)
         Assert.DoesNotContain("unsafe", policy, StringComparison.Ordinal);
         Assert.Equal(
             ["nosniff", "no-referrer", "same-origin", "same-origin", "no-cache"],
-            ((string[])["X-Content-Type-Options", "Referrer-Policy", "Cross-Origin-Opener-Policy", "Cross-Origin-Resource-Policy", "Cache-Control"])
-                .Select(name => Assert.Single(page.Headers.GetValues(name))));
+            (
+                (string[])
+                    [
+                        "X-Content-Type-Options",
+                        "Referrer-Policy",
+                        "Cross-Origin-Opener-Policy",
+                        "Cross-Origin-Resource-Policy",
+                        "Cache-Control",
+                    ]).Select(name => Assert.Single(page.Headers.GetValues(name))));
         string html = await page.Content.ReadAsStringAsync(Stop);
         Assert.DoesNotMatch("https?://", html);
         Assert.DoesNotMatch(@"<script(?![^>]*\bsrc=)|<style|\sstyle=|\son[a-z]+=", html);
@@ -43,8 +50,18 @@ public sealed partial class PageFilesTests(SmallService service)
                 open.Enqueue(named.Groups["name"].Value);
         }
 
-        Assert.All(seen, file => Assert.Equal(
-            Path.GetExtension(file.Key) switch { ".html" => "text/html", ".css" => "text/css", ".js" => "text/javascript", _ => "image/svg+xml" }, file.Value));
+        Assert.All(
+            seen,
+            file =>
+                Assert.Equal(
+                    Path.GetExtension(file.Key) switch
+                    {
+                        ".html" => "text/html",
+                        ".css" => "text/css",
+                        ".js" => "text/javascript",
+                        _ => "image/svg+xml",
+                    },
+                    file.Value));
     }
 
     [Fact]

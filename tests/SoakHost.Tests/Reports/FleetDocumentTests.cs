@@ -30,8 +30,14 @@ public sealed class FleetDocumentTests
                 "removed_cohort, violation, 1 unsafe installs, late, no-seq-check",
                 "no_control, inconclusive, no cohort is expected to hang, , ",
             ],
-            Document(report, seed: 1).GetProperty("reasons").EnumerateArray().Select(reason => string.Join(
-                ", ", ((string[])["kind", "verdict", "sentence", "cohort", "kernel"]).Select(key => reason.GetProperty(key).GetString()))));
+            Document(report, seed: 1)
+                .GetProperty("reasons")
+                .EnumerateArray()
+                .Select(reason =>
+                    string.Join(
+                        ", ",
+                        ((string[])["kind", "verdict", "sentence", "cohort", "kernel"]).Select(key =>
+                            reason.GetProperty(key).GetString()))));
     }
 
     [Fact]
@@ -39,25 +45,33 @@ public sealed class FleetDocumentTests
     {
         CohortReport cohort = Sample.Cohort("control", Defect.Hang);
         var hung = new StalledVcpu(
-            0, 0, VcpuCondition.Hung,
+            0,
+            0,
+            VcpuCondition.Hung,
             new Sighting(FindingTime.AtTick(42), page: 7, CounterRange.Exactly(ulong.MaxValue - 1), snapshot: ulong.MaxValue));
-        FleetReport report = Sample.Report(cohort with
-        {
-            Snapshot = cohort.Snapshot with
+        FleetReport report = Sample.Report(
+            cohort with
             {
-                InvalidateSeq = new CounterSpread(
-                    CounterRange.Exactly((1UL << 53) + 1), CounterRange.Exactly((1UL << 63) + 1), CounterRange.Exactly(ulong.MaxValue)),
-            },
-            Stalls = [new Stall(hung, Sample.Time)],
-        });
+                Snapshot = cohort.Snapshot with
+                {
+                    InvalidateSeq = new CounterSpread(
+                        CounterRange.Exactly((1UL << 53) + 1),
+                        CounterRange.Exactly((1UL << 63) + 1),
+                        CounterRange.Exactly(ulong.MaxValue)),
+                },
+                Stalls = [new Stall(hung, Sample.Time)],
+            });
         JsonElement document = Document(report, ulong.MaxValue);
 
         Assert.All(Numbers(document), AssertIsADouble);
-        Assert.All(Numbers(JsonSerializer.SerializeToElement(KernelList.Documents, ReportJson.Default.KernelDocumentArray)), AssertIsADouble);
+        Assert.All(
+            Numbers(JsonSerializer.SerializeToElement(KernelList.Documents, ReportJson.Default.KernelDocumentArray)),
+            AssertIsADouble);
         Assert.Equal("0xffffffffffffffff", document.GetProperty("seed").GetString());
         JsonElement seq = document.GetProperty("cohorts")[0].GetProperty("invalidate_seq");
         Assert.Equal(
-            ["0x20000000000001", "0x8000000000000001", "0xffffffffffffffff"], ((string[])["min", "median", "max"]).Select(stat => seq.GetProperty(stat).GetString()));
+            ["0x20000000000001", "0x8000000000000001", "0xffffffffffffffff"],
+            ((string[])["min", "median", "max"]).Select(stat => seq.GetProperty(stat).GetString()));
         JsonElement stall = document.GetProperty("cohorts")[0].GetProperty("stalled")[0];
         Assert.Equal(
             ("0xfffffffffffffffe", "0xffffffffffffffff"),
@@ -65,13 +79,17 @@ public sealed class FleetDocumentTests
     }
 
     private static JsonElement Document(FleetReport report, ulong seed) =>
-        JsonSerializer.SerializeToElement(FleetDocument.Of(report, new SoakOptions { Fleet = [], Seed = seed }), ReportJson.Default.FleetDocument);
+        JsonSerializer.SerializeToElement(
+            FleetDocument.Of(report, new SoakOptions { Fleet = [], Seed = seed }),
+            ReportJson.Default.FleetDocument);
 
     private static void AssertIsADouble(string number)
     {
         double read = double.Parse(number, CultureInfo.InvariantCulture);
         Assert.True(
-            !decimal.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out decimal exact) || (decimal)read == exact, $"{number} would be read as {read:R}");
+            !decimal.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out decimal exact)
+                || (decimal)read == exact,
+            $"{number} would be read as {read:R}");
     }
 
     /// <summary>The text of every number of a document, at any depth.</summary>

@@ -21,9 +21,16 @@ public sealed class SummaryTableTests
             OperationsBefore = before,
         };
         using var written = new StringWriter(CultureInfo.InvariantCulture);
-        SummaryTable.Write(AnsiConsole.Create(new() { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(written) }), report, seed: 7);
+        SummaryTable.Write(
+            AnsiConsole.Create(new() { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(written) }),
+            report,
+            seed: 7);
         Assert.Contains(line, written.ToString().Split('\n').Select(text => text.Trim()));
 
-        CohortReport With(long operations) => cohort with { Snapshot = cohort.Snapshot with { Totals = Sample.Totals(operations) } };
+        CohortReport With(long operations) =>
+            cohort with
+            {
+                Snapshot = cohort.Snapshot with { Totals = Sample.Totals(operations) },
+            };
     }
 }

@@ -36,7 +36,10 @@ public class VcpuCellsTests
         var random = new Random(Seed);
         CohortReport[] cohorts =
         [
-            Random(random, vms: 100_000, vcpus: 8), Random(random, vms: 3001, vcpus: 3), Random(random, vms: 64, vcpus: 4), Random(random, vms: 100_000, vcpus: 1),
+            Random(random, vms: 100_000, vcpus: 8),
+            Random(random, vms: 3001, vcpus: 3),
+            Random(random, vms: 64, vcpus: 4),
+            Random(random, vms: 100_000, vcpus: 1),
         ];
         VcpuCells?[] all = Of(cohorts);
 

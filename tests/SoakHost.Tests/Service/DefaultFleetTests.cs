@@ -13,7 +13,9 @@ public class DefaultFleetTests
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync();
 
-        JsonElement fleet = await program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() != "inconclusive", CrossedWithin);
+        JsonElement fleet = await program.UntilAsync(
+            fleet => fleet.GetProperty("verdict").GetString() != "inconclusive",
+            CrossedWithin);
 
         Assert.Equal("pass", fleet.GetProperty("verdict").GetString());
         foreach (JsonElement cohort in fleet.GetProperty("cohorts").EnumerateArray())
@@ -22,7 +24,9 @@ public class DefaultFleetTests
             bool isControl = cohort.GetProperty("name").GetString() == "control";
             string expect = isControl ? "hang" : "progress";
             Assert.True(await program.MetricAsync($"soakhost_boundary_crossings_total{{{series},boundary=\"2^31\"}}") > 0);
-            Assert.Equal(isControl, await program.MetricAsync($"soakhost_vcpus{{{series},expect=\"{expect}\",state=\"hung\"}}") > 0);
+            Assert.Equal(
+                isControl,
+                await program.MetricAsync($"soakhost_vcpus{{{series},expect=\"{expect}\",state=\"hung\"}}") > 0);
             Assert.Equal(isControl, await program.MetricAsync($"soakhost_unjustified_retries_total{{{series}}}") > 0);
             Assert.Equal(0, await program.MetricAsync($"soakhost_unsafe_installs_total{{{series}}}"));
         }
@@ -36,11 +40,15 @@ public class DefaultFleetTests
         await using ProgramProcess program = await ProgramProcess.ServeAsync(
             new Dictionary<string, string> { ["Soak__Fleet__1__Kernel"] = "linux-6.1" });
 
-        JsonElement fleet = await program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "violation", CrossedWithin);
+        JsonElement fleet = await program.UntilAsync(
+            fleet => fleet.GetProperty("verdict").GetString() == "violation",
+            CrossedWithin);
 
         Assert.Equal(["control", "stable", "fault-snapshot", "lockless", "lts"], Names(fleet));
         JsonElement stable = fleet.GetProperty("cohorts")[1];
-        Assert.Equal(("linux-6.1", "progress", "violation"), (Text(stable, "kernel"), Text(stable, "expect"), Text(stable, "verdict")));
+        Assert.Equal(
+            ("linux-6.1", "progress", "violation"),
+            (Text(stable, "kernel"), Text(stable, "expect"), Text(stable, "verdict")));
         Assert.Equal(256, stable.GetProperty("vms").GetInt32());
     }
 

@@ -18,7 +18,12 @@ public class HostCohortServiceTests
             fleet => fleet.GetProperty("verdict").GetString() == "pass", TimeSpan.FromSeconds(60));
 
         JsonElement here = fleet.GetProperty("cohorts")[2];
-        Assert.Equal(("host", 2, "pass"), (here.GetProperty("kernel").GetString(), here.GetProperty("vcpus").GetInt32(), here.GetProperty("verdict").GetString()));
+        Assert.Equal(
+            ("host", 2, "pass"),
+            (
+                here.GetProperty("kernel").GetString(),
+                here.GetProperty("vcpus").GetInt32(),
+                here.GetProperty("verdict").GetString()));
         Assert.NotEqual("", here.GetProperty("host").GetProperty("kernel_release").GetString());
         Assert.False(fleet.GetProperty("cohorts")[0].TryGetProperty("host", out _));
         Assert.Equal(1, await program.MetricAsync($"soakhost_boundary_crossings_total{{{Labels},boundary=\"400000\"}}"));
@@ -32,7 +37,9 @@ public class HostCohortServiceTests
             line.GetProperty("EventId").GetProperty("Id").GetInt32() == 1003 && line.GetProperty("Cohort").GetString() == "here"
             && line.GetProperty("Boundary").GetString() == "400000");
         Assert.StartsWith(
-            "{\"status\":\"ready\"", await program.Http.GetStringAsync("/health/ready", TestContext.Current.CancellationToken), StringComparison.Ordinal);
+            "{\"status\":\"ready\"",
+            await program.Http.GetStringAsync("/health/ready", TestContext.Current.CancellationToken),
+            StringComparison.Ordinal);
     }
 
     [Fact]

@@ -36,7 +36,10 @@ public sealed class HostileClientTests
 
             long before = (await program.UntilAsync(_ => true, TimeSpan.FromSeconds(10))).GetProperty("operations").GetInt64();
             await program.UntilAsync(fleet => fleet.GetProperty("operations").GetInt64() > before, TimeSpan.FromSeconds(10));
-            Assert.Contains("soakhost_invalidations_total", await program.Http.GetStringAsync("/metrics", stop), StringComparison.Ordinal);
+            Assert.Contains(
+                "soakhost_invalidations_total",
+                await program.Http.GetStringAsync("/metrics", stop),
+                StringComparison.Ordinal);
         }
         finally
         {

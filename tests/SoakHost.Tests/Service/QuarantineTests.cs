@@ -28,10 +28,12 @@ public sealed class QuarantineTests
             Until(run, _ => run.Storage.LastSuccess is not null);
             CallsOnce<QuarantineTests>.Arm(() => throw new InvalidOperationException("this kernel throws once"));
             Until(run, report => report.Cohorts is [{ Snapshot.Failures: [_] }, _]);
-            Assert.EndsWith("were taken out of service: this kernel throws once", run.Latest.Cohorts[0].Snapshot.Failures[0], StringComparison.Ordinal);
+            Assert.EndsWith("were taken out of service: this kernel throws "
+                + "once", run.Latest.Cohorts[0].Snapshot.Failures[0], StringComparison.Ordinal);
             Readiness readiness = ReadinessOf(run);
             Assert.Equal(ReadinessStatus.Degraded, readiness.Status);
-            Assert.Matches("^failing: VMs (0 to 63|64 to 127) were taken out of service: this kernel throws once$", Assert.Single(readiness.Reasons));
+            Assert.Matches("^failing: VMs (0 to 63|64 to 127) were taken out of service: this kernel throws "
+                + "once$", Assert.Single(readiness.Reasons));
 
             // The other shard of the cohort and the other cohort get on, and their checkpoints go on to be written.
             DateTimeOffset? success = run.Storage.LastSuccess;

@@ -12,7 +12,13 @@ public sealed class ReplayServiceTests : IDisposable
 {
     private readonly FakeTimeProvider _time = new();
     private readonly ReplayService _replays;
-    private readonly SimulatedCohort _cohort = new() { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 1, Vm = new() { InvalidateSeqStart = (1UL << 31) - 100 } };
+    private readonly SimulatedCohort _cohort = new()
+    {
+        Name = "control",
+        Kernel = Kernel.Of<Linux61>(),
+        Vms = 1,
+        Vm = new() { InvalidateSeqStart = (1UL << 31) - 100 },
+    };
 
     public ReplayServiceTests() => _replays = new(_time);
 
@@ -36,8 +42,10 @@ public sealed class ReplayServiceTests : IDisposable
     }
 
     [Fact]
-    public async Task What_did_not_happen_is_not_told() => Assert.Equal(
-        (ReplayOutcome.NoSuchIncident, null), await _replays.ReplayAsync(Run(), _cohort, FirstHang() with { Time = FindingTime.AtTick(1024) }, Stop));
+    public async Task What_did_not_happen_is_not_told() =>
+        Assert.Equal(
+            (ReplayOutcome.NoSuchIncident, null),
+            await _replays.ReplayAsync(Run(), _cohort, FirstHang() with { Time = FindingTime.AtTick(1024) }, Stop));
 
     [Fact]
     public async Task A_replay_that_takes_too_long_is_given_up_and_the_next_one_is_told()

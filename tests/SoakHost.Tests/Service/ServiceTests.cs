@@ -41,8 +41,14 @@ public class ServiceTests(SmallService service)
     [Fact]
     public void The_log_is_an_object_a_line_with_stable_event_ids()
     {
-        string[] events = [.. _program.Log.Select(line => $"{line.GetProperty("EventId").GetProperty("Id")} {line.GetProperty("EventId").GetProperty("Name")}")];
-        foreach (string known in (string[])["1000 Listening", "1001 SoakStarted", "1003 BoundaryCrossed", "1004 VerdictChanged", "2001 VcpuHung"])
+        string[] events =
+        [
+            .. _program.Log.Select(line =>
+                $"{line.GetProperty("EventId").GetProperty("Id")} {line.GetProperty("EventId").GetProperty("Name")}"),
+        ];
+        foreach (
+            string known in (string[])
+                ["1000 Listening", "1001 SoakStarted", "1003 BoundaryCrossed", "1004 VerdictChanged", "2001 VcpuHung"])
             Assert.Contains(known, events);
 
         JsonElement hung = _program.Log.First(line => line.GetProperty("EventId").GetProperty("Id").GetInt32() == 2001);

@@ -26,5 +26,7 @@ public class SmallService : IAsyncLifetime
     }
 }
 
-/// <summary>Another one, for the tests of one class that operate it: so many operations a second, and no more, are let in.</summary>
+/// <summary>
+/// Another one, for the tests of one class that operate it: so many operations a second, and no more, are let in.
+/// </summary>
 public sealed class OperatedService : SmallService;

@@ -27,7 +27,8 @@ public class StopTests
     [Fact]
     public async Task A_service_that_showed_a_violation_says_so_as_it_ends()
     {
-        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__Fleet__1__Kernel", "linux-6.1")));
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(
+            Fleets.Small(("Soak__Fleet__1__Kernel", "linux-6.1")));
         await program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "violation", TimeSpan.FromSeconds(60));
 
         program.Terminate();

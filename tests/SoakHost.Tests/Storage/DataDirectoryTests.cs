@@ -21,7 +21,9 @@ public sealed class DataDirectoryTests
             "UPDATE checkpoints SET state = substr(state, 1, 50) || x'ff' || substr(state, 52) WHERE cohort = 'control' "
             + "AND tick = (SELECT max(tick) FROM checkpoints WHERE cohort = 'control')");
         folder.Execute(
-            "UPDATE checkpoints SET state = substr(state, 1, 99) WHERE cohort = 'healthy' AND tick = (SELECT max(tick) FROM checkpoints WHERE cohort = 'healthy')");
+            "UPDATE checkpoints SET state = substr(state, 1, 99) WHERE cohort = 'healthy' AND tick = (SELECT max(tick) FROM "
+                + "checkpoints WHERE cohort = 'healthy')"
+        );
 
         await using ProgramProcess program = await ServeAsync(folder);
         JsonElement[] reports = [.. Events(program, 3010)];
@@ -44,7 +46,9 @@ public sealed class DataDirectoryTests
         await using ProgramProcess program = await ServeAsync(folder);
         Assert.Equal("control", Assert.Single(Events(program, 3011)).GetProperty("Cohort").GetString());
         await program.UntilAsync(
-            fleet => fleet.GetProperty("cohorts").EnumerateArray().Any(cohort => cohort.GetProperty("vcpus_hung").GetInt32() == 8), Patience);
+            fleet =>
+                fleet.GetProperty("cohorts").EnumerateArray().Any(cohort => cohort.GetProperty("vcpus_hung").GetInt32() == 8),
+            Patience);
         program.Terminate();
         Assert.Equal(0, (await program.EndAsync()).ExitCode);
         Assert.Equal(8, incidents.Count);
@@ -60,7 +64,8 @@ public sealed class DataDirectoryTests
         JsonElement fleet = await program.UntilAsync(fleet => fleet.GetProperty("cohorts").GetArrayLength() == 2, Patience);
         Assert.True(fleet.GetProperty("operations").GetInt64() >= operations);
         Assert.Equal("pass", fleet.GetProperty("verdict").GetString());
-        Assert.True(await program.MetricAsync("soakhost_incidents_total{cohort=\"control\",kernel=\"linux-6.1\",kind=\"hang\"}") >= 8);
+        Assert.True(
+            await program.MetricAsync("soakhost_incidents_total{cohort=\"control\",kernel=\"linux-6.1\",kind=\"hang\"}") >= 8);
         Assert.Equal(["1"], folder.Rows("SELECT count(*) FROM runs"));
     }
 
@@ -70,7 +75,8 @@ public sealed class DataDirectoryTests
         using var folder = new DataFolder();
         await SoakAsync(folder);
         ProgramResult refused = await ProgramProcess.RunAsync(
-            ["serve", "--urls=http://127.0.0.1:0"], Settings(folder, ("Soak__Seed", "2"), ("Soak__Fleet__1__Vms", "5"), ("Soak__OnMismatch", "refuse")));
+            ["serve", "--urls=http://127.0.0.1:0"],
+            Settings(folder, ("Soak__Seed", "2"), ("Soak__Fleet__1__Vms", "5"), ("Soak__OnMismatch", "refuse")));
         Assert.Equal(64, refused.ExitCode);
         Assert.Contains("seed was 1 and is 2; Vms of cohort healthy was 3 and is 5", refused.Error, StringComparison.Ordinal);
         Assert.Equal(["1"], folder.Rows("SELECT count(*) FROM runs"));
@@ -99,7 +105,10 @@ public sealed class DataDirectoryTests
         byte[] damaged = File.ReadAllBytes(folder.Database);
         Encoding.ASCII.GetBytes("not a page of any tree").CopyTo(damaged, 4096);
         File.WriteAllBytes(folder.Database, damaged);
-        Assert.Contains("is damaged", Assert.Throws<ConfigurationException>(() => SoakDatabase.Open(folder.Path)).Message, StringComparison.Ordinal);
+        Assert.Contains(
+            "is damaged",
+            Assert.Throws<ConfigurationException>(() => SoakDatabase.Open(folder.Path)).Message,
+            StringComparison.Ordinal);
         Assert.Equal(damaged, File.ReadAllBytes(folder.Database));
     }
 
@@ -108,7 +117,9 @@ public sealed class DataDirectoryTests
     [InlineData("PRAGMA user_version = 0", "is from an older version of SoakHost: it has schema 0, and this version reads 1")]
     [InlineData("PRAGMA application_id = 0", "is not a SoakHost database, or one from before the first release")]
     [InlineData("PRAGMA application_id = 0x0f055112", "(application_id 0x0f055112)")]
-    public async Task A_database_of_another_version_or_another_program_is_refused_and_not_one_byte_is_changed(string change, string refusal)
+    public async Task A_database_of_another_version_or_another_program_is_refused_and_not_one_byte_is_changed(
+        string change,
+        string refusal)
     {
         using var folder = new DataFolder();
         SoakDatabase.Open(folder.Path).Dispose();
@@ -148,12 +159,18 @@ public sealed class DataDirectoryTests
         await program.UntilAsync(fleet => fleet.GetProperty("is_done").GetBoolean(), Patience);
         await folder.NextCommitAsync(Patience);
         folder.Execute("PRAGMA writable_schema=ON; UPDATE sqlite_schema SET rootpage = 999999 WHERE name = 'incidents'");
-        using HttpResponseMessage response = await program.Http.GetAsync("/api/v1/incidents", TestContext.Current.CancellationToken);
-        Assert.Equal((503, "application/problem+json"), ((int)response.StatusCode, response.Content.Headers.ContentType?.MediaType));
+        using HttpResponseMessage response = await program.Http.GetAsync(
+            "/api/v1/incidents",
+            TestContext.Current.CancellationToken);
+        Assert.Equal(
+            (503, "application/problem+json"),
+            ((int)response.StatusCode, response.Content.Headers.ContentType?.MediaType));
         string problem = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
         Assert.Contains("soakhost.db cannot be read: SQLite Error 11", problem, StringComparison.Ordinal);
         Assert.Equal(200, (int)(await program.Http.GetAsync("/health/live", TestContext.Current.CancellationToken)).StatusCode);
-        ProgramResult listed = await ProgramProcess.RunAsync(["incidents", "--data-directory", folder.Path], new Dictionary<string, string>());
+        ProgramResult listed = await ProgramProcess.RunAsync(
+            ["incidents", "--data-directory", folder.Path],
+            new Dictionary<string, string>());
         Assert.Equal(64, listed.ExitCode);
         Assert.Contains("cannot be read", listed.Error, StringComparison.Ordinal);
     }
@@ -162,13 +179,21 @@ public sealed class DataDirectoryTests
     public async Task Where_nothing_can_be_written_the_soak_goes_on_degraded_and_refuses_interventions()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "needs a folder in which nobody may make one");
-        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__DataDirectory", "/sys/soakhost"), ("Soak__CheckpointInterval", "50ms")));
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(
+            Fleets.Small(("Soak__DataDirectory", "/sys/soakhost"), ("Soak__CheckpointInterval", "50ms")));
         await program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "pass", Patience);
-        using JsonDocument ready = JsonDocument.Parse(await program.Http.GetStringAsync("/health/ready", TestContext.Current.CancellationToken));
+        using JsonDocument ready = JsonDocument.Parse(
+            await program.Http.GetStringAsync("/health/ready", TestContext.Current.CancellationToken));
         Assert.Equal("degraded", ready.RootElement.GetProperty("status").GetString());
-        Assert.Contains("/sys/soakhost cannot be written to", ready.RootElement.GetProperty("reasons")[0].GetString(), StringComparison.Ordinal);
+        Assert.Contains(
+            "/sys/soakhost cannot be written to",
+            ready.RootElement.GetProperty("reasons")[0].GetString(),
+            StringComparison.Ordinal);
         Assert.Single(Events(program, 3012));
-        using HttpResponseMessage refused = await program.Http.PostAsync("/api/v1/cohorts/control/pause", null, TestContext.Current.CancellationToken);
+        using HttpResponseMessage refused = await program.Http.PostAsync(
+            "/api/v1/cohorts/control/pause",
+            null,
+            TestContext.Current.CancellationToken);
         Assert.Equal(503, (int)refused.StatusCode);
     }
 
@@ -176,11 +201,17 @@ public sealed class DataDirectoryTests
     public async Task On_a_full_disk_the_soak_goes_on_and_once_there_is_space_every_incident_is_there()
     {
         string disk = Directory.CreateTempSubdirectory("soakhost-disk-").FullName;
-        Assert.SkipUnless(await RunAsync("mount", "-t", "tmpfs", "-o", "size=400k", "soakhost-test", disk) == 0, "mounting is not permitted here");
+        Assert.SkipUnless(
+            await RunAsync("mount", "-t", "tmpfs", "-o", "size=400k", "soakhost-test", disk) == 0,
+            "mounting is not permitted here");
         try
         {
-            await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
-                ("Soak__DataDirectory", disk), ("Soak__CheckpointInterval", "50ms"), ("Soak__Fleet__0__Vms", "200"), ("Soak__Fleet__1__Vms", "2000")));
+            await using ProgramProcess program = await ProgramProcess.ServeAsync(
+                Fleets.Small(
+                    ("Soak__DataDirectory", disk),
+                    ("Soak__CheckpointInterval", "50ms"),
+                    ("Soak__Fleet__0__Vms", "200"),
+                    ("Soak__Fleet__1__Vms", "2000")));
             await program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "pass", Patience);
             await UntilAsync(program, "degraded");
             Assert.NotEmpty(Events(program, 3012));
@@ -192,7 +223,11 @@ public sealed class DataDirectoryTests
             program.Terminate();
             await program.EndAsync();
             using var database = SoakDatabase.OpenForReading(disk)!;
-            Assert.Equal(800, database.Incidents.Page(long.MaxValue, 10_000, new() { Cohort = "control" }).Count(incident => incident.Recovery is null));
+            Assert.Equal(
+                800,
+                database
+                    .Incidents.Page(long.MaxValue, 10_000, new() { Cohort = "control" })
+                    .Count(incident => incident.Recovery is null));
         }
         finally
         {
@@ -205,7 +240,10 @@ public sealed class DataDirectoryTests
     public async Task Stopped_during_a_checkpoint_it_still_writes_the_last_one()
     {
         using var folder = new DataFolder();
-        await using ProgramProcess program = await ServeAsync(folder, ("Soak__Fleet__1__Vms", "3000"), ("Soak__CheckpointInterval", "20ms"));
+        await using ProgramProcess program = await ServeAsync(
+            folder,
+            ("Soak__Fleet__1__Vms", "3000"),
+            ("Soak__CheckpointInterval", "20ms"));
         await folder.NextCommitAsync(Patience);
         program.Terminate();
         Assert.Equal(0, (await program.EndAsync()).ExitCode);
@@ -227,14 +265,18 @@ public sealed class DataDirectoryTests
         ProgramResult served = await ProgramProcess.RunAsync(["serve", "--urls=http://127.0.0.1:0"], Settings(folder));
         Assert.Equal(64, served.ExitCode);
         Assert.Contains(refusal, served.Error, StringComparison.Ordinal);
-        ProgramResult listed = await ProgramProcess.RunAsync(["incidents", "--data-directory", folder.Path], new Dictionary<string, string>());
+        ProgramResult listed = await ProgramProcess.RunAsync(
+            ["incidents", "--data-directory", folder.Path],
+            new Dictionary<string, string>());
         Assert.Equal(64, listed.ExitCode);
         Assert.Contains(refusal, listed.Error, StringComparison.Ordinal);
         Assert.Equal(before, Hashes(folder));
     }
 
-    private static Dictionary<string, string> Hashes(DataFolder folder) => Directory.GetFiles(folder.Path, "soakhost.db*").ToDictionary(
-        file => file, file => Convert.ToHexString(SHA256.HashData(ReadShared(file))));
+    private static Dictionary<string, string> Hashes(DataFolder folder) =>
+        Directory
+            .GetFiles(folder.Path, "soakhost.db*")
+            .ToDictionary(file => file, file => Convert.ToHexString(SHA256.HashData(ReadShared(file))));
 
     private static byte[] ReadShared(string path)
     {
@@ -250,7 +292,9 @@ public sealed class DataDirectoryTests
         long waited = Stopwatch.GetTimestamp();
         while (true)
         {
-            using HttpResponseMessage response = await program.Http.GetAsync("/health/ready", TestContext.Current.CancellationToken);
+            using HttpResponseMessage response = await program.Http.GetAsync(
+                "/health/ready",
+                TestContext.Current.CancellationToken);
             string text = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
             if (text.Contains($"\"{status}\"", StringComparison.Ordinal))
                 return;

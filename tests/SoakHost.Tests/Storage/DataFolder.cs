@@ -14,21 +14,29 @@ internal sealed class DataFolder : IDisposable
     public string Database => System.IO.Path.Combine(Path, "soakhost.db");
 
     /// <summary>The furthest tick of any checkpoint.</summary>
-    public long Ticks() => long.Parse(Rows("SELECT coalesce(max(tick), 0) FROM checkpoints").Single(), CultureInfo.InvariantCulture);
+    public long Ticks() =>
+        long.Parse(Rows("SELECT coalesce(max(tick), 0) FROM checkpoints").Single(), CultureInfo.InvariantCulture);
 
     /// <summary>Runs, without the times.</summary>
     public IReadOnlyList<string> Runs() => Rows("SELECT id, model_version, seed, stall_retries, fleet FROM runs ORDER BY id");
 
     /// <summary>The last state of each shard: its VMs, streams, totals, conditions and findings.</summary>
     public IReadOnlyList<string> FinalStates() =>
-        Rows("SELECT cohort, first_vm, start_tick, max(tick), hex(state) FROM checkpoints GROUP BY cohort, first_vm, start_tick ORDER BY cohort, first_vm, start_tick");
+        Rows(
+            "SELECT cohort, first_vm, start_tick, max(tick), hex(state) FROM checkpoints GROUP BY cohort, first_vm, start_tick "
+                + "ORDER BY cohort, first_vm, start_tick"
+        );
 
     /// <summary>Incidents, without numbers and times.</summary>
-    public IReadOnlyList<string> Incidents() => Rows(
-        "SELECT run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, recovered_tick, recovered_by FROM incidents ORDER BY 2, 3, 4, 5, 6");
+    public IReadOnlyList<string> Incidents() =>
+        Rows(
+            "SELECT run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, recovered_tick, recovered_by FROM "
+                + "incidents ORDER BY 2, 3, 4, 5, 6"
+        );
 
     /// <summary>Crossings, without numbers and times.</summary>
-    public IReadOnlyList<string> Crossings() => Rows("SELECT run_id, cohort, vm, tick, boundary, in_flight FROM crossings ORDER BY 2, 3, 4, 5");
+    public IReadOnlyList<string> Crossings() =>
+        Rows("SELECT run_id, cohort, vm, tick, boundary, in_flight FROM crossings ORDER BY 2, 3, 4, 5");
 
     /// <summary>Waits until the service has committed something.</summary>
     public async Task NextCommitAsync(TimeSpan patience)

@@ -24,7 +24,8 @@ public sealed class KillTests(ITestOutputHelper output)
         {
             await using ProgramProcess program = await ServeAsync(killed);
 
-            // The moment is a number of commits after the start, and some microseconds more: anywhere in a slice, a checkpoint or a commit.
+            // The moment is a number of commits after the start, and some microseconds more: anywhere in a slice, a checkpoint or
+            // a commit.
             int commits = moments.Next(0, 3);
             for (int seen = 0; seen < commits && killed.Ticks() < TicksMax; seen++)
                 await killed.NextCommitAsync(Patience);

@@ -54,12 +54,22 @@ public sealed class SoakStorageTests
         {
             Finding hung = Sample.Hung(3, tick: tick * 1024);
             Finding crossed = new(
-                FindingKind.BoundaryCrossed, 3, vcpu: null,
-                new Sighting(FindingTime.AtTick(tick), page: null, CounterRange.Exactly(1UL << 31), snapshot: null), Boundary.AtPower(31));
-            database.AddCheckpoints(run, [], [("control", hung), ("control", hung), ("control", crossed)], incidentsMax: 5, Sample.Time);
+                FindingKind.BoundaryCrossed,
+                3,
+                vcpu: null,
+                new Sighting(FindingTime.AtTick(tick), page: null, CounterRange.Exactly(1UL << 31), snapshot: null),
+                Boundary.AtPower(31));
+            database.AddCheckpoints(
+                run,
+                [],
+                [("control", hung), ("control", hung), ("control", crossed)],
+                incidentsMax: 5,
+                Sample.Time);
         }
 
-        Assert.Equal([8192, 7168, 6144, 5120, 4096], database.Incidents.Page(long.MaxValue, 100).Select(incident => incident.Id.Time.Tick!.Value));
+        Assert.Equal(
+            [8192, 7168, 6144, 5120, 4096],
+            database.Incidents.Page(long.MaxValue, 100).Select(incident => incident.Id.Time.Tick!.Value));
         Assert.Equal(5, folder.Crossings().Count);
         Assert.Empty(database.Incidents.Page(long.MaxValue, 100, new() { Cohort = "stable" }));
     }
@@ -76,7 +86,15 @@ public sealed class SoakStorageTests
             for (int tick = 1024; tick <= 4096; tick += 1024)
             {
                 database.AddCheckpoints(
-                    run, [new("control", 0, 0, tick, [1], []), new("control", 64, 0, tick, [2], []), new("control", 64, 1024, tick, [3], [])], [], 100, Sample.Time);
+                    run,
+                    [
+                        new("control", 0, 0, tick, [1], []),
+                        new("control", 64, 0, tick, [2], []),
+                        new("control", 64, 1024, tick, [3], []),
+                    ],
+                    [],
+                    100,
+                    Sample.Time);
             }
         }
 
@@ -85,7 +103,9 @@ public sealed class SoakStorageTests
         {
             Assert.Equal(
                 [(0, 0L, 4096L), (0, 0, 3072), (64, 0, 4096), (64, 0, 3072), (64, 1024, 4096), (64, 1024, 3072)],
-                database.Checkpoints.Of(run).Select(checkpoint => (checkpoint.Shard.FirstVm, checkpoint.Shard.StartTick, checkpoint.Tick)));
+                database
+                    .Checkpoints.Of(run)
+                    .Select(checkpoint => (checkpoint.Shard.FirstVm, checkpoint.Shard.StartTick, checkpoint.Tick)));
         }
     }
 
@@ -95,17 +115,46 @@ public sealed class SoakStorageTests
         using var folder = new DataFolder();
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
         long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
-        database.Interventions.Add(run, "control", new() { Kind = InterventionKind.PauseInvalidations, Tick = 1024 }, Sample.Time);
-        database.Interventions.Add(run, "control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>(), Tick = 4096 }, Sample.Time);
-        database.Interventions.Add(run, "control", new() { Kind = InterventionKind.Migrate, Vm = 9, Tick = 4096 }, Sample.Time);
+        database.Interventions.Add(
+            run,
+            "control",
+            new() { Kind = InterventionKind.PauseInvalidations, Tick = 1024 },
+            Sample.Time);
+        database.Interventions.Add(
+            run,
+            "control",
+            new()
+            {
+                Kind = InterventionKind.PatchKernel,
+                Kernel = Kernel.Of<Linux63>(),
+                Tick = 4096,
+            },
+            Sample.Time);
+        database.Interventions.Add(
+            run,
+            "control",
+            new()
+            {
+                Kind = InterventionKind.Migrate,
+                Vm = 9,
+                Tick = 4096,
+            },
+            Sample.Time);
         Finding hung = Sample.Hung(3, tick: 2048);
         Finding recovered = Sample.Hung(3, tick: 5120, kind: FindingKind.VcpuRecovered);
         Finding again = Sample.Hung(3, tick: 6144);
         Finding byItself = Sample.Hung(3, tick: 7168, kind: FindingKind.VcpuRecovered);
-        database.AddCheckpoints(run, [], [("control", hung), ("control", recovered), ("control", again), ("control", byItself)], 100, Sample.Time);
+        database.AddCheckpoints(
+            run,
+            [],
+            [("control", hung), ("control", recovered), ("control", again), ("control", byItself)],
+            100,
+            Sample.Time);
         Assert.Equal(
             [(6144L, 7168L, "itself"), (2048L, 5120L, "kernel linux-6.3 at tick 4096")],
-            database.Incidents.Page(long.MaxValue, 100).Select(incident => (incident.Id.Time.Tick!.Value, incident.Recovery!.Time.Tick!.Value, incident.Recovery.By)));
+            database
+                .Incidents.Page(long.MaxValue, 100)
+                .Select(incident => (incident.Id.Time.Tick!.Value, incident.Recovery!.Time.Tick!.Value, incident.Recovery.By)));
         Assert.Equal(
             [InterventionKind.PauseInvalidations, InterventionKind.PatchKernel, InterventionKind.Migrate],
             database.Interventions.Of(run).Select(record => record.Intervention.Kind));
@@ -119,7 +168,8 @@ public sealed class SoakStorageTests
         SoakOptions options = Options(folder);
         using (var storage = new SoakStorage(options, time, NullLogger<SoakStorage>.Instance))
         {
-            // A shard, then an external cohort, which has findings and no state; the last checkpoint repeats them, as a resumed shard does.
+            // A shard, then an external cohort, which has findings and no state; the last checkpoint repeats them, as a resumed
+            // shard does.
             ShardCheckpoint[] checkpoints =
             [
                 new("control", 0, 0, 1024, [1], [Sample.Hung(1)]), new("here", 0, 0, 0, [], [Sample.Hung(0)]),
@@ -191,10 +241,23 @@ public sealed class SoakStorageTests
         Assert.Empty(after.Checkpoints.Of(1));
     }
 
-    private static SoakOptions Options(DataFolder folder) => new()
-    {
-        Workers = 1,
-        DataDirectory = folder.Path,
-        Fleet = [new CohortOptions { Key = "Soak:Fleet:0", Cohort = new SimulatedCohort { Name = "control", Kernel = Kernel.Of<Linux61>(), Vms = 70 } }],
-    };
+    private static SoakOptions Options(DataFolder folder) =>
+        new()
+        {
+            Workers = 1,
+            DataDirectory = folder.Path,
+            Fleet =
+            [
+                new CohortOptions
+                {
+                    Key = "Soak:Fleet:0",
+                    Cohort = new SimulatedCohort
+                    {
+                        Name = "control",
+                        Kernel = Kernel.Of<Linux61>(),
+                        Vms = 70,
+                    },
+                },
+            ],
+        };
 }
