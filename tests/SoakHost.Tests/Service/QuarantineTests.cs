@@ -44,7 +44,7 @@ public sealed class QuarantineTests
                 .All(pair => pair.First > pair.Second)
                 && run.Storage.LastSuccess > success);
             Assert.True(run.Latest.SilentWorkers.IsEmpty);
-            run.Stop(Patience, out bool isComplete);
+            run.Stop(Patience, out bool isComplete, out _);
             Assert.True(isComplete);
         }
 
@@ -54,7 +54,7 @@ public sealed class QuarantineTests
         again.Start();
         Until(again, report => report.Cohorts.Length == 2);
         Assert.Equal(ReadinessStatus.Ready, ReadinessOf(again).Status);
-        again.Stop(Patience, out _);
+        again.Stop(Patience, out _, out _);
     }
 
     private static Readiness ReadinessOf(SoakRun run) =>

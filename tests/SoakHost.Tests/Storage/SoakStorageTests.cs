@@ -35,7 +35,7 @@ public sealed class SoakStorageTests
         long ticks = folder.Ticks();
         Checkpoint(Sample.Time - TimeSpan.FromDays(1) + TimeSpan.FromSeconds(20));
         Assert.True(folder.Ticks() > ticks);
-        storage.Stop(fleet.Stop(Patience) ? fleet.Checkpoint : null);
+        storage.Stop(fleet.Stop(Patience) ? fleet.Checkpoint : null, Patience);
 
         void Checkpoint(DateTimeOffset at)
         {
@@ -69,9 +69,9 @@ public sealed class SoakStorageTests
 
         Assert.Equal(
             [8192, 7168, 6144, 5120, 4096],
-            database.Incidents.Page(long.MaxValue, 100).Select(incident => incident.Id.Time.Tick!.Value));
+            database.Incidents.Page(long.MaxValue, 100).Records.Select(incident => incident.Id.Time.Tick!.Value));
         Assert.Equal(5, folder.Crossings().Count);
-        Assert.Empty(database.Incidents.Page(long.MaxValue, 100, new() { Cohort = "stable" }));
+        Assert.Empty(database.Incidents.Page(long.MaxValue, 100, new() { Cohort = "stable" }).Records);
     }
 
     [Fact]
@@ -115,12 +115,8 @@ public sealed class SoakStorageTests
         using var folder = new DataFolder();
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
         long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
-        database.Interventions.Add(
-            run,
-            "control",
-            new() { Kind = InterventionKind.PauseInvalidations, Tick = 1024 },
-            Sample.Time);
-        database.Interventions.Add(
+        database.AddIntervention(run, "control", new() { Kind = InterventionKind.PauseInvalidations, Tick = 1024 }, Sample.Time);
+        database.AddIntervention(
             run,
             "control",
             new()
@@ -130,7 +126,7 @@ public sealed class SoakStorageTests
                 Tick = 4096,
             },
             Sample.Time);
-        database.Interventions.Add(
+        database.AddIntervention(
             run,
             "control",
             new()
@@ -154,7 +150,8 @@ public sealed class SoakStorageTests
             [(6144L, 7168L, "itself"), (2048L, 5120L, "kernel linux-6.3 at tick 4096")],
             database
                 .Incidents.Page(long.MaxValue, 100)
-                .Select(incident => (incident.Id.Time.Tick!.Value, incident.Recovery!.Time.Tick!.Value, incident.Recovery.By)));
+                .Records.Select(incident =>
+                    (incident.Id.Time.Tick!.Value, incident.Recovery!.Time.Tick!.Value, incident.Recovery.By)));
         Assert.Equal(
             [InterventionKind.PauseInvalidations, InterventionKind.PatchKernel, InterventionKind.Migrate],
             database.Interventions.Of(run).Select(record => record.Intervention.Kind));
@@ -181,13 +178,13 @@ public sealed class SoakStorageTests
             });
             time.Advance(options.CheckpointInterval);
             Assert.True(SpinWait.SpinUntil(() => storage.Status.LastSuccess is not null, Patience));
-            storage.Stop(sink => Array.ForEach(checkpoints, sink));
+            storage.Stop(sink => Array.ForEach(checkpoints, sink), Patience);
         }
 
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
         Assert.Equal(
             ["hang:here/0/1@42", "hang:control/1/1@42"],
-            database.Incidents.Page(long.MaxValue, 100).Select(incident => incident.Id.ToString()));
+            database.Incidents.Page(long.MaxValue, 100).Records.Select(incident => incident.Id.ToString()));
         Assert.Equal("control", Assert.Single(database.Checkpoints.Of(1)).Shard.Cohort);
     }
 
@@ -197,7 +194,7 @@ public sealed class SoakStorageTests
         using var folder = new DataFolder();
         using (var first = new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance))
             Assert.Null(first.ResumeState);
-        string inTheWay = Path.Combine(folder.Path, "soakhost.lock");
+        string inTheWay = Path.Combine(folder.Path, "soakhost.commits");
         File.Delete(inTheWay);
         Directory.CreateDirectory(inTheWay);
         ConfigurationException refused = Assert.Throws<ConfigurationException>(
@@ -235,7 +232,7 @@ public sealed class SoakStorageTests
             },
             Patience));
         Assert.Equal(0, storage.RunId);
-        storage.Stop(fleet.Stop(Patience) ? fleet.Checkpoint : null);
+        storage.Stop(fleet.Stop(Patience) ? fleet.Checkpoint : null, Patience);
         using SoakDatabase after = SoakDatabase.OpenForReading(directory)!;
         Assert.Equal(1, after.Runs.Latest()!.Id);
         Assert.Empty(after.Checkpoints.Of(1));
