@@ -107,7 +107,10 @@ internal sealed class SoakDatabase : IDisposable
             {
                 CommitsLost = lost,
                 Id = database,
-                _files = [.. FileNames.Select(name => Path.Combine(directory, name)).Select(file => (file, FileIdentity.Of(file)))],
+                _files =
+                [
+                    .. FileNames.Select(name => Path.Combine(directory, name)).Select(file => (file, FileIdentity.Of(file))),
+                ],
             };
         }
         catch (Exception exception)
@@ -353,7 +356,12 @@ internal sealed class SoakDatabase : IDisposable
         try
         {
             // The operating system releases it with the process, however that ends.
-            return new FileStream(Path.Combine(directory, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0);
+            return new FileStream(
+                Path.Combine(directory, LockName),
+                FileMode.OpenOrCreate,
+                FileAccess.ReadWrite,
+                FileShare.None,
+                bufferSize: 0);
         }
         catch (IOException exception) when (exception.HResult is 11 or 35 or unchecked((int)0x80070020))
         {
