@@ -22,15 +22,16 @@ internal static class IncidentEndpoint
 
 /// <summary>A page of incidents.</summary>
 /// <param name="Incidents">Newest first.</param>
+/// <param name="Refused">Records that are damaged, each as a sentence that names it.</param>
 /// <param name="Next">The "before" of the next page; null where this is the last.</param>
-internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, long? Next)
+internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, IReadOnlyList<string> Refused, long? Next)
 {
     /// <summary>Reads a page from a data directory that a service may be using.</summary>
     public static IncidentPage Read(string directory, long before, int limit, IncidentFilter filter)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        IReadOnlyList<IncidentRecord> incidents = database?.Incidents.Page(before, limit, filter) ?? [];
-        return new IncidentPage([.. incidents.Select(IncidentDocument.Of)], incidents.Count == limit ? incidents[^1].Number : null);
+        StoredPage<IncidentRecord> page = database?.Incidents.Page(before, limit, filter) ?? StoredPage<IncidentRecord>.Empty;
+        return new IncidentPage([.. page.Records.Select(IncidentDocument.Of)], page.Refused, page.Next);
     }
 }
 

@@ -164,15 +164,16 @@ internal sealed record InterventionDocument(
 
 /// <summary>A page of interventions.</summary>
 /// <param name="Interventions">Newest first.</param>
+/// <param name="Refused">Records that are damaged, each as a sentence that names it.</param>
 /// <param name="Next">The "before" of the next page; null where this is the last.</param>
-internal sealed record InterventionPage(IReadOnlyList<InterventionDocument> Interventions, long? Next)
+internal sealed record InterventionPage(IReadOnlyList<InterventionDocument> Interventions, IReadOnlyList<string> Refused, long? Next)
 {
     /// <summary>Reads a page from a data directory that a service may be using.</summary>
     public static InterventionPage Read(string directory, long before, int limit, string? cohort)
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
-        IReadOnlyList<InterventionRecord> interventions = database?.Interventions.Page(before, limit, cohort) ?? [];
-        return new InterventionPage([.. interventions.Select(InterventionDocument.Of)], interventions.Count == limit ? interventions[^1].Id : null);
+        StoredPage<InterventionRecord> page = database?.Interventions.Page(before, limit, cohort) ?? StoredPage<InterventionRecord>.Empty;
+        return new InterventionPage([.. page.Records.Select(InterventionDocument.Of)], page.Refused, page.Next);
     }
 }
 

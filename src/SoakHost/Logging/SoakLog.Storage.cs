@@ -27,6 +27,22 @@ internal static partial class SoakLog
         "{Failure}. The soak continues; incidents stay in memory, and each checkpoint tries again")]
     public static partial void StorageFailed(this ILogger log, string failure);
 
+    [LoggerMessage(3014, LogLevel.Error,
+        "The data directory: {Refusal}. It is left out, and the run continues without it; {Count} records are refused in all")]
+    public static partial void RecordRefused(this ILogger log, string refusal, int count);
+
+    [LoggerMessage(3015, LogLevel.Error,
+        "The database lacks {Commits} commits that were made: its log, soakhost.db-wal, was removed or damaged, or power was lost. The run "
+        + "continues from the checkpoints that are left; interventions among those commits are gone")]
+    public static partial void CommitsLost(this ILogger log, string commits);
+
+    [LoggerMessage(3016, LogLevel.Error, "{Gone}. Run {Run} was written anew, and is complete")]
+    public static partial void DatabaseRescued(this ILogger log, string gone, long run);
+
+    [LoggerMessage(3017, LogLevel.Error,
+        "The disk did not take the last checkpoint in time; after a restart the run continues from the one before, and repeats what came after it")]
+    public static partial void StorageStopTimedOut(this ILogger log);
+
     [LoggerMessage(3013, LogLevel.Information, "Storage recovered: checkpoints are written again; {Dropped} findings were lost")]
     public static partial void StorageRecovered(this ILogger log, long dropped);
 }

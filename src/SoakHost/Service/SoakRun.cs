@@ -11,6 +11,9 @@ namespace SoakHost.Service;
 /// <summary>One fleet and the watchdog over it, from start to stop.</summary>
 internal sealed class SoakRun : IDisposable
 {
+    private static readonly TimeSpan StorageStopTimeout = TimeSpan.FromSeconds(1);
+
+    private readonly TimeProvider _time;
     private readonly Fleet _fleet;
     private readonly Watchdog _watchdog;
     private readonly SoakStorage? _storage;
@@ -23,7 +26,7 @@ internal sealed class SoakRun : IDisposable
     /// <param name="storage">Keeps the run on disk; null where it is not kept.</param>
     public SoakRun(SoakOptions options, TimeProvider time, Action<FleetReport>? reported = null, SoakStorage? storage = null)
     {
-        (Options, _storage) = (options, storage);
+        (Options, _storage, _time) = (options, storage, time);
         _fleet = new Fleet(options.ToFleetOptions(), time, storage?.ResumeState);
         if (storage is not null)
         {
@@ -68,11 +71,14 @@ internal sealed class SoakRun : IDisposable
     /// <summary>Stops the workers at the end of their slices, makes a last report and writes a last checkpoint.</summary>
     /// <param name="timeout">How long to wait for the workers.</param>
     /// <param name="isComplete">Whether all workers stopped in time; if not, the report misses what they did last.</param>
-    public FleetReport Stop(TimeSpan timeout, out bool isComplete)
+    /// <param name="isStored">Whether the disk took the last checkpoint in time, at most a second after that.</param>
+    public FleetReport Stop(TimeSpan timeout, out bool isComplete, out bool isStored)
     {
+        long began = _time.GetTimestamp();
         isComplete = _fleet.Stop(timeout);
         FleetReport report = _watchdog.Stop();
-        _storage?.Stop(isComplete ? _fleet.Checkpoint : null);
+        TimeSpan left = timeout + StorageStopTimeout - _time.GetElapsedTime(began);
+        isStored = _storage?.Stop(isComplete ? _fleet.Checkpoint : null, left > StorageStopTimeout ? left : StorageStopTimeout) ?? true;
         return report;
     }
 

@@ -33,9 +33,11 @@ internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server
 
     public Task StoppingAsync(CancellationToken cancellationToken)
     {
-        FleetReport report = run.Stop(WorkerStopTimeout, out bool isComplete);
+        FleetReport report = run.Stop(WorkerStopTimeout, out bool isComplete, out bool isStored);
         if (!isComplete)
             log.StopTimedOut(WorkerStopTimeout.TotalSeconds);
+        if (!isStored)
+            log.StorageStopTimedOut();
         reports.Flush();
         log.SoakStopped(
             (report.Time - report.Started).TotalSeconds,

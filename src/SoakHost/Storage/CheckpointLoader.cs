@@ -34,15 +34,15 @@ internal static class CheckpointLoader
             }
         }
 
-        foreach (CheckpointRecord checkpoint in damaged)
-            database.Checkpoints.Remove(runId, checkpoint);
+        database.RemoveCheckpoints(runId, damaged);
         foreach (ShardKey lost in damaged.Select(checkpoint => checkpoint.Shard).Where(shard => !shards.ContainsKey(shard)).Distinct())
             log.ShardStartsOver(lost.Cohort, lost.FirstVm);
         return resume;
     }
 
     private static Shard Read(CheckpointRecord checkpoint, Dictionary<string, SimulatedCohort> cohorts, ShardOptions options) =>
-        cohorts.TryGetValue(checkpoint.Shard.Cohort, out SimulatedCohort? cohort)
+        checkpoint.State is null ? throw new ShardStateException("its record does not match its checksum")
+        : cohorts.TryGetValue(checkpoint.Shard.Cohort, out SimulatedCohort? cohort)
             ? ShardState.Read(checkpoint.State, cohort, checkpoint.Shard.FirstVm, FleetOptions.ShardVms, options)
             : throw new ShardStateException("the run has no such cohort");
 }

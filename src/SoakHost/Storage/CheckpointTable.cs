@@ -11,19 +11,20 @@ internal sealed class CheckpointTable(DatabaseConnection connection)
     // Which shard, with the parameters of Key.
     private const string OfShard = "run_id = $run AND cohort = $cohort AND first_vm = $vm AND start_tick = $start_tick";
 
-    /// <summary>A run's checkpoints, shard by shard, the newest first.</summary>
+    /// <summary>A run's checkpoints, shard by shard, the newest first. Of a refused one the state is null.</summary>
     public IEnumerable<CheckpointRecord> Of(long runId) => connection.Query(
-        "SELECT cohort, first_vm, start_tick, tick, state FROM checkpoints WHERE run_id = $run ORDER BY cohort, first_vm, start_tick, tick DESC",
+        $"SELECT {StoredTable.Checkpoints.IsIntact}, cohort, first_vm, start_tick, tick, state FROM checkpoints WHERE run_id = $run "
+        + "ORDER BY cohort, first_vm, start_tick, tick DESC",
         row => new CheckpointRecord(
-            new ShardKey(row.GetString(0), row.GetInt32(1), row.GetInt64(2)), row.GetInt64(3), row.GetFieldValue<byte[]>(4)),
+            new ShardKey(row.GetString(1), row.GetInt32(2), row.GetInt64(3)), row.GetInt64(4), row.GetInt64(0) == 0 ? null : row.GetFieldValue<byte[]>(5)),
         ("$run", runId));
 
     /// <summary>Adds checkpoints. Of each shard, those before the last two are removed.</summary>
     public void Add(long runId, IEnumerable<ShardCheckpoint> checkpoints)
     {
         using SqliteCommand insert = connection.Prepare(
-            "INSERT OR REPLACE INTO checkpoints (run_id, cohort, first_vm, start_tick, tick, state) "
-            + "VALUES ($run, $cohort, $vm, $start_tick, $tick, $state)");
+            "INSERT OR REPLACE INTO checkpoints (run_id, cohort, first_vm, start_tick, tick, state, checksum) VALUES ($run, $cohort, $vm, "
+            + $"$start_tick, $tick, $state, {StoredTable.ChecksumFunction}($run, $cohort, $vm, $start_tick, $tick, $state))");
         using SqliteCommand prune = connection.Prepare(
             $"DELETE FROM checkpoints WHERE {OfShard} AND tick < (SELECT min(tick) FROM (SELECT tick "
             + $"FROM checkpoints WHERE {OfShard} ORDER BY tick DESC LIMIT {PerShard}))");

@@ -1,4 +1,6 @@
+using System.Globalization;
 using Microsoft.Data.Sqlite;
+using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Storage;
@@ -14,6 +16,31 @@ internal static class Columns
 
     public static long OfTime(DateTimeOffset time) => time.ToUnixTimeMilliseconds();
 
+    /// <summary>A whole number of a range.</summary>
+    /// <exception cref="InvalidDataException">It is out of its range.</exception>
+    public static int GetInt32(this SqliteDataReader row, int column, string name, int min, int max) =>
+        row.GetInt64(column) is var value && value >= min && value <= max ? (int)value
+            : throw new InvalidDataException($"{name} is {value}; it must be {min} to {max}");
+
+    /// <summary>The same, or null.</summary>
+    public static int? GetInt32OrNull(this SqliteDataReader row, int column, string name, int min, int max) =>
+        row.IsDBNull(column) ? null : row.GetInt32(column, name, min, max);
+
+    /// <summary>A tick.</summary>
+    /// <exception cref="InvalidDataException">It is negative.</exception>
+    public static long GetTick(this SqliteDataReader row, int column) => row.GetInt64(column) is var tick && tick >= 0 ? tick
+        : throw new InvalidDataException($"tick is {tick}; it must be 0 or more");
+
+    /// <summary>A threshold of retries, within the setting's range.</summary>
+    /// <exception cref="InvalidDataException">It is out of its range.</exception>
+    public static uint GetStallRetries(this SqliteDataReader row, int column)
+    {
+        string text = row.GetInt64(column).ToString(CultureInfo.InvariantCulture);
+        Setting<SoakOptions> setting = SoakSettings.Table[nameof(SoakOptions.StallRetries)];
+        return setting.TryRead(SoakSettings.Table.Defaults, text, out SoakOptions read) ? read.StallRetries
+            : throw new InvalidDataException($"stall_retries is {text}; it must be {setting.Allowed}");
+    }
+
     public static ulong GetUInt64(this SqliteDataReader row, int column) => unchecked((ulong)row.GetInt64(column));
 
     public static ulong? GetUInt64OrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetUInt64(column);
@@ -26,8 +53,6 @@ internal static class Columns
         DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(column));
 
     public static DateTimeOffset? GetTimeOrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetTime(column);
-
-    public static int? GetInt32OrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetInt32(column);
 
     public static string? GetStringOrNull(this SqliteDataReader row, int column) => row.IsDBNull(column) ? null : row.GetString(column);
 }

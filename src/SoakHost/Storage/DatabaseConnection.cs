@@ -33,6 +33,7 @@ internal sealed class DatabaseConnection : IDisposable
             throw;
         }
 
+        connection.CreateFunction<long>(StoredTable.ChecksumFunction, StoredTable.Checksum, isDeterministic: true);
         return new DatabaseConnection(connection, mode == SqliteOpenMode.ReadOnly);
     }
 
@@ -79,6 +80,26 @@ internal sealed class DatabaseConnection : IDisposable
         using SqliteDataReader reader = Attempt(command.ExecuteReader);
         while (Attempt(reader.Read))
             yield return read(reader);
+    }
+
+    /// <summary>The database file.</summary>
+    public string Path => _connection.DataSource;
+
+    /// <summary>Records of a table, each trusted or refused.</summary>
+    /// <param name="table">The table.</param>
+    /// <param name="rest">What follows the table's name in the query.</param>
+    /// <param name="read">Reads a row, whose column 1 is the key.</param>
+    /// <param name="parameters">Parameters of the query.</param>
+    public IEnumerable<Stored<T>> Query<T>(
+        StoredTable table, string rest, Func<SqliteDataReader, T> read, params (string Name, object? Value)[] parameters)
+        where T : class => Query(table.Select(rest), row => table.Read(row, read), parameters);
+
+    /// <summary>Copies the whole database into a new file, also while it is written to, and also if its own file was removed.</summary>
+    /// <exception cref="SqliteException">The file cannot be written.</exception>
+    public void BackUp(string path)
+    {
+        using DatabaseConnection copy = Open(path, SqliteOpenMode.ReadWriteCreate);
+        _connection.BackupDatabase(copy._connection);
     }
 
     /// <inheritdoc/>

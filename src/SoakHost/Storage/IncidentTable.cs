@@ -1,4 +1,6 @@
+using Microsoft.Data.Sqlite;
 using SoakHost.Engine.Cohorts;
+using SoakHost.Engine.Fleets;
 
 namespace SoakHost.Storage;
 
@@ -8,6 +10,9 @@ internal sealed class IncidentTable(DatabaseConnection connection)
     // The hang of a vCPU that has not recovered since, as far as its run went.
     private const string IsHung = "kind = 'VcpuHung' AND recovered_ms IS NULL";
 
+    // Of a VM of any kind.
+    private const int VcpusMax = 64;
+
     // Where a finding was made. Times of one cohort are all ticks or all milliseconds.
     private const string AtPlace = "run_id = $run AND cohort = $cohort AND vm = $vm AND coalesce(vcpu, -1) = $vcpu";
     private const string Time = "coalesce(tick, elapsed_ms)";
@@ -16,32 +21,45 @@ internal sealed class IncidentTable(DatabaseConnection connection)
     /// <param name="before">Only those with a lower number than this one.</param>
     /// <param name="count">At most this many.</param>
     /// <param name="filter">Which ones; null for all.</param>
-    public IReadOnlyList<IncidentRecord> Page(long before, int count, IncidentFilter? filter = null)
+    public StoredPage<IncidentRecord> Page(long before, int count, IncidentFilter? filter = null)
     {
         filter ??= new IncidentFilter();
-        return
-        [
-            .. connection.Query(
-                "SELECT number, run_id, kind, cohort, vm, vcpu, tick, elapsed_ms, page, invalidate_seq, "
-                + "invalidate_seq_max, snapshot, first_seen_ms, "
-                + "coalesce(recovered_ms, CASE WHEN kind = 'VcpuHung' THEN checkpointed_ms END, first_seen_ms), "
-                + "recovered_tick, recovered_elapsed_ms, recovered_ms, recovered_by "
-                + $"FROM incidents JOIN runs ON runs.id = run_id WHERE number < $before{Where(filter)} ORDER BY number DESC LIMIT $count",
-                row => new IncidentRecord(
-                    row.GetInt64(0),
-                    row.GetInt64(1),
-                    new IncidentId(
-                        Enum.Parse<FindingKind>(row.GetString(2)), row.GetString(3), row.GetInt32(4), row.GetInt32OrNull(5),
-                        row.GetFindingTime(6)),
-                    row.GetInt32OrNull(8),
-                    row.IsDBNull(9) ? null : new CounterRange(row.GetUInt64(9), row.GetUInt64(10)),
-                    row.GetUInt64OrNull(11),
-                    row.GetTime(12),
-                    row.GetTime(13),
-                    row.IsDBNull(16) ? null : new IncidentRecovery(row.GetFindingTime(14), row.GetTime(16), row.GetString(17))),
-                ("$before", before), ("$count", count), ("$cohort", filter.Cohort), ("$run", filter.Run), ("$vm", filter.Vm),
-                ("$vms", filter.Vms), ("$vcpu", filter.Vcpu)),
-        ];
+        Dictionary<long, DateTimeOffset?> checkpointed = [];
+        return StoredPage<IncidentRecord>.Of(
+            [
+                .. connection.Query(
+                    StoredTable.Incidents, $"WHERE number < $before{Where(filter)} ORDER BY number DESC LIMIT $count",
+                    row => Read(row, run => Checkpointed(run, checkpointed)),
+                    ("$before", before), ("$count", count), ("$cohort", filter.Cohort), ("$run", filter.Run), ("$vm", filter.Vm),
+                    ("$vms", filter.Vms), ("$vcpu", filter.Vcpu)),
+            ],
+            count);
+    }
+
+    /// <summary>Reads a row of <see cref="StoredTable.Incidents"/>.</summary>
+    /// <param name="row">The row.</param>
+    /// <param name="checkpointed">When a run was last checkpointed; null where that is not known.</param>
+    internal static IncidentRecord Read(SqliteDataReader row, Func<long, DateTimeOffset?> checkpointed)
+    {
+        FindingKind kind = Enum.Parse<FindingKind>(row.GetString(8));
+        if (!IncidentId.IsIncident(kind))
+            throw new InvalidDataException($"kind is {kind}, which is no incident");
+        DateTimeOffset firstSeen = row.GetTime(13);
+        IncidentRecovery? recovery =
+            row.IsDBNull(16) ? null : new IncidentRecovery(row.GetFindingTime(14), row.GetTime(16), row.GetString(17));
+        DateTimeOffset? lastSeen = recovery?.At ?? (kind == FindingKind.VcpuHung ? checkpointed(row.GetInt64(2)) : null);
+        return new IncidentRecord(
+            row.GetInt64(1),
+            row.GetInt64(2),
+            new IncidentId(
+                kind, row.GetString(3), row.GetInt32(4, "vm", 0, FleetOptions.VmsMax - 1), row.GetInt32OrNull(5, "vcpu", 0, VcpusMax - 1),
+                row.GetFindingTime(6)),
+            row.GetInt32OrNull(9, "page", 0, int.MaxValue),
+            row.IsDBNull(10) ? null : new CounterRange(row.GetUInt64(10), row.GetUInt64(11)),
+            row.GetUInt64OrNull(12),
+            firstSeen,
+            lastSeen ?? firstSeen,
+            recovery);
     }
 
     /// <summary>Records a finding: an incident that is not there yet, or how a hang ended. Other findings are none of its business.</summary>
@@ -53,15 +71,17 @@ internal sealed class IncidentTable(DatabaseConnection connection)
         }
         else if (IncidentId.IsIncident(finding.Kind))
         {
-            connection.Execute(
+            object? added = connection.Scalar(
                 "INSERT OR IGNORE INTO incidents (run_id, cohort, vm, vcpu, tick, elapsed_ms, kind, page, invalidate_seq, invalidate_seq_max, "
                 + "snapshot, first_seen_ms) "
-                + "VALUES ($run, $cohort, $vm, nullif($vcpu, -1), $tick, $elapsed, $kind, $page, $seq, $seq_max, $snapshot, $now)",
+                + "VALUES ($run, $cohort, $vm, nullif($vcpu, -1), $tick, $elapsed, $kind, $page, $seq, $seq_max, $snapshot, $now) RETURNING number",
                 [
                     .. Place(runId, cohort, finding), ("$kind", finding.Kind.ToString()), ("$page", finding.Page),
                     ("$seq", Columns.OfUInt64(finding.InvalidateSeq?.Low)), ("$seq_max", Columns.OfUInt64(finding.InvalidateSeq?.High)),
                     ("$snapshot", Columns.OfUInt64(finding.Snapshot)), ("$now", Columns.OfTime(now)),
                 ]);
+            if (added is long number)
+                StoredTable.Incidents.Seal(connection, number);
         }
     }
 
@@ -88,10 +108,29 @@ internal sealed class IncidentTable(DatabaseConnection connection)
             + $"AND tick >= (SELECT max(tick) FROM incidents WHERE {AtPlace} AND kind = 'VcpuHung' AND tick < $tick + $grace) "
             + "ORDER BY tick DESC, id DESC LIMIT 1",
             hang) ?? "itself";
-        connection.Execute(
-            "UPDATE incidents SET recovered_tick = $tick, recovered_elapsed_ms = $elapsed, recovered_ms = $now, recovered_by = $by "
-            + $"WHERE {AtPlace} AND {Time} < coalesce($tick, $elapsed) + $grace AND {IsHung}",
-            [.. hang, ("$by", by), ("$now", Columns.OfTime(now))]);
+        // A damaged record is left as it is: a new checksum would make it look sound.
+        long[] ended =
+        [
+            .. connection.Query(
+                "UPDATE incidents SET recovered_tick = $tick, recovered_elapsed_ms = $elapsed, recovered_ms = $now, recovered_by = $by "
+                + $"WHERE {AtPlace} AND {Time} < coalesce($tick, $elapsed) + $grace AND {IsHung} AND {StoredTable.Incidents.IsIntact} "
+                + "RETURNING number",
+                row => row.GetInt64(0),
+                [.. hang, ("$by", by), ("$now", Columns.OfTime(now))]),
+        ];
+        foreach (long number in ended)
+            StoredTable.Incidents.Seal(connection, number);
+    }
+
+    private DateTimeOffset? Checkpointed(long run, Dictionary<long, DateTimeOffset?> known)
+    {
+        if (!known.TryGetValue(run, out DateTimeOffset? at))
+        {
+            at = connection.Query(StoredTable.Runs, "WHERE id = $run", RunTable.Read, ("$run", run)).FirstOrDefault()?.Record?.Checkpointed;
+            known.Add(run, at);
+        }
+
+        return at;
     }
 
     private static (string, object?)[] Place(long runId, string cohort, in Finding finding) =>

@@ -1,5 +1,6 @@
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 
@@ -9,61 +10,58 @@ namespace SoakHost.Storage;
 internal sealed class InterventionTable(DatabaseConnection connection)
 {
     /// <summary>A run's interventions, in the order in which they were recorded.</summary>
-    /// <exception cref="ConfigurationException">One names a kernel that this program does not have.</exception>
-    public IReadOnlyList<InterventionRecord> Of(long runId) => Read("WHERE run_id = $run ORDER BY id", ("$run", runId));
+    /// <exception cref="ConfigurationException">One is damaged, or names a kernel that this program does not have.</exception>
+    public IReadOnlyList<InterventionRecord> Of(long runId) =>
+    [
+        .. Read("WHERE run_id = $run ORDER BY id", ("$run", runId)).Select(stored => stored.Required(connection.Path)),
+    ];
 
     /// <summary>Interventions of all runs, newest first.</summary>
     /// <param name="before">Only those with a lower id than this one.</param>
     /// <param name="count">At most this many.</param>
     /// <param name="cohort">Only those of this cohort, or null for all.</param>
     /// <exception cref="ConfigurationException">One names a kernel that this program does not have.</exception>
-    public IReadOnlyList<InterventionRecord> Page(long before, int count, string? cohort = null) => Read(
-        "WHERE id < $before AND ($cohort IS NULL OR cohort = $cohort) ORDER BY id DESC LIMIT $count",
-        ("$before", before), ("$count", count), ("$cohort", cohort));
+    public StoredPage<InterventionRecord> Page(long before, int count, string? cohort = null) => StoredPage<InterventionRecord>.Of(
+        Read(
+            "WHERE id < $before AND ($cohort IS NULL OR cohort = $cohort) ORDER BY id DESC LIMIT $count",
+            ("$before", before), ("$count", count), ("$cohort", cohort)),
+        count);
 
-    /// <summary>Records an intervention; when this returns, it is on the disk.</summary>
+    /// <summary>Records an intervention, within a transaction.</summary>
     public InterventionRecord Add(long runId, string cohort, ShardIntervention intervention, DateTimeOffset now)
     {
-        connection.Execute("PRAGMA synchronous=FULL");
-        try
-        {
-            long id = (long)connection.Scalar(
-                "INSERT INTO interventions (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms) "
-                + "VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $vms, $added, $now) RETURNING id",
-                ("$run", runId),
-                ("$cohort", cohort),
-                ("$kind", intervention.Kind.Name()),
-                ("$tick", intervention.Tick),
-                ("$vm", intervention.Vm),
-                ("$kernel", intervention.Kernel?.Info.Name),
-                ("$seq", Columns.OfUInt64(intervention.InvalidateSeq)),
-                ("$vms", intervention.Vms),
-                ("$added", intervention.Cohort is { } added ? AddedCohort.Write(added) : null),
-                ("$now", Columns.OfTime(now)))!;
-            return new InterventionRecord(id, runId, cohort, intervention, now);
-        }
-        finally
-        {
-            connection.Execute("PRAGMA synchronous=NORMAL");
-        }
+        long id = (long)connection.Scalar(
+            "INSERT INTO interventions (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms) "
+            + "VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $vms, $added, $now) RETURNING id",
+            ("$run", runId),
+            ("$cohort", cohort),
+            ("$kind", intervention.Kind.Name()),
+            ("$tick", intervention.Tick),
+            ("$vm", intervention.Vm),
+            ("$kernel", intervention.Kernel?.Info.Name),
+            ("$seq", Columns.OfUInt64(intervention.InvalidateSeq)),
+            ("$vms", intervention.Vms),
+            ("$added", intervention.Cohort is { } added ? AddedCohort.Write(added) : null),
+            ("$now", Columns.OfTime(now)))!;
+        StoredTable.Interventions.Seal(connection, id);
+        return new InterventionRecord(id, runId, cohort, intervention, now);
     }
 
-    private IReadOnlyList<InterventionRecord> Read(string where, params (string, object?)[] parameters) =>
-    [
-        .. connection.Query(
-            $"SELECT id, run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms FROM interventions {where}",
-            row => new InterventionRecord(row.GetInt64(0), row.GetInt64(1), row.GetString(2), ReadIntervention(row), row.GetTime(10)),
-            parameters),
-    ];
+    /// <summary>Reads a row of <see cref="StoredTable.Interventions"/>.</summary>
+    internal static InterventionRecord Read(SqliteDataReader row) =>
+        new(row.GetInt64(1), row.GetInt64(2), row.GetString(3), ReadIntervention(row), row.GetTime(11));
+
+    private IReadOnlyList<Stored<InterventionRecord>> Read(string where, params (string, object?)[] parameters) =>
+        [.. connection.Query(StoredTable.Interventions, where, Read, parameters)];
 
     private static ShardIntervention ReadIntervention(SqliteDataReader row) => new()
     {
-        Kind = InterventionNames.Parse(row.GetString(3)),
-        Tick = row.GetInt64(4),
-        Vm = row.GetInt32OrNull(5),
-        Kernel = row.GetStringOrNull(6) is { } name ? Kernel.Find(name) ?? throw CohortIdentity.UnknownKernel(name) : null,
-        InvalidateSeq = row.GetUInt64(7),
-        Vms = row.GetInt32(8),
-        Cohort = row.GetStringOrNull(9) is { } added ? AddedCohort.Read(added) : null,
+        Kind = InterventionNames.Parse(row.GetString(4)),
+        Tick = row.GetTick(5),
+        Vm = row.GetInt32OrNull(6, "vm", 0, FleetOptions.VmsMax - 1),
+        Kernel = row.GetStringOrNull(7) is { } name ? Kernel.Find(name) ?? throw CohortIdentity.UnknownKernel(name) : null,
+        InvalidateSeq = row.GetUInt64(8),
+        Vms = row.GetInt32(9, "vms", 0, FleetOptions.VmsMax),
+        Cohort = row.GetStringOrNull(10) is { } added ? AddedCohort.Read(added) : null,
     };
 }

@@ -8,7 +8,10 @@ namespace SoakHost.Storage;
 internal sealed record RunRecord(long Id, DateTimeOffset Started, DateTimeOffset? Checkpointed, RunIdentity Identity);
 
 /// <summary>A shard's checkpoint as it is stored.</summary>
-internal sealed record CheckpointRecord(ShardKey Shard, long Tick, byte[] State);
+/// <param name="Shard">The shard.</param>
+/// <param name="Tick">The tick.</param>
+/// <param name="State">What <see cref="ShardState"/> writes; null where the record does not match its checksum.</param>
+internal sealed record CheckpointRecord(ShardKey Shard, long Tick, byte[]? State);
 
 /// <summary>An intervention as it is stored.</summary>
 /// <param name="Id">Grows with each intervention in the database; pages are cut by it.</param>

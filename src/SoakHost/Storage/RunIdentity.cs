@@ -52,8 +52,18 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
     public string FleetJson() => JsonSerializer.Serialize([.. Fleet], IdentityJson.Default.CohortIdentityArray);
 
     /// <summary>Reads what <see cref="FleetJson"/> returns.</summary>
-    public static IReadOnlyList<CohortIdentity> FleetOf(string json) =>
-        JsonSerializer.Deserialize(json, IdentityJson.Default.CohortIdentityArray) ?? [];
+    /// <exception cref="JsonException">It is something else.</exception>
+    /// <exception cref="InvalidDataException">A value is out of its range.</exception>
+    public static IReadOnlyList<CohortIdentity> FleetOf(string json)
+    {
+        CohortIdentity[] fleet = JsonSerializer.Deserialize(json, IdentityJson.Default.CohortIdentityArray) ?? [];
+        foreach (CohortIdentity? cohort in fleet)
+            (cohort ?? throw new InvalidDataException("a cohort is missing")).ThrowIfOutOfRange();
+        if (fleet.Length > SoakOptions.CohortsMax || fleet.Sum(cohort => (long)cohort.Vms) > SoakOptions.VmsMax)
+            throw new InvalidDataException($"the fleet has more than {SoakOptions.CohortsMax} cohorts or {SoakOptions.VmsMax} VMs");
+        return fleet.DistinctBy(cohort => cohort.Name).Count() == fleet.Length ? fleet
+            : throw new InvalidDataException("two cohorts of the fleet have the same name");
+    }
 }
 
 /// <summary>All that the histories of a cohort's VMs depend on, besides the seed.</summary>
@@ -81,6 +91,23 @@ internal sealed record CohortIdentity(
         },
     };
 
+    /// <summary>Holds every value to the range that configuration allows for it.</summary>
+    /// <exception cref="InvalidDataException">One is out of its range.</exception>
+    public void ThrowIfOutOfRange()
+    {
+        // The kernel may be one that this program does not have; any other stands in for it.
+        SimulatedCohort cohort = (this with { Kernel = Model.Kernels.Kernel.Of<Model.Kernels.Linux61Stable>().Info.Name }).ToCohort()!;
+        foreach (Setting<SimulatedCohort> setting in (IEnumerable<Setting<SimulatedCohort>>)
+            [SimulatedCohortSettings.Name, .. SimulatedCohortSettings.Shape])
+        {
+            if (!setting.TryRead(cohort, setting.Text(cohort), out _))
+                throw new InvalidDataException($"{setting.Key} of a cohort is {ConfigurationErrors.Quote(setting.Text(cohort))}; it must be {setting.Allowed}");
+        }
+
+        if (cohort.Vm.Errors().FirstOrDefault() is { Key: { } key } wrong)
+            throw new InvalidDataException($"{key} of cohort {Name} {wrong.Error}");
+    }
+
     /// <summary>The run in the data directory names a kernel that this program does not have.</summary>
     public static ConfigurationException UnknownKernel(string name) =>
         new($"the run in the data directory runs kernel \"{name}\", which this version of SoakHost does not have");
@@ -103,14 +130,16 @@ internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
     /// <exception cref="ConfigurationException">This program does not have its kernel.</exception>
     public static SimulatedCohort Read(string text)
     {
-        AddedCohort added = JsonSerializer.Deserialize(text, IdentityJson.Default.AddedCohort)!;
+        AddedCohort added = JsonSerializer.Deserialize(text, IdentityJson.Default.AddedCohort) ?? throw new JsonException("there is no cohort");
+        added.Cohort.ThrowIfOutOfRange();
         SimulatedCohort cohort = added.Cohort.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Cohort.Kernel);
         return cohort with { Expected = Expectations.OfLabel(added.Expect) };
     }
 }
 
 /// <summary>How a fleet is stored.</summary>
-[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower)]
+[JsonSourceGenerationOptions(
+    PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, RespectNullableAnnotations = true, RespectRequiredConstructorParameters = true)]
 [JsonSerializable(typeof(CohortIdentity[]))]
 [JsonSerializable(typeof(AddedCohort))]
 internal sealed partial class IdentityJson : JsonSerializerContext;

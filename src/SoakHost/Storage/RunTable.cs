@@ -1,3 +1,4 @@
+using Microsoft.Data.Sqlite;
 using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.Storage;
@@ -16,21 +17,31 @@ internal sealed class RunTable(DatabaseConnection connection)
         ("$elapsed", Columns.OfElapsed(incident.Time)), ("$kind", incident.Kind.ToString()), ("$run", run));
 
     /// <summary>Adds a run and returns its number.</summary>
-    public long Add(RunIdentity identity, DateTimeOffset now) => (long)connection.Scalar(
-        "INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES ($now, $model, $seed, $retries, $fleet) RETURNING id",
-        ("$now", Columns.OfTime(now)), ("$model", identity.ModelVersion), ("$seed", Columns.OfUInt64(identity.Seed)),
-        ("$retries", (long)identity.StallRetries), ("$fleet", identity.FleetJson()))!;
+    public long Add(RunIdentity identity, DateTimeOffset now)
+    {
+        long id = (long)connection.Scalar(
+            "INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES ($now, $model, $seed, $retries, $fleet) RETURNING id",
+            ("$now", Columns.OfTime(now)), ("$model", identity.ModelVersion), ("$seed", Columns.OfUInt64(identity.Seed)),
+            ("$retries", (long)identity.StallRetries), ("$fleet", identity.FleetJson()))!;
+        StoredTable.Runs.Seal(connection, id);
+        return id;
+    }
 
     /// <summary>Sets the time of a run's last checkpoint.</summary>
-    public void SetCheckpointed(long runId, DateTimeOffset now) => connection.Execute(
-        "UPDATE runs SET checkpointed_ms = $now WHERE id = $run", ("$now", Columns.OfTime(now)), ("$run", runId));
+    public void SetCheckpointed(long runId, DateTimeOffset now)
+    {
+        connection.Execute("UPDATE runs SET checkpointed_ms = $now WHERE id = $run", ("$now", Columns.OfTime(now)), ("$run", runId));
+        StoredTable.Runs.Seal(connection, runId);
+    }
 
-    private RunRecord? Read(string where, params (string, object?)[] parameters) => connection.Query(
-        $"SELECT id, started_ms, checkpointed_ms, model_version, seed, stall_retries, fleet FROM runs {where}",
-        row => new RunRecord(
-            row.GetInt64(0),
-            row.GetTime(1),
-            row.GetTimeOrNull(2),
-            new RunIdentity(row.GetInt32(3), row.GetUInt64(4), (uint)row.GetInt64(5), RunIdentity.FleetOf(row.GetString(6)))),
-        parameters).FirstOrDefault();
+    private RunRecord? Read(string where, params (string, object?)[] parameters) =>
+        connection.Query(StoredTable.Runs, where, Read, parameters).FirstOrDefault()?.Required(connection.Path);
+
+    /// <summary>Reads a row of <see cref="StoredTable.Runs"/>.</summary>
+    internal static RunRecord Read(SqliteDataReader row) => new(
+        row.GetInt64(1),
+        row.GetTime(2),
+        row.GetTimeOrNull(3),
+        new RunIdentity(
+            row.GetInt32(4, "model_version", 0, int.MaxValue), row.GetUInt64(5), row.GetStallRetries(6), RunIdentity.FleetOf(row.GetString(7))));
 }

@@ -13,7 +13,7 @@ internal static class Schema
     public const int ApplicationId = 0x534f414b;
 
     /// <summary>The schema's version, as <c>user_version</c>.</summary>
-    public const int Version = 1;
+    public const int Version = 2;
 
     // SQLite takes a file without a whole page, of 512 bytes at least, for an empty database.
     private const int PageBytesMin = 512;
@@ -27,7 +27,11 @@ internal static class Schema
             model_version INTEGER NOT NULL,
             seed INTEGER NOT NULL,
             stall_retries INTEGER NOT NULL,
-            fleet TEXT NOT NULL);
+            fleet TEXT NOT NULL,
+            checksum INTEGER NOT NULL DEFAULT 0);
+        CREATE TABLE commits (
+            database INTEGER PRIMARY KEY,
+            number INTEGER NOT NULL);
         CREATE TABLE checkpoints (
             run_id INTEGER NOT NULL REFERENCES runs (id),
             cohort TEXT NOT NULL,
@@ -35,6 +39,7 @@ internal static class Schema
             start_tick INTEGER NOT NULL,
             tick INTEGER NOT NULL,
             state BLOB NOT NULL,
+            checksum INTEGER NOT NULL,
             PRIMARY KEY (run_id, cohort, first_vm, start_tick, tick));
         CREATE TABLE interventions (
             id INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -47,7 +52,8 @@ internal static class Schema
             invalidate_seq INTEGER NOT NULL,
             vms INTEGER NOT NULL,
             added TEXT,
-            requested_ms INTEGER NOT NULL);
+            requested_ms INTEGER NOT NULL,
+            checksum INTEGER NOT NULL DEFAULT 0);
         CREATE INDEX interventions_by_cohort ON interventions (run_id, cohort, tick);
         CREATE TABLE incidents (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
@@ -67,6 +73,7 @@ internal static class Schema
             recovered_elapsed_ms INTEGER,
             recovered_ms INTEGER,
             recovered_by TEXT,
+            checksum INTEGER NOT NULL DEFAULT 0,
             CHECK ((tick IS NULL) <> (elapsed_ms IS NULL)));
         CREATE UNIQUE INDEX incidents_by_place ON incidents (run_id, cohort, vm, coalesce(vcpu, -1), coalesce(tick, elapsed_ms), kind);
         CREATE TABLE crossings (
@@ -79,6 +86,7 @@ internal static class Schema
             boundary TEXT NOT NULL,
             in_flight INTEGER NOT NULL,
             seen_ms INTEGER NOT NULL,
+            checksum INTEGER NOT NULL DEFAULT 0,
             CHECK ((tick IS NULL) <> (elapsed_ms IS NULL)));
         CREATE UNIQUE INDEX crossings_by_place ON crossings (run_id, cohort, vm, coalesce(tick, elapsed_ms), boundary);
         """;
@@ -88,6 +96,7 @@ internal static class Schema
     {
         using SqliteTransaction transaction = connection.Begin();
         connection.Execute($"PRAGMA application_id = {ApplicationId}; PRAGMA user_version = {Version}; {Tables}");
+        connection.Execute("INSERT INTO commits VALUES ($database, 0)", ("$database", Random.Shared.NextInt64(1, long.MaxValue)));
         transaction.Commit();
     }
 

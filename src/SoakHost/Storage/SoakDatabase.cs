@@ -2,6 +2,7 @@ using SoakHost.Engine.Cohorts;
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
 
@@ -20,15 +21,25 @@ internal sealed class StorageUnavailableException(string message, Exception? inn
 internal sealed class SoakDatabase : IDisposable
 {
     public const string FileName = "soakhost.db";
-    private const string LockName = "soakhost.lock";
+
+    // The lock is on the database itself, since another file could be removed under it. On Windows SQLite could not open it then, and nobody
+    // can remove a file that is open.
+    private static readonly string LockName = OperatingSystem.IsWindows() ? "soakhost.lock" : FileName;
+
+    // What SQLite writes to: commits to a file that is no longer here are lost with this process.
+    private static readonly string[] FileNames = [FileName, $"{FileName}-wal", $"{FileName}-shm"];
     private const int RunsWithCheckpoints = 2;
 
     private readonly DatabaseConnection _connection;
     private readonly FileStream? _lock;
+    private readonly CommitMark? _mark;
+    private readonly string _directory;
+    private IReadOnlyList<(string Path, FileIdentity? Identity)> _files = [];
 
-    private SoakDatabase(DatabaseConnection connection, FileStream? @lock)
+    private SoakDatabase(string directory, DatabaseConnection connection, FileStream? @lock, CommitMark? mark)
     {
-        (_connection, _lock) = (connection, @lock);
+        _directory = directory;
+        (_connection, _lock, _mark) = (connection, @lock, mark);
         (Runs, Checkpoints, Interventions) = (new(connection), new(connection), new(connection));
         (Incidents, Crossings) = (new(connection), new(connection));
     }
@@ -48,6 +59,14 @@ internal sealed class SoakDatabase : IDisposable
     /// <summary>Crossings of boundaries.</summary>
     public CrossingTable Crossings { get; }
 
+    /// <summary>
+    /// Commits that were made, and were not there any more when the database was opened for writing; null where that is not known.
+    /// </summary>
+    public long? CommitsLost { get; private init; } = 0;
+
+    /// <summary>The number that the database was given when it was created; copies have the same.</summary>
+    public long Id { get; private init; }
+
     /// <summary>Whether a directory has a database; an empty file, as a full disk leaves it, is none.</summary>
     public static bool IsIn(string directory) => new FileInfo(Path.Combine(directory, FileName)) is { Exists: true, Length: > 0 };
 
@@ -60,6 +79,7 @@ internal sealed class SoakDatabase : IDisposable
     {
         string path = Path.Combine(directory, FileName);
         FileStream? @lock = null;
+        CommitMark? mark = null;
         DatabaseConnection? connection = null;
         try
         {
@@ -76,11 +96,21 @@ internal sealed class SoakDatabase : IDisposable
 
             // A log that was once large is cut back, so that the disk it took is free again.
             connection.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=67108864; PRAGMA foreign_keys=ON");
-            return new SoakDatabase(connection, @lock);
+            mark = CommitMark.Open(directory);
+            (long database, long commits) = Commits(connection);
+            long? lost = isNew ? 0 : mark.MissingFrom(database, commits);
+            mark.Write(database, commits);
+            return new SoakDatabase(directory, connection, @lock, mark)
+            {
+                CommitsLost = lost,
+                Id = database,
+                _files = [.. FileNames.Select(name => Path.Combine(directory, name)).Select(file => (file, FileIdentity.Of(file)))],
+            };
         }
         catch (Exception exception)
         {
             connection?.Dispose();
+            mark?.Dispose();
             @lock?.Dispose();
             if (exception is SqliteException { SqliteErrorCode: SqliteCodes.Corrupt or SqliteCodes.NotADatabase } damage)
                 throw Damaged(path, damage.Message);
@@ -100,7 +130,7 @@ internal sealed class SoakDatabase : IDisposable
         try
         {
             Schema.Check(path);
-            return new SoakDatabase(DatabaseConnection.Open(path, SqliteOpenMode.ReadOnly), @lock: null);
+            return new SoakDatabase(directory, DatabaseConnection.Open(path, SqliteOpenMode.ReadOnly), @lock: null, mark: null);
         }
         catch (SqliteException exception)
         {
@@ -108,16 +138,125 @@ internal sealed class SoakDatabase : IDisposable
         }
     }
 
+    /// <summary>Why what is written now would be lost: a file that is open is not the one in the directory. Null where all are there.</summary>
+    public string? WhyGone()
+    {
+        foreach ((string path, FileIdentity? identity) in _files)
+        {
+            FileIdentity? now = FileIdentity.Of(path);
+            if (now is null)
+                return $"{Path.GetFullPath(path)} was removed or moved while the service was using it";
+            if (now != identity)
+                return $"{Path.GetFullPath(path)} was replaced by another file while the service was using it";
+        }
+
+        return null;
+    }
+
+    /// <summary>
+    /// Writes a database whose files are gone anew, from the files that are still open, and closes it. Another file that took its place is left
+    /// as it is.
+    /// </summary>
+    /// <exception cref="StorageUnavailableException">It cannot be written. This is still open, and it can be tried again.</exception>
+    public void Rescue()
+    {
+        string path = Path.Combine(_directory, FileName);
+        string copy = $"{path}.rescue";
+        try
+        {
+            if (FileIdentity.Of(path) is { } other && other != _files[0].Identity)
+                throw new StorageUnavailableException($"{WhyGone()}. Nothing is written over it: move it away, and the run is written anew");
+            Directory.CreateDirectory(_directory);
+            File.Delete(copy);
+            _connection.BackUp(copy);
+
+            // They belong to the file that is gone: with them the new one would be damaged.
+            foreach (string name in FileNames.Skip(1))
+                File.Delete(Path.Combine(_directory, name));
+            File.Move(copy, path, overwrite: true);
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException or SqliteException)
+        {
+            throw new StorageUnavailableException($"{WhyGone()}, and the run cannot be written anew: {exception.Message}", exception);
+        }
+
+        Dispose();
+    }
+
     /// <summary>Starts a run. Checkpoints of all runs but the last two are removed.</summary>
     /// <returns>The run's number.</returns>
     public long AddRun(RunIdentity identity, DateTimeOffset now)
     {
-        using SqliteTransaction transaction = _connection.Begin();
-        long id = Runs.Add(identity, now);
-        Checkpoints.RemoveRunsUpTo(id - RunsWithCheckpoints);
-        transaction.Commit();
-        return id;
+        return Commit(() =>
+        {
+            long id = Runs.Add(identity, now);
+            Checkpoints.RemoveRunsUpTo(id - RunsWithCheckpoints);
+            return id;
+        });
     }
+
+    /// <summary>Records an intervention; when this returns, it is on the disk.</summary>
+    public InterventionRecord AddIntervention(long runId, string cohort, ShardIntervention intervention, DateTimeOffset now)
+    {
+        _connection.Execute("PRAGMA synchronous=FULL");
+        try
+        {
+            return Commit(() => Interventions.Add(runId, cohort, intervention, now));
+        }
+        finally
+        {
+            _connection.Execute("PRAGMA synchronous=NORMAL");
+        }
+    }
+
+    /// <summary>Removes checkpoints that cannot be read.</summary>
+    public void RemoveCheckpoints(long runId, IReadOnlyCollection<CheckpointRecord> damaged)
+    {
+        if (damaged.Count == 0)
+            return;
+        Commit(() =>
+        {
+            foreach (CheckpointRecord checkpoint in damaged)
+                Checkpoints.Remove(runId, checkpoint);
+            return damaged.Count;
+        });
+    }
+
+    /// <summary>Copies all that is committed into a new file; others may write meanwhile.</summary>
+    /// <returns>The file's length in bytes.</returns>
+    /// <exception cref="ConfigurationException">The file exists, or cannot be written.</exception>
+    public long BackUp(string path)
+    {
+        if (Path.Exists(path))
+            throw new ConfigurationException($"{path} exists already; nothing was changed");
+        try
+        {
+            _connection.BackUp(path);
+            return new FileInfo(path).Length;
+        }
+        catch (SqliteException exception)
+        {
+            File.Delete(path);
+            throw new ConfigurationException($"{path} cannot be written: {exception.Message}");
+        }
+    }
+
+    /// <summary>What is wrong with the pages of the database, in SQLite's words.</summary>
+    public IEnumerable<string> DamagedPages() =>
+        _connection.Query("PRAGMA integrity_check", row => row.GetString(0)).Where(answer => answer != "ok");
+
+    /// <summary>How many records there are.</summary>
+    public long Records() => StoredTable.All.Sum(table => (long)_connection.Scalar($"SELECT count(*) FROM {table.Name}")!);
+
+    /// <summary>Every record that is refused, as a sentence that names it. Reads the whole database.</summary>
+    public IEnumerable<string> Refusals() =>
+    [
+        .. Refused(StoredTable.Runs, RunTable.Read),
+        .. Refused(StoredTable.Interventions, InterventionTable.Read),
+        .. Refused(StoredTable.Incidents, row => IncidentTable.Read(row, _ => null)),
+        .. Refused(StoredTable.Crossings, CrossingTable.Read),
+        .. Refused(StoredTable.Checkpoints, row => row.GetString(3)),
+    ];
 
     /// <summary>
     /// Writes checkpoints, and all findings before them, in one transaction: whoever resumes from a checkpoint finds what came after it
@@ -135,7 +274,28 @@ internal sealed class SoakDatabase : IDisposable
         int incidentsMax,
         DateTimeOffset now)
     {
-        using SqliteTransaction transaction = _connection.Begin();
+        Commit(() =>
+        {
+            Write(runId, checkpoints, findings, incidentsMax, now);
+            return checkpoints.Count;
+        });
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        _connection.Dispose();
+        _mark?.Dispose();
+        _lock?.Dispose();
+    }
+
+    private void Write(
+        long runId,
+        IReadOnlyCollection<ShardCheckpoint> checkpoints,
+        IReadOnlyCollection<(string Cohort, Finding Finding)> findings,
+        int incidentsMax,
+        DateTimeOffset now)
+    {
         foreach ((string cohort, Finding finding) in findings)
         {
             if (finding.Kind is FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle)
@@ -151,23 +311,34 @@ internal sealed class SoakDatabase : IDisposable
             Incidents.Prune(incidentsMax);
             Crossings.Prune(incidentsMax);
         }
-
-        transaction.Commit();
     }
 
-    /// <inheritdoc/>
-    public void Dispose()
+    /// <summary>The one way in which anything is written: all of it, or nothing.</summary>
+    private T Commit<T>(Func<T> write)
     {
-        _connection.Dispose();
-        _lock?.Dispose();
+        if (WhyGone() is { } gone)
+            throw new StorageUnavailableException(gone);
+        using SqliteTransaction transaction = _connection.Begin();
+        T result = write();
+        _connection.Execute("UPDATE commits SET number = number + 1");
+        (long database, long commits) = Commits(_connection);
+        transaction.Commit();
+        _mark?.Write(database, commits);
+        return result;
     }
+
+    private static (long Database, long Number) Commits(DatabaseConnection connection) =>
+        connection.Query("SELECT database, number FROM commits", row => (row.GetInt64(0), row.GetInt64(1))).First();
+
+    private IEnumerable<string> Refused<T>(StoredTable table, Func<SqliteDataReader, T> read)
+        where T : class => _connection.Query(table, $"ORDER BY {table.Key}", read).Where(stored => stored.Record is null).Select(stored => stored.Refusal);
 
     private static FileStream TakeLock(string directory)
     {
         try
         {
             // The operating system releases it with the process, however that ends.
-            return new FileStream(Path.Combine(directory, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None);
+            return new FileStream(Path.Combine(directory, LockName), FileMode.OpenOrCreate, FileAccess.ReadWrite, FileShare.None, bufferSize: 0);
         }
         catch (IOException exception) when (exception.HResult is 11 or 35 or unchecked((int)0x80070020))
         {

@@ -12,19 +12,25 @@ internal sealed class SoakStorage : IDisposable
 {
     private static readonly TimeSpan RecordTimeout = TimeSpan.FromSeconds(5);
 
+    // A sync of a healthy disk under load takes less.
+    private static readonly TimeSpan HangsAfter = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan WatchInterval = TimeSpan.FromSeconds(1);
+
     private readonly SoakOptions _options;
     private readonly TimeProvider _time;
     private readonly StorageHealth _health;
     private readonly StoredRun _run;
     private readonly CheckpointWriter _checkpoints;
-    private readonly StorageThread _thread = new();
+    private readonly StorageThread _thread;
     private ITimer? _timer;
+    private ITimer? _watch;
 
     /// <summary>Opens the data directory, and resumes its run or begins a new one.</summary>
     /// <exception cref="ConfigurationException">The directory must not be used, or the run in it must not be replaced.</exception>
     public SoakStorage(SoakOptions options, TimeProvider time, ILogger<SoakStorage> log)
     {
         (_options, _time) = (options, time);
+        _thread = new StorageThread(time);
         _health = new StorageHealth(options.DataDirectory, log);
         _run = new StoredRun(options, _health, time, log);
         _checkpoints = new CheckpointWriter(_run, _health, options, time);
@@ -44,6 +50,7 @@ internal sealed class SoakStorage : IDisposable
     public void Start(Func<Action<ShardCheckpoint>, int> requestCheckpoint)
     {
         _thread.Start();
+        _watch = _time.CreateTimer(_ => ReportHang(), null, WatchInterval, WatchInterval);
         _timer = _time.CreateTimer(
             _ => _thread.TryPost(() => _checkpoints.BeginRound(RequestRound)), null, _options.CheckpointInterval, _options.CheckpointInterval);
 
@@ -61,6 +68,8 @@ internal sealed class SoakStorage : IDisposable
     {
         DateTimeOffset now = _time.GetUtcNow();
         var record = new PendingWrite<InterventionRecord>(() => Record(cohort, intervention, now));
+        if (_thread.BusyFor >= HangsAfter)
+            throw new StorageUnavailableException($"the disk has not answered for {_thread.BusyFor.TotalSeconds:0} s");
         if (!_thread.TryPost(record.Run))
             throw new StorageUnavailableException("the service is being stopped");
         using var timeout = new CancellationTokenSource(RecordTimeout, _time);
@@ -71,32 +80,49 @@ internal sealed class SoakStorage : IDisposable
         return await record.Outcome;
     }
 
-    /// <summary>Writes a last checkpoint, and ends the thread.</summary>
+    /// <summary>Writes a last checkpoint, and ends the thread, unless the disk does not answer in time.</summary>
     /// <param name="takeCheckpoint">Takes a checkpoint of shards that have stopped; null where some have not, and the last slices are lost.</param>
-    public void Stop(Action<Action<ShardCheckpoint>>? takeCheckpoint)
+    /// <param name="timeout">How long to wait for the disk.</param>
+    /// <returns>Whether it answered.</returns>
+    public bool Stop(Action<Action<ShardCheckpoint>>? takeCheckpoint, TimeSpan timeout)
     {
+        _watch?.Dispose();
         _timer?.Dispose();
         if (_thread.IsRunning)
             _thread.TryPost(() => _checkpoints.Finish(takeCheckpoint));
-        _thread.Stop();
+        return _thread.Stop(timeout);
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
         _timer?.Dispose();
+        _watch?.Dispose();
         _thread.Dispose();
-        _run.Dispose();
+        if (!_thread.IsRunning)
+            _run.Dispose();
+    }
+
+    /// <summary>Reports a write that does not end; the next complete checkpoint ends the report.</summary>
+    private void ReportHang()
+    {
+        if (_thread.BusyFor is var busy && busy >= HangsAfter)
+        {
+            _health.Fail(new StorageUnavailableException(
+                $"the disk of {Path.GetFullPath(_options.DataDirectory)} has not answered for {busy.TotalSeconds:0} s"));
+        }
     }
 
     private InterventionRecord Record(string cohort, ShardIntervention intervention, DateTimeOffset now)
     {
         try
         {
-            return _run.OpenForWriting(now).Interventions.Add(_run.Id, cohort, intervention, now);
+            _run.ThrowIfGone();
+            return _run.OpenForWriting(now).AddIntervention(_run.Id, cohort, intervention, now);
         }
         catch (Exception exception) when (StorageHealth.IsUnavailable(exception) || exception is ConfigurationException)
         {
+            _health.Fail(exception);
             throw new StorageUnavailableException($"the intervention cannot be recorded: {exception.Message}", exception);
         }
     }

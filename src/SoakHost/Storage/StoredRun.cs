@@ -1,3 +1,4 @@
+using System.Globalization;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Logging;
@@ -10,10 +11,14 @@ namespace SoakHost.Storage;
 /// </summary>
 internal sealed class StoredRun : IDisposable
 {
+    // Each is named by `soakhost data check`.
+    private const int RefusalsLogged = 10;
+
     private readonly SoakOptions _options;
     private readonly RunIdentity _identity;
     private readonly ILogger _log;
     private SoakDatabase? _database;
+    private long? _rescued;
     private long _id;
 
     /// <summary>Opens the data directory, and resumes its run or begins a new one.</summary>
@@ -27,6 +32,8 @@ internal sealed class StoredRun : IDisposable
         try
         {
             _database = SoakDatabase.Open(options.DataDirectory);
+            if (_database.CommitsLost != 0)
+                log.CommitsLost(_database.CommitsLost?.ToString(CultureInfo.InvariantCulture) ?? "an unknown number of");
             if (FindSame() is { } run)
                 ResumeState = Resume(run, fleet, health);
             else
@@ -60,15 +67,25 @@ internal sealed class StoredRun : IDisposable
 
     /// <summary>
     /// The database to write to, with this run in it. Where it could not be opened before, it is opened now, unless it turns out to have
-    /// another run.
+    /// another run. Where its files were removed, it is written anew.
     /// </summary>
     /// <exception cref="StorageUnavailableException">It cannot be written to, or has another run.</exception>
     /// <exception cref="ConfigurationException">It must not be used.</exception>
     public SoakDatabase OpenForWriting(DateTimeOffset now)
     {
+        if (_database?.WhyGone() is { } gone)
+        {
+            _database.Rescue();
+            _rescued = _database.Id;
+            _database = null;
+            _log.DatabaseRescued(gone, _id);
+        }
+
         if (_database is not null && _id != 0)
             return _database;
         _database ??= SoakDatabase.Open(_options.DataDirectory);
+        if (_database.Id == _rescued)
+            return _database;
         if (_database.Runs.Latest() is { } other)
         {
             throw new StorageUnavailableException(
@@ -78,6 +95,14 @@ internal sealed class StoredRun : IDisposable
 
         Begin(now);
         return _database;
+    }
+
+    /// <summary>Throws if the run's files are gone: until a checkpoint has written them anew, nothing else is recorded.</summary>
+    /// <exception cref="StorageUnavailableException">They are gone.</exception>
+    public void ThrowIfGone()
+    {
+        if (_database?.WhyGone() is { } gone)
+            throw new StorageUnavailableException(gone);
     }
 
     /// <inheritdoc/>
@@ -111,6 +136,9 @@ internal sealed class StoredRun : IDisposable
 
     private ResumeState Resume(RunRecord run, FleetOptions fleet, StorageHealth health)
     {
+        string[] refused = [.. _database!.Refusals()];
+        foreach (string refusal in refused.Take(RefusalsLogged))
+            _log.RecordRefused(refusal, refused.Length);
         ResumeState resume = CheckpointLoader.Load(_database!, run.Id, fleet, _log);
         _id = run.Id;
         health.Succeed(run.Checkpointed, lost: 0);

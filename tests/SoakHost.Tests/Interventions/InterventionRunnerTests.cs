@@ -132,7 +132,7 @@ public sealed class InterventionRunnerTests : IDisposable
         }
 
         bool isDone = await Record.ExceptionAsync(() => resize) is null;
-        _storage.Stop(_fleet.Stop(Patience) ? _fleet.Checkpoint : null);
+        _storage.Stop(_fleet.Stop(Patience) ? _fleet.Checkpoint : null, Patience);
         Assert.Equal(isDone ? 1 : 0, Recorded().Count);
         Assert.Equal(isDone ? 10 : 70, _fleet.Cohorts[0].Cohort.Vms);
     }

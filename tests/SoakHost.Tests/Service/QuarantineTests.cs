@@ -39,7 +39,7 @@ public sealed class QuarantineTests
             Until(run, report => report.Cohorts.Select(cohort => cohort.Totals.Operations).Zip(before).All(pair => pair.First > pair.Second)
                 && run.Storage.LastSuccess > success);
             Assert.True(run.Latest.SilentWorkers.IsEmpty);
-            run.Stop(Patience, out bool isComplete);
+            run.Stop(Patience, out bool isComplete, out _);
             Assert.True(isComplete);
         }
 
@@ -49,7 +49,7 @@ public sealed class QuarantineTests
         again.Start();
         Until(again, report => report.Cohorts.Length == 2);
         Assert.Equal(ReadinessStatus.Ready, ReadinessOf(again).Status);
-        again.Stop(Patience, out _);
+        again.Stop(Patience, out _, out _);
     }
 
     private static Readiness ReadinessOf(SoakRun run) =>

@@ -35,7 +35,7 @@ public sealed class SoakStorageTests
         long ticks = folder.Ticks();
         Checkpoint(Sample.Time - TimeSpan.FromDays(1) + TimeSpan.FromSeconds(20));
         Assert.True(folder.Ticks() > ticks);
-        storage.Stop(fleet.Stop(Patience) ? fleet.Checkpoint : null);
+        storage.Stop(fleet.Stop(Patience) ? fleet.Checkpoint : null, Patience);
 
         void Checkpoint(DateTimeOffset at)
         {
@@ -59,9 +59,9 @@ public sealed class SoakStorageTests
             database.AddCheckpoints(run, [], [("control", hung), ("control", hung), ("control", crossed)], incidentsMax: 5, Sample.Time);
         }
 
-        Assert.Equal([8192, 7168, 6144, 5120, 4096], database.Incidents.Page(long.MaxValue, 100).Select(incident => incident.Id.Time.Tick!.Value));
+        Assert.Equal([8192, 7168, 6144, 5120, 4096], database.Incidents.Page(long.MaxValue, 100).Records.Select(incident => incident.Id.Time.Tick!.Value));
         Assert.Equal(5, folder.Crossings().Count);
-        Assert.Empty(database.Incidents.Page(long.MaxValue, 100, new() { Cohort = "stable" }));
+        Assert.Empty(database.Incidents.Page(long.MaxValue, 100, new() { Cohort = "stable" }).Records);
     }
 
     [Fact]
@@ -95,9 +95,9 @@ public sealed class SoakStorageTests
         using var folder = new DataFolder();
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
         long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
-        database.Interventions.Add(run, "control", new() { Kind = InterventionKind.PauseInvalidations, Tick = 1024 }, Sample.Time);
-        database.Interventions.Add(run, "control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>(), Tick = 4096 }, Sample.Time);
-        database.Interventions.Add(run, "control", new() { Kind = InterventionKind.Migrate, Vm = 9, Tick = 4096 }, Sample.Time);
+        database.AddIntervention(run, "control", new() { Kind = InterventionKind.PauseInvalidations, Tick = 1024 }, Sample.Time);
+        database.AddIntervention(run, "control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux63>(), Tick = 4096 }, Sample.Time);
+        database.AddIntervention(run, "control", new() { Kind = InterventionKind.Migrate, Vm = 9, Tick = 4096 }, Sample.Time);
         Finding hung = Sample.Hung(3, tick: 2048);
         Finding recovered = Sample.Hung(3, tick: 5120, kind: FindingKind.VcpuRecovered);
         Finding again = Sample.Hung(3, tick: 6144);
@@ -105,7 +105,7 @@ public sealed class SoakStorageTests
         database.AddCheckpoints(run, [], [("control", hung), ("control", recovered), ("control", again), ("control", byItself)], 100, Sample.Time);
         Assert.Equal(
             [(6144L, 7168L, "itself"), (2048L, 5120L, "kernel linux-6.3 at tick 4096")],
-            database.Incidents.Page(long.MaxValue, 100).Select(incident => (incident.Id.Time.Tick!.Value, incident.Recovery!.Time.Tick!.Value, incident.Recovery.By)));
+            database.Incidents.Page(long.MaxValue, 100).Records.Select(incident => (incident.Id.Time.Tick!.Value, incident.Recovery!.Time.Tick!.Value, incident.Recovery.By)));
         Assert.Equal(
             [InterventionKind.PauseInvalidations, InterventionKind.PatchKernel, InterventionKind.Migrate],
             database.Interventions.Of(run).Select(record => record.Intervention.Kind));
@@ -131,13 +131,13 @@ public sealed class SoakStorageTests
             });
             time.Advance(options.CheckpointInterval);
             Assert.True(SpinWait.SpinUntil(() => storage.Status.LastSuccess is not null, Patience));
-            storage.Stop(sink => Array.ForEach(checkpoints, sink));
+            storage.Stop(sink => Array.ForEach(checkpoints, sink), Patience);
         }
 
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
         Assert.Equal(
             ["hang:here/0/1@42", "hang:control/1/1@42"],
-            database.Incidents.Page(long.MaxValue, 100).Select(incident => incident.Id.ToString()));
+            database.Incidents.Page(long.MaxValue, 100).Records.Select(incident => incident.Id.ToString()));
         Assert.Equal("control", Assert.Single(database.Checkpoints.Of(1)).Shard.Cohort);
     }
 
@@ -147,7 +147,7 @@ public sealed class SoakStorageTests
         using var folder = new DataFolder();
         using (var first = new SoakStorage(Options(folder), TimeProvider.System, NullLogger<SoakStorage>.Instance))
             Assert.Null(first.ResumeState);
-        string inTheWay = Path.Combine(folder.Path, "soakhost.lock");
+        string inTheWay = Path.Combine(folder.Path, "soakhost.commits");
         File.Delete(inTheWay);
         Directory.CreateDirectory(inTheWay);
         ConfigurationException refused = Assert.Throws<ConfigurationException>(
@@ -185,7 +185,7 @@ public sealed class SoakStorageTests
             },
             Patience));
         Assert.Equal(0, storage.RunId);
-        storage.Stop(fleet.Stop(Patience) ? fleet.Checkpoint : null);
+        storage.Stop(fleet.Stop(Patience) ? fleet.Checkpoint : null, Patience);
         using SoakDatabase after = SoakDatabase.OpenForReading(directory)!;
         Assert.Equal(1, after.Runs.Latest()!.Id);
         Assert.Empty(after.Checkpoints.Of(1));
