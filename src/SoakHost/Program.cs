@@ -9,6 +9,8 @@ var soakhost = new RootCommand("Soak-tests KVM's page-fault retry protocol acros
     ReplayCommand.Create(),
     IncidentsCommand.Create(),
     CtlCommand.Create(),
+    BackupCommand.Create(),
+    DataCommand.Create(),
     KernelsCommand.Create(),
     BenchCommand.Create(),
     HealthcheckCommand.Create(),

@@ -18,11 +18,7 @@ internal static class IncidentsCommand
             "--before", "list the page after another one, which ends with this number", long.MaxValue, 1, long.MaxValue,
             "the newest page");
         var cohort = new Option<string?>("--cohort") { Description = "List the incidents of one cohort." };
-        var directory = new Option<string?>("--data-directory")
-        {
-            Description = "Data directory. Default: the configuration's.",
-            HelpName = "folder",
-        };
+        Option<string?> directory = DataOptions.Directory();
         Option<bool> json = CommonOptions.Json();
         var command = new Command("incidents", "Lists recorded incidents, newest first. \"soakhost replay\" takes their ids.")
         {
@@ -30,8 +26,7 @@ internal static class IncidentsCommand
         };
         command.SetAction(parsed =>
         {
-            string folder = parsed.GetValue(directory) ?? SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration)
-                .DataDirectory;
+            string folder = parsed.Of(directory);
             IncidentPage page = IncidentPage.Read(
                 folder, before.Of(parsed), limit.Of(parsed), new IncidentFilter { Cohort = parsed.GetValue(cohort) });
             if (parsed.GetValue(json))
@@ -45,6 +40,8 @@ internal static class IncidentsCommand
 
     private static void Write(IncidentPage page)
     {
+        foreach (string refusal in page.Refused)
+            Terminal.Error.WriteLine($"Left out: {refusal}");
         if (page.Incidents.Count == 0)
         {
             Terminal.Output.WriteLine("No incidents.");
