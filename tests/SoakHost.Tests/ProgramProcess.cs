@@ -12,6 +12,7 @@ internal sealed record ProgramResult(int ExitCode, string Output, string Error);
 /// <summary>The program as a process of its own, as a user starts it. Services listen on loopback, on a port that the system chooses.</summary>
 internal sealed class ProgramProcess : IAsyncDisposable
 {
+    private const int SigHup = 1;
     private const int SigInt = 2;
     private const int SigTerm = 15;
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(180);
@@ -86,6 +87,9 @@ internal sealed class ProgramProcess : IAsyncDisposable
 
     /// <summary>Asks the process to stop, as a container's runtime does.</summary>
     public void Terminate() => Signal(SigTerm);
+
+    /// <summary>Asks it as a terminal that closes does.</summary>
+    public void HangUp() => Signal(SigHup);
 
     /// <summary>Asks it as Ctrl+C does.</summary>
     public void Interrupt() => Signal(SigInt);

@@ -10,6 +10,9 @@ internal static class HttpLimits
     /// <summary>The longest body of a request in bytes.</summary>
     public const int BodyBytesMax = 256 * 1024;
 
+    /// <summary>How long a connection may be open without a request, or between two requests.</summary>
+    public static readonly TimeSpan IdleTimeout = TimeSpan.FromSeconds(5);
+
     public static void AddHttpLimits(this WebApplicationBuilder builder)
     {
         builder.WebHost.ConfigureKestrel(kestrel =>
@@ -19,8 +22,10 @@ internal static class HttpLimits
             limits.MaxConcurrentConnections = 256;
             limits.MaxRequestBodySize = BodyBytesMax;
             limits.MaxRequestHeadersTotalSize = 16 * 1024;
-            limits.RequestHeadersTimeout = TimeSpan.FromSeconds(10);
-            limits.KeepAliveTimeout = TimeSpan.FromMinutes(2);
+
+            // A connection that sends nothing, or only a part of a request, gives its place to another soon.
+            limits.RequestHeadersTimeout = IdleTimeout;
+            limits.KeepAliveTimeout = IdleTimeout;
         });
         builder.Services.AddProblemDetails();
         builder.Services.AddOpenApi("v1");
@@ -32,6 +37,13 @@ internal static class HttpLimits
             json.SerializerOptions.Converters.Add(new JsonStringEnumConverter(JsonNamingPolicy.SnakeCaseLower));
         });
     }
+
+    /// <summary>No browser takes an answer for something else than its content type says.</summary>
+    public static void UseNoSniff(this WebApplication app) => app.Use((http, next) =>
+    {
+        http.Response.Headers.XContentTypeOptions = "nosniff";
+        return next(http);
+    });
 
     public static void UseProblemDetails(this WebApplication app) => app.UseExceptionHandler().UseStatusCodePages();
 }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Runtime.InteropServices;
 using SoakHost.Api;
 using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
@@ -45,6 +46,7 @@ internal static class ServeCommand
         builder.Services.AddListening();
 
         await using WebApplication app = builder.Build();
+        app.UseNoSniff();
         app.UseProblemDetails();
         app.UsePage();
         app.MapMetrics();
@@ -58,6 +60,12 @@ internal static class ServeCommand
         app.MapInterventions();
         app.MapOpenApi();
 
+        // A terminal that closes stops the service as SIGTERM does; left to itself, the signal would end the process at once.
+        using PosixSignalRegistration hangup = PosixSignalRegistration.Create(PosixSignal.SIGHUP, signal =>
+        {
+            signal.Cancel = true;
+            app.Lifetime.StopApplication();
+        });
         await app.StartAsync(stop);
         await app.WaitForShutdownAsync(stop);
         FleetReport report = app.Services.GetRequiredService<SoakRun>().Latest;

@@ -43,4 +43,37 @@ public sealed class HostileClientTests
             idle.ForEach(client => client.Dispose());
         }
     }
+
+    [Fact]
+    public async Task Silent_connections_that_are_renewed_do_not_keep_the_second_address_from_answering_and_close_within_seconds()
+    {
+        const int PlacesOfAnAddress = 256;
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(), "http://127.0.0.1:0;http://127.0.0.1:0");
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        Uri first = program.Http.BaseAddress!;
+        string listed = program.Log.First(line => line.TryGetProperty("Addresses", out _)).GetProperty("Addresses").GetString()!;
+        var second = new Uri(listed.Split(", ")[1]);
+        List<TcpClient> silent = [];
+        try
+        {
+            for (int i = 0; i < PlacesOfAnAddress; i++)
+            {
+                silent.Add(new TcpClient());
+                await silent[^1].ConnectAsync(first.Host, first.Port, stop);
+            }
+
+            // The attacker renews each connection as soon as it is closed.
+            int closed = await silent[0].GetStream().ReadAsync(new byte[1], stop).AsTask().WaitAsync(TimeSpan.FromSeconds(15), stop);
+            Assert.Equal(0, closed);
+            using var renewed = new TcpClient();
+            await renewed.ConnectAsync(first.Host, first.Port, stop);
+            using HttpResponseMessage live = await program.Http.GetAsync(new Uri(second, "/health/live"), stop);
+            Assert.Equal(200, (int)live.StatusCode);
+            Assert.Equal("nosniff", Assert.Single(live.Headers.GetValues("X-Content-Type-Options")));
+        }
+        finally
+        {
+            silent.ForEach(client => client.Dispose());
+        }
+    }
 }

@@ -25,6 +25,16 @@ public class StopTests
     }
 
     [Fact]
+    public async Task A_terminal_that_closes_stops_a_service_as_any_other_request_to_stop()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small());
+        program.HangUp();
+        ProgramResult result = await program.EndAsync();
+        Assert.Equal(0, result.ExitCode);
+        Assert.Contains("Verdict: ", result.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_service_that_showed_a_violation_says_so_as_it_ends()
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__Fleet__1__Kernel", "linux-6.1")));
