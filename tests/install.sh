@@ -11,6 +11,8 @@ want chromium chromium
 want npm nodejs npm
 want clang-query clang-tools
 want python3 python3
+want z3 z3
+want cvc5 cvc5
 [ ${#need[@]} -gt 0 ] || exit 0
 
 printf 'Installing %s\n' "${need[*]}"

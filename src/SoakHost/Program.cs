@@ -6,6 +6,7 @@ var soakhost = new RootCommand("Soak-tests KVM's page-fault retry protocol acros
     ServeCommand.Create(),
     CheckCommand.Create(),
     ExploreCommand.Create(),
+    ProveCommand.Create(),
     ReplayCommand.Create(),
     IncidentsCommand.Create(),
     CtlCommand.Create(),

@@ -59,10 +59,11 @@ internal sealed class ProgramProcess : IAsyncDisposable
     public IReadOnlyList<JsonElement> Log => [.. Lines(_output).Where(IsEvent).Select(Parse)];
 
     /// <summary>Runs a command to its end.</summary>
-    public static async Task<ProgramResult> RunAsync(IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null)
+    public static async Task<ProgramResult> RunAsync(
+        IEnumerable<string> arguments, IReadOnlyDictionary<string, string>? environment = null, TimeSpan? timeout = null)
     {
         await using var program = new ProgramProcess(arguments, environment);
-        return await program.EndAsync();
+        return await program.EndAsync(timeout);
     }
 
     /// <summary>Starts a command, and returns once it has printed a line that begins so, on either stream.</summary>
@@ -104,9 +105,9 @@ internal sealed class ProgramProcess : IAsyncDisposable
     public void Kill() => _process.Kill();
 
     /// <summary>Waits for the end.</summary>
-    public async Task<ProgramResult> EndAsync()
+    public async Task<ProgramResult> EndAsync(TimeSpan? timeout = null)
     {
-        await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
+        await _process.WaitForExitAsync(TestContext.Current.CancellationToken).WaitAsync(timeout ?? StartTimeout, TestContext.Current.CancellationToken);
         return new ProgramResult(_process.ExitCode, _output.ToString(), _error.ToString());
     }
 

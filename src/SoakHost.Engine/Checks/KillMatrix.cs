@@ -1,5 +1,6 @@
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Explore;
+using SoakHost.Engine.Prove;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -23,6 +24,9 @@ public sealed record KillMatrixRow(
     long SoakTicks,
     TimeSpan SoakTime)
 {
+    /// <summary>What a proof came to; null where there was no solver.</summary>
+    public ProveResult? Proved { get; init; }
+
     /// <summary>What exploration found, as a defect; null when it did not come to an end.</summary>
     public Defect? ExploredDefect => Explored switch
     {
@@ -34,13 +38,21 @@ public sealed record KillMatrixRow(
         _ => null,
     };
 
-    /// <summary>Whether both found what is expected, no more and no less.</summary>
-    public bool IsAsExpected => ExploredDefect == Kernel.Expected && Soaked == Kernel.Expected;
+    /// <summary>
+    /// Whether exploration and soak found what is expected, no more and no less, and a proof refuted what has a defect: one that
+    /// the other two cannot see too.
+    /// </summary>
+    public bool IsAsExpected => ExploredDefect == Kernel.Expected && Soaked == Kernel.Expected
+        && (Proved is null || Proved.Verdict == ExpectedOfProof(Kernel));
+
+    /// <summary>What a proof must come to.</summary>
+    public static ProofVerdict ExpectedOfProof(KernelInfo kernel) =>
+        kernel.Expected == Defect.None && !kernel.IsRefutedByProofAlone ? ProofVerdict.Proven : ProofVerdict.Refuted;
 }
 
 /// <summary>
-/// Runs kernels and mutants through exploration and through the soak, and compares what each is caught as with what is expected: the
-/// proof that the detectors detect.
+/// Runs kernels and mutants through exploration, through the soak and, with a solver, through a proof, and compares what each is
+/// caught as with what is expected: the proof that the detectors detect.
 /// </summary>
 public static class KillMatrix
 {
@@ -63,6 +75,15 @@ public static class KillMatrix
         return new KillMatrixRow(
             info, explored.Verdict, explored.States, explored.Elapsed, soaked, ticks, time.GetElapsedTime(started));
     }
+
+    /// <summary>One kernel's row, with a proof.</summary>
+    /// <param name="kernel">The kernel.</param>
+    /// <param name="prover">Proves it.</param>
+    /// <param name="time">Tells how long it took.</param>
+    /// <param name="cancellation">Stops exploration, with a row that is not as expected, and ends the proof.</param>
+    public static async Task<KillMatrixRow> VerifyAsync(
+        Kernel kernel, Prover prover, TimeProvider time, CancellationToken cancellation) =>
+        Verify(kernel, time, cancellation) with { Proved = await prover.ProveAsync(kernel, null, cancellation) };
 
     /// <summary>The exploration that must catch a kernel: from 2 below where its defect shows, looking for that defect.</summary>
     public static ExploreOptions ExploreOptionsFor(KernelInfo kernel) => new()

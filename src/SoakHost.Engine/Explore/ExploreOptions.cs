@@ -46,6 +46,9 @@ public sealed record ExploreOptions
     /// </summary>
     public ExploreVerdict? Target { get; init; }
 
+    /// <summary>Whether exploration ends with the first defect, of whatever kind. Default false.</summary>
+    public bool StopsAtFirstDefect { get; init; }
+
     /// <summary>States to hold at the most, 1,000 to 100,000,000, up to 150 bytes each. Default 20,000,000.</summary>
     public int StatesMax { get; init; } = 20_000_000;
 
@@ -133,5 +136,17 @@ public sealed record ExploreResult
 /// <param name="Depth">
 /// Steps to it: to the step that is the defect, that step counted, or to the state in which a vCPU is hung.
 /// </param>
+/// <param name="Path">The steps from a new VM to it.</param>
 /// <param name="Story">The shortest story that shows one. That of a hang goes on until the vCPU's retries repeat.</param>
-public sealed record ExploreDefect(ExploreVerdict Kind, int Depth, Timeline Story);
+public sealed record ExploreDefect(ExploreVerdict Kind, int Depth, ExplorePath Path, Timeline Story);
+
+/// <summary>A way from a new VM to a defect.</summary>
+/// <param name="Steps">The steps, in order. The last one is the defect unless a vCPU is hung.</param>
+/// <param name="Hung">The vCPU that is never fixed from there, or null.</param>
+public sealed record ExplorePath(IReadOnlyList<ExploreStep> Steps, int? Hung);
+
+/// <summary>One actor's step.</summary>
+/// <param name="Actor">vCPUs are numbered first, then invalidators, then the memslot updater.</param>
+/// <param name="First">The page that a vCPU goes on with, or the first page of the range that an invalidator begins.</param>
+/// <param name="End">One past the last page of that range.</param>
+public readonly record struct ExploreStep(int Actor, int First, int End);

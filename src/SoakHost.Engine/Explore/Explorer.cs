@@ -53,6 +53,7 @@ internal sealed class Explorer<TKernel, TMemslots>
     private const int ProgressStates = 1 << 16;
     private const int BlockStates = 1 << 13;
     private const int ChunkStates = 1 << 6;
+    private const int StepsShownMax = 20;
 
     private static readonly Kernel Self = Kernel.Of<TKernel>();
 
@@ -181,7 +182,7 @@ internal sealed class Explorer<TKernel, TMemslots>
             foreach ((ExploreVerdict kind, int id, Action? action, int? hung) in _chunks[c].Defects)
             {
                 if (IsWanted(kind))
-                    _found[kind] = new(kind, _depth + (action is null ? 0 : 1), Tell(id, action, hung));
+                    _found[kind] = Describe(kind, id, action, hung);
             }
         }
     }
@@ -201,7 +202,9 @@ internal sealed class Explorer<TKernel, TMemslots>
         Expand(id, state, chunk);
     }
 
-    private bool IsTargetFound => _options.Target is { } target && _found.ContainsKey(target);
+    private bool IsTargetFound => _options.Target is { } target
+        ? _found.ContainsKey(target)
+        : _options.StopsAtFirstDefect && _found.Count > 0;
 
     private bool IsWanted(ExploreVerdict kind) => (_options.Target ?? kind) == kind && !_found.ContainsKey(kind);
 
@@ -343,10 +346,7 @@ internal sealed class Explorer<TKernel, TMemslots>
         start.Write<TKernel, Pages, Lanes32>(ref state.Vm, state.Vcpus, state.Invalidators, 0);
     }
 
-    /// <summary>
-    /// The story of the shortest way to a state, one more step where that was the defect, and a stuck vCPU's rounds after it.
-    /// </summary>
-    private Timeline Tell(int id, Action? defect, int? stuck)
+    private ExploreDefect Describe(ExploreVerdict kind, int id, Action? defect, int? hung)
     {
         List<Action> actions = [];
         for (int at = id; _paths[at].Parent >= 0; at = _paths[at].Parent)
@@ -354,7 +354,13 @@ internal sealed class Explorer<TKernel, TMemslots>
         actions.Reverse();
         if (defect is { } last)
             actions.Add(last);
+        var path = new ExplorePath([.. actions.Select(action => new ExploreStep(action.Actor, action.First, action.End))], hung);
+        return new(kind, _depth + (defect is null ? 0 : 1), path, Tell(actions, hung));
+    }
 
+    /// <summary>The story of the way to a defect; after it what is in progress ends, and a hung vCPU goes round.</summary>
+    private Timeline Tell(List<Action> actions, int? stuck)
+    {
         State state = new StateBuffer(_options).Add();
         WriteStart(state);
         List<TimelineStep> steps = [];
@@ -370,7 +376,8 @@ internal sealed class Explorer<TKernel, TMemslots>
             }
 
             // What is under way may have been raced. After it nothing is, and two rounds show that the second is like the first.
-            for (int retries = 0; retries < 2;)
+            // A vCPU that goes round without a retry is shown for as long as two rounds can take.
+            for (int retries = 0, shown = 0; retries < 2 && shown < StepsShownMax; shown++)
             {
                 AddStep(state, new Action(v, 0, 0), steps);
                 retries += steps[^1].Verdict == StepVerdict.UnjustifiedRetry ? 1 : 0;

@@ -384,7 +384,10 @@ public readonly struct OdpIntSeq : IKernel
             "sequence numbers of on-demand paging kept in an int",
             "drivers/infiniband/hw/mlx5/odp.c, pagefault_real_mr()"),
         Defect.None)
-    { SurvivesBecause = "both sides are cut alike; it would take 2^32 invalidations inside one fault" };
+    {
+        SurvivesBecause = "both sides are cut alike; it would take 2^32 invalidations inside one fault",
+        IsRefutedByProofAlone = true,
+    };
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

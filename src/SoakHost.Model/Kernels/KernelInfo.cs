@@ -79,6 +79,12 @@ public sealed record KernelInfo(string Name, string Description, string Source, 
     public int InvalidatorsMin { get; init; } = 1;
 
     /// <summary>
+    /// Whether the defect shows only if a fault spans more invalidations than any soak or exploration holds, so that a proof alone
+    /// can show it. Default false.
+    /// </summary>
+    public bool IsRefutedByProofAlone { get; init; }
+
+    /// <summary>
     /// Why a mutant or historical defect is expected to show none; null for those that must be caught, and for releases.
     /// </summary>
     public string? SurvivesBecause { get; init; }

@@ -93,6 +93,7 @@ public readonly struct CompareLow32 : IKernel
     {
         Group = KernelGroup.Mutant,
         SurvivesBecause = "two counters with the same low half are a multiple of 2^32 apart, and that many invalidations do not fit into one fault",
+        IsRefutedByProofAlone = true,
     };
 
     /// <inheritdoc/>

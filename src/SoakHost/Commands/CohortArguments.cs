@@ -36,7 +36,8 @@ internal sealed class CohortArguments
                 .FirstOrDefault(real => takesHost && real.Option == setting.Option);
             string more = real is null ? "" : $" Real VMs: {real.Range}, default: {HostCohortSettings.Cohort.Default(real)}.";
             Add(setting, setting.IsFlag ? CommonOptions.Describe(setting.Sentence, "", "")
-                : CommonOptions.Describe(setting.Sentence, setting.Range, SimulatedCohortSettings.Table.Default(setting)) + more);
+                : CommonOptions.Describe(setting.Sentence, setting.Range, SimulatedCohortSettings.Table.Default(setting)) + more
+                    + (setting.Option == AutoStart.Name ? $" {AutoStart.Help}" : ""));
         }
 
         foreach (Setting<HostCohortOptions> setting in takesHost ? HostCohortSettings.Section.Settings : [])
@@ -103,8 +104,12 @@ internal sealed class CohortArguments
             Name = kernel.Info.Name.Replace('.', '-'),
             Kernel = kernel,
         };
+        bool isAuto = Text(parsed, AutoStart.Name) == AutoStart.Word;
+        cohort = Read(parsed, errors, Simulated.Where(setting => !isAuto || setting.Option != AutoStart.Name), cohort);
+        if (isAuto)
+            cohort = cohort with { Vm = cohort.Vm with { InvalidateSeqStart = AutoStart.ForSoak(kernel, cohort.Vm) } };
         cohort = SimulatedCohortSettings.Complete(
-            Read(parsed, errors, Simulated, cohort), parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
+            cohort, parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
             (setting, error) => errors.Add($"{setting.Option} {error}"));
         return new CohortOptions { Key = "--kernel", Cohort = cohort };
     }

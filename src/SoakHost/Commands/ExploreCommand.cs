@@ -23,8 +23,8 @@ internal static class ExploreCommand
     {
         ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels(
             "kernels to explore", [.. Kernel.All.Where(kernel => kernel.Info.Group == KernelGroup.Release)], "every release");
-        ValueOption<IReadOnlyList<ulong>> starts = CommonOptions.Numbers(
-            "--start", "where mmu_invalidate_seq starts", [.. ExploreOptions.DefaultStarts], ulong.MinValue, ulong.MaxValue,
+        ValueOption<IReadOnlyList<ulong>> starts = AutoStart.Starts(
+            "where mmu_invalidate_seq starts", ExploreOptions.DefaultStarts,
             "0, and 1 and 2 below 2^15, 2^16, 2^31, 2^32, 2^63 and 2^64");
         ValueOption<int> vcpus = CommonOptions.Number("--vcpus", "vCPUs", Defaults.Vcpus, 1, 4);
         ValueOption<int> invalidators = CommonOptions.Number("--invalidators", "concurrent invalidators", Defaults.Invalidators,
@@ -47,7 +47,7 @@ internal static class ExploreCommand
         {
             kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, json,
         };
-        command.SetAction((parsed, stop) =>
+        command.SetAction(async (parsed, stop) =>
         {
             var options = new ExploreOptions
             {
@@ -59,16 +59,24 @@ internal static class ExploreCommand
                 StatesMax = statesMax.Of(parsed),
                 Target = target.Of(parsed).Kind,
             };
-            return Task.FromResult(Run(kernels.Of(parsed), starts.Of(parsed), options, parsed.GetValue(json), stop));
+            List<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked = [];
+            foreach (Kernel kernel in kernels.Of(parsed))
+            {
+                IReadOnlyList<ulong> given = starts.Of(parsed);
+                asked.Add((kernel, given.Count > 0 ? given : await AutoStart.ForExplorationAsync(kernel, options, stop)));
+            }
+
+            return Run(asked, options, parsed.GetValue(json), stop);
         });
         return command;
     }
 
-    private static int Run(IReadOnlyList<Kernel> kernels, IReadOnlyList<ulong> starts, ExploreOptions options, bool json,
+    private static int Run(
+        IEnumerable<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked, ExploreOptions options, bool json,
         CancellationToken stop)
     {
         List<ExploreResult> results = [];
-        foreach (Kernel kernel in kernels)
+        foreach ((Kernel kernel, IReadOnlyList<ulong> starts) in asked)
         {
             foreach (ulong start in starts)
             {

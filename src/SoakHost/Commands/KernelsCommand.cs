@@ -1,5 +1,6 @@
 using System.CommandLine;
 using SoakHost.Engine.Checks;
+using SoakHost.Engine.Prove;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
 using Spectre.Console;
@@ -14,8 +15,8 @@ internal static class KernelsCommand
         Option<bool> json = CommonOptions.Json();
         var verify = new Option<bool>("--verify")
         {
-            Description = "Explore and soak each kernel, and compare the defects found with the expected ones. Exit code 1: one "
-                + "differs.",
+            Description = "Explore, soak and, where there is a solver, prove each kernel, and compare the defects found with the "
+                + "expected ones. Exit code 1: one differs.",
         };
         var command = new Command("kernels", "Lists the kernels and mutants: what each is expected to do, and its source.")
         {
@@ -24,7 +25,7 @@ internal static class KernelsCommand
         command.SetAction((parsed, stop) =>
         {
             if (parsed.GetValue(verify))
-                return Task.FromResult(Verify(parsed.GetValue(json), stop));
+                return VerifyAsync(parsed.GetValue(json), stop);
             if (parsed.GetValue(json))
                 KernelList.WriteJson(Console.Out);
             else
@@ -34,14 +35,18 @@ internal static class KernelsCommand
         return command;
     }
 
-    private static int Verify(bool json, CancellationToken stop)
+    private static async Task<int> VerifyAsync(bool json, CancellationToken stop)
     {
         List<KillMatrixRow> rows = [];
+        using Prover? prover = Solver.Find(null, TimeProvider.System) is { } solver
+            ? new Prover(new ProveOptions(), solver, Environment.ProcessorCount, TimeProvider.System) : null;
         foreach (Kernel kernel in Kernel.All)
         {
             if (stop.IsCancellationRequested)
                 return (int)ExitCode.Interrupted;
-            rows.Add(KillMatrix.Verify(kernel, TimeProvider.System, stop));
+            rows.Add(prover is null
+                ? KillMatrix.Verify(kernel, TimeProvider.System, stop)
+                : await KillMatrix.VerifyAsync(kernel, prover, TimeProvider.System, stop));
         }
 
         if (json)
@@ -51,6 +56,8 @@ internal static class KernelsCommand
         else
         {
             KillMatrixReport.WriteText(Terminal.Output, rows);
+            if (prover is null)
+                Terminal.Output.WriteLine($"Nothing was proven: there is no solver on the path. {Solver.InstallAdvice}");
             Terminal.Output.WriteLine("This machine's own kernel was not verified. To test it: soakhost check --kernel host");
         }
 

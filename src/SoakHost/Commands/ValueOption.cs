@@ -24,6 +24,7 @@ internal sealed class ValueOption<T> : Option<T>
         _default = defaultValue;
         Description = CommonOptions.Describe(sentence, syntax.Range, defaultText ?? syntax.Format(defaultValue));
         HelpName = syntax.Placeholder;
+        Arity = syntax.IsList ? ArgumentArity.OneOrMore : ArgumentArity.ExactlyOne;
         AllowMultipleArgumentsPerToken = syntax.IsList;
         CustomParser = result => Parse(result, syntax, explain);
     }
@@ -43,6 +44,11 @@ internal sealed class ValueOption<T> : Option<T>
             return default;
         }
 
-        return syntax.TryParse(string.Join(',', texts), out T value) ? value : default;
+        if (syntax.TryParse(string.Join(',', texts), out T value))
+            return value;
+
+        // Each is allowed, but not all of them together.
+        result.AddError($"{Name} is \"{string.Join(',', texts)}\"; it must be {syntax.Allowed}");
+        return default;
     }
 }

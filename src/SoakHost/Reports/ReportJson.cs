@@ -51,6 +51,7 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(CheckDocument))]
 [JsonSerializable(typeof(BenchDocument[]))]
 [JsonSerializable(typeof(KillMatrixDocument[]))]
+[JsonSerializable(typeof(ProveDocument[]))]
 internal sealed partial class ReportJson : JsonSerializerContext;
 
 /// <summary>Verdicts by their names in snake_case.</summary>

@@ -17,6 +17,7 @@ public sealed class NamespaceTests(ITestOutputHelper output)
         ["SoakHost.Engine.Timelines"],
         ["SoakHost.Engine.Cohorts"],
         ["SoakHost.Engine.Soak", "SoakHost.Engine.Explore"],
+        ["SoakHost.Engine.Prove"],
         ["SoakHost.Engine.Fleets"],
         ["SoakHost.Engine.Watchdogs"],
         ["SoakHost.Engine.Replays"],

@@ -2,15 +2,20 @@ using System.Globalization;
 using System.Text.RegularExpressions;
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Explore;
+using SoakHost.Engine.Prove;
+using SoakHost.Engine.Tests.Prove;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Checks;
 
-/// <summary>Every kernel and mutant is caught as what it is, by both detectors, and the document that says so is true.</summary>
+/// <summary>Every kernel and mutant is caught as what it is, by both detectors and by proof, and the document that says so is true.</summary>
 public sealed partial class KillMatrixTests
 {
     private static readonly Lazy<KillMatrixRow[]> Matrix = new(() =>
-        [.. Kernel.All.Select(kernel => KillMatrix.Verify(kernel, TimeProvider.System, CancellationToken.None))]);
+        [.. Kernel.All.Select(kernel => KillMatrix.Verify(kernel, TimeProvider.System, CancellationToken.None) with
+        {
+            Proved = Solvers.ProofOf(kernel).GetAwaiter().GetResult(),
+        })]);
 
     [Fact]
     public void Every_kernel_is_caught_as_what_it_is_and_as_nothing_else()
@@ -22,6 +27,9 @@ public sealed partial class KillMatrixTests
     [Fact]
     public void Every_mutant_and_historical_defect_is_caught_but_those_that_say_why_they_are_not()
     {
+        Assert.All(
+            Matrix.Value.Where(row => row.Kernel.Group == KernelGroup.Mutant),
+            row => Assert.Equal(ProofVerdict.Refuted, row.Proved!.Verdict));
         Assert.Equal(
             ["gpc-5.19", "odp-int-seq", "compare-low-32"],
             Matrix.Value.Where(row => row.Kernel.Group != KernelGroup.Release && row.Soaked == Defect.None).Select(row => row.Kernel.Name));
@@ -37,6 +45,8 @@ public sealed partial class KillMatrixTests
         Assert.False((row with { Explored = ExploreVerdict.Proven }).IsAsExpected);
         Assert.False((row with { Explored = ExploreVerdict.LimitReached }).IsAsExpected);
         Assert.False((row with { Explored = ExploreVerdict.Stopped }).IsAsExpected);
+        Assert.False((row with { Proved = row.Proved! with { Verdict = ProofVerdict.Proven } }).IsAsExpected);
+        Assert.False((row with { Proved = row.Proved! with { Verdict = ProofVerdict.NotProven } }).IsAsExpected);
     }
 
     /// <summary>What else each shows: an unsafe install becomes a stale mapping, and nothing is hidden behind anything.</summary>
@@ -90,7 +100,7 @@ public sealed partial class KillMatrixTests
         string document = File.ReadAllText(Path.Combine(AppContext.BaseDirectory, "Checks.md"));
         string table = string.Concat(Matrix.Value.Select(row => string.Create(
             CultureInfo.InvariantCulture,
-            $"| `{row.Kernel.Name}` | {Words(row.Kernel.Expected)} | {Words(row.ExploredDefect!.Value)} | {row.ExploredStates:N0} | {Words(row.Soaked)} |\n")));
+            $"| `{row.Kernel.Name}` | {Words(row.Kernel.Expected)} | {Words(row.ExploredDefect!.Value)} | {row.ExploredStates:N0} | {Words(row.Soaked)} | {Proof(row.Proved!)} |\n")));
         string told = string.Concat(Row().Matches(document).Select(match => match.Value));
         Assert.True(table == told, $"the table in src/SoakHost.Engine/Checks/README.md is to be:\n\n{table}");
         foreach (KillMatrixRow survivor in Matrix.Value.Where(row => row.Kernel.SurvivesBecause is not null))
@@ -105,6 +115,9 @@ public sealed partial class KillMatrixTests
         Defect.StaleMapping => "stale mapping",
         _ => "accounting error",
     };
+
+    private static string Proof(ProveResult proof) => proof.Breakage is not { } breakage ? "proven"
+        : string.Create(CultureInfo.InvariantCulture, $"refuted, from 0x{breakage.LowestCounter:x}");
 
     [GeneratedRegex(@"^\| `[a-z0-9.-]+` \| .* \| .* \| [0-9,]+ \| .* \|\n", RegexOptions.Multiline)]
     private static partial Regex Row();

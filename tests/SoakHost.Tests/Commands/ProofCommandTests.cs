@@ -169,15 +169,18 @@ public class ProofCommandTests
     [Fact]
     public async Task Kernels_are_verified_for_programs()
     {
-        ProgramResult result = await ProgramProcess.RunAsync(["kernels", "--verify", "--json"]);
+        ProgramResult result = await ProgramProcess.RunAsync(["kernels", "--verify", "--json"], timeout: TimeSpan.FromMinutes(10));
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         JsonElement[] rows = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
         Assert.Equal(Kernel.All.Select(kernel => kernel.Info.Name), rows.Select(row => row.GetProperty("name").GetString()!));
         Assert.All(rows, row =>
         {
-            Assert.Equal(["name", "group", "expected", "found_by_explore", "found_by_soak", "ok"], Keys(row));
+            Assert.Equal(["name", "group", "expected", "found_by_explore", "found_by_soak", "found_by_proof", "lowest_counter", "ok"], Keys(row));
             Assert.True(row.GetProperty("ok").GetBoolean(), row.ToString());
             Assert.Equal(row.GetProperty("expected").GetString(), row.GetProperty("found_by_explore").GetString());
+            bool isProven = row.GetProperty("found_by_proof").GetString() == "proven";
+            Assert.Equal(isProven, row.GetProperty("lowest_counter").ValueKind == JsonValueKind.Null);
+            Assert.True(!isProven || row.GetProperty("group").GetString() != "mutant", row.ToString());
         });
     }
 

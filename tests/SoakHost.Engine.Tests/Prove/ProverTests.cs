@@ -1,0 +1,269 @@
+using SoakHost.Engine.Checks;
+using SoakHost.Engine.Prove;
+using SoakHost.Engine.Tests.Kernels;
+using SoakHost.Engine.Timelines;
+using SoakHost.Model;
+using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
+
+namespace SoakHost.Engine.Tests.Prove;
+
+/// <summary>
+/// What proofs come to: of the kernels that there are, of those that people bring, and of steps that were broken on purpose.
+/// </summary>
+public sealed class ProverTests
+{
+    public static TheoryData<string> Kernels => [.. Kernel.All.Select(kernel => kernel.Info.Name)];
+
+    [Theory]
+    [MemberData(nameof(Kernels))]
+    public async Task Every_kernel_is_proven_or_refuted_as_is_expected_of_it(string name)
+    {
+        Kernel kernel = Kernel.Find(name)!;
+        ProveResult result = await Solvers.ProofOf(kernel);
+        Assert.Equal((KillMatrixRow.ExpectedOfProof(kernel.Info), ""), (result.Verdict, result.Reason));
+        Assert.DoesNotContain(result.Obligations, obligation => obligation.Outcome == ObligationOutcome.Unknown);
+        if (result.Breakage is not { } breakage)
+            return;
+        Assert.Equal(kernel.Info.ExpectedFrom, breakage.LowestCounter);
+        Assert.True(breakage.IsExact, breakage.ToString());
+
+        // Its counter moves at begin, so that the induction fails without any invalidation in a fault, and yet nothing goes wrong.
+        Assert.Equal(name != "seq-at-begin", breakage.IsShortest);
+        Assert.Contains(breakage.Story.Steps, step => step.IsDefect);
+    }
+
+    [Theory]
+    [InlineData("linux-6.1", 0UL, 0x8000_0000UL, 0xffff_ffff_7fff_ffffUL)]
+    [InlineData("snapshot-u32", 0UL, 0x1_0000_0000UL, ulong.MaxValue)]
+    [InlineData("snapshot-i16", 0UL, 0x8000UL, 0xffff_ffff_ffff_7fffUL)]
+    [InlineData("compare-signed", 1UL, 1UL << 63, 1UL << 63)]
+    [InlineData("saturating-seq", 1UL, 0x7fff_ffffUL, ulong.MaxValue)]
+    [InlineData("compare-low-32", 1UL << 32, 0UL, ulong.MaxValue)]
+    public async Task A_kernel_breaks_in_one_interval_with_a_shortest_span(string name, ulong span, ulong lowest, ulong highest)
+    {
+        Breakage breakage = (await Solvers.ProofOf(Kernel.Find(name)!)).Breakage!;
+        Assert.Equal((span, lowest, highest), (breakage.FaultSpan, breakage.LowestCounter, breakage.HighestCounter));
+        Assert.Equal([new CounterInterval(lowest, highest)], breakage.Intervals);
+        Assert.True(breakage.AreAllIntervals);
+    }
+
+    [Fact]
+    public async Task With_shorter_faults_compare_low_32_is_proven_and_the_assumption_is_what_does_it()
+    {
+        Kernel kernel = Kernel.Of<CompareLow32>();
+        Assert.Equal(ProofVerdict.Proven, (await Solvers.ProveAsync(kernel, new() { FaultSpan = 1UL << 32 })).Verdict);
+        Breakage breakage = (await Solvers.ProveAsync(kernel, new() { FaultSpan = (1UL << 32) + 1 })).Breakage!;
+        Assert.Equal("a fault that spans 2^32 invalidations", breakage.Takes);
+        Assert.Contains(breakage.Story.Steps, step => step.Action.Contains("4,294,967,296 times", StringComparison.Ordinal));
+        Assert.Equal(StepVerdict.UnsafeInstall, breakage.Story.Steps[^1].Verdict);
+    }
+
+    [Theory]
+    [InlineData("linux-5.11")]
+    [InlineData("linux-6.1.y")]
+    [InlineData("linux-6.3")]
+    [InlineData("linux-6.9")]
+    public async Task Both_solvers_prove_the_releases(string name)
+    {
+        ProveResult z3 = await Solvers.ProveAsync(Kernel.Find(name)!, null, Solvers.Z3);
+        ProveResult cvc5 = await Solvers.ProofOf(Kernel.Find(name)!);
+        Assert.Equal((ProofVerdict.Proven, ProofVerdict.Proven), (z3.Verdict, cvc5.Verdict));
+        Assert.Equal(
+            z3.Obligations.Select(obligation => obligation.Name), cvc5.Obligations.Select(obligation => obligation.Name));
+    }
+
+    [Theory]
+    [InlineData("linux-6.1")]
+    [InlineData("linux-5.15")]
+    [InlineData("linux-5.12-i386")]
+    public async Task Both_solvers_refute_the_releases_with_a_defect(string name)
+    {
+        Breakage z3 = (await Solvers.ProveAsync(Kernel.Find(name)!, null, Solvers.Z3)).Breakage!;
+        Breakage cvc5 = (await Solvers.ProofOf(Kernel.Find(name)!)).Breakage!;
+        Assert.Equal(
+            (z3.Defect, z3.FaultSpan, z3.LowestCounter, z3.HighestCounter),
+            (cvc5.Defect, cvc5.FaultSpan, cvc5.LowestCounter, cvc5.HighestCounter));
+    }
+
+    [Fact]
+    public async Task Linux_5_15_is_proven_as_long_as_memslots_stay_as_they_are()
+    {
+        ProveResult withFixed = await Solvers.ProveAsync(Kernel.Of<Linux515>(), new() { MemslotUpdates = false });
+        Assert.Equal((ProofVerdict.Proven, ""), Brief(withFixed));
+        Assert.Equal("memslot updates", (await Solvers.ProofOf(Kernel.Of<Linux515>())).Breakage!.Takes);
+    }
+
+    [Theory]
+    [InlineData(1, 32)]
+    [InlineData(4, 32)]
+    [InlineData(2, 64)]
+    public async Task The_fix_is_proven_for_every_shape_of_VM(int invalidators, int pages)
+    {
+        var options = new ProveOptions { Invalidators = invalidators, Pages = pages };
+        Assert.Equal((ProofVerdict.Proven, ""), Brief(await Solvers.ProveAsync(Kernel.Of<Linux61Stable>(), options)));
+    }
+
+    [Fact]
+    public async Task Kernels_that_people_bring_are_proven_or_refuted_as_they_are()
+    {
+        Assert.Equal((ProofVerdict.Proven, ""), Brief(await Solvers.ProveAsync(Kernel.Of<Complemented>())));
+        Assert.Equal((ProofVerdict.Proven, ""), Brief(await Solvers.ProveAsync(Kernel.Of<YieldingZap>())));
+        Assert.Equal(
+            [
+                "hang 0: 0x1000000 to 0xffffffffffffffff",
+                "hang 0: 0x1000000000000 to 0xffffffffffffffff",
+                "unsafe install 1: 0xffffffff to 0xffffffffffffffff",
+                "unsafe install 1: 0x1 to 0xffffffffffffffff",
+            ],
+            [
+                await WhereAsync<SnapshotU24>(), await WhereAsync<SnapshotU48>(), await WhereAsync<SaturatingU32>(),
+                await WhereAsync<CompareShifted>(),
+            ]);
+    }
+
+    /// <summary>The name of what fails says which line it was.</summary>
+    [Fact]
+    public async Task A_protocol_of_which_a_line_is_gone_is_not_proven()
+    {
+        Assert.Equal(ProofVerdict.Proven, (await Solvers.ProveVariedAsync<Linux61Stable>((_, _) => { })).Verdict);
+        Assert.Contains("raced-is-ended", await FailedAsync((before, after) =>
+        {
+            if (IsInvalidator(before, after))
+                after.Vm.FaultFlags = before.Vm.FaultFlags;
+        }));
+        Assert.Contains("exposed-not-mapped", await FailedAsync((before, after) =>
+        {
+            if (IsInvalidator(before, after))
+                after.Vm.Mapped = before.Vm.Mapped;
+        }));
+        Assert.Contains("orphaned-is-behind", await FailedAsync((before, after) =>
+        {
+            if (!IsInvalidator(before, after))
+                after.Vm.RootGeneration = before.Vm.RootGeneration;
+        }));
+        Assert.Contains("total-is-mapped", await FailedAsync((before, after) => after.Vm.Mapped &= before.Vm.Mapped));
+        Assert.Contains("hang", await FailedAsync((before, after) =>
+        {
+            if (!IsInvalidator(before, after))
+                after.Vcpus[0].AtCheck = before.Vcpus[0].AtCheck;
+        }));
+    }
+
+    /// <summary>What each part of the invariant is for: without it something fails, so that none is there for show.</summary>
+    [Fact]
+    public async Task Every_part_of_the_invariant_is_needed()
+    {
+        using var queue = new SolverQueue(Solvers.Cvc5, Environment.ProcessorCount, new ProveOptions().Timeout);
+        var table = new TermTable();
+        string[] parts;
+
+        // That a vCPU is in one phase is no assumption, but what makes taking the phases one by one complete: it is shown after
+        // each step.
+        using (table.Enter())
+        {
+            var any = SymbolicSteps<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>.AnyVm(1, 2).State;
+            parts = [.. Invariant<Linux69, UpdatedMemslots, Pages32<SymbolicLanes>>.Of(any)
+                .Select(part => part.Name).Where(name => name != "one-phase")];
+        }
+
+        List<string> idle = [];
+        foreach (string part in parts)
+        {
+            // A kernel that never retries without reason does not need to know whether it would have been overcautious.
+            if (!await IsNeededAsync<Linux69>(part) && !await IsNeededAsync<Linux511>(part))
+                idle.Add(part);
+        }
+
+        Assert.Empty(idle);
+
+        async Task<bool> IsNeededAsync<TKernel>(string part)
+            where TKernel : struct, IKernel
+        {
+            Obligation[] obligations;
+            using (table.Enter())
+            {
+                var all = new Obligations<TKernel, UpdatedMemslots, Pages32<SymbolicLanes>>(new()) { Dropped = part };
+                obligations = [.. all.Induction()];
+            }
+
+            SolverResult[] answers = await queue.AskAsync(
+                table, part, obligations, null, null, TestContext.Current.CancellationToken);
+            return answers.Any(answer => answer.Answer == SolverAnswer.Sat);
+        }
+    }
+
+    [Fact]
+    public async Task A_proof_of_states_that_cannot_be_is_none()
+    {
+        ProveResult result = await Solvers.ProveVariedAsync<Linux61Stable>(null);
+        IEnumerable<string> possible = result.Obligations.Select(obligation => obligation.Name)
+            .Where(name => name.StartsWith("possible-", StringComparison.Ordinal));
+        Assert.Equal(
+            [
+                "possible-access-0-in-progress", "possible-access-2-in-progress",
+                "possible-resolve-0-in-progress", "possible-resolve-2-in-progress",
+                "possible-check-0-in-progress", "possible-check-2-in-progress",
+                "possible-retry-raced", "possible-retry-covered", "possible-fix-alone", "possible-check-elsewhere",
+                "possible-retry-reloaded",
+            ],
+            possible);
+
+        // Invariants that contradict each other "prove" everything, and then nothing is possible.
+        var table = new TermTable();
+        Obligation impossible;
+        using (table.Enter())
+        {
+            var all = new Obligations<Linux61Stable, UpdatedMemslots, Pages32<SymbolicLanes>>(new());
+            Obligation first = all.Possibilities().First();
+            impossible = first with { Given = [.. first.Given, new("contradiction", "is never true", table.False)] };
+        }
+
+        SolverResult answer = await Solvers.Z3.AskAsync(
+            SmtScript.Write(table, "none", impossible), [], TimeSpan.FromMinutes(1), TestContext.Current.CancellationToken);
+        Assert.Equal(SolverAnswer.Unsat, answer.Answer);
+    }
+
+    /// <summary>
+    /// A total that the model gains must be claimed to be 0, where it counts a defect, or be added here, where it does not.
+    /// </summary>
+    [Fact]
+    public void Every_total_of_the_model_is_claimed_to_be_zero_or_counts_no_defect() => Assert.Equal(
+        [
+            "Invalidations", "GuestAccesses", "Fixed", "Retried", "UnwarrantedRetries", "UnjustifiedRetries", "UnsafeInstalls",
+            "StaleMappings", "AccountingErrors",
+        ],
+        Layout<TotalsLanes<SymbolicLanes>>.Names);
+
+    [Fact]
+    public async Task A_solver_that_gives_up_proves_nothing()
+    {
+        var options = new ProveOptions { Timeout = TimeSpan.FromMilliseconds(1) };
+        ProveResult result = await Solvers.ProveAsync(Kernel.Of<Linux61Stable>(), options);
+        Assert.Equal(ProofVerdict.NotProven, result.Verdict);
+        Assert.Contains("the solver gave no answer to", result.Reason, StringComparison.Ordinal);
+    }
+
+    private static (ProofVerdict Verdict, string Reason) Brief(ProveResult result) => (result.Verdict, result.Reason);
+
+    private static async Task<string> WhereAsync<TKernel>()
+        where TKernel : struct, IKernel
+    {
+        ProveResult result = await Solvers.ProveAsync(Kernel.Of<TKernel>());
+        return result.Breakage is { } breakage
+            ? $"{breakage.Defect} {breakage.FaultSpan}: 0x{breakage.LowestCounter:x} to 0x{breakage.HighestCounter:x}"
+            : $"{result.Verdict} {result.Reason}";
+    }
+
+    private static async Task<string> FailedAsync(
+        Action<SymbolicVm<Pages32<SymbolicLanes>>, SymbolicVm<Pages32<SymbolicLanes>>> variation)
+    {
+        ProveResult result = await Solvers.ProveVariedAsync<Linux61Stable>(variation);
+        Assert.Equal(ProofVerdict.NotProven, result.Verdict);
+        return string.Join(' ', result.Obligations.SelectMany(obligation => obligation.Failed));
+    }
+
+    private static bool IsInvalidator(SymbolicVm<Pages32<SymbolicLanes>> before, SymbolicVm<Pages32<SymbolicLanes>> after) =>
+        before.Invalidators.Zip(after.Invalidators).Any(pair => pair.First.AtEnd.Term != pair.Second.AtEnd.Term
+            || pair.First.AtChange.Term != pair.Second.AtChange.Term);
+}
