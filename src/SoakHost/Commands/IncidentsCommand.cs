@@ -1,7 +1,6 @@
 using System.CommandLine;
 using System.Text.Json;
 using SoakHost.Api;
-using SoakHost.Configuration;
 using SoakHost.Reports;
 using SoakHost.Storage;
 using Spectre.Console;

@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
 
@@ -96,7 +98,7 @@ internal static class Schema
     {
         using SqliteTransaction transaction = connection.Begin();
         connection.Execute($"PRAGMA application_id = {ApplicationId}; PRAGMA user_version = {Version}; {Tables}");
-        connection.Execute("INSERT INTO commits VALUES ($database, 0)", ("$database", Random.Shared.NextInt64(1, long.MaxValue)));
+        connection.Execute("INSERT INTO commits VALUES ($database, 0)", ("$database", BinaryPrimitives.ReadInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(long)))));
         transaction.Commit();
     }
 

@@ -137,6 +137,6 @@ public sealed class GoneDatabaseTests : IDisposable
         Assert.True(SpinWait.SpinUntil(() => storage.Status is { Failure: null } status && status.LastSuccess == now, Patience), $"{storage.Status}");
     }
 
-    private static Task PauseAsync(SoakStorage storage) => storage.RecordAsync(
+    private static Task<InterventionRecord> PauseAsync(SoakStorage storage) => storage.RecordAsync(
         "control", new ShardIntervention { Kind = InterventionKind.PauseInvalidations, Tick = 1024 }, TestContext.Current.CancellationToken);
 }
