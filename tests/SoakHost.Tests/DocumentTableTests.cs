@@ -103,7 +103,7 @@ public partial class DocumentTableTests
     [GeneratedRegex(@"- alert: (?<name>\w+).*?severity: (?<severity>\w+)", RegexOptions.Singleline)]
     private static partial Regex Alert();
 
-    [GeneratedRegex("(?<=^|`)--[a-z-]+(?=`|$)")]
+    [GeneratedRegex("(?<=^|`)--[a-z][a-z0-9-]+(?=`|$)")]
     private static partial Regex OptionName();
 
     [GeneratedRegex(@"(?<=\|)[^|]+\|")]
