@@ -44,6 +44,7 @@ public sealed class CommandTests
         ["dotnet run -c Release --project tests/Benchmarks -- page"] = Measures,
         ["dotnet run -c Release --project tests/Benchmarks -- monitoring"] = Measures,
         ["dotnet run -c Release --project tests/Benchmarks -- checkpoints 20"] = Measures,
+        ["soakhost prove --kernel snapshot-u24"] = OnlyInTests,
         ["soakhost explore --kernel snapshot-u24 --start 2^24-1"] = OnlyInTests,
         ["soakhost check --kernel snapshot-u24 --start 2^24-10000"] = OnlyInTests,
     };
@@ -52,6 +53,7 @@ public sealed class CommandTests
     private static readonly Dictionary<string, int> ExitCodes = new()
     {
         ["soakhost explore --kernel linux-6.1 --start 2^31-1"] = 1,
+        ["soakhost explore --kernel linux-6.1 --start auto"] = 1,
     };
 
     private static readonly Block[] Blocks = [.. Document.All.SelectMany(document => document.Blocks)];
