@@ -143,7 +143,9 @@ public sealed partial class NarratorTests
             [
                 "",
                 "# was kept as a short and came back as #",
+                "# was kept as a signed char and came back as #",
                 "# was kept as an int and came back as #",
+                "# was kept as an unsigned char and came back as #",
                 "# was kept as an unsigned int and came back as #",
                 "# was kept as an unsigned short and came back as #",
                 "mmu_invalidate_in_progress is # although no invalidation is in progress: an end did not lower it",

@@ -26,8 +26,8 @@ public sealed class ChangedFleetTests
             await PostAsync(
                 program,
                 "",
-                """{ "name": "late", "kernel": "linux-6.1", "vms": 65, "vcpus": 2, "invalidate_seq_start": "2^31-500", "expect": "hang" }"""
-            );
+                """{ "name": "late", "kernel": "linux-6.1", "vms": 65, "vcpus": 2, """
+                    + """ "invalidate_seq_start": "2^31-500", "expect": "hang" }""");
             await PostAsync(program, "/control/resize", """{ "vms": 10 }""");
             await PostAsync(program, "/healthy/remove", "{}");
             await PostAsync(program, "/control/resize", """{ "vms": 100 }""");
