@@ -116,7 +116,8 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         if (TMemslots.AreUpdated)
         {
             warranted |= meetsInvalidSlot;
-            unsafeToInstall |= faultFlags & TLanes.Broadcast(FaultFlags.Orphaned(index));
+            unsafeToInstall |= (faultFlags & TLanes.Broadcast(FaultFlags.Orphaned(index)))
+                | (page & vm.MemslotUpdate.ZappedPages).Any;
         }
 
         TLanes unwarranted = retries & TLanes.IsZero(warranted);

@@ -81,6 +81,9 @@ public struct MemslotUpdateLanes<TPages, TLanes>
 
     /// <summary>The pages whose memslot has <c>KVM_MEMSLOT_INVALID</c> set.</summary>
     public readonly TPages InvalidPages => Slot.Where(AtZap | AtSwap);
+
+    /// <summary>Truth: the pages that are zapped already and will get new translations: one that is mapped now stays mapped.</summary>
+    public readonly TPages ZappedPages => Slot.Where(AtSwap);
 }
 
 /// <summary>The state of one vCPU of each lane's VM.</summary>

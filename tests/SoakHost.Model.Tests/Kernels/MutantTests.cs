@@ -208,7 +208,7 @@ public sealed class MutantTests
         story.Resolve(0);
         story.MarkInvalid(slotPages: 1);
         story.ZapForMemslotUpdate();
-        Assert.Equal(Verdict.SafeInstall, story.Finish(0));
+        Assert.Equal(Verdict.UnsafeInstall, story.Finish(0));
         story.PutNewMemslotInPlace();
         Assert.Equal(1u, story.StaleMappings);
     }

@@ -52,6 +52,8 @@ public sealed class ReferenceVm
 
     public InvalidatorPhase PhaseOfInvalidator(int invalidator) => _invalidators[invalidator].Phase;
 
+    public MemslotUpdaterPhase MemslotUpdater => _memslotUpdater;
+
     public bool IsUpdatingMemslots => _memslotUpdater != MemslotUpdaterPhase.Idle;
 
     /// <summary>Whether a memslot update has come to one of its two waits for readers.</summary>
@@ -439,7 +441,8 @@ public sealed class ReferenceVm
     {
         bool exposed = _invalidators.Any(invalidator => IsIn(invalidator.Own, vcpu.Page));
         Totals = Totals with { Fixed = Totals.Fixed + 1 };
-        if (vcpu.Outdated || exposed || vcpu.Orphaned)
+        bool zapped = _memslotUpdater == MemslotUpdaterPhase.Swap && vcpu.Page < _slotPages;
+        if (vcpu.Outdated || exposed || vcpu.Orphaned || zapped)
             Totals = Totals with { UnsafeInstalls = Totals.UnsafeInstalls + 1 };
         if (!_mapped[vcpu.Page])
         {
