@@ -26,7 +26,7 @@ internal static class TimelineEndpoint
         if (!IncidentId.TryParse(incident, out IncidentId id))
         {
             return Problem(
-                StatusCodes.Status400BadRequest, "incident must be the id of a hang, unsafe-install, stale-mapping or accounting-error, such as hang:control/12/3@3411968");
+                StatusCodes.Status400BadRequest, "incident must be the id of a hang, unsafe-install, stale-mapping, accounting-error or deadlock, such as hang:control/12/3@3411968");
         }
 
         try
@@ -84,8 +84,8 @@ internal static class TimelineEndpoint
     }
 
     private static bool HangsNow(FleetReport report, IncidentId id) => report.Cohorts.Any(cohort =>
-        id.Kind == FindingKind.VcpuHung && cohort.Cohort.Name == id.Cohort && cohort.Stalls.Any(stall =>
-            stall.Vcpu.Condition == VcpuCondition.Hung && stall.Vcpu.Vm == id.Vm && stall.Vcpu.Vcpu == id.Vcpu && stall.Vcpu.Time == id.Time));
+        cohort.Cohort.Name == id.Cohort && cohort.Stalls.Any(stall =>
+            (stall.Vcpu.Condition, id.Kind) is (VcpuCondition.Hung, FindingKind.VcpuHung) or (VcpuCondition.Deadlocked, FindingKind.Deadlock) && stall.Vcpu.Vm == id.Vm && stall.Vcpu.Vcpu == id.Vcpu && stall.Vcpu.Time == id.Time));
 
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }

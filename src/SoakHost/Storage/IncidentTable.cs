@@ -5,8 +5,11 @@ namespace SoakHost.Storage;
 /// <summary>Incidents: each once, and how it ended.</summary>
 internal sealed class IncidentTable(DatabaseConnection connection)
 {
-    // The hang of a vCPU that has not recovered since, as far as its run went.
-    private const string IsHung = "kind = 'VcpuHung' AND recovered_ms IS NULL";
+    // What lasts until its vCPU recovers.
+    private const string Lasts = "kind IN ('VcpuHung', 'Deadlock')";
+
+    // The hang or deadlock of a vCPU that has not recovered since, as far as its run went.
+    private const string IsHung = $"{Lasts} AND recovered_ms IS NULL";
 
     // Where a finding was made. Times of one cohort are all ticks or all milliseconds.
     private const string AtPlace = "run_id = $run AND cohort = $cohort AND vm = $vm AND coalesce(vcpu, -1) = $vcpu";
@@ -24,7 +27,7 @@ internal sealed class IncidentTable(DatabaseConnection connection)
             .. connection.Query(
                 "SELECT number, run_id, kind, cohort, vm, vcpu, tick, elapsed_ms, page, invalidate_seq, "
                 + "invalidate_seq_max, snapshot, first_seen_ms, "
-                + "coalesce(recovered_ms, CASE WHEN kind = 'VcpuHung' THEN checkpointed_ms END, first_seen_ms), "
+                + $"coalesce(recovered_ms, CASE WHEN {Lasts} THEN checkpointed_ms END, first_seen_ms), "
                 + "recovered_tick, recovered_elapsed_ms, recovered_ms, recovered_by "
                 + $"FROM incidents JOIN runs ON runs.id = run_id WHERE number < $before{Where(filter)} ORDER BY number DESC LIMIT $count",
                 row => new IncidentRecord(
@@ -85,7 +88,7 @@ internal sealed class IncidentTable(DatabaseConnection connection)
         string by = (string?)connection.Scalar(
             "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM interventions WHERE run_id = $run AND cohort = $cohort "
             + "AND tick < $tick + $grace AND (vm IS NULL OR vm = $vm) AND (NOT $grace OR kind IN ('resize', 'remove')) "
-            + $"AND tick >= (SELECT max(tick) FROM incidents WHERE {AtPlace} AND kind = 'VcpuHung' AND tick < $tick + $grace) "
+            + $"AND tick >= (SELECT max(tick) FROM incidents WHERE {AtPlace} AND {Lasts} AND tick < $tick + $grace) "
             + "ORDER BY tick DESC, id DESC LIMIT 1",
             hang) ?? "itself";
         connection.Execute(
