@@ -84,8 +84,8 @@ internal abstract class SoakProgram<TPages, TLanes>
         where TObserver : struct, IStepObserver<TPages, TLanes>;
 
     /// <summary>
-    /// Begins to update the one memslot of some lanes' VMs, where no update is under way. The program must be one that knows of memslot
-    /// updates; they go on with its ticks.
+    /// Begins to update the memslot with the first half of the pages of some lanes' VMs, where no update is under way. The program must be
+    /// one that knows of memslot updates; they go on with its ticks.
     /// </summary>
     public abstract void UpdateMemslots(
         in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, TLanes begins);
@@ -188,7 +188,8 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
         if (!TMemslots.AreUpdated)
             throw new InvalidOperationException("this program takes every root for a current one");
         TLanes moves = TLanes.Except(begins, group.Vm.MemslotUpdate.IsUnderWay);
-        Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, group.Vcpus, moves, bounds.AllPages);
+        TPages firstHalf = TPages.Below((bounds.PageCount + TLanes.Broadcast(1)) >>> 1);
+        Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, group.Vcpus, moves, firstHalf);
     }
 
     // Nothing to load for kernels that do not yield.

@@ -123,20 +123,20 @@ internal static class Narrator
         string action = after.MemslotUpdater switch
         {
             MemslotUpdaterPhase.Invalidate => $"begins to update {slot}: it waits until no invalidation is between begin and end",
-            MemslotUpdaterPhase.Zap => $"sets KVM_MEMSLOT_INVALID on {slot} and waits for {Awaited(after)}",
+            MemslotUpdaterPhase.Zap => $"sets KVM_MEMSLOT_INVALID on {slot}{Awaits(after)}",
             MemslotUpdaterPhase.Swap when kernel.ZapsAllRoots => "makes every root obsolete, and every mapping goes",
             MemslotUpdaterPhase.Swap => $"zaps {slot}: {Leave(before.Mapped & ~after.Mapped)}",
-            MemslotUpdaterPhase.End => $"puts the new version of {slot} in place and waits for {Awaited(after)}",
+            MemslotUpdaterPhase.End => $"puts the new version of {slot} in place{Awaits(after)}",
             _ => $"is done with {slot}",
         };
         TimelineStep step = Zap(Step(tick, "memslot updater", action, after), after, judged);
         return judged.StaleMappings == 0 ? step : Stale(step, before.Slot, before);
     }
 
-    private static string Awaited(VmState state)
+    private static string Awaits(VmState state)
     {
         string[] readers = [.. state.Vcpus.Index().Where(vcpu => vcpu.Item.Awaited).Select(vcpu => $"vCPU {vcpu.Index}")];
-        return readers.Length == 0 ? "no reader of kvm->srcu" : $"the readers of kvm->srcu: {string.Join(", ", readers)}";
+        return readers.Length == 0 ? "" : $" and waits for the readers of kvm->srcu: {string.Join(", ", readers)}";
     }
 
     private static TimelineStep Install(long tick, string name, int v, VmState before, VmState after, bool isUnsafe)
