@@ -135,8 +135,8 @@ internal static class Narrator
 
     private static string Awaits(VmState state)
     {
-        string[] readers = [.. state.Vcpus.Index().Where(vcpu => vcpu.Item.Awaited).Select(vcpu => $"vCPU {vcpu.Index}")];
-        return readers.Length == 0 ? "" : $" and waits for the readers of kvm->srcu: {string.Join(", ", readers)}";
+        int[] readers = [.. state.Vcpus.Index().Where(vcpu => vcpu.Item.Awaited).Select(vcpu => vcpu.Index)];
+        return readers.Length == 0 ? "" : $" and waits for the readers of kvm->srcu: vCPU {string.Join(", ", readers)}";
     }
 
     private static TimelineStep Install(long tick, string name, int v, VmState before, VmState after, bool isUnsafe)

@@ -123,6 +123,9 @@ public sealed partial class NarratorTests
                 "page # got a new translation after it was resolved",
                 "page # is in the TLB, which was not flushed",
                 "page # is still mapped",
+                "the memslot of page # is being updated",
+                "the memslot of page # is being updated, and the update waits for vCPU # to leave kvm->srcu",
+                "the memslot of page # was zapped and is about to be replaced",
                 "the page is as it was resolved",
                 "the vCPU's root is obsolete",
             ],
@@ -141,8 +144,10 @@ public sealed partial class NarratorTests
                 "the kernel's total is #, but # pages are mapped: # times # too many, for a negative page count was zero-extended",
                 "the retried fault still holds the snapshot # of an earlier one, and the counter has gone on to #",
                 "the root is obsolete, and this kernel does not reload it before it tries again",
+                "vCPU # holds kvm->srcu and waits for the memslot of page # to become valid; the memslot update waits in "
+                + "synchronize_srcu() for vCPU # to leave kvm->srcu, and makes the memslot valid only after that",
             ],
-            Distinct(steps.Select(step => step.Explanation.Split(": page")[0].Split(": invalidator")[0].Split(": the vCPU")[0])));
+            Distinct(steps.Select(step => step.Explanation.Split(": page")[0].Split(": invalidator")[0].Split(": the vCPU")[0].Split(": the memslot")[0])));
         Assert.Equal(["invalidator #", "memslot updater", "vCPU #"], Distinct(steps.Select(step => step.Actor)));
     }
 
