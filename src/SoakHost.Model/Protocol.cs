@@ -45,27 +45,13 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
 
         TPages page = vcpu.Page;
         var meetsInvalidSlot = default(TLanes);
-        if (TMemslots.AreUpdated && TKernel.RetriesOnInvalidSlot)
-        {
-            meetsInvalidSlot = TLanes.Except(resolves, TLanes.IsZero((page & vm.MemslotUpdate.InvalidPages).Any));
-            resolves = TLanes.Except(resolves, meetsInvalidSlot);
-        }
-
+        if (TMemslots.AreUpdated)
+            LookUpMemslot(in vm, in page, ref resolves, out meetsInvalidSlot);
         TLanes unmapped = TLanes.IsZero((vm.Mapped & page).Any);
         TLanes faults = accesses & unmapped;
         TLanes faultFlags = vm.FaultFlags;
         if (TMemslots.AreUpdated)
-        {
-            if (TKernel.ReloadsRoot)
-            {
-                TLanes entries = TKernel.RetriesInKernel(index) ? TLanes.Except(accesses, vcpu.AtRetry) : accesses;
-                vcpu.RootGeneration = TLanes.Select(entries, vm.RootGeneration, vcpu.RootGeneration);
-                faultFlags = TLanes.Except(faultFlags, entries & TLanes.Broadcast(FaultFlags.Orphaned(index)));
-            }
-
-            if (!TKernel.ReloadsRoot || TKernel.RetriesInKernel(index))
-                faults |= TLanes.Except(accesses, TLanes.IsZero(vcpu.RootGeneration ^ vm.RootGeneration));
-        }
+            ReloadRoot(in vm, ref vcpu, index, accesses, ref faults, ref faultFlags);
 
         TLanes progresses = TLanes.Except(accesses, faults);
         faultFlags = TLanes.Except(
@@ -116,8 +102,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         if (TMemslots.AreUpdated)
         {
             warranted |= meetsInvalidSlot;
-            unsafeToInstall |= (faultFlags & TLanes.Broadcast(FaultFlags.Orphaned(index)))
-                | (page & vm.MemslotUpdate.ZappedPages).Any;
+            unsafeToInstall |= UnsafeForMemslots(in vm, in page, index);
         }
 
         TLanes unwarranted = retries & TLanes.IsZero(warranted);
@@ -152,6 +137,68 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
             vcpu.AtInstall = TLanes.Except(vcpu.AtInstall, moves) | passes;
         vcpu.AtResolve = TLanes.Except(vcpu.AtResolve, moves) | toResolve;
         vcpu.AtCheck = TLanes.Except(vcpu.AtCheck, moves) | toCheck;
+        if (TMemslots.AreUpdated || TKernel.RetriesInKernel(index))
+            LeaveOrRetry(ref vm, ref vcpu, index, moves, advances, retries, meetsInvalidSlot);
+
+        vm.Totals.GuestAccesses -= progresses;
+        vm.Totals.Fixed -= fixes;
+        vm.Totals.Retried -= retries;
+        vm.Totals.UnwarrantedRetries -= unwarranted;
+        vm.Totals.UnjustifiedRetries -= unjustified;
+        vm.Totals.UnsafeInstalls -= unsafeInstalls;
+    }
+
+    // What concerns memslots is kept out of the step above, so that a kernel with fixed ones compiles to the same loop without it.
+
+    /// <summary>Faults that find the memslot of their page invalid resolve nothing.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void LookUpMemslot(
+        in VmLanes<TPages, TLanes> vm, in TPages page, ref TLanes resolves, out TLanes meetsInvalidSlot)
+    {
+        meetsInvalidSlot = default;
+        if (!TKernel.RetriesOnInvalidSlot)
+            return;
+        meetsInvalidSlot = TLanes.Except(resolves, TLanes.IsZero((page & vm.MemslotUpdate.InvalidPages).Any));
+        resolves = TLanes.Except(resolves, meetsInvalidSlot);
+    }
+
+    /// <summary>Guest entry reloads an obsolete root; who tries again in the kernel keeps it, and faults.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void ReloadRoot(
+        in VmLanes<TPages, TLanes> vm,
+        ref VcpuLanes<TPages, TLanes> vcpu,
+        int index,
+        TLanes accesses,
+        ref TLanes faults,
+        ref TLanes faultFlags)
+    {
+        if (TKernel.ReloadsRoot)
+        {
+            TLanes entries = TKernel.RetriesInKernel(index) ? TLanes.Except(accesses, vcpu.AtRetry) : accesses;
+            vcpu.RootGeneration = TLanes.Select(entries, vm.RootGeneration, vcpu.RootGeneration);
+            faultFlags = TLanes.Except(faultFlags, entries & TLanes.Broadcast(FaultFlags.Orphaned(index)));
+        }
+
+        if (!TKernel.ReloadsRoot || TKernel.RetriesInKernel(index))
+            faults |= TLanes.Except(accesses, TLanes.IsZero(vcpu.RootGeneration ^ vm.RootGeneration));
+    }
+
+    /// <summary>Evidence that an install now outlives a memslot update: the root is obsolete, or the memslot was zapped already.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static TLanes UnsafeForMemslots(in VmLanes<TPages, TLanes> vm, in TPages page, int index) =>
+        (vm.FaultFlags & TLanes.Broadcast(FaultFlags.Orphaned(index))) | (page & vm.MemslotUpdate.ZappedPages).Any;
+
+    /// <summary>Who is fixed or goes back to the guest leaves <c>kvm->srcu</c>; who tries again in the kernel does not.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void LeaveOrRetry(
+        ref VmLanes<TPages, TLanes> vm,
+        ref VcpuLanes<TPages, TLanes> vcpu,
+        int index,
+        TLanes moves,
+        TLanes advances,
+        TLanes retries,
+        TLanes meetsInvalidSlot)
+    {
         TLanes leaves = advances | retries;
         if (TKernel.RetriesInKernel(index))
         {
@@ -160,15 +207,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
             leaves = TLanes.Except(leaves, staysInKernel);
         }
 
-        if (TMemslots.AreUpdated)
-            vm.FaultFlags = TLanes.Except(faultFlags, leaves & TLanes.Broadcast(FaultFlags.Awaited(index)));
-
-        vm.Totals.GuestAccesses -= progresses;
-        vm.Totals.Fixed -= fixes;
-        vm.Totals.Retried -= retries;
-        vm.Totals.UnwarrantedRetries -= unwarranted;
-        vm.Totals.UnjustifiedRetries -= unjustified;
-        vm.Totals.UnsafeInstalls -= unsafeInstalls;
+        vm.FaultFlags = TLanes.Except(vm.FaultFlags, leaves & TLanes.Broadcast(FaultFlags.Awaited(index)));
     }
 
     /// <summary>One step of one invalidator: begin, the rest of its zap, change or end, whichever each lane is at.</summary>

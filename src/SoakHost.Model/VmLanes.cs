@@ -47,11 +47,11 @@ public struct VmLanes<TPages, TLanes>
     /// <summary>What befell each vCPU's fault, as <see cref="FaultFlags"/> lays it out.</summary>
     public TLanes FaultFlags;
 
-    /// <summary>The memslot update that is under way, if any.</summary>
-    public MemslotUpdateLanes<TPages, TLanes> MemslotUpdate;
-
     /// <summary>What happened since the totals were last folded.</summary>
     public TotalsLanes<TLanes> Totals;
+
+    /// <summary>The memslot update that is under way, if any.</summary>
+    public MemslotUpdateLanes<TPages, TLanes> MemslotUpdate;
 }
 
 /// <summary>
@@ -106,10 +106,6 @@ public struct VcpuLanes<TPages, TLanes>
     /// <summary>Mask: the fault was found fresh and is to be installed next, in a step of its own.</summary>
     public TLanes AtInstall;
 
-    /// <summary>Mask: the fault is to be tried again in the kernel, with <c>kvm->srcu</c> held and the same root.</summary>
-    /// <remarks>Invariant: false for a vCPU that goes back to its guest to try again.</remarks>
-    public TLanes AtRetry;
-
     /// <summary>The one page the guest accesses or the fault is about.</summary>
     public TPages Page;
 
@@ -126,6 +122,10 @@ public struct VcpuLanes<TPages, TLanes>
     /// Consecutive retries since the last fix, or since the guest last progressed because a sibling had mapped the page.
     /// </summary>
     public TLanes ConsecutiveRetries;
+
+    /// <summary>Mask: the fault is to be tried again in the kernel, with <c>kvm->srcu</c> held and the same root.</summary>
+    /// <remarks>Invariant: false for a vCPU that goes back to its guest to try again.</remarks>
+    public TLanes AtRetry;
 
     /// <summary>
     /// Mask: a fault is taken, and neither fixed nor given up. All that time, and no longer, the vCPU is a reader of
