@@ -318,11 +318,15 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
                 new("quiet-is-a-mask", "that no invalidation is in progress is all ones or all zeros", isMask),
             ],
             [
-                new("in-turn", "with no invalidation in progress and no reader awaited the next phase comes", Table.Implies(goes, inTurn)),
-                new("stale-reported", "a mapping is called stale if and only if the guest has a page of the memslot that is swapped",
-                    Table.Same(
-                        after.Vm.Totals.StaleMappings.IsTrue,
-                        Table.And(changes, (was.Slot & before.Vm.Mapped).Any.IsTrue))),
+                new(
+                    "in-turn",
+                    "with no invalidation in progress and no reader awaited the next phase comes",
+                    Table.Implies(goes, inTurn)),
+                new(
+                    "stale-reported",
+                    "a mapping is called stale if and only if the guest has a page of the memslot that is swapped",
+                    Table.Same(after.Vm.Totals.StaleMappings.IsTrue, Table.And(changes, (was.Slot & before.Vm.Mapped).Any.IsTrue))
+                ),
             ]);
     }
 
@@ -412,7 +416,9 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
     {
         (SymbolicVm<TPages> state, Term shape) = SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators, phase);
         Claim noUpdate = new(
-            "no-update", "no memslot update is under way, and none will begin", Table.Not(state.Vm.MemslotUpdate.IsUnderWay.IsTrue));
+            "no-update",
+            "no memslot update is under way, and none will begin",
+            Table.Not(state.Vm.MemslotUpdate.IsUnderWay.IsTrue));
         IReadOnlyList<Claim> given = [.. Given(state, shape, withAccount: false), NothingInProgress(state), noUpdate];
         Term isDone = Table.False;
         SymbolicVm<TPages> alone = state;

@@ -48,9 +48,11 @@ internal sealed class IncidentTable(DatabaseConnection connection)
         if (!IncidentId.IsIncident(kind))
             throw new InvalidDataException($"kind is {kind}, which is no incident");
         DateTimeOffset firstSeen = row.GetTime(13);
-        IncidentRecovery? recovery =
-            row.IsDBNull(16) ? null : new IncidentRecovery(row.GetFindingTime(14), row.GetTime(16), row.GetString(17));
-        DateTimeOffset? lastSeen = recovery?.At ?? (kind is FindingKind.VcpuHung or FindingKind.Deadlock ? checkpointed(row.GetInt64(2)) : null);
+        IncidentRecovery? recovery = row.IsDBNull(16)
+            ? null
+            : new IncidentRecovery(row.GetFindingTime(14), row.GetTime(16), row.GetString(17));
+        DateTimeOffset? lastSeen =
+            recovery?.At ?? (kind is FindingKind.VcpuHung or FindingKind.Deadlock ? checkpointed(row.GetInt64(2)) : null);
         return new IncidentRecord(
             row.GetInt64(1),
             row.GetInt64(2),

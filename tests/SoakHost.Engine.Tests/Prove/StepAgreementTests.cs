@@ -47,9 +47,13 @@ public sealed class StepAgreementTests
                 ~TSymbolicPages.Below(SymbolicLanes.Of(page)), TSymbolicPages.Below(SymbolicLanes.Of(end)));
             SymbolicVm<TSymbolicPages>[] after =
             [
-                steps.Vcpu(before, 0, next), steps.Vcpu(before, 1, next),
-                steps.Invalidator(before, 0, own), steps.Invalidator(before, 1, own),
-                .. TMemslots.AreUpdated ? [steps.MemslotUpdater(before, TSymbolicPages.Below(SymbolicLanes.Of(end)))] : (SymbolicVm<TSymbolicPages>[])[],
+                steps.Vcpu(before, 0, next),
+                steps.Vcpu(before, 1, next),
+                steps.Invalidator(before, 0, own),
+                steps.Invalidator(before, 1, own),
+                .. TMemslots.AreUpdated
+                    ? [steps.MemslotUpdater(before, TSymbolicPages.Below(SymbolicLanes.Of(end)))]
+                    : (SymbolicVm<TSymbolicPages>[])[],
             ];
 
             ulong start = draws.InvalidateSeqStartNear(TKernel.Info.ExpectedFrom);
