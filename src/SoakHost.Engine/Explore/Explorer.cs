@@ -362,7 +362,9 @@ internal sealed class Explorer<TKernel, TMemslots>
         return new(kind, _depth + (defect is null ? 0 : 1), path, Tell(actions, hung));
     }
 
-    /// <summary>The story of the way to a defect; after it what is in progress ends, and a hung vCPU goes round.</summary>
+    /// <summary>
+    /// Tells the steps to a defect. For a hung vCPU it goes on: invalidations in progress end, and the vCPU then retries twice.
+    /// </summary>
     private Timeline Tell(List<Action> actions, int? stuck)
     {
         State state = new StateBuffer(_options).Add();
@@ -379,8 +381,8 @@ internal sealed class Explorer<TKernel, TMemslots>
                     AddStep(state, new Action(_options.Vcpus + i, 0, 1), steps);
             }
 
-            // What is under way may have been raced. After it nothing is, and two rounds show that the second is like the first.
-            // A vCPU that goes round without a retry is shown for as long as two rounds can take.
+            // An invalidation may have ended during the current attempt, so only the next two retries show that nothing changes.
+            // The bound is for a vCPU that makes no progress without retrying.
             for (int retries = 0, shown = 0; retries < 2 && shown < StepsShownMax; shown++)
             {
                 AddStep(state, new Action(v, 0, 0), steps);

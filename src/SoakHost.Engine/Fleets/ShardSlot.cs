@@ -40,7 +40,7 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     public Exception? Failure => _failure;
 
     /// <summary>
-    /// Whether no worker will advance it any more: it came to its last tick, has no VMs, or was taken out of service.
+    /// Whether workers are done with it: it reached its last tick, has no VMs, or was taken out of service.
     /// </summary>
     public bool HasEnded => _hasEnded || _failure is not null;
 

@@ -498,7 +498,7 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         return given;
     }
 
-    /// <summary>The parts that are to be shown after a step, without those that the step did not touch.</summary>
+    /// <summary>The parts of the invariant to prove after a step; those that the step leaves untouched need no proof.</summary>
     private IEnumerable<Claim> Kept(IEnumerable<Claim> parts, IReadOnlyList<Claim>? known = null) => parts.Where(part =>
         part.Name != Dropped && part.Holds != Table.True && known?.Any(assumed => assumed.Holds == part.Holds) != true);
 

@@ -70,8 +70,7 @@ internal sealed class SymbolicVm<TPages>
     }
 
     /// <summary>
-    /// Any VM at all: every word a variable of its own, but for the phases, of which every actor is in one of those that the
-    /// kernel has.
+    /// An arbitrary VM: every word is a variable. Only the phases are constrained: each actor is in one that the kernel has.
     /// </summary>
     /// <param name="vcpus">How many vCPUs.</param>
     /// <param name="invalidators">How many invalidators.</param>

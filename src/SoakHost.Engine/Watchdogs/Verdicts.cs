@@ -72,7 +72,8 @@ public static class Verdicts
         if (totals.UnsafeInstalls > 0 && expected != Defect.UnsafeInstall)
             return [$"{totals.UnsafeInstalls} unsafe installs"];
 
-        // A page that is unsafely installed before the primary MMU changes it becomes a stale mapping as it does.
+        // An unsafe install becomes a stale mapping when the primary MMU changes the page, so a kernel expected to show the
+        // first may show the second.
         if (totals.StaleMappings > 0 && expected is not (Defect.StaleMapping or Defect.UnsafeInstall))
             return [$"{totals.StaleMappings} stale mappings"];
         if (totals.AccountingErrors > 0 && expected != Defect.AccountingError)

@@ -102,7 +102,7 @@ public abstract class ShardDifferentialTests(int vectorBits)
     }
 
     /// <summary>
-    /// A shard goes through its VMs in groups, so that only the order within one VM's findings is told by time.
+    /// A shard runs its VMs in groups, so only the findings of one VM are in order of time.
     /// </summary>
     private static void AssertSameFindings(IEnumerable<Finding> expected, IEnumerable<Finding> actual, string run)
     {
