@@ -126,7 +126,7 @@ internal sealed class Observer<TPages, TLanes>
         foreach ((int index, StalledVcpu vcpu) in _stalled.Where(entry => entry.Key >= vms * _vcpus).ToList())
         {
             _stalled.Remove(index);
-            if (vcpu.Condition != VcpuCondition.Hung)
+            if (!vcpu.Condition.IsForEver())
                 continue;
             VmState state = read(vcpu.Vm);
             VcpuState last = state.Vcpus[vcpu.Vcpu];
@@ -239,26 +239,28 @@ internal sealed class Observer<TPages, TLanes>
         for (int v = 0; v < vcpus; v++)
         {
             Span<uint> retries = Words(ref group.Vcpus[v].ConsecutiveRetries)[..lanes];
-            var neverFixed = default(TLanes);
+            TLanes neverFixed = default, deadlocked = default;
             if (retries.ContainsAnyInRange(_stallRetries, uint.MaxValue))
             {
                 if (!isQuiet)
                 {
                     copy.CopyFrom(group);
-                    program.EndInvalidations(copy);
+                    program.EndInProgress(copy);
                     isQuiet = true;
                 }
 
                 neverFixed = program.IsNeverFixed(copy, v);
+                deadlocked = program.IsDeadlocked(copy);
             }
 
-            ReadOnlySpan<uint> isNeverFixed = Words(ref neverFixed)[..lanes];
+            ReadOnlySpan<uint> isNeverFixed = Words(ref neverFixed)[..lanes], isDeadlocked = Words(ref deadlocked)[..lanes];
             for (int lane = 0; lane < lanes; lane++)
             {
                 retries[lane] = Math.Min(retries[lane], Shard.RetriesMax);
                 VcpuCondition condition =
                     retries[lane] < _stallRetries ? VcpuCondition.Running
-                    : isNeverFixed[lane] == 0 ? VcpuCondition.Starved : VcpuCondition.Hung;
+                    : isNeverFixed[lane] == 0 ? VcpuCondition.Starved
+                    : isDeadlocked[lane] == 0 ? VcpuCondition.Hung : VcpuCondition.Deadlocked;
                 int index = ((firstIndex + lane) * vcpus) + v;
                 if (condition != _conditions[index])
                     Change(index, condition, program.Read(group, lane), tick);
@@ -280,7 +282,7 @@ internal sealed class Observer<TPages, TLanes>
             _stalled[index] = new(vm, v, condition, seen);
 
         // Out of a hang into an invalidation storm is a recovery too.
-        if (was == VcpuCondition.Hung)
+        if (was.IsForEver() && !condition.IsForEver())
         {
             _totals = _totals with { Recoveries = _totals.Recoveries + 1 };
             Find(FindingKind.VcpuRecovered);
@@ -288,6 +290,8 @@ internal sealed class Observer<TPages, TLanes>
 
         if (condition == VcpuCondition.Hung)
             Find(FindingKind.VcpuHung);
+        if (condition == VcpuCondition.Deadlocked)
+            Find(FindingKind.Deadlock);
         if (condition == VcpuCondition.Starved)
             Find(FindingKind.VcpuStarved);
 
@@ -374,16 +378,20 @@ internal sealed class Observer<TPages, TLanes>
             if (Words(ref state.Totals.StaleMappings)[lane] != 0 && !_owner._staleMappingSeen[index])
             {
                 _owner._staleMappingSeen[index] = true;
-                int page = BitOperations.TrailingZeroCount(StalePages(group, lane, actor - group.Vcpus.Length));
+                int page = BitOperations.TrailingZeroCount(StalePages(group, lane, actor));
                 _owner._findings.Add(new(FindingKind.StaleMapping, vm, vcpu: null, Sighting.AtTick(tick, seq, page)));
             }
         }
 
         /// <summary>
-        /// The pages that an invalidator has just changed and the guest still has. The change leaves both as they were.
+        /// The pages that an invalidator or the memslot updater has just changed and the guest still has. The change leaves both
+        /// as they were.
         /// </summary>
-        private static ulong StalePages(in VmGroup<TPages, TLanes> group, int lane, int invalidator)
+        private static ulong StalePages(in VmGroup<TPages, TLanes> group, int lane, int actor)
         {
+            int invalidator = actor - group.Vcpus.Length;
+            if (invalidator == group.Invalidators.Length)
+                return group.Vm.Mapped[lane] & group.Vm.MemslotUpdate.Slot[lane];
             ulong reachable = group.Vm.Mapped[lane];
             foreach (ref InvalidatorLanes<TPages, TLanes> other in group.Invalidators)
                 reachable |= other.Unflushed[lane];
@@ -394,8 +402,7 @@ internal sealed class Observer<TPages, TLanes>
         {
             foreach (ref VcpuLanes<TPages, TLanes> vcpu in vcpus)
             {
-                TLanes inFlight = vcpu.AtSnapshot | vcpu.AtResolve | vcpu.AtLocklessCheck | vcpu.AtCheck | vcpu.AtInstall;
-                if (inFlight[lane] != 0)
+                if (vcpu.HasFault[lane] != 0)
                     return true;
             }
 

@@ -23,12 +23,7 @@ internal static class Narrator
             return DescribeVcpu(kernel, tick, actor, before, after, judged);
         if (actor < vcpus + before.Invalidators.Length)
             return DescribeInvalidator(tick, actor - vcpus, before, after, judged);
-        return before.RootGeneration == after.RootGeneration
-            ? null
-            : Zap(
-                Step(tick, "memslot updater", "updates a memslot: every root is obsolete, every mapping goes", after),
-                after,
-                judged);
+        return DescribeMemslotUpdater(kernel, tick, before, after, judged);
     }
 
     /// <summary>What a story comes to: the fact, and what this kernel does differently from a correct one.</summary>
@@ -57,6 +52,7 @@ internal static class Narrator
 
         string action = (was.Phase, now.Phase) switch
         {
+            (VcpuPhase.Retry, _) => $"tries page {was.Page} again in the kernel: the fault is taken once more",
             (VcpuPhase.Access, _) when was.ConsecutiveRetries > 0 =>
                 $"accesses page {was.Page} again: the fault is taken once more",
             (VcpuPhase.Access, _) when kernel.SnapshotPoint == SnapshotPoint.FaultTaken =>
@@ -85,6 +81,8 @@ internal static class Narrator
             warrants.Add("memslots were updated since the fault was taken");
         if (Covers(before, fault.Page))
             warrants.Add($"an invalidation of pages that the kernel's range puts around page {fault.Page} is in progress");
+        if (fault.Phase == VcpuPhase.Resolve)
+            return RetryOnInvalidSlot(tick, name, fault, after, after.Vcpus[v]);
         string place = fault.Phase == VcpuPhase.Check ? "under mmu_lock" : "without mmu_lock";
         return Step(tick, name, $"checks {place}: stale, so it retries page {fault.Page}", after) with
         {
@@ -99,6 +97,58 @@ internal static class Narrator
         };
     }
 
+    /// <summary>
+    /// A fault that got no further than the memslot of its page. A deadlock is closed where the update waits for the very vCPU.
+    /// </summary>
+    private static TimelineStep RetryOnInvalidSlot(long tick, string name, VcpuState fault, VmState after, VcpuState now)
+    {
+        string truth = $"the memslot of page {fault.Page} is being updated";
+        string goesOn = now.Phase == VcpuPhase.Retry ? "it tries again in the kernel, with kvm->srcu held"
+            : "it leaves kvm->srcu and tries again";
+        TimelineStep step = Step(
+            tick, name, $"looks page {fault.Page} up: its memslot has KVM_MEMSLOT_INVALID set, so {goesOn}", after) with
+        {
+            Verdict = StepVerdict.JustifiedRetry,
+            Truth = truth,
+        };
+        return now.Phase != VcpuPhase.Retry || !now.Awaited
+            ? step
+            : step with
+            {
+                Verdict = StepVerdict.Deadlock,
+                Truth = $"{truth}, and the update waits for {name} to leave kvm->srcu",
+                Explanation =
+                    $"{name} holds kvm->srcu and waits for the memslot of page {fault.Page} to become valid; the memslot "
+                        + "update waits "
+                    + $"in synchronize_srcu() for {name} to leave kvm->srcu, and makes the memslot valid only after that",
+            };
+    }
+
+    private static TimelineStep? DescribeMemslotUpdater(
+        Kernel kernel, long tick, VmState before, VmState after, StepCounts judged)
+    {
+        if (before.MemslotUpdater == after.MemslotUpdater)
+            return null;
+        string slot = $"the memslot of {Name(after.Slot | before.Slot)}";
+        string action = after.MemslotUpdater switch
+        {
+            MemslotUpdaterPhase.Invalidate => $"begins to update {slot}: it waits until no invalidation is between begin and end",
+            MemslotUpdaterPhase.Zap => $"sets KVM_MEMSLOT_INVALID on {slot}{Awaits(after)}",
+            MemslotUpdaterPhase.Swap when kernel.ZapsAllRoots => "makes every root obsolete, and every mapping goes",
+            MemslotUpdaterPhase.Swap => $"zaps {slot}: {Leave(before.Mapped & ~after.Mapped)}",
+            MemslotUpdaterPhase.End => $"puts the new version of {slot} in place{Awaits(after)}",
+            _ => $"is done with {slot}",
+        };
+        TimelineStep step = Zap(Step(tick, "memslot updater", action, after), after, judged);
+        return judged.StaleMappings == 0 ? step : Stale(step, before.Slot, before);
+    }
+
+    private static string Awaits(VmState state)
+    {
+        int[] readers = [.. state.Vcpus.Index().Where(vcpu => vcpu.Item.Awaited).Select(vcpu => vcpu.Index)];
+        return readers.Length == 0 ? "" : $" and waits for the readers of kvm->srcu: vCPU {string.Join(", ", readers)}";
+    }
+
     private static TimelineStep Install(long tick, string name, int v, VmState before, VmState after, bool isUnsafe)
     {
         VcpuState fault = before.Vcpus[v];
@@ -111,6 +161,8 @@ internal static class Narrator
                 dangers.Add($"invalidator {i} is between begin and end for page {fault.Page}");
         }
 
+        if (before.MemslotUpdater == MemslotUpdaterPhase.Swap && (before.Slot >> fault.Page & 1) != 0)
+            dangers.Add($"the memslot of page {fault.Page} was zapped and is about to be replaced");
         if (fault.Orphaned)
             dangers.Add("the vCPU's root is obsolete");
         return Step(tick, name, $"finds nothing stale and installs page {fault.Page}: the fault is fixed", after) with
