@@ -234,7 +234,7 @@ public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslo
             GuestAccesses = _vm.Totals.GuestAccesses[lane],
             Fixed = _vm.Totals.Fixed[lane],
             Retried = _vm.Totals.Retried[lane],
-            OvercautiousRetries = _vm.Totals.UnwarrantedRetries[lane] - _vm.Totals.UnjustifiedRetries[lane],
+            OvercautiousRetries = _vm.Totals.OvercautiousRetries[lane],
             UnjustifiedRetries = _vm.Totals.UnjustifiedRetries[lane],
             UnsafeInstalls = _vm.Totals.UnsafeInstalls[lane],
             StaleMappings = _vm.Totals.StaleMappings[lane],

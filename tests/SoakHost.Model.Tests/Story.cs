@@ -102,7 +102,7 @@ internal sealed class Story<TKernel>
                 : Verdict.SafeInstall
             : _vm.Totals.UnjustifiedRetries[0] > before.UnjustifiedRetries[0]
                 ? Verdict.UnjustifiedRetry
-                : _vm.Totals.UnwarrantedRetries[0] > before.UnwarrantedRetries[0]
+                : _vm.Totals.OvercautiousRetries[0] > before.OvercautiousRetries[0]
                     ? Verdict.OvercautiousRetry
                     : Verdict.JustifiedRetry;
     }

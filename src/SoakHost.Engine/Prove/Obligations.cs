@@ -229,12 +229,14 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
                         Table.Not(Table.And(@fixed, retried)))),
                 new("fix-maps", "a fix maps the page, and nothing else maps or unmaps any", Terms.Same(after.Vm.Mapped, mapped)),
                 new(
-                    "unwarranted-reported",
-                    "a retry is called unwarranted if and only if nothing warrants it",
-                    Table.Same(totals.UnwarrantedRetries.IsTrue, Table.And(retried, Table.Not(warranted)))),
+                    "overcautious-reported",
+                    "a retry is called overcautious if and only if nothing warrants it and some invalidation is in progress",
+                    Table.Same(
+                        totals.OvercautiousRetries.IsTrue,
+                        Table.All([retried, Table.Not(warranted), Table.Not(before.Vm.IsQuiet.IsTrue)]))),
                 new(
                     "unjustified-reported",
-                    "it is called unjustified if and only if, in addition, no invalidation is in progress",
+                    "a retry is called unjustified if and only if nothing warrants it and no invalidation is in progress",
                     Table.Same(
                         totals.UnjustifiedRetries.IsTrue,
                         Table.All([retried, Table.Not(warranted), before.Vm.IsQuiet.IsTrue]))),

@@ -165,15 +165,15 @@ internal sealed class Observer<TPages, TLanes>
             }
         }
 
-        long unjustified = Sum(Words(ref totals.UnjustifiedRetries)[..lanes]);
+        TLanes overcautious = totals.OvercautiousRetries, unjustified = totals.UnjustifiedRetries;
         _totals = _totals with
         {
             Invalidations = _totals.Invalidations + Sum(Words(ref totals.Invalidations)[..lanes]),
             GuestAccesses = _totals.GuestAccesses + Sum(Words(ref totals.GuestAccesses)[..lanes]),
             Fixed = _totals.Fixed + Sum(Words(ref totals.Fixed)[..lanes]),
             Retried = _totals.Retried + Sum(Words(ref totals.Retried)[..lanes]),
-            OvercautiousRetries = _totals.OvercautiousRetries + Sum(Words(ref totals.UnwarrantedRetries)[..lanes]) - unjustified,
-            UnjustifiedRetries = _totals.UnjustifiedRetries + unjustified,
+            OvercautiousRetries = _totals.OvercautiousRetries + Sum(Words(ref overcautious)[..lanes]),
+            UnjustifiedRetries = _totals.UnjustifiedRetries + Sum(Words(ref unjustified)[..lanes]),
             UnsafeInstalls = _totals.UnsafeInstalls + Sum(unsafeInstalls),
             StaleMappings = _totals.StaleMappings + Sum(staleMappings),
             AccountingErrors = _totals.AccountingErrors + Sum(accountingErrors),

@@ -163,24 +163,29 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
 
             if (TMemslots.AreUpdated)
             {
-                // An update that somebody asked for goes on without a draw: the VM's choices are those of one with fixed
-                // memslots.
-                TLanes moves = vm.MemslotUpdate.IsUnderWay;
-                var slot = default(TPages);
-                if (TMemslots.AreUpdatedUnprompted)
-                {
-                    TLanes bits = random.Next();
-                    TLanes begins = Choices<TPages, TLanes>.IsRare(ref bits) & bounds.MayInvalidate;
-                    moves = begins | (moves & Choices<TPages, TLanes>.Moves(ref bits));
-                    slot = TPages.Below(TLanes.Broadcast(1) + Choices<TPages, TLanes>.Below(ref bits, bounds.PageCount));
-                }
-
-                Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref vm, vcpus, moves, slot);
+                StepMemslotUpdater(group, bounds, TMemslots.AreUpdatedUnprompted ? random.Next() : default);
                 observer.Stepped(group, tick, vcpus.Length + invalidators.Length);
             }
         }
 
         group.Random = random;
+    }
+
+    // A method of its own: its locals would cost the loop registers, also where memslots are fixed.
+    private static void StepMemslotUpdater(
+        in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, TLanes bits)
+    {
+        // An update that somebody asked for goes on without a draw: the VM's choices are those of one with fixed memslots.
+        TLanes moves = group.Vm.MemslotUpdate.IsUnderWay;
+        var slot = default(TPages);
+        if (TMemslots.AreUpdatedUnprompted)
+        {
+            TLanes begins = Choices<TPages, TLanes>.IsRare(ref bits) & bounds.MayInvalidate;
+            moves = begins | (moves & Choices<TPages, TLanes>.Moves(ref bits));
+            slot = TPages.Below(TLanes.Broadcast(1) + Choices<TPages, TLanes>.Below(ref bits, bounds.PageCount));
+        }
+
+        Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, group.Vcpus, moves, slot);
     }
 
     public override void UpdateMemslots(

@@ -316,17 +316,21 @@ internal readonly record struct StepCounts
 
     /// <summary>What one lane's totals counted since <paramref name="before"/>.</summary>
     public static StepCounts Read<TLanes>(in TotalsLanes<TLanes> totals, in TotalsLanes<TLanes> before, int lane)
-        where TLanes : unmanaged, ILanes<TLanes> => new()
+        where TLanes : unmanaged, ILanes<TLanes>
+    {
+        // The difference of the words is the words of the difference, also where one half ran into the other.
+        var unwarranted = new TotalsLanes<TLanes> { UnwarrantedRetries = totals.UnwarrantedRetries - before.UnwarrantedRetries };
+        return new()
         {
             Invalidations = totals.Invalidations[lane] - before.Invalidations[lane],
             GuestAccesses = totals.GuestAccesses[lane] - before.GuestAccesses[lane],
             Fixed = totals.Fixed[lane] - before.Fixed[lane],
             Retried = totals.Retried[lane] - before.Retried[lane],
-            OvercautiousRetries = totals.UnwarrantedRetries[lane] - totals.UnjustifiedRetries[lane]
-                - (before.UnwarrantedRetries[lane] - before.UnjustifiedRetries[lane]),
-            UnjustifiedRetries = totals.UnjustifiedRetries[lane] - before.UnjustifiedRetries[lane],
+            OvercautiousRetries = unwarranted.OvercautiousRetries[lane],
+            UnjustifiedRetries = unwarranted.UnjustifiedRetries[lane],
             UnsafeInstalls = totals.UnsafeInstalls[lane] - before.UnsafeInstalls[lane],
             StaleMappings = totals.StaleMappings[lane] - before.StaleMappings[lane],
             AccountingErrors = totals.AccountingErrors[lane] - before.AccountingErrors[lane],
         };
+    }
 }

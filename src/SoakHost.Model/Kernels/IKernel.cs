@@ -48,9 +48,8 @@ public interface IKernel
     static virtual bool ReloadsRoot => true;
 
     /// <summary>
-    /// Whether this vCPU tries a fault again without leaving the kernel, as a prefault does: it keeps its root and stays a reader
-    /// of
-    /// <c>kvm->srcu</c>. By default it goes back to its guest, which drops both, and faults again.
+    /// Whether this vCPU tries a fault again without leaving the kernel, as a prefault does: it keeps its root and stays a
+    /// reader of <c>kvm->srcu</c>. By default it goes back to its guest, which drops both, and faults again.
     /// </summary>
     /// <param name="vcpu">Which vCPU, 0 to 7: others of the VM may be of another kind.</param>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
