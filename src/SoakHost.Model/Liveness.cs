@@ -73,6 +73,16 @@ public static class Liveness<TKernel, TMemslots, TPages, TLanes>
         }
     }
 
+    /// <summary>
+    /// Mask: no memslot update was under way, or it is in the very wait that it was in. Elsewhere <see cref="EndInProgress"/> began
+    /// waits of its own, and what it left says nothing yet: whether the update comes to them depends on who moves first.
+    /// </summary>
+    /// <param name="before">The update before <see cref="EndInProgress"/>.</param>
+    /// <param name="after">The update after it.</param>
+    public static TLanes SaysWhatWaits(
+        in MemslotUpdateLanes<TPages, TLanes> before, in MemslotUpdateLanes<TPages, TLanes> after) =>
+        ~before.IsUnderWay | (before.AtZap & after.AtZap) | (before.AtEnd & after.AtEnd);
+
     private static TLanes IsAwaited(in VmLanes<TPages, TLanes> vm, int vcpu) =>
         ~TLanes.IsZero(vm.FaultFlags & TLanes.Broadcast(FaultFlags.Awaited(vcpu)));
 

@@ -30,7 +30,7 @@ public struct VmLanes<TPages, TLanes>
     /// <summary>The kernel's 64-bit total of mapped pages.</summary>
     public Counter<TLanes> MappedTotal;
 
-    /// <summary>Bumped by each memslot update.</summary>
+    /// <summary>Moved by each memslot update that makes all roots obsolete.</summary>
     public TLanes RootGeneration;
 
     /// <summary>Truth: the union of the own ranges of all invalidators between begin and end.</summary>
@@ -233,7 +233,7 @@ public static class FaultFlags
     public const uint OrphanedAll = 0x00ff_0000;
 
     /// <summary>
-    /// The memslot update waits for the vCPU to leave its read section of <c>kvm->srcu</c> (<c>synchronize_srcu()</c> waits for
+    /// The memslot update waits for the vCPU to leave its read section of <c>kvm->srcu</c> (<c>synchronize_srcu_expedited()</c> waits for
     /// those alone that were in one as it was called).
     /// </summary>
     public const uint AwaitedAll = 0xff00_0000;

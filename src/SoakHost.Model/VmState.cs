@@ -109,7 +109,7 @@ public sealed class VmState
     /// <summary>The kernel's total of mapped pages.</summary>
     public ulong MappedTotal { get; set; }
 
-    /// <summary>Bumped by each memslot update.</summary>
+    /// <summary>Moved by each memslot update that makes all roots obsolete.</summary>
     public uint RootGeneration { get; set; }
 
     /// <summary>What the memslot updater does next.</summary>

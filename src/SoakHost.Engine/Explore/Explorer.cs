@@ -313,7 +313,7 @@ internal sealed class Explorer<TKernel, TMemslots>
         ended.CopyFrom(state);
         Liveness<TKernel, TMemslots, Pages, Lanes32>.EndInProgress(ref ended.Vm, ended.Vcpus, ended.Invalidators);
         chunk.States.RemoveLast();
-        if (!IsStillWaiting(state.Vm.MemslotUpdate, ended.Vm.MemslotUpdate))
+        if (Liveness<TKernel, TMemslots, Pages, Lanes32>.SaysWhatWaits(state.Vm.MemslotUpdate, ended.Vm.MemslotUpdate)[0] == 0)
             return null;
         bool isDeadlocked = Liveness<TKernel, TMemslots, Pages, Lanes32>.IsDeadlocked(in ended.Vm, ended.Vcpus)[0] != 0;
         return (isDeadlocked ? ExploreVerdict.Deadlock : ExploreVerdict.Hang, FirstAwaited(ended));
@@ -331,14 +331,6 @@ internal sealed class Explorer<TKernel, TMemslots>
 
         return null;
     }
-
-    /// <summary>
-    /// Whether an update is in the very wait that it was in. Whether it comes to an end of a later one depends on who moves
-    /// first.
-    /// </summary>
-    private static bool IsStillWaiting(
-        in MemslotUpdateLanes<Pages, Lanes32> was, in MemslotUpdateLanes<Pages, Lanes32> update) =>
-        ((was.AtZap & update.AtZap) | (was.AtEnd & update.AtEnd))[0] != 0;
 
     private static int FirstAwaited(State state)
     {
@@ -438,11 +430,14 @@ internal sealed class Explorer<TKernel, TMemslots>
                 steps[^1].Verdict == StepVerdict.Deadlock
                     ? $"vCPU {v} and the memslot update are deadlocked: {steps[^1].Explanation}"
                     : $"vCPU {v} hangs: no invalidation is in progress, and every later retry is like the last: "
-                        + $"{steps[^1].Explanation}";
+                        + $"{steps[^1].Explanation}{WhatElseWaits(state, v)}";
         }
 
         return new Timeline(TKernel.Info.Name, [.. steps], Narrator.Conclude(Self, conclusion));
     }
+
+    private static string WhatElseWaits(State state, int hung) => (state.Vm.FaultFlags[0] & FaultFlags.Awaited(hung)) == 0 ? ""
+        : $"; the memslot update waits in synchronize_srcu_expedited() for vCPU {hung}, and never returns";
 
     private void AddStep(State state, Action action, List<TimelineStep> steps)
     {

@@ -206,6 +206,7 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         Term warranted = Table.Any([
             Flag(after, FaultFlags.Raced(0)), Flag(after, FaultFlags.Reloaded(0)),
             (was.Page & before.Vm.CoveredPages).Any.IsTrue, meetsInvalidSlot]);
+        Term isMask = IsMask(before.Vm.IsQuiet);
         Term dangerous = (was.Page & (before.Vm.ExposedPages | was.ChangedSinceResolve)).Any.IsTrue;
         if (TMemslots.AreUpdated)
         {
@@ -215,7 +216,10 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
 
         return new(
             $"vcpu-{Name(phase)}-reported", ObligationKind.Method, $"Is what a vCPU at {Name(phase)} does reported as it is?",
-            [new("shape", "every actor is in one of its phases", shape)],
+            [
+                new("shape", "every actor is in one of its phases", shape),
+                new("quiet-is-a-mask", "that no invalidation is in progress is all ones or all zeros", isMask),
+            ],
             [
                 new("access-reported", "the guest progresses if and only if it accesses a mapped page",
                     Table.Implies(
@@ -295,14 +299,15 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             [Parted(before.Vm.Mapped, zapped)]);
     }
 
+    private static Term IsMask(SymbolicLanes lanes) => Table.Equal(lanes.Term, SymbolicLanes.Mask(lanes.IsTrue).Term);
+
     private Obligation MemslotReports(MemslotUpdaterPhase phase)
     {
         (SymbolicVm<TPages> before, Term shape) =
             SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators, updaterPhase: phase);
         SymbolicVm<TPages> after = _steps.MemslotUpdater(before, AnyPages("slot"));
         MemslotUpdateLanes<TPages, SymbolicLanes> was = before.Vm.MemslotUpdate, now = after.Vm.MemslotUpdate;
-        Term quiet = before.Vm.IsQuiet.IsTrue;
-        Term isMask = Table.Equal(before.Vm.IsQuiet.Term, SymbolicLanes.Mask(quiet).Term);
+        Term quiet = before.Vm.IsQuiet.IsTrue, isMask = IsMask(before.Vm.IsQuiet);
         Term goes = Table.And(quiet, Table.Not(Flag(before, FaultFlags.AwaitedAll)));
         Term inTurn = phase switch
         {

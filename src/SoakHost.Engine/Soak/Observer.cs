@@ -239,7 +239,7 @@ internal sealed class Observer<TPages, TLanes>
         for (int v = 0; v < vcpus; v++)
         {
             Span<uint> retries = Words(ref group.Vcpus[v].ConsecutiveRetries)[..lanes];
-            TLanes neverFixed = default, deadlocked = default;
+            TLanes neverFixed = default, deadlocked = default, known = default;
             if (retries.ContainsAnyInRange(_stallRetries, uint.MaxValue))
             {
                 if (!isQuiet)
@@ -251,22 +251,28 @@ internal sealed class Observer<TPages, TLanes>
 
                 neverFixed = program.IsNeverFixed(copy, v);
                 deadlocked = program.IsDeadlocked(copy);
+                known = program.SaysWhatWaits(group, copy);
             }
 
             ReadOnlySpan<uint> isNeverFixed = Words(ref neverFixed)[..lanes], isDeadlocked = Words(ref deadlocked)[..lanes];
+            ReadOnlySpan<uint> isKnown = Words(ref known)[..lanes];
             for (int lane = 0; lane < lanes; lane++)
             {
                 retries[lane] = Math.Min(retries[lane], Shard.RetriesMax);
+                int index = ((firstIndex + lane) * vcpus) + v;
                 VcpuCondition condition =
                     retries[lane] < _stallRetries ? VcpuCondition.Running
                     : isNeverFixed[lane] == 0 ? VcpuCondition.Starved
+                    : isKnown[lane] == 0 ? NotYetKnown(_conditions[index])
                     : isDeadlocked[lane] == 0 ? VcpuCondition.Hung : VcpuCondition.Deadlocked;
-                int index = ((firstIndex + lane) * vcpus) + v;
                 if (condition != _conditions[index])
                     Change(index, condition, program.Read(group, lane), tick);
             }
         }
     }
+
+    // A memslot update goes on in this VM: the next look will tell.
+    private static VcpuCondition NotYetKnown(VcpuCondition was) => was.IsForEver() ? was : VcpuCondition.Starved;
 
     private void Change(int index, VcpuCondition condition, VmState state, long tick)
     {

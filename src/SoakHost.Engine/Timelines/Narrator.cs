@@ -78,7 +78,7 @@ internal static class Narrator
         if (fault.Raced)
             warrants.Add("an invalidation ended since the fault was taken");
         if (fault.Reloaded)
-            warrants.Add("memslots were updated since the fault was taken");
+            warrants.Add("every root became obsolete since the fault was taken");
         if (Covers(before, fault.Page))
             warrants.Add($"an invalidation of pages that the kernel's range puts around page {fault.Page} is in progress");
         if (fault.Phase == VcpuPhase.Resolve)
@@ -120,7 +120,7 @@ internal static class Narrator
                 Explanation =
                     $"{name} holds kvm->srcu and waits for the memslot of page {fault.Page} to become valid; the memslot "
                         + "update waits "
-                    + $"in synchronize_srcu() for {name} to leave kvm->srcu, and makes the memslot valid only after that",
+                    + $"in synchronize_srcu_expedited() for {name} to leave kvm->srcu, and makes the memslot valid only after that",
             };
     }
 
@@ -133,20 +133,24 @@ internal static class Narrator
         string action = after.MemslotUpdater switch
         {
             MemslotUpdaterPhase.Invalidate => $"begins to update {slot}: it waits until no invalidation is between begin and end",
-            MemslotUpdaterPhase.Zap => $"sets KVM_MEMSLOT_INVALID on {slot}{Awaits(after)}",
+            MemslotUpdaterPhase.Zap => $"sets KVM_MEMSLOT_INVALID on {slot}{Awaits(kernel, after)}",
             MemslotUpdaterPhase.Swap when kernel.ZapsAllRoots => "makes every root obsolete, and every mapping goes",
             MemslotUpdaterPhase.Swap => $"zaps {slot}: {Leave(before.Mapped & ~after.Mapped)}",
-            MemslotUpdaterPhase.End => $"puts the new version of {slot} in place{Awaits(after)}",
+            MemslotUpdaterPhase.End => $"swaps in memslots in which other memory is at {Name(after.Slot | before.Slot)}{Awaits(kernel, after)}",
             _ => $"is done with {slot}",
         };
         TimelineStep step = Zap(Step(tick, "memslot updater", action, after), after, judged);
-        return judged.StaleMappings == 0 ? step : Stale(step, before.Slot, before);
+        return judged.StaleMappings == 0 ? step
+            : Stale(step, before.Slot, before, "the guest goes on using the old memslot's memory");
     }
 
-    private static string Awaits(VmState state)
+    private static string Awaits(Kernel kernel, VmState state)
     {
         int[] readers = [.. state.Vcpus.Index().Where(vcpu => vcpu.Item.Awaited).Select(vcpu => vcpu.Index)];
-        return readers.Length == 0 ? "" : $" and waits for the readers of kvm->srcu: vCPU {string.Join(", ", readers)}";
+        if (readers.Length == 0)
+            return "";
+        bool waits = kernel.WaitsForReaders || state.MemslotUpdater != MemslotUpdaterPhase.Zap;
+        return $" and {(waits ? "waits" : "does not wait")} for the readers of kvm->srcu: vCPU {string.Join(", ", readers)}";
     }
 
     private static TimelineStep Install(long tick, string name, int v, VmState before, VmState after, bool isUnsafe)
@@ -161,18 +165,25 @@ internal static class Narrator
                 dangers.Add($"invalidator {i} is between begin and end for page {fault.Page}");
         }
 
+        string harm = dangers.Count > 0 ? "the guest now uses a page that the host took away" : "";
         if (before.MemslotUpdater == MemslotUpdaterPhase.Swap && (before.Slot >> fault.Page & 1) != 0)
+        {
+            harm = harm.Length > 0 ? harm : "the guest can now use the old memslot's memory";
             dangers.Add($"the memslot of page {fault.Page} was zapped and is about to be replaced");
+        }
+
         if (fault.Orphaned)
+        {
+            harm = harm.Length > 0 ? harm : $"page {fault.Page} goes into a root that KVM may have zapped already";
             dangers.Add("the vCPU's root is obsolete");
+        }
+
         return Step(tick, name, $"finds nothing stale and installs page {fault.Page}: the fault is fixed", after) with
         {
             Snapshot = fault.Snapshot,
             Verdict = isUnsafe ? StepVerdict.UnsafeInstall : StepVerdict.SafeInstall,
             Truth = isUnsafe ? string.Join("; ", dangers) : "the page is as it was resolved",
-            Explanation = isUnsafe
-                ? $"the guest now uses a page that the host took away: {string.Join("; ", dangers)}, and the check did not see it"
-                : "",
+            Explanation = isUnsafe ? $"{harm}: {string.Join("; ", dangers)}, and the check did not see it" : "",
         };
     }
 
@@ -200,7 +211,8 @@ internal static class Narrator
             _ => $"ends: the counter goes from {Hex(before.InvalidateSeq)} to {Hex(after.InvalidateSeq)}",
         };
         TimelineStep step = Zap(Step(tick, name, action, after), after, judged);
-        return judged.StaleMappings == 0 ? step : Stale(step, was.Own, before);
+        return judged.StaleMappings == 0 ? step
+            : Stale(step, was.Own, before, "the guest goes on using memory that the host has given away");
     }
 
     private static string Pending(InvalidatorState invalidator) =>
@@ -221,7 +233,7 @@ internal static class Narrator
     private static ulong Unflushed(VmState state) => state.Invalidators.Aggregate(0UL, (pages, other) => pages | other.Unflushed);
 
     /// <summary>A change of pages that the guest still has, with how it still has them.</summary>
-    private static TimelineStep Stale(TimelineStep step, ulong own, VmState before)
+    private static TimelineStep Stale(TimelineStep step, ulong own, VmState before, string harm)
     {
         ulong mapped = before.Mapped & own, inTlb = Unflushed(before) & own & ~mapped;
         List<string> ways = [];
@@ -234,7 +246,7 @@ internal static class Narrator
         {
             Verdict = StepVerdict.StaleMapping,
             Truth = truth,
-            Explanation = $"the guest goes on using memory that the host has given away: {truth}",
+            Explanation = $"{harm}: {truth}",
         };
     }
 

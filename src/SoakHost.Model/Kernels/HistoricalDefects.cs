@@ -180,17 +180,17 @@ public readonly struct TdpIterator515 : IKernel
         where T : unmanaged, ILanes<T> => TPages.Except(own, TPages.UpByOne(ZapOrder.First<TPages, T>(own)));
 }
 
-/// <summary>Linux 5.16: roots without a shadow page, as with PAE, are never found obsolete.</summary>
+/// <summary>Linux 5.16-rc4: roots without a shadow page, as with PAE, are never found obsolete.</summary>
 public readonly struct PaeRoot516 : IKernel
 {
     /// <inheritdoc/>
     public static KernelInfo Info { get; } = new(
         "pae-root-5.16",
-        "the check asks the shadow page of the root whether it is obsolete; a PAE root has none",
+        "the check asks the shadow page of the root whether it is obsolete; a PAE root has none (the real check crashed there)",
         new UpstreamFix(
             "18c841e1f411",
             "KVM: x86: Retry page fault if MMU reload is pending and root has no sp",
-            "arch/x86/kvm/mmu/mmu.c, is_page_fault_stale()", Since: "v5.16", Until: "v5.17"),
+            "arch/x86/kvm/mmu/mmu.c, is_page_fault_stale()", Since: "v5.16-rc4", Until: "v5.16"),
         Defect.UnsafeInstall)
     { NeedsMemslotUpdates = true };
 
@@ -343,10 +343,10 @@ public readonly struct PrefaultRoot611 : IKernel
     /// <inheritdoc/>
     public static KernelInfo Info { get; } = new(
         "prefault-root-6.11",
-        "vCPU 0 prefaults: it tries again in the kernel where its root is obsolete, and never gets to where roots are reloaded",
+        "vCPU 0 prefaults: a root that becomes obsolete meanwhile is not reloaded, because it tries again without leaving the kernel",
         new UpstreamFix(
-            "kvm list, 2025",
-            "KVM: x86/mmu: Return -EAGAIN if userspace deletes/moves memslot during prefault",
+            "no commit",
+            "what 20a6cff3b283 (kvm_mmu_reload() reloads obsolete roots) leaves: a root that becomes obsolete after the reload",
             "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page()", Since: "v6.11"),
         Defect.Hang)
     { NeedsMemslotUpdates = true };
@@ -362,11 +362,11 @@ public readonly struct Prefault617 : IKernel
     /// <inheritdoc/>
     public static KernelInfo Info { get; } = new(
         "prefault-6.17",
-        "vCPU 0 prefaults: it tries again in the kernel, with kvm->srcu held, until its page's memslot is valid",
+        "vCPU 0 prefaults: whatever the reason of a retry, it tries again in the kernel, with kvm->srcu held and the same root",
         new UpstreamFix(
             "3ccbf6f47098",
             "KVM: x86/mmu: Return -EAGAIN if userspace deletes/moves memslot during prefault",
-            "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page()", Since: "v6.11", Until: "v6.18"),
+            "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page() and kvm_mmu_faultin_pfn()", Since: "v6.11", Until: "v6.18"),
         Defect.Deadlock)
     { NeedsMemslotUpdates = true };
 

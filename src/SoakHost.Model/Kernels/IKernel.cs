@@ -63,7 +63,7 @@ public interface IKernel
 
     /// <summary>
     /// Whether a fault on a page whose memslot is invalid is retried (e0c378684b65, Linux 5.13); if not, it resolves the page as
-    /// if the memslot were valid.
+    /// if the memslot were valid (no Linux did: before 5.13 it took the page for MMIO).
     /// </summary>
     static virtual bool RetriesOnInvalidSlot => true;
 
@@ -74,7 +74,7 @@ public interface IKernel
 
     /// <summary>
     /// Whether a memslot update makes every root obsolete (<c>kvm_mmu_zap_all_fast()</c>); if not, it zaps the pages of the
-    /// memslot alone (<c>KVM_X86_QUIRK_SLOT_ZAP_ALL</c> off, as for a TDX guest).
+    /// memslot alone (<c>KVM_X86_QUIRK_SLOT_ZAP_ALL</c> off, or a TDX guest).
     /// </summary>
     static virtual bool ZapsAllRoots => true;
 

@@ -44,6 +44,9 @@ public abstract class Kernel
     /// <summary>Whether a memslot update makes every root obsolete.</summary>
     public bool ZapsAllRoots { get; private init; }
 
+    /// <summary>Whether a memslot update waits for the readers of <c>kvm->srcu</c> before it zaps.</summary>
+    public bool WaitsForReaders { get; private init; }
+
     /// <summary>The kernel that <typeparamref name="TKernel"/> describes.</summary>
     public static Kernel Of<TKernel>()
         where TKernel : struct, IKernel => new Typed<TKernel>();
@@ -59,7 +62,8 @@ public abstract class Kernel
     {
         public Typed()
             : base(TKernel.Info) =>
-            (SnapshotPoint, LosesEnds, ZapsAllRoots) = (TKernel.SnapshotPoint, TKernel.LosesEnds, TKernel.ZapsAllRoots);
+            (SnapshotPoint, LosesEnds, ZapsAllRoots, WaitsForReaders) =
+                (TKernel.SnapshotPoint, TKernel.LosesEnds, TKernel.ZapsAllRoots, TKernel.WaitsForReaders);
 
         public override TResult Accept<TResult>(IKernelVisitor<TResult> visitor) => visitor.Visit<TKernel>();
     }

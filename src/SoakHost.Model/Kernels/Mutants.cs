@@ -379,7 +379,7 @@ public readonly struct InvalidSlotUsed : IKernel
     public static KernelInfo Info { get; } = new(
         "invalid-slot-used",
         "a fault resolves its page through a memslot that is marked invalid, as if it were valid",
-        "kvm_mmu_faultin_pfn() without the test of KVM_MEMSLOT_INVALID",
+        "kvm_mmu_faultin_pfn() and __gfn_to_hva_many() without their tests of KVM_MEMSLOT_INVALID",
         Defect.UnsafeInstall)
     { Group = KernelGroup.Mutant, NeedsMemslotUpdates = true };
 
@@ -394,7 +394,7 @@ public readonly struct NoSrcuWait : IKernel
     public static KernelInfo Info { get; } = new(
         "no-srcu-wait",
         "a memslot update that zaps the pages of its memslot alone does not wait for the faults that still use the old memslot",
-        "kvm_swap_active_memslots() without synchronize_srcu_expedited()",
+        "kvm_invalidate_memslot() without synchronize_srcu_expedited() before the zap, KVM_X86_QUIRK_SLOT_ZAP_ALL off",
         Defect.UnsafeInstall)
     { Group = KernelGroup.Mutant, NeedsMemslotUpdates = true };
 

@@ -195,14 +195,14 @@ public sealed class ReferenceSoak
             if (vcpu.ConsecutiveRetries >= _stallRetries)
             {
                 condition = !_vm.WouldNeverBeFixed(v) ? VcpuCondition.Starved
+                    : _vm.MemslotUpdateGoesOn() ? (IsForEver(_conditions[v]) ? _conditions[v] : VcpuCondition.Starved)
                     : _vm.IsDeadlocked() ? VcpuCondition.Deadlocked : VcpuCondition.Hung;
             }
 
             if (condition == _conditions[v])
                 continue;
 
-            bool wasForEver = _conditions[v] is VcpuCondition.Hung or VcpuCondition.Deadlocked;
-            if (wasForEver && condition is not (VcpuCondition.Hung or VcpuCondition.Deadlocked))
+            if (IsForEver(_conditions[v]) && !IsForEver(condition))
             {
                 Totals = Totals with { Recoveries = Totals.Recoveries + 1 };
                 Note(FindingKind.VcpuRecovered);
@@ -223,6 +223,8 @@ public sealed class ReferenceSoak
                 Findings.Add(new(kind, _number, v, Sighting.AtTick(_tick, state.InvalidateSeq, vcpu.Page, vcpu.Snapshot)));
         }
     }
+
+    private static bool IsForEver(VcpuCondition condition) => condition is VcpuCondition.Hung or VcpuCondition.Deadlocked;
 
     private static uint Take(ref uint bits, int count)
     {

@@ -122,11 +122,12 @@ public sealed partial class NarratorTests
                 "looks page # up: its memslot has KVM_MEMSLOT_INVALID set, so it leaves kvm->srcu and tries again",
                 "looks page # up: its memslot has KVM_MEMSLOT_INVALID set, so it tries again in the kernel, with kvm->srcu held",
                 "makes every root obsolete, and every mapping goes",
-                "puts the new version of the memslot of page # in place",
-                "puts the new version of the memslot of page # in place and waits for the readers of kvm->srcu: vCPU #",
                 "resolves page # in the primary MMU",
                 "sets KVM_MEMSLOT_INVALID on the memslot of page #",
+                "sets KVM_MEMSLOT_INVALID on the memslot of page # and does not wait for the readers of kvm->srcu: vCPU #",
                 "sets KVM_MEMSLOT_INVALID on the memslot of page # and waits for the readers of kvm->srcu: vCPU #",
+                "swaps in memslots in which other memory is at page #",
+                "swaps in memslots in which other memory is at page # and waits for the readers of kvm->srcu: vCPU #",
                 "takes its snapshot of the counter",
                 "tries page # again in the kernel: the fault is taken once more",
                 "zaps the memslot of page #: page # leaves the secondary MMU",
@@ -139,8 +140,8 @@ public sealed partial class NarratorTests
                 "an invalidation ended since the fault was taken",
                 "an invalidation is in progress, but not of page #",
                 "an invalidation of pages that the kernel's range puts around page # is in progress",
+                "every root became obsolete since the fault was taken",
                 "invalidator # is between begin and end for page #",
-                "memslots were updated since the fault was taken",
                 "no invalidation is in progress, and none has ended since the fault was taken",
                 "page # got a new translation after it was resolved",
                 "page # is in the TLB, which was not flushed",
@@ -164,6 +165,8 @@ public sealed partial class NarratorTests
                 "mmu_invalidate_in_progress is # although no invalidation is in progress: an end did not lower it",
                 "mmu_invalidate_in_progress is # although no invalidation is in progress: the end of one that was refused "
                     + "never came",
+                "page # goes into a root that KVM may have zapped already",
+                "the guest can now use the old memslot's memory",
                 "the guest goes on using memory that the host has given away",
                 "the guest now uses a page that the host took away",
                 "the kernel's total is #, but # pages are mapped: "
@@ -171,7 +174,7 @@ public sealed partial class NarratorTests
                 "the retried fault still holds the snapshot # of an earlier one, and the counter has gone on to #",
                 "the root is obsolete, and this kernel does not reload it before it tries again",
                 "vCPU # holds kvm->srcu and waits for the memslot of page # to become valid; the memslot update waits in "
-                + "synchronize_srcu() for vCPU # to leave kvm->srcu, and makes the memslot valid only after that",
+                + "synchronize_srcu_expedited() for vCPU # to leave kvm->srcu, and makes the memslot valid only after that",
             ],
             Distinct(
                 steps.Select(step =>

@@ -301,6 +301,14 @@ public sealed class ReferenceVm
             && ended._memslotUpdater == MemslotUpdaterPhase.Zap;
     }
 
+    /// <summary>Whether a memslot update is under way that gets further than it is now, with nothing new beginning.</summary>
+    public bool MemslotUpdateGoesOn()
+    {
+        ReferenceVm ended = Copy();
+        ended.EndInProgress();
+        return IsUpdatingMemslots && ended._memslotUpdater != _memslotUpdater;
+    }
+
     /// <summary>
     /// Whether a vCPU would never be fixed if invalidations stopped now: what is in progress ends, and it moves alone.
     /// </summary>
