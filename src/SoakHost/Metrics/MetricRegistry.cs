@@ -32,6 +32,12 @@ internal sealed class MetricRegistry : IDisposable
         return family;
     }
 
+    /// <summary>Registers a histogram without labels. It exists from now on, at zero.</summary>
+    /// <returns>Observes a value; any thread may call it.</returns>
+    public Action<double> AddHistogram(MetricDeclaration metric) =>
+        _factory.CreateHistogram(metric.Name, $"{metric.Help}.", new HistogramConfiguration { Buckets = [.. metric.Buckets] })
+            .Observe;
+
     /// <summary>Fills every family, and writes them all.</summary>
     public async Task WriteAsync(Stream output, CancellationToken stop)
     {

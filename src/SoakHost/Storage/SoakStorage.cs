@@ -16,6 +16,9 @@ internal sealed class SoakStorage : IDisposable
     private static readonly TimeSpan HangsAfter = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan WatchInterval = TimeSpan.FromSeconds(1);
 
+    // A disk that has hung for long is given less: the whole stop must end within 5 s.
+    private static readonly TimeSpan HungStopTimeout = TimeSpan.FromSeconds(1);
+
     private readonly SoakOptions _options;
     private readonly TimeProvider _time;
     private readonly StorageHealth _health;
@@ -24,17 +27,28 @@ internal sealed class SoakStorage : IDisposable
     private readonly StorageThread _thread;
     private ITimer? _timer;
     private ITimer? _watch;
+    private int _roundIsPosted;
+    private DataDirectoryUsage? _usage;
 
     /// <summary>Opens the data directory, and resumes its run or begins a new one.</summary>
+    /// <param name="options">Valid options.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="log">Where events go.</param>
+    /// <param name="committed">Called on any thread after each commit, with the time that it took.</param>
     /// <exception cref="ConfigurationException">
     /// The directory must not be used, or the run in it must not be replaced.
     /// </exception>
-    public SoakStorage(SoakOptions options, TimeProvider time, ILogger<SoakStorage> log)
+    public SoakStorage(
+        SoakOptions options,
+        TimeProvider time,
+        ILogger<SoakStorage> log,
+        Action<TimeSpan>? committed = null)
     {
         (_options, _time) = (options, time);
         _thread = new StorageThread(time);
-        _health = new StorageHealth(options.DataDirectory, log);
-        _run = new StoredRun(options, _health, time, log);
+        _health = new StorageHealth(options.DataDirectory, time, log);
+        _run = new StoredRun(options, _health, time, log, committed);
+        _usage = DataDirectoryUsage.Of(options.DataDirectory);
         _checkpoints = new CheckpointWriter(_run, _health, options, time);
     }
 
@@ -47,6 +61,14 @@ internal sealed class SoakStorage : IDisposable
     /// <summary>Whether the run is kept on disk.</summary>
     public StorageStatus Status => _health.Status;
 
+    /// <summary>
+    /// What the data directory took at the last checkpoint; null where that is not known. Any thread may read it.
+    /// </summary>
+    public DataDirectoryUsage? Usage => Volatile.Read(ref _usage);
+
+    /// <summary>Whether a write has not ended for longer than a healthy disk takes.</summary>
+    public bool Hangs => _thread.BusyFor >= HangsAfter;
+
     /// <summary>Starts to take checkpoints.</summary>
     /// <param name="requestCheckpoint">
     /// Requests a checkpoint of each shard and external cohort, and returns how many will come.
@@ -56,10 +78,24 @@ internal sealed class SoakStorage : IDisposable
         _thread.Start();
         _watch = _time.CreateTimer(_ => ReportHang(), null, WatchInterval, WatchInterval);
         _timer = _time.CreateTimer(
-            _ => _thread.TryPost(() => _checkpoints.BeginRound(RequestRound)),
+            _ => PostRound(),
             null,
             _options.CheckpointInterval,
             _options.CheckpointInterval);
+
+        // One waits at most: while the disk hangs, the timer goes on.
+        void PostRound()
+        {
+            if (Interlocked.Exchange(ref _roundIsPosted, 1) == 0)
+                _thread.TryPost(BeginRound);
+        }
+
+        void BeginRound()
+        {
+            Volatile.Write(ref _roundIsPosted, 0);
+            _checkpoints.BeginRound(RequestRound);
+            Volatile.Write(ref _usage, DataDirectoryUsage.Of(_options.DataDirectory));
+        }
 
         int RequestRound(int round) =>
             requestCheckpoint(checkpoint => _thread.TryPost(() => _checkpoints.Take(checkpoint, round)));
@@ -80,7 +116,7 @@ internal sealed class SoakStorage : IDisposable
     {
         DateTimeOffset now = _time.GetUtcNow();
         var record = new PendingWrite<InterventionRecord>(() => Record(cohort, intervention, now));
-        if (_thread.BusyFor >= HangsAfter)
+        if (Hangs)
             throw new StorageUnavailableException($"the disk has not answered for {_thread.BusyFor.TotalSeconds:0} s");
         if (!_thread.TryPost(record.Run))
             throw new StorageUnavailableException("the service is being stopped");
@@ -104,7 +140,7 @@ internal sealed class SoakStorage : IDisposable
         _timer?.Dispose();
         if (_thread.IsRunning)
             _thread.TryPost(() => _checkpoints.Finish(takeCheckpoint));
-        return _thread.Stop(timeout);
+        return _thread.Stop(Hangs && timeout > HungStopTimeout ? HungStopTimeout : timeout);
     }
 
     /// <inheritdoc/>
@@ -131,13 +167,15 @@ internal sealed class SoakStorage : IDisposable
     {
         try
         {
-            _run.ThrowIfGone();
+            _run.ThrowIfUnusable();
             return _run.OpenForWriting(now).AddIntervention(_run.Id, cohort, intervention, now);
         }
         catch (Exception exception) when (StorageHealth.IsUnavailable(exception) || exception is ConfigurationException)
         {
             _health.Fail(exception);
-            throw new StorageUnavailableException($"the intervention cannot be recorded: {exception.Message}", exception);
+            string message = $"the intervention cannot be recorded: {exception.Message}";
+            throw exception is CommitUndecidedException ? new CommitUndecidedException(message, exception)
+                : new StorageUnavailableException(message, exception);
         }
     }
 }

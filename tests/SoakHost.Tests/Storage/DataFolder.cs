@@ -71,6 +71,21 @@ internal sealed class DataFolder : IDisposable
         return connection;
     }
 
+    /// <summary>
+    /// Makes the folder and its files read-only until that is disposed. Permissions do not bind root, but a read-only mount does.
+    /// </summary>
+    public IDisposable MakeReadOnly()
+    {
+        if (Environment.IsPrivilegedProcess)
+        {
+            Assert.Equal(0, Run("mount", "--bind", "-o", "ro", Path, Path));
+            return new Undo(() => Assert.Equal(0, Run("umount", "--lazy", Path)));
+        }
+
+        Assert.Equal(0, Run("chmod", "-R", "a-w", Path));
+        return new Undo(() => Assert.Equal(0, Run("chmod", "-R", "u+w", Path)));
+    }
+
     public IReadOnlyList<string> Rows(string sql)
     {
         if (!File.Exists(Database))
@@ -100,10 +115,22 @@ internal sealed class DataFolder : IDisposable
         return (long)command.ExecuteScalar()!;
     }
 
+    private static int Run(string program, params string[] arguments)
+    {
+        using Process process = Process.Start(program, arguments);
+        process.WaitForExit();
+        return process.ExitCode;
+    }
+
     private SqliteConnection Open(SqliteOpenMode mode)
     {
         var connection = new SqliteConnection($"Data Source={Database};Mode={mode};Pooling=False");
         connection.Open();
         return connection;
+    }
+
+    private sealed class Undo(Action undo) : IDisposable
+    {
+        public void Dispose() => undo();
     }
 }
