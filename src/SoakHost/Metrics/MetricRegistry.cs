@@ -69,8 +69,18 @@ internal sealed class MetricRegistry : IDisposable
 
     private MetricFamily AddGauge(MetricDeclaration metric)
     {
-        Gauge gauge = _factory.CreateGauge(metric.Name, $"{metric.Help}.", metric.Labels);
-        return new MetricFamily((value, series) => gauge.WithLabels(series).Set(value), series => gauge.RemoveLabelled(series));
+        // Without labels the library would expose a zero that nobody set.
+        var configuration = new GaugeConfiguration { SuppressInitialValue = true };
+        Gauge gauge = _factory.CreateGauge(metric.Name, $"{metric.Help}.", metric.Labels, configuration);
+        return new MetricFamily(
+            (value, series) => gauge.WithLabels(series).Set(value),
+            series =>
+            {
+                if (series.Length == 0)
+                    gauge.Unpublish();
+                else
+                    gauge.RemoveLabelled(series);
+            });
     }
 }
 

@@ -35,6 +35,7 @@ internal sealed class SoakDatabase : IDisposable
     // What SQLite writes to: commits to a file that is no longer here are lost with this process.
     private static readonly string[] FileNames = [FileName, $"{FileName}-wal", $"{FileName}-shm"];
     private const int RunsWithCheckpoints = 2;
+    private const int RunsMax = 100;
 
     private readonly DatabaseConnection _connection;
     private readonly FileStream? _lock;
@@ -81,6 +82,17 @@ internal sealed class SoakDatabase : IDisposable
 
     /// <summary>The number that the database was given when it was created; copies have the same.</summary>
     public long Id { get; private init; }
+
+    /// <summary>
+    /// The most interventions of a run, which needs all of them; and of all runs before it together: the oldest runs go.
+    /// </summary>
+    public int InterventionsMax { get; set; } = 100_000;
+
+    /// <summary>
+    /// The longest write-ahead log, in bytes, give or take a transaction. It grows while another process reads, since what it
+    /// may read must stay.
+    /// </summary>
+    public long LogBytesMax { get; set; } = 256 << 20;
 
     /// <summary>Whether a directory has a database; an empty file, as a full disk leaves it, is none.</summary>
     public static bool IsIn(string directory) => new FileInfo(Path.Combine(directory, FileName)) is { Exists: true, Length: > 0 };
@@ -223,7 +235,9 @@ internal sealed class SoakDatabase : IDisposable
         Dispose();
     }
 
-    /// <summary>Starts a run. Checkpoints of all runs but the last two are removed.</summary>
+    /// <summary>
+    /// Starts a run. Checkpoints of all runs but the last two are removed, and the oldest runs as a whole.
+    /// </summary>
     /// <returns>The run's number.</returns>
     public long AddRun(RunIdentity identity, DateTimeOffset now)
     {
@@ -231,13 +245,21 @@ internal sealed class SoakDatabase : IDisposable
         {
             long id = Runs.Add(identity, now);
             Checkpoints.RemoveRunsUpTo(id - RunsWithCheckpoints);
+            Runs.Prune(RunsMax, InterventionsMax);
             return id;
         });
     }
 
     /// <summary>Records an intervention; when this returns, it is on the disk.</summary>
+    /// <exception cref="InterventionConflictException">The run has as many as it may have.</exception>
     public InterventionRecord AddIntervention(long runId, string cohort, ShardIntervention intervention, DateTimeOffset now)
     {
+        if (Interventions.Count(runId) >= InterventionsMax)
+        {
+            throw new InterventionConflictException(
+                $"the run has {InterventionsMax:N0} interventions, the most that one run may have");
+        }
+
         _connection.Execute("PRAGMA synchronous=FULL");
         try
         {
@@ -358,6 +380,7 @@ internal sealed class SoakDatabase : IDisposable
     {
         if ((WhyGone() ?? WhyReadOnly()) is { } why)
             throw new StorageUnavailableException(why);
+        BoundLog();
         long began = _time.GetTimestamp();
         try
         {
@@ -368,6 +391,26 @@ internal sealed class SoakDatabase : IDisposable
             _committed?.Invoke(_time.GetElapsedTime(began));
         }
     }
+
+    /// <summary>
+    /// Has SQLite clear a long log. It does so by itself after most commits, unless somebody reads; then a long one must wait.
+    /// </summary>
+    private void BoundLog()
+    {
+        if (LogBytes() <= LogBytesMax / 2)
+            return;
+        _connection.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        if (LogBytes() > LogBytesMax)
+        {
+            throw new StorageUnavailableException(
+                $"{LogPath} has {LogBytes():N0} bytes, allowed are {LogBytesMax:N0}: another process has been reading the "
+                    + "database for long. Nothing is written until it ends");
+        }
+    }
+
+    private string LogPath => Path.GetFullPath(Path.Combine(_directory, FileNames[1]));
+
+    private long LogBytes() => new FileInfo(LogPath) is { Exists: true } log ? log.Length : 0;
 
     private T CommitOrUndo<T>(Func<T> write)
     {

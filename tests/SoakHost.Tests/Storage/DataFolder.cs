@@ -71,6 +71,16 @@ internal sealed class DataFolder : IDisposable
         return connection;
     }
 
+    /// <summary>Reads the database, as it is now, until that is disposed.</summary>
+    public IDisposable Read()
+    {
+        SqliteConnection connection = Open(SqliteOpenMode.ReadOnly);
+        using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = "BEGIN; SELECT count(*) FROM runs";
+        command.ExecuteScalar();
+        return connection;
+    }
+
     /// <summary>
     /// Makes the folder and its files read-only until that is disposed. Permissions do not bind root, but a read-only mount does.
     /// </summary>
