@@ -24,6 +24,7 @@ internal sealed class InterventionRunner : IDisposable
     private readonly Fleet _fleet;
     private readonly SoakStorage _storage;
     private readonly TimeProvider _time;
+    private readonly CancellationTokenSource _stop = new();
     private readonly PartitionedRateLimiter<string> _turns = PartitionedRateLimiter.Create<string, string>(
         cohort => RateLimitPartition.GetConcurrencyLimiter(
             cohort, _ => new ConcurrencyLimiterOptions { PermitLimit = 1, QueueLimit = WaitingMax }));
@@ -53,7 +54,14 @@ internal sealed class InterventionRunner : IDisposable
         Task<InterventionRecord> outcome = RecordAndCommitAsync(turn, cohort, intervention, cancellation);
         try
         {
-            return await outcome.WaitAsync(AnswerTimeout, _time, CancellationToken.None);
+            return await outcome.WaitAsync(AnswerTimeout, _time, _stop.Token);
+        }
+        catch (OperationCanceledException) when (!outcome.IsCompleted)
+        {
+            throw new InterventionUndecidedException(
+                "the service is being stopped, and the disk has not ended to record the intervention. It may still be applied "
+                    + "after a restart",
+                outcome);
         }
         catch (TimeoutException)
         {
@@ -70,8 +78,15 @@ internal sealed class InterventionRunner : IDisposable
         }
     }
 
+    /// <summary>Answers whoever still waits, once storage has stopped: what is undecided now stays so.</summary>
+    public void GiveUp() => _stop.Cancel();
+
     /// <inheritdoc/>
-    public void Dispose() => _turns.Dispose();
+    public void Dispose()
+    {
+        _turns.Dispose();
+        _stop.Dispose();
+    }
 
     /// <summary>
     /// Has the intervention recorded, then committed. The shards and the turn are kept until the disk has decided.

@@ -16,8 +16,9 @@ internal sealed class SoakStorage : IDisposable
     private static readonly TimeSpan HangsAfter = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan WatchInterval = TimeSpan.FromSeconds(1);
 
-    // A disk that has hung for long is given less: the whole stop must end within 5 s.
-    private static readonly TimeSpan HungStopTimeout = TimeSpan.FromSeconds(1);
+    // A stop waits for a disk that takes one commit after another, and not for one that takes none: it must end within 5 s.
+    private static readonly TimeSpan StopWithoutCommit = TimeSpan.FromSeconds(1.5);
+    private static readonly TimeSpan StopPace = TimeSpan.FromMilliseconds(50);
 
     private readonly SoakOptions _options;
     private readonly TimeProvider _time;
@@ -28,6 +29,7 @@ internal sealed class SoakStorage : IDisposable
     private ITimer? _timer;
     private ITimer? _watch;
     private int _roundIsPosted;
+    private long _lastCommit;
     private DataDirectoryUsage? _usage;
 
     /// <summary>Opens the data directory, and resumes its run or begins a new one.</summary>
@@ -47,8 +49,14 @@ internal sealed class SoakStorage : IDisposable
         (_options, _time) = (options, time);
         _thread = new StorageThread(time);
         _health = new StorageHealth(options.DataDirectory, time, log);
-        _run = new StoredRun(options, _health, time, log, committed);
+        _run = new StoredRun(options, _health, time, log, NoteCommit);
         _usage = DataDirectoryUsage.Of(options.DataDirectory);
+
+        void NoteCommit(TimeSpan took)
+        {
+            Volatile.Write(ref _lastCommit, time.GetTimestamp());
+            committed?.Invoke(took);
+        }
         _checkpoints = new CheckpointWriter(_run, _health, options, time);
     }
 
@@ -128,11 +136,14 @@ internal sealed class SoakStorage : IDisposable
         return await record.Outcome;
     }
 
-    /// <summary>Writes a last checkpoint, and ends the thread, unless the disk does not answer in time.</summary>
+    /// <summary>
+    /// Writes a last checkpoint, and ends the thread, unless the disk does not answer in time: it is given up after 1.5 s without
+    /// a commit.
+    /// </summary>
     /// <param name="takeCheckpoint">
     /// Takes a checkpoint of shards that have stopped; null where some have not, and the last slices are lost.
     /// </param>
-    /// <param name="timeout">How long to wait for the disk.</param>
+    /// <param name="timeout">How long to wait for the disk at most.</param>
     /// <returns>Whether it answered.</returns>
     public bool Stop(Action<Action<ShardCheckpoint>>? takeCheckpoint, TimeSpan timeout)
     {
@@ -140,7 +151,15 @@ internal sealed class SoakStorage : IDisposable
         _timer?.Dispose();
         if (_thread.IsRunning)
             _thread.TryPost(() => _checkpoints.Finish(takeCheckpoint));
-        return _thread.Stop(Hangs && timeout > HungStopTimeout ? HungStopTimeout : timeout);
+        long began = _time.GetTimestamp();
+        while (!_thread.Stop(StopPace))
+        {
+            long last = Math.Max(began, Volatile.Read(ref _lastCommit));
+            if (_time.GetElapsedTime(began) >= timeout || _time.GetElapsedTime(last) >= StopWithoutCommit)
+                return false;
+        }
+
+        return true;
     }
 
     /// <inheritdoc/>

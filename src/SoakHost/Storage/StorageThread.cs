@@ -8,7 +8,7 @@ internal sealed class StorageThread(TimeProvider time) : IDisposable
     private readonly BlockingCollection<Action> _work = [];
     private Thread? _thread;
     private long _busySince;
-    private bool _isGivenUp;
+    private bool _wasGivenUp;
 
     /// <summary>Whether it was started and has not ended.</summary>
     public bool IsRunning => _thread is { IsAlive: true };
@@ -46,15 +46,15 @@ internal sealed class StorageThread(TimeProvider time) : IDisposable
     {
         _work.CompleteAdding();
         bool hasEnded = _thread is not { IsAlive: true } || _thread.Join(timeout);
-        _isGivenUp = !hasEnded;
+        _wasGivenUp = !hasEnded;
         return hasEnded;
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        // What a hanging thread uses stays; the process ends without it, and does not wait for it a second time.
-        if (Stop(_isGivenUp ? TimeSpan.Zero : TimeSpan.FromSeconds(1)))
+        // What a hanging thread uses stays; the process ends without it. Whoever has waited once does not wait again.
+        if (Stop(_wasGivenUp ? TimeSpan.Zero : TimeSpan.FromSeconds(1)))
             _work.Dispose();
     }
 

@@ -7,9 +7,16 @@ namespace SoakHost.Tests.Storage;
 /// <summary>A data directory of its own, and what a service left in it, read as any other program would.</summary>
 internal sealed class DataFolder : IDisposable
 {
+    private readonly bool _isOwn;
     private SqliteConnection? _watch;
 
-    public string Path { get; } = Directory.CreateTempSubdirectory("soakhost-data-").FullName;
+    /// <summary>A new folder, which is removed with this.</summary>
+    public DataFolder() => (Path, _isOwn) = (Directory.CreateTempSubdirectory("soakhost-data-").FullName, true);
+
+    /// <summary>A folder of somebody else.</summary>
+    public DataFolder(string path) => Path = path;
+
+    public string Path { get; }
 
     public string Database => System.IO.Path.Combine(Path, "soakhost.db");
 
@@ -113,7 +120,8 @@ internal sealed class DataFolder : IDisposable
     public void Dispose()
     {
         _watch?.Dispose();
-        Directory.Delete(Path, recursive: true);
+        if (_isOwn)
+            Directory.Delete(Path, recursive: true);
     }
 
     /// <summary>A number that changes whenever another connection commits.</summary>
