@@ -41,6 +41,14 @@ public sealed class BreakTests(ITestOutputHelper output)
                 faults.AddRange(Enumerable.Range(0, rounds).Select(round => (New(type), seed + round)));
         }
 
+        // How slow this machine is now must be known before the first fault strikes.
+        await using (var sound = new BrokenRun())
+        {
+            await sound.StartAsync();
+            await sound.KillAsync();
+            await sound.VerifyAsync();
+        }
+
         ConcurrentBag<Result> results = [];
         await Parallel.ForEachAsync(
             faults,

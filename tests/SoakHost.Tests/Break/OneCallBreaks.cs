@@ -8,8 +8,8 @@ namespace SoakHost.Tests.Break;
 /// </summary>
 internal abstract class OneCallBreak(int error) : BreakClass
 {
-    // The script makes some 200 calls; those near its start and end do the most different things.
-    private const int CallsMax = 220;
+    // The script makes some more; those near its start do the most different things.
+    private const int CallsMax = 120;
     private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(20);
     private static readonly TimeSpan HungStartPatience = TimeSpan.FromSeconds(4);
 
@@ -33,12 +33,8 @@ internal abstract class OneCallBreak(int error) : BreakClass
     public override async Task StrikeAsync(BrokenRun run, Random random)
     {
         run.Disk.StrikeOnce(DiskCalls.Changes, error, Call > 0 ? Call : Call = 1 + random.Next(CallsMax));
-        bool listens = await run.TryStartAsync(error == 0 ? HungStartPatience : StartPatience);
-        if (listens)
-        {
+        if (await run.TryStartAsync(error == 0 ? HungStartPatience : StartPatience))
             await run.InterveneOftenAsync(random, 3, TimeSpan.FromSeconds(2));
-            await Task.Delay(300);
-        }
 
         if (!run.Program!.HasEnded)
         {
