@@ -92,6 +92,28 @@ internal sealed class ProgramProcess : IAsyncDisposable
         return program;
     }
 
+    /// <summary>Starts the service, which may end or hang before it listens.</summary>
+    /// <param name="environment">Its settings.</param>
+    /// <param name="patience">How long to wait for it to listen.</param>
+    /// <returns>The process, and whether it listens; if not, it has ended or is still starting.</returns>
+    public static async Task<(ProgramProcess Program, bool Listens)> TryServeAsync(
+        IReadOnlyDictionary<string, string> environment, TimeSpan patience)
+    {
+        var program = new ProgramProcess(["serve", "--urls=http://127.0.0.1:0"], environment);
+        try
+        {
+            program.Http.BaseAddress = await program._listening.Task.WaitAsync(patience, TestContext.Current.CancellationToken);
+            return (program, true);
+        }
+        catch (Exception exception) when (exception is InvalidOperationException or TimeoutException)
+        {
+            return (program, false);
+        }
+    }
+
+    /// <summary>Whether the process has ended.</summary>
+    public bool HasEnded => _process.HasExited;
+
     /// <summary>Asks the process to stop, as a container's runtime does.</summary>
     public void Terminate() => Signal(SigTerm);
 

@@ -26,14 +26,16 @@ public partial class MetricsEndpointTests(SmallService service)
             string labels = string.Join(
                 ',',
                 Label().Matches(series.Groups["labels"].Value).Select(label => label.Groups[1].Value));
-            MetricDeclaration metric = Assert.Single(DeclaredMetrics.All, metric => metric.Name == series.Groups["name"].Value);
-            Assert.Equal($"{metric.Name}: {string.Join(',', metric.Labels)}", $"{metric.Name}: {labels}");
+            string name = series.Groups["name"].Value;
+            MetricDeclaration metric = Assert.Single(DeclaredMetrics.All, metric => metric.SeriesNames.Contains(name));
+            IEnumerable<string> declared = metric.Labels.Concat(name == $"{metric.Name}_bucket" ? ["le"] : []);
+            Assert.Equal($"{name}: {string.Join(',', declared)}", $"{name}: {labels}");
             seen.Add(metric.Name);
         }
 
-        // The small fleet has everything but a forecast for real VMs.
+        // The small fleet has everything but a forecast for real VMs, and a disk that fails.
         Assert.Equal(
-            DeclaredMetrics.All.Except([DeclaredMetrics.ExpectedCrossing]).Select(metric => metric.Name).Order(),
+            DeclaredMetrics.All.Except([DeclaredMetrics.ExpectedCrossing, DeclaredMetrics.StorageLastFailure]).Select(metric => metric.Name).Order(),
             seen.Order());
     }
 
