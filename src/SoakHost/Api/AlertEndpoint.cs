@@ -19,22 +19,13 @@ internal static class AlertEndpoint
     private static async Task<Results<NoContent, ProblemHttpResult>> TakeAsync(
         HttpRequest request, AlertMetrics metrics, ILogger<AlertNotification> log)
     {
-        // Any page in a browser may send text across origins, but not JSON.
-        if (!request.HasJsonContentType())
-            return Problem(StatusCodes.Status415UnsupportedMediaType, "the body must be application/json");
         AlertNotification? notification;
         try
         {
-            notification = await JsonSerializer.DeserializeAsync(
-                request.Body, AlertJson.Default.AlertNotification, request.HttpContext.RequestAborted);
-        }
-        catch (JsonException exception)
-        {
-            return Problem(
-                StatusCodes.Status400BadRequest,
-                $"the body is not a notification of Alertmanager's webhook: line {exception.LineNumber + 1}, position "
-                    + $"{exception.BytePositionInLine + 1}"
-            );
+            notification = await JsonBody.ParseAsync(
+                request,
+                "a notification of Alertmanager's webhook",
+                (body, stop) => JsonSerializer.DeserializeAsync(body, AlertJson.Default.AlertNotification, stop));
         }
         catch (BadHttpRequestException exception)
         {

@@ -10,7 +10,7 @@ namespace SoakHost.Commands;
 /// <summary>Registers the soak and everything that reads its reports.</summary>
 internal static class SoakServices
 {
-    // The soak takes at most three of the five seconds that a stop may take.
+    // The workers get two seconds and the disk at least one of the five that a stop may take.
     private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(4);
 
     public static void AddSoak(this WebApplicationBuilder builder, SoakOptions options)

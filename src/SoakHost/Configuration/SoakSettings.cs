@@ -12,7 +12,7 @@ internal static class SoakSettings
     public static SettingTable<SoakOptions> Table { get; } = new(
         new SoakOptions { Fleet = [] },
         new Setting<SoakOptions, int>(
-            nameof(SoakOptions.Workers), "worker threads; 0 starts one for each processor", new WholeNumber<int>(0, 1024),
+            nameof(SoakOptions.Workers), "worker threads; 0 starts one for each processor", new WorkerCount(min: 0),
             options => options.Workers, (options, value) => options with { Workers = value }),
         new Setting<SoakOptions, double>(
             nameof(SoakOptions.DutyCycle), "share of each worker's time that is spent soaking", new Fraction(new(0.01, 1)),

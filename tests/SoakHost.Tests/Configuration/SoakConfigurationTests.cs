@@ -68,10 +68,22 @@ public class SoakConfigurationTests
             .Fleet.Select(cohort => cohort.Cohort.Name));
 
     [Theory]
-    [InlineData("Workers", "-1", "a whole number from 0 to 1_024")]
-    [InlineData("Workers", "1025", "a whole number from 0 to 1_024")]
-    [InlineData("Workers", "two", "a whole number from 0 to 1_024")]
-    [InlineData("Workers", "", "a whole number from 0 to 1_024")]
+    [InlineData("-1")]
+    [InlineData("256")]
+    [InlineData("two")]
+    [InlineData("")]
+    public void There_are_at_most_4_workers_for_each_processor(string workers)
+    {
+        int max = 4 * Environment.ProcessorCount;
+        Assert.SkipWhen(max >= 256, "a machine with 64 processors may have 256 workers");
+        Assert.Contains(
+            $"Soak:Workers is \"{workers}\"; it must be a whole number from 0 to {max}, 4 for each processor",
+            Errors(("Workers", workers)).Single(),
+            StringComparison.Ordinal);
+        Assert.Equal(max, ReadValid(("Workers", $"{max}")).Workers);
+    }
+
+    [Theory]
     [InlineData("DutyCycle", "0", "a number from 0.01 to 1")]
     [InlineData("DutyCycle", "1.1", "a number from 0.01 to 1")]
     [InlineData("DutyCycle", "NaN", "a number from 0.01 to 1")]
