@@ -28,6 +28,7 @@ internal static class InterventionEndpoints
             .WithSummary("Interventions, newest first. Pass a page's \"next\" as \"before\" to get the page after it.");
         RouteGroupBuilder cohorts = app.MapGroup("/api/v1/cohorts").WithTags("interventions");
         cohorts.AddEndpointFilter(app.Services.GetRequiredService<OperatorFilter>());
+        cohorts.AddEndpointFilter(app.Services.GetRequiredService<IdempotencyFilter>());
         cohorts
             .ProducesProblem(StatusCodes.Status400BadRequest)
             .ProducesProblem(StatusCodes.Status401Unauthorized)
@@ -35,6 +36,7 @@ internal static class InterventionEndpoints
             .ProducesProblem(StatusCodes.Status404NotFound)
             .ProducesProblem(StatusCodes.Status409Conflict)
             .ProducesProblem(StatusCodes.Status415UnsupportedMediaType)
+            .ProducesProblem(StatusCodes.Status422UnprocessableEntity)
             .ProducesProblem(StatusCodes.Status429TooManyRequests)
             .ProducesProblem(StatusCodes.Status503ServiceUnavailable);
         cohorts
@@ -129,9 +131,11 @@ internal static class InterventionEndpoints
             InterventionRecord record = await run.InterveneAsync(
                 asked.Cohort,
                 asked.Intervention,
-                request.HttpContext.RequestAborted);
+                request.HttpContext.RequestAborted,
+                request.HttpContext.Features.Get<Requester>());
             metrics.Count(asked.Cohort, asked.Intervention.Kind);
-            log.InterventionApplied(asked.Cohort, Describe(record.Intervention), record.Intervention.Tick);
+            log.InterventionApplied(asked.Cohort, Describe(record.Intervention), record.Intervention.Tick,
+                record.RequestedBy?.Name ?? "-", record.RequestedBy?.Address ?? "-", record.RequestedBy?.UserAgent ?? "-");
             return TypedResults.Json(InterventionDocument.Of(record), InterventionJson.Default.InterventionDocument);
         }
         catch (Exception exception) when (StatusOf(exception) is { } status)
@@ -195,7 +199,8 @@ internal sealed record InterventionDocument(
     string? Kernel,
     string? InvalidateSeq,
     int? Vms,
-    DateTimeOffset Requested)
+    DateTimeOffset Requested,
+    Requester? RequestedBy)
 {
     public static InterventionDocument Of(InterventionRecord record)
     {
@@ -209,7 +214,7 @@ internal sealed record InterventionDocument(
             done.Vm,
             (done.Kernel ?? done.Cohort?.Kernel)?.Info.Name,
             done.Kind is InterventionKind.Migrate or InterventionKind.SetCounter ? Hex64.Of(done.InvalidateSeq) : null,
-            done.Cohort?.Vms ?? (done.Vms > 0 ? done.Vms : null), record.Requested);
+            done.Cohort?.Vms ?? (done.Vms > 0 ? done.Vms : null), record.Requested, record.RequestedBy);
     }
 }
 

@@ -42,12 +42,29 @@ internal sealed class JsonBody
             throw new BadHttpRequestException("the body must be application/json", StatusCodes.Status415UnsupportedMediaType);
         try
         {
-            return await parse(request.Body, request.HttpContext.RequestAborted);
+            return await ReadAsync(request, parse);
         }
         catch (JsonException exception)
         {
             throw new BadHttpRequestException(
                 $"the body is not {what}: line {exception.LineNumber + 1}, position {exception.BytePositionInLine + 1}");
+        }
+    }
+
+    /// <summary>Reads the body of a request as it is.</summary>
+    /// <exception cref="BadHttpRequestException">The body is too long, or cannot be read.</exception>
+    public static Task<byte[]> ReadBytesAsync(HttpRequest request) => ReadAsync(request, async (body, stop) =>
+    {
+        using var bytes = new MemoryStream();
+        await body.CopyToAsync(bytes, stop);
+        return bytes.ToArray();
+    });
+
+    private static async Task<T> ReadAsync<T>(HttpRequest request, Func<Stream, CancellationToken, ValueTask<T>> read)
+    {
+        try
+        {
+            return await read(request.Body, request.HttpContext.RequestAborted);
         }
         catch (IOException exception) when (exception is not BadHttpRequestException)
         {

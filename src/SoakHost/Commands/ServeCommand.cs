@@ -43,11 +43,16 @@ internal static class ServeCommand
         LogFormat format = LogSetup.Configure(builder, options.LogFormat);
         builder.AddSoak(options);
         builder.AddHttpLimits();
+        bool hasHealth = builder.AddHealthListener(options);
         builder.Services.AddListening();
 
         await using WebApplication app = builder.Build();
+        if (!hasHealth && options.HealthUrl == HostSettings.AutoHealthUrl)
+            app.Logger.HealthListenerLeftOut();
         app.UseNoSniff();
         app.UseProblemDetails();
+        app.UseHealthListener();
+        app.UseHostCheck();
         app.UsePage();
         app.MapMetrics();
         app.MapHealth();

@@ -1,5 +1,6 @@
 using SoakHost.Api;
 using SoakHost.Configuration;
+using SoakHost.Interventions;
 using SoakHost.Logging;
 using SoakHost.Metrics;
 using SoakHost.Service;
@@ -32,7 +33,11 @@ internal static class SoakServices
                 services.GetRequiredService<SoakStorage>()))
             .AddSingleton<SoakStorage>()
             .AddSingleton<OperatorAccess>()
+            .AddSingleton<RefusedRequests>()
             .AddSingleton<OperatorFilter>()
+            .AddSingleton<IdempotencyKeys<object?>>()
+            .AddSingleton<IdempotencyFilter>()
+            .AddSingleton<AlertFilter>()
             .AddSingleton<ReplayService>()
             .AddMetrics()
             .AddHostedService<SoakService>();
@@ -52,5 +57,6 @@ internal static class SoakServices
             () => [.. services.GetRequiredService<SoakRun>().Cohorts.Select(cohort => cohort.Name)]))
         .AddSingleton<StorageMetrics>()
         .AddSingleton<ProcessMetrics>()
-        .AddSingleton<AlertMetrics>();
+        .AddSingleton<AlertMetrics>()
+        .AddSingleton<RefusalMetrics>();
 }

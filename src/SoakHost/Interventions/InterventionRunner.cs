@@ -32,23 +32,36 @@ internal sealed class InterventionRunner : IDisposable
     /// <param name="cohort">The cohort's name.</param>
     /// <param name="intervention">The intervention; its tick is ignored.</param>
     /// <param name="cancellation">Gives it up, unless it is being recorded already.</param>
+    /// <param name="by">Who asked for it.</param>
     /// <exception cref="InterventionException">The fleet cannot do it; nothing was done.</exception>
     /// <exception cref="StorageUnavailableException">It cannot be recorded; nothing was done.</exception>
     /// <exception cref="InterventionQueueException">Too many others are waiting; nothing was done.</exception>
     /// <exception cref="OperationCanceledException">
     /// <paramref name="cancellation"/> was cancelled in time; nothing was done.
     /// </exception>
-    public async Task<InterventionRecord> RunAsync(string cohort, ShardIntervention intervention, CancellationToken cancellation)
+    public async Task<InterventionRecord> RunAsync(
+        string cohort, ShardIntervention intervention, CancellationToken cancellation, Requester? by = null)
     {
         using RateLimitLease turn = await TakeTurnAsync(cohort, cancellation);
-        using PreparedIntervention prepared = _fleet.Prepare(cohort, intervention);
-        InterventionRecord record = await _storage.RecordAsync(cohort, prepared.Intervention, cancellation);
+        cancellation.ThrowIfCancellationRequested();
+        using PreparedIntervention prepared = await PrepareAsync(cohort, intervention);
+        InterventionRecord record = await _storage.RecordAsync(cohort, prepared.Intervention, cancellation, by);
         prepared.Commit();
         return record;
     }
 
     /// <inheritdoc/>
     public void Dispose() => _turns.Dispose();
+
+    /// <summary>New VMs are built on a thread of their own: a million take seconds, and one of the pool would be missed.</summary>
+    private Task<PreparedIntervention> PrepareAsync(string cohort, ShardIntervention intervention) =>
+        intervention.Kind is InterventionKind.AddCohort or InterventionKind.ResizeCohort
+            ? Task.Factory.StartNew(
+                () => _fleet.Prepare(cohort, intervention),
+                CancellationToken.None,
+                TaskCreationOptions.LongRunning,
+                TaskScheduler.Default)
+            : Task.FromResult(_fleet.Prepare(cohort, intervention));
 
     private async Task<RateLimitLease> TakeTurnAsync(string cohort, CancellationToken cancellation)
     {

@@ -21,6 +21,7 @@ internal static class LogSetup
         LogFormat format = Resolve(asked);
         LoggerConfiguration configuration = new LoggerConfiguration()
             .MinimumLevel.Information()
+            .Enrich.With(new VisibleProperties())
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
 
             // The host would log a failed start with its stack; the program reports it in one line.

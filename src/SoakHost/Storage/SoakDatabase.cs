@@ -213,12 +213,13 @@ internal sealed class SoakDatabase : IDisposable
     }
 
     /// <summary>Records an intervention; when this returns, it is on the disk.</summary>
-    public InterventionRecord AddIntervention(long runId, string cohort, ShardIntervention intervention, DateTimeOffset now)
+    public InterventionRecord AddIntervention(
+        long runId, string cohort, ShardIntervention intervention, DateTimeOffset now, Requester? by = null)
     {
         _connection.Execute("PRAGMA synchronous=FULL");
         try
         {
-            return Commit(() => Interventions.Add(runId, cohort, intervention, now));
+            return Commit(() => Interventions.Add(runId, cohort, intervention, now, by));
         }
         finally
         {
