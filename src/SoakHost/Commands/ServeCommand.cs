@@ -36,6 +36,7 @@ internal static class ServeCommand
     private static async Task<int> RunAsync(string[] settings, CancellationToken stop)
     {
         WebApplicationBuilder builder = HostSettings.CreateBuilder(settings);
+        bool hasNewToken = TokenFile.CreateIfMissing(builder.Configuration);
         SoakOptions options = SoakConfiguration.Read(builder.Configuration);
         Listening.Check(builder.Configuration);
         if (SoakOptions.WhyUnsupported(options.Fleet) is { } reason)
@@ -47,6 +48,8 @@ internal static class ServeCommand
         builder.Services.AddListening();
 
         await using WebApplication app = builder.Build();
+        if (hasNewToken)
+            app.Logger.TokenCreated(options.ApiTokenFile);
         if (!hasHealth && options.HealthUrl == HostSettings.AutoHealthUrl)
             app.Logger.HealthListenerLeftOut();
         app.UseNoSniff();

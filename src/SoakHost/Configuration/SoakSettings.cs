@@ -67,7 +67,7 @@ internal static class SoakSettings
             (options, value) => options with { ApiToken = value.Length == 0 ? null : value })
         { IsSecret = true, DefaultText = "not set" },
         new Setting<SoakOptions, string>(
-            nameof(SoakOptions.ApiTokenFile), "file with that token, such as a secret of a container; read at the start",
+            nameof(SoakOptions.ApiTokenFile), "file with that token, such as a secret of a container; where there is none, `serve` creates it with a random token",
             new Words("the path of a file", "path", _ => true, range: ""),
             options => options.ApiTokenFile, (options, value) => options with { ApiTokenFile = value })
         { DefaultText = "not set" },

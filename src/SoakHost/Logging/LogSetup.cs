@@ -24,6 +24,9 @@ internal static class LogSetup
             .Enrich.With(new VisibleProperties())
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
 
+            // A line for each connection beyond the limit would let anybody fill the disk.
+            .MinimumLevel.Override("Microsoft.AspNetCore.Server.Kestrel.Connections", LogEventLevel.Error)
+
             // The host would log a failed start with its stack; the program reports it in one line.
             .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", LogEventLevel.Fatal);
         if (format == LogFormat.Json)

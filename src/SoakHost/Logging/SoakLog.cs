@@ -121,6 +121,9 @@ internal static partial class SoakLog
         + "none")]
     public static partial void HealthListenerLeftOut(this ILogger log);
 
+    [LoggerMessage(3032, LogLevel.Information, "A token for interventions was created in {File}")]
+    public static partial void TokenCreated(this ILogger log, string file);
+
     [LoggerMessage(4001, LogLevel.Information, "Alert {Status}: {AlertName}, cohort {Cohort}, VM {Vm}, vCPU {Vcpu}: {Summary}")]
     public static partial void AlertReceived(
         this ILogger log, string status, string alertName, string cohort, string vm, string vcpu, string summary);
