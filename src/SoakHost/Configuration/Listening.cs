@@ -16,13 +16,19 @@ internal static class Listening
     /// Checks the addresses of the configuration. The server takes some that it should not: a name becomes every address.
     /// </summary>
     /// <exception cref="ConfigurationException">Lists every address that cannot be used.</exception>
-    public static void Check(IConfiguration configuration)
+    public static void Check(IConfiguration configuration) => Check(HostSettings.Urls(configuration));
+
+    /// <summary>Checks addresses.</summary>
+    /// <param name="urls">The addresses.</param>
+    /// <param name="setting">Where they are from, or nothing.</param>
+    /// <exception cref="ConfigurationException">Lists every address that cannot be used.</exception>
+    public static void Check(IEnumerable<string> urls, string setting = "")
     {
         var errors = new ConfigurationErrors();
-        foreach (string url in HostSettings.Urls(configuration))
+        foreach (string url in urls)
         {
             if (WhyNot(url) is { } why)
-                errors.Add($"cannot listen on \"{url}\": {why}");
+                errors.Add($"{setting}cannot listen on \"{url}\": {why}");
         }
 
         errors.ThrowIfAny();
