@@ -61,11 +61,12 @@ internal sealed class BrokenRun : IAsyncDisposable
     public int Acknowledged => _acknowledged.Count;
 
     /// <summary>Starts the service, which may end or hang before it listens.</summary>
+    /// <param name="giveUp">Ends when it is not waited for any longer.</param>
     /// <returns>Whether it listens.</returns>
-    public async Task<bool> TryStartAsync(TimeSpan patience)
+    public async Task<bool> TryStartAsync(Task giveUp)
     {
         (Program, bool listens) = await ProgramProcess.TryServeAsync(
-            Settings([("Soak__DutyCycle", "0.05"), ("Soak__SliceTicks", "1024"), .. Disk.Environment]), patience);
+            Settings([("Soak__DutyCycle", "0.05"), ("Soak__SliceTicks", "1024"), .. Disk.Environment]), giveUp);
         return listens;
     }
 
@@ -73,7 +74,7 @@ internal sealed class BrokenRun : IAsyncDisposable
     public async Task StartAsync()
     {
         long began = Stopwatch.GetTimestamp();
-        if (!await TryStartAsync(StartMax))
+        if (!await TryStartAsync(Task.Delay(StartMax)))
             throw new BreakException($"the service does not listen: {await EndAsync()}");
         await InterveneAsync(new Random(0));
 

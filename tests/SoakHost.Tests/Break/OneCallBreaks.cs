@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using SoakHost.Tests.Faults;
 
 namespace SoakHost.Tests.Break;
@@ -9,9 +10,9 @@ namespace SoakHost.Tests.Break;
 internal abstract class OneCallBreak(int error) : BreakClass
 {
     // The script makes some more; those near its start do the most different things.
-    private const int CallsMax = 120;
-    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(20);
-    private static readonly TimeSpan HungStartPatience = TimeSpan.FromSeconds(4);
+    private const int CallsMax = 80;
+    private static readonly TimeSpan StartPatience = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan StruckPatience = TimeSpan.FromSeconds(2);
 
     private bool _hasStruck;
 
@@ -33,7 +34,7 @@ internal abstract class OneCallBreak(int error) : BreakClass
     public override async Task StrikeAsync(BrokenRun run, Random random)
     {
         run.Disk.StrikeOnce(DiskCalls.Changes, error, Call > 0 ? Call : Call = 1 + random.Next(CallsMax));
-        if (await run.TryStartAsync(error == 0 ? HungStartPatience : StartPatience))
+        if (await run.TryStartAsync(UntilStruckAsync(run.Disk)))
             await run.InterveneOftenAsync(random, 3, TimeSpan.FromSeconds(2));
 
         if (!run.Program!.HasEnded)
@@ -49,6 +50,15 @@ internal abstract class OneCallBreak(int error) : BreakClass
         }
 
         _hasStruck = run.Disk.Struck > 0;
+    }
+
+    /// <summary>Ends some time after the fault: a start that was struck may hang.</summary>
+    private static async Task UntilStruckAsync(DiskFaults disk)
+    {
+        long began = Stopwatch.GetTimestamp();
+        while (disk.Struck == 0 && Stopwatch.GetElapsedTime(began) < StartPatience)
+            await Task.Delay(50);
+        await Task.Delay(StruckPatience);
     }
 }
 

@@ -54,6 +54,11 @@ public partial class MetricsEndpointTests(SmallService service)
         ];
         foreach (string series in zero)
             Assert.Equal(0, await program.MetricAsync(series));
+
+        // Storage has committed the new run, before anything else.
+        Assert.True(await program.MetricAsync("soakhost_commit_duration_seconds_count") >= 1);
+        Assert.True(await program.MetricAsync("soakhost_data_directory_free_bytes") > 0);
+        Assert.Null(await program.MetricAsync("soakhost_storage_last_failure_timestamp_seconds"));
         Assert.Equal(
             3,
             await program.MetricAsync(
