@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
 
-namespace SoakHost.Limits;
+namespace SoakHost;
 
 /// <summary>
 /// The limit on open files (<c>ulimit -n</c>), checked before anything else. Each assembly of the program and each connection
