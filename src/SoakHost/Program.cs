@@ -1,9 +1,7 @@
 using System.CommandLine;
 using System.Runtime.CompilerServices;
+using SoakHost;
 using SoakHost.Commands;
-using SoakHost.Limits;
-
-namespace SoakHost;
 
 /// <summary>The entry point.</summary>
 internal static class Program

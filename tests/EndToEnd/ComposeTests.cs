@@ -70,7 +70,8 @@ public sealed class ComposeTests
 
     [Fact]
     public void Images_of_the_build_are_pinned_to_a_version() => Assert.All(
-        File.ReadAllLines(Path.Combine(Repository.Root, "Dockerfile")).Where(line => line.StartsWith("FROM", StringComparison.Ordinal)),
+        File.ReadAllLines(Path.Combine(Repository.Root, "Dockerfile"))
+            .Where(line => line.StartsWith("FROM", StringComparison.Ordinal)),
         line => Assert.Matches(@"^FROM \S+:\d+\.\d+\.\d+\S*( AS \w+)?$", line));
 
     [Theory]

@@ -16,7 +16,8 @@ internal static class Shell
         CancellationToken stop = TestContext.Current.CancellationToken;
         string folder = Directory.CreateTempSubdirectory("soakhost-shell-").FullName;
         string program = Path.Combine(AppContext.BaseDirectory, "soakhost.dll");
-        var start = new ProcessStartInfo("bash", ["-c", $"soakhost='{program}'\nsoakhost() {{ dotnet \"$soakhost\" \"$@\"; }}\n{script}"])
+        string whole = $"soakhost='{program}'\nsoakhost() {{ dotnet \"$soakhost\" \"$@\"; }}\n{script}";
+        var start = new ProcessStartInfo("bash", ["-c", whole])
         {
             RedirectStandardOutput = true,
             RedirectStandardError = true,

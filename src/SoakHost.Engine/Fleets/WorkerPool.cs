@@ -8,8 +8,8 @@ internal sealed class WorkerPool(FleetOptions options, TimeProvider time) : IDis
     private readonly CancellationTokenSource _stop = new();
     private readonly RunQueue _queue = new();
 
-    // A new thread must be scheduled once before the next one can be created. Workers that already soak would keep it waiting, and
-    // with it whoever starts the fleet: so all threads are created before the first slice.
+    // A new thread must be scheduled once before the next one can be created. Workers that already soak would keep it waiting,
+    // and with it whoever starts the fleet: so all threads are created before the first slice.
     private readonly ManualResetEventSlim _startGate = new();
 
     // Held only to create and start threads, never while anybody waits: a stop must not wait for a disk.

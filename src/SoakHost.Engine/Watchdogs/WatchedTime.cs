@@ -3,8 +3,8 @@ using SoakHost.Engine.Fleets;
 namespace SoakHost.Engine.Watchdogs;
 
 /// <summary>
-/// For how long each worker has given no sign of life, in time that the watchdog was awake. A process that was stopped (SIGSTOP, a
-/// suspended machine) stops its workers and its watchdog alike: the first look afterwards says nothing about the workers.
+/// For how long each worker has given no sign of life, in time that the watchdog was awake. A process that was stopped (SIGSTOP,
+/// a suspended machine) stops its workers and its watchdog alike: the first look afterwards says nothing about the workers.
 /// </summary>
 /// <param name="time">The clock.</param>
 /// <param name="interval">Time between two looks, above zero.</param>

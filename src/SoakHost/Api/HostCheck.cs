@@ -24,8 +24,8 @@ internal static class HostCheck
                 || http.Request.Path.StartsWithSegments("/health"))
                 return next(http);
             ProblemHttpResult refusal = TypedResults.Problem(
-                $"{ConfigurationErrors.Quote(host)} is not a name of this machine: open the service as localhost or 127.0.0.1, or "
-                    + $"add the name to {SoakConfiguration.Section}:{nameof(SoakOptions.HostNames)}",
+                $"{ConfigurationErrors.Quote(host)} is not a name of this machine: open the service as localhost or 127.0.0.1, "
+                    + $"or add the name to {SoakConfiguration.Section}:{nameof(SoakOptions.HostNames)}",
                 statusCode: StatusCodes.Status403Forbidden);
             return refused.Take(http, refusal).ExecuteAsync(http);
         });

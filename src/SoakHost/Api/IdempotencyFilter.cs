@@ -1,5 +1,6 @@
 using System.Security.Cryptography;
 using System.Text;
+using Microsoft.AspNetCore.Http.HttpResults;
 using Microsoft.Extensions.Primitives;
 using SoakHost.Configuration;
 using SoakHost.Interventions;
@@ -33,7 +34,8 @@ internal sealed class IdempotencyFilter(IdempotencyKeys<object?> keys) : IEndpoi
         try
         {
             string fingerprint = await FingerprintAsync(http.Request);
-            return await keys.RunAsync($"{http.Features.Get<Requester>()?.Name}:{key}", fingerprint, () => RunAsync(context, next), http.RequestAborted);
+            return await keys.RunAsync(
+                $"{http.Features.Get<Requester>()?.Name}:{key}", fingerprint, () => RunAsync(context, next), http.RequestAborted);
         }
         catch (IdempotencyKeyReusedException exception)
         {
@@ -70,5 +72,5 @@ internal sealed class IdempotencyFilter(IdempotencyKeys<object?> keys) : IEndpoi
         return Convert.ToHexString(hash.GetHashAndReset());
     }
 
-    private static IResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
+    private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }

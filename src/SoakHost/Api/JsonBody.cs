@@ -35,7 +35,8 @@ internal sealed class JsonBody
     /// <param name="what">What the body must be, to follow "the body is not".</param>
     /// <param name="parse">Parses it.</param>
     /// <exception cref="BadHttpRequestException">The body is of another type, is too long, or cannot be parsed.</exception>
-    public static async Task<T> ParseAsync<T>(HttpRequest request, string what, Func<Stream, CancellationToken, ValueTask<T>> parse)
+    public static async Task<T> ParseAsync<T>(
+        HttpRequest request, string what, Func<Stream, CancellationToken, ValueTask<T>> parse)
     {
         // Any page in a browser may send text across origins, but not JSON.
         if (!request.HasJsonContentType())

@@ -86,8 +86,8 @@ internal sealed class OperatorAccess(SoakOptions options, Listeners listeners)
         if (!listeners.AreLoopbackAlone)
             return "nobody may intervene: the service listens beyond loopback and has no Soak:ApiToken";
         if (Array.Find(ForwardingHeaders, http.Request.Headers.ContainsKey) is { } header)
-            return $"without a Soak:ApiToken only clients on this machine may intervene, and the header {header} says that a proxy "
-                + "forwarded this request";
+            return $"without a Soak:ApiToken only clients on this machine may intervene, and the header {header} says that a "
+                + "proxy forwarded this request";
         return http.Connection.RemoteIpAddress is { } client && IPAddress.IsLoopback(client)
             ? null : "without a Soak:ApiToken only clients on this machine may intervene";
     }

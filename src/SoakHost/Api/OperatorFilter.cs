@@ -1,4 +1,6 @@
 using System.Threading.RateLimiting;
+using Microsoft.AspNetCore.Http.HttpResults;
+using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
@@ -26,7 +28,7 @@ internal sealed class OperatorFilter(OperatorAccess access, RefusedRequests refu
         HttpContext http = context.HttpContext;
 
         // Only operators use up the limits: nobody else can lock them out.
-        if (access.Admit(http, out Storage.Requester? requester) is { } refusal)
+        if (access.Admit(http, out Requester? requester) is { } refusal)
             return refused.Take(http, refusal);
         http.Features.Set(requester);
         using RateLimitLease lease = _limiter.AttemptAcquire();
@@ -51,7 +53,7 @@ internal sealed class OperatorFilter(OperatorAccess access, RefusedRequests refu
         _places.Dispose();
     }
 
-    private static IResult TryAgain(HttpContext http, int status, string why)
+    private static ProblemHttpResult TryAgain(HttpContext http, int status, string why)
     {
         http.Response.Headers.RetryAfter = "1";
         return TypedResults.Problem(why, statusCode: status);

@@ -6,8 +6,8 @@ using SoakHost.Metrics;
 namespace SoakHost.Api;
 
 /// <summary>
-/// Requests that are refused with 401 or 403: logged at a bounded rate, counted, and answered with 429 once there are too many from
-/// one address. Whoever has a right to what they ask for never comes here, and so nobody can lock them out.
+/// Requests that are refused with 401 or 403: logged at a bounded rate, counted, and answered with 429 once there are too many
+/// from one address. Whoever has a right to what they ask for never comes here, and so nobody can lock them out.
 /// </summary>
 internal sealed class RefusedRequests(RefusalMetrics metrics, TimeProvider time, ILogger<RefusedRequests> log) : IDisposable
 {

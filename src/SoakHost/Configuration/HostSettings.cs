@@ -123,7 +123,8 @@ internal static class HostSettings
     }
 
     /// <summary>
-    /// Where the service of this configuration answers probes, best first: the address for them may be left out if its port is taken.
+    /// Where the service of this configuration answers probes, best first: the address for them may be left out if its port is
+    /// taken.
     /// </summary>
     public static IEnumerable<Uri> LocalProbeUrls()
     {

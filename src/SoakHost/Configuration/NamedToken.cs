@@ -24,8 +24,8 @@ internal sealed class NamedTokenSyntax : ValueSyntax<NamedToken>
     private const int NameLengthMax = 63;
 
     public override string Allowed =>
-        $"a name of 1 to {NameLengthMax} of a-z, 0-9 and -, a colon, and a token of at least {NamedToken.LengthMin} characters of "
-        + "ASCII without blanks or commas";
+        $"a name of 1 to {NameLengthMax} of a-z, 0-9 and -, a colon, and a token of at least {NamedToken.LengthMin} characters "
+        + "of ASCII without blanks or commas";
 
     public override string Range => "";
 

@@ -149,8 +149,10 @@ internal static class SoakConfiguration
     /// <summary>A token must tell who intervenes.</summary>
     private static void CheckTokens(SettingReader reader, SoakOptions options)
     {
-        foreach (IGrouping<string, NamedToken> same in options.AllTokens().GroupBy(token => token.Name).Where(same => same.Count() > 1))
-            reader.Wrong(nameof(SoakOptions.ApiTokens), $"has the name \"{same.Key}\" more than once; names must be unique");
+        IEnumerable<string> twice = options.AllTokens().GroupBy(token => token.Name).Where(same => same.Count() > 1)
+            .Select(same => same.Key);
+        foreach (string name in twice)
+            reader.Wrong(nameof(SoakOptions.ApiTokens), $"has the name \"{name}\" more than once; names must be unique");
         if (options.AllTokens().GroupBy(token => token.Token).Any(same => same.Count() > 1))
             reader.Wrong(nameof(SoakOptions.ApiTokens), "has a token more than once; each name needs one of its own");
     }

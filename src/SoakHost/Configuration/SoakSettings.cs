@@ -67,7 +67,8 @@ internal static class SoakSettings
             (options, value) => options with { ApiToken = value.Length == 0 ? null : value })
         { IsSecret = true, DefaultText = "not set" },
         new Setting<SoakOptions, string>(
-            nameof(SoakOptions.ApiTokenFile), "file with that token, such as a secret of a container; where there is none, `serve` creates it with a random token",
+            nameof(SoakOptions.ApiTokenFile),
+            "file with that token, such as a secret of a container; where there is none, `serve` creates it with a random token",
             new Words("the path of a file", "path", _ => true, range: ""),
             options => options.ApiTokenFile, (options, value) => options with { ApiTokenFile = value })
         { DefaultText = "not set" },
@@ -79,20 +80,22 @@ internal static class SoakSettings
         { IsSecret = true, DefaultText = "empty" },
         new Setting<SoakOptions, string>(
             nameof(SoakOptions.AlertToken),
-            $"token that Alertmanager's webhook needs, at least {NamedToken.LengthMin} characters; without one everybody may post",
+            $"token that Alertmanager's webhook needs, at least {NamedToken.LengthMin} characters; without one everybody may "
+            + "post",
             OneToken(), options => options.AlertToken ?? "",
             (options, value) => options with { AlertToken = value.Length == 0 ? null : value })
         { IsSecret = true, DefaultText = "not set" },
         new Setting<SoakOptions, IReadOnlyList<string>>(
             nameof(SoakOptions.HostNames),
-            "list of host names besides localhost that requests may be for while only loopback is listened on, such as that of a proxy",
+            "list of host names besides localhost that requests may be for while only loopback is listened on, such as that "
+            + "of a proxy",
             new Several<string>(new Words("a host name without a port", "name", IsHostName, range: "")),
             options => options.HostNames, (options, value) => options with { HostNames = value })
         { DefaultText = "empty" },
         new Setting<SoakOptions, string>(
             nameof(SoakOptions.HealthUrl),
-            "address for `/health` and `/metrics` alone, with connections of its own; `auto` is loopback, 10_000 above the first port; "
-            + "`none` is none",
+            "address for `/health` and `/metrics` alone, with connections of its own; `auto` is loopback, 10_000 above the first "
+            + "port; `none` is none",
             new Words("auto, none, or an address such as http://127.0.0.1:18080", "address", _ => true, range: ""),
             options => options.HealthUrl, (options, value) => options with { HealthUrl = value }),
         new Setting<SoakOptions, LogFormat>(

@@ -3,8 +3,8 @@ using System.Security.Cryptography;
 namespace SoakHost.Configuration;
 
 /// <summary>
-/// The file of <c>Soak:ApiTokenFile</c>. A service that has none yet writes a random token there, which only its own user can read:
-/// nobody has to choose a token, and none is in a repository.
+/// The file of <c>Soak:ApiTokenFile</c>. A service that has none yet writes a random token there, which only its own user can
+/// read: nobody has to choose a token, and none is in a repository.
 /// </summary>
 internal static class TokenFile
 {

@@ -86,7 +86,9 @@ internal sealed class WorkerCount(int min) : ValueSyntax<int>
 
     private readonly WholeNumber<int> _number = new(min, Max);
 
-    /// <summary>The most on this machine: its processors, or those that a container or an affinity leaves to the process.</summary>
+    /// <summary>
+    /// The most on this machine: its processors, or those that a container or an affinity leaves to the process.
+    /// </summary>
     public static int Max => PerProcessorMax * Environment.ProcessorCount;
 
     public override string Allowed => $"{_number.Allowed}, {PerProcessorMax} for each processor";

@@ -1,8 +1,8 @@
 namespace SoakHost.Interventions;
 
 /// <summary>
-/// Answers by idempotency key: a client that got no answer asks again with the same key, and what it asked for is done once. Kept in
-/// memory, for a bounded time and number. Safe for use by several threads at once.
+/// Answers by idempotency key: a client that got no answer asks again with the same key, and what it asked for is done once. Kept
+/// in memory, for a bounded time and number. Safe for use by several threads at once.
 /// </summary>
 /// <param name="time">The clock.</param>
 /// <typeparam name="TAnswer">An answer.</typeparam>

@@ -121,7 +121,9 @@ internal sealed class InterventionRunner : IDisposable
         }
     }
 
-    /// <summary>New VMs are built on a thread of their own: a million take seconds, and one of the pool would be missed.</summary>
+    /// <summary>
+    /// New VMs are built on a thread of their own: a million take seconds, and one of the pool would be missed.
+    /// </summary>
     private Task<PreparedIntervention> PrepareAsync(string cohort, ShardIntervention intervention) =>
         intervention.Kind is InterventionKind.AddCohort or InterventionKind.ResizeCohort
             ? Task.Factory.StartNew(

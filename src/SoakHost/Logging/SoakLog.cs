@@ -124,7 +124,8 @@ internal static partial class SoakLog
     [LoggerMessage(3030, LogLevel.Warning,
         "{Status} for {Method} {Path} from {Address}, {UserAgent}: {Reason}. {Suppressed} more were not logged")]
     public static partial void RequestRefused(
-        this ILogger log, int status, string method, string path, string address, string userAgent, string reason, long suppressed);
+        this ILogger log, int status, string method, string path, string address, string userAgent, string reason,
+        long suppressed);
 
     [LoggerMessage(3031, LogLevel.Warning,
         "There is no listener of its own for health and metrics: its port is taken. Set Soak:HealthUrl to another address, or to "

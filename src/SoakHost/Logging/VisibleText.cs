@@ -6,8 +6,8 @@ using Serilog.Events;
 namespace SoakHost.Logging;
 
 /// <summary>
-/// Text of somebody else, so that it shows what it is: control characters, and those that change the direction or the place of other
-/// text, as escapes such as <c>\u202e</c>. A log line cannot be forged with it, and no terminal obeys it.
+/// Text of somebody else, so that it shows what it is: control characters, and those that change the direction or the place of
+/// other text, as escapes such as <c>\u202e</c>. A log line cannot be forged with it, and no terminal obeys it.
 /// </summary>
 internal static class VisibleText
 {
@@ -53,7 +53,8 @@ internal sealed class VisibleProperties : ILogEventEnricher
 
     private static LogEventPropertyValue Visible(LogEventPropertyValue value) => value switch
     {
-        ScalarValue { Value: string text } => VisibleText.Of(text) is var visible && visible != text ? new ScalarValue(visible) : value,
+        ScalarValue { Value: string text } =>
+            VisibleText.Of(text) is var visible && visible != text ? new ScalarValue(visible) : value,
         ScalarValue { Value: char character } => Visible(new ScalarValue($"{character}")),
         SequenceValue sequence => new SequenceValue(sequence.Elements.Select(Visible)),
         _ => value,

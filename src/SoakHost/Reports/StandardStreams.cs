@@ -4,8 +4,8 @@ using System.Text;
 namespace SoakHost.Reports;
 
 /// <summary>
-/// Standard output and standard error that cannot be written to end no program, and hide no verdict: what they lose is said once on
-/// standard error, and the exit code says it where it would say nothing else.
+/// Standard output and standard error that cannot be written to end no program, and hide no verdict: what they lose is said once
+/// on standard error, and the exit code says it where it would say nothing else.
 /// </summary>
 internal static partial class StandardStreams
 {

@@ -39,8 +39,8 @@ internal sealed class InterventionTable(DatabaseConnection connection)
         long runId, string cohort, ShardIntervention intervention, DateTimeOffset now, Requester? by = null)
     {
         long id = (long)connection.Scalar(
-            "INSERT INTO interventions (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms, requested_by) "
-            + "VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $vms, $added, $now, $by) RETURNING id",
+            "INSERT INTO interventions (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms, "
+            + "requested_by) VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $vms, $added, $now, $by) RETURNING id",
             ("$run", runId),
             ("$cohort", cohort),
             ("$kind", intervention.Kind.Name()),

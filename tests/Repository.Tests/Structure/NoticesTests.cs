@@ -20,7 +20,8 @@ public sealed partial class NoticesTests
         Assert.NotEmpty(shipped);
         Assert.Equal(
             shipped,
-            Package().Matches(Notices).Select(match => $"{match.Groups["name"]} {match.Groups["version"]}").Order(StringComparer.Ordinal));
+            Package().Matches(Notices).Select(match => $"{match.Groups["name"]} {match.Groups["version"]}")
+                .Order(StringComparer.Ordinal));
     }
 
     [Fact]

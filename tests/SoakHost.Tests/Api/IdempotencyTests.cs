@@ -63,19 +63,26 @@ public sealed class IdempotencyTests(OperatedService service) : IClassFixture<Op
         await using ProgramProcess program = await ProgramProcess.ServeAsync(
             Fleets.Small(("Soak__DataDirectory", folder.Path), ("Soak__CheckpointInterval", "1h")));
         using (folder.Occupy())
+        {
+            // The write of the other one has begun, and this one waits for its turn.
+            Task other = GiveUpAsync(program, key: null, "pause");
             await GiveUpAsync(program, "mine");
+            await other;
+        }
+
         JsonElement answer = (await PostAsync(program, "mine", "{}")).Answer;
-        Assert.Equal([$"{answer.GetProperty("id")}"], folder.Rows("SELECT id FROM interventions"));
+        Assert.Equal([$"{answer.GetProperty("id")}"], folder.Rows("SELECT id FROM interventions WHERE kind = 'migrate'"));
     }
 
-    private static async Task GiveUpAsync(ProgramProcess program, string? key = null)
+    private static async Task GiveUpAsync(ProgramProcess program, string? key = null, string kind = "migrate")
     {
         using var patience = new CancellationTokenSource(TimeSpan.FromSeconds(1));
-        using HttpRequestMessage request = Request(key, "{}");
+        using HttpRequestMessage request = Request(key, "{}", kind);
         await Assert.ThrowsAnyAsync<OperationCanceledException>(() => program.Http.SendAsync(request, patience.Token));
     }
 
-    private static async Task<(HttpStatusCode Status, JsonElement Answer)> PostAsync(ProgramProcess program, string? key, string body)
+    private static async Task<(HttpStatusCode Status, JsonElement Answer)> PostAsync(
+        ProgramProcess program, string? key, string body)
     {
         using HttpRequestMessage request = Request(key, body);
         using HttpResponseMessage response = await program.Http.SendAsync(request, Stop);
@@ -83,9 +90,9 @@ public sealed class IdempotencyTests(OperatedService service) : IClassFixture<Op
         return (response.StatusCode, answer.RootElement.Clone());
     }
 
-    private static HttpRequestMessage Request(string? key, string body)
+    private static HttpRequestMessage Request(string? key, string body, string kind = "migrate")
     {
-        var request = new HttpRequestMessage(HttpMethod.Post, "/api/v1/cohorts/control/migrate")
+        var request = new HttpRequestMessage(HttpMethod.Post, $"/api/v1/cohorts/control/{kind}")
         {
             Content = new StringContent(body, null, "application/json"),
         };

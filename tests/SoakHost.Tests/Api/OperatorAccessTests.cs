@@ -154,7 +154,8 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
     public async Task An_intervention_is_recorded_and_logged_with_who_asked_for_it()
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
-            ("Soak__ApiToken", Token), ("Soak__ApiTokens__0", "alice:alices-own-secret-1"), ("Soak__ApiTokens__1", "ci:secret-of-the-ci-1")));
+            ("Soak__ApiToken", Token), ("Soak__ApiTokens__0", "alice:alices-own-secret-1"),
+            ("Soak__ApiTokens__1", "ci:secret-of-the-ci-1")));
         string authority = $"127.0.0.1:{program.Http.BaseAddress!.Port}";
         foreach (string token in (string[])[Token, "alices-own-secret-1", "secret-of-the-ci-1"])
         {

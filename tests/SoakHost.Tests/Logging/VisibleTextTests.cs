@@ -7,6 +7,8 @@ namespace SoakHost.Tests.Logging;
 
 public sealed class VisibleTextTests
 {
+    private static readonly string[] List = ["\u202e"];
+
     [Theory]
     [InlineData("plain text, ä, 漢字, 😀", "plain text, ä, 漢字, 😀")]
     [InlineData("a\nb\r\tc", "a\\u000ab\\u000d\\u0009c")]
@@ -24,7 +26,7 @@ public sealed class VisibleTextTests
     {
         var sink = new LastEvent();
         using Logger log = new LoggerConfiguration().Enrich.With(new VisibleProperties()).WriteTo.Sink(sink).CreateLogger();
-        log.Information("{Text} {Number} {List}", "forged\nline", 1, new[] { "\u202e" });
+        log.Information("{Text} {Number} {List}", "forged\nline", 1, List);
         Assert.Equal("\"forged\\u000aline\" 1 [\"\\u202e\"]", sink.Event!.RenderMessage(null));
     }
 

@@ -11,11 +11,12 @@ public sealed class SuspendTests
     {
         CancellationToken stop = TestContext.Current.CancellationToken;
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
-            ("Soak__WatchdogInterval", "500ms"), ("Soak__StallAfter", "4s")));
+            ("Soak__StallAfter", "8s"), ("Soak__SliceTicks", "2^18"), ("Soak__Fleet__1__Vms", "64")));
         long before = (await program.UntilAsync(Operations, TimeSpan.FromSeconds(60))).GetProperty("operations").GetInt64();
 
+        // A slice takes long enough that the watchdog looks before it ends.
         program.Suspend();
-        await Task.Delay(TimeSpan.FromSeconds(8), stop);
+        await Task.Delay(TimeSpan.FromSeconds(12), stop);
         program.Continue();
 
         using HttpResponseMessage ready = await program.Http.GetAsync("/health/ready", stop);

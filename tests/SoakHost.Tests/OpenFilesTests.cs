@@ -1,6 +1,4 @@
-using SoakHost.Limits;
-
-namespace SoakHost.Tests.Limits;
+namespace SoakHost.Tests;
 
 public sealed class OpenFilesTests
 {

@@ -2,7 +2,7 @@ using System.Globalization;
 using System.Text;
 using Microsoft.Win32.SafeHandles;
 
-namespace SoakHost.Limits;
+namespace SoakHost;
 
 /// <summary>
 /// The limit on open files (<c>ulimit -n</c>), checked before anything else. Each assembly of the program and each connection
@@ -31,7 +31,8 @@ internal static class OpenFiles
             return true;
         try
         {
-            using var error = new FileStream(new SafeFileHandle(StandardError, ownsHandle: false), FileAccess.Write, bufferSize: 0);
+            using var error = new FileStream(
+                new SafeFileHandle(StandardError, ownsHandle: false), FileAccess.Write, bufferSize: 0);
             error.Write(Encoding.UTF8.GetBytes($"{why}\n"));
         }
         catch (IOException)
@@ -47,7 +48,8 @@ internal static class OpenFiles
     /// <param name="arguments">The program's arguments.</param>
     public static string? WhyNot(string limits, string[] arguments)
     {
-        bool isService = arguments.Length == 0 || arguments[0] == "serve" || arguments[0].StartsWith("--", StringComparison.Ordinal);
+        bool isService =
+            arguments.Length == 0 || arguments[0] == "serve" || arguments[0].StartsWith("--", StringComparison.Ordinal);
         long min = isService ? ServiceMin : CommandMin;
         return HardLimit(limits) is { } limit && limit < min
             ? string.Create(
