@@ -170,7 +170,8 @@ internal static class InterventionEndpoints
                 if (ended.IsCompletedSuccessfully)
                     Tell(ended.Result, metrics, log);
                 else
-                    log.InterventionNotApplied(asked.Cohort, Describe(asked.Intervention), ended.Exception!.InnerException!.Message);
+                    log.InterventionNotApplied(
+                        asked.Cohort, Describe(asked.Intervention), ended.Exception!.InnerException!.Message);
             },
             CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
 

@@ -1,7 +1,7 @@
 namespace SoakHost.Storage;
 
 /// <summary>
-/// Reads the data directory for HTTP clients. A disk may hang in any of them, so each has a thread of its own and a limit in time,
+/// Reads the data directory for HTTP clients. A disk may hang in any read, so each has a thread of its own and a limit in time,
 /// and only so many go on at once: a disk that hangs keeps that many threads, and no request longer than the limit.
 /// </summary>
 internal sealed class StorageReads(TimeProvider time) : IDisposable

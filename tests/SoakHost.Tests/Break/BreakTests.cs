@@ -55,7 +55,8 @@ public sealed class BreakTests(ITestOutputHelper output)
             new ParallelOptions { MaxDegreeOfParallelism = AtOnce, CancellationToken = TestContext.Current.CancellationToken },
             async (fault, _) => results.Add(await StrikeAsync(fault.Class, fault.Seed)));
         Report([.. classes.Select(type => New(type).Name)], results, seed);
-        Assert.All(results, result => Assert.True(result.Failure is null, $"{result.Class}, seed {result.Seed}: {result.Failure}"));
+        Assert.All(
+            results, result => Assert.True(result.Failure is null, $"{result.Class}, seed {result.Seed}: {result.Failure}"));
     }
 
     private static BreakClass New(Type type) => (BreakClass)Activator.CreateInstance(type)!;
@@ -84,7 +85,8 @@ public sealed class BreakTests(ITestOutputHelper output)
 #pragma warning restore CA1031
         {
             string call = kind is OneCallBreak { Call: > 0 } one ? $"call {one.Call}: " : "";
-            return new Result(kind.Name, seed, true, call + (exception is BreakException ? exception.Message : exception.ToString()));
+            string failure = exception is BreakException ? exception.Message : exception.ToString();
+            return new Result(kind.Name, seed, true, call + failure);
         }
     }
 

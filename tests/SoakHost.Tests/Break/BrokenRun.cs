@@ -4,7 +4,6 @@ using System.Net;
 using System.Text.Json;
 using Microsoft.Extensions.Configuration;
 using SoakHost.Configuration;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
@@ -15,8 +14,8 @@ namespace SoakHost.Tests.Break;
 
 /// <summary>
 /// A service with a small fleet that a fault strikes, and what its clients were answered. In the end the service is started once
-/// more, on a sound disk, and comes to its end. Then everything acknowledged must be recorded, and the fleet must be, bit for bit,
-/// where one arrives that was never disturbed and has the recorded interventions.
+/// more, on a sound disk, and comes to its end. Then everything acknowledged must be recorded, and the fleet must be, bit for
+/// bit, where one arrives that was never disturbed and has the recorded interventions.
 /// </summary>
 internal sealed class BrokenRun : IAsyncDisposable
 {
@@ -173,7 +172,7 @@ internal sealed class BrokenRun : IAsyncDisposable
     /// <summary>From now on a start must be refused with exit code 64 and these words, and nothing may be changed.</summary>
     public void ExpectRefusal(string words) => _refusal = words;
 
-    /// <summary>From now on acknowledged interventions may be missing, if the service says at its start that commits are.</summary>
+    /// <summary>Acknowledged interventions may be missing, if the service says at its start that commits are.</summary>
     public void ExpectCommitsLost() => _mayLackCommits = true;
 
     /// <summary>Resumes the run on a sound disk, and checks that it is what it must be.</summary>

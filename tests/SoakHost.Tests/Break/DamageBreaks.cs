@@ -26,8 +26,8 @@ internal sealed class DamagedCheckpointBreak : DamagedRecordBreak
     {
         string change = random.Next(2) == 0 ? "substr(state, 1, 50) || x'ff00' || substr(state, 53)" : "substr(state, 1, 99)";
         run.Database.Execute(
-            $"UPDATE checkpoints SET state = {change} WHERE cohort = 'control' AND tick = (SELECT max(tick) FROM checkpoints WHERE "
-                + "cohort = 'control')");
+            $"UPDATE checkpoints SET state = {change} WHERE cohort = 'control' AND tick = (SELECT max(tick) FROM checkpoints "
+                + "WHERE cohort = 'control')");
     }
 }
 

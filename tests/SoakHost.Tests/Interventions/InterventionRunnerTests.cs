@@ -4,7 +4,6 @@ using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Interventions;
-using SoakHost.Model.Kernels;
 using SoakHost.Storage;
 using SoakHost.Tests.Storage;
 

@@ -4,7 +4,6 @@ using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
-using SoakHost.Model.Kernels;
 using SoakHost.Storage;
 
 namespace SoakHost.Tests.Storage;

@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Logging.Abstractions;
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Metrics;
@@ -157,7 +156,8 @@ public sealed class GrowthTests : IDisposable
         await registry.WriteAsync(text, TestContext.Current.CancellationToken);
         string[] series =
         [
-            .. System.Text.Encoding.UTF8.GetString(text.ToArray()).Split('\n').Where(line => line.Contains("gone-", StringComparison.Ordinal)),
+            .. System.Text.Encoding.UTF8.GetString(text.ToArray()).Split('\n')
+                .Where(line => line.Contains("gone-", StringComparison.Ordinal)),
         ];
         Assert.Equal(InterventionMetrics.GoneMax, series.Length);
         Assert.DoesNotContain(series, line => line.Contains("gone-4\"", StringComparison.Ordinal));
