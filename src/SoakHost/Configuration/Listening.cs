@@ -35,13 +35,18 @@ internal static class Listening
     }
 
     /// <summary>Reports what the server refuses as it starts, and nothing else, as an error of the configuration.</summary>
-    public static void AddListening(this IServiceCollection services)
+    /// <param name="services">The services.</param>
+    /// <param name="asked">
+    /// The addresses that were asked for, without one that the program added; null for all of the configuration.
+    /// </param>
+    public static void AddListening(this IServiceCollection services, IReadOnlyList<string>? asked = null)
     {
         ServiceDescriptor server = services.Last(service => service.ServiceType == typeof(IServer));
         services.Remove(server);
         services.AddSingleton<IServer>(provider => new ReportingServer(
             (IServer)ActivatorUtilities.CreateInstance(provider, server.ImplementationType!),
-            provider.GetRequiredService<IConfiguration>()));
+            provider.GetRequiredService<IConfiguration>(),
+            asked));
     }
 
     private static string? WhyNot(string url)
@@ -69,7 +74,7 @@ internal static class Listening
     }
 
     /// <summary>The server, with its refusals in words.</summary>
-    private sealed class ReportingServer(IServer server, IConfiguration configuration) : IServer
+    private sealed class ReportingServer(IServer server, IConfiguration configuration, IReadOnlyList<string>? asked) : IServer
     {
         public IFeatureCollection Features => server.Features;
 
@@ -84,9 +89,16 @@ internal static class Listening
             {
                 string cause = exception.InnerException is AddressInUseException ? "another process uses the port"
                     : exception.Message.Split('\n')[0].TrimEnd();
-                throw new ConfigurationException(
-                    $"cannot listen on {string.Join(", ", HostSettings.Urls(configuration))}: {cause}");
+                throw new ConfigurationException($"cannot listen on {string.Join(", ", Concerned(exception))}: {cause}");
             }
+        }
+
+        /// <summary>The addresses that the server names; where it names none, those that were asked for.</summary>
+        private string[] Concerned(Exception exception)
+        {
+            string[] all = [.. HostSettings.Urls(configuration)];
+            string[] named = [.. all.Where(url => exception.Message.Contains($"{url}:", StringComparison.Ordinal))];
+            return named.Length > 0 ? named : [.. asked ?? all];
         }
 
         public Task StopAsync(CancellationToken cancellationToken) => server.StopAsync(cancellationToken);

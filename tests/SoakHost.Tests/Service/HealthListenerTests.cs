@@ -124,6 +124,17 @@ public sealed class HealthListenerTests
         Assert.Contains("Soak:HealthUrl: cannot listen on \"127.0.0.1:99\"", result.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_configured_address_that_is_taken_is_named()
+    {
+        using var other = new TcpListener(IPAddress.Loopback, 0);
+        other.Start();
+        string url = $"http://127.0.0.1:{((IPEndPoint)other.LocalEndpoint).Port}";
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["serve", "--urls=http://127.0.0.1:0", $"--Soak:HealthUrl={url}"], Fleets.Small());
+        Assert.Equal((64, $"cannot listen on {url}: another process uses the port\n"), (result.ExitCode, result.Error));
+    }
+
     private static Uri HealthOf(ProgramProcess program) => new(AddressesOf(program)[^1]);
 
     private static string[] AddressesOf(ProgramProcess program) =>
