@@ -25,6 +25,9 @@ public enum VcpuPhase : byte
 
     /// <summary>The page is installed, in a step of its own.</summary>
     Install,
+
+    /// <summary>The fault is tried again in the kernel, with the same root and <c>kvm->srcu</c> held.</summary>
+    Retry,
 }
 
 /// <summary>What an invalidator does next.</summary>
@@ -40,6 +43,25 @@ public enum InvalidatorPhase : byte
     Change,
 
     /// <summary>It ends.</summary>
+    End,
+}
+
+/// <summary>What a memslot updater does next.</summary>
+public enum MemslotUpdaterPhase : byte
+{
+    /// <summary>No update is under way.</summary>
+    Idle,
+
+    /// <summary>Once no invalidation is between begin and end, it marks the memslot invalid.</summary>
+    Invalidate,
+
+    /// <summary>Once the readers of before have left, it zaps.</summary>
+    Zap,
+
+    /// <summary>Once no invalidation is between begin and end, it puts the new memslot in place.</summary>
+    Swap,
+
+    /// <summary>Once the readers of before have left, it is done.</summary>
     End,
 }
 
@@ -87,8 +109,17 @@ public sealed class VmState
     /// <summary>The kernel's total of mapped pages.</summary>
     public ulong MappedTotal { get; set; }
 
-    /// <summary>Bumped by each memslot update.</summary>
+    /// <summary>Moved by each memslot update that makes all roots obsolete.</summary>
     public uint RootGeneration { get; set; }
+
+    /// <summary>What the memslot updater does next.</summary>
+    public MemslotUpdaterPhase MemslotUpdater { get; set; }
+
+    /// <summary>The pages of the memslot that is updated, one bit each; 0 where none is.</summary>
+    public ulong Slot { get; set; }
+
+    /// <summary>The pages whose memslot is invalid, one bit each.</summary>
+    public ulong InvalidPages => MemslotUpdater is MemslotUpdaterPhase.Zap or MemslotUpdaterPhase.Swap ? Slot : 0;
 
     /// <summary>The vCPUs.</summary>
     public VcpuState[] Vcpus { get; }
@@ -111,6 +142,8 @@ public sealed class VmState
             Mapped = Mapped,
             MappedTotal = MappedTotal,
             RootGeneration = RootGeneration,
+            MemslotUpdater = MemslotUpdater,
+            Slot = Slot,
         };
         Vcpus.CopyTo(copy.Vcpus, 0);
         Invalidators.CopyTo(copy.Invalidators, 0);
@@ -136,6 +169,11 @@ public sealed class VmState
             Mapped = vm.Mapped[lane],
             MappedTotal = vm.MappedTotal[lane],
             RootGeneration = vm.RootGeneration[lane],
+            MemslotUpdater = vm.MemslotUpdate.AtInvalidate[lane] != 0 ? MemslotUpdaterPhase.Invalidate
+                : vm.MemslotUpdate.AtZap[lane] != 0 ? MemslotUpdaterPhase.Zap
+                : vm.MemslotUpdate.AtSwap[lane] != 0 ? MemslotUpdaterPhase.Swap
+                : vm.MemslotUpdate.AtEnd[lane] != 0 ? MemslotUpdaterPhase.End : MemslotUpdaterPhase.Idle,
+            Slot = vm.MemslotUpdate.Slot[lane],
         };
         uint flags = vm.FaultFlags[lane];
         for (int v = 0; v < vcpus.Length; v++)
@@ -185,6 +223,7 @@ public sealed class VmState
         vm.Mapped = vm.Mapped.With(lane, Mapped);
         vm.MappedTotal = vm.MappedTotal.With(lane, MappedTotal);
         vm.RootGeneration = vm.RootGeneration.With(lane, RootGeneration);
+        Write(ref vm.MemslotUpdate, lane);
         vm.ExposedPages = vm.ExposedPages.With(lane, exposed);
         vm.IsQuiet = WithMask(vm.IsQuiet, lane, exposed == 0);
         vm.CoveredPages = vm.CoveredPages.With(lane, exposed == 0 ? 0 : from & below);
@@ -201,6 +240,17 @@ public sealed class VmState
             invalidators[i].Own = invalidators[i].Own.With(lane, Invalidators[i].Own);
             invalidators[i].Unflushed = invalidators[i].Unflushed.With(lane, Invalidators[i].Unflushed);
         }
+    }
+
+    private void Write<TPages, TLanes>(ref MemslotUpdateLanes<TPages, TLanes> update, int lane)
+        where TPages : unmanaged, IPages<TPages, TLanes>
+        where TLanes : unmanaged, ILanes<TLanes>
+    {
+        update.AtInvalidate = WithMask(update.AtInvalidate, lane, MemslotUpdater == MemslotUpdaterPhase.Invalidate);
+        update.AtZap = WithMask(update.AtZap, lane, MemslotUpdater == MemslotUpdaterPhase.Zap);
+        update.AtSwap = WithMask(update.AtSwap, lane, MemslotUpdater == MemslotUpdaterPhase.Swap);
+        update.AtEnd = WithMask(update.AtEnd, lane, MemslotUpdater == MemslotUpdaterPhase.End);
+        update.Slot = update.Slot.With(lane, Slot);
     }
 
     internal static TLanes WithMask<TLanes>(TLanes mask, int lane, bool value)
@@ -235,6 +285,9 @@ public record struct VcpuState
     /// <summary>Truth: the page's translation changed since it was resolved.</summary>
     public bool Outdated { get; set; }
 
+    /// <summary>The memslot update waits for it to leave its read section of <c>kvm->srcu</c>.</summary>
+    public bool Awaited { get; set; }
+
     /// <summary>Consecutive retries.</summary>
     public uint ConsecutiveRetries { get; set; }
 
@@ -248,15 +301,16 @@ public record struct VcpuState
             : vcpu.AtResolve[lane] != 0 ? VcpuPhase.Resolve
             : vcpu.AtLocklessCheck[lane] != 0 ? VcpuPhase.LocklessCheck
             : vcpu.AtCheck[lane] != 0 ? VcpuPhase.Check
-            : vcpu.AtInstall[lane] != 0 ? VcpuPhase.Install : VcpuPhase.Access;
-        bool hasFault = phase != VcpuPhase.Access;
+            : vcpu.AtInstall[lane] != 0 ? VcpuPhase.Install
+            : vcpu.AtRetry[lane] != 0 ? VcpuPhase.Retry : VcpuPhase.Access;
+        bool hasFault = phase is not (VcpuPhase.Access or VcpuPhase.Retry);
         bool hasSnapshot = TKernel.SnapshotPoint switch
         {
-            SnapshotPoint.BeforeResolve => phase > VcpuPhase.Snapshot,
-            SnapshotPoint.AfterResolve => phase > VcpuPhase.Resolve,
+            SnapshotPoint.BeforeResolve => hasFault && phase > VcpuPhase.Snapshot,
+            SnapshotPoint.AfterResolve => hasFault && phase > VcpuPhase.Resolve,
             _ => hasFault,
         };
-        bool isResolved = phase > VcpuPhase.Resolve
+        bool isResolved = (hasFault && phase > VcpuPhase.Resolve)
             || (phase == VcpuPhase.Snapshot && TKernel.SnapshotPoint == SnapshotPoint.AfterResolve);
         return new VcpuState
         {
@@ -268,6 +322,7 @@ public record struct VcpuState
             Reloaded = hasFault && (flags & FaultFlags.Reloaded(index)) != 0,
             Orphaned = (flags & FaultFlags.Orphaned(index)) != 0,
             Outdated = isResolved && (vcpu.ChangedSinceResolve[lane] & vcpu.Page[lane]) != 0,
+            Awaited = (flags & FaultFlags.Awaited(index)) != 0,
             ConsecutiveRetries = vcpu.ConsecutiveRetries[lane],
         };
     }
@@ -282,6 +337,7 @@ public record struct VcpuState
         vcpu.AtLocklessCheck = VmState.WithMask(vcpu.AtLocklessCheck, lane, Phase == VcpuPhase.LocklessCheck);
         vcpu.AtCheck = VmState.WithMask(vcpu.AtCheck, lane, Phase == VcpuPhase.Check);
         vcpu.AtInstall = VmState.WithMask(vcpu.AtInstall, lane, Phase == VcpuPhase.Install);
+        vcpu.AtRetry = VmState.WithMask(vcpu.AtRetry, lane, Phase == VcpuPhase.Retry);
         vcpu.Page = vcpu.Page.With(lane, 1UL << Page);
         vcpu.Snapshot = vcpu.Snapshot.With(lane, Snapshot);
         vcpu.RootGeneration = vcpu.RootGeneration.With(lane, RootGeneration);
@@ -289,7 +345,8 @@ public record struct VcpuState
         vcpu.ConsecutiveRetries = vcpu.ConsecutiveRetries.With(lane, ConsecutiveRetries);
         return (Raced ? FaultFlags.Raced(index) : 0)
             | (Reloaded ? FaultFlags.Reloaded(index) : 0)
-            | (Orphaned ? FaultFlags.Orphaned(index) : 0);
+            | (Orphaned ? FaultFlags.Orphaned(index) : 0)
+            | (Awaited ? FaultFlags.Awaited(index) : 0);
     }
 }
 

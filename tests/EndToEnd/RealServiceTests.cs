@@ -170,8 +170,8 @@ public sealed partial class RealServiceTests
         Assert.Equal(
             $"vCPU {vcpu} of VM {vm} in cohort stable (kernel linux-6.1) keeps retrying its fault on guest page "
                 + $"{page.Labels["page"]}: the kernel "
-            + "treats the fault as stale, and no invalidation justifies that. When the stall was found, mmu_invalidate_seq was "
-            + $"{seq} and the fault's snapshot {snapshot}. Last progress: (time). A hung vCPU does not recover by itself.",
+            + "treats the fault as stale, and would for ever, even if invalidations stopped now. When the stall was found, "
+            + $"mmu_invalidate_seq was {seq} and the fault's snapshot {snapshot}. Last progress: (time). A hung vCPU does not recover by itself.",
             LastProgress().Replace(page.Annotations["description"], "(time)"));
 
         string runbook = new Uri(page.Annotations["runbook_url"]).Segments[^1];

@@ -48,8 +48,8 @@ public sealed class LivenessTests
                 int page = draws.Below(parameters.Pages);
                 int end = Math.Min(parameters.Pages, page + 1 + draws.Below(parameters.RangePages));
                 int actor = draws.Below(parameters.Vcpus + parameters.Invalidators);
-                if (draws.Below(32) == 0)
-                    vm.UpdateMemslots();
+                if (draws.Below(16) == 0)
+                    vm.StepMemslotUpdater(end);
                 else if (actor < parameters.Vcpus)
                     vm.StepVcpu(actor, page);
                 else
@@ -61,6 +61,8 @@ public sealed class LivenessTests
                 while (vm.State.Invalidators[i].Phase != InvalidatorPhase.Begin)
                     vm.StepInvalidator(i, 0, 1);
             }
+
+            vm.EndMemslotUpdate(parameters.Vcpus);
 
             return Enumerable.Range(0, parameters.Vcpus).Max(vcpu => OwnSteps(vm, vcpu));
         }
@@ -104,8 +106,23 @@ public sealed class LivenessTests
             Protocol<TKernel, UpdatedMemslots, Pages32<Lanes32>, Lanes32>.StepInvalidator(
                 ref _vm, _vcpus, _invalidators, index, Moves, new(~Below(start), Below(end)));
 
-        public void UpdateMemslots() =>
-            Protocol<TKernel, UpdatedMemslots, Pages32<Lanes32>, Lanes32>.StepMemslotUpdater(ref _vm, Moves);
+        public void StepMemslotUpdater(int slotPages) =>
+            Protocol<TKernel, UpdatedMemslots, Pages32<Lanes32>, Lanes32>.StepMemslotUpdater(
+                ref _vm,
+                _vcpus,
+                Moves,
+                Below(slotPages));
+
+        /// <summary>Lets the memslot update go on to its end, and each vCPU that it waits for.</summary>
+        public void EndMemslotUpdate(int vcpus)
+        {
+            for (int round = 0; round < 100 && State.MemslotUpdater != MemslotUpdaterPhase.Idle; round++)
+            {
+                StepMemslotUpdater(1);
+                foreach (int v in Enumerable.Range(0, vcpus).Where(v => State.Vcpus[v].Awaited))
+                    StepVcpu(v, 0);
+            }
+        }
 
         private static Pages32<Lanes32> Below(int end) => Pages32<Lanes32>.Below(Lanes32.Broadcast((uint)end));
     }

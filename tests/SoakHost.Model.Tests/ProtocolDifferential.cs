@@ -111,7 +111,7 @@ public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslo
                     return false;
                 }
 
-                if (TMemslots.AreUpdated && _draws.Below(16) == 0)
+                if (TMemslots.AreUpdated && _draws.Below(4) == 0)
                     StepMemslotUpdater();
                 if (!Agree(out where))
                 {
@@ -179,13 +179,17 @@ public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslo
         private void StepMemslotUpdater()
         {
             var moves = default(TLanes);
+            var slots = default(TPages);
             for (int lane = 0; lane < TLanes.Count; lane++)
             {
-                if (Moves(ref moves, lane, 6))
-                    _references[lane].StepMemslotUpdater();
+                // An update that is under way goes on faster than others begin.
+                int slotPages = 1 + _draws.Below(_parameters.Pages);
+                slots = slots.With(lane, ulong.MaxValue >> (64 - slotPages));
+                if (Moves(ref moves, lane, _references[lane].IsUpdatingMemslots ? 12 : 3))
+                    _references[lane].StepMemslotUpdater(slotPages);
             }
 
-            Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref _vm, moves);
+            Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref _vm, _vcpus, moves, slots);
         }
 
         private bool Moves(ref TLanes moves, int lane, int outOf16)
@@ -230,7 +234,7 @@ public sealed class ProtocolDifferential<TPages, TLanes>(ulong seed, bool memslo
             GuestAccesses = _vm.Totals.GuestAccesses[lane],
             Fixed = _vm.Totals.Fixed[lane],
             Retried = _vm.Totals.Retried[lane],
-            OvercautiousRetries = _vm.Totals.UnwarrantedRetries[lane] - _vm.Totals.UnjustifiedRetries[lane],
+            OvercautiousRetries = _vm.Totals.OvercautiousRetries[lane],
             UnjustifiedRetries = _vm.Totals.UnjustifiedRetries[lane],
             UnsafeInstalls = _vm.Totals.UnsafeInstalls[lane],
             StaleMappings = _vm.Totals.StaleMappings[lane],

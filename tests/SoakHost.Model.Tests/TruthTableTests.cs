@@ -98,10 +98,11 @@ public sealed class TruthTableTests
     [Fact]
     public void A_fault_whose_root_became_obsolete_is_retried_justly_and_reloads_it()
     {
-        var story = new Story<Linux61Stable>();
+        var story = new Story<Linux61Stable>(page: 1);
+        story.MarkInvalid(slotPages: 1);
         story.Fault(0);
         story.Resolve(0);
-        story.UpdateMemslots();
+        story.ZapForMemslotUpdate();
         Assert.True(story.State.Vcpus[0].Reloaded);
         Assert.Equal(Verdict.JustifiedRetry, story.Finish(0));
         Assert.True(story.State.Vcpus[0].Orphaned);
@@ -257,10 +258,11 @@ public sealed class TruthTableTests
     [Fact]
     public void Installing_into_an_obsolete_root_is_unsafe()
     {
-        var story = new Story<Linux515>();
+        var story = new Story<Linux515>(page: 1);
+        story.MarkInvalid(slotPages: 1);
         story.Fault(0);
         story.Resolve(0);
-        story.UpdateMemslots();
+        story.ZapForMemslotUpdate();
         Assert.Equal(Verdict.UnsafeInstall, story.Finish(0));
     }
 

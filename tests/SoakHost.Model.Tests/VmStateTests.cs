@@ -79,7 +79,7 @@ public sealed class VmStateTests
                     return Parting(state, read);
 
                 Lanes128 moves = Lanes128.Broadcast(0).With(lane, uint.MaxValue);
-                int actor = draws.Below(parameters.Vcpus + parameters.Invalidators + (draws.Below(8) == 0 ? 1 : 0));
+                int actor = draws.Below(parameters.Vcpus + parameters.Invalidators + (draws.Below(2) == 0 ? 1 : 0));
                 int page = draws.Below(parameters.Pages);
                 int end = Math.Min(parameters.Pages, page + 1 + draws.Below(parameters.RangePages));
                 if (actor < parameters.Vcpus)
@@ -101,8 +101,12 @@ public sealed class VmStateTests
                 }
                 else
                 {
-                    Protocol<TKernel, UpdatedMemslots, Pages64<Lanes128>, Lanes128>.StepMemslotUpdater(ref vm, moves);
-                    reference.StepMemslotUpdater();
+                    Protocol<TKernel, UpdatedMemslots, Pages64<Lanes128>, Lanes128>.StepMemslotUpdater(
+                        ref vm,
+                        vcpus,
+                        moves,
+                        Below(end));
+                    reference.StepMemslotUpdater(end);
                 }
 
                 state = VmState.Read<TKernel, Pages64<Lanes128>, Lanes128>(vm, vcpus, invalidators, lane);

@@ -54,6 +54,7 @@ internal static class Sample
             Retried = 0,
             UnjustifiedRetries = 0,
             UnsafeInstalls = 0,
+            StaleMappings = 0,
             AccountingErrors = 0,
             Crossings =
             [

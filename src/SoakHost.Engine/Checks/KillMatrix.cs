@@ -34,6 +34,7 @@ public sealed record KillMatrixRow(
         ExploreVerdict.Hang => Defect.Hang,
         ExploreVerdict.UnsafeInstall => Defect.UnsafeInstall,
         ExploreVerdict.StaleMapping => Defect.StaleMapping,
+        ExploreVerdict.Deadlock => Defect.Deadlock,
         ExploreVerdict.AccountingError => Defect.AccountingError,
         _ => null,
     };
@@ -95,6 +96,7 @@ public static class KillMatrix
             Defect.Hang => ExploreVerdict.Hang,
             Defect.UnsafeInstall => ExploreVerdict.UnsafeInstall,
             Defect.StaleMapping => ExploreVerdict.StaleMapping,
+            Defect.Deadlock => ExploreVerdict.Deadlock,
             Defect.AccountingError => ExploreVerdict.AccountingError,
             _ => null,
         },
@@ -137,6 +139,8 @@ public static class KillMatrix
         List<Defect> defects = [];
         if (snapshot.Conditions.Contains(VcpuCondition.Hung))
             defects.Add(Defect.Hang);
+        if (snapshot.Conditions.Contains(VcpuCondition.Deadlocked))
+            defects.Add(Defect.Deadlock);
         if (snapshot.Totals.UnsafeInstalls > 0)
             defects.Add(Defect.UnsafeInstall);
         if (snapshot.Totals.StaleMappings > 0)

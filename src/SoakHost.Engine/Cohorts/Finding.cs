@@ -15,7 +15,7 @@ public enum FindingKind : byte
     /// <summary>A vCPU became hung: its fault would not be fixed even if invalidations stopped.</summary>
     VcpuHung,
 
-    /// <summary>A vCPU that was hung recovered.</summary>
+    /// <summary>A vCPU that was hung or deadlocked recovered.</summary>
     VcpuRecovered,
 
     /// <summary>The VM's first unsafe install.</summary>
@@ -24,11 +24,14 @@ public enum FindingKind : byte
     /// <summary>The VM's first accounting error.</summary>
     AccountingError,
 
-    /// <summary>A vCPU that was hung is gone: its VM left the cohort.</summary>
+    /// <summary>A vCPU that was hung or deadlocked is gone: its VM left the cohort.</summary>
     VcpuRemoved,
 
     /// <summary>The VM's first stale mapping.</summary>
     StaleMapping,
+
+    /// <summary>A vCPU was found in a deadlock of its VM's memslot update with a reader of <c>kvm->srcu</c>.</summary>
+    Deadlock,
 }
 
 /// <summary>Something that was found in a VM. Of simulated VMs, findings depend on the cohort and the seed alone.</summary>
@@ -86,27 +89,31 @@ public readonly record struct Finding
 /// <param name="UnsafeInstalls">VMs that had an unsafe install.</param>
 /// <param name="AccountingErrors">VMs that had an accounting error.</param>
 /// <param name="StaleMappings">VMs that had a stale mapping.</param>
-public readonly record struct IncidentCounts(long Hangs, long UnsafeInstalls, long AccountingErrors, long StaleMappings)
+/// <param name="Deadlocks">vCPUs that were deadlocked, each time they were.</param>
+public readonly record struct IncidentCounts(
+    long Hangs, long UnsafeInstalls, long AccountingErrors, long StaleMappings, long Deadlocks = 0)
 {
     /// <summary>The sum of both.</summary>
     public static IncidentCounts operator +(IncidentCounts left, IncidentCounts right) => new(
         left.Hangs + right.Hangs,
         left.UnsafeInstalls + right.UnsafeInstalls,
         left.AccountingErrors + right.AccountingErrors,
-        left.StaleMappings + right.StaleMappings);
+        left.StaleMappings + right.StaleMappings,
+        left.Deadlocks + right.Deadlocks);
 
     /// <summary>These and the incidents among some findings.</summary>
     internal IncidentCounts With(IEnumerable<Finding> findings)
     {
-        (long hangs, long unsafeInstalls, long accountingErrors, long staleMappings) = this;
+        (long hangs, long unsafeInstalls, long accountingErrors, long staleMappings, long deadlocks) = this;
         foreach (Finding finding in findings)
         {
             hangs += finding.Kind == FindingKind.VcpuHung ? 1 : 0;
             unsafeInstalls += finding.Kind == FindingKind.UnsafeInstall ? 1 : 0;
             accountingErrors += finding.Kind == FindingKind.AccountingError ? 1 : 0;
             staleMappings += finding.Kind == FindingKind.StaleMapping ? 1 : 0;
+            deadlocks += finding.Kind == FindingKind.Deadlock ? 1 : 0;
         }
 
-        return new(hangs, unsafeInstalls, accountingErrors, staleMappings);
+        return new(hangs, unsafeInstalls, accountingErrors, staleMappings, deadlocks);
     }
 }

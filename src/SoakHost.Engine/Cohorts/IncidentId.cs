@@ -8,7 +8,7 @@ namespace SoakHost.Engine.Cohorts;
 /// <c>hang:here/0/1@1743481ms</c> (time since the start of a real VM). With the cohort's parameters and the seed it is all that
 /// is needed to replay the incident of a simulated VM.
 /// </summary>
-/// <param name="Kind">Hung vCPU, unsafe install, accounting error or stale mapping.</param>
+/// <param name="Kind">Hung vCPU, unsafe install, accounting error, stale mapping or deadlock.</param>
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="Vm">The VM's number in its cohort.</param>
 /// <param name="Vcpu">The vCPU's number in its VM; null where the incident is the VM's.</param>
@@ -21,6 +21,7 @@ public readonly partial record struct IncidentId(FindingKind Kind, string Cohort
         (FindingKind.UnsafeInstall, "unsafe-install"),
         (FindingKind.AccountingError, "accounting-error"),
         (FindingKind.StaleMapping, "stale-mapping"),
+        (FindingKind.Deadlock, "deadlock"),
     ];
 
     /// <summary>Whether such a finding is an incident.</summary>
@@ -60,7 +61,7 @@ public readonly partial record struct IncidentId(FindingKind Kind, string Cohort
     }
 
     [GeneratedRegex(
-        @"\A(?<kind>hang|unsafe-install|accounting-error|stale-mapping):(?<cohort>[a-z0-9-]{1,63})/(?<vm>[0-9]{1,7})/"
+        @"\A(?<kind>hang|unsafe-install|accounting-error|stale-mapping|deadlock):(?<cohort>[a-z0-9-]{1,63})/(?<vm>[0-9]{1,7})/"
         + @"(?<vcpu>[0-9]|[1-5][0-9]|6[0-3]|-)@(?<time>[0-9]{1,18}(ms)?)\z")]
     private static partial Regex Form();
 }

@@ -20,9 +20,22 @@ public enum VcpuCondition : byte
     /// It makes no progress for another reason, which is not the defect: <see cref="CohortSnapshot.Failures"/> says why.
     /// </summary>
     Stopped,
+
+    /// <summary>
+    /// Its fault is retried without end, since its VM's memslot update and a reader of <c>kvm->srcu</c> wait for each other: the
+    /// defect.
+    /// </summary>
+    Deadlocked,
 }
 
-/// <summary>A starved or hung vCPU, as it was when it was first found in this condition.</summary>
+/// <summary>What conditions have in common.</summary>
+public static class VcpuConditions
+{
+    /// <summary>Whether a vCPU in this condition stays in it whatever happens in its VM: it is hung or deadlocked.</summary>
+    public static bool IsForEver(this VcpuCondition condition) => condition is VcpuCondition.Hung or VcpuCondition.Deadlocked;
+}
+
+/// <summary>A starved, hung or deadlocked vCPU, as it was when it was first found in this condition.</summary>
 /// <remarks>Compact, since millions of vCPUs can hang at once.</remarks>
 public readonly record struct StalledVcpu
 {
@@ -33,7 +46,7 @@ public readonly record struct StalledVcpu
     /// <summary>A stalled vCPU.</summary>
     /// <param name="vm">The VM's number in its cohort.</param>
     /// <param name="vcpu">The vCPU's number in its VM.</param>
-    /// <param name="condition">Starved or hung.</param>
+    /// <param name="condition">Starved, hung or deadlocked.</param>
     /// <param name="seen">The observation that found it.</param>
     public StalledVcpu(int vm, int vcpu, VcpuCondition condition, Sighting seen) =>
         (Vm, _vcpu, Condition, _seen) = (vm, (short)vcpu, condition, seen);
@@ -44,7 +57,7 @@ public readonly record struct StalledVcpu
     /// <summary>The vCPU's number in its VM.</summary>
     public int Vcpu => _vcpu;
 
-    /// <summary>Starved or hung.</summary>
+    /// <summary>Starved, hung or deadlocked.</summary>
     public VcpuCondition Condition { get; }
 
     /// <summary>The observation that found it.</summary>

@@ -85,6 +85,9 @@ public enum ExploreVerdict
     /// <summary>The primary MMU changed a page that the guest still had.</summary>
     StaleMapping,
 
+    /// <summary>A memslot update and a reader of <c>kvm->srcu</c> wait for each other for ever.</summary>
+    Deadlock,
+
     /// <summary>A vCPU whose fault is never fixed although every invalidation has stopped.</summary>
     Hang,
 

@@ -16,7 +16,8 @@ namespace SoakHost.Engine.Explore;
 /// expanded in blocks, by all processors: they take steps and drop what was seen in earlier blocks, then add what is left, each
 /// to its own parts of the set. The first of equal states in a block's order wins, so that results do not depend on the number
 /// of processors. Safety is checked at each step. Liveness is checked in each state in which no invalidation is in progress:
-/// every vCPU, left alone from there, must be fixed (<see cref="Liveness{TKernel, TMemslots, TPages, TLanes}"/>).
+/// a memslot update that waits for readers must go on, and if none is under way every vCPU, left alone from there, must be fixed
+/// (<see cref="Liveness{TKernel, TMemslots, TPages, TLanes}"/>).
 /// </remarks>
 public static class Explorer
 {
@@ -62,6 +63,7 @@ internal sealed class Explorer<TKernel, TMemslots>
     private readonly CancellationToken _cancellation;
     private readonly Action[] _begins;
     private readonly Action[] _pages;
+    private readonly Action[] _slots;
     private readonly StateSet _seen = new();
     private readonly Chunk[] _chunks;
     private readonly int _successorsMax;
@@ -78,8 +80,9 @@ internal sealed class Explorer<TKernel, TMemslots>
             from end in Enumerable.Range(start + 1, options.Pages - start)
             select new Action(0, start, end)];
         _pages = [.. Enumerable.Range(0, options.Pages).Select(page => new Action(0, page, 0))];
+        _slots = [.. Enumerable.Range(1, options.Pages).Select(end => new Action(0, 0, end))];
         _chunks = [.. Enumerable.Range(0, BlockStates / ChunkStates).Select(_ => new Chunk(options))];
-        _successorsMax = (options.Vcpus * _pages.Length) + (options.Invalidators * _begins.Length) + 1;
+        _successorsMax = (options.Vcpus * _pages.Length) + (options.Invalidators * _begins.Length) + _slots.Length;
         _level = new(options);
         _nextLevel = new(options);
     }
@@ -197,8 +200,13 @@ internal sealed class Explorer<TKernel, TMemslots>
 
     private void LookAt(int id, State state, Chunk chunk)
     {
-        if (IsWanted(ExploreVerdict.Hang) && FindHung(state) is { } hung)
-            chunk.Defects.Add((ExploreVerdict.Hang, id, null, hung));
+        if ((IsWanted(ExploreVerdict.Hang) || IsWanted(ExploreVerdict.Deadlock))
+            && FindStuck(state, chunk) is ({ } kind, { } stuck)
+            && IsWanted(kind))
+        {
+            chunk.Defects.Add((kind, id, null, stuck));
+        }
+
         Expand(id, state, chunk);
     }
 
@@ -229,8 +237,10 @@ internal sealed class Explorer<TKernel, TMemslots>
                 TryAll(id, state, chunk, _options.Vcpus + i, begins ? _begins : _begins.AsSpan(0, 1), null);
         }
 
-        if (TMemslots.AreUpdated && state.Updated < _options.MemslotUpdates)
-            TryAll(id, state, chunk, MemslotUpdater, _pages.AsSpan(0, 1), null);
+        if (TMemslots.AreUpdated && IsUpdatingMemslots(state))
+            TryAll(id, state, chunk, MemslotUpdater, _slots.AsSpan(0, 1), null);
+        else if (TMemslots.AreUpdated && state.Updated < _options.MemslotUpdates)
+            TryAll(id, state, chunk, MemslotUpdater, _slots, null);
     }
 
     /// <param name="id">The state's number.</param>
@@ -284,9 +294,10 @@ internal sealed class Explorer<TKernel, TMemslots>
     }
 
     /// <summary>
-    /// The vCPU, if any, that is never fixed when it is left alone with no invalidation in progress; null while one is.
+    /// The vCPU, if any, that is stuck for ever with no invalidation in progress, and how; null while one is, and while a memslot
+    /// update is under way that still goes on.
     /// </summary>
-    private int? FindHung(State state)
+    private (ExploreVerdict Kind, int Vcpu)? FindStuck(State state, Chunk chunk)
     {
         foreach (ref InvalidatorLanes<Pages, Lanes32> invalidator in state.Invalidators)
         {
@@ -294,6 +305,22 @@ internal sealed class Explorer<TKernel, TMemslots>
                 return null;
         }
 
+        if (!TMemslots.AreUpdated || !IsUpdatingMemslots(state))
+            return FindHung(state) is { } hung ? (ExploreVerdict.Hang, hung) : null;
+        if ((state.Vm.MemslotUpdate.AtZap | state.Vm.MemslotUpdate.AtEnd)[0] == 0)
+            return null;
+        State ended = chunk.States.Add();
+        ended.CopyFrom(state);
+        Liveness<TKernel, TMemslots, Pages, Lanes32>.EndInProgress(ref ended.Vm, ended.Vcpus, ended.Invalidators);
+        chunk.States.RemoveLast();
+        if (Liveness<TKernel, TMemslots, Pages, Lanes32>.SaysWhatWaits(state.Vm.MemslotUpdate, ended.Vm.MemslotUpdate)[0] == 0)
+            return null;
+        bool isDeadlocked = Liveness<TKernel, TMemslots, Pages, Lanes32>.IsDeadlocked(in ended.Vm, ended.Vcpus)[0] != 0;
+        return (isDeadlocked ? ExploreVerdict.Deadlock : ExploreVerdict.Hang, FirstAwaited(ended));
+    }
+
+    private int? FindHung(State state)
+    {
         for (int v = 0; v < _options.Vcpus; v++)
         {
             bool isMapped = (state.Vm.Mapped & state.Vcpus[v].Page).Any[0] != 0;
@@ -304,6 +331,14 @@ internal sealed class Explorer<TKernel, TMemslots>
 
         return null;
     }
+
+    private static int FirstAwaited(State state)
+    {
+        uint flags = state.Vm.FaultFlags[0];
+        return Enumerable.Range(0, state.Vcpus.Length).First(v => (flags & FaultFlags.Awaited(v)) != 0);
+    }
+
+    private static bool IsUpdatingMemslots(State state) => state.Vm.MemslotUpdate.IsUnderWay[0] != 0;
 
     private static bool IsNeverFixed(State state, int vcpu) =>
         Liveness<TKernel, TMemslots, Pages, Lanes32>.IsNeverFixed(in state.Vm, in state.Vcpus[vcpu], vcpu)[0] != 0;
@@ -333,8 +368,10 @@ internal sealed class Explorer<TKernel, TMemslots>
         }
         else
         {
-            state.Updated++;
-            Protocol<TKernel, TMemslots, Pages, Lanes32>.StepMemslotUpdater(ref state.Vm, moves);
+            if (!IsUpdatingMemslots(state))
+                state.Updated++;
+            Protocol<TKernel, TMemslots, Pages, Lanes32>.StepMemslotUpdater(
+                ref state.Vm, state.Vcpus, moves, Pages.Below(Lanes32.Broadcast((uint)action.End)));
         }
     }
 
@@ -386,15 +423,21 @@ internal sealed class Explorer<TKernel, TMemslots>
             for (int retries = 0, shown = 0; retries < 2 && shown < StepsShownMax; shown++)
             {
                 AddStep(state, new Action(v, 0, 0), steps);
-                retries += steps[^1].Verdict == StepVerdict.UnjustifiedRetry ? 1 : 0;
+                retries += steps[^1].Verdict is StepVerdict.UnjustifiedRetry or StepVerdict.Deadlock ? 1 : 0;
             }
 
-            conclusion = $"vCPU {v} hangs: no invalidation is in progress, and every later retry is like the last: "
-                + steps[^1].Explanation;
+            conclusion =
+                steps[^1].Verdict == StepVerdict.Deadlock
+                    ? $"vCPU {v} and the memslot update are deadlocked: {steps[^1].Explanation}"
+                    : $"vCPU {v} hangs: no invalidation is in progress, and every later retry is like the last: "
+                        + $"{steps[^1].Explanation}{WhatElseWaits(state, v)}";
         }
 
         return new Timeline(TKernel.Info.Name, [.. steps], Narrator.Conclude(Self, conclusion));
     }
+
+    private static string WhatElseWaits(State state, int hung) => (state.Vm.FaultFlags[0] & FaultFlags.Awaited(hung)) == 0 ? ""
+        : $"; the memslot update waits in synchronize_srcu_expedited() for vCPU {hung}, and never returns";
 
     private void AddStep(State state, Action action, List<TimelineStep> steps)
     {
@@ -412,9 +455,11 @@ internal sealed class Explorer<TKernel, TMemslots>
         (invalidator.AtZap | invalidator.AtChange | invalidator.AtEnd)[0] == 0;
 
     private static bool HasFault(in VcpuLanes<Pages, Lanes32> vcpu) =>
-        (vcpu.AtSnapshot | vcpu.AtResolve | vcpu.AtLocklessCheck | vcpu.AtCheck | vcpu.AtInstall)[0] != 0;
+        vcpu.HasFault[0] != 0;
 
-    /// <summary>One actor's step: the next page of a vCPU, or the range [First, End) of an invalidator.</summary>
+    /// <summary>
+    /// One actor's step: the next page of a vCPU, or the range [First, End) of an invalidator or of the memslot that is updated.
+    /// </summary>
     private readonly record struct Action(byte Actor, byte First, byte End)
     {
         public Action(int actor, int first, int end)

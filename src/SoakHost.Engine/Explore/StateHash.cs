@@ -33,12 +33,16 @@ internal static class StateHash<TKernel>
     {
         ref VmLanes<Pages, Lanes32> vm = ref state.Vm;
         ulong pages = (vm.Range.From[0] & 0xff) | ((vm.Range.Below[0] & 0xff) << 8) | (vm.Mapped[0] << 16)
-            | ((ulong)vm.InProgress[0] << 32);
-        ulong counts = (uint)state.Begun | ((ulong)(uint)state.Updated << 16) | ((ulong)vm.RootGeneration[0] << 32);
+            | (vm.MemslotUpdate.Slot[0] << 24) | ((ulong)vm.InProgress[0] << 32);
+        ulong counts = (uint)state.Begun | ((ulong)(uint)state.Updated << 16) | ((ulong)vm.RootGeneration[0] << 32)
+            | ((ulong)PhaseOf(vm.MemslotUpdate) << 60);
         return Mix(vm.InvalidateSeq[0], vm.MappedTotal[0], VmTag) + Mix(pages, counts, VmTag + 1);
     }
 
-    /// <summary>The part of one vCPU, with what the VM's flags say of it.</summary>
+    private static uint PhaseOf(in MemslotUpdateLanes<Pages, Lanes32> update) =>
+        (update.AtInvalidate[0] & 1) | (update.AtZap[0] & 2) | (update.AtSwap[0] & 4) | (update.AtEnd[0] & 8);
+
+    /// <summary>The part of one vCPU, with what the VM's flags say of it. Only vCPUs of one kind can change places.</summary>
     public static UInt128 OfVcpu(in VcpuLanes<Pages, Lanes32> vcpu, uint flags, int v, bool mergesSymmetric)
     {
         bool hasFault = (vcpu.AtSnapshot | vcpu.AtResolve | vcpu.AtLocklessCheck | vcpu.AtCheck | vcpu.AtInstall)[0] != 0;
@@ -56,8 +60,10 @@ internal static class StateHash<TKernel>
             | (isRetry ? 32u : 0)
             | (isResolved && (vcpu.ChangedSinceResolve & vcpu.Page).Any[0] != 0 ? 64u : 0)
             | ((truth & 1) << 7) | ((truth >> 8 & 1) << 8) | ((truth >> 16 & 1) << 9)
-            | (vcpu.RootGeneration[0] << 10) | ((uint)vcpu.Page[0] << 24);
-        return Mix(word, holdsSnapshot ? vcpu.Snapshot[0] : 0, VcpuTag + (mergesSymmetric ? 0 : (ulong)v));
+            | (vcpu.AtRetry[0] & 1024) | (((flags & FaultFlags.Awaited(v)) != 0 ? 1u : 0) << 11)
+            | (vcpu.RootGeneration[0] << 12) | ((uint)vcpu.Page[0] << 24);
+        ulong kind = mergesSymmetric ? TKernel.RetriesInKernel(v) ? 1u : 0 : (ulong)v;
+        return Mix(word, holdsSnapshot ? vcpu.Snapshot[0] : 0, VcpuTag + kind);
     }
 
     /// <summary>The part of one invalidator.</summary>

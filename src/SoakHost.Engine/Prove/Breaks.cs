@@ -56,8 +56,8 @@ internal static class Breaks<TKernel, TMemslots, TPages>
         }
 
         Term seq = Terms.Whole(vm.Seq);
-        if (schedule.End == ScheduleEnd.Hang)
-            return (Hangs(schedule, vm), seq);
+        if (schedule.End != ScheduleEnd.DefectiveStep)
+            return (IsStuck(schedule, vm), seq);
         TotalsLanes<SymbolicLanes> totals = vm.Totals;
         return ((totals.UnjustifiedRetries | totals.UnsafeInstalls | totals.StaleMappings | totals.AccountingErrors).IsTrue, seq);
     }
@@ -98,12 +98,20 @@ internal static class Breaks<TKernel, TMemslots, TPages>
         vm.Seq = Terms.Halves(Table.Add(from, bridge));
     }
 
-    private static Term Hangs(Schedule schedule, ScheduledVm<TKernel, TMemslots, TPages, SymbolicLanes> vm)
+    private static Term IsStuck(Schedule schedule, ScheduledVm<TKernel, TMemslots, TPages, SymbolicLanes> vm)
     {
         for (int i = 0; i < schedule.Invalidators; i++)
         {
             while (vm.IsInProgress(i))
                 vm.Take(new(schedule.Vcpus + i, 0, 1));
+        }
+
+        for (int turn = 0; turn < Schedule.UpdateTurnsMax && !IsNever(vm.Vm.MemslotUpdate.IsUnderWay); turn++)
+            vm.TakeUpdateTurn();
+        if (schedule.End == ScheduleEnd.Deadlock)
+        {
+            VmLanes<TPages, SymbolicLanes> ended = vm.Vm;
+            return Liveness<TKernel, TMemslots, TPages, SymbolicLanes>.IsDeadlocked(in ended, vm.Vcpus).IsTrue;
         }
 
         Term isDone = Table.False;
@@ -115,4 +123,6 @@ internal static class Breaks<TKernel, TMemslots, TPages>
 
         return Table.Not(isDone);
     }
+
+    private static bool IsNever(SymbolicLanes mask) => Table.ConstantOf(mask.Term) == 0;
 }

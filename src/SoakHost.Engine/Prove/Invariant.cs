@@ -53,6 +53,13 @@ internal static class Invariant<TKernel, TMemslots, TPages>
             "pages-in-progress-follow",
             "the pages for which the check sees an invalidation are what the kernel makes of range and count",
             Terms.Same(vm.PagesInProgress, inProgress));
+        if (TMemslots.AreUpdated)
+        {
+            yield return new(
+                "zapped-not-mapped", "no page of a memslot that was zapped and not replaced yet is mapped",
+                Terms.IsEmpty(vm.Mapped & vm.MemslotUpdate.ZappedPages));
+        }
+
         yield return new(
             "quiet-is-none-exposed", "no invalidation is in progress if and only if no page is exposed",
             Table.Equal(vm.IsQuiet.Term, SymbolicLanes.IsZero(exposed.Any).Term));
@@ -106,6 +113,14 @@ internal static class Invariant<TKernel, TMemslots, TPages>
         if (!TMemslots.AreUpdated)
             yield break;
         Term isBehind = Table.Not(Table.Equal(vcpu.RootGeneration.Term, state.Vm.RootGeneration.Term));
+        MemslotUpdateLanes<TPages, SymbolicLanes> update = state.Vm.MemslotUpdate;
+        Term isResolvedInSlot = Table.And(isResolved, (vcpu.Page & update.Slot).Any.IsTrue);
+        yield return new(
+            "readers-awaited", "the zap of a memslot waits for each fault that has resolved a page of it",
+            Table.Implies(Table.And(update.AtZap.IsTrue, isResolvedInSlot), Flag(state, FaultFlags.Awaited(v))));
+        yield return new(
+            "none-resolved-in-zapped", "after the zap of a memslot and until its end no fault has resolved a page of it",
+            Table.Not(Table.And(update.AtSwap.IsTrue, isResolvedInSlot)));
         yield return new(
             "orphaned-is-behind", "a root is known to be obsolete if and only if it has an older generation than the VM's",
             Table.Same(Flag(state, FaultFlags.Orphaned(v)), isBehind));
@@ -146,7 +161,7 @@ internal static class Invariant<TKernel, TMemslots, TPages>
         [
             (VcpuPhase.Snapshot, vcpu.AtSnapshot), (VcpuPhase.Resolve, vcpu.AtResolve),
             (VcpuPhase.LocklessCheck, vcpu.AtLocklessCheck), (VcpuPhase.Check, vcpu.AtCheck),
-            (VcpuPhase.Install, vcpu.AtInstall),
+            (VcpuPhase.Install, vcpu.AtInstall), (VcpuPhase.Retry, vcpu.AtRetry),
         ];
         Term ones = Table.Constant(32, uint.MaxValue), any = Table.False, good = Table.True;
         foreach ((VcpuPhase phase, SymbolicLanes at) in masks)

@@ -51,8 +51,14 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
 
         if (TMemslots.AreUpdated)
         {
-            foreach (Obligation obligation in MemslotUpdate())
-                yield return obligation;
+            foreach (MemslotUpdaterPhase phase in SymbolicSteps<TKernel, TMemslots, TPages>.UpdaterPhases)
+            {
+                foreach (Obligation obligation in MemslotStep(phase))
+                    yield return obligation;
+            }
+
+            foreach (VcpuPhase phase in Phases)
+                yield return Awaited(phase);
         }
 
         foreach (VcpuPhase phase in Phases)
@@ -69,6 +75,10 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             yield return VcpuReports(phase);
         for (int i = 0; i < options.Invalidators; i++)
             yield return InvalidatorReports(i);
+        if (!TMemslots.AreUpdated)
+            yield break;
+        foreach (MemslotUpdaterPhase phase in SymbolicSteps<TKernel, TMemslots, TPages>.UpdaterPhases)
+            yield return MemslotReports(phase);
     }
 
     /// <summary>What makes one vCPU stand for all, and memslots that are updated for those that are not.</summary>
@@ -102,6 +112,12 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
                     Given(state, shape, withAccount: true),
                     [new("possible", "that many invalidations are in progress", count)]);
             }
+        }
+
+        if (TMemslots.AreUpdated)
+        {
+            foreach (MemslotUpdaterPhase phase in SymbolicSteps<TKernel, TMemslots, TPages>.UpdaterPhases)
+                yield return PossibleUpdate(phase);
         }
 
         (SymbolicVm<TPages> before, Term form) = SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(
@@ -184,15 +200,26 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         Term wasInFault = SymbolicSteps<TKernel, TMemslots, TPages>.InFault(was);
         Term isInFault = SymbolicSteps<TKernel, TMemslots, TPages>.InFault(now);
         TPages mapped = before.Vm.Mapped | was.Page.Where(SymbolicLanes.Mask(@fixed));
+        Term meetsInvalidSlot = TMemslots.AreUpdated && TKernel.RetriesOnInvalidSlot
+            ? Table.And(was.AtResolve.IsTrue, (was.Page & before.Vm.MemslotUpdate.InvalidPages).Any.IsTrue)
+            : Table.False;
         Term warranted = Table.Any([
             Flag(after, FaultFlags.Raced(0)), Flag(after, FaultFlags.Reloaded(0)),
-            (was.Page & before.Vm.CoveredPages).Any.IsTrue]);
+            (was.Page & before.Vm.CoveredPages).Any.IsTrue, meetsInvalidSlot]);
+        Term isMask = IsMask(before.Vm.IsQuiet);
         Term dangerous = (was.Page & (before.Vm.ExposedPages | was.ChangedSinceResolve)).Any.IsTrue;
         if (TMemslots.AreUpdated)
-            dangerous = Table.Or(dangerous, Flag(after, FaultFlags.Orphaned(0)));
+        {
+            Term isZapped = (was.Page & before.Vm.MemslotUpdate.ZappedPages).Any.IsTrue;
+            dangerous = Table.Any([dangerous, Flag(after, FaultFlags.Orphaned(0)), isZapped]);
+        }
+
         return new(
             $"vcpu-{Name(phase)}-reported", ObligationKind.Method, $"Is what a vCPU at {Name(phase)} does reported as it is?",
-            [new("shape", "every actor is in one of its phases", shape)],
+            [
+                new("shape", "every actor is in one of its phases", shape),
+                new("quiet-is-a-mask", "that no invalidation is in progress is all ones or all zeros", isMask),
+            ],
             [
                 new("access-reported", "the guest progresses if and only if it accesses a mapped page",
                     Table.Implies(
@@ -206,12 +233,14 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
                         Table.Not(Table.And(@fixed, retried)))),
                 new("fix-maps", "a fix maps the page, and nothing else maps or unmaps any", Terms.Same(after.Vm.Mapped, mapped)),
                 new(
-                    "unwarranted-reported",
-                    "a retry is called unwarranted if and only if nothing warrants it",
-                    Table.Same(totals.UnwarrantedRetries.IsTrue, Table.And(retried, Table.Not(warranted)))),
+                    "overcautious-reported",
+                    "a retry is called overcautious if and only if nothing warrants it and some invalidation is in progress",
+                    Table.Same(
+                        totals.OvercautiousRetries.IsTrue,
+                        Table.All([retried, Table.Not(warranted), Table.Not(before.Vm.IsQuiet.IsTrue)]))),
                 new(
                     "unjustified-reported",
-                    "it is called unjustified if and only if, in addition, no invalidation is in progress",
+                    "a retry is called unjustified if and only if nothing warrants it and no invalidation is in progress",
                     Table.Same(
                         totals.UnjustifiedRetries.IsTrue,
                         Table.All([retried, Table.Not(warranted), before.Vm.IsQuiet.IsTrue]))),
@@ -254,11 +283,98 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
             ]);
     }
 
-    private IEnumerable<Obligation> MemslotUpdate()
+    private IEnumerable<Obligation> MemslotStep(MemslotUpdaterPhase phase)
     {
-        (SymbolicVm<TPages> before, Term shape) = SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators);
-        return Step("memslot-update", "a memslot update", before, shape, _steps.MemslotUpdater(before), [], []);
+        (SymbolicVm<TPages> before, Term shape) =
+            SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators, updaterPhase: phase);
+        SymbolicVm<TPages> after = _steps.MemslotUpdater(before, AnyPages("slot"));
+
+        // In the step's own terms, which a solver then need not find to be the same.
+        SymbolicLanes zaps = before.Vm.MemslotUpdate.AtZap;
+        if (TKernel.WaitsForReaders)
+            zaps &= SymbolicLanes.IsZero(before.Vm.FaultFlags & SymbolicLanes.Broadcast(FaultFlags.AwaitedAll));
+        TPages zapped = (TKernel.ZapsAllRoots ? before.Vm.Mapped : before.Vm.MemslotUpdate.Slot).Where(zaps);
+        return Step(
+            $"memslot-{Name(phase)}", $"the memslot updater at {Name(phase)}", before, shape, after, [],
+            [Parted(before.Vm.Mapped, zapped)]);
     }
+
+    private static Term IsMask(SymbolicLanes lanes) => Table.Equal(lanes.Term, SymbolicLanes.Mask(lanes.IsTrue).Term);
+
+    private Obligation MemslotReports(MemslotUpdaterPhase phase)
+    {
+        (SymbolicVm<TPages> before, Term shape) =
+            SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators, updaterPhase: phase);
+        SymbolicVm<TPages> after = _steps.MemslotUpdater(before, AnyPages("slot"));
+        MemslotUpdateLanes<TPages, SymbolicLanes> was = before.Vm.MemslotUpdate, now = after.Vm.MemslotUpdate;
+        Term quiet = before.Vm.IsQuiet.IsTrue, isMask = IsMask(before.Vm.IsQuiet);
+        Term goes = Table.And(quiet, Table.Not(Flag(before, FaultFlags.AwaitedAll)));
+        Term inTurn = phase switch
+        {
+            MemslotUpdaterPhase.Idle or MemslotUpdaterPhase.Invalidate => now.AtZap.IsTrue,
+            MemslotUpdaterPhase.Zap => now.AtSwap.IsTrue,
+            MemslotUpdaterPhase.Swap => now.AtEnd.IsTrue,
+            _ => Table.Not(now.IsUnderWay.IsTrue),
+        };
+        Term changes = Table.And(was.AtSwap.IsTrue, now.AtEnd.IsTrue);
+        return new(
+            $"memslot-{Name(phase)}-reported", ObligationKind.Method,
+            $"Is what the memslot updater at {Name(phase)} does reported as it is, and does it go on?",
+            [
+                new("shape", "every actor is in one of its phases", shape),
+                new("quiet-is-a-mask", "that no invalidation is in progress is all ones or all zeros", isMask),
+            ],
+            [
+                new(
+                    "in-turn",
+                    "with no invalidation in progress and no reader awaited the next phase comes",
+                    Table.Implies(goes, inTurn)),
+                new(
+                    "stale-reported",
+                    "a mapping is called stale if and only if the guest has a page of the memslot that is swapped",
+                    Table.Same(after.Vm.Totals.StaleMappings.IsTrue, Table.And(changes, (was.Slot & before.Vm.Mapped).Any.IsTrue))
+                ),
+            ]);
+    }
+
+    private Obligation PossibleUpdate(MemslotUpdaterPhase phase)
+    {
+        (SymbolicVm<TPages> state, Term shape) =
+            SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators, updaterPhase: phase);
+        return new(
+            $"possible-memslot-{Name(phase)}", ObligationKind.Possible,
+            $"Can the memslot updater be at {Name(phase)} while a fault is in flight?",
+            Given(state, shape, withAccount: true),
+            [new("possible", "a fault is in flight", SymbolicSteps<TKernel, TMemslots, TPages>.InFault(state.Vcpus[0]))]);
+    }
+
+    /// <summary>
+    /// What a memslot update waits for comes: with no invalidation in progress, a vCPU that it waits for leaves its read section
+    /// of <c>kvm->srcu</c> within a bounded number of its own steps. Else the two may be deadlocked.
+    /// </summary>
+    private Obligation Awaited(VcpuPhase phase)
+    {
+        (SymbolicVm<TPages> state, Term shape) = SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators, phase);
+        Term leaves = Table.False;
+        SymbolicVm<TPages> alone = state;
+        for (int step = 0; step < StepsAloneMax; step++)
+        {
+            alone = _steps.Vcpu(alone, 0, TPages.Page(default));
+            leaves = Table.Or(leaves, Table.Not(Flag(alone, FaultFlags.Awaited(0))));
+        }
+
+        return new(
+            $"awaited-{Name(phase)}", ObligationKind.Live,
+            $"Does a vCPU at {Name(phase)} for which a memslot update waits leave kvm->srcu within {StepsAloneMax} steps?",
+            [.. Given(state, shape, withAccount: false), NothingInProgress(state)],
+            [new("deadlock", "it leaves kvm->srcu", leaves)])
+        { Seq = state.Seq, Spans = [.. Spans(state)] };
+    }
+
+    private static Claim NothingInProgress(SymbolicVm<TPages> state) => new(
+        "nothing-in-progress", "no invalidation is in progress, and none will begin",
+        Table.Not(Table.Any(state.Invalidators.Select(invalidator =>
+            SymbolicSteps<TKernel, TMemslots, TPages>.IsInProgress(invalidator)))));
 
     private IEnumerable<Obligation> Step(
         string name,
@@ -306,11 +422,11 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
     private Obligation Alone(VcpuPhase phase)
     {
         (SymbolicVm<TPages> state, Term shape) = SymbolicSteps<TKernel, TMemslots, TPages>.AnyVm(1, options.Invalidators, phase);
-        Claim idle = new(
-            "nothing-in-progress", "no invalidation is in progress, and none will begin",
-            Table.Not(Table.Any(state.Invalidators.Select(invalidator =>
-                SymbolicSteps<TKernel, TMemslots, TPages>.IsInProgress(invalidator)))));
-        IReadOnlyList<Claim> given = [.. Given(state, shape, withAccount: false), idle];
+        Claim noUpdate = new(
+            "no-update",
+            "no memslot update is under way, and none will begin",
+            Table.Not(state.Vm.MemslotUpdate.IsUnderWay.IsTrue));
+        IReadOnlyList<Claim> given = [.. Given(state, shape, withAccount: false), NothingInProgress(state), noUpdate];
         Term isDone = Table.False;
         SymbolicVm<TPages> alone = state;
         for (int step = 0; step < StepsAloneMax; step++)
@@ -446,13 +562,14 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
         SymbolicVm<TPages> updated = _steps.Vcpu(state, 0, next);
         SymbolicVm<TPages> @fixed = new SymbolicSteps<TKernel, FixedMemslots, TPages>(variation).Vcpu(state, 0, next);
         Term current = Table.Equal(state.Vm.RootGeneration.Term, state.Vcpus[0].RootGeneration.Term);
-        Term unflagged = Table.Not(Flag(state, FaultFlags.ReloadedAll | FaultFlags.OrphanedAll));
+        Term unflagged = Table.Not(Flag(state, FaultFlags.ReloadedAll | FaultFlags.OrphanedAll | FaultFlags.AwaitedAll));
         return new(
             "fixed-memslots-covered", ObligationKind.Method,
             "Does a VM whose memslots were not updated yet go the way of one whose memslots are fixed?",
             [
                 new("shape", "every actor is in one of its phases", shape),
                 new("root-current", "the root is current, and no flag says otherwise", Table.And(current, unflagged)),
+                new("no-update", "no memslot update is under way", Table.Not(state.Vm.MemslotUpdate.IsUnderWay.IsTrue)),
             ],
             [new("fixed-memslots-covered", "both kinds of VM come to the same state", Same(updated, @fixed))]);
     }
@@ -533,6 +650,8 @@ internal sealed class Obligations<TKernel, TMemslots, TPages>(
 
     private static string Name(VcpuPhase phase) =>
         phase == VcpuPhase.LocklessCheck ? "lockless-check" : phase.ToString().ToLowerInvariant();
+
+    private static string Name(MemslotUpdaterPhase phase) => phase.ToString().ToLowerInvariant();
 
     private static string Name(InvalidatorPhase phase) => phase.ToString().ToLowerInvariant();
 }

@@ -346,6 +346,7 @@ internal sealed class Refutation<TKernel, TMemslots, TPages>(
     private static string Words(ExploreVerdict verdict) => verdict switch
     {
         ExploreVerdict.Hang => "hang",
+        ExploreVerdict.Deadlock => "deadlock",
         ExploreVerdict.UnjustifiedRetry => "unjustified retry",
         ExploreVerdict.UnsafeInstall => "unsafe install",
         ExploreVerdict.StaleMapping => "stale mapping",

@@ -13,6 +13,9 @@ internal enum ScheduleEnd
     /// <summary>The last step is an unjustified retry, an unsafe install, a stale mapping or an accounting error.</summary>
     DefectiveStep,
 
+    /// <summary>A memslot update and a vCPU wait for each other for ever.</summary>
+    Deadlock,
+
     /// <summary>A vCPU that is left alone from there, with what is in progress ended, is never fixed.</summary>
     Hang,
 }
@@ -36,10 +39,15 @@ internal sealed record Schedule(
     /// </summary>
     public const int StepsAloneMax = 20;
 
+    /// <summary>Turns within which a memslot update must end: two waits for readers, and its own steps.</summary>
+    public const int UpdateTurnsMax = (2 * StepsAloneMax) + 4;
+
     /// <summary>The schedule of a way that the explorer found.</summary>
     public static Schedule Of(ExploreOptions options, ExploreDefect found) => new(
         options.Vcpus, options.Invalidators, found.Path.Steps,
-        found.Path.Hung is null ? ScheduleEnd.DefectiveStep : ScheduleEnd.Hang, found.Path.Hung ?? -1);
+        found.Path.Hung is null ? ScheduleEnd.DefectiveStep
+            : found.Kind == ExploreVerdict.Deadlock ? ScheduleEnd.Deadlock : ScheduleEnd.Hang,
+        found.Path.Hung ?? -1);
 }
 
 /// <summary>
@@ -110,7 +118,8 @@ internal sealed class ScheduledVm<TKernel, TMemslots, TPages, TLanes>
         }
         else
         {
-            Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref _vm, moves);
+            Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(
+                ref _vm, _vcpus, moves, TPages.Below(TLanes.Broadcast((uint)step.End)));
         }
     }
 
@@ -121,6 +130,21 @@ internal sealed class ScheduledVm<TKernel, TMemslots, TPages, TLanes>
         do
             Take(new(_vcpus.Length, page, page + 1));
         while (IsInProgress(0));
+    }
+
+    /// <summary>
+    /// One turn of a memslot update that is under way: the updater's step, and one of each vCPU that it waits for.
+    /// </summary>
+    public void TakeUpdateTurn()
+    {
+        _vm.Totals = default;
+        Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(
+            ref _vm, _vcpus, _vm.MemslotUpdate.IsUnderWay, default);
+        for (int v = 0; v < _vcpus.Length; v++)
+        {
+            TLanes isAwaited = ~TLanes.IsZero(_vm.FaultFlags & TLanes.Broadcast(FaultFlags.Awaited(v)));
+            Protocol<TKernel, TMemslots, TPages, TLanes>.StepVcpu(ref _vm, ref _vcpus[v], v, isAwaited, _vcpus[v].Page);
+        }
     }
 
     /// <summary>Whether an invalidator is between begin and end, in lane 0.</summary>

@@ -23,6 +23,7 @@ internal sealed class SymbolicSteps<TKernel, TMemslots, TPages>(Action<SymbolicV
         .. TKernel.ChecksWithoutLock ? (VcpuPhase[])[VcpuPhase.LocklessCheck] : [],
         VcpuPhase.Check,
         .. TKernel.InstallsUnderTheChecksLock ? [] : (VcpuPhase[])[VcpuPhase.Install],
+        .. TKernel.RetriesInKernel(0) ? (VcpuPhase[])[VcpuPhase.Retry] : [],
     ];
 
     /// <summary>The phases that this kernel's invalidators have.</summary>
@@ -32,10 +33,20 @@ internal sealed class SymbolicSteps<TKernel, TMemslots, TPages>(Action<SymbolicV
         InvalidatorPhase.Change, InvalidatorPhase.End,
     ];
 
+    /// <summary>The phases of the memslot updater.</summary>
+    public static IReadOnlyList<MemslotUpdaterPhase> UpdaterPhases { get; } =
+        TMemslots.AreUpdated ? Enum.GetValues<MemslotUpdaterPhase>() : [MemslotUpdaterPhase.Idle];
+
     /// <inheritdoc cref="SymbolicVm{TPages}.Any"/>
     public static (SymbolicVm<TPages> State, Term Shape) AnyVm(
-        int vcpus, int invalidators, VcpuPhase? vcpuPhase = null, (int Index, InvalidatorPhase Phase)? invalidatorPhase = null) =>
-        SymbolicVm<TPages>.Any(vcpus, invalidators, Phases, InvalidatorPhases, vcpuPhase, invalidatorPhase);
+        int vcpus,
+        int invalidators,
+        VcpuPhase? vcpuPhase = null,
+        (int Index, InvalidatorPhase Phase)? invalidatorPhase = null,
+        MemslotUpdaterPhase? updaterPhase = null) =>
+        SymbolicVm<TPages>.Any(
+            vcpus, invalidators, Phases, InvalidatorPhases, updaterPhase is { } phase ? [phase] : UpdaterPhases, vcpuPhase,
+            invalidatorPhase);
 
     /// <summary>Whether an invalidator is between begin and end.</summary>
     public static Term IsInProgress(in InvalidatorLanes<TPages, SymbolicLanes> invalidator) =>
@@ -110,11 +121,20 @@ internal sealed class SymbolicSteps<TKernel, TMemslots, TPages>(Action<SymbolicV
 
     /// <summary>One step of the memslot updater.</summary>
     /// <param name="before">The VM before it, which stays as it is.</param>
-    public SymbolicVm<TPages> MemslotUpdater(SymbolicVm<TPages> before)
+    /// <param name="slot">The pages of the memslot to update where it begins.</param>
+    public SymbolicVm<TPages> MemslotUpdater(SymbolicVm<TPages> before, TPages slot)
     {
         SymbolicVm<TPages> after = Begin(before);
         Protocol<TKernel, TMemslots, TPages, SymbolicLanes>.StepMemslotUpdater(
-            ref after.Vm, SymbolicLanes.Broadcast(uint.MaxValue));
+            ref after.Vm, after.Vcpus, SymbolicLanes.Broadcast(uint.MaxValue), slot);
+        SymbolicLanes swaps = SymbolicLanes.Except(before.Vm.MemslotUpdate.AtSwap, after.Vm.MemslotUpdate.AtSwap);
+        TPages changed = before.Vm.MemslotUpdate.Slot.Where(swaps);
+        foreach ((int v, VcpuLanes<TPages, SymbolicLanes> vcpu) in before.Vcpus.Index())
+        {
+            ref Ghost ghost = ref after.Ghosts[v];
+            ghost.WasChanged = TermTable.Current.Or(ghost.WasChanged, (changed & vcpu.Page).Any.IsTrue);
+        }
+
         return End(before, after);
     }
 

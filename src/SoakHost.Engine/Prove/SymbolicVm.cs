@@ -76,6 +76,7 @@ internal sealed class SymbolicVm<TPages>
     /// <param name="invalidators">How many invalidators.</param>
     /// <param name="phases">The phases of the kernel's vCPUs.</param>
     /// <param name="invalidatorPhases">The phases of the kernel's invalidators.</param>
+    /// <param name="updaterPhases">The phases of the memslot updater.</param>
     /// <param name="vcpuPhase">The phase of vCPU 0 where it is known.</param>
     /// <param name="invalidatorPhase">An invalidator and its phase where that is known.</param>
     public static (SymbolicVm<TPages> State, Term Shape) Any(
@@ -83,6 +84,7 @@ internal sealed class SymbolicVm<TPages>
         int invalidators,
         IReadOnlyList<VcpuPhase> phases,
         IReadOnlyList<InvalidatorPhase> invalidatorPhases,
+        IReadOnlyList<MemslotUpdaterPhase> updaterPhases,
         VcpuPhase? vcpuPhase = null,
         (int Index, InvalidatorPhase Phase)? invalidatorPhase = null)
     {
@@ -103,6 +105,7 @@ internal sealed class SymbolicVm<TPages>
             vcpu.AtLocklessCheck = At(phase, VcpuPhase.LocklessCheck);
             vcpu.AtCheck = At(phase, VcpuPhase.Check);
             vcpu.AtInstall = At(phase, VcpuPhase.Install);
+            vcpu.AtRetry = At(phase, VcpuPhase.Retry);
             state.Ghosts[v] = AnyGhost(name);
         }
 
@@ -117,6 +120,13 @@ internal sealed class SymbolicVm<TPages>
             state.Invalidators[i].AtEnd = SymbolicLanes.Mask(Is(phase, (int)InvalidatorPhase.End));
         }
 
+        Term update = Phase("update", 3, updaterPhases.Count == 1 ? (int)updaterPhases[0] : null);
+        shape = table.And(shape, table.Any(updaterPhases.Select(possible => Is(update, (int)possible))));
+        ref MemslotUpdateLanes<TPages, SymbolicLanes> memslot = ref state.Vm.MemslotUpdate;
+        memslot.AtInvalidate = SymbolicLanes.Mask(Is(update, (int)MemslotUpdaterPhase.Invalidate));
+        memslot.AtZap = SymbolicLanes.Mask(Is(update, (int)MemslotUpdaterPhase.Zap));
+        memslot.AtSwap = SymbolicLanes.Mask(Is(update, (int)MemslotUpdaterPhase.Swap));
+        memslot.AtEnd = SymbolicLanes.Mask(Is(update, (int)MemslotUpdaterPhase.End));
         return (state, shape);
 
         static SymbolicLanes At(Term phase, VcpuPhase here) => SymbolicLanes.Mask(Is(phase, (int)here));

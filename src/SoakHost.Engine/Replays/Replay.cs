@@ -121,6 +121,8 @@ public static class Replay
 
     private static string Conclude(IncidentId incident, long found, TimelineStep defect)
     {
+        if (incident.Kind == FindingKind.Deadlock)
+            return $"vCPU {incident.Vcpu} is deadlocked: {defect.Explanation}";
         if (incident.Kind != FindingKind.VcpuHung)
             return defect.Explanation;
         string quiet = defect.Tick < found ? "" : string.Create(
@@ -190,7 +192,8 @@ public static class Replay
 
     /// <summary>
     /// Remembers the last steps, and keeps them when the defect happens that the incident is about: the unsafe install, stale
-    /// mapping or accounting error itself, or the first unjustified retry of the row in which the vCPU is found hung.
+    /// mapping or accounting error itself, the first unjustified retry of the row in which the vCPU is found hung, or the first
+    /// retry of that row in which a deadlock shows.
     /// </summary>
     /// <param name="kernelAt">The kernel that the VM runs, by the tick.</param>
     /// <param name="incident">The incident.</param>
@@ -222,7 +225,7 @@ public static class Replay
         public void Stepped(long tick, int actor, VmState before, VmState after, StepCounts counts)
         {
             // A vCPU that is fixed was not yet in the row that the incident is about, the last one before the tick named.
-            if (incident.Kind == FindingKind.VcpuHung && actor == incident.Vcpu && tick < found
+            if (IsAboutARow && actor == incident.Vcpu && tick < found
                 && after.Vcpus[actor].ConsecutiveRetries == 0)
             {
                 (_story, _isTelling, HasWholeRow) = (null, false, true);
@@ -233,23 +236,27 @@ public static class Replay
             if (_isTelling)
             {
                 _story!.Add(step);
-                bool isOver = incident.Kind != FindingKind.VcpuHung || (actor == incident.Vcpu && counts.Retried != 0);
+                bool isOver = !IsAboutARow || (actor == incident.Vcpu && counts.Retried != 0);
                 _isTelling = !isOver && _story.Count < RecentMax * 2;
             }
 
             _recent.Enqueue(step);
             if (_recent.Count > RecentMax)
                 _recent.Dequeue();
-            if (_story is null && IsTheDefect(tick, actor, counts))
+            if (_story is null && IsTheDefect(step, tick, actor, counts))
             {
                 _story = Excerpt();
                 Defect = step;
-                _isTelling = incident.Kind == FindingKind.VcpuHung;
+                _isTelling = IsAboutARow;
             }
         }
 
-        private bool IsTheDefect(long tick, int actor, StepCounts counts) => incident.Kind switch
+        /// <summary>Whether it is about a row of retries that never ends, and not about one step.</summary>
+        private bool IsAboutARow => incident.Kind is FindingKind.VcpuHung or FindingKind.Deadlock;
+
+        private bool IsTheDefect(TimelineStep step, long tick, int actor, StepCounts counts) => incident.Kind switch
         {
+            FindingKind.Deadlock => step.Verdict == StepVerdict.Deadlock,
             FindingKind.VcpuHung => actor == incident.Vcpu && counts.UnjustifiedRetries != 0,
             FindingKind.StaleMapping => tick == found && counts.StaleMappings != 0,
             FindingKind.UnsafeInstall => tick == found && actor == incident.Vcpu && counts.UnsafeInstalls != 0,

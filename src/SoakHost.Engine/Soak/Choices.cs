@@ -6,7 +6,8 @@ namespace SoakHost.Engine.Soak;
 /// <summary>
 /// How the bits of a draw become choices. One 32-bit draw serves as many actors as its bits suffice for: a vCPU uses 3 bits to
 /// decide whether it moves and as many as name a page for its next page; an invalidator uses 3, and twice as many as name a page,
-/// for start and length. The memslot updater has a draw of its own.
+/// for start and length. The memslot updater has a draw of its own: 10 bits to decide whether an update begins, 3 whether one
+/// that is under way goes on, and as many as name a page for the size of the memslot.
 /// </summary>
 internal static class Choices<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
@@ -47,5 +48,10 @@ internal static class Choices<TPages, TLanes>
 
     /// <summary>Mask: true once in 1024 draws.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static TLanes IsRare(TLanes bits) => TLanes.IsZero(bits & TLanes.Broadcast((1 << RareBits) - 1));
+    public static TLanes IsRare(ref TLanes bits)
+    {
+        TLanes isRare = TLanes.IsZero(bits & TLanes.Broadcast((1 << RareBits) - 1));
+        bits >>>= RareBits;
+        return isRare;
+    }
 }

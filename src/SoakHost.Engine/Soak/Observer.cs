@@ -126,7 +126,7 @@ internal sealed class Observer<TPages, TLanes>
         foreach ((int index, StalledVcpu vcpu) in _stalled.Where(entry => entry.Key >= vms * _vcpus).ToList())
         {
             _stalled.Remove(index);
-            if (vcpu.Condition != VcpuCondition.Hung)
+            if (!vcpu.Condition.IsForEver())
                 continue;
             VmState state = read(vcpu.Vm);
             VcpuState last = state.Vcpus[vcpu.Vcpu];
@@ -165,15 +165,15 @@ internal sealed class Observer<TPages, TLanes>
             }
         }
 
-        long unjustified = Sum(Words(ref totals.UnjustifiedRetries)[..lanes]);
+        TLanes overcautious = totals.OvercautiousRetries, unjustified = totals.UnjustifiedRetries;
         _totals = _totals with
         {
             Invalidations = _totals.Invalidations + Sum(Words(ref totals.Invalidations)[..lanes]),
             GuestAccesses = _totals.GuestAccesses + Sum(Words(ref totals.GuestAccesses)[..lanes]),
             Fixed = _totals.Fixed + Sum(Words(ref totals.Fixed)[..lanes]),
             Retried = _totals.Retried + Sum(Words(ref totals.Retried)[..lanes]),
-            OvercautiousRetries = _totals.OvercautiousRetries + Sum(Words(ref totals.UnwarrantedRetries)[..lanes]) - unjustified,
-            UnjustifiedRetries = _totals.UnjustifiedRetries + unjustified,
+            OvercautiousRetries = _totals.OvercautiousRetries + Sum(Words(ref overcautious)[..lanes]),
+            UnjustifiedRetries = _totals.UnjustifiedRetries + Sum(Words(ref unjustified)[..lanes]),
             UnsafeInstalls = _totals.UnsafeInstalls + Sum(unsafeInstalls),
             StaleMappings = _totals.StaleMappings + Sum(staleMappings),
             AccountingErrors = _totals.AccountingErrors + Sum(accountingErrors),
@@ -239,32 +239,40 @@ internal sealed class Observer<TPages, TLanes>
         for (int v = 0; v < vcpus; v++)
         {
             Span<uint> retries = Words(ref group.Vcpus[v].ConsecutiveRetries)[..lanes];
-            var neverFixed = default(TLanes);
+            TLanes neverFixed = default, deadlocked = default, known = default;
             if (retries.ContainsAnyInRange(_stallRetries, uint.MaxValue))
             {
                 if (!isQuiet)
                 {
                     copy.CopyFrom(group);
-                    program.EndInvalidations(copy);
+                    program.EndInProgress(copy);
                     isQuiet = true;
                 }
 
                 neverFixed = program.IsNeverFixed(copy, v);
+                deadlocked = program.IsDeadlocked(copy);
+                known = program.SaysWhatWaits(group, copy);
             }
 
-            ReadOnlySpan<uint> isNeverFixed = Words(ref neverFixed)[..lanes];
+            ReadOnlySpan<uint> isNeverFixed = Words(ref neverFixed)[..lanes], isDeadlocked = Words(ref deadlocked)[..lanes];
+            ReadOnlySpan<uint> isKnown = Words(ref known)[..lanes];
             for (int lane = 0; lane < lanes; lane++)
             {
                 retries[lane] = Math.Min(retries[lane], Shard.RetriesMax);
+                int index = ((firstIndex + lane) * vcpus) + v;
                 VcpuCondition condition =
                     retries[lane] < _stallRetries ? VcpuCondition.Running
-                    : isNeverFixed[lane] == 0 ? VcpuCondition.Starved : VcpuCondition.Hung;
-                int index = ((firstIndex + lane) * vcpus) + v;
+                    : isNeverFixed[lane] == 0 ? VcpuCondition.Starved
+                    : isKnown[lane] == 0 ? NotYetKnown(_conditions[index])
+                    : isDeadlocked[lane] == 0 ? VcpuCondition.Hung : VcpuCondition.Deadlocked;
                 if (condition != _conditions[index])
                     Change(index, condition, program.Read(group, lane), tick);
             }
         }
     }
+
+    // A memslot update goes on in this VM: the next look will tell.
+    private static VcpuCondition NotYetKnown(VcpuCondition was) => was.IsForEver() ? was : VcpuCondition.Starved;
 
     private void Change(int index, VcpuCondition condition, VmState state, long tick)
     {
@@ -280,7 +288,7 @@ internal sealed class Observer<TPages, TLanes>
             _stalled[index] = new(vm, v, condition, seen);
 
         // Out of a hang into an invalidation storm is a recovery too.
-        if (was == VcpuCondition.Hung)
+        if (was.IsForEver() && !condition.IsForEver())
         {
             _totals = _totals with { Recoveries = _totals.Recoveries + 1 };
             Find(FindingKind.VcpuRecovered);
@@ -288,6 +296,8 @@ internal sealed class Observer<TPages, TLanes>
 
         if (condition == VcpuCondition.Hung)
             Find(FindingKind.VcpuHung);
+        if (condition == VcpuCondition.Deadlocked)
+            Find(FindingKind.Deadlock);
         if (condition == VcpuCondition.Starved)
             Find(FindingKind.VcpuStarved);
 
@@ -374,16 +384,20 @@ internal sealed class Observer<TPages, TLanes>
             if (Words(ref state.Totals.StaleMappings)[lane] != 0 && !_owner._staleMappingSeen[index])
             {
                 _owner._staleMappingSeen[index] = true;
-                int page = BitOperations.TrailingZeroCount(StalePages(group, lane, actor - group.Vcpus.Length));
+                int page = BitOperations.TrailingZeroCount(StalePages(group, lane, actor));
                 _owner._findings.Add(new(FindingKind.StaleMapping, vm, vcpu: null, Sighting.AtTick(tick, seq, page)));
             }
         }
 
         /// <summary>
-        /// The pages that an invalidator has just changed and the guest still has. The change leaves both as they were.
+        /// The pages that an invalidator or the memslot updater has just changed and the guest still has. The change leaves both
+        /// as they were.
         /// </summary>
-        private static ulong StalePages(in VmGroup<TPages, TLanes> group, int lane, int invalidator)
+        private static ulong StalePages(in VmGroup<TPages, TLanes> group, int lane, int actor)
         {
+            int invalidator = actor - group.Vcpus.Length;
+            if (invalidator == group.Invalidators.Length)
+                return group.Vm.Mapped[lane] & group.Vm.MemslotUpdate.Slot[lane];
             ulong reachable = group.Vm.Mapped[lane];
             foreach (ref InvalidatorLanes<TPages, TLanes> other in group.Invalidators)
                 reachable |= other.Unflushed[lane];
@@ -394,8 +408,7 @@ internal sealed class Observer<TPages, TLanes>
         {
             foreach (ref VcpuLanes<TPages, TLanes> vcpu in vcpus)
             {
-                TLanes inFlight = vcpu.AtSnapshot | vcpu.AtResolve | vcpu.AtLocklessCheck | vcpu.AtCheck | vcpu.AtInstall;
-                if (inFlight[lane] != 0)
+                if (vcpu.HasFault[lane] != 0)
                     return true;
             }
 

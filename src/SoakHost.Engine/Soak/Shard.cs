@@ -205,7 +205,7 @@ public abstract class Shard
         }
 
         for (int v = 0; v < state.Vcpus.Length; v++)
-            state.Vcpus[v] = state.Vcpus[v] with { Phase = VcpuPhase.Access };
+            state.Vcpus[v] = state.Vcpus[v] with { Phase = VcpuPhase.Access, Awaited = false };
         state.InvalidateSeq = intervention.InvalidateSeq;
         return state;
     }
@@ -280,7 +280,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
     private ChoiceBounds<TPages, TLanes> _bounds;
     private bool _mayInvalidate = true;
 
-    // Whether memslots were ever updated on request: then the program must be one that knows of obsolete roots.
+    // Whether memslots were ever updated on request: then the program must be one that knows of updates and obsolete roots.
     private bool _hasObsoleteRoots;
 
     public Shard(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
@@ -362,7 +362,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
             VmGroup<TPages, TLanes> group = Group(vm / TLanes.Count);
             VmState state = _program.Read(group, vm % TLanes.Count);
             for (int v = 0; v < state.Vcpus.Length; v++)
-                state.Vcpus[v] = state.Vcpus[v] with { Phase = VcpuPhase.Access };
+                state.Vcpus[v] = state.Vcpus[v] with { Phase = VcpuPhase.Access, Awaited = false };
             program.Write(group, vm % TLanes.Count, state);
         }
 
@@ -375,7 +375,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
 
     public override void Write(int vm, VmState state)
     {
-        if (state.RootGeneration != 0)
+        if (state.RootGeneration != 0 || state.MemslotUpdater != MemslotUpdaterPhase.Idle)
             KnowObsoleteRoots();
         _program.Write(GroupOf(vm, out int lane), lane, state);
     }
@@ -392,12 +392,12 @@ internal sealed class Shard<TPages, TLanes> : Shard
         if (vm is { } one)
         {
             VmGroup<TPages, TLanes> its = GroupOf(one, out int lane);
-            _program.UpdateMemslots(its, default(TLanes).With(lane, uint.MaxValue));
+            _program.UpdateMemslots(its, _bounds, default(TLanes).With(lane, uint.MaxValue));
             return;
         }
 
         for (int g = 0; g < _groups; g++)
-            _program.UpdateMemslots(Group(g), TLanes.Broadcast(uint.MaxValue));
+            _program.UpdateMemslots(Group(g), _bounds, TLanes.Broadcast(uint.MaxValue));
     }
 
     internal override void Shrink(int vms)

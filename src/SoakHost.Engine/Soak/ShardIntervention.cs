@@ -20,7 +20,7 @@ public enum InterventionKind
     /// <summary>Invalidations and memslot updates begin again.</summary>
     ResumeInvalidations,
 
-    /// <summary>One memslot update: every root becomes obsolete and every mapping goes.</summary>
+    /// <summary>An update of the memslot with the first half of the pages begins, in each VM where none is under way.</summary>
     UpdateMemslots,
 
     /// <summary>The counter is set to a value. A fault in flight is taken again, since nothing was invalidated.</summary>

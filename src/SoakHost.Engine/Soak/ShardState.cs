@@ -46,7 +46,7 @@ public static class ShardState
     /// </summary>
     public const int BytesMax = 16 << 20;
 
-    private const byte FormatVersion = 2;
+    private const byte FormatVersion = 3;
     private const int HashBytes = sizeof(ulong);
     private const int FindingBytes = 1 + 4 + 1 + 8 + 1 + 8 + 8 + 1;
 
@@ -190,6 +190,8 @@ public static class ShardState
         writer.Write(state.Mapped);
         writer.Write(state.MappedTotal);
         writer.Write(state.RootGeneration);
+        writer.Write((byte)state.MemslotUpdater);
+        writer.Write(state.Slot);
         writer.Write(random.S0);
         writer.Write(random.S1);
         writer.Write(random.S2);
@@ -200,8 +202,8 @@ public static class ShardState
             writer.Write((byte)vcpu.Page);
             writer.Write(vcpu.Snapshot);
             writer.Write(vcpu.RootGeneration);
-            writer.Write(
-                (byte)((vcpu.Raced ? 1 : 0) | (vcpu.Reloaded ? 2 : 0) | (vcpu.Orphaned ? 4 : 0) | (vcpu.Outdated ? 8 : 0)));
+            writer.Write((byte)((vcpu.Raced ? 1 : 0) | (vcpu.Reloaded ? 2 : 0) | (vcpu.Orphaned ? 4 : 0) | (vcpu.Outdated ? 8 : 0)
+                | (vcpu.Awaited ? 16 : 0)));
             writer.Write(vcpu.ConsecutiveRetries);
         }
 
@@ -224,6 +226,8 @@ public static class ShardState
             Mapped = reader.ReadUInt64(),
             MappedTotal = reader.ReadUInt64(),
             RootGeneration = reader.ReadUInt32(),
+            MemslotUpdater = (MemslotUpdaterPhase)reader.ReadByte(),
+            Slot = reader.ReadUInt64(),
         };
         var random = new RandomState(reader.ReadUInt32(), reader.ReadUInt32(), reader.ReadUInt32(), reader.ReadUInt32());
         for (int v = 0; v < state.Vcpus.Length; v++)
@@ -240,6 +244,7 @@ public static class ShardState
                 Reloaded = (flags & 2) != 0,
                 Orphaned = (flags & 4) != 0,
                 Outdated = (flags & 8) != 0,
+                Awaited = (flags & 16) != 0,
                 ConsecutiveRetries = reader.ReadUInt32(),
             };
         }
@@ -267,9 +272,14 @@ public static class ShardState
             return "a page mapped that it does not have";
         if ((state.RangeStart >= shape.Pages && state.RangeStart != VmState.NoPage) || state.RangeEnd > shape.Pages)
             return $"the range {state.RangeStart} to {state.RangeEnd} in progress";
+        bool isUpdating = state.MemslotUpdater != MemslotUpdaterPhase.Idle;
+        if (state.MemslotUpdater > MemslotUpdaterPhase.End || (state.Slot & beyond) != 0 || (state.Slot != 0) != isUpdating)
+            return $"a memslot updater in phase {state.MemslotUpdater} with pages 0x{state.Slot:x}";
         foreach (VcpuState vcpu in state.Vcpus)
         {
-            if (vcpu.Phase > VcpuPhase.Install || vcpu.Page >= shape.Pages || vcpu.ConsecutiveRetries > Shard.RetriesMax)
+            if (vcpu.Awaited && (!isUpdating || vcpu.Phase == VcpuPhase.Access))
+                return $"a vCPU in phase {vcpu.Phase} for which a memslot updater in phase {state.MemslotUpdater} waits";
+            if (vcpu.Phase > VcpuPhase.Retry || vcpu.Page >= shape.Pages || vcpu.ConsecutiveRetries > Shard.RetriesMax)
                 return $"a vCPU in phase {vcpu.Phase} on page {vcpu.Page} after {vcpu.ConsecutiveRetries} retries";
         }
 
@@ -297,6 +307,7 @@ public static class ShardState
         writer.Write(seen.Reported.UnsafeInstalls);
         writer.Write(seen.Reported.AccountingErrors);
         writer.Write(seen.Reported.StaleMappings);
+        writer.Write(seen.Reported.Deadlocks);
         foreach (VcpuCondition condition in seen.Conditions)
             writer.Write((byte)condition);
         foreach (bool wasSeen in seen.UnsafeInstallSeen)
@@ -349,7 +360,8 @@ public static class ShardState
             Crossings63 = reader.ReadInt64(),
             Crossings64 = reader.ReadInt64(),
         };
-        var reported = new IncidentCounts(reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64());
+        var reported = new IncidentCounts(
+            reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64());
         var conditions = new VcpuCondition[shard.Vms * vcpus];
         foreach (ref VcpuCondition condition in conditions.AsSpan())
             condition = (VcpuCondition)reader.ReadByte();
@@ -414,7 +426,7 @@ public static class ShardState
         int stalled = seen.Conditions.Count(condition => condition != VcpuCondition.Running);
         if (stalled != seen.Stalled.Length)
             return $"{stalled} vCPUs are stalled, and {seen.Stalled.Length} are described";
-        if (seen.Conditions.Any(condition => condition > VcpuCondition.Hung))
+        if (seen.Conditions.Any(condition => condition is > VcpuCondition.Hung and not VcpuCondition.Deadlocked))
             return "a vCPU has no known condition";
         if (Sums(seen.Totals).Any(sum => sum < 0))
             return "a total is negative";
@@ -422,7 +434,7 @@ public static class ShardState
             return "a vCPU is stalled where it cannot be";
         foreach (Finding finding in seen.Findings)
         {
-            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.StaleMapping
+            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.Deadlock
                 && finding.Vm >= shard.FirstVm
                 && !(finding.Vcpu >= shape.Vcpus) && !(finding.Page >= shape.Pages) && finding.Time.Tick <= shard.Tick;
             if (!isKnown)

@@ -83,16 +83,26 @@ internal abstract class SoakProgram<TPages, TLanes>
         in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, int ticks, ref TObserver observer)
         where TObserver : struct, IStepObserver<TPages, TLanes>;
 
-    /// <summary>Updates the memslots of some lanes' VMs once. The program must be one that knows of obsolete roots.</summary>
-    public abstract void UpdateMemslots(in VmGroup<TPages, TLanes> group, TLanes moves);
+    /// <summary>
+    /// Begins to update the memslot with the first half of the pages of some lanes' VMs, where no update is under way. The
+    /// program must be one that knows of memslot updates; they go on with its ticks.
+    /// </summary>
+    public abstract void UpdateMemslots(
+        in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, TLanes begins);
 
     /// <summary>Completes the zaps that yielded: only this kernel knows what is left of them.</summary>
     public abstract void CompleteZaps(in VmGroup<TPages, TLanes> group);
 
-    /// <summary>Ends every invalidation in progress, in a copy of a group.</summary>
-    public abstract void EndInvalidations(in VmGroup<TPages, TLanes> copy);
+    /// <summary>Ends every invalidation in progress and the memslot updates that end, in a copy of a group.</summary>
+    public abstract void EndInProgress(in VmGroup<TPages, TLanes> copy);
 
-    /// <summary>Mask: one vCPU would never be fixed, asked of a group without an invalidation in progress.</summary>
+    /// <summary>Mask: what waits in the copy shows what waits in the group, as <see cref="EndInProgress"/> left it.</summary>
+    public abstract TLanes SaysWhatWaits(in VmGroup<TPages, TLanes> group, in VmGroup<TPages, TLanes> quiet);
+
+    /// <summary>Mask: the VM is deadlocked, asked of a group in which nothing is in progress that ends.</summary>
+    public abstract TLanes IsDeadlocked(in VmGroup<TPages, TLanes> quiet);
+
+    /// <summary>Mask: one vCPU would never be fixed, asked of a group in which nothing is in progress that ends.</summary>
     public abstract TLanes IsNeverFixed(in VmGroup<TPages, TLanes> quiet, int vcpu);
 
     public abstract VmState Read(in VmGroup<TPages, TLanes> group, int lane);
@@ -154,10 +164,9 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
                 }
             }
 
-            if (TMemslots.AreUpdatedUnprompted)
+            if (TMemslots.AreUpdated)
             {
-                TLanes moves = Choices<TPages, TLanes>.IsRare(random.Next()) & bounds.MayInvalidate;
-                Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref vm, moves);
+                StepMemslotUpdater(group, bounds, TMemslots.AreUpdatedUnprompted ? random.Next() : default);
                 observer.Stepped(group, tick, vcpus.Length + invalidators.Length);
             }
         }
@@ -165,11 +174,31 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
         group.Random = random;
     }
 
-    public override void UpdateMemslots(in VmGroup<TPages, TLanes> group, TLanes moves)
+    // A method of its own: its locals would cost the loop registers, also where memslots are fixed.
+    private static void StepMemslotUpdater(
+        in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, TLanes bits)
+    {
+        // An update that somebody asked for goes on without a draw: the VM's choices are those of one with fixed memslots.
+        TLanes moves = group.Vm.MemslotUpdate.IsUnderWay;
+        var slot = default(TPages);
+        if (TMemslots.AreUpdatedUnprompted)
+        {
+            TLanes begins = Choices<TPages, TLanes>.IsRare(ref bits) & bounds.MayInvalidate;
+            moves = begins | (moves & Choices<TPages, TLanes>.Moves(ref bits));
+            slot = TPages.Below(TLanes.Broadcast(1) + Choices<TPages, TLanes>.Below(ref bits, bounds.PageCount));
+        }
+
+        Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, group.Vcpus, moves, slot);
+    }
+
+    public override void UpdateMemslots(
+        in VmGroup<TPages, TLanes> group, in ChoiceBounds<TPages, TLanes> bounds, TLanes begins)
     {
         if (!TMemslots.AreUpdated)
             throw new InvalidOperationException("this program takes every root for a current one");
-        Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, moves);
+        TLanes moves = TLanes.Except(begins, group.Vm.MemslotUpdate.IsUnderWay);
+        TPages firstHalf = TPages.Below((bounds.PageCount + TLanes.Broadcast(1)) >>> 1);
+        Protocol<TKernel, TMemslots, TPages, TLanes>.StepMemslotUpdater(ref group.Vm, group.Vcpus, moves, firstHalf);
     }
 
     // Nothing to load for kernels that do not yield.
@@ -192,8 +221,14 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
         }
     }
 
-    public override void EndInvalidations(in VmGroup<TPages, TLanes> copy) =>
-        Liveness<TKernel, TMemslots, TPages, TLanes>.EndInvalidations(ref copy.Vm, copy.Vcpus, copy.Invalidators);
+    public override void EndInProgress(in VmGroup<TPages, TLanes> copy) =>
+        Liveness<TKernel, TMemslots, TPages, TLanes>.EndInProgress(ref copy.Vm, copy.Vcpus, copy.Invalidators);
+
+    public override TLanes SaysWhatWaits(in VmGroup<TPages, TLanes> group, in VmGroup<TPages, TLanes> quiet) =>
+        Liveness<TKernel, TMemslots, TPages, TLanes>.SaysWhatWaits(in group.Vm.MemslotUpdate, in quiet.Vm.MemslotUpdate);
+
+    public override TLanes IsDeadlocked(in VmGroup<TPages, TLanes> quiet) =>
+        Liveness<TKernel, TMemslots, TPages, TLanes>.IsDeadlocked(in quiet.Vm, quiet.Vcpus);
 
     public override TLanes IsNeverFixed(in VmGroup<TPages, TLanes> quiet, int vcpu) =>
         Liveness<TKernel, TMemslots, TPages, TLanes>.IsNeverFixed(in quiet.Vm, in quiet.Vcpus[vcpu], vcpu);

@@ -23,12 +23,7 @@ internal static class Narrator
             return DescribeVcpu(kernel, tick, actor, before, after, judged);
         if (actor < vcpus + before.Invalidators.Length)
             return DescribeInvalidator(tick, actor - vcpus, before, after, judged);
-        return before.RootGeneration == after.RootGeneration
-            ? null
-            : Zap(
-                Step(tick, "memslot updater", "updates a memslot: every root is obsolete, every mapping goes", after),
-                after,
-                judged);
+        return DescribeMemslotUpdater(kernel, tick, before, after, judged);
     }
 
     /// <summary>What a story comes to: the fact, and what this kernel does differently from a correct one.</summary>
@@ -57,6 +52,7 @@ internal static class Narrator
 
         string action = (was.Phase, now.Phase) switch
         {
+            (VcpuPhase.Retry, _) => $"tries page {was.Page} again in the kernel: the fault is taken once more",
             (VcpuPhase.Access, _) when was.ConsecutiveRetries > 0 =>
                 $"accesses page {was.Page} again: the fault is taken once more",
             (VcpuPhase.Access, _) when kernel.SnapshotPoint == SnapshotPoint.FaultTaken =>
@@ -82,9 +78,11 @@ internal static class Narrator
         if (fault.Raced)
             warrants.Add("an invalidation ended since the fault was taken");
         if (fault.Reloaded)
-            warrants.Add("memslots were updated since the fault was taken");
+            warrants.Add("every root became obsolete since the fault was taken");
         if (Covers(before, fault.Page))
             warrants.Add($"an invalidation of pages that the kernel's range puts around page {fault.Page} is in progress");
+        if (fault.Phase == VcpuPhase.Resolve)
+            return RetryOnInvalidSlot(tick, name, fault, after, after.Vcpus[v]);
         string place = fault.Phase == VcpuPhase.Check ? "under mmu_lock" : "without mmu_lock";
         return Step(tick, name, $"checks {place}: stale, so it retries page {fault.Page}", after) with
         {
@@ -99,6 +97,62 @@ internal static class Narrator
         };
     }
 
+    /// <summary>
+    /// A fault that got no further than the memslot of its page. A deadlock is closed where the update waits for the very vCPU.
+    /// </summary>
+    private static TimelineStep RetryOnInvalidSlot(long tick, string name, VcpuState fault, VmState after, VcpuState now)
+    {
+        string truth = $"the memslot of page {fault.Page} is being updated";
+        string goesOn = now.Phase == VcpuPhase.Retry ? "it tries again in the kernel, with kvm->srcu held"
+            : "it leaves kvm->srcu and tries again";
+        TimelineStep step = Step(
+            tick, name, $"looks page {fault.Page} up: its memslot has KVM_MEMSLOT_INVALID set, so {goesOn}", after) with
+        {
+            Verdict = StepVerdict.JustifiedRetry,
+            Truth = truth,
+        };
+        return now.Phase != VcpuPhase.Retry || !now.Awaited
+            ? step
+            : step with
+            {
+                Verdict = StepVerdict.Deadlock,
+                Truth = $"{truth}, and the update waits for {name} to leave kvm->srcu",
+                Explanation =
+                    $"{name} holds kvm->srcu and waits for the memslot of page {fault.Page} to become valid; the memslot "
+                        + "update waits "
+                    + $"in synchronize_srcu_expedited() for {name} to leave kvm->srcu, and makes the memslot valid only after that",
+            };
+    }
+
+    private static TimelineStep? DescribeMemslotUpdater(
+        Kernel kernel, long tick, VmState before, VmState after, StepCounts judged)
+    {
+        if (before.MemslotUpdater == after.MemslotUpdater)
+            return null;
+        string slot = $"the memslot of {Name(after.Slot | before.Slot)}";
+        string action = after.MemslotUpdater switch
+        {
+            MemslotUpdaterPhase.Invalidate => $"begins to update {slot}: it waits until no invalidation is between begin and end",
+            MemslotUpdaterPhase.Zap => $"sets KVM_MEMSLOT_INVALID on {slot}{Awaits(kernel, after)}",
+            MemslotUpdaterPhase.Swap when kernel.ZapsAllRoots => "makes every root obsolete, and every mapping goes",
+            MemslotUpdaterPhase.Swap => $"zaps {slot}: {Leave(before.Mapped & ~after.Mapped)}",
+            MemslotUpdaterPhase.End => $"swaps in memslots in which other memory is at {Name(after.Slot | before.Slot)}{Awaits(kernel, after)}",
+            _ => $"is done with {slot}",
+        };
+        TimelineStep step = Zap(Step(tick, "memslot updater", action, after), after, judged);
+        return judged.StaleMappings == 0 ? step
+            : Stale(step, before.Slot, before, "the guest goes on using the old memslot's memory");
+    }
+
+    private static string Awaits(Kernel kernel, VmState state)
+    {
+        int[] readers = [.. state.Vcpus.Index().Where(vcpu => vcpu.Item.Awaited).Select(vcpu => vcpu.Index)];
+        if (readers.Length == 0)
+            return "";
+        bool waits = kernel.WaitsForReaders || state.MemslotUpdater != MemslotUpdaterPhase.Zap;
+        return $" and {(waits ? "waits" : "does not wait")} for the readers of kvm->srcu: vCPU {string.Join(", ", readers)}";
+    }
+
     private static TimelineStep Install(long tick, string name, int v, VmState before, VmState after, bool isUnsafe)
     {
         VcpuState fault = before.Vcpus[v];
@@ -111,16 +165,25 @@ internal static class Narrator
                 dangers.Add($"invalidator {i} is between begin and end for page {fault.Page}");
         }
 
+        string harm = dangers.Count > 0 ? "the guest now uses a page that the host took away" : "";
+        if (before.MemslotUpdater == MemslotUpdaterPhase.Swap && (before.Slot >> fault.Page & 1) != 0)
+        {
+            harm = harm.Length > 0 ? harm : "the guest can now use the old memslot's memory";
+            dangers.Add($"the memslot of page {fault.Page} was zapped and is about to be replaced");
+        }
+
         if (fault.Orphaned)
+        {
+            harm = harm.Length > 0 ? harm : $"page {fault.Page} goes into a root that KVM may have zapped already";
             dangers.Add("the vCPU's root is obsolete");
+        }
+
         return Step(tick, name, $"finds nothing stale and installs page {fault.Page}: the fault is fixed", after) with
         {
             Snapshot = fault.Snapshot,
             Verdict = isUnsafe ? StepVerdict.UnsafeInstall : StepVerdict.SafeInstall,
             Truth = isUnsafe ? string.Join("; ", dangers) : "the page is as it was resolved",
-            Explanation = isUnsafe
-                ? $"the guest now uses a page that the host took away: {string.Join("; ", dangers)}, and the check did not see it"
-                : "",
+            Explanation = isUnsafe ? $"{harm}: {string.Join("; ", dangers)}, and the check did not see it" : "",
         };
     }
 
@@ -148,7 +211,8 @@ internal static class Narrator
             _ => $"ends: the counter goes from {Hex(before.InvalidateSeq)} to {Hex(after.InvalidateSeq)}",
         };
         TimelineStep step = Zap(Step(tick, name, action, after), after, judged);
-        return judged.StaleMappings == 0 ? step : Stale(step, was.Own, before);
+        return judged.StaleMappings == 0 ? step
+            : Stale(step, was.Own, before, "the guest goes on using memory that the host has given away");
     }
 
     private static string Pending(InvalidatorState invalidator) =>
@@ -169,7 +233,7 @@ internal static class Narrator
     private static ulong Unflushed(VmState state) => state.Invalidators.Aggregate(0UL, (pages, other) => pages | other.Unflushed);
 
     /// <summary>A change of pages that the guest still has, with how it still has them.</summary>
-    private static TimelineStep Stale(TimelineStep step, ulong own, VmState before)
+    private static TimelineStep Stale(TimelineStep step, ulong own, VmState before, string harm)
     {
         ulong mapped = before.Mapped & own, inTlb = Unflushed(before) & own & ~mapped;
         List<string> ways = [];
@@ -182,7 +246,7 @@ internal static class Narrator
         {
             Verdict = StepVerdict.StaleMapping,
             Truth = truth,
-            Explanation = $"the guest goes on using memory that the host has given away: {truth}",
+            Explanation = $"{harm}: {truth}",
         };
     }
 
@@ -264,17 +328,21 @@ internal readonly record struct StepCounts
 
     /// <summary>What one lane's totals counted since <paramref name="before"/>.</summary>
     public static StepCounts Read<TLanes>(in TotalsLanes<TLanes> totals, in TotalsLanes<TLanes> before, int lane)
-        where TLanes : unmanaged, ILanes<TLanes> => new()
+        where TLanes : unmanaged, ILanes<TLanes>
+    {
+        // The difference of the words is the words of the difference, also where one half ran into the other.
+        var unwarranted = new TotalsLanes<TLanes> { UnwarrantedRetries = totals.UnwarrantedRetries - before.UnwarrantedRetries };
+        return new()
         {
             Invalidations = totals.Invalidations[lane] - before.Invalidations[lane],
             GuestAccesses = totals.GuestAccesses[lane] - before.GuestAccesses[lane],
             Fixed = totals.Fixed[lane] - before.Fixed[lane],
             Retried = totals.Retried[lane] - before.Retried[lane],
-            OvercautiousRetries = totals.UnwarrantedRetries[lane] - totals.UnjustifiedRetries[lane]
-                - (before.UnwarrantedRetries[lane] - before.UnjustifiedRetries[lane]),
-            UnjustifiedRetries = totals.UnjustifiedRetries[lane] - before.UnjustifiedRetries[lane],
+            OvercautiousRetries = unwarranted.OvercautiousRetries[lane],
+            UnjustifiedRetries = unwarranted.UnjustifiedRetries[lane],
             UnsafeInstalls = totals.UnsafeInstalls[lane] - before.UnsafeInstalls[lane],
             StaleMappings = totals.StaleMappings[lane] - before.StaleMappings[lane],
             AccountingErrors = totals.AccountingErrors[lane] - before.AccountingErrors[lane],
         };
+    }
 }

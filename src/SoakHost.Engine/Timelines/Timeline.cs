@@ -31,6 +31,9 @@ public enum StepVerdict
 
     /// <summary>The total of mapped pages differs from their number: a defect.</summary>
     AccountingError,
+
+    /// <summary>A retry that waits for a memslot update that waits for the vCPU that retries: a defect.</summary>
+    Deadlock,
 }
 
 /// <summary>One step of one actor, told for people.</summary>
@@ -71,7 +74,8 @@ public sealed record TimelineStep
 
     /// <summary>Whether the step is a defect.</summary>
     public bool IsDefect => Verdict
-        is StepVerdict.UnjustifiedRetry or StepVerdict.UnsafeInstall or StepVerdict.StaleMapping or StepVerdict.AccountingError;
+        is StepVerdict.UnjustifiedRetry or StepVerdict.UnsafeInstall or StepVerdict.StaleMapping or StepVerdict.AccountingError
+            or StepVerdict.Deadlock;
 }
 
 /// <summary>A story of steps.</summary>

@@ -64,8 +64,11 @@ public sealed record CohortReport
     /// <summary>vCPUs that are starved.</summary>
     public required int Starved { get; init; }
 
-    /// <summary>vCPUs that are hung.</summary>
+    /// <summary>vCPUs that are hung, deadlocked ones included.</summary>
     public required int Hung { get; init; }
+
+    /// <summary>vCPUs that are deadlocked.</summary>
+    public int Deadlocked { get; init; }
 
     /// <summary>vCPUs that make no progress for a reason that is not the defect.</summary>
     public int Stopped { get; init; }

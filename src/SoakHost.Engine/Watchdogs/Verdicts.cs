@@ -78,7 +78,11 @@ public static class Verdicts
             return [$"{totals.StaleMappings} stale mappings"];
         if (totals.AccountingErrors > 0 && expected != Defect.AccountingError)
             return [$"{totals.AccountingErrors} accounting errors"];
-        if (expected == Defect.Hang)
+        if (incidents.Deadlocks > 0 && expected != Defect.Deadlock)
+            return [$"{incidents.Deadlocks} vCPUs deadlocked"];
+
+        // A prefault that is deadlocked in one VM may hang on an obsolete root in another.
+        if (expected is Defect.Hang or Defect.Deadlock)
             return [];
         if (snapshot.Violations.Length > 0)
             return snapshot.Violations;
@@ -97,6 +101,7 @@ public static class Verdicts
         return expected switch
         {
             Defect.Hang when incidents.Hangs == 0 => ["expected at least one hang, and no vCPU hung"],
+            Defect.Deadlock when incidents.Deadlocks == 0 => ["expected a deadlock, and no vCPU was deadlocked"],
             Defect.UnsafeInstall when totals.UnsafeInstalls is null or 0 => ["expected an unsafe install, and there was none"],
             Defect.StaleMapping when totals.StaleMappings is null or 0 => ["expected a stale mapping, and there was none"],
             Defect.AccountingError when totals.AccountingErrors is null or 0 =>

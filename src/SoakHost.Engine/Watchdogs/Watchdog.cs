@@ -141,13 +141,14 @@ public sealed class Watchdog : IDisposable
             source.Request();
             if (snapshot is null)
                 return null;
-            int starved = 0, hung = 0, stopped = 0, vcpus = 0;
+            int starved = 0, hung = 0, deadlocked = 0, stopped = 0, vcpus = 0;
             foreach (ImmutableArray<VcpuCondition> run in snapshot.Conditions)
             {
                 vcpus += run.Length;
                 starved += run.AsSpan().Count(VcpuCondition.Starved);
                 hung += run.AsSpan().Count(VcpuCondition.Hung);
                 stopped += run.AsSpan().Count(VcpuCondition.Stopped);
+                deadlocked += run.AsSpan().Count(VcpuCondition.Deadlocked);
             }
 
             _incidents = _incidents.With(snapshot.Findings);
@@ -159,9 +160,10 @@ public sealed class Watchdog : IDisposable
             {
                 Cohort = source.Cohort with { Vms = snapshot.Vms },
                 Snapshot = snapshot,
-                Running = vcpus - starved - hung - stopped,
+                Running = vcpus - starved - hung - deadlocked - stopped,
                 Starved = starved,
-                Hung = hung,
+                Hung = hung + deadlocked,
+                Deadlocked = deadlocked,
                 Stopped = stopped,
                 Incidents = _incidents,
                 Stalls = stalls,

@@ -180,17 +180,17 @@ public readonly struct TdpIterator515 : IKernel
         where T : unmanaged, ILanes<T> => TPages.Except(own, TPages.UpByOne(ZapOrder.First<TPages, T>(own)));
 }
 
-/// <summary>Linux 5.16: roots without a shadow page, as with PAE, are never found obsolete.</summary>
+/// <summary>Linux 5.16-rc4: roots without a shadow page, as with PAE, are never found obsolete.</summary>
 public readonly struct PaeRoot516 : IKernel
 {
     /// <inheritdoc/>
     public static KernelInfo Info { get; } = new(
         "pae-root-5.16",
-        "the check asks the shadow page of the root whether it is obsolete; a PAE root has none",
+        "the check asks the shadow page of the root whether it is obsolete; a PAE root has none (the real check crashed there)",
         new UpstreamFix(
             "18c841e1f411",
             "KVM: x86: Retry page fault if MMU reload is pending and root has no sp",
-            "arch/x86/kvm/mmu/mmu.c, is_page_fault_stale()", Since: "v5.16", Until: "v5.17"),
+            "arch/x86/kvm/mmu/mmu.c, is_page_fault_stale()", Since: "v5.16-rc4", Until: "v5.16"),
         Defect.UnsafeInstall)
     { NeedsMemslotUpdates = true };
 
@@ -337,22 +337,70 @@ public readonly struct Gpc519 : IKernel
         where T : unmanaged, ILanes<T> => Coarse.PagesInProgress<TPages, T>(inProgress);
 }
 
-/// <summary>Linux up to 6.17: a prefault never reloads its root.</summary>
+/// <summary>Linux from 6.11 on: a prefault never reloads its root.</summary>
+public readonly struct PrefaultRoot611 : IKernel
+{
+    /// <inheritdoc/>
+    public static KernelInfo Info { get; } = new(
+        "prefault-root-6.11",
+        "vCPU 0 prefaults: a root that becomes obsolete meanwhile is not reloaded, because it tries again without leaving the kernel",
+        new UpstreamFix(
+            "no commit",
+            "what 20a6cff3b283 (kvm_mmu_reload() reloads obsolete roots) leaves: a root that becomes obsolete after the reload",
+            "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page()", Since: "v6.11"),
+        Defect.Hang)
+    { NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool RetriesInKernel(int vcpu) => vcpu == 0;
+}
+
+/// <summary>Linux 6.11 to 6.17: a prefault waits in the kernel for the memslot update that waits for it.</summary>
 public readonly struct Prefault617 : IKernel
 {
     /// <inheritdoc/>
     public static KernelInfo Info { get; } = new(
         "prefault-6.17",
-        "a prefault that finds its root obsolete tries again in the kernel, and never gets to where roots are reloaded",
+        "vCPU 0 prefaults: whatever the reason of a retry, it tries again in the kernel, with kvm->srcu held and the same root",
         new UpstreamFix(
             "3ccbf6f47098",
             "KVM: x86/mmu: Return -EAGAIN if userspace deletes/moves memslot during prefault",
-            "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page()", Since: "v6.11", Until: "v6.18"),
-        Defect.Hang)
+            "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page() and kvm_mmu_faultin_pfn()", Since: "v6.11", Until: "v6.18"),
+        Defect.Deadlock)
     { NeedsMemslotUpdates = true };
 
     /// <inheritdoc/>
-    public static bool ReloadsRoot => false;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool RetriesInKernel(int vcpu) => vcpu == 0;
+
+    /// <inheritdoc/>
+    public static bool LeavesOnInvalidSlot => false;
+}
+
+/// <summary>Linux 6.16 and 6.17: a TDX guest's private fault is retried in the kernel, whatever the reason.</summary>
+public readonly struct Tdx617 : IKernel
+{
+    /// <inheritdoc/>
+    public static KernelInfo Info { get; } = new(
+        "tdx-6.17",
+        "a private fault of a TDX guest is retried in the kernel, with kvm->srcu held, also while its page's memslot is invalid",
+        new UpstreamFix(
+            "2bc2694fe20b",
+            "KVM: TDX: Do not retry locally when the retry is caused by invalid memslot",
+            "arch/x86/kvm/vmx/tdx.c, tdx_handle_ept_violation()", Since: "v6.16", Until: "v6.18"),
+        Defect.Deadlock)
+    { NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    public static bool ZapsAllRoots => false;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool RetriesInKernel(int vcpu) => true;
+
+    /// <inheritdoc/>
+    public static bool LeavesOnInvalidSlot => false;
 }
 
 /// <summary>amdgpu in 2026: user memory is fetched in chunks, each with a sequence number of its own.</summary>

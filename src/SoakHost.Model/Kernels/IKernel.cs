@@ -48,6 +48,37 @@ public interface IKernel
     static virtual bool ReloadsRoot => true;
 
     /// <summary>
+    /// Whether this vCPU tries a fault again without leaving the kernel, as a prefault does: it keeps its root and stays a
+    /// reader of <c>kvm->srcu</c>. By default it goes back to its guest, which drops both, and faults again.
+    /// </summary>
+    /// <param name="vcpu">Which vCPU, 0 to 7: others of the VM may be of another kind.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual bool RetriesInKernel(int vcpu) => false;
+
+    /// <summary>
+    /// Whether a vCPU that retries in the kernel leaves it where the page's memslot is invalid (a prefault with <c>-EAGAIN</c>,
+    /// 3ccbf6f47098, Linux 6.18).
+    /// </summary>
+    static virtual bool LeavesOnInvalidSlot => true;
+
+    /// <summary>
+    /// Whether a fault on a page whose memslot is invalid is retried (e0c378684b65, Linux 5.13); if not, it resolves the page as
+    /// if the memslot were valid (no Linux did: before 5.13 it took the page for MMIO).
+    /// </summary>
+    static virtual bool RetriesOnInvalidSlot => true;
+
+    /// <summary>
+    /// Whether a memslot update waits for the readers of <c>kvm->srcu</c> between marking the memslot invalid and the zap.
+    /// </summary>
+    static virtual bool WaitsForReaders => true;
+
+    /// <summary>
+    /// Whether a memslot update makes every root obsolete (<c>kvm_mmu_zap_all_fast()</c>); if not, it zaps the pages of the
+    /// memslot alone (<c>KVM_X86_QUIRK_SLOT_ZAP_ALL</c> off, or a TDX guest).
+    /// </summary>
+    static virtual bool ZapsAllRoots => true;
+
+    /// <summary>
     /// Whether the zap drops <c>mmu_lock</c> on the way: it takes <see cref="Zapped"/> away with the begin, and
     /// <see cref="ZappedAfterYield"/> in a step of its own.
     /// </summary>

@@ -19,11 +19,12 @@ public abstract class Kernel
         Of<Linux511>(), Of<Linux512I386>(), Of<Linux515>(), Of<Linux61>(), Of<Linux61Stable>(), Of<Linux63>(), Of<Linux69>(),
         Of<ApicPage414>(), Of<TdpFlush511>(), Of<TdpNx511>(), Of<MmuNotifiers511>(), Of<PpcHash513>(), Of<ZapGfn514>(),
         Of<TdpIterator515>(), Of<PaeRoot516>(), Of<Gpc518>(), Of<ZapGfn516>(), Of<Arm64Kernel62>(), Of<RiscvKernel62>(),
-        Of<ApicAccess64>(), Of<Gpc519>(), Of<Prefault617>(), Of<AmdgpuHmmChunk>(), Of<OdpIntSeq>(),
+        Of<ApicAccess64>(), Of<Gpc519>(), Of<PrefaultRoot611>(), Of<Prefault617>(), Of<Tdx617>(), Of<AmdgpuHmmChunk>(),
+        Of<OdpIntSeq>(),
         Of<SnapshotU32>(), Of<SnapshotI16>(), Of<SnapshotU16>(), Of<SnapshotI8>(), Of<SnapshotU8>(), Of<SnapshotOnce>(),
         Of<CompareLow32>(), Of<CompareSigned>(), Of<SaturatingSeq>(), Of<NoInProgressCheck>(), Of<NoSeqCheck>(), Of<SeqAtBegin>(),
         Of<SnapshotAfterResolve>(), Of<CheckBeforeLock>(), Of<RangeNotHulled>(), Of<RangeEndOffByOne>(), Of<RangeClearedAtEnd>(),
-        Of<UnbalancedEnd>(), Of<NoRootCheck>(), Of<RootNeverReloaded>(),
+        Of<UnbalancedEnd>(), Of<NoRootCheck>(), Of<RootNeverReloaded>(), Of<InvalidSlotUsed>(), Of<NoSrcuWait>(),
     ];
 
     private Kernel(KernelInfo info) => Info = info;
@@ -40,6 +41,12 @@ public abstract class Kernel
     /// <summary>Whether some invalidations that begin are never ended.</summary>
     public bool LosesEnds { get; private init; }
 
+    /// <summary>Whether a memslot update makes every root obsolete.</summary>
+    public bool ZapsAllRoots { get; private init; }
+
+    /// <summary>Whether a memslot update waits for the readers of <c>kvm->srcu</c> before it zaps.</summary>
+    public bool WaitsForReaders { get; private init; }
+
     /// <summary>The kernel that <typeparamref name="TKernel"/> describes.</summary>
     public static Kernel Of<TKernel>()
         where TKernel : struct, IKernel => new Typed<TKernel>();
@@ -55,7 +62,8 @@ public abstract class Kernel
     {
         public Typed()
             : base(TKernel.Info) =>
-            (SnapshotPoint, LosesEnds) = (TKernel.SnapshotPoint, TKernel.LosesEnds);
+            (SnapshotPoint, LosesEnds, ZapsAllRoots, WaitsForReaders) =
+                (TKernel.SnapshotPoint, TKernel.LosesEnds, TKernel.ZapsAllRoots, TKernel.WaitsForReaders);
 
         public override TResult Accept<TResult>(IKernelVisitor<TResult> visitor) => visitor.Visit<TKernel>();
     }

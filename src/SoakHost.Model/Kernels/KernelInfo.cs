@@ -44,6 +44,9 @@ public enum Defect
     /// The guest still has a page that the primary MMU gives to somebody else: the zap missed it, or its TLB was not flushed.
     /// </summary>
     StaleMapping,
+
+    /// <summary>A memslot update and a reader of <c>kvm->srcu</c> wait for each other for ever.</summary>
+    Deadlock,
 }
 
 /// <summary>What a person needs to know of a kernel.</summary>

@@ -371,3 +371,36 @@ public readonly struct RootNeverReloaded : IKernel
     /// <inheritdoc/>
     public static bool ReloadsRoot => false;
 }
+
+/// <summary>A fault uses a memslot that is marked invalid.</summary>
+public readonly struct InvalidSlotUsed : IKernel
+{
+    /// <inheritdoc/>
+    public static KernelInfo Info { get; } = new(
+        "invalid-slot-used",
+        "a fault resolves its page through a memslot that is marked invalid, as if it were valid",
+        "kvm_mmu_faultin_pfn() and __gfn_to_hva_many() without their tests of KVM_MEMSLOT_INVALID",
+        Defect.UnsafeInstall)
+    { Group = KernelGroup.Mutant, NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    public static bool RetriesOnInvalidSlot => false;
+}
+
+/// <summary>A memslot update zaps without waiting for readers.</summary>
+public readonly struct NoSrcuWait : IKernel
+{
+    /// <inheritdoc/>
+    public static KernelInfo Info { get; } = new(
+        "no-srcu-wait",
+        "a memslot update that zaps the pages of its memslot alone does not wait for the faults that still use the old memslot",
+        "kvm_invalidate_memslot() without synchronize_srcu_expedited() before the zap, KVM_X86_QUIRK_SLOT_ZAP_ALL off",
+        Defect.UnsafeInstall)
+    { Group = KernelGroup.Mutant, NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    public static bool WaitsForReaders => false;
+
+    /// <inheritdoc/>
+    public static bool ZapsAllRoots => false;
+}

@@ -89,6 +89,7 @@ internal sealed record IncidentDocument(
         FindingKind.VcpuHung => "hang",
         FindingKind.UnsafeInstall => "unsafe_install",
         FindingKind.StaleMapping => "stale_mapping",
+        FindingKind.Deadlock => "deadlock",
         _ => "accounting_error",
     };
 }

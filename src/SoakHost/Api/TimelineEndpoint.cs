@@ -39,7 +39,7 @@ internal static class TimelineEndpoint
         {
             return Problem(
                 StatusCodes.Status400BadRequest,
-                "incident must be the id of a hang, unsafe-install, stale-mapping or accounting-error, such as "
+                "incident must be the id of a hang, unsafe-install, stale-mapping, accounting-error or deadlock, such as "
                     + "hang:control/12/3@3411968"
             );
         }
@@ -119,10 +119,13 @@ internal static class TimelineEndpoint
 
     private static bool HangsNow(FleetReport report, IncidentId id) =>
         report.Cohorts.Any(cohort =>
-            id.Kind == FindingKind.VcpuHung
-            && cohort.Cohort.Name == id.Cohort
+            cohort.Cohort.Name == id.Cohort
             && cohort.Stalls.Any(stall =>
-                stall.Vcpu.Condition == VcpuCondition.Hung
+                (stall.Vcpu.Condition, id.Kind)
+                    is
+                        (VcpuCondition.Hung, FindingKind.VcpuHung)
+                        or
+                        (VcpuCondition.Deadlocked, FindingKind.Deadlock)
                 && stall.Vcpu.Vm == id.Vm
                 && stall.Vcpu.Vcpu == id.Vcpu
                 && stall.Vcpu.Time == id.Time));

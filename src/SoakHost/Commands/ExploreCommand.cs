@@ -16,6 +16,7 @@ internal static class ExploreCommand
         ("hang", new(ExploreVerdict.Hang)),
         ("unsafe-install", new(ExploreVerdict.UnsafeInstall)),
         ("stale-mapping", new(ExploreVerdict.StaleMapping)),
+        ("deadlock", new(ExploreVerdict.Deadlock)),
         ("accounting-error", new(ExploreVerdict.AccountingError)),
         ("unjustified-retry", new(ExploreVerdict.UnjustifiedRetry)));
 

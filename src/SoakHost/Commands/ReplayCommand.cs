@@ -64,8 +64,8 @@ internal static class ReplayCommand
             if (!IncidentId.TryParse(text, out IncidentId id))
             {
                 throw new ConfigurationException(
-                    $"\"{text}\" is not the id of an incident; it must be that of a hang, unsafe-install, stale-mapping or "
-                    + "accounting-error, such as hang:control/12/3@3411968");
+                    $"\"{text}\" is not the id of an incident; it must be that of a hang, unsafe-install, stale-mapping, "
+                    + "accounting-error or deadlock, such as hang:control/12/3@3411968");
             }
 
             Cohort? described = cohorts.Read(parsed)?.Cohort;

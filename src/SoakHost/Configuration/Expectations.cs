@@ -9,6 +9,7 @@ internal static class Expectations
     [
         ("progress", Defect.None), ("hang", Defect.Hang), ("unsafe-install", Defect.UnsafeInstall),
         ("stale-mapping", Defect.StaleMapping), ("accounting-error", Defect.AccountingError),
+        ("deadlock", Defect.Deadlock),
     ];
 
     /// <summary>The names as configuration spells them.</summary>

@@ -86,7 +86,9 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
                 log.VcpuRecovered(name, kernel, found.Vm, vcpu, page, seq, snapshot, time);
                 break;
             case FindingKind.VcpuHung:
-                (LogLevel hungLevel, string hungRemark) = Judge(cohort, Defect.Hang);
+                // A prefault that deadlocks in one VM may hang on an obsolete root in another.
+                (LogLevel hungLevel, string hungRemark) =
+                    Judge(cohort, cohort.Cohort.Expected == Defect.Deadlock ? Defect.Deadlock : Defect.Hang);
                 log.VcpuHung(hungLevel, name, kernel, found.Vm, vcpu, page, hungRemark, seq, snapshot, time, replay);
                 break;
             case FindingKind.UnsafeInstall:
@@ -99,6 +101,10 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
                 (LogLevel staleLevel, string staleRemark) =
                     Judge(cohort, cohort.Cohort.Expected == Defect.UnsafeInstall ? Defect.UnsafeInstall : Defect.StaleMapping);
                 log.StaleMapping(staleLevel, name, kernel, found.Vm, page, staleRemark, seq, time, replay);
+                break;
+            case FindingKind.Deadlock:
+                (LogLevel deadlockLevel, string deadlockRemark) = Judge(cohort, Defect.Deadlock);
+                log.Deadlock(deadlockLevel, name, kernel, found.Vm, vcpu, page, deadlockRemark, seq, time, replay);
                 break;
             case FindingKind.AccountingError:
                 (LogLevel errorLevel, string errorRemark) = Judge(cohort, Defect.AccountingError);

@@ -98,6 +98,16 @@ internal static partial class SoakLog
         this ILogger log, LogLevel level, string cohort, string kernel, int vm, object page, string remark, string invalidateSeq,
         FindingTime time, string replay);
 
+    [LoggerMessage(
+        EventId = 2007,
+        Message = "{Cohort} ({Kernel}): vCPU {Vcpu} of VM {Vm} is deadlocked on page {Page}, {Remark}: its VM's memslot update "
+            + "and a reader of "
+            + "kvm->srcu wait for each other: counter {InvalidateSeq}, {Time}. {Replay}"
+    )]
+    public static partial void Deadlock(
+        this ILogger log, LogLevel level, string cohort, string kernel, int vm, int vcpu, object page, string remark,
+        string invalidateSeq, FindingTime time, string replay);
+
     [LoggerMessage(3001, LogLevel.Error,
         "Soak stalled: worker {Worker} has finished no slice since {LastSlice:O}; it holds {Shard}")]
     public static partial void SoakStalled(this ILogger log, int worker, DateTimeOffset lastSlice, string shard);

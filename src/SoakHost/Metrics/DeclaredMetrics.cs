@@ -33,7 +33,7 @@ internal static class DeclaredMetrics
             OfCohort);
 
     public static readonly MetricDeclaration Recoveries = Counter("soakhost_vcpu_recoveries_total",
-        "vCPUs that were hung and recovered", OfCohort);
+        "vCPUs that were hung or deadlocked and recovered", OfCohort);
 
     public static readonly MetricDeclaration Crossings = Counter(
         "soakhost_boundary_crossings_total", "VMs whose counter crossed the boundary with a fault in flight",
@@ -47,14 +47,15 @@ internal static class DeclaredMetrics
 
     public static readonly MetricDeclaration Incidents = Counter(
         "soakhost_incidents_total",
-        "Incidents by kind: hang counts each hang of a vCPU, unsafe_install, stale_mapping and accounting_error count VMs",
+        "Incidents by kind: hang and deadlock count each one of a vCPU, unsafe_install, stale_mapping and accounting_error "
+            + "count VMs",
         [.. OfCohort, "kind"]);
 
     public static readonly MetricDeclaration Vms = Gauge(
         "soakhost_vms", "VMs, by the kind of their cohort: simulated or host", [.. OfCohort, "expect", "kind"]);
 
     public static readonly MetricDeclaration Vcpus = Gauge(
-        "soakhost_vcpus", "vCPUs by state: running, starved, hung, or stopped for a reason that is not the defect",
+        "soakhost_vcpus", "vCPUs by state: running, starved, hung, deadlocked, or stopped for a reason that is not the defect",
         [.. OfCohort, "expect", "state"]);
 
     public static readonly MetricDeclaration LastProgress = GaugeAtTimes(

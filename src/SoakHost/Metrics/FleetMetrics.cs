@@ -106,6 +106,7 @@ internal sealed class FleetMetrics
         _incidents.Set(incidents.UnsafeInstalls, name, kernel, "unsafe_install");
         _incidents.Set(incidents.StaleMappings, name, kernel, "stale_mapping");
         _incidents.Set(incidents.AccountingErrors, name, kernel, "accounting_error");
+        _incidents.Set(incidents.Deadlocks, name, kernel, "deadlock");
 
         Set(
             _invalidateSeq,
@@ -134,7 +135,8 @@ internal sealed class FleetMetrics
         _vms.Set(report?.Cohort.Vms ?? cohort.Vms, name, kernel, expect, cohort.Kind);
         _vcpus.Set(report?.Running ?? (double)cohort.Vcpus, name, kernel, expect, "running");
         _vcpus.Set(report?.Starved ?? 0, name, kernel, expect, "starved");
-        _vcpus.Set(report?.Hung ?? 0, name, kernel, expect, "hung");
+        _vcpus.Set((report?.Hung - report?.Deadlocked) ?? 0, name, kernel, expect, "hung");
+        _vcpus.Set(report?.Deadlocked ?? 0, name, kernel, expect, "deadlocked");
         _vcpus.Set(report?.Stopped ?? 0, name, kernel, expect, "stopped");
         Verdict verdict = report?.Verdict ?? Verdict.Inconclusive;
         foreach (Verdict other in Verdicts)

@@ -142,8 +142,8 @@ internal sealed record FleetDocument
     private static StallDocument Of(in StalledVcpu vcpu, DateTimeOffset lastProgress, CohortReport report, SoakOptions run)
     {
         Cohort cohort = report.Cohort;
-        IncidentId? hang = vcpu.Condition == VcpuCondition.Hung
-            ? new(FindingKind.VcpuHung, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Time) : null;
+        FindingKind kind = vcpu.Condition == VcpuCondition.Deadlocked ? FindingKind.Deadlock : FindingKind.VcpuHung;
+        IncidentId? hang = vcpu.Condition.IsForEver() ? new(kind, cohort.Name, vcpu.Vm, vcpu.Vcpu, vcpu.Time) : null;
         return new StallDocument(
             vcpu.Vm,
             vcpu.Vcpu,

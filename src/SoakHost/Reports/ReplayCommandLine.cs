@@ -33,8 +33,8 @@ internal static class ReplayCommandLine
             return $"Soak__DataDirectory='{Path.GetFullPath(dataDirectory).Replace("'", @"'\''", StringComparison.Ordinal)}' "
                 + $"soakhost replay {incident}";
 
-        // When a vCPU counts as hung depends on the threshold; other incidents do not.
-        string threshold = incident.Kind == FindingKind.VcpuHung
+        // When a vCPU counts as hung or deadlocked depends on the threshold; other incidents do not.
+        string threshold = incident.Kind is FindingKind.VcpuHung or FindingKind.Deadlock
             ? string.Create(CultureInfo.InvariantCulture, $" --stall-retries {run.StallRetries}") : "";
         return string.Create(
             CultureInfo.InvariantCulture,

@@ -10,7 +10,16 @@ internal static class SummaryTable
 {
     private const int WidthMin = 160;
 
-    private static readonly string[] Columns = ["cohort", "kernel", "operations", "crossings", "hung", "unsafe", "verdict"];
+    private static readonly IReadOnlyList<(string Name, Func<CohortReport, long?> Number, bool IsAlwaysShown)> Numbers =
+    [
+        ("operations", cohort => cohort.Totals.Operations, true),
+        ("crossings", cohort => cohort.Totals.CrossingsInAll, true),
+        ("hung", cohort => cohort.Hung - cohort.Deadlocked, true),
+        ("deadlocked", cohort => cohort.Deadlocked, false),
+        ("unsafe", cohort => cohort.Totals.UnsafeInstalls, true),
+        ("stale", cohort => cohort.Totals.StaleMappings, false),
+        ("accounting", cohort => cohort.Totals.AccountingErrors, false),
+    ];
 
     public static void Write(IAnsiConsole console, FleetReport report, ulong seed) =>
         Write(
@@ -44,21 +53,22 @@ internal static class SummaryTable
     {
         // The default fleet's lines fit into 80 columns. A terminal may wrap longer ones; numbers are never split.
         console.Profile.Width = Math.Max(console.Profile.Width, WidthMin);
-        Table table = new Table().Border(TableBorder.Simple).AddColumns(Columns);
+        var shown = Numbers.Where(column => column.IsAlwaysShown || cohorts.Any(cohort => column.Number(cohort) > 0)).ToList();
+        Table table = new Table().Border(TableBorder.Simple).AddColumns("cohort", "kernel");
+        foreach ((string name, _, _) in shown)
+            table.AddColumn(name, column => column.RightAligned());
+        table.AddColumn("verdict");
         foreach (TableColumn column in table.Columns)
             column.NoWrap().Padding(0, 0, 1, 0);
-        foreach (int number in (int[])[2, 3, 4, 5])
-            table.Columns[number].RightAligned();
         foreach (CohortReport cohort in cohorts)
         {
             table.AddRow(
+            [
                 new Text(cohort.Cohort.Name),
                 new Text(cohort.KernelName),
-                Number(cohort.Totals.Operations),
-                Number(cohort.Totals.CrossingsInAll),
-                Number(cohort.Hung),
-                Number(cohort.Totals.UnsafeInstalls),
-                Styled(cohort.Verdict));
+                .. shown.Select(column => Number(column.Number(cohort))),
+                Styled(cohort.Verdict),
+            ]);
         }
 
         if (cohorts.Count > 0)

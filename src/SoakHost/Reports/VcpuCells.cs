@@ -9,7 +9,7 @@ namespace SoakHost.Reports;
 /// vCPU v of VM m has the number m * (vCPUs of a VM) + v.
 /// </summary>
 /// <param name="VcpusPerCell">vCPUs in a cell: 1, or a multiple of the vCPUs of a VM. The last cell may have fewer.</param>
-/// <param name="Hung">How many of each cell are hung.</param>
+/// <param name="Hung">How many of each cell are hung or deadlocked.</param>
 /// <param name="Starved">How many of each cell are starved.</param>
 internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
 {
@@ -80,7 +80,7 @@ internal sealed record VcpuCells(int VcpusPerCell, int[] Hung, int[] Starved)
         {
             int cell = at / VcpusPerCell;
             ReadOnlySpan<VcpuCondition> part = run[..Math.Min(run.Length, ((cell + 1) * VcpusPerCell) - at)];
-            Hung[cell] += part.Count(VcpuCondition.Hung);
+            Hung[cell] += part.Count(VcpuCondition.Hung) + part.Count(VcpuCondition.Deadlocked);
             Starved[cell] += part.Count(VcpuCondition.Starved);
             at += part.Length;
             run = run[part.Length..];

@@ -7,8 +7,11 @@ namespace SoakHost.Storage;
 /// <summary>Incidents: each once, and how it ended.</summary>
 internal sealed class IncidentTable(DatabaseConnection connection)
 {
-    // The hang of a vCPU that has not recovered since, as far as its run went.
-    private const string IsHung = "kind = 'VcpuHung' AND recovered_ms IS NULL";
+    // What lasts until its vCPU recovers.
+    private const string Lasts = "kind IN ('VcpuHung', 'Deadlock')";
+
+    // The hang or deadlock of a vCPU that has not recovered since, as far as its run went.
+    private const string IsHung = $"{Lasts} AND recovered_ms IS NULL";
 
     // Of a VM of any kind.
     private const int VcpusMax = 64;
@@ -45,9 +48,11 @@ internal sealed class IncidentTable(DatabaseConnection connection)
         if (!IncidentId.IsIncident(kind))
             throw new InvalidDataException($"kind is {kind}, which is no incident");
         DateTimeOffset firstSeen = row.GetTime(13);
-        IncidentRecovery? recovery =
-            row.IsDBNull(16) ? null : new IncidentRecovery(row.GetFindingTime(14), row.GetTime(16), row.GetString(17));
-        DateTimeOffset? lastSeen = recovery?.At ?? (kind == FindingKind.VcpuHung ? checkpointed(row.GetInt64(2)) : null);
+        IncidentRecovery? recovery = row.IsDBNull(16)
+            ? null
+            : new IncidentRecovery(row.GetFindingTime(14), row.GetTime(16), row.GetString(17));
+        DateTimeOffset? lastSeen =
+            recovery?.At ?? (kind is FindingKind.VcpuHung or FindingKind.Deadlock ? checkpointed(row.GetInt64(2)) : null);
         return new IncidentRecord(
             row.GetInt64(1),
             row.GetInt64(2),
@@ -123,8 +128,7 @@ internal sealed class IncidentTable(DatabaseConnection connection)
                         + "AND cohort = $cohort "
                         + "AND tick < $tick + $grace AND (vm IS NULL OR vm = $vm) AND (NOT $grace OR kind IN ('resize', "
                             + "'remove')) "
-                        + $"AND tick >= (SELECT max(tick) FROM incidents WHERE {AtPlace} AND kind = 'VcpuHung' AND tick < "
-                            + "$tick + $grace) "
+                        + $"AND tick >= (SELECT max(tick) FROM incidents WHERE {AtPlace} AND {Lasts} AND tick < $tick + $grace) "
                         + "ORDER BY tick DESC, id DESC LIMIT 1",
                     hang)
             ?? "itself";

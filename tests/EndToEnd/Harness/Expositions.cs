@@ -61,6 +61,7 @@ public static class Expositions
             soakhost_vcpus{{{of}},expect="{{expect}}",state="running"} {{running}}
             soakhost_vcpus{{{of}},expect="{{expect}}",state="starved"} {{starved}}
             soakhost_vcpus{{{of}},expect="{{expect}}",state="hung"} {{hung}}
+            soakhost_vcpus{{{of}},expect="{{expect}}",state="deadlocked"} 0
             soakhost_vcpus{{{of}},expect="{{expect}}",state="stopped"} 0
             soakhost_vcpu_recoveries_total{{{of}}} {{recoveries}}
             soakhost_invalidate_seq{{{of}},stat="min"} 2147483700
@@ -79,6 +80,7 @@ public static class Expositions
             soakhost_incidents_total{{{of}},kind="unsafe_install"} 0
             soakhost_incidents_total{{{of}},kind="stale_mapping"} 0
             soakhost_incidents_total{{{of}},kind="accounting_error"} 0
+            soakhost_incidents_total{{{of}},kind="deadlock"} 0
 
             """;
     }

@@ -78,6 +78,9 @@ public sealed partial class KillMatrixTests
                     ExploreVerdict.StaleMapping,
                 ],
 
+                // Its prefault hangs too, where its root becomes obsolete.
+                Defect.Deadlock when row.Kernel.Name == "prefault-6.17" => [ExploreVerdict.Deadlock, ExploreVerdict.Hang],
+
                 // A sibling may map the page meanwhile, and then the retry was unjustified and no more.
                 Defect.Hang when row.Kernel.Name == "snapshot-once" => [ExploreVerdict.Hang, ExploreVerdict.UnjustifiedRetry],
                 _ => [row.Explored],
@@ -133,6 +136,7 @@ public sealed partial class KillMatrixTests
         Defect.Hang => "hang",
         Defect.UnsafeInstall => "unsafe install",
         Defect.StaleMapping => "stale mapping",
+        Defect.Deadlock => "deadlock",
         _ => "accounting error",
     };
 

@@ -33,10 +33,16 @@ public sealed class IncidentIdTests
     }
 
     [Fact]
-    public void Hangs_unsafe_installs_and_accounting_errors_are_incidents_and_nothing_else_is()
+    public void Hangs_deadlocks_unsafe_installs_stale_mappings_and_accounting_errors_are_incidents_and_nothing_else_is()
     {
         Assert.Equal(
-            [FindingKind.VcpuHung, FindingKind.UnsafeInstall, FindingKind.AccountingError, FindingKind.StaleMapping],
+            [
+                FindingKind.VcpuHung,
+                FindingKind.UnsafeInstall,
+                FindingKind.AccountingError,
+                FindingKind.StaleMapping,
+                FindingKind.Deadlock,
+            ],
             Enum.GetValues<FindingKind>().Where(IncidentId.IsIncident));
     }
 

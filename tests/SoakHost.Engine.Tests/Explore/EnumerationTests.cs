@@ -11,14 +11,90 @@ public sealed class EnumerationTests
 {
     private static readonly (string Shape, ExploreOptions Options)[] Small =
     [
-        ("one of each", new() { Vcpus = 1, Invalidators = 1, Pages = 1, Invalidations = 3 }),
-        ("two pages", new() { Vcpus = 1, Invalidators = 1, Pages = 2, Invalidations = 2 }),
-        ("two vCPUs", new() { Vcpus = 2, Invalidators = 1, Pages = 1, Invalidations = 2 }),
-        ("two invalidators", new() { Vcpus = 1, Invalidators = 2, Pages = 2, Invalidations = 2 }),
-        ("three vCPUs", new() { Vcpus = 3, Invalidators = 1, Pages = 1, Invalidations = 1 }),
-        ("three invalidators", new() { Vcpus = 1, Invalidators = 3, Pages = 1, Invalidations = 3 }),
-        ("memslots updated", new() { Vcpus = 2, Invalidators = 1, Pages = 1, Invalidations = 1, MemslotUpdates = 1 }),
-        ("memslots updated twice", new() { Vcpus = 1, Invalidators = 1, Pages = 2, Invalidations = 1, MemslotUpdates = 2 }),
+        (
+            "one of each",
+            new()
+            {
+                Vcpus = 1,
+                Invalidators = 1,
+                Pages = 1,
+                Invalidations = 3,
+            }),
+        (
+            "two pages",
+            new()
+            {
+                Vcpus = 1,
+                Invalidators = 1,
+                Pages = 2,
+                Invalidations = 2,
+            }),
+        (
+            "two vCPUs",
+            new()
+            {
+                Vcpus = 2,
+                Invalidators = 1,
+                Pages = 1,
+                Invalidations = 2,
+            }),
+        (
+            "two invalidators",
+            new()
+            {
+                Vcpus = 1,
+                Invalidators = 2,
+                Pages = 2,
+                Invalidations = 2,
+            }),
+        (
+            "three vCPUs",
+            new()
+            {
+                Vcpus = 3,
+                Invalidators = 1,
+                Pages = 1,
+                Invalidations = 1,
+            }),
+        (
+            "three invalidators",
+            new()
+            {
+                Vcpus = 1,
+                Invalidators = 3,
+                Pages = 1,
+                Invalidations = 3,
+            }),
+        (
+            "memslots updated",
+            new()
+            {
+                Vcpus = 2,
+                Invalidators = 1,
+                Pages = 1,
+                Invalidations = 1,
+                MemslotUpdates = 1,
+            }),
+        (
+            "memslots of one page and of two",
+            new()
+            {
+                Vcpus = 1,
+                Invalidators = 1,
+                Pages = 2,
+                Invalidations = 1,
+                MemslotUpdates = 1,
+            }),
+        (
+            "memslots updated twice",
+            new()
+            {
+                Vcpus = 1,
+                Invalidators = 1,
+                Pages = 1,
+                Invalidations = 1,
+                MemslotUpdates = 2,
+            }),
     ];
 
     private static readonly (string Shape, ExploreOptions Options)[] Large =
@@ -72,7 +148,7 @@ public sealed class EnumerationTests
             var options = new ExploreOptions
             {
                 Start = unchecked(info.ExpectedFrom - 2),
-                Invalidations = 3,
+                Invalidations = info.NeedsMemslotUpdates ? 1 : 3,
                 MemslotUpdates = info.NeedsMemslotUpdates ? 1 : 0,
                 Target = target,
             };

@@ -53,9 +53,9 @@ public sealed class LimitTests
         ExploreResult result = Explore(
             Healthy, new ExploreOptions { MemslotUpdates = 1 }, new Progress(reports.Add));
         Assert.Equal(new ExploreProgress(1, 0, 1), reports[0]);
-        Assert.Equal(2, reports.Count);
-        Assert.InRange(reports[1].Pending, 1, result.States);
-        Assert.InRange(reports[1].Depth, 1, result.Depth);
+        Assert.NotEmpty(reports[1..]);
+        Assert.All(reports[1..], report => Assert.InRange(report.Pending, 1, result.States));
+        Assert.All(reports[1..], report => Assert.InRange(report.Depth, 1, result.Depth));
     }
 
     [Theory]

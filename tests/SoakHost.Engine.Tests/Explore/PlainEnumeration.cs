@@ -92,8 +92,8 @@ public sealed class PlainEnumeration
         while (queue.TryDequeue(out Node? node))
         {
             depth = node.Depth;
-            if (_looksForDefects && !first.ContainsKey(ExploreVerdict.Hang) && HasHungVcpu(node.Vm))
-                first.Add(ExploreVerdict.Hang, node.Depth);
+            if (_looksForDefects && Stuck(node.Vm) is { } stuck)
+                first.TryAdd(stuck, node.Depth);
             foreach (Node next in Steps(node))
             {
                 foreach (ExploreVerdict kind in Defects(node.Vm.Totals, next))
@@ -142,10 +142,11 @@ public sealed class PlainEnumeration
             }
         }
 
-        if (node.Updated < _options.MemslotUpdates)
+        bool updates = !node.Vm.IsUpdatingMemslots;
+        for (int slotPages = 1; slotPages <= _options.Pages && (!updates || node.Updated < _options.MemslotUpdates); slotPages++)
         {
-            Node next = node.Next() with { Updated = node.Updated + 1 };
-            next.Vm.StepMemslotUpdater();
+            Node next = node.Next() with { Updated = node.Updated + (updates ? 1 : 0) };
+            next.Vm.StepMemslotUpdater(slotPages);
             yield return next;
         }
     }
@@ -163,9 +164,24 @@ public sealed class PlainEnumeration
             yield return ExploreVerdict.UnjustifiedRetry;
     }
 
-    private bool HasHungVcpu(ReferenceVm vm) =>
-        !Enumerable.Range(0, _options.Invalidators).Any(vm.IsBetweenBeginAndEnd)
-        && Enumerable.Range(0, _options.Vcpus).Any(vm.WouldNeverBeFixed);
+    /// <summary>
+    /// Whether, with no invalidation in progress, a memslot update waits for readers for ever, or none is under way and a vCPU
+    /// would never be fixed.
+    /// </summary>
+    private ExploreVerdict? Stuck(ReferenceVm vm)
+    {
+        if (Enumerable.Range(0, _options.Invalidators).Any(vm.IsBetweenBeginAndEnd))
+            return null;
+        if (!vm.IsUpdatingMemslots)
+            return Enumerable.Range(0, _options.Vcpus).Any(vm.WouldNeverBeFixed) ? ExploreVerdict.Hang : null;
+        if (!vm.WaitsForReaders)
+            return null;
+        ReferenceVm ended = vm.Copy();
+        ended.EndInProgress();
+        return ended.MemslotUpdater != vm.MemslotUpdater ? null
+            : vm.IsDeadlocked() ? ExploreVerdict.Deadlock
+            : ExploreVerdict.Hang;
+    }
 
     /// <summary>
     /// The state without what has no future: counts of retries, and a snapshot that no check will see. Whether a fault is a retry
@@ -178,9 +194,14 @@ public sealed class PlainEnumeration
             string.Create(
                 CultureInfo.InvariantCulture,
                 $"{state.InvalidateSeq} {state.InProgress} {state.RangeStart}-{state.RangeEnd} {state.Mapped} "
-                    + $"{state.MappedTotal} {state.RootGeneration} {node.Begun} {node.Updated}"
+                    + $"{state.MappedTotal} {state.RootGeneration} {state.MemslotUpdater} {state.Slot} {node.Begun} "
+                        + $"{node.Updated}"
             ),
-            [.. state.Vcpus.Select(Describe)],
+            [
+                .. state
+                    .Vcpus.Index()
+                    .Select(vcpu => (_kernel.RetriesInKernel(vcpu.Index) ? "in kernel " : "") + Describe(vcpu.Item)),
+            ],
             [
                 .. state.Invalidators.Select(invalidator =>
                     string.Create(
@@ -194,14 +215,14 @@ public sealed class PlainEnumeration
         bool keepsSnapshot = _kernel.RetriesKeepTheFirstSnapshot && vcpu.ConsecutiveRetries > 0;
         bool hasSnapshot = _kernel.SnapshotTaken switch
         {
-            SnapshotTaken.AsTheFaultIsTaken => vcpu.Phase != VcpuPhase.Access,
-            SnapshotTaken.JustBeforeResolving => vcpu.Phase is not (VcpuPhase.Access or VcpuPhase.Snapshot),
+            SnapshotTaken.AsTheFaultIsTaken => vcpu.Phase is not (VcpuPhase.Access or VcpuPhase.Retry),
+            SnapshotTaken.JustBeforeResolving => vcpu.Phase is not (VcpuPhase.Access or VcpuPhase.Retry or VcpuPhase.Snapshot),
             _ => vcpu.Phase is VcpuPhase.Check or VcpuPhase.Install,
         };
         return string.Create(
             CultureInfo.InvariantCulture,
             $"{(int)vcpu.Phase} {vcpu.Page} {(hasSnapshot || keepsSnapshot ? vcpu.Snapshot : 0)} {vcpu.RootGeneration} "
-                + $"{vcpu.Raced} {vcpu.Reloaded} {vcpu.Orphaned} {vcpu.Outdated} {keepsSnapshot}"
+                + $"{vcpu.Raced} {vcpu.Reloaded} {vcpu.Orphaned} {vcpu.Outdated} {vcpu.Awaited} {keepsSnapshot}"
         );
     }
 

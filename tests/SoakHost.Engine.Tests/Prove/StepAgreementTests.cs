@@ -47,9 +47,13 @@ public sealed class StepAgreementTests
                 ~TSymbolicPages.Below(SymbolicLanes.Of(page)), TSymbolicPages.Below(SymbolicLanes.Of(end)));
             SymbolicVm<TSymbolicPages>[] after =
             [
-                steps.Vcpu(before, 0, next), steps.Vcpu(before, 1, next),
-                steps.Invalidator(before, 0, own), steps.Invalidator(before, 1, own),
-                .. TMemslots.AreUpdated ? [steps.MemslotUpdater(before)] : (SymbolicVm<TSymbolicPages>[])[],
+                steps.Vcpu(before, 0, next),
+                steps.Vcpu(before, 1, next),
+                steps.Invalidator(before, 0, own),
+                steps.Invalidator(before, 1, own),
+                .. TMemslots.AreUpdated
+                    ? [steps.MemslotUpdater(before, TSymbolicPages.Below(SymbolicLanes.Of(end)))]
+                    : (SymbolicVm<TSymbolicPages>[])[],
             ];
 
             ulong start = draws.InvalidateSeqStartNear(TKernel.Info.ExpectedFrom);
@@ -73,6 +77,7 @@ public sealed class StepAgreementTests
         {
             Dictionary<string, ulong> values = [];
             Add("vm", Layout<VmLanes<TSymbolicPages, SymbolicLanes>>.Names, Words(vm.Vm));
+            values["update.Phase"] = (ulong)vm.Read().MemslotUpdater;
             for (int v = 0; v < vm.Vcpus.Length; v++)
             {
                 Add($"vcpu{v}", Layout<VcpuLanes<TSymbolicPages, SymbolicLanes>>.Names, Words(vm.Vcpus[v]));

@@ -25,6 +25,7 @@ public sealed class ReplayTests
         CohortOf("no-seq-check", new VmParameters { Vcpus = 2, Pages = 64, RangePages = 64, InvalidateSeqStart = 0 }),
         CohortOf("linux-5.12-i386", new VmParameters { Vcpus = 3, Invalidators = 2, InvalidateSeqStart = 0 }),
         CohortOf("linux-5.15", new VmParameters { MemslotUpdates = true }),
+        CohortOf("prefault-6.17", new VmParameters { MemslotUpdates = true }),
         CohortOf("ppc-hash-5.13", new VmParameters { Vcpus = 2, InvalidateSeqStart = 0 }),
         CohortOf(
             "tdp-flush-5.11",
@@ -235,6 +236,11 @@ public sealed class ReplayTests
 
                 // It ends with the next time round.
                 Assert.Equal(defect.Actor, story.Steps[^1].Actor);
+                Assert.True(story.Steps[^1].Tick > defect.Tick);
+                break;
+            case FindingKind.Deadlock:
+                Assert.Equal(StepVerdict.Deadlock, defect.Verdict);
+                Assert.StartsWith($"vCPU {finding.Vcpu} is deadlocked: ", story.Conclusion, StringComparison.Ordinal);
                 Assert.True(story.Steps[^1].Tick > defect.Tick);
                 break;
             case FindingKind.UnsafeInstall:

@@ -109,17 +109,24 @@ public sealed class ReferenceSoak
                 Step(_parameters.Vcpus + i, () => _vm.StepInvalidator(i, start, end));
         }
 
+        bool updates = _vm.IsUpdatingMemslots;
+        int slotPages = 0;
         if (_parameters.MemslotUpdates)
         {
             bits = _random.Next();
-            if (bits % 1024 == 0 && MayInvalidate)
-                Step(_parameters.Vcpus + _parameters.Invalidators, _vm.StepMemslotUpdater);
+            bool begins = Take(ref bits, 10) == 0 && MayInvalidate;
+            updates = (Take(ref bits, 3) != 0 && updates) || begins;
+            slotPages = 1 + Scale(Take(ref bits, pageBits), _parameters.Pages, pageBits);
         }
+
+        if (updates)
+            Step(_parameters.Vcpus + _parameters.Invalidators, () => _vm.StepMemslotUpdater(slotPages));
     }
 
     private void Step(int actor, Action step)
     {
         ulong seqBefore = _vm.InvalidateSeq;
+        MemslotUpdaterPhase updaterBefore = _vm.MemslotUpdater;
         ReferenceTotals before = _vm.Totals;
         (int page, ulong snapshot) = actor < _parameters.Vcpus ? _vm.FaultOf(actor) : default;
         step();
@@ -133,13 +140,17 @@ public sealed class ReferenceSoak
         if (_vm.Totals.StaleMappings == 1 && before.StaleMappings == 0)
         {
             VmState state = State;
-            ulong own = state.Invalidators[actor - _parameters.Vcpus].Own;
+            int invalidator = actor - _parameters.Vcpus;
+            ulong own = invalidator < state.Invalidators.Length ? state.Invalidators[invalidator].Own : state.Slot;
             ulong reachable = state.Invalidators.Aggregate(state.Mapped, (pages, other) => pages | other.Unflushed);
             int stale = Enumerable.Range(0, _parameters.Pages).First(candidate => (own & reachable & (1UL << candidate)) != 0);
             Findings.Add(new(FindingKind.StaleMapping, _number, vcpu: null, Sighting.AtTick(_tick, _vm.InvalidateSeq, stale)));
         }
 
-        Stepped?.Invoke(actor);
+        // A memslot updater that waits takes no step.
+        bool waits = actor == _parameters.Vcpus + _parameters.Invalidators && _vm.MemslotUpdater == updaterBefore;
+        if (!waits)
+            Stepped?.Invoke(actor);
     }
 
     /// <summary>The counter moves by one, so that it crosses a boundary exactly as it reaches it.</summary>
@@ -182,11 +193,16 @@ public sealed class ReferenceSoak
             VcpuState vcpu = state.Vcpus[v];
             VcpuCondition condition = VcpuCondition.Running;
             if (vcpu.ConsecutiveRetries >= _stallRetries)
-                condition = _vm.WouldNeverBeFixed(v) ? VcpuCondition.Hung : VcpuCondition.Starved;
+            {
+                condition = !_vm.WouldNeverBeFixed(v) ? VcpuCondition.Starved
+                    : _vm.MemslotUpdateGoesOn() ? (IsForEver(_conditions[v]) ? _conditions[v] : VcpuCondition.Starved)
+                    : _vm.IsDeadlocked() ? VcpuCondition.Deadlocked : VcpuCondition.Hung;
+            }
+
             if (condition == _conditions[v])
                 continue;
 
-            if (_conditions[v] == VcpuCondition.Hung)
+            if (IsForEver(_conditions[v]) && !IsForEver(condition))
             {
                 Totals = Totals with { Recoveries = Totals.Recoveries + 1 };
                 Note(FindingKind.VcpuRecovered);
@@ -194,6 +210,8 @@ public sealed class ReferenceSoak
 
             if (condition == VcpuCondition.Hung)
                 Note(FindingKind.VcpuHung);
+            if (condition == VcpuCondition.Deadlocked)
+                Note(FindingKind.Deadlock);
             if (condition == VcpuCondition.Starved)
                 Note(FindingKind.VcpuStarved);
             _conditions[v] = condition;
@@ -205,6 +223,8 @@ public sealed class ReferenceSoak
                 Findings.Add(new(kind, _number, v, Sighting.AtTick(_tick, state.InvalidateSeq, vcpu.Page, vcpu.Snapshot)));
         }
     }
+
+    private static bool IsForEver(VcpuCondition condition) => condition is VcpuCondition.Hung or VcpuCondition.Deadlocked;
 
     private static uint Take(ref uint bits, int count)
     {

@@ -104,6 +104,7 @@ public sealed partial class NarratorTests
                 "begins for page #: page # leaves the secondary MMU, and mmu_lock is dropped before the zap is complete",
                 "begins for page #: page # leaves the secondary MMU, the TLB may still hold page #, and mmu_lock is dropped "
                     + "before the zap is complete",
+                "begins to update the memslot of page #: it waits until no invalidation is between begin and end",
                 "begins: page # leaves the secondary MMU; another notifier refuses the invalidation, and no end follows",
                 "changes the translation of page # in the primary MMU",
                 "checks under mmu_lock: stale, so it retries page #",
@@ -117,9 +118,19 @@ public sealed partial class NarratorTests
                 "ends: the counter goes from # to #",
                 "ends: the counter stays at #",
                 "finds nothing stale and installs page #: the fault is fixed",
+                "is done with the memslot of page #",
+                "looks page # up: its memslot has KVM_MEMSLOT_INVALID set, so it leaves kvm->srcu and tries again",
+                "looks page # up: its memslot has KVM_MEMSLOT_INVALID set, so it tries again in the kernel, with kvm->srcu held",
+                "makes every root obsolete, and every mapping goes",
                 "resolves page # in the primary MMU",
+                "sets KVM_MEMSLOT_INVALID on the memslot of page #",
+                "sets KVM_MEMSLOT_INVALID on the memslot of page # and does not wait for the readers of kvm->srcu: vCPU #",
+                "sets KVM_MEMSLOT_INVALID on the memslot of page # and waits for the readers of kvm->srcu: vCPU #",
+                "swaps in memslots in which other memory is at page #",
+                "swaps in memslots in which other memory is at page # and waits for the readers of kvm->srcu: vCPU #",
                 "takes its snapshot of the counter",
-                "updates a memslot: every root is obsolete, every mapping goes",
+                "tries page # again in the kernel: the fault is taken once more",
+                "zaps the memslot of page #: page # leaves the secondary MMU",
             ],
             Distinct(steps.Select(step => step.Action)));
         Assert.Equal(
@@ -129,12 +140,15 @@ public sealed partial class NarratorTests
                 "an invalidation ended since the fault was taken",
                 "an invalidation is in progress, but not of page #",
                 "an invalidation of pages that the kernel's range puts around page # is in progress",
+                "every root became obsolete since the fault was taken",
                 "invalidator # is between begin and end for page #",
-                "memslots were updated since the fault was taken",
                 "no invalidation is in progress, and none has ended since the fault was taken",
                 "page # got a new translation after it was resolved",
                 "page # is in the TLB, which was not flushed",
                 "page # is still mapped",
+                "the memslot of page # is being updated",
+                "the memslot of page # is being updated, and the update waits for vCPU # to leave kvm->srcu",
+                "the memslot of page # was zapped and is about to be replaced",
                 "the page is as it was resolved",
                 "the vCPU's root is obsolete",
             ],
@@ -151,14 +165,21 @@ public sealed partial class NarratorTests
                 "mmu_invalidate_in_progress is # although no invalidation is in progress: an end did not lower it",
                 "mmu_invalidate_in_progress is # although no invalidation is in progress: the end of one that was refused "
                     + "never came",
+                "page # goes into a root that KVM may have zapped already",
+                "the guest can now use the old memslot's memory",
                 "the guest goes on using memory that the host has given away",
                 "the guest now uses a page that the host took away",
                 "the kernel's total is #, but # pages are mapped: "
                     + "# times # too many, for a negative page count was zero-extended",
                 "the retried fault still holds the snapshot # of an earlier one, and the counter has gone on to #",
                 "the root is obsolete, and this kernel does not reload it before it tries again",
+                "vCPU # holds kvm->srcu and waits for the memslot of page # to become valid; the memslot update waits in "
+                + "synchronize_srcu_expedited() for vCPU # to leave kvm->srcu, and makes the memslot valid only after that",
             ],
-            Distinct(steps.Select(step => step.Explanation.Split(": page")[0].Split(": invalidator")[0].Split(": the vCPU")[0])));
+            Distinct(
+                steps.Select(step =>
+                    step.Explanation.Split(": page")[0].Split(": invalidator")[0].Split(": the vCPU")[0].Split(": the memslot")[0]
+                )));
         Assert.Equal(["invalidator #", "memslot updater", "vCPU #"], Distinct(steps.Select(step => step.Actor)));
     }
 

@@ -29,7 +29,9 @@ public sealed class KernelTests
         { "riscv-6.2", Defect.UnsafeInstall, 0 },
         { "apic-access-6.4", Defect.UnsafeInstall, 0 },
         { "gpc-5.19", Defect.None, 0 },
-        { "prefault-6.17", Defect.Hang, 0 },
+        { "prefault-root-6.11", Defect.Hang, 0 },
+        { "prefault-6.17", Defect.Deadlock, 0 },
+        { "tdx-6.17", Defect.Deadlock, 0 },
         { "amdgpu-hmm-chunk", Defect.UnsafeInstall, 0 },
         { "odp-int-seq", Defect.None, 0 },
         { "snapshot-u32", Defect.Hang, 1UL << 32 },
@@ -52,6 +54,8 @@ public sealed class KernelTests
         { "unbalanced-end", Defect.Hang, 0 },
         { "no-root-check", Defect.UnsafeInstall, 0 },
         { "root-never-reloaded", Defect.Hang, 0 },
+        { "invalid-slot-used", Defect.UnsafeInstall, 0 },
+        { "no-srcu-wait", Defect.UnsafeInstall, 0 },
     };
 
     [Theory]

@@ -10,10 +10,11 @@ public sealed class LinuxKernelTests
     [Fact]
     public void Linux_5_15_does_not_see_that_the_root_became_obsolete()
     {
-        var story = new Story<Linux515>();
+        var story = new Story<Linux515>(page: 1);
+        story.MarkInvalid(slotPages: 1);
         story.Fault(0);
         story.Resolve(0);
-        story.UpdateMemslots();
+        story.ZapForMemslotUpdate();
         Assert.Equal(Verdict.UnsafeInstall, story.Finish(0));
     }
 
@@ -160,11 +161,12 @@ public sealed class LinuxKernelTests
     [Fact]
     public void Linux_6_9_does_not_ask_for_the_root_without_the_lock_but_does_under_it()
     {
-        var story = new Story<Linux69>();
+        var story = new Story<Linux69>(page: 1);
+        story.MarkInvalid(slotPages: 1);
         story.Fault(0);
         story.TakeSnapshot(0);
         story.Resolve(0);
-        story.UpdateMemslots();
+        story.ZapForMemslotUpdate();
         story.CheckWithoutLock(0);
         Assert.Equal(Verdict.JustifiedRetry, story.Finish(0));
     }

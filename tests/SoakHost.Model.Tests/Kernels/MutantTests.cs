@@ -175,10 +175,11 @@ public sealed class MutantTests
     [Fact]
     public void No_root_check_installs_into_an_obsolete_root()
     {
-        var story = new Story<NoRootCheck>();
+        var story = new Story<NoRootCheck>(page: 1);
+        story.MarkInvalid(slotPages: 1);
         story.Fault(0);
         story.Resolve(0);
-        story.UpdateMemslots();
+        story.ZapForMemslotUpdate();
         Assert.Equal(Verdict.UnsafeInstall, story.Finish(0));
     }
 
@@ -186,10 +187,38 @@ public sealed class MutantTests
     public void Root_never_reloaded_hangs_at_the_first_fault_after_a_memslot_update()
     {
         var story = new Story<RootNeverReloaded>();
-        story.UpdateMemslots();
+        story.MarkInvalid(slotPages: 1);
+        story.ZapForMemslotUpdate();
+        story.PutNewMemslotInPlace();
         Assert.Equal(Verdict.UnjustifiedRetry, story.FaultThrough(0));
         Assert.Equal(Verdict.UnjustifiedRetry, story.FaultThrough(0));
         Assert.Equal(0u, story.State.Vcpus[0].RootGeneration);
+    }
+
+    [Fact]
+    public void Invalid_slot_used_installs_what_the_memslot_no_longer_says()
+    {
+        var story = new Story<InvalidSlotUsed>();
+        story.MarkInvalid(slotPages: 1);
+        story.ZapForMemslotUpdate();
+        story.Fault(0);
+        story.Resolve(0);
+        story.PutNewMemslotInPlace();
+        Assert.True(story.State.Vcpus[0].Outdated);
+        Assert.Equal(Verdict.UnsafeInstall, story.Finish(0));
+    }
+
+    [Fact]
+    public void No_srcu_wait_zaps_before_the_last_fault_on_the_old_memslot_is_installed()
+    {
+        var story = new Story<NoSrcuWait>();
+        story.Fault(0);
+        story.Resolve(0);
+        story.MarkInvalid(slotPages: 1);
+        story.ZapForMemslotUpdate();
+        Assert.Equal(Verdict.UnsafeInstall, story.Finish(0));
+        story.PutNewMemslotInPlace();
+        Assert.Equal(1u, story.StaleMappings);
     }
 
     private static void AssertHangsAfter<TKernel>(ulong lastGood, ulong snapshot)

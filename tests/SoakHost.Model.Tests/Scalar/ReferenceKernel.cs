@@ -38,6 +38,19 @@ public sealed record ReferenceKernel(string Name)
 
     public bool ReloadsRoot { get; init; } = true;
 
+    /// <summary>The vCPUs that try a fault again without leaving the kernel.</summary>
+    public Func<int, bool> RetriesInKernel { get; init; } = _ => false;
+
+    /// <summary>Whether those leave it for user space where the memslot is invalid.</summary>
+    public bool GivesUpOnInvalidSlot { get; init; } = true;
+
+    public bool TestsForInvalidSlot { get; init; } = true;
+
+    public bool WaitsForReadersBeforeTheZap { get; init; } = true;
+
+    /// <summary>Whether a memslot update zaps what belongs to the memslot and leaves the roots alone.</summary>
+    public bool ZapsTheSlotAlone { get; init; }
+
     public bool HullsRanges { get; init; } = true;
 
     public bool TestsTheRangesLastPage { get; init; } = true;
@@ -104,7 +117,9 @@ public sealed record ReferenceKernel(string Name)
         new("riscv-6.2") { SnapshotTaken = SnapshotTaken.AfterResolving, IsCoarse = true },
         new("apic-access-6.4") { TestsInProgress = false, SeqMoved = (_, _) => false },
         new("gpc-5.19") { IsCoarse = true },
-        new("prefault-6.17") { ReloadsRoot = false },
+        new("prefault-root-6.11") { RetriesInKernel = vcpu => vcpu == 0 },
+        new("prefault-6.17") { RetriesInKernel = vcpu => vcpu == 0, GivesUpOnInvalidSlot = false },
+        new("tdx-6.17") { RetriesInKernel = _ => true, GivesUpOnInvalidSlot = false, ZapsTheSlotAlone = true },
         new("amdgpu-hmm-chunk") { SnapshotTaken = SnapshotTaken.AfterResolving },
         new("odp-int-seq") { SeqMoved = (snapshot, seq) => unchecked((uint)snapshot != (uint)seq) },
         new("snapshot-u32") { Kept = seq => unchecked((uint)seq) },
@@ -127,6 +142,8 @@ public sealed record ReferenceKernel(string Name)
         new("unbalanced-end") { ForgetsToLower = seq => seq % 8 == 0 },
         new("no-root-check") { TestsRoot = false },
         new("root-never-reloaded") { ReloadsRoot = false },
+        new("invalid-slot-used") { TestsForInvalidSlot = false },
+        new("no-srcu-wait") { WaitsForReadersBeforeTheZap = false, ZapsTheSlotAlone = true },
     ];
 
     private static (int Start, int End) FirstPage((int Start, int End) own) => (own.Start, own.Start + 1);

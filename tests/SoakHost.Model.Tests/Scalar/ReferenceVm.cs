@@ -15,13 +15,15 @@ public sealed class ReferenceVm
     private (int Start, int End) _range;
     private ulong _mappedTotal;
     private uint _rootGeneration;
+    private MemslotUpdaterPhase _memslotUpdater;
+    private int _slotPages;
 
     public ReferenceVm(ReferenceKernel kernel, VmParameters parameters)
     {
         _kernel = kernel;
         _mapped = new bool[parameters.Pages];
         _seq = parameters.InvalidateSeqStart;
-        _vcpus = [.. Enumerable.Range(0, parameters.Vcpus).Select(_ => new Vcpu())];
+        _vcpus = [.. Enumerable.Range(0, parameters.Vcpus).Select(v => new Vcpu { Number = v })];
         _invalidators = [.. Enumerable.Range(0, parameters.Invalidators).Select(_ => new Invalidator())];
     }
 
@@ -33,6 +35,7 @@ public sealed class ReferenceVm
         _invalidators = [.. other._invalidators.Select(invalidator => invalidator.Copy())];
         (_seq, _inProgress, _range) = (other._seq, other._inProgress, other._range);
         (_mappedTotal, _rootGeneration) = (other._mappedTotal, other._rootGeneration);
+        (_memslotUpdater, _slotPages) = (other._memslotUpdater, other._slotPages);
         Totals = other.Totals;
     }
 
@@ -49,6 +52,13 @@ public sealed class ReferenceVm
 
     public InvalidatorPhase PhaseOfInvalidator(int invalidator) => _invalidators[invalidator].Phase;
 
+    public MemslotUpdaterPhase MemslotUpdater => _memslotUpdater;
+
+    public bool IsUpdatingMemslots => _memslotUpdater != MemslotUpdaterPhase.Idle;
+
+    /// <summary>Whether a memslot update has come to one of its two waits for readers.</summary>
+    public bool WaitsForReaders => _memslotUpdater is MemslotUpdaterPhase.Zap or MemslotUpdaterPhase.End;
+
     public bool IsBetweenBeginAndEnd(int invalidator) => _invalidators[invalidator].Phase != InvalidatorPhase.Begin;
 
     /// <summary>One step of a vCPU; where the guest progresses it goes on with <paramref name="nextPage"/>.</summary>
@@ -58,6 +68,15 @@ public sealed class ReferenceVm
         switch (vcpu.Phase)
         {
             case VcpuPhase.Access:
+                if (_kernel.ReloadsRoot)
+                {
+                    vcpu.RootGeneration = _rootGeneration;
+                    vcpu.Orphaned = false;
+                }
+
+                Access(vcpu, nextPage);
+                break;
+            case VcpuPhase.Retry:
                 Access(vcpu, nextPage);
                 break;
             case VcpuPhase.Snapshot:
@@ -66,6 +85,9 @@ public sealed class ReferenceVm
                     Retry(vcpu);
                 else
                     vcpu.Phase = vcpu.IsResolved ? VcpuPhase.Check : VcpuPhase.Resolve;
+                break;
+            case VcpuPhase.Resolve when _kernel.TestsForInvalidSlot && IsInInvalidSlot(vcpu.Page):
+                Retry(vcpu, meetsInvalidSlot: true);
                 break;
             case VcpuPhase.Resolve:
                 vcpu.IsResolved = true;
@@ -132,7 +154,7 @@ public sealed class ReferenceVm
                 invalidator.Own = (0, 0);
                 invalidator.Phase = InvalidatorPhase.Begin;
                 foreach (Vcpu vcpu in _vcpus)
-                    vcpu.Raced |= vcpu.Phase != VcpuPhase.Access;
+                    vcpu.Raced |= vcpu.Phase is not (VcpuPhase.Access or VcpuPhase.Retry);
                 Totals = Totals with { Invalidations = Totals.Invalidations + 1 };
                 break;
             default:
@@ -178,27 +200,113 @@ public sealed class ReferenceVm
     /// <summary>Whether the guest can still get at a page, by a mapping or by what the TLB may remember of one.</summary>
     private bool IsReachable(int page) => _mapped[page] || _invalidators.Any(invalidator => invalidator.Unflushed.Contains(page));
 
-    /// <summary>One update of the memslots.</summary>
-    public void StepMemslotUpdater()
+    /// <summary>
+    /// One step of the memslot updater, if it does not have to wait; where it begins, the memslot has the first
+    /// <paramref name="slotPages"/> pages.
+    /// </summary>
+    public void StepMemslotUpdater(int slotPages)
     {
+        bool mustWaitForInvalidations = _invalidators.Any(invalidator => invalidator.Phase != InvalidatorPhase.Begin);
+        bool mustWaitForReaders = _vcpus.Any(vcpu => vcpu.Awaited);
+        switch (_memslotUpdater)
+        {
+            case MemslotUpdaterPhase.Idle:
+                _slotPages = slotPages;
+                _memslotUpdater = MemslotUpdaterPhase.Invalidate;
+                StepMemslotUpdater(slotPages);
+                break;
+            case MemslotUpdaterPhase.Invalidate when !mustWaitForInvalidations:
+                _memslotUpdater = MemslotUpdaterPhase.Zap;
+                AwaitReaders();
+                break;
+            case MemslotUpdaterPhase.Zap when !mustWaitForReaders || !_kernel.WaitsForReadersBeforeTheZap:
+                _memslotUpdater = MemslotUpdaterPhase.Swap;
+                ZapForMemslotUpdate();
+                break;
+            case MemslotUpdaterPhase.Swap when !mustWaitForInvalidations:
+                _memslotUpdater = MemslotUpdaterPhase.End;
+                if (Enumerable.Range(0, _slotPages).Any(page => _mapped[page]))
+                    Totals = Totals with { StaleMappings = Totals.StaleMappings + 1 };
+                foreach (Vcpu vcpu in _vcpus)
+                    vcpu.Outdated |= vcpu.IsResolved && vcpu.Page < _slotPages;
+                AwaitReaders();
+                break;
+            case MemslotUpdaterPhase.End when !mustWaitForReaders:
+                _memslotUpdater = MemslotUpdaterPhase.Idle;
+                _slotPages = 0;
+                break;
+            default:
+                break;
+        }
+    }
+
+    private void AwaitReaders()
+    {
+        foreach (Vcpu vcpu in _vcpus)
+            vcpu.Awaited |= vcpu.Phase != VcpuPhase.Access;
+    }
+
+    private void ZapForMemslotUpdate()
+    {
+        if (_kernel.ZapsTheSlotAlone)
+        {
+            Zap(Enumerable.Range(0, _slotPages));
+            return;
+        }
+
         _rootGeneration++;
         foreach (Vcpu vcpu in _vcpus)
         {
             vcpu.Orphaned = true;
-            vcpu.Reloaded |= vcpu.Phase != VcpuPhase.Access;
+            vcpu.Reloaded |= vcpu.Phase is not (VcpuPhase.Access or VcpuPhase.Retry);
         }
 
         Zap(Enumerable.Range(0, _mapped.Length));
     }
 
-    /// <summary>Ends every invalidation in progress.</summary>
-    public void EndInvalidations()
+    private bool IsInInvalidSlot(int page) =>
+        _memslotUpdater is MemslotUpdaterPhase.Zap or MemslotUpdaterPhase.Swap && page < _slotPages;
+
+    /// <summary>
+    /// Ends every invalidation in progress, then the memslot update as far as it ends: those whom it waits for move too.
+    /// </summary>
+    public void EndInProgress()
     {
         for (int i = 0; i < _invalidators.Length; i++)
         {
             while (IsBetweenBeginAndEnd(i))
                 StepInvalidator(i, 0, 1);
         }
+
+        // Far more than an update takes that ends.
+        for (int round = 0; round < 500 && IsUpdatingMemslots; round++)
+        {
+            StepMemslotUpdater(0);
+            for (int v = 0; v < _vcpus.Length; v++)
+            {
+                if (_vcpus[v].Awaited)
+                    StepVcpu(v, _vcpus[v].Page);
+            }
+        }
+    }
+
+    /// <summary>
+    /// Whether, with nothing new beginning, the memslot update waits for ever for a vCPU that meets the invalid memslot for ever.
+    /// </summary>
+    public bool IsDeadlocked()
+    {
+        ReferenceVm ended = Copy();
+        ended.EndInProgress();
+        return ended._vcpus.Any(vcpu => vcpu.Awaited && ended.IsInInvalidSlot(vcpu.Page))
+            && ended._memslotUpdater == MemslotUpdaterPhase.Zap;
+    }
+
+    /// <summary>Whether a memslot update is under way that gets further than it is now, with nothing new beginning.</summary>
+    public bool MemslotUpdateGoesOn()
+    {
+        ReferenceVm ended = Copy();
+        ended.EndInProgress();
+        return IsUpdatingMemslots && ended._memslotUpdater != _memslotUpdater;
     }
 
     /// <summary>
@@ -209,11 +317,12 @@ public sealed class ReferenceVm
         // Far more than any row of a vCPU's own steps that ends.
         const int Steps = 100;
         ReferenceVm alone = Copy();
-        alone.EndInvalidations();
+        alone.EndInProgress();
+        ReferenceTotals before = alone.Totals;
         for (int step = 0; step < Steps; step++)
         {
-            alone.StepVcpu(vcpu, 0);
-            if (alone.Totals.Fixed > Totals.Fixed || alone.Totals.GuestAccesses > Totals.GuestAccesses)
+            alone.StepVcpu(vcpu, alone._vcpus[vcpu].Page);
+            if (alone.Totals.Fixed > before.Fixed || alone.Totals.GuestAccesses > before.GuestAccesses)
                 return false;
         }
 
@@ -256,6 +365,8 @@ public sealed class ReferenceVm
             Mapped = Bits((0, _mapped.Length), page => _mapped[page]),
             MappedTotal = _mappedTotal,
             RootGeneration = _rootGeneration,
+            MemslotUpdater = _memslotUpdater,
+            Slot = Bits((0, _slotPages), _ => true),
         };
         for (int v = 0; v < _vcpus.Length; v++)
             state.Vcpus[v] = _vcpus[v].ToState();
@@ -275,15 +386,10 @@ public sealed class ReferenceVm
 
     private void Access(Vcpu vcpu, int nextPage)
     {
-        if (_kernel.ReloadsRoot)
-        {
-            vcpu.RootGeneration = _rootGeneration;
-            vcpu.Orphaned = false;
-        }
-
         if (_mapped[vcpu.Page] && vcpu.RootGeneration == _rootGeneration)
         {
             GetOn(vcpu);
+            EndFault(vcpu);
             vcpu.Page = nextPage;
             Totals = Totals with { GuestAccesses = Totals.GuestAccesses + 1 };
             return;
@@ -299,6 +405,7 @@ public sealed class ReferenceVm
                 vcpu.Phase = VcpuPhase.Snapshot;
                 break;
             default:
+                vcpu.Snapshot = 0;
                 vcpu.Phase = VcpuPhase.Resolve;
                 break;
         }
@@ -321,12 +428,12 @@ public sealed class ReferenceVm
         return _kernel.TestsInProgress && _inProgress > 0 && IsIn((_range.Start, end), vcpu.Page);
     }
 
-    private void Retry(Vcpu vcpu)
+    private void Retry(Vcpu vcpu, bool meetsInvalidSlot = false)
     {
         bool covered = IsIn(_range, vcpu.Page) && _invalidators.Any(invalidator => invalidator.Phase != InvalidatorPhase.Begin);
         vcpu.ConsecutiveRetries++;
         Totals = Totals with { Retried = Totals.Retried + 1 };
-        if (!vcpu.Raced && !covered && !vcpu.Reloaded)
+        if (!vcpu.Raced && !covered && !vcpu.Reloaded && !meetsInvalidSlot)
         {
             bool elsewhere = _invalidators.Any(invalidator => invalidator.Phase != InvalidatorPhase.Begin);
             Totals = elsewhere
@@ -334,14 +441,20 @@ public sealed class ReferenceVm
                 : Totals with { UnjustifiedRetries = Totals.UnjustifiedRetries + 1 };
         }
 
+        bool wasAwaited = vcpu.Awaited;
         EndFault(vcpu);
+        if (!_kernel.RetriesInKernel(vcpu.Number) || (meetsInvalidSlot && _kernel.GivesUpOnInvalidSlot))
+            return;
+        vcpu.Phase = VcpuPhase.Retry;
+        vcpu.Awaited = wasAwaited;
     }
 
     private void Install(Vcpu vcpu)
     {
         bool exposed = _invalidators.Any(invalidator => IsIn(invalidator.Own, vcpu.Page));
         Totals = Totals with { Fixed = Totals.Fixed + 1 };
-        if (vcpu.Outdated || exposed || vcpu.Orphaned)
+        bool zapped = _memslotUpdater == MemslotUpdaterPhase.Swap && vcpu.Page < _slotPages;
+        if (vcpu.Outdated || exposed || vcpu.Orphaned || zapped)
             Totals = Totals with { UnsafeInstalls = Totals.UnsafeInstalls + 1 };
         if (!_mapped[vcpu.Page])
         {
@@ -375,6 +488,7 @@ public sealed class ReferenceVm
     private static void EndFault(Vcpu vcpu)
     {
         vcpu.Phase = VcpuPhase.Access;
+        vcpu.Awaited = false;
         vcpu.IsResolved = false;
         vcpu.Raced = false;
         vcpu.Reloaded = false;
@@ -393,6 +507,8 @@ public sealed class ReferenceVm
 
     private sealed class Vcpu
     {
+        public int Number { get; init; }
+
         public VcpuPhase Phase { get; set; }
 
         public int Page { get; set; }
@@ -411,6 +527,8 @@ public sealed class ReferenceVm
 
         public bool Outdated { get; set; }
 
+        public bool Awaited { get; set; }
+
         public uint ConsecutiveRetries { get; set; }
 
         public Vcpu Copy() => (Vcpu)MemberwiseClone();
@@ -425,6 +543,7 @@ public sealed class ReferenceVm
             Reloaded = Reloaded,
             Orphaned = Orphaned,
             Outdated = Outdated,
+            Awaited = Awaited,
             ConsecutiveRetries = ConsecutiveRetries,
         };
     }

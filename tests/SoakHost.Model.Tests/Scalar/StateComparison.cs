@@ -13,6 +13,8 @@ public static class StateComparison
         && left.Mapped == right.Mapped
         && left.MappedTotal == right.MappedTotal
         && left.RootGeneration == right.RootGeneration
+        && left.MemslotUpdater == right.MemslotUpdater
+        && left.Slot == right.Slot
         && left.Vcpus.AsSpan().SequenceEqual(right.Vcpus)
         && left.Invalidators.AsSpan().SequenceEqual(right.Invalidators);
 
@@ -35,6 +37,9 @@ public static class StateComparison
         yield return string.Create(CultureInfo.InvariantCulture, $"Mapped 0x{state.Mapped:x}");
         yield return string.Create(CultureInfo.InvariantCulture, $"MappedTotal 0x{state.MappedTotal:x}");
         yield return string.Create(CultureInfo.InvariantCulture, $"RootGeneration {state.RootGeneration}");
+        yield return string.Create(
+            CultureInfo.InvariantCulture,
+            $"memslot updater {state.MemslotUpdater}, slot 0x{state.Slot:x}");
         for (int v = 0; v < state.Vcpus.Length; v++)
             yield return string.Create(CultureInfo.InvariantCulture, $"vCPU {v} {state.Vcpus[v]}");
         for (int i = 0; i < state.Invalidators.Length; i++)

@@ -11,7 +11,7 @@ namespace SoakHost.Tests.Metrics;
 /// <summary>What a fleet costs in series: as many for a hundred thousand VMs as for a hundred.</summary>
 public sealed class FleetMetricsTests : IDisposable
 {
-    private const int SeriesOfACohort = 30;
+    private const int SeriesOfACohort = 32;
     private const int SeriesOfAControl = SeriesOfACohort + 1;
     private const int SeriesOfAWorker = 5;
     private const int SeriesOfTheFleet = 2;

@@ -1,4 +1,5 @@
 using System.Globalization;
+using System.Text.RegularExpressions;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -20,12 +21,7 @@ public sealed class SummaryTableTests
             Started = Sample.Time - TimeSpan.FromSeconds(10),
             OperationsBefore = before,
         };
-        using var written = new StringWriter(CultureInfo.InvariantCulture);
-        SummaryTable.Write(
-            AnsiConsole.Create(new() { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(written) }),
-            report,
-            seed: 7);
-        Assert.Contains(line, written.ToString().Split('\n').Select(text => text.Trim()));
+        Assert.Contains(line, Lines(report));
 
         CohortReport With(long operations) =>
             cohort with
@@ -33,4 +29,35 @@ public sealed class SummaryTableTests
                 Snapshot = cohort.Snapshot with { Totals = Sample.Totals(operations) },
             };
     }
+
+    [Fact]
+    public void A_defect_that_is_rare_has_a_column_where_some_cohort_shows_it()
+    {
+        CohortReport clean = Sample.Cohort("clean", Defect.None);
+        CohortReport stale = Sample.Cohort("stale", Defect.StaleMapping);
+        stale = stale with
+        {
+            Snapshot = stale.Snapshot with { Totals = Sample.Totals() with { StaleMappings = 12_345, AccountingErrors = 6 } },
+        };
+        CohortReport deadlocked = Sample.Cohort("deadlocked", Defect.Deadlock) with { Hung = 9, Deadlocked = 7 };
+
+        string header = "cohort  kernel  operations  crossings  hung  unsafe  verdict";
+        Assert.Equal(header, Spaced(Lines(Sample.Report(clean))[0]));
+        IReadOnlyList<string> lines = Lines(Sample.Report(clean, stale, deadlocked));
+        header = "cohort  kernel  operations  crossings  hung  deadlocked  unsafe  stale  accounting  verdict";
+        Assert.Equal(header, Spaced(lines[0]));
+        Assert.Equal("clean  linux-6.1  0  0  0  0  0  0  0  pass", Spaced(lines[2]));
+        Assert.Equal("stale  linux-6.1  0  0  0  0  0  12,345  6  pass", Spaced(lines[3]));
+        Assert.Equal("deadlocked  linux-6.1  0  0  2  7  0  0  0  pass", Spaced(lines[4]));
+    }
+
+    private static IReadOnlyList<string> Lines(FleetReport report)
+    {
+        using var written = new StringWriter(CultureInfo.InvariantCulture);
+        SummaryTable.Write(
+            AnsiConsole.Create(new() { Ansi = AnsiSupport.No, Out = new AnsiConsoleOutput(written) }), report, seed: 7);
+        return [.. written.ToString().Split('\n').Select(text => text.Trim()).Where(text => text.Length > 0)];
+    }
+
+    private static string Spaced(string line) => Regex.Replace(line, " {2,}", "  ");
 }

@@ -11,6 +11,7 @@ const EXPECTATIONS = {
   unsafe_install: 'Expected: an unsafe install.',
   stale_mapping: 'Expected: a stale mapping.',
   accounting_error: 'Expected: an accounting error.',
+  deadlock: 'Expected: a deadlock.',
 };
 
 const cards = /** @type {HTMLElement} */ (document.querySelector('#cohorts [data-part=cards]'));

@@ -17,6 +17,8 @@ export function titleOf({ kind, vm, vcpu, page }) {
   switch (kind) {
     case 'hang':
       return `${who} hung${where}`;
+    case 'deadlock':
+      return `${who} deadlocked${where}`;
     case 'unsafe_install':
       return `Unsafe install${where}, ${who}`;
     case 'stale_mapping':
@@ -29,9 +31,13 @@ export function titleOf({ kind, vm, vcpu, page }) {
 /** @param {Incident} incident @param {boolean} isPast whether it is of an earlier run */
 export function stateOf({ kind, run, recovered, recovered_by: by }, isPast) {
   if (recovered) return `recovered ${moment(recovered)}${by ? ` by ${by}` : ''}`;
-  if (kind !== 'hang') return '';
-  return run === null ? 'hung, not recorded yet' : isPast ? `hung when run ${run} ended` : 'hung';
+  if (!lasts(kind)) return '';
+  const state = kind === 'hang' ? 'hung' : 'deadlocked';
+  return run === null ? `${state}, not recorded yet` : isPast ? `${state} when run ${run} ended` : state;
 }
+
+/** @param {Incident['kind']} kind whether such an incident lasts until its vCPU recovers */
+export const lasts = kind => kind === 'hang' || kind === 'deadlock';
 
 /**
  * The incident of a vCPU that hangs now, which the data directory may not have yet.
@@ -43,7 +49,7 @@ export function ofStall(cohort, stall) {
   return {
     id: /** @type {string} */ (stall.incident),
     run: null,
-    kind: 'hang',
+    kind: stall.state === 'deadlocked' ? 'deadlock' : 'hang',
     cohort,
     vm: stall.vm,
     vcpu: stall.vcpu,

@@ -6,7 +6,7 @@
 import { request } from './api.js';
 import { cloneOf, partsOf, patchChildren, setAttribute, setText } from './dom.js';
 import { counted, counterText, grouped, moment } from './format.js';
-import { fragmentOf, ofStall, stateOf, titleOf } from './incident-text.js';
+import { fragmentOf, lasts, ofStall, stateOf, titleOf } from './incident-text.js';
 
 const FIRST_ROWS = 20;
 const MORE_ROWS = 100;
@@ -21,7 +21,7 @@ const RECORDED_MS = 12_000;
 // The last progress that a report gives for a stalled vCPU can be a few reports old.
 const REPORTED_MS = 2000;
 
-const ICONS = { hang: 'hung', unsafe_install: 'violation', stale_mapping: 'violation', accounting_error: 'warning' };
+const ICONS = { hang: 'hung', unsafe_install: 'violation', stale_mapping: 'violation', accounting_error: 'warning', deadlock: 'hung' };
 
 /** @typedef {import('./types.js').Incident} Incident */
 
@@ -197,7 +197,7 @@ export class IncidentList {
     // The page does not know what was expected in an earlier run.
     const expect = isPast ? undefined : this.expected.get(incident.cohort);
     const expected = expect === undefined ? 'unknown' : expect === incident.kind ? 'true' : 'false';
-    const stillSo = incident.kind !== 'hang' ? 'seen' : isPast ? 'past' : 'hung';
+    const stillSo = !lasts(incident.kind) ? 'seen' : isPast ? 'past' : 'hung';
     setAttribute(row, 'data-expected', expected);
     setAttribute(row, 'data-state', incident.recovered ? 'recovered' : stillSo);
     setText(fields.expected, { true: 'as expected', false: 'unexpected', unknown: '' }[expected]);
@@ -217,7 +217,7 @@ export class IncidentList {
   async find(cohort, from, vms) {
     const isIt = (/** @type {Incident} */ incident) =>
       incident.cohort === cohort &&
-      incident.kind === 'hang' &&
+      lasts(incident.kind) &&
       !incident.recovered &&
       incident.vm >= from.vm &&
       incident.vm < from.vm + vms &&

@@ -10,6 +10,7 @@ const DEFECTS = {
   unsafe_install: 'unsafe install',
   stale_mapping: 'stale mapping',
   accounting_error: 'accounting error',
+  deadlock: 'deadlock',
 };
 
 const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('timeline'));

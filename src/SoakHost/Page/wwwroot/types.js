@@ -2,7 +2,7 @@
  * The parts of the service's documents that the page reads. Types only.
  *
  * @typedef {'pass' | 'violation' | 'inconclusive' | 'unsupported'} Verdict
- * @typedef {'running' | 'starved' | 'hung'} VcpuState
+ * @typedef {'running' | 'starved' | 'hung' | 'deadlocked'} VcpuState
  *
  * Values of 64 bits are strings of hex digits, such as "0x80000000": a number here has 53 bits.
  *
@@ -41,7 +41,7 @@
  * @typedef {object} Cohort
  * @property {string} name
  * @property {string} kernel
- * @property {'progress' | 'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error'} expect
+ * @property {'progress' | 'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error' | 'deadlock'} expect
  * @property {number} vms
  * @property {number} vcpus
  * @property {number} operations
@@ -80,7 +80,7 @@
  * @typedef {object} Incident
  * @property {string} id
  * @property {number | null} run null until it is recorded
- * @property {'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error'} kind
+ * @property {'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error' | 'deadlock'} kind
  * @property {string} cohort
  * @property {number} vm
  * @property {number | null} vcpu
