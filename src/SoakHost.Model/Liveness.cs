@@ -43,6 +43,20 @@ public static class Liveness<TKernel, TMemslots, TPages, TLanes>
         Span<VcpuLanes<TPages, TLanes>> vcpus,
         Span<InvalidatorLanes<TPages, TLanes>> invalidators)
     {
+        EndInvalidations(ref vm, vcpus, invalidators);
+        if (TMemslots.AreUpdated)
+            EndMemslotUpdate(ref vm, vcpus);
+    }
+
+    /// <summary>Ends every invalidation in progress, and begins none. The memslot update stands still.</summary>
+    /// <param name="vm">A copy of the VMs.</param>
+    /// <param name="vcpus">A copy of their vCPUs.</param>
+    /// <param name="invalidators">A copy of their invalidators.</param>
+    public static void EndInvalidations(
+        ref VmLanes<TPages, TLanes> vm,
+        Span<VcpuLanes<TPages, TLanes>> vcpus,
+        Span<InvalidatorLanes<TPages, TLanes>> invalidators)
+    {
         for (int i = 0; i < invalidators.Length; i++)
         {
             for (int step = 0; step < StepsToEnd; step++)
@@ -51,9 +65,6 @@ public static class Liveness<TKernel, TMemslots, TPages, TLanes>
                 Protocol<TKernel, TMemslots, TPages, TLanes>.StepInvalidator(ref vm, vcpus, invalidators, i, moves, default);
             }
         }
-
-        if (TMemslots.AreUpdated)
-            EndMemslotUpdate(ref vm, vcpus);
     }
 
     private static void EndMemslotUpdate(ref VmLanes<TPages, TLanes> vm, Span<VcpuLanes<TPages, TLanes>> vcpus)
@@ -74,8 +85,9 @@ public static class Liveness<TKernel, TMemslots, TPages, TLanes>
     }
 
     /// <summary>
-    /// Mask: no memslot update was under way, or it is in the very wait that it was in. Elsewhere <see cref="EndInProgress"/> began
-    /// waits of its own, and what it left says nothing yet: whether the update comes to them depends on who moves first.
+    /// Mask: no memslot update was under way, or it is in the very wait that it was in. Elsewhere
+    /// <see cref="EndInProgress"/> began waits of its own, and what it left says nothing yet: whether the update comes to them
+    /// depends on who moves first.
     /// </summary>
     /// <param name="before">The update before <see cref="EndInProgress"/>.</param>
     /// <param name="after">The update after it.</param>
@@ -101,7 +113,9 @@ public static class Liveness<TKernel, TMemslots, TPages, TLanes>
     }
 
     /// <summary>Mask: the vCPU, moving alone, is never fixed and never progresses.</summary>
-    /// <param name="vm">VMs after <see cref="EndInProgress"/>; they are left as they are.</param>
+    /// <param name="vm">
+    /// VMs after <see cref="EndInProgress"/>, or after <see cref="EndInvalidations"/>; they are left as they are.
+    /// </param>
     /// <param name="vcpu">This vCPU of each.</param>
     /// <param name="index">Which vCPU it is, 0 to 7.</param>
     public static TLanes IsNeverFixed(in VmLanes<TPages, TLanes> vm, in VcpuLanes<TPages, TLanes> vcpu, int index)

@@ -163,8 +163,8 @@ public struct InvalidatorLanes<TPages, TLanes>
 }
 
 /// <summary>
-/// What happened in each lane's VM since the totals were last folded into 64-bit sums. A tick adds at most 8 to any count, and the
-/// narrowest has 16 bits: fold at least every <see cref="MaxTicks"/> ticks.
+/// What happened in each lane's VM since the totals were last folded into 64-bit sums. A tick adds at most 8 to any count, and
+/// the narrowest has 16 bits: fold at least every <see cref="MaxTicks"/> ticks.
 /// </summary>
 public struct TotalsLanes<TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
@@ -233,8 +233,8 @@ public static class FaultFlags
     public const uint OrphanedAll = 0x00ff_0000;
 
     /// <summary>
-    /// The memslot update waits for the vCPU to leave its read section of <c>kvm->srcu</c> (<c>synchronize_srcu_expedited()</c> waits for
-    /// those alone that were in one as it was called).
+    /// The memslot update waits for the vCPU to leave its read section of <c>kvm->srcu</c>
+    /// (<c>synchronize_srcu_expedited()</c> waits for those alone that were in one as it was called).
     /// </summary>
     public const uint AwaitedAll = 0xff00_0000;
 

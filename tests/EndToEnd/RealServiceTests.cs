@@ -171,7 +171,8 @@ public sealed partial class RealServiceTests
             $"vCPU {vcpu} of VM {vm} in cohort stable (kernel linux-6.1) keeps retrying its fault on guest page "
                 + $"{page.Labels["page"]}: the kernel "
             + "treats the fault as stale, and would for ever, even if invalidations stopped now. When the stall was found, "
-            + $"mmu_invalidate_seq was {seq} and the fault's snapshot {snapshot}. Last progress: (time). A hung vCPU does not recover by itself.",
+            + $"mmu_invalidate_seq was {seq} and the fault's snapshot {snapshot}. Last progress: (time). "
+            + "A hung vCPU does not recover by itself.",
             LastProgress().Replace(page.Annotations["description"], "(time)"));
 
         string runbook = new Uri(page.Annotations["runbook_url"]).Segments[^1];

@@ -149,12 +149,22 @@ internal sealed class Story<TKernel>
     /// <summary>
     /// Whether the memslot update waits for ever for a vCPU that waits for it. The story goes on as if this had not been asked.
     /// </summary>
-    public bool IsDeadlocked()
+    public bool IsDeadlocked() => WhatWaits().IsDeadlocked;
+
+    /// <summary>
+    /// Whether what waits once nothing is in progress is what waits now, and not what the copy began to wait for.
+    /// </summary>
+    public bool SaysWhatWaits() => WhatWaits().IsTheSameWait;
+
+    private (bool IsDeadlocked, bool IsTheSameWait) WhatWaits()
     {
         VmLanes<Pages64<Lanes32>, Lanes32> vm = _vm;
         VcpuLanes<Pages64<Lanes32>, Lanes32>[] vcpus = [.. _vcpus];
         Liveness<TKernel, UpdatedMemslots, Pages64<Lanes32>, Lanes32>.EndInProgress(ref vm, vcpus, [.. _invalidators]);
-        return Liveness<TKernel, UpdatedMemslots, Pages64<Lanes32>, Lanes32>.IsDeadlocked(vm, vcpus)[0] != 0;
+        return (
+            Liveness<TKernel, UpdatedMemslots, Pages64<Lanes32>, Lanes32>.IsDeadlocked(vm, vcpus)[0] != 0,
+            Liveness<TKernel, UpdatedMemslots, Pages64<Lanes32>, Lanes32>
+                .SaysWhatWaits(_vm.MemslotUpdate, vm.MemslotUpdate)[0] != 0);
     }
 
     public void Change(int invalidator)

@@ -225,6 +225,8 @@ internal sealed class Observer<TPages, TLanes>
 
     /// <summary>
     /// Judges the condition of each vCPU. One that is stalled is asked, on a copy of its VM, whether it would ever be fixed.
+    /// While a memslot update goes on, who moves first may decide that: the vCPU is asked with the update at its end, and as it
+    /// stands now.
     /// </summary>
     private void JudgeVcpus(
         SoakProgram<TPages, TLanes> program,
@@ -235,27 +237,29 @@ internal sealed class Observer<TPages, TLanes>
         long tick)
     {
         int vcpus = group.Vcpus.Length;
-        bool isQuiet = false;
+        Span<TLanes> neverFixed = stackalloc TLanes[vcpus], neverFixedNow = stackalloc TLanes[vcpus];
+        TLanes deadlocked = default, goesOn = default;
+        if (IsAnyStalled(group, lanes))
+        {
+            copy.CopyFrom(group);
+            program.EndInProgress(copy);
+            AskEach(program, group, copy, lanes, neverFixed);
+            goesOn = ~program.SaysWhatWaits(group, copy);
+            deadlocked = TLanes.Except(program.IsDeadlocked(copy), goesOn);
+            if (Words(ref goesOn)[..lanes].ContainsAnyExcept(0u))
+            {
+                copy.CopyFrom(group);
+                program.EndInvalidations(copy);
+                AskEach(program, group, copy, lanes, neverFixedNow);
+            }
+        }
+
+        ReadOnlySpan<uint> isDeadlocked = Words(ref deadlocked)[..lanes], updateGoesOn = Words(ref goesOn)[..lanes];
         for (int v = 0; v < vcpus; v++)
         {
             Span<uint> retries = Words(ref group.Vcpus[v].ConsecutiveRetries)[..lanes];
-            TLanes neverFixed = default, deadlocked = default, known = default;
-            if (retries.ContainsAnyInRange(_stallRetries, uint.MaxValue))
-            {
-                if (!isQuiet)
-                {
-                    copy.CopyFrom(group);
-                    program.EndInProgress(copy);
-                    isQuiet = true;
-                }
-
-                neverFixed = program.IsNeverFixed(copy, v);
-                deadlocked = program.IsDeadlocked(copy);
-                known = program.SaysWhatWaits(group, copy);
-            }
-
-            ReadOnlySpan<uint> isNeverFixed = Words(ref neverFixed)[..lanes], isDeadlocked = Words(ref deadlocked)[..lanes];
-            ReadOnlySpan<uint> isKnown = Words(ref known)[..lanes];
+            ReadOnlySpan<uint> isNeverFixed = Words(ref neverFixed[v])[..lanes];
+            ReadOnlySpan<uint> isNeverFixedNow = Words(ref neverFixedNow[v])[..lanes];
             for (int lane = 0; lane < lanes; lane++)
             {
                 retries[lane] = Math.Min(retries[lane], Shard.RetriesMax);
@@ -263,7 +267,7 @@ internal sealed class Observer<TPages, TLanes>
                 VcpuCondition condition =
                     retries[lane] < _stallRetries ? VcpuCondition.Running
                     : isNeverFixed[lane] == 0 ? VcpuCondition.Starved
-                    : isKnown[lane] == 0 ? NotYetKnown(_conditions[index])
+                    : updateGoesOn[lane] != 0 && isNeverFixedNow[lane] == 0 ? NotYetKnown(_conditions[index])
                     : isDeadlocked[lane] == 0 ? VcpuCondition.Hung : VcpuCondition.Deadlocked;
                 if (condition != _conditions[index])
                     Change(index, condition, program.Read(group, lane), tick);
@@ -271,7 +275,36 @@ internal sealed class Observer<TPages, TLanes>
         }
     }
 
-    // A memslot update goes on in this VM: the next look will tell.
+    /// <summary>Asks each vCPU that is stalled in some lane whether it would ever be fixed.</summary>
+    private void AskEach(
+        SoakProgram<TPages, TLanes> program,
+        in VmGroup<TPages, TLanes> group,
+        in VmGroup<TPages, TLanes> quiet,
+        int lanes,
+        Span<TLanes> neverFixed)
+    {
+        for (int v = 0; v < neverFixed.Length; v++)
+        {
+            if (IsStalledSomewhere(group, v, lanes))
+                neverFixed[v] = program.IsNeverFixed(quiet, v);
+        }
+    }
+
+    private bool IsStalledSomewhere(in VmGroup<TPages, TLanes> group, int vcpu, int lanes) =>
+        Words(ref group.Vcpus[vcpu].ConsecutiveRetries)[..lanes].ContainsAnyInRange(_stallRetries, uint.MaxValue);
+
+    private bool IsAnyStalled(in VmGroup<TPages, TLanes> group, int lanes)
+    {
+        for (int v = 0; v < group.Vcpus.Length; v++)
+        {
+            if (IsStalledSomewhere(group, v, lanes))
+                return true;
+        }
+
+        return false;
+    }
+
+    // The next look will tell: the update goes on.
     private static VcpuCondition NotYetKnown(VcpuCondition was) => was.IsForEver() ? was : VcpuCondition.Starved;
 
     private void Change(int index, VcpuCondition condition, VmState state, long tick)

@@ -96,6 +96,9 @@ internal abstract class SoakProgram<TPages, TLanes>
     /// <summary>Ends every invalidation in progress and the memslot updates that end, in a copy of a group.</summary>
     public abstract void EndInProgress(in VmGroup<TPages, TLanes> copy);
 
+    /// <summary>Ends every invalidation in progress, in a copy of a group. Memslot updates stand still.</summary>
+    public abstract void EndInvalidations(in VmGroup<TPages, TLanes> copy);
+
     /// <summary>Mask: what waits in the copy shows what waits in the group, as <see cref="EndInProgress"/> left it.</summary>
     public abstract TLanes SaysWhatWaits(in VmGroup<TPages, TLanes> group, in VmGroup<TPages, TLanes> quiet);
 
@@ -223,6 +226,9 @@ internal sealed class SoakProgram<TKernel, TMemslots, TPages, TLanes> : SoakProg
 
     public override void EndInProgress(in VmGroup<TPages, TLanes> copy) =>
         Liveness<TKernel, TMemslots, TPages, TLanes>.EndInProgress(ref copy.Vm, copy.Vcpus, copy.Invalidators);
+
+    public override void EndInvalidations(in VmGroup<TPages, TLanes> copy) =>
+        Liveness<TKernel, TMemslots, TPages, TLanes>.EndInvalidations(ref copy.Vm, copy.Vcpus, copy.Invalidators);
 
     public override TLanes SaysWhatWaits(in VmGroup<TPages, TLanes> group, in VmGroup<TPages, TLanes> quiet) =>
         Liveness<TKernel, TMemslots, TPages, TLanes>.SaysWhatWaits(in group.Vm.MemslotUpdate, in quiet.Vm.MemslotUpdate);

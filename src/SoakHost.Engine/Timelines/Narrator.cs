@@ -119,8 +119,8 @@ internal static class Narrator
                 Truth = $"{truth}, and the update waits for {name} to leave kvm->srcu",
                 Explanation =
                     $"{name} holds kvm->srcu and waits for the memslot of page {fault.Page} to become valid; the memslot "
-                        + "update waits "
-                    + $"in synchronize_srcu_expedited() for {name} to leave kvm->srcu, and makes the memslot valid only after that",
+                        + $"update waits in synchronize_srcu_expedited() for {name} to leave kvm->srcu, and makes the memslot "
+                        + "valid only after that",
             };
     }
 
@@ -136,7 +136,8 @@ internal static class Narrator
             MemslotUpdaterPhase.Zap => $"sets KVM_MEMSLOT_INVALID on {slot}{Awaits(kernel, after)}",
             MemslotUpdaterPhase.Swap when kernel.ZapsAllRoots => "makes every root obsolete, and every mapping goes",
             MemslotUpdaterPhase.Swap => $"zaps {slot}: {Leave(before.Mapped & ~after.Mapped)}",
-            MemslotUpdaterPhase.End => $"swaps in memslots in which other memory is at {Name(after.Slot | before.Slot)}{Awaits(kernel, after)}",
+            MemslotUpdaterPhase.End =>
+                $"swaps in memslots in which other memory is at {Name(after.Slot | before.Slot)}{Awaits(kernel, after)}",
             _ => $"is done with {slot}",
         };
         TimelineStep step = Zap(Step(tick, "memslot updater", action, after), after, judged);

@@ -343,7 +343,7 @@ public readonly struct PrefaultRoot611 : IKernel
     /// <inheritdoc/>
     public static KernelInfo Info { get; } = new(
         "prefault-root-6.11",
-        "vCPU 0 prefaults: a root that becomes obsolete meanwhile is not reloaded, because it tries again without leaving the kernel",
+        "vCPU 0 prefaults: a root that becomes obsolete meanwhile is never reloaded, because it tries again in the kernel",
         new UpstreamFix(
             "no commit",
             "what 20a6cff3b283 (kvm_mmu_reload() reloads obsolete roots) leaves: a root that becomes obsolete after the reload",
@@ -366,7 +366,7 @@ public readonly struct Prefault617 : IKernel
         new UpstreamFix(
             "3ccbf6f47098",
             "KVM: x86/mmu: Return -EAGAIN if userspace deletes/moves memslot during prefault",
-            "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page() and kvm_mmu_faultin_pfn()", Since: "v6.11", Until: "v6.18"),
+            "arch/x86/kvm/mmu/mmu.c, kvm_mmu_faultin_pfn()", Since: "v6.11", Until: "v6.18"),
         Defect.Deadlock)
     { NeedsMemslotUpdates = true };
 

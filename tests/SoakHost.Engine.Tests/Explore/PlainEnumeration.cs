@@ -173,7 +173,7 @@ public sealed class PlainEnumeration
         if (Enumerable.Range(0, _options.Invalidators).Any(vm.IsBetweenBeginAndEnd))
             return null;
         if (!vm.IsUpdatingMemslots)
-            return Enumerable.Range(0, _options.Vcpus).Any(vm.WouldNeverBeFixed) ? ExploreVerdict.Hang : null;
+            return Enumerable.Range(0, _options.Vcpus).Any(vcpu => vm.WouldNeverBeFixed(vcpu)) ? ExploreVerdict.Hang : null;
         if (!vm.WaitsForReaders)
             return null;
         ReferenceVm ended = vm.Copy();

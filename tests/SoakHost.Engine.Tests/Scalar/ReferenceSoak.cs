@@ -194,9 +194,13 @@ public sealed class ReferenceSoak
             VcpuCondition condition = VcpuCondition.Running;
             if (vcpu.ConsecutiveRetries >= _stallRetries)
             {
-                condition = !_vm.WouldNeverBeFixed(v) ? VcpuCondition.Starved
-                    : _vm.MemslotUpdateGoesOn() ? (IsForEver(_conditions[v]) ? _conditions[v] : VcpuCondition.Starved)
-                    : _vm.IsDeadlocked() ? VcpuCondition.Deadlocked : VcpuCondition.Hung;
+                bool goesOn = _vm.MemslotUpdateGoesOn();
+                if (!_vm.WouldNeverBeFixed(v))
+                    condition = VcpuCondition.Starved;
+                else if (goesOn && !_vm.WouldNeverBeFixed(v, updateStandsStill: true))
+                    condition = IsForEver(_conditions[v]) ? _conditions[v] : VcpuCondition.Starved;
+                else
+                    condition = !goesOn && _vm.IsDeadlocked() ? VcpuCondition.Deadlocked : VcpuCondition.Hung;
             }
 
             if (condition == _conditions[v])

@@ -3,6 +3,7 @@ using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
+using SoakHost.Model.Lanes;
 
 namespace SoakHost.Engine.Tests.Soak;
 
@@ -12,6 +13,11 @@ public sealed class ShardTests
 
     public static TheoryData<string> HealthyKernels =>
         [.. Kernel.All.Select(kernel => kernel.Info).Where(info => info.Expected == Defect.None).Select(info => info.Name)];
+
+    /// <summary>The counts of 16 bits must not run over before they are folded.</summary>
+    [Fact]
+    public void Totals_are_folded_before_the_narrowest_count_is_full() =>
+        Assert.InRange(Shard.ObservationTicks, 1, TotalsLanes<Lanes32>.MaxTicks);
 
     [Theory]
     [InlineData("tdp-flush-5.11")]

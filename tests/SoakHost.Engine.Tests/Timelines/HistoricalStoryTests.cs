@@ -62,7 +62,8 @@ public sealed class HistoricalStoryTests
                 "pae-root-5.16",
                 "makes every root obsolete, and every mapping goes",
                 "finds nothing stale and installs page 0: the fault is fixed",
-                "page 0 goes into a root that KVM may have zapped already: the vCPU's root is obsolete, and the check did not see it"
+                "page 0 goes into a root that KVM may have zapped already: the vCPU's root is obsolete, and the check did not "
+                    + "see it"
             },
             {
                 "gpc-5.18",

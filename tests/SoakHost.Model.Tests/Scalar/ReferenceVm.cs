@@ -270,7 +270,7 @@ public sealed class ReferenceVm
     /// <summary>
     /// Ends every invalidation in progress, then the memslot update as far as it ends: those whom it waits for move too.
     /// </summary>
-    public void EndInProgress()
+    public void EndInProgress(bool updateStandsStill = false)
     {
         for (int i = 0; i < _invalidators.Length; i++)
         {
@@ -279,7 +279,7 @@ public sealed class ReferenceVm
         }
 
         // Far more than an update takes that ends.
-        for (int round = 0; round < 500 && IsUpdatingMemslots; round++)
+        for (int round = 0; round < 500 && IsUpdatingMemslots && !updateStandsStill; round++)
         {
             StepMemslotUpdater(0);
             for (int v = 0; v < _vcpus.Length; v++)
@@ -312,12 +312,12 @@ public sealed class ReferenceVm
     /// <summary>
     /// Whether a vCPU would never be fixed if invalidations stopped now: what is in progress ends, and it moves alone.
     /// </summary>
-    public bool WouldNeverBeFixed(int vcpu)
+    public bool WouldNeverBeFixed(int vcpu, bool updateStandsStill = false)
     {
         // Far more than any row of a vCPU's own steps that ends.
         const int Steps = 100;
         ReferenceVm alone = Copy();
-        alone.EndInProgress();
+        alone.EndInProgress(updateStandsStill);
         ReferenceTotals before = alone.Totals;
         for (int step = 0; step < Steps; step++)
         {
