@@ -5,6 +5,7 @@ set -euo pipefail
 need=()
 # want PROGRAM PACKAGE...: the packages are needed unless the program is there.
 want() { command -v "$1" >/dev/null || need+=("${@:2}"); }
+want cc gcc libc6-dev
 want promtool prometheus
 want amtool prometheus-alertmanager
 want chromium chromium

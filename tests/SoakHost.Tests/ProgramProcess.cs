@@ -92,6 +92,24 @@ internal sealed class ProgramProcess : IAsyncDisposable
         return program;
     }
 
+    /// <summary>Starts the service, which may end or hang before it listens.</summary>
+    /// <param name="environment">Its settings.</param>
+    /// <param name="giveUp">Ends when it is not waited for any longer.</param>
+    /// <returns>The process, and whether it listens; if not, it has ended or is still starting.</returns>
+    public static async Task<(ProgramProcess Program, bool Listens)> TryServeAsync(
+        IReadOnlyDictionary<string, string> environment, Task giveUp)
+    {
+        var program = new ProgramProcess(["serve", "--urls=http://127.0.0.1:0"], environment);
+        await Task.WhenAny(program._listening.Task, giveUp);
+        if (!program._listening.Task.IsCompletedSuccessfully)
+            return (program, false);
+        program.Http.BaseAddress = await program._listening.Task;
+        return (program, true);
+    }
+
+    /// <summary>Whether the process has ended.</summary>
+    public bool HasEnded => _process.HasExited;
+
     /// <summary>Asks the process to stop, as a container's runtime does.</summary>
     public void Terminate() => Signal(SigTerm);
 

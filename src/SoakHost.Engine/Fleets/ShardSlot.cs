@@ -158,7 +158,10 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
             }
         }
 
-        sink(new ShardCheckpoint(shard.Cohort.Name, plan.FirstVm, plan.StartTick, shard.Tick, state, [.. _unsaved]));
+        sink(new ShardCheckpoint(shard.Cohort.Name, plan.FirstVm, plan.StartTick, shard.Tick, state, [.. _unsaved])
+        {
+            IsLast = shard.Vms == 0,
+        });
         _unsaved.Clear();
     }
 
@@ -212,6 +215,9 @@ public sealed record ShardCheckpoint(
     byte[] State,
     ImmutableArray<Finding> Findings)
 {
+    /// <summary>Whether the shard has no VMs any more: it stays as it is.</summary>
+    public bool IsLast { get; init; }
+
     /// <summary>Which shard it is.</summary>
     public ShardKey Shard => new(Cohort, FirstVm, StartTick);
 }

@@ -10,9 +10,10 @@ namespace SoakHost.Api;
 internal static class IncidentEndpoint
 {
     public static void MapIncidents(this WebApplication app) =>
-        app.MapGet("/api/v1/incidents", Read)
+        app.MapGet("/api/v1/incidents", ReadAsync)
             .Produces<IncidentPage>()
             .ProducesProblem(StatusCodes.Status400BadRequest)
+            .ProducesProblem(StatusCodes.Status503ServiceUnavailable)
             .WithName("incidents")
             .WithTags("incidents")
             .WithSummary(
@@ -21,9 +22,15 @@ internal static class IncidentEndpoint
                     + "\"vms\" from it on (1), \"vcpu\", and \"hung\": true for vCPUs that are still hung, false for all others."
             );
 
-    private static Results<JsonHttpResult<IncidentPage>, ProblemHttpResult> Read(
-        SoakOptions options, [AsParameters] IncidentQuery query, [AsParameters] PageQuery page) =>
-        Paging.Read(
+    private static Task<Results<JsonHttpResult<IncidentPage>, ProblemHttpResult>> ReadAsync(
+        HttpContext http,
+        SoakOptions options,
+        StorageReads reads,
+        [AsParameters] IncidentQuery query,
+        [AsParameters] PageQuery page) =>
+        Paging.ReadAsync(
+            http,
+            reads,
             page,
             (before, limit) => IncidentPage.Read(options.DataDirectory, before, limit, query.ToFilter()),
             IncidentJson.Default.IncidentPage);

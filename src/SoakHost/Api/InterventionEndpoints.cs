@@ -20,9 +20,10 @@ internal static class InterventionEndpoints
 {
     public static void MapInterventions(this WebApplication app)
     {
-        app.MapGet("/api/v1/interventions", List)
+        app.MapGet("/api/v1/interventions", ListAsync)
             .Produces<InterventionPage>()
             .ProducesProblem(StatusCodes.Status400BadRequest)
+            .ProducesProblem(StatusCodes.Status503ServiceUnavailable)
             .WithName("interventions")
             .WithTags("interventions")
             .WithSummary("Interventions, newest first. Pass a page's \"next\" as \"before\" to get the page after it.");
@@ -66,9 +67,11 @@ internal static class InterventionEndpoints
         Map(cohort, InterventionKind.RemoveCohort, "Removes the cohort. Its totals and incidents are kept.");
     }
 
-    private static Results<JsonHttpResult<InterventionPage>, ProblemHttpResult> List(
-        SoakOptions options, [AsParameters] PageQuery page, string? cohort = null) =>
-        Paging.Read(
+    private static Task<Results<JsonHttpResult<InterventionPage>, ProblemHttpResult>> ListAsync(
+        HttpContext http, SoakOptions options, StorageReads reads, [AsParameters] PageQuery page, string? cohort = null) =>
+        Paging.ReadAsync(
+            http,
+            reads,
             page,
             (before, limit) => InterventionPage.Read(options.DataDirectory, before, limit, cohort),
             InterventionJson.Default.InterventionPage);
@@ -130,19 +133,55 @@ internal static class InterventionEndpoints
                 asked.Cohort,
                 asked.Intervention,
                 request.HttpContext.RequestAborted);
-            metrics.Count(asked.Cohort, asked.Intervention.Kind);
-            log.InterventionApplied(asked.Cohort, Describe(record.Intervention), record.Intervention.Tick);
+            Tell(record, metrics, log);
             return TypedResults.Json(InterventionDocument.Of(record), InterventionJson.Default.InterventionDocument);
         }
         catch (Exception exception) when (StatusOf(exception) is { } status)
         {
-            if (exception is InterventionQueueException)
-                request.HttpContext.Response.Headers.RetryAfter = "1";
+            if (RetryAfter(exception) is { } seconds)
+                request.HttpContext.Response.Headers.RetryAfter = seconds;
             string hint =
                 exception is NoSuchCohortException ? Suggestion.For(asked.Cohort, run.Cohorts.Select(cohort => cohort.Name)) : "";
-            return Problem(status, $"{exception.Message}; nothing was done{hint}");
+            return Problem(status, $"{exception.Message}; nothing was done{hint}", mayStillBeApplied: false);
+        }
+        catch (InterventionUndecidedException exception)
+        {
+            TellWhenDecided(exception.Outcome, asked, metrics, log);
+            request.HttpContext.Response.Headers.RetryAfter = RetryAfter(exception);
+            return Problem(StatusCodes.Status503ServiceUnavailable, exception.Message, mayStillBeApplied: true);
         }
     }
+
+    private static void Tell(InterventionRecord record, InterventionMetrics metrics, ILogger log)
+    {
+        metrics.Count(record.Cohort, record.Intervention.Kind);
+        log.InterventionApplied(record.Cohort, Describe(record.Intervention), record.Intervention.Tick);
+    }
+
+    /// <summary>Tells how an intervention ended that nobody waits for any more.</summary>
+    private static void TellWhenDecided(
+        Task<InterventionRecord> outcome,
+        (string Cohort, ShardIntervention Intervention) asked,
+        InterventionMetrics metrics,
+        ILogger log) =>
+        outcome.ContinueWith(
+            ended =>
+            {
+                if (ended.IsCompletedSuccessfully)
+                    Tell(ended.Result, metrics, log);
+                else
+                    log.InterventionNotApplied(
+                        asked.Cohort, Describe(asked.Intervention), ended.Exception!.InnerException!.Message);
+            },
+            CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+
+    /// <summary>After how many seconds trying again may help; null where it does not.</summary>
+    private static string? RetryAfter(Exception exception) => exception switch
+    {
+        InterventionQueueException => "1",
+        StorageUnavailableException or InterventionUndecidedException => Paging.RetryAfterSeconds,
+        _ => null,
+    };
 
     /// <summary>The status of an intervention that was not done; null where the exception is a defect of this program.</summary>
     internal static int? StatusOf(Exception exception) => exception switch
@@ -181,7 +220,12 @@ internal static class InterventionEndpoints
             return Task.CompletedTask;
         });
 
-    private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
+    private static ProblemHttpResult Problem(int status, string detail, bool mayStillBeApplied = false) => TypedResults.Problem(
+        detail,
+        statusCode: status,
+        extensions: status != StatusCodes.Status503ServiceUnavailable
+            ? null
+            : new Dictionary<string, object?> { ["may_still_be_applied"] = mayStillBeApplied });
 }
 
 /// <summary>An intervention, and the tick at which it takes effect in every VM.</summary>

@@ -2,6 +2,7 @@ using System.Numerics;
 using System.Text.Json.Serialization.Metadata;
 using Microsoft.AspNetCore.Http.HttpResults;
 using SoakHost.Configuration;
+using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
@@ -40,21 +41,30 @@ internal static class Paging
     /// <summary>The longest page.</summary>
     public const int LimitMax = 1000;
 
+    /// <summary>When to ask again where the disk does not answer.</summary>
+    public const string RetryAfterSeconds = "5";
+
     /// <summary>A page, or the problem: a parameter that is not allowed, or a database that cannot be read.</summary>
-    public static Results<JsonHttpResult<T>, ProblemHttpResult> Read<T>(PageQuery page, Func<long, int, T> read,
-        JsonTypeInfo<T> json)
+    /// <param name="http">The request.</param>
+    /// <param name="reads">What bounds the time of the read.</param>
+    /// <param name="page">Which page.</param>
+    /// <param name="read">Reads it.</param>
+    /// <param name="json">How it is written.</param>
+    public static async Task<Results<JsonHttpResult<T>, ProblemHttpResult>> ReadAsync<T>(
+        HttpContext http, StorageReads reads, PageQuery page, Func<long, int, T> read, JsonTypeInfo<T> json)
     {
         try
         {
             (long before, int limit) = page.Read();
-            return TypedResults.Json(read(before, limit), json);
+            return TypedResults.Json(await reads.ReadAsync(() => read(before, limit), http.RequestAborted), json);
         }
         catch (ArgumentException exception)
         {
             return TypedResults.Problem(exception.Message, statusCode: StatusCodes.Status400BadRequest);
         }
-        catch (ConfigurationException exception)
+        catch (Exception exception) when (exception is ConfigurationException or StorageUnavailableException)
         {
+            http.Response.Headers.RetryAfter = RetryAfterSeconds;
             return TypedResults.Problem(exception.Message, statusCode: StatusCodes.Status503ServiceUnavailable);
         }
     }

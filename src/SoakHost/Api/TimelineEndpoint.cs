@@ -30,6 +30,7 @@ internal static class TimelineEndpoint
     private static async Task<Results<JsonHttpResult<IncidentTimelineDocument>, ProblemHttpResult>> ReplayAsync(
         SoakRun current,
         ReplayService replays,
+        StorageReads reads,
         HttpContext http,
         IHostApplicationLifetime host,
         string incident = "",
@@ -46,7 +47,8 @@ internal static class TimelineEndpoint
 
         try
         {
-            if (Find(current, id, QueryText.Number("run", run, 1, long.MaxValue)) is not { } found)
+            long? wanted = QueryText.Number("run", run, 1, long.MaxValue);
+            if (await reads.ReadAsync(() => Find(current, id, wanted), http.RequestAborted) is not { } found)
             {
                 return Problem(
                     StatusCodes.Status404NotFound,
@@ -96,8 +98,9 @@ internal static class TimelineEndpoint
         {
             return Problem(StatusCodes.Status400BadRequest, exception.Message);
         }
-        catch (ConfigurationException exception)
+        catch (Exception exception) when (exception is ConfigurationException or StorageUnavailableException)
         {
+            http.Response.Headers.RetryAfter = Paging.RetryAfterSeconds;
             return Problem(StatusCodes.Status503ServiceUnavailable, exception.Message);
         }
         catch (OperationCanceledException) when (!http.RequestAborted.IsCancellationRequested)

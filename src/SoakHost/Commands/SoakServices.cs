@@ -30,7 +30,12 @@ internal static class SoakServices
                     services.GetRequiredService<FleetStream>().Publish(report);
                 },
                 services.GetRequiredService<SoakStorage>()))
-            .AddSingleton<SoakStorage>()
+            .AddSingleton(services => new SoakStorage(
+                options,
+                services.GetRequiredService<TimeProvider>(),
+                services.GetRequiredService<ILogger<SoakStorage>>(),
+                services.GetRequiredService<CommitMetrics>().Observe))
+            .AddSingleton<StorageReads>()
             .AddSingleton<OperatorAccess>()
             .AddSingleton<OperatorFilter>()
             .AddSingleton<ReplayService>()
@@ -50,6 +55,7 @@ internal static class SoakServices
         .AddSingleton(services => new InterventionMetrics(
             services.GetRequiredService<MetricRegistry>(),
             () => [.. services.GetRequiredService<SoakRun>().Cohorts.Select(cohort => cohort.Name)]))
+        .AddSingleton<CommitMetrics>()
         .AddSingleton<StorageMetrics>()
         .AddSingleton<ProcessMetrics>()
         .AddSingleton<AlertMetrics>();

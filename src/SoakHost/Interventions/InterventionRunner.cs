@@ -18,9 +18,13 @@ internal sealed class InterventionRunner : IDisposable
 
     private static readonly TimeSpan TurnTimeout = TimeSpan.FromSeconds(5);
 
+    // Longer than storage waits for the disk to begin: after that an intervention that has not begun never will.
+    private static readonly TimeSpan AnswerTimeout = TimeSpan.FromSeconds(10);
+
     private readonly Fleet _fleet;
     private readonly SoakStorage _storage;
     private readonly TimeProvider _time;
+    private readonly CancellationTokenSource _stop = new();
     private readonly PartitionedRateLimiter<string> _turns = PartitionedRateLimiter.Create<string, string>(
         cohort => RateLimitPartition.GetConcurrencyLimiter(
             cohort, _ => new ConcurrencyLimiterOptions { PermitLimit = 1, QueueLimit = WaitingMax }));
@@ -28,27 +32,76 @@ internal sealed class InterventionRunner : IDisposable
     public InterventionRunner(Fleet fleet, SoakStorage storage, TimeProvider time) =>
         (_fleet, _storage, _time) = (fleet, storage, time);
 
-    /// <summary>Does an intervention. When the task completes, it is recorded and takes effect at its tick.</summary>
+    /// <summary>
+    /// Does an intervention. When the task completes, it is recorded and takes effect at its tick. It takes at most 5 s for the
+    /// turn and 10 s for the disk.
+    /// </summary>
     /// <param name="cohort">The cohort's name.</param>
     /// <param name="intervention">The intervention; its tick is ignored.</param>
     /// <param name="cancellation">Gives it up, unless it is being recorded already.</param>
     /// <exception cref="InterventionException">The fleet cannot do it; nothing was done.</exception>
     /// <exception cref="StorageUnavailableException">It cannot be recorded; nothing was done.</exception>
+    /// <exception cref="InterventionUndecidedException">
+    /// The disk has begun to record it and does not end, or failed in the middle: it may still be applied.
+    /// </exception>
     /// <exception cref="InterventionQueueException">Too many others are waiting; nothing was done.</exception>
     /// <exception cref="OperationCanceledException">
     /// <paramref name="cancellation"/> was cancelled in time; nothing was done.
     /// </exception>
     public async Task<InterventionRecord> RunAsync(string cohort, ShardIntervention intervention, CancellationToken cancellation)
     {
-        using RateLimitLease turn = await TakeTurnAsync(cohort, cancellation);
-        using PreparedIntervention prepared = _fleet.Prepare(cohort, intervention);
-        InterventionRecord record = await _storage.RecordAsync(cohort, prepared.Intervention, cancellation);
-        prepared.Commit();
-        return record;
+        RateLimitLease turn = await TakeTurnAsync(cohort, cancellation);
+        Task<InterventionRecord> outcome = RecordAndCommitAsync(turn, cohort, intervention, cancellation);
+        try
+        {
+            return await outcome.WaitAsync(AnswerTimeout, _time, _stop.Token);
+        }
+        catch (OperationCanceledException) when (!outcome.IsCompleted)
+        {
+            throw new InterventionUndecidedException(
+                "the service is being stopped, and the disk has not ended to record the intervention. It may still be applied "
+                    + "after a restart",
+                outcome);
+        }
+        catch (TimeoutException)
+        {
+            throw new InterventionUndecidedException(
+                $"the disk has begun to record the intervention and has not ended within {AnswerTimeout.TotalSeconds:0} s. It "
+                    + "may still be applied, when the disk answers or after a restart",
+                outcome);
+        }
+        catch (CommitUndecidedException exception)
+        {
+            throw new InterventionUndecidedException(
+                $"{exception.Message}. It was not applied, and it may be after a restart, unless a checkpoint is written before",
+                outcome);
+        }
     }
 
+    /// <summary>Answers whoever still waits, once storage has stopped: what is undecided now stays so.</summary>
+    public void GiveUp() => _stop.Cancel();
+
     /// <inheritdoc/>
-    public void Dispose() => _turns.Dispose();
+    public void Dispose()
+    {
+        _turns.Dispose();
+        _stop.Dispose();
+    }
+
+    /// <summary>
+    /// Has the intervention recorded, then committed. The shards and the turn are kept until the disk has decided.
+    /// </summary>
+    private async Task<InterventionRecord> RecordAndCommitAsync(
+        RateLimitLease turn, string cohort, ShardIntervention intervention, CancellationToken cancellation)
+    {
+        using (turn)
+        {
+            using PreparedIntervention prepared = _fleet.Prepare(cohort, intervention);
+            InterventionRecord record = await _storage.RecordAsync(cohort, prepared.Intervention, cancellation);
+            prepared.Commit();
+            return record;
+        }
+    }
 
     private async Task<RateLimitLease> TakeTurnAsync(string cohort, CancellationToken cancellation)
     {
@@ -66,6 +119,15 @@ internal sealed class InterventionRunner : IDisposable
                 $"another intervention on cohort \"{cohort}\" has not ended within {TurnTimeout.TotalSeconds:0} s");
         }
     }
+}
+
+/// <summary>An intervention of which it is not known yet whether it is recorded.</summary>
+/// <param name="message">What is known.</param>
+/// <param name="outcome">Ends when the disk has decided.</param>
+internal sealed class InterventionUndecidedException(string message, Task<InterventionRecord> outcome) : Exception(message)
+{
+    /// <summary>Ends when the disk has decided.</summary>
+    public Task<InterventionRecord> Outcome => outcome;
 }
 
 /// <summary>Too many interventions are waiting, or for too long. Trying again later may help.</summary>

@@ -48,6 +48,10 @@ internal static partial class SoakLog
     )]
     public static partial void StorageStopTimedOut(this ILogger log);
 
+    [LoggerMessage(3018, LogLevel.Warning,
+        "{Cohort}: {Intervention}, which was answered before the disk was done, was not applied: {Reason}")]
+    public static partial void InterventionNotApplied(this ILogger log, string cohort, string intervention, string reason);
+
     [LoggerMessage(3013, LogLevel.Information, "Storage recovered: checkpoints are written again; {Dropped} findings were lost")]
     public static partial void StorageRecovered(this ILogger log, long dropped);
 }

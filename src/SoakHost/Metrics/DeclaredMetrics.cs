@@ -112,6 +112,26 @@ internal static class DeclaredMetrics
         "When the last checkpoint of every shard was written, in seconds since 1970; before the first one, when the service "
         + "started");
 
+    public static readonly MetricDeclaration CommitDuration = new MetricDeclaration(
+        "soakhost_commit_duration_seconds", MetricType.Histogram,
+        "Time that a commit to the database took, also one that failed, in seconds")
+    {
+        Buckets = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30],
+    };
+
+    public static readonly MetricDeclaration DataDirectoryBytes = GaugeAtTimes(
+        "soakhost_data_directory_bytes",
+        "Length of the files in the data directory at the last checkpoint, in bytes. Absent while it cannot be read");
+
+    public static readonly MetricDeclaration DataDirectoryFree = GaugeAtTimes(
+        "soakhost_data_directory_free_bytes",
+        "What the file system of the data directory had left for the service at the last checkpoint, in bytes. Absent while it "
+        + "cannot be read");
+
+    public static readonly MetricDeclaration StorageLastFailure = GaugeAtTimes(
+        "soakhost_storage_last_failure_timestamp_seconds",
+        "When writing to the data directory failed last, in seconds since 1970. Absent where it has not since the start");
+
     public static readonly MetricDeclaration Interventions = Counter(
         "soakhost_interventions_total",
         "Interventions since the service started: kernel, migrate, pause, resume, memslots, counter, add, resize or remove",

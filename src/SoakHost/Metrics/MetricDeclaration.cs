@@ -8,6 +8,9 @@ internal enum MetricType
 
     /// <summary>It goes up and down.</summary>
     Gauge,
+
+    /// <summary>Counts what is observed, in buckets.</summary>
+    Histogram,
 }
 
 /// <summary>A metric, said once: the registry, the documents and the tests read it here.</summary>
@@ -19,6 +22,13 @@ internal sealed record MetricDeclaration(string Name, MetricType Type, string He
 {
     /// <summary>Whether its series come and go: an exposition without any of them is right too.</summary>
     public bool MayBeAbsent { get; init; }
+
+    /// <summary>The upper bounds of a histogram's buckets; the last one, without a bound, is not named.</summary>
+    public IReadOnlyList<double> Buckets { get; init; } = [];
+
+    /// <summary>The names of its series: a histogram has three.</summary>
+    public IReadOnlyList<string> SeriesNames =>
+        Type == MetricType.Histogram ? [$"{Name}_bucket", $"{Name}_sum", $"{Name}_count"] : [Name];
 
     /// <summary>Its row in the documents: name, type, labels, meaning.</summary>
     public string Row => $"| `{Name}` | {Type.ToString().ToLowerInvariant()} | {string.Join(", ", Labels)} | {Help} |";

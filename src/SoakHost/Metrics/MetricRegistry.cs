@@ -32,6 +32,12 @@ internal sealed class MetricRegistry : IDisposable
         return family;
     }
 
+    /// <summary>Registers a histogram without labels. It exists from now on, at zero.</summary>
+    /// <returns>Observes a value; any thread may call it.</returns>
+    public Action<double> AddHistogram(MetricDeclaration metric) =>
+        _factory.CreateHistogram(metric.Name, $"{metric.Help}.", new HistogramConfiguration { Buckets = [.. metric.Buckets] })
+            .Observe;
+
     /// <summary>Fills every family, and writes them all.</summary>
     public async Task WriteAsync(Stream output, CancellationToken stop)
     {
@@ -63,8 +69,18 @@ internal sealed class MetricRegistry : IDisposable
 
     private MetricFamily AddGauge(MetricDeclaration metric)
     {
-        Gauge gauge = _factory.CreateGauge(metric.Name, $"{metric.Help}.", metric.Labels);
-        return new MetricFamily((value, series) => gauge.WithLabels(series).Set(value), series => gauge.RemoveLabelled(series));
+        // Without labels the library would expose a zero that nobody set.
+        var configuration = new GaugeConfiguration { SuppressInitialValue = true };
+        Gauge gauge = _factory.CreateGauge(metric.Name, $"{metric.Help}.", metric.Labels, configuration);
+        return new MetricFamily(
+            (value, series) => gauge.WithLabels(series).Set(value),
+            series =>
+            {
+                if (series.Length == 0)
+                    gauge.Unpublish();
+                else
+                    gauge.RemoveLabelled(series);
+            });
     }
 }
 

@@ -83,6 +83,7 @@ internal sealed class SoakRun : IDisposable
         TimeSpan left = timeout + StorageStopTimeout - _time.GetElapsedTime(began);
         isStored =
             _storage?.Stop(isComplete ? _fleet.Checkpoint : null, left > StorageStopTimeout ? left : StorageStopTimeout) ?? true;
+        _interventions?.GiveUp();
         return report;
     }
 

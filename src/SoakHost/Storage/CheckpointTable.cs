@@ -3,10 +3,11 @@ using SoakHost.Engine.Fleets;
 
 namespace SoakHost.Storage;
 
-/// <summary>States of shards: the last two of each.</summary>
+/// <summary>States of shards: the last two of each, and the last one of a shard without VMs.</summary>
 internal sealed class CheckpointTable(DatabaseConnection connection)
 {
     private const int PerShard = 2;
+    private const int PerLastShard = 1;
 
     // Which shard, with the parameters of Key.
     private const string OfShard = "run_id = $run AND cohort = $cohort AND first_vm = $vm AND start_tick = $start_tick";
@@ -23,7 +24,9 @@ internal sealed class CheckpointTable(DatabaseConnection connection)
                 row.GetInt64(0) == 0 ? null : row.GetFieldValue<byte[]>(5)),
             ("$run", runId));
 
-    /// <summary>Adds checkpoints. Of each shard, those before the last two are removed.</summary>
+    /// <summary>
+    /// Adds checkpoints. Of each shard, those before the last two are removed; of one that has no VMs any more, all before.
+    /// </summary>
     public void Add(long runId, IEnumerable<ShardCheckpoint> checkpoints)
     {
         using SqliteCommand insert = connection.Prepare(
@@ -32,12 +35,12 @@ internal sealed class CheckpointTable(DatabaseConnection connection)
             + $"$start_tick, $tick, $state, {StoredTable.ChecksumFunction}($run, $cohort, $vm, $start_tick, $tick, $state))");
         using SqliteCommand prune = connection.Prepare(
             $"DELETE FROM checkpoints WHERE {OfShard} AND tick < (SELECT min(tick) FROM (SELECT tick "
-            + $"FROM checkpoints WHERE {OfShard} ORDER BY tick DESC LIMIT {PerShard}))");
+            + $"FROM checkpoints WHERE {OfShard} ORDER BY tick DESC LIMIT $keep))");
         foreach (ShardCheckpoint checkpoint in checkpoints)
         {
             (string, object?)[] key = Key(runId, checkpoint.Shard);
             DatabaseConnection.Execute(insert, [.. key, ("$tick", checkpoint.Tick), ("$state", checkpoint.State)]);
-            DatabaseConnection.Execute(prune, key);
+            DatabaseConnection.Execute(prune, [.. key, ("$keep", checkpoint.IsLast ? PerLastShard : PerShard)]);
         }
     }
 

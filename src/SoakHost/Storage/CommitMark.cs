@@ -50,7 +50,7 @@ internal sealed class CommitMark : IDisposable
             _file.Position = 0;
             _file.Write(mark);
         }
-        catch (IOException)
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
         }
     }

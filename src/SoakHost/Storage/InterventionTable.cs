@@ -30,6 +30,10 @@ internal sealed class InterventionTable(DatabaseConnection connection)
                 ("$cohort", cohort)),
             count);
 
+    /// <summary>How many a run has.</summary>
+    public long Count(long runId) =>
+        (long)connection.Scalar("SELECT count(*) FROM interventions WHERE run_id = $run", ("$run", runId))!;
+
     /// <summary>Records an intervention, within a transaction.</summary>
     public InterventionRecord Add(long runId, string cohort, ShardIntervention intervention, DateTimeOffset now)
     {

@@ -43,6 +43,32 @@ internal sealed class RunTable(DatabaseConnection connection)
         StoredTable.Runs.Seal(connection, runId);
     }
 
+    /// <summary>
+    /// Removes the oldest runs with all that belongs to them, but never the newest, until the others are within both bounds.
+    /// </summary>
+    /// <param name="runsMax">How many runs are kept, with the newest.</param>
+    /// <param name="interventionsMax">How many interventions are kept of all runs but the newest.</param>
+    public void Prune(int runsMax, int interventionsMax)
+    {
+        (long Id, long Interventions)[] runs =
+        [
+            .. connection.Query(
+                "SELECT id, (SELECT count(*) FROM interventions WHERE run_id = runs.id) FROM runs ORDER BY id DESC",
+                row => (row.GetInt64(0), row.GetInt64(1))),
+        ];
+        long interventions = 0;
+        for (int r = 1; r < runs.Length; r++)
+        {
+            interventions += runs[r].Interventions;
+            if (r < runsMax && interventions <= interventionsMax)
+                continue;
+            foreach (StoredTable table in StoredTable.OfRuns)
+                connection.Execute($"DELETE FROM {table.Name} WHERE run_id <= $run", ("$run", runs[r].Id));
+            connection.Execute("DELETE FROM runs WHERE id <= $run", ("$run", runs[r].Id));
+            return;
+        }
+    }
+
     private RunRecord? Read(string where, params (string, object?)[] parameters) =>
         connection.Query(StoredTable.Runs, where, Read, parameters).FirstOrDefault()?.Required(connection.Path);
 

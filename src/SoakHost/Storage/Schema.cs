@@ -1,5 +1,3 @@
-using System.Buffers.Binary;
-using System.Security.Cryptography;
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
 
@@ -98,13 +96,13 @@ internal static class Schema
     /// Creates the tables in an empty database. In one transaction, in the file itself: its header is complete before it has a
     /// log.
     /// </summary>
-    public static void Create(DatabaseConnection connection)
+    /// <param name="connection">The database.</param>
+    /// <param name="database">The number by which it is known to its mark.</param>
+    public static void Create(DatabaseConnection connection, long database)
     {
         using SqliteTransaction transaction = connection.Begin();
         connection.Execute($"PRAGMA application_id = {ApplicationId}; PRAGMA user_version = {Version}; {Tables}");
-        connection.Execute(
-            "INSERT INTO commits VALUES ($database, 0)",
-            ("$database", BinaryPrimitives.ReadInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(long)))));
+        connection.Execute("INSERT INTO commits VALUES ($database, 0)", ("$database", database));
         transaction.Commit();
     }
 

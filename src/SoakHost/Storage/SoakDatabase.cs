@@ -1,3 +1,5 @@
+using System.Buffers.Binary;
+using System.Security.Cryptography;
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
@@ -7,7 +9,12 @@ using SoakHost.Engine.Soak;
 namespace SoakHost.Storage;
 
 /// <summary>The data directory cannot be written to now. It may be later: its disk is full, say, or not mounted.</summary>
-internal sealed class StorageUnavailableException(string message, Exception? inner = null) : Exception(message, inner);
+internal class StorageUnavailableException(string message, Exception? inner = null) : Exception(message, inner);
+
+/// <summary>
+/// A commit failed, and what it would have written may be found after a restart, unless a later commit succeeds before.
+/// </summary>
+internal sealed class CommitUndecidedException(string message, Exception inner) : StorageUnavailableException(message, inner);
 
 /// <summary>
 /// The database of a data directory: opens and locks it, and has a table for each kind of record. One process at a time may open
@@ -30,16 +37,25 @@ internal sealed class SoakDatabase : IDisposable
     // What SQLite writes to: commits to a file that is no longer here are lost with this process.
     private static readonly string[] FileNames = [FileName, $"{FileName}-wal", $"{FileName}-shm"];
     private const int RunsWithCheckpoints = 2;
+    private const int RunsMax = 100;
 
     private readonly DatabaseConnection _connection;
     private readonly FileStream? _lock;
     private readonly CommitMark? _mark;
     private readonly string _directory;
+    private readonly TimeProvider _time;
+    private readonly Action<TimeSpan>? _committed;
     private IReadOnlyList<(string Path, FileIdentity? Identity)> _files = [];
 
-    private SoakDatabase(string directory, DatabaseConnection connection, FileStream? @lock, CommitMark? mark)
+    private SoakDatabase(
+        string directory,
+        DatabaseConnection connection,
+        FileStream? @lock,
+        CommitMark? mark,
+        TimeProvider? time = null,
+        Action<TimeSpan>? committed = null)
     {
-        _directory = directory;
+        (_directory, _time, _committed) = (directory, time ?? TimeProvider.System, committed);
         (_connection, _lock, _mark) = (connection, @lock, mark);
         (Runs, Checkpoints, Interventions) = (new(connection), new(connection), new(connection));
         (Incidents, Crossings) = (new(connection), new(connection));
@@ -69,15 +85,29 @@ internal sealed class SoakDatabase : IDisposable
     /// <summary>The number that the database was given when it was created; copies have the same.</summary>
     public long Id { get; private init; }
 
+    /// <summary>
+    /// The most interventions of a run, which needs all of them; and of all runs before it together: the oldest runs go.
+    /// </summary>
+    public int InterventionsMax { get; set; } = 100_000;
+
+    /// <summary>
+    /// The longest write-ahead log, in bytes, give or take a transaction. It grows while another process reads, since what it
+    /// may read must stay.
+    /// </summary>
+    public long LogBytesMax { get; set; } = 256 << 20;
+
     /// <summary>Whether a directory has a database; an empty file, as a full disk leaves it, is none.</summary>
     public static bool IsIn(string directory) => new FileInfo(Path.Combine(directory, FileName)) is { Exists: true, Length: > 0 };
 
     /// <summary>Opens the database for writing, and creates it where there is none.</summary>
+    /// <param name="directory">The data directory.</param>
+    /// <param name="time">The clock that commits are timed with.</param>
+    /// <param name="committed">Called after each commit, also one that failed, with the time that it took.</param>
     /// <exception cref="ConfigurationException">
     /// It is damaged, another program's, of another version, or in use; nothing was changed.
     /// </exception>
     /// <exception cref="StorageUnavailableException">The directory cannot be written to.</exception>
-    public static SoakDatabase Open(string directory)
+    public static SoakDatabase Open(string directory, TimeProvider? time = null, Action<TimeSpan>? committed = null)
     {
         string path = Path.Combine(directory, FileName);
         FileStream? @lock = null;
@@ -92,18 +122,18 @@ internal sealed class SoakDatabase : IDisposable
                 Schema.Check(path);
             connection = DatabaseConnection.Open(path, SqliteOpenMode.ReadWriteCreate);
             if (isNew)
-                Schema.Create(connection);
+                Create(connection, mark = CommitMark.Open(directory));
             else if (connection.Scalar("PRAGMA quick_check(1)") is string answer and not "ok")
                 throw Damaged(path, answer);
 
             // A log that was once large is cut back, so that the disk it took is free again.
             connection.Execute("PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA journal_size_limit=67108864; PRAGMA "
                 + "foreign_keys=ON");
-            mark = CommitMark.Open(directory);
+            mark ??= CommitMark.Open(directory);
             (long database, long commits) = Commits(connection);
             long? lost = isNew ? 0 : mark.MissingFrom(database, commits);
             mark.Write(database, commits);
-            return new SoakDatabase(directory, connection, @lock, mark)
+            return new SoakDatabase(directory, connection, @lock, mark, time, committed)
             {
                 CommitsLost = lost,
                 Id = database,
@@ -167,6 +197,13 @@ internal sealed class SoakDatabase : IDisposable
     }
 
     /// <summary>
+    /// Why nothing can be written: the directory or a file is read-only now, though what is open may still take writes. Null
+    /// where all can be written to.
+    /// </summary>
+    public string? WhyReadOnly() =>
+        _files.Select(file => file.Path).Prepend(_directory).Select(WriteAccess.WhyNot).FirstOrDefault(why => why is not null);
+
+    /// <summary>
     /// Writes a database whose files are gone anew, from the files that are still open, and closes it. Another file that took its
     /// place is left as it is.
     /// </summary>
@@ -200,7 +237,9 @@ internal sealed class SoakDatabase : IDisposable
         Dispose();
     }
 
-    /// <summary>Starts a run. Checkpoints of all runs but the last two are removed.</summary>
+    /// <summary>
+    /// Starts a run. Checkpoints of all runs but the last two are removed, and the oldest runs as a whole.
+    /// </summary>
     /// <returns>The run's number.</returns>
     public long AddRun(RunIdentity identity, DateTimeOffset now)
     {
@@ -208,13 +247,21 @@ internal sealed class SoakDatabase : IDisposable
         {
             long id = Runs.Add(identity, now);
             Checkpoints.RemoveRunsUpTo(id - RunsWithCheckpoints);
+            Runs.Prune(RunsMax, InterventionsMax);
             return id;
         });
     }
 
     /// <summary>Records an intervention; when this returns, it is on the disk.</summary>
+    /// <exception cref="InterventionConflictException">The run has as many as it may have.</exception>
     public InterventionRecord AddIntervention(long runId, string cohort, ShardIntervention intervention, DateTimeOffset now)
     {
+        if (Interventions.Count(runId) >= InterventionsMax)
+        {
+            throw new InterventionConflictException(
+                $"the run has {InterventionsMax:N0} interventions, the most that one run may have");
+        }
+
         _connection.Execute("PRAGMA synchronous=FULL");
         try
         {
@@ -333,8 +380,71 @@ internal sealed class SoakDatabase : IDisposable
     /// <summary>The one way in which anything is written: all of it, or nothing.</summary>
     private T Commit<T>(Func<T> write)
     {
-        if (WhyGone() is { } gone)
-            throw new StorageUnavailableException(gone);
+        if ((WhyGone() ?? WhyReadOnly()) is { } why)
+            throw new StorageUnavailableException(why);
+        BoundLog();
+        long began = _time.GetTimestamp();
+        try
+        {
+            return CommitOrUndo(write);
+        }
+        finally
+        {
+            _committed?.Invoke(_time.GetElapsedTime(began));
+        }
+    }
+
+    /// <summary>
+    /// Has SQLite clear a long log. It does so by itself after most commits, unless somebody reads; then a long one must wait.
+    /// </summary>
+    private void BoundLog()
+    {
+        if (LogBytes() <= LogBytesMax / 2)
+            return;
+        _connection.Execute("PRAGMA wal_checkpoint(TRUNCATE)");
+        if (LogBytes() > LogBytesMax)
+        {
+            throw new StorageUnavailableException(
+                $"{LogPath} has {LogBytes():N0} bytes, allowed are {LogBytesMax:N0}: another process has been reading the "
+                    + "database for long. Nothing is written until it ends");
+        }
+    }
+
+    private string LogPath => Path.GetFullPath(Path.Combine(_directory, FileNames[1]));
+
+    private long LogBytes() => new FileInfo(LogPath) is { Exists: true } log ? log.Length : 0;
+
+    private T CommitOrUndo<T>(Func<T> write)
+    {
+        bool isWritten = false;
+        try
+        {
+            return CommitOnce(() =>
+            {
+                T result = write();
+                isWritten = true;
+                return result;
+            });
+        }
+        catch (SqliteException failure) when (isWritten)
+        {
+            // The log may have the whole transaction, all but its sync: whoever reads the log after a kill would find it
+            // committed. Another commit, however small, takes its place there.
+            try
+            {
+                CommitOnce(() => isWritten);
+            }
+            catch (SqliteException)
+            {
+                throw new CommitUndecidedException($"{_connection.Path} cannot be written to: {failure.Message}", failure);
+            }
+
+            throw;
+        }
+    }
+
+    private T CommitOnce<T>(Func<T> write)
+    {
         using SqliteTransaction transaction = _connection.Begin();
         T result = write();
         _connection.Execute("UPDATE commits SET number = number + 1");
@@ -342,6 +452,17 @@ internal sealed class SoakDatabase : IDisposable
         transaction.Commit();
         _mark?.Write(database, commits);
         return result;
+    }
+
+    /// <summary>
+    /// Creates the database, and its mark before: a database without one would look as if commits were missing, also if this is
+    /// interrupted in between.
+    /// </summary>
+    private static void Create(DatabaseConnection connection, CommitMark mark)
+    {
+        long database = BinaryPrimitives.ReadInt64LittleEndian(RandomNumberGenerator.GetBytes(sizeof(long)));
+        mark.Write(database, 0);
+        Schema.Create(connection, database);
     }
 
     private static (long Database, long Number) Commits(DatabaseConnection connection) =>

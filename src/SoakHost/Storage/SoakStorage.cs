@@ -16,6 +16,10 @@ internal sealed class SoakStorage : IDisposable
     private static readonly TimeSpan HangsAfter = TimeSpan.FromSeconds(5);
     private static readonly TimeSpan WatchInterval = TimeSpan.FromSeconds(1);
 
+    // A stop waits for a disk that takes one commit after another, and not for one that takes none: it must end within 5 s.
+    private static readonly TimeSpan StopWithoutCommit = TimeSpan.FromSeconds(1.5);
+    private static readonly TimeSpan StopPace = TimeSpan.FromMilliseconds(50);
+
     private readonly SoakOptions _options;
     private readonly TimeProvider _time;
     private readonly StorageHealth _health;
@@ -24,17 +28,35 @@ internal sealed class SoakStorage : IDisposable
     private readonly StorageThread _thread;
     private ITimer? _timer;
     private ITimer? _watch;
+    private int _roundIsPosted;
+    private long _commits;
+    private DataDirectoryUsage? _usage;
 
     /// <summary>Opens the data directory, and resumes its run or begins a new one.</summary>
+    /// <param name="options">Valid options.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="log">Where events go.</param>
+    /// <param name="committed">Called on any thread after each commit, with the time that it took.</param>
     /// <exception cref="ConfigurationException">
     /// The directory must not be used, or the run in it must not be replaced.
     /// </exception>
-    public SoakStorage(SoakOptions options, TimeProvider time, ILogger<SoakStorage> log)
+    public SoakStorage(
+        SoakOptions options,
+        TimeProvider time,
+        ILogger<SoakStorage> log,
+        Action<TimeSpan>? committed = null)
     {
         (_options, _time) = (options, time);
         _thread = new StorageThread(time);
-        _health = new StorageHealth(options.DataDirectory, log);
-        _run = new StoredRun(options, _health, time, log);
+        _health = new StorageHealth(options.DataDirectory, time, log);
+        _run = new StoredRun(options, _health, time, log, NoteCommit);
+        _usage = DataDirectoryUsage.Of(options.DataDirectory);
+
+        void NoteCommit(TimeSpan took)
+        {
+            Interlocked.Increment(ref _commits);
+            committed?.Invoke(took);
+        }
         _checkpoints = new CheckpointWriter(_run, _health, options, time);
     }
 
@@ -47,6 +69,14 @@ internal sealed class SoakStorage : IDisposable
     /// <summary>Whether the run is kept on disk.</summary>
     public StorageStatus Status => _health.Status;
 
+    /// <summary>
+    /// What the data directory took at the last checkpoint; null where that is not known. Any thread may read it.
+    /// </summary>
+    public DataDirectoryUsage? Usage => Volatile.Read(ref _usage);
+
+    /// <summary>Whether a write has not ended for longer than a healthy disk takes.</summary>
+    public bool Hangs => _thread.BusyFor >= HangsAfter;
+
     /// <summary>Starts to take checkpoints.</summary>
     /// <param name="requestCheckpoint">
     /// Requests a checkpoint of each shard and external cohort, and returns how many will come.
@@ -56,10 +86,24 @@ internal sealed class SoakStorage : IDisposable
         _thread.Start();
         _watch = _time.CreateTimer(_ => ReportHang(), null, WatchInterval, WatchInterval);
         _timer = _time.CreateTimer(
-            _ => _thread.TryPost(() => _checkpoints.BeginRound(RequestRound)),
+            _ => PostRound(),
             null,
             _options.CheckpointInterval,
             _options.CheckpointInterval);
+
+        // One waits at most: while the disk hangs, the timer goes on.
+        void PostRound()
+        {
+            if (Interlocked.Exchange(ref _roundIsPosted, 1) == 0)
+                _thread.TryPost(BeginRound);
+        }
+
+        void BeginRound()
+        {
+            Volatile.Write(ref _roundIsPosted, 0);
+            _checkpoints.BeginRound(RequestRound);
+            Volatile.Write(ref _usage, DataDirectoryUsage.Of(_options.DataDirectory));
+        }
 
         int RequestRound(int round) =>
             requestCheckpoint(checkpoint => _thread.TryPost(() => _checkpoints.Take(checkpoint, round)));
@@ -80,7 +124,7 @@ internal sealed class SoakStorage : IDisposable
     {
         DateTimeOffset now = _time.GetUtcNow();
         var record = new PendingWrite<InterventionRecord>(() => Record(cohort, intervention, now));
-        if (_thread.BusyFor >= HangsAfter)
+        if (Hangs)
             throw new StorageUnavailableException($"the disk has not answered for {_thread.BusyFor.TotalSeconds:0} s");
         if (!_thread.TryPost(record.Run))
             throw new StorageUnavailableException("the service is being stopped");
@@ -92,11 +136,14 @@ internal sealed class SoakStorage : IDisposable
         return await record.Outcome;
     }
 
-    /// <summary>Writes a last checkpoint, and ends the thread, unless the disk does not answer in time.</summary>
+    /// <summary>
+    /// Writes a last checkpoint, and ends the thread, unless the disk does not answer in time: it is given up after 1.5 s without
+    /// a commit.
+    /// </summary>
     /// <param name="takeCheckpoint">
     /// Takes a checkpoint of shards that have stopped; null where some have not, and the last slices are lost.
     /// </param>
-    /// <param name="timeout">How long to wait for the disk.</param>
+    /// <param name="timeout">How long to wait for the disk at most.</param>
     /// <returns>Whether it answered.</returns>
     public bool Stop(Action<Action<ShardCheckpoint>>? takeCheckpoint, TimeSpan timeout)
     {
@@ -104,7 +151,17 @@ internal sealed class SoakStorage : IDisposable
         _timer?.Dispose();
         if (_thread.IsRunning)
             _thread.TryPost(() => _checkpoints.Finish(takeCheckpoint));
-        return _thread.Stop(timeout);
+        (TimeSpan waited, TimeSpan lastCommit, long commits) = (TimeSpan.Zero, TimeSpan.Zero, Volatile.Read(ref _commits));
+        while (!_thread.Stop(StopPace))
+        {
+            waited += StopPace;
+            if (Volatile.Read(ref _commits) is var now && now != commits)
+                (lastCommit, commits) = (waited, now);
+            if (waited >= timeout || waited - lastCommit >= StopWithoutCommit)
+                return false;
+        }
+
+        return true;
     }
 
     /// <inheritdoc/>
@@ -131,13 +188,15 @@ internal sealed class SoakStorage : IDisposable
     {
         try
         {
-            _run.ThrowIfGone();
+            _run.ThrowIfUnusable();
             return _run.OpenForWriting(now).AddIntervention(_run.Id, cohort, intervention, now);
         }
         catch (Exception exception) when (StorageHealth.IsUnavailable(exception) || exception is ConfigurationException)
         {
             _health.Fail(exception);
-            throw new StorageUnavailableException($"the intervention cannot be recorded: {exception.Message}", exception);
+            string message = $"the intervention cannot be recorded: {exception.Message}";
+            throw exception is CommitUndecidedException ? new CommitUndecidedException(message, exception)
+                : new StorageUnavailableException(message, exception);
         }
     }
 }

@@ -6,10 +6,11 @@ namespace SoakHost.Storage;
 /// <summary>Whether the run is kept on disk.</summary>
 /// <param name="LastSuccess">When the last complete checkpoint was written, or null.</param>
 /// <param name="Failure">Why nothing can be written now, or null.</param>
-internal sealed record StorageStatus(DateTimeOffset? LastSuccess, string? Failure);
+/// <param name="LastFailure">When writing failed last since the service started, or null.</param>
+internal sealed record StorageStatus(DateTimeOffset? LastSuccess, string? Failure, DateTimeOffset? LastFailure = null);
 
 /// <summary>The status of storage: which failures it survives, and one log event when it fails and when it recovers.</summary>
-internal sealed class StorageHealth(string directory, ILogger log)
+internal sealed class StorageHealth(string directory, TimeProvider time, ILogger log)
 {
     private StorageStatus _status = new(null, null);
 
@@ -27,7 +28,7 @@ internal sealed class StorageHealth(string directory, ILogger log)
             ? $"{Path.GetFullPath(directory)} cannot be written to: {exception.Message}" : exception.Message;
         if (Status.Failure is null)
             log.StorageFailed(failure);
-        Volatile.Write(ref _status, Status with { Failure = failure });
+        Volatile.Write(ref _status, Status with { Failure = failure, LastFailure = time.GetUtcNow() });
     }
 
     /// <summary>A complete checkpoint is on the disk.</summary>
@@ -37,6 +38,6 @@ internal sealed class StorageHealth(string directory, ILogger log)
     {
         if (Status.Failure is not null)
             log.StorageRecovered(lost);
-        Volatile.Write(ref _status, new StorageStatus(at, null));
+        Volatile.Write(ref _status, Status with { LastSuccess = at, Failure = null });
     }
 }

@@ -8,6 +8,7 @@ internal sealed class StorageThread(TimeProvider time) : IDisposable
     private readonly BlockingCollection<Action> _work = [];
     private Thread? _thread;
     private long _busySince;
+    private bool _wasGivenUp;
 
     /// <summary>Whether it was started and has not ended.</summary>
     public bool IsRunning => _thread is { IsAlive: true };
@@ -44,14 +45,16 @@ internal sealed class StorageThread(TimeProvider time) : IDisposable
     public bool Stop(TimeSpan timeout)
     {
         _work.CompleteAdding();
-        return _thread is not { IsAlive: true } || _thread.Join(timeout);
+        bool hasEnded = _thread is not { IsAlive: true } || _thread.Join(timeout);
+        _wasGivenUp = !hasEnded;
+        return hasEnded;
     }
 
     /// <inheritdoc/>
     public void Dispose()
     {
-        // What a hanging thread uses stays; the process ends without it.
-        if (Stop(TimeSpan.FromSeconds(1)))
+        // What a hanging thread uses stays; the process ends without it. Whoever has waited once does not wait again.
+        if (Stop(_wasGivenUp ? TimeSpan.Zero : TimeSpan.FromSeconds(1)))
             _work.Dispose();
     }
 

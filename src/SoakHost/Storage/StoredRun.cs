@@ -17,6 +17,8 @@ internal sealed class StoredRun : IDisposable
     private readonly SoakOptions _options;
     private readonly RunIdentity _identity;
     private readonly ILogger _log;
+    private readonly TimeProvider _time;
+    private readonly Action<TimeSpan>? _committed;
     private SoakDatabase? _database;
     private long? _rescued;
     private long _id;
@@ -25,15 +27,20 @@ internal sealed class StoredRun : IDisposable
     /// <exception cref="ConfigurationException">
     /// The directory must not be used, or the run in it must not be replaced.
     /// </exception>
-    public StoredRun(SoakOptions options, StorageHealth health, TimeProvider time, ILogger log)
+    public StoredRun(
+        SoakOptions options,
+        StorageHealth health,
+        TimeProvider time,
+        ILogger log,
+        Action<TimeSpan>? committed = null)
     {
-        (_options, _log) = (options, log);
+        (_options, _time, _log, _committed) = (options, time, log, committed);
         FleetOptions fleet = options.ToFleetOptions();
         _identity = RunIdentity.Of(fleet);
         bool hasDatabase = SoakDatabase.IsIn(options.DataDirectory);
         try
         {
-            _database = SoakDatabase.Open(options.DataDirectory);
+            _database = Open();
             if (_database.CommitsLost != 0)
                 log.CommitsLost(_database.CommitsLost?.ToString(CultureInfo.InvariantCulture) ?? "an unknown number of");
             if (FindSame() is { } run)
@@ -88,7 +95,7 @@ internal sealed class StoredRun : IDisposable
 
         if (_database is not null && _id != 0)
             return _database;
-        _database ??= SoakDatabase.Open(_options.DataDirectory);
+        _database ??= Open();
         if (_database.Id == _rescued)
             return _database;
         if (_database.Runs.Latest() is { } other)
@@ -103,16 +110,20 @@ internal sealed class StoredRun : IDisposable
         return _database;
     }
 
-    /// <summary>Throws if the run's files are gone: until a checkpoint has written them anew, nothing else is recorded.</summary>
-    /// <exception cref="StorageUnavailableException">They are gone.</exception>
-    public void ThrowIfGone()
+    /// <summary>
+    /// Throws if the run's files are gone, until a checkpoint has written them anew, or are read-only: nothing else is recorded.
+    /// </summary>
+    /// <exception cref="StorageUnavailableException">They are gone or read-only.</exception>
+    public void ThrowIfUnusable()
     {
-        if (_database?.WhyGone() is { } gone)
-            throw new StorageUnavailableException(gone);
+        if ((_database?.WhyGone() ?? _database?.WhyReadOnly()) is { } why)
+            throw new StorageUnavailableException(why);
     }
 
     /// <inheritdoc/>
     public void Dispose() => _database?.Dispose();
+
+    private SoakDatabase Open() => SoakDatabase.Open(_options.DataDirectory, _time, _committed);
 
     private void Begin(DateTimeOffset now)
     {

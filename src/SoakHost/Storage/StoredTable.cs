@@ -42,6 +42,9 @@ internal sealed record StoredTable(string Name, string Key, string Columns)
     /// <summary>All of them.</summary>
     public static IReadOnlyList<StoredTable> All { get; } = [Runs, Checkpoints, Interventions, Incidents, Crossings];
 
+    /// <summary>Those whose records belong to a run, in the column <c>run_id</c>.</summary>
+    public static IReadOnlyList<StoredTable> OfRuns { get; } = [Checkpoints, Interventions, Incidents, Crossings];
+
     /// <summary>SQL that is true for a record that matches its checksum.</summary>
     public string IsIntact => $"checksum IS {ChecksumFunction}({Checked})";
 

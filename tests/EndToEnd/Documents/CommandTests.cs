@@ -12,6 +12,7 @@ public sealed class CommandTests
 {
     private const string Compiles = "it compiles over the program that these tests run; RealServiceTests run the same program";
     private const string Docker = "it needs Docker; ComposeTests read its files";
+    private const string Breaks = "it takes long, and it compiles; BreakTests run the same with one round";
     private const string Kvm = "it needs /dev/kvm; SoakHost.HostKernel.Tests drive real VMs where there is one";
     private const string Measures = "it measures an idle machine for minutes";
     private const string OnlyInTests = "the program does not have the example's kernel; AddAKernelTests explore and soak it";
@@ -26,6 +27,8 @@ public sealed class CommandTests
         ["dotnet run -c Release --project src/SoakHost"] = Compiles,
         ["time dotnet run -c Release --project src/SoakHost -- kernels"] = Compiles,
         ["tests/run.sh"] = "it runs this test",
+        ["tests/break-test.sh --rounds 20"] = Breaks,
+        ["tests/break-test.sh --class \"one call\" --every-call"] = Breaks,
         ["docker compose up --build"] = Docker,
         ["docker compose up --build --wait"] = Docker,
         ["docker compose -f docker-compose.yml -f deploy/compose/host-kernel.yml up --build"] = Docker,

@@ -28,6 +28,12 @@ public static class Expositions
         soakhost_hang_expected_from{cohort="control",kernel="linux-6.1"} 2147483648
         soakhost_checkpoint_interval_seconds 10
         soakhost_checkpoint_last_success_timestamp_seconds now-3
+        soakhost_commit_duration_seconds_bucket{le="0.005"} 1*n
+        soakhost_commit_duration_seconds_bucket{le="+Inf"} 1*n
+        soakhost_commit_duration_seconds_sum 0.003*n
+        soakhost_commit_duration_seconds_count 1*n
+        soakhost_data_directory_bytes 900000
+        soakhost_data_directory_free_bytes 90000000000
         soakhost_build_info{version="0.1.0",model_version="1",vector_bits="256"} 1
         soakhost_alerts_received_total{status="firing"} 1*n
         soakhost_alerts_received_total{status="resolved"} 0

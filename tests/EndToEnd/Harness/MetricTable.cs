@@ -12,15 +12,25 @@ public static partial class MetricTable
     /// <summary>
     /// A metric. <see cref="MayBeAbsent"/>: an exposition without it is correct, because its series come and go.
     /// </summary>
-    public sealed record Metric(string Name, string Type, string[] Labels, bool MayBeAbsent = false);
+    public sealed record Metric(string Name, string Type, string[] Labels, bool MayBeAbsent = false)
+    {
+        /// <summary>The name that its type is declared under: a histogram has three series and one declaration.</summary>
+        public string Family { get; init; } = Name;
+    }
 
     public static IReadOnlyList<Metric> Metrics { get; } =
     [
-        .. DeclaredMetrics.All.Select(metric => new Metric(
-            metric.Name,
-            metric.Type.ToString().ToLowerInvariant(),
-            metric.Labels,
-            metric.MayBeAbsent)),
+        .. from metric in DeclaredMetrics.All
+           from name in metric.SeriesNames
+           let isBucket = name == $"{metric.Name}_bucket"
+           select new Metric(
+               name,
+               metric.Type.ToString().ToLowerInvariant(),
+               isBucket ? [.. metric.Labels, "le"] : metric.Labels,
+               metric.MayBeAbsent)
+           {
+               Family = metric.Name,
+           },
     ];
 
     /// <summary>What Prometheus itself adds, with its labels.</summary>
@@ -64,8 +74,8 @@ public static partial class MetricTable
                where labels != expected
                select $"{metric.Name} has the labels ({labels}), not ({expected})",
             .. from metric in Metrics
-               where types.TryGetValue(metric.Name, out string? type) && type != metric.Type
-               select $"{metric.Name} is a {types[metric.Name]}, not a {metric.Type}",
+               where types.TryGetValue(metric.Family, out string? type) && type != metric.Type
+               select $"{metric.Name} is a {types[metric.Family]}, not a {metric.Type}",
         ];
     }
 

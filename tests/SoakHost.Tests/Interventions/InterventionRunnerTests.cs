@@ -4,7 +4,6 @@ using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Interventions;
-using SoakHost.Model.Kernels;
 using SoakHost.Storage;
 using SoakHost.Tests.Storage;
 
@@ -24,12 +23,7 @@ public sealed class InterventionRunnerTests : IDisposable
 
     public InterventionRunnerTests()
     {
-        var options = new SoakOptions
-        {
-            Workers = 1,
-            DataDirectory = _folder.Path,
-            Fleet = [CohortOf("control"), CohortOf("other")],
-        };
+        SoakOptions options = SmallFleet.Options(_folder.Path, CohortOf("control"), CohortOf("other"));
         _storage = new SoakStorage(options, _time, NullLogger<SoakStorage>.Instance);
         _fleet = new Fleet(options.ToFleetOptions(), TimeProvider.System);
         _fleet.KeepFindings();
@@ -102,8 +96,8 @@ public sealed class InterventionRunnerTests : IDisposable
             },
             Patience));
         foreach (Task<InterventionRecord> one in waiting)
-            Assert.True(await Record.ExceptionAsync(() => one) is StorageUnavailableException or InterventionQueueException);
-        await Assert.ThrowsAsync<StorageUnavailableException>(() => other);
+            Assert.True(await FailureAsync(one) is StorageUnavailableException or InterventionQueueException);
+        Assert.IsType<StorageUnavailableException>(await FailureAsync(other));
         await AssertNothingHappenedAsync();
     }
 
@@ -132,7 +126,7 @@ public sealed class InterventionRunnerTests : IDisposable
             _time.Advance(TimeSpan.FromMinutes(1));
         }
 
-        bool isDone = await Record.ExceptionAsync(() => resize) is null;
+        bool isDone = await FailureAsync(resize) is null;
         _storage.Stop(_fleet.Stop(Patience) ? _fleet.Checkpoint : null, Patience);
         Assert.Equal(isDone ? 1 : 0, Recorded().Count);
         Assert.Equal(isDone ? 10 : 70, _fleet.Cohorts[0].Cohort.Vms);
@@ -154,11 +148,18 @@ public sealed class InterventionRunnerTests : IDisposable
         Assert.Equal("resize", Assert.Single(Recorded()).Split('|')[2]);
     }
 
+    /// <summary>
+    /// Why an intervention failed at last. The clock that a test moves may pass the limit of an answer before the threads notice
+    /// what is decided: then the decision counts.
+    /// </summary>
+    private static async Task<Exception?> FailureAsync(Task<InterventionRecord> intervention) =>
+        await Record.ExceptionAsync(() => intervention) is var failure && failure is InterventionUndecidedException undecided
+            ? await Record.ExceptionAsync(() => undecided.Outcome) : failure;
+
     private IReadOnlyList<string> Recorded() =>
         _folder.Rows("SELECT run_id, cohort, kind, tick, vms FROM interventions ORDER BY id");
 
     private static ShardIntervention Resize(int vms) => new() { Kind = InterventionKind.ResizeCohort, Vms = vms };
 
-    private static CohortOptions CohortOf(string name) =>
-        new() { Key = "Soak:Fleet:0", Cohort = new SimulatedCohort { Name = name, Kernel = Kernel.Of<Linux61>(), Vms = 70 } };
+    private static SimulatedCohort CohortOf(string name) => SmallFleet.Control with { Name = name, Vms = 70 };
 }

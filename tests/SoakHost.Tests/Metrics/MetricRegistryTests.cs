@@ -35,6 +35,41 @@ public sealed class MetricRegistryTests : IDisposable
     }
 
     [Fact]
+    public async Task A_gauge_without_labels_is_absent_until_it_is_set_and_when_it_is_not_set_any_more()
+    {
+        MetricFamily gauge = _registry.Add(new("failed", MetricType.Gauge, "Help"));
+        double? value = null;
+        _registry.BeforeScrape(() =>
+        {
+            if (value is { } known)
+                gauge.Set(known);
+        });
+        Assert.DoesNotContain("\nfailed ", await ScrapeAsync(), StringComparison.Ordinal);
+        value = 3;
+        Assert.Contains("\nfailed 3\n", await ScrapeAsync(), StringComparison.Ordinal);
+        value = null;
+        Assert.DoesNotContain("\nfailed ", await ScrapeAsync(), StringComparison.Ordinal);
+        value = 4;
+        Assert.Contains("\nfailed 4\n", await ScrapeAsync(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_histogram_is_there_from_the_start_and_counts_what_is_observed()
+    {
+        Action<double> observe = _registry.AddHistogram(new("took", MetricType.Histogram, "Help") { Buckets = [0.5, 1] });
+        Assert.EndsWith(
+            "# TYPE took histogram\ntook_sum 0\ntook_count 0\ntook_bucket{le=\"0.5\"} 0\ntook_bucket{le=\"1\"} 0\n"
+                + "took_bucket{le=\"+Inf\"} 0\n",
+            await ScrapeAsync(),
+            StringComparison.Ordinal);
+        observe(0.75);
+        Assert.EndsWith(
+            "took_count 1\ntook_bucket{le=\"0.5\"} 0\ntook_bucket{le=\"1\"} 1\ntook_bucket{le=\"+Inf\"} 1\n",
+            await ScrapeAsync(),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_counter_takes_the_value_it_is_set_to()
     {
         MetricFamily counter = _registry.Add(new("done_total", MetricType.Counter, "Help"));

@@ -26,14 +26,17 @@ public partial class MetricsEndpointTests(SmallService service)
             string labels = string.Join(
                 ',',
                 Label().Matches(series.Groups["labels"].Value).Select(label => label.Groups[1].Value));
-            MetricDeclaration metric = Assert.Single(DeclaredMetrics.All, metric => metric.Name == series.Groups["name"].Value);
-            Assert.Equal($"{metric.Name}: {string.Join(',', metric.Labels)}", $"{metric.Name}: {labels}");
-            seen.Add(metric.Name);
+            string name = series.Groups["name"].Value;
+            MetricDeclaration metric = Assert.Single(DeclaredMetrics.All, metric => metric.SeriesNames.Contains(name));
+            IEnumerable<string> declared = metric.Labels.Concat(name == $"{metric.Name}_bucket" ? ["le"] : []);
+            Assert.Equal($"{name}: {string.Join(',', declared)}", $"{name}: {labels}");
+            seen.Add(name);
         }
 
-        // The small fleet has everything but a forecast for real VMs.
+        // The small fleet has everything but a forecast for real VMs, and a disk that fails.
         Assert.Equal(
-            DeclaredMetrics.All.Except([DeclaredMetrics.ExpectedCrossing]).Select(metric => metric.Name).Order(),
+            DeclaredMetrics.All.Except([DeclaredMetrics.ExpectedCrossing, DeclaredMetrics.StorageLastFailure])
+                .SelectMany(metric => metric.SeriesNames).Order(),
             seen.Order());
     }
 
@@ -52,6 +55,11 @@ public partial class MetricsEndpointTests(SmallService service)
         ];
         foreach (string series in zero)
             Assert.Equal(0, await program.MetricAsync(series));
+
+        // Storage has committed the new run, before anything else.
+        Assert.True(await program.MetricAsync("soakhost_commit_duration_seconds_count") >= 1);
+        Assert.True(await program.MetricAsync("soakhost_data_directory_free_bytes") > 0);
+        Assert.Null(await program.MetricAsync("soakhost_storage_last_failure_timestamp_seconds"));
         Assert.Equal(
             3,
             await program.MetricAsync(

@@ -221,7 +221,7 @@ public sealed class DamagedRecordTests
     {
         var folder = new DataFolder();
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
-        long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
+        long run = database.AddRun(SmallFleet.Control, SmallFleet.Healthy);
         ShardIntervention[] interventions =
         [
             new()
@@ -277,34 +277,7 @@ public sealed class DamagedRecordTests
     }
 
     private static SoakOptions Options(DataFolder folder) =>
-        new()
-        {
-            Workers = 1,
-            DataDirectory = folder.Path,
-            Fleet =
-            [
-                new CohortOptions
-                {
-                    Key = "Soak:Fleet:0",
-                    Cohort = new SimulatedCohort
-                    {
-                        Name = "control",
-                        Kernel = Kernel.Of<Linux61>(),
-                        Vms = 3,
-                    },
-                },
-                new CohortOptions
-                {
-                    Key = "Soak:Fleet:1",
-                    Cohort = new SimulatedCohort
-                    {
-                        Name = "healthy",
-                        Kernel = Kernel.Of<Linux61Stable>(),
-                        Vms = 5,
-                    },
-                },
-            ],
-        };
+        SmallFleet.Options(folder.Path, SmallFleet.Control, SmallFleet.Healthy);
 
     private static async Task InterveneAsync(ProgramProcess program, string kind, string cohort, string body = "{}")
     {

@@ -7,9 +7,16 @@ namespace SoakHost.Tests.Storage;
 /// <summary>A data directory of its own, and what a service left in it, read as any other program would.</summary>
 internal sealed class DataFolder : IDisposable
 {
+    private readonly bool _isOwn;
     private SqliteConnection? _watch;
 
-    public string Path { get; } = Directory.CreateTempSubdirectory("soakhost-data-").FullName;
+    /// <summary>A new folder, which is removed with this.</summary>
+    public DataFolder() => (Path, _isOwn) = (Directory.CreateTempSubdirectory("soakhost-data-").FullName, true);
+
+    /// <summary>A folder of somebody else.</summary>
+    public DataFolder(string path) => Path = path;
+
+    public string Path { get; }
 
     public string Database => System.IO.Path.Combine(Path, "soakhost.db");
 
@@ -71,6 +78,31 @@ internal sealed class DataFolder : IDisposable
         return connection;
     }
 
+    /// <summary>Reads the database, as it is now, until that is disposed.</summary>
+    public IDisposable Read()
+    {
+        SqliteConnection connection = Open(SqliteOpenMode.ReadOnly);
+        using SqliteCommand command = connection.CreateCommand();
+        command.CommandText = "BEGIN; SELECT count(*) FROM runs";
+        command.ExecuteScalar();
+        return connection;
+    }
+
+    /// <summary>
+    /// Makes the folder and its files read-only until that is disposed. Permissions do not bind root, but a read-only mount does.
+    /// </summary>
+    public IDisposable MakeReadOnly()
+    {
+        if (Environment.IsPrivilegedProcess)
+        {
+            Assert.Equal(0, Run("mount", "--bind", "-o", "ro", Path, Path));
+            return new Undo(() => Assert.Equal(0, Run("umount", "--lazy", Path)));
+        }
+
+        Assert.Equal(0, Run("chmod", "-R", "a-w", Path));
+        return new Undo(() => Assert.Equal(0, Run("chmod", "-R", "u+w", Path)));
+    }
+
     public IReadOnlyList<string> Rows(string sql)
     {
         if (!File.Exists(Database))
@@ -88,7 +120,8 @@ internal sealed class DataFolder : IDisposable
     public void Dispose()
     {
         _watch?.Dispose();
-        Directory.Delete(Path, recursive: true);
+        if (_isOwn)
+            Directory.Delete(Path, recursive: true);
     }
 
     /// <summary>A number that changes whenever another connection commits.</summary>
@@ -100,10 +133,22 @@ internal sealed class DataFolder : IDisposable
         return (long)command.ExecuteScalar()!;
     }
 
+    private static int Run(string program, params string[] arguments)
+    {
+        using Process process = Process.Start(program, arguments);
+        process.WaitForExit();
+        return process.ExitCode;
+    }
+
     private SqliteConnection Open(SqliteOpenMode mode)
     {
         var connection = new SqliteConnection($"Data Source={Database};Mode={mode};Pooling=False");
         connection.Open();
         return connection;
+    }
+
+    private sealed class Undo(Action undo) : IDisposable
+    {
+        public void Dispose() => undo();
     }
 }

@@ -4,7 +4,6 @@ using Microsoft.Extensions.Time.Testing;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
-using SoakHost.Model.Kernels;
 using SoakHost.Storage;
 
 namespace SoakHost.Tests.Storage;
@@ -118,26 +117,7 @@ public sealed class GoneDatabaseTests : IDisposable
 
     private SoakStorage Start(Func<Action<ShardCheckpoint>, int>? request = null)
     {
-        var storage = new SoakStorage(
-            new SoakOptions
-            {
-                Workers = 1,
-                DataDirectory = Data,
-                Fleet =
-                [
-                    new CohortOptions
-                    {
-                        Key = "Soak:Fleet:0",
-                        Cohort = new SimulatedCohort
-                        {
-                            Name = "control",
-                            Kernel = Kernel.Of<Linux61>(),
-                            Vms = 3,
-                        },
-                    },
-                ],
-            },
-            _time, NullLogger<SoakStorage>.Instance);
+        var storage = new SoakStorage(SmallFleet.Options(Data), _time, NullLogger<SoakStorage>.Instance);
         long tick = 0;
         storage.Start(request ?? (sink =>
         {

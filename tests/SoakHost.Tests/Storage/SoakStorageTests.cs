@@ -49,7 +49,7 @@ public sealed class SoakStorageTests
     {
         using var folder = new DataFolder();
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
-        long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
+        long run = database.AddRun();
         for (int tick = 1; tick <= 8; tick++)
         {
             Finding hung = Sample.Hung(3, tick: tick * 1024);
@@ -114,7 +114,7 @@ public sealed class SoakStorageTests
     {
         using var folder = new DataFolder();
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
-        long run = database.AddRun(RunIdentity.Of(Options(folder).ToFleetOptions()), Sample.Time);
+        long run = database.AddRun();
         database.AddIntervention(run, "control", new() { Kind = InterventionKind.PauseInvalidations, Tick = 1024 }, Sample.Time);
         database.AddIntervention(
             run,
@@ -239,22 +239,5 @@ public sealed class SoakStorageTests
     }
 
     private static SoakOptions Options(DataFolder folder) =>
-        new()
-        {
-            Workers = 1,
-            DataDirectory = folder.Path,
-            Fleet =
-            [
-                new CohortOptions
-                {
-                    Key = "Soak:Fleet:0",
-                    Cohort = new SimulatedCohort
-                    {
-                        Name = "control",
-                        Kernel = Kernel.Of<Linux61>(),
-                        Vms = 70,
-                    },
-                },
-            ],
-        };
+        SmallFleet.Options(folder.Path, SmallFleet.Control with { Vms = 70 });
 }
