@@ -1,20 +1,22 @@
-FROM mcr.microsoft.com/dotnet/sdk:10.0 AS build
+# Pinned by version. A digest must be resolved at a registry: pin it in your own copy if you build for production.
+FROM mcr.microsoft.com/dotnet/sdk:10.0.401 AS build
 WORKDIR /build
 
 # Copy only the files that determine the packages, so that this layer is rebuilt when a dependency changes, not when code does.
-COPY Directory.Build.props Directory.Packages.props ./
+COPY Directory.Build.props Directory.Packages.props LICENSE ./
+COPY .config .config
 COPY src/SoakHost.Model/SoakHost.Model.csproj src/SoakHost.Model/packages.lock.json src/SoakHost.Model/
 COPY src/SoakHost.Engine/SoakHost.Engine.csproj src/SoakHost.Engine/packages.lock.json src/SoakHost.Engine/
 COPY src/SoakHost.HostKernel/SoakHost.HostKernel.csproj src/SoakHost.HostKernel/packages.lock.json src/SoakHost.HostKernel/
 COPY src/SoakHost/SoakHost.csproj src/SoakHost/packages.lock.json src/SoakHost/
-RUN dotnet restore src/SoakHost/SoakHost.csproj --locked-mode
+RUN dotnet restore src/SoakHost/SoakHost.csproj --locked-mode && dotnet tool restore
 
-# Building one project runs no analysers; the build of the solution does.
+# Building one project runs no analysers; the build of the solution does. Publishing also writes the bill of materials.
 COPY src src
 RUN dotnet publish src/SoakHost/SoakHost.csproj --no-restore --configuration Release --output /app && mkdir /data
 
 # This image has no shell and no package manager. The health check is the program itself.
-FROM mcr.microsoft.com/dotnet/aspnet:10.0-noble-chiseled
+FROM mcr.microsoft.com/dotnet/aspnet:10.0.12-noble-chiseled
 WORKDIR /app
 COPY --from=build /app .
 # A new named volume inherits its owner from this folder. Without it the program could not write to the volume.
@@ -22,7 +24,7 @@ COPY --from=build --chown=$APP_UID:$APP_UID /data /data
 # Clears the port of the base image. Otherwise Kestrel warns that the configured endpoint overrides it.
 ENV ASPNETCORE_HTTP_PORTS= PATH=/app:$PATH
 USER $APP_UID
-EXPOSE 8080
+EXPOSE 8080 8081
 VOLUME ["/data"]
 HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 CMD ["/app/soakhost", "healthcheck"]
 ENTRYPOINT ["/app/soakhost"]

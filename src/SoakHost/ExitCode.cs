@@ -18,6 +18,11 @@ internal enum ExitCode
     /// <summary>Wrong usage or configuration (<c>EX_USAGE</c> of sysexits.h).</summary>
     Usage = 64,
 
+    /// <summary>
+    /// Nothing is wrong, but the result could not be written to the end (<c>EX_IOERR</c> of sysexits.h).
+    /// </summary>
+    Output = 74,
+
     /// <summary>Interrupted before there was a result (128 + SIGINT).</summary>
     Interrupted = 130,
 }

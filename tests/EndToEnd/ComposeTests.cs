@@ -34,6 +34,48 @@ public sealed class ComposeTests
 
     [Theory]
     [MemberData(nameof(Names))]
+    public void A_container_can_take_no_more_memory_and_processes_than_it_may(string service)
+    {
+        Assert.Matches("^[0-9]+[mg]$", (string)Services[service]["mem_limit"]);
+        Assert.Matches("^[0-9]+$", (string)Services[service]["pids_limit"]);
+    }
+
+    [Fact]
+    public void Nothing_has_a_default_password_and_no_page_can_reload_or_stop_Prometheus()
+    {
+        string compose = File.ReadAllText(Path.Combine(Repository.Root, "docker-compose.yml"));
+        Assert.DoesNotContain("PASSWORD", compose, StringComparison.Ordinal);
+        Assert.DoesNotContain("web.enable-lifecycle", compose, StringComparison.Ordinal);
+        Assert.Contains("GF_SECURITY_DISABLE_INITIAL_ADMIN_CREATION: \"true\"", compose, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "${GRAFANA_ADMIN_PASSWORD:?",
+            (string)((Dictionary<object, object>)Read("deploy/compose/grafana-admin.yml")["grafana"]["environment"])[
+                "GF_SECURITY_ADMIN_PASSWORD"],
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Interventions_have_a_token_that_is_created_in_a_volume_and_probes_have_a_port_that_is_not_published()
+    {
+        var environment = (Dictionary<object, object>)Services["soakhost"]["environment"];
+        Assert.StartsWith("/data/", (string)environment["Soak__ApiTokenFile"], StringComparison.Ordinal);
+        Assert.DoesNotContain("Soak__ApiToken", environment.Keys);
+        int port = new Uri((string)environment["Soak__HealthUrl"]).Port;
+        Assert.DoesNotContain(List("soakhost", "ports"), published => published.EndsWith($":{port}", StringComparison.Ordinal));
+        Assert.Contains(
+            $"soakhost:{port}",
+            File.ReadAllText(Path.Combine(Repository.Root, "deploy/prometheus/prometheus.yml")),
+            StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Images_of_the_build_are_pinned_to_a_version() => Assert.All(
+        File.ReadAllLines(Path.Combine(Repository.Root, "Dockerfile"))
+            .Where(line => line.StartsWith("FROM", StringComparison.Ordinal)),
+        line => Assert.Matches(@"^FROM \S+:\d+\.\d+\.\d+\S*( AS \w+)?$", line));
+
+    [Theory]
+    [MemberData(nameof(Names))]
     public void A_port_is_published_on_loopback_alone(string service) =>
         Assert.All(List(service, "ports"), port => Assert.StartsWith("127.0.0.1:", port, StringComparison.Ordinal));
 

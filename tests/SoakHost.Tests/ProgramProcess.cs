@@ -17,6 +17,8 @@ internal sealed class ProgramProcess : IAsyncDisposable
     private const int SigHup = 1;
     private const int SigInt = 2;
     private const int SigTerm = 15;
+    private const int SigCont = 18;
+    private const int SigStop = 19;
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(180);
 
     private readonly Process _process;
@@ -118,6 +120,12 @@ internal sealed class ProgramProcess : IAsyncDisposable
 
     /// <summary>Asks it as Ctrl+C does.</summary>
     public void Interrupt() => Signal(SigInt);
+
+    /// <summary>Stops every thread of it, as a suspended machine does.</summary>
+    public void Suspend() => Signal(SigStop);
+
+    /// <summary>Has it go on.</summary>
+    public void Continue() => Signal(SigCont);
 
     private void Signal(int signal)
     {

@@ -26,7 +26,7 @@ public sealed record FleetOptions
     /// <summary>The cohorts that the run starts with, names unique.</summary>
     public required IReadOnlyList<Cohort> Cohorts { get; init; }
 
-    /// <summary>Worker threads, 1 to 1024.</summary>
+    /// <summary>Worker threads, at least 1; more than a few for each processor only wait for each other.</summary>
     public required int Workers { get; init; }
 
     /// <summary>Share of each worker's time that is spent soaking, above 0, at most 1.</summary>

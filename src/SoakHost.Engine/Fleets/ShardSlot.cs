@@ -191,7 +191,10 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
             foreach (ShardIntervention intervention in _scheduled)
                 shard.Schedule(intervention);
             _scheduled.Clear();
-            int ticks = shard.Vms == 0 ? 0 : (int)Math.Clamp(Math.Min(ticksMax, _limit) - shard.Tick, 0, sliceTicks);
+
+            // The first slice is short: a cohort has no figures before all of its shards had one.
+            int most = shard.Tick == 0 ? Math.Min(sliceTicks, Shard.ObservationTicks) : sliceTicks;
+            int ticks = shard.Vms == 0 ? 0 : (int)Math.Clamp(Math.Min(ticksMax, _limit) - shard.Tick, 0, most);
             _end = shard.Tick + ticks;
             return ticks;
         }

@@ -38,6 +38,7 @@ internal sealed class Worker
     private readonly RunQueue _queue;
     private readonly FleetOptions _options;
     private readonly TimeProvider _time;
+    private readonly ManualResetEventSlim _startGate;
     private readonly CancellationToken _stop;
     private readonly Thread _thread;
     private readonly int _index;
@@ -49,9 +50,15 @@ internal sealed class Worker
     private long _longest;
     private volatile bool _isIdle;
 
-    public Worker(int index, RunQueue turns, FleetOptions options, TimeProvider time, CancellationToken stop)
+    public Worker(
+        int index,
+        RunQueue turns,
+        FleetOptions options,
+        TimeProvider time,
+        ManualResetEventSlim startGate,
+        CancellationToken stop)
     {
-        (_index, _queue, _options, _time, _stop) = (index, turns, options, time, stop);
+        (_index, _queue, _options, _time, _startGate, _stop) = (index, turns, options, time, startGate, stop);
         Note();
         _thread = new Thread(Run) { Name = $"soak-worker-{index}", IsBackground = true };
     }
@@ -81,6 +88,8 @@ internal sealed class Worker
 
     private void Run()
     {
+        _startGate.Wait();
+        Note();
         TimeSpan owed = TimeSpan.Zero;
         int standing = 0;
         while (!_stop.IsCancellationRequested)

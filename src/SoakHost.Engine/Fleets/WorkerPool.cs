@@ -8,6 +8,10 @@ internal sealed class WorkerPool(FleetOptions options, TimeProvider time) : IDis
     private readonly CancellationTokenSource _stop = new();
     private readonly RunQueue _queue = new();
 
+    // A new thread must be scheduled once before the next one can be created. Workers that already soak would keep it waiting,
+    // and with it whoever starts the fleet: so all threads are created before the first slice.
+    private readonly ManualResetEventSlim _startGate = new();
+
     // Held only to create and start threads, never while anybody waits: a stop must not wait for a disk.
     private readonly Lock _gate = new();
     private volatile Worker[] _workers = [];
@@ -31,7 +35,7 @@ internal sealed class WorkerPool(FleetOptions options, TimeProvider time) : IDis
                 return;
             int missing = Math.Min(options.Workers, _queue.Count) - _workers.Length;
             Worker[] added = [.. Enumerable.Range(_workers.Length, Math.Max(0, missing))
-                .Select(index => new Worker(index, _queue, options, time, _stop.Token))];
+                .Select(index => new Worker(index, _queue, options, time, _startGate, _stop.Token))];
             _workers = [.. _workers, .. added];
             if (_started)
                 Array.ForEach(added, worker => worker.Start());
@@ -48,6 +52,7 @@ internal sealed class WorkerPool(FleetOptions options, TimeProvider time) : IDis
                 throw new InvalidOperationException("the fleet was started before");
             _started = true;
             Array.ForEach(_workers, worker => worker.Start());
+            _startGate.Set();
         }
     }
 
@@ -63,5 +68,9 @@ internal sealed class WorkerPool(FleetOptions options, TimeProvider time) : IDis
     public bool Join(Deadline deadline) => !_started || _workers.All(worker => worker.Join(deadline.Left));
 
     /// <inheritdoc/>
-    public void Dispose() => _stop.Dispose();
+    public void Dispose()
+    {
+        _stop.Dispose();
+        _startGate.Dispose();
+    }
 }

@@ -8,7 +8,7 @@ namespace SoakHost.Engine.Watchdogs;
 /// <summary>
 /// Compares the fleet's snapshots at its own pace, on a thread of its own, and makes the one report that everything else reads.
 /// It does not trust the workers: one that publishes nothing is reported as silent, and its vCPUs keep the condition in which
-/// they were last seen.
+/// they were last seen. Time in which the watchdog itself did not run does not count against a worker.
 /// </summary>
 public sealed class Watchdog : IDisposable
 {
@@ -16,6 +16,7 @@ public sealed class Watchdog : IDisposable
     private readonly TimeProvider _time;
     private readonly TimeSpan _silence;
     private readonly DateTimeOffset _started;
+    private readonly WatchedTime _watched;
     private readonly Dictionary<ICohortSource, CohortState> _states = [];
     private readonly AutoResetEvent _due = new(initialState: true);
     private readonly ManualResetEventSlim _stop = new();
@@ -35,6 +36,7 @@ public sealed class Watchdog : IDisposable
     {
         (_fleet, _time, _silence, _reported) = (fleet, time, silence, reported);
         _started = time.GetUtcNow();
+        _watched = new WatchedTime(time, interval);
         _latest = Look();
         _timer = time.CreateTimer(_ => _due.Set(), null, interval, interval);
         _thread = new Thread(Run) { Name = "soak-watchdog", IsBackground = true };
@@ -121,8 +123,7 @@ public sealed class Watchdog : IDisposable
             Removed = gone,
             Workers = workers,
             IsDone = _fleet.IsDone,
-            SilentWorkers = [.. workers.Where(worker => !worker.IsIdle && worker.SinceLastSlice > _silence)
-                .Select(worker => worker.Index)],
+            SilentWorkers = [.. _watched.Look(workers, _silence)],
             Verdict = verdict,
             Reasons = [.. reasons],
         };

@@ -12,7 +12,9 @@ internal static class AccessEndpoint
 
     private static JsonHttpResult<AccessDocument> Tell(OperatorAccess access, HttpContext http)
     {
-        string? why = access.NeedsToken ? "interventions need the token of Soak:ApiToken" : access.WhyNotPage(http);
+        string? why = access.NeedsToken
+            ? "interventions need a token of Soak:ApiToken or Soak:ApiTokens"
+            : access.WhyNotPage(http);
         InterventionAccess interventions =
             access.NeedsToken ? InterventionAccess.Token
             : why is null ? InterventionAccess.Open

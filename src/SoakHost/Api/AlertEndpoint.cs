@@ -14,27 +14,19 @@ internal static class AlertEndpoint
     private const int AlertsMax = 1000;
     private const int TextMax = 300;
 
-    public static void MapAlerts(this WebApplication app) => app.MapPost("/api/v1/alerts", TakeAsync);
+    public static void MapAlerts(this WebApplication app) => app.MapPost("/api/v1/alerts", TakeAsync)
+        .AddEndpointFilter(app.Services.GetRequiredService<AlertFilter>());
 
     private static async Task<Results<NoContent, ProblemHttpResult>> TakeAsync(
-        HttpRequest request, AlertMetrics metrics, ILogger<AlertNotification> log)
+        HttpRequest request, AlertMetrics metrics, AlertFilter limit, ILogger<AlertNotification> log)
     {
-        // Any page in a browser may send text across origins, but not JSON.
-        if (!request.HasJsonContentType())
-            return Problem(StatusCodes.Status415UnsupportedMediaType, "the body must be application/json");
         AlertNotification? notification;
         try
         {
-            notification = await JsonSerializer.DeserializeAsync(
-                request.Body, AlertJson.Default.AlertNotification, request.HttpContext.RequestAborted);
-        }
-        catch (JsonException exception)
-        {
-            return Problem(
-                StatusCodes.Status400BadRequest,
-                $"the body is not a notification of Alertmanager's webhook: line {exception.LineNumber + 1}, position "
-                    + $"{exception.BytePositionInLine + 1}"
-            );
+            notification = await JsonBody.ParseAsync(
+                request,
+                "a notification of Alertmanager's webhook",
+                (body, stop) => JsonSerializer.DeserializeAsync(body, AlertJson.Default.AlertNotification, stop));
         }
         catch (BadHttpRequestException exception)
         {
@@ -54,6 +46,8 @@ internal static class AlertEndpoint
         foreach (Alert alert in alerts.OfType<Alert>())
         {
             metrics.Count(alert.Status == "firing");
+            if (!limit.AllowsLine())
+                continue;
             log.AlertReceived(
                 alert.Status, Label(alert, "alertname"), Label(alert, "cohort"), Label(alert, "vm"), Label(alert, "vcpu"),
                 Clean(alert.Annotations?.GetValueOrDefault("summary")));
@@ -65,17 +59,7 @@ internal static class AlertEndpoint
     private static string Label(Alert alert, string name) => Clean(alert.Labels?.GetValueOrDefault(name));
 
     /// <summary>Text that stays on its line of the log, of a bounded length.</summary>
-    private static string Clean(string? text)
-    {
-        if (string.IsNullOrEmpty(text))
-            return "-";
-        string cut = text.Length <= TextMax ? text : string.Concat(text.AsSpan(0, TextMax), "...");
-        return string.Create(cut.Length, cut, (clean, source) =>
-        {
-            for (int c = 0; c < clean.Length; c++)
-                clean[c] = char.IsControl(source[c]) ? ' ' : source[c];
-        });
-    }
+    private static string Clean(string? text) => string.IsNullOrEmpty(text) ? "-" : VisibleText.Of(text, TextMax);
 
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }

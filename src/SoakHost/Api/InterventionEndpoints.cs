@@ -29,6 +29,7 @@ internal static class InterventionEndpoints
             .WithSummary("Interventions, newest first. Pass a page's \"next\" as \"before\" to get the page after it.");
         RouteGroupBuilder cohorts = app.MapGroup("/api/v1/cohorts").WithTags("interventions");
         cohorts.AddEndpointFilter(app.Services.GetRequiredService<OperatorFilter>());
+        cohorts.AddEndpointFilter(app.Services.GetRequiredService<IdempotencyFilter>());
         cohorts
             .ProducesProblem(StatusCodes.Status400BadRequest)
             .ProducesProblem(StatusCodes.Status401Unauthorized)
@@ -36,6 +37,7 @@ internal static class InterventionEndpoints
             .ProducesProblem(StatusCodes.Status404NotFound)
             .ProducesProblem(StatusCodes.Status409Conflict)
             .ProducesProblem(StatusCodes.Status415UnsupportedMediaType)
+            .ProducesProblem(StatusCodes.Status422UnprocessableEntity)
             .ProducesProblem(StatusCodes.Status429TooManyRequests)
             .ProducesProblem(StatusCodes.Status503ServiceUnavailable);
         cohorts
@@ -132,7 +134,8 @@ internal static class InterventionEndpoints
             InterventionRecord record = await run.InterveneAsync(
                 asked.Cohort,
                 asked.Intervention,
-                request.HttpContext.RequestAborted);
+                request.HttpContext.RequestAborted,
+                request.HttpContext.Features.Get<Requester>());
             Tell(record, metrics, log);
             return TypedResults.Json(InterventionDocument.Of(record), InterventionJson.Default.InterventionDocument);
         }
@@ -155,7 +158,9 @@ internal static class InterventionEndpoints
     private static void Tell(InterventionRecord record, InterventionMetrics metrics, ILogger log)
     {
         metrics.Count(record.Cohort, record.Intervention.Kind);
-        log.InterventionApplied(record.Cohort, Describe(record.Intervention), record.Intervention.Tick);
+        log.InterventionApplied(
+            record.Cohort, Describe(record.Intervention), record.Intervention.Tick,
+            record.RequestedBy?.Name ?? "-", record.RequestedBy?.Address ?? "-", record.RequestedBy?.UserAgent ?? "-");
     }
 
     /// <summary>Tells how an intervention ended that nobody waits for any more.</summary>
@@ -239,7 +244,8 @@ internal sealed record InterventionDocument(
     string? Kernel,
     string? InvalidateSeq,
     int? Vms,
-    DateTimeOffset Requested)
+    DateTimeOffset Requested,
+    Requester? RequestedBy)
 {
     public static InterventionDocument Of(InterventionRecord record)
     {
@@ -253,7 +259,7 @@ internal sealed record InterventionDocument(
             done.Vm,
             (done.Kernel ?? done.Cohort?.Kernel)?.Info.Name,
             done.Kind is InterventionKind.Migrate or InterventionKind.SetCounter ? Hex64.Of(done.InvalidateSeq) : null,
-            done.Cohort?.Vms ?? (done.Vms > 0 ? done.Vms : null), record.Requested);
+            done.Cohort?.Vms ?? (done.Vms > 0 ? done.Vms : null), record.Requested, record.RequestedBy);
     }
 }
 

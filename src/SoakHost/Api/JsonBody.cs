@@ -22,21 +22,55 @@ internal sealed class JsonBody
     {
         if (request.HttpContext.Features.Get<IHttpRequestBodyDetectionFeature>() is not { CanHaveBody: true })
             return new JsonBody([]);
+        using JsonDocument document = await ParseAsync(
+            request, "valid JSON", (body, stop) => new ValueTask<JsonDocument>(JsonDocument.ParseAsync(body, default, stop)));
+        JsonElement root = document.RootElement;
+        return root.ValueKind == JsonValueKind.Object
+            ? new JsonBody([.. root.EnumerateObject().Select(property => (property.Name, property.Value.Clone()))])
+            : throw new BadHttpRequestException("the body must be a JSON object");
+    }
+
+    /// <summary>Parses the body of a request: the one place where bodies are read.</summary>
+    /// <param name="request">The request.</param>
+    /// <param name="what">What the body must be, to follow "the body is not".</param>
+    /// <param name="parse">Parses it.</param>
+    /// <exception cref="BadHttpRequestException">The body is of another type, is too long, or cannot be parsed.</exception>
+    public static async Task<T> ParseAsync<T>(
+        HttpRequest request, string what, Func<Stream, CancellationToken, ValueTask<T>> parse)
+    {
+        // Any page in a browser may send text across origins, but not JSON.
         if (!request.HasJsonContentType())
             throw new BadHttpRequestException("the body must be application/json", StatusCodes.Status415UnsupportedMediaType);
         try
         {
-            using JsonDocument document = await JsonDocument.ParseAsync(request.Body, default,
-                request.HttpContext.RequestAborted);
-            JsonElement root = document.RootElement;
-            return root.ValueKind == JsonValueKind.Object
-                ? new JsonBody([.. root.EnumerateObject().Select(property => (property.Name, property.Value.Clone()))])
-                : throw new BadHttpRequestException("the body must be a JSON object");
+            return await ReadAsync(request, parse);
         }
         catch (JsonException exception)
         {
             throw new BadHttpRequestException(
-                $"the body is not valid JSON: line {exception.LineNumber + 1}, position {exception.BytePositionInLine + 1}");
+                $"the body is not {what}: line {exception.LineNumber + 1}, position {exception.BytePositionInLine + 1}");
+        }
+    }
+
+    /// <summary>Reads the body of a request as it is.</summary>
+    /// <exception cref="BadHttpRequestException">The body is too long, or cannot be read.</exception>
+    public static Task<byte[]> ReadBytesAsync(HttpRequest request) => ReadAsync(request, async (body, stop) =>
+    {
+        using var bytes = new MemoryStream();
+        await body.CopyToAsync(bytes, stop);
+        return bytes.ToArray();
+    });
+
+    private static async Task<T> ReadAsync<T>(HttpRequest request, Func<Stream, CancellationToken, ValueTask<T>> read)
+    {
+        try
+        {
+            return await read(request.Body, request.HttpContext.RequestAborted);
+        }
+        catch (IOException exception) when (exception is not BadHttpRequestException)
+        {
+            // The server does not take a chunk whose size overflows for a bad request.
+            throw new BadHttpRequestException($"the body cannot be read: {exception.Message}");
         }
     }
 

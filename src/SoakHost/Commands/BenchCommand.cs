@@ -22,9 +22,9 @@ internal static class BenchCommand
             CommonOptions.Numbers("--invalidators", "concurrent invalidators of each VM", [1], 1, VmParameters.InvalidatorsMax);
         ValueOption<int> pages = CommonOptions.Number("--pages", "guest pages of each VM", 32, 1, VmParameters.PagesMax);
         ValueOption<IReadOnlyList<int>> vms = CommonOptions.Numbers("--vms", "VMs", [1024], 1, SoakOptions.VmsMax);
-        ValueOption<IReadOnlyList<int>> workers = CommonOptions.Numbers(
-            "--workers", "worker threads", [.. new[] { 1, Environment.ProcessorCount }.Distinct()], 1, 1024,
-            "1 and one for each processor");
+        ValueOption<IReadOnlyList<int>> workers = new(
+            "--workers", "worker threads", new Several<int>(new WorkerCount(min: 1)),
+            [.. new[] { 1, Environment.ProcessorCount }.Distinct()], "1 and one for each processor");
         ValueOption<IReadOnlyList<int>> bits = new(
             "--vector-bits", "width of the vectors",
             new Several<int>(new Choice<int>(null, [.. Widths.Select(width => ($"{width}", width))])),

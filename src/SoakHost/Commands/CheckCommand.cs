@@ -77,8 +77,7 @@ internal static class CheckCommand
         CheckReport.WriteText(json ? Terminal.Error : Terminal.Output, result, run);
         if (json)
             CheckReport.WriteJson(Console.Out, result, run);
-        if (junitFile is not null)
-            JUnitReport.Write(junitFile, result);
+        WriteJUnit(junitFile, result);
         return (int)(result.Verdict switch
         {
             Verdict.Violation => ExitCode.Violation,
@@ -105,11 +104,27 @@ internal static class CheckCommand
         };
     }
 
+    /// <summary>A report that cannot be written does not hide the verdict.</summary>
+    private static void WriteJUnit(FileStream? file, SoakResult result)
+    {
+        try
+        {
+            if (file is not null)
+                JUnitReport.Write(file, result);
+        }
+        catch (IOException exception)
+        {
+            StandardStreams.Lose($"the report cannot be written: {exception.Message}");
+        }
+    }
+
     private static FileStream? Open(FileInfo? file)
     {
         try
         {
-            return file?.Create();
+            // Without a buffer: closing the file writes nothing, and so cannot fail.
+            return file is null ? null : new FileStream(
+                file.FullName, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using SoakHost.Configuration;
+using SoakHost.Reports;
 
 namespace SoakHost.Commands;
 
@@ -15,6 +16,12 @@ internal static class CommandLine
 
     /// <summary>Parses the arguments, and runs the command they name.</summary>
     public static async Task<int> RunAsync(RootCommand root, string[] args)
+    {
+        StandardStreams.Guard();
+        return StandardStreams.ExitCodeOf(await InvokeAsync(root, args));
+    }
+
+    private static async Task<int> InvokeAsync(RootCommand root, string[] args)
     {
         ParseResult parsed = root.Parse(args, new ParserConfiguration { ResponseFileTokenReplacer = null });
         if (parsed.Action is ParseErrorAction)
@@ -55,6 +62,11 @@ internal static class CommandLine
         {
             await Console.Error.WriteLineAsync(exception.Message);
             return (int)ExitCode.Unsupported;
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            await Console.Error.WriteLineAsync(exception.Message);
+            return (int)ExitCode.Output;
         }
     }
 

@@ -107,6 +107,7 @@ internal static class CtlCommand
         {
             Content = new StringContent(body.ToJsonString(), null, "application/json"),
         };
+        request.Headers.UserAgent.Add(new ProductInfoHeaderValue("soakhost-ctl", ProgramVersion.Current));
         if (token is not null)
             request.Headers.Authorization = new AuthenticationHeaderValue("Bearer", token);
         try

@@ -11,16 +11,27 @@ internal static class HealthcheckCommand
     public static Command Create()
     {
         Option<Uri?> url = CommonOptions.Url(
-            "Address of the service, or of one of its probes. Default: this machine, with the port of the configuration.");
+            "Address of the service, or of one of its probes. Default: this machine, with the ports of the configuration.");
         var command = new Command("healthcheck", "Asks a running service whether it is ready. Exit code 0: it is; 1: it is not.")
         {
             url,
         };
-        command.SetAction((parsed, stop) => AskAsync(parsed.GetValue(url) ?? HostSettings.LocalUrl(), stop));
+        command.SetAction(async (parsed, stop) =>
+        {
+            Uri[] places = parsed.GetValue(url) is { } given ? [given] : [.. HostSettings.LocalProbeUrls()];
+            foreach (Uri place in places)
+            {
+                if (await AskAsync(place, isLast: place == places[^1], stop) is { } answer)
+                    return answer;
+            }
+
+            return (int)ExitCode.Violation;
+        });
         return command;
     }
 
-    private static async Task<int> AskAsync(Uri url, CancellationToken stop)
+    /// <summary>The exit code; null where nothing answers there.</summary>
+    private static async Task<int?> AskAsync(Uri url, bool isLast, CancellationToken stop)
     {
         Uri probe = url.AbsolutePath == "/" ? new Uri(url, "/health/ready") : url;
         using var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false };
@@ -33,8 +44,9 @@ internal static class HealthcheckCommand
         }
         catch (Exception exception) when (exception is HttpRequestException or TaskCanceledException)
         {
-            await Console.Error.WriteLineAsync($"{probe} does not answer: {exception.Message}");
-            return (int)ExitCode.Violation;
+            if (isLast)
+                await Console.Error.WriteLineAsync($"{probe} does not answer: {exception.Message}");
+            return null;
         }
     }
 }

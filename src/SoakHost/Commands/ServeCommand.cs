@@ -36,6 +36,7 @@ internal static class ServeCommand
     private static async Task<int> RunAsync(string[] settings, CancellationToken stop)
     {
         WebApplicationBuilder builder = HostSettings.CreateBuilder(settings);
+        bool hasNewToken = TokenFile.CreateIfMissing(builder.Configuration);
         SoakOptions options = SoakConfiguration.Read(builder.Configuration);
         Listening.Check(builder.Configuration);
         if (SoakOptions.WhyUnsupported(options.Fleet) is { } reason)
@@ -43,11 +44,19 @@ internal static class ServeCommand
         LogFormat format = LogSetup.Configure(builder, options.LogFormat);
         builder.AddSoak(options);
         builder.AddHttpLimits();
-        builder.Services.AddListening();
+        string[] asked = [.. HostSettings.Urls(builder.Configuration)];
+        bool hasHealth = builder.AddHealthListener(options);
+        builder.Services.AddListening(asked);
 
         await using WebApplication app = builder.Build();
+        if (hasNewToken)
+            app.Logger.TokenCreated(options.ApiTokenFile);
+        if (!hasHealth && options.HealthUrl == HostSettings.AutoHealthUrl)
+            app.Logger.HealthListenerLeftOut();
         app.UseNoSniff();
         app.UseProblemDetails();
+        app.UseHealthListener();
+        app.UseHostCheck();
         app.UsePage();
         app.MapMetrics();
         app.MapHealth();

@@ -1,5 +1,6 @@
 using SoakHost.Api;
 using SoakHost.Configuration;
+using SoakHost.Interventions;
 using SoakHost.Logging;
 using SoakHost.Metrics;
 using SoakHost.Service;
@@ -10,7 +11,7 @@ namespace SoakHost.Commands;
 /// <summary>Registers the soak and everything that reads its reports.</summary>
 internal static class SoakServices
 {
-    // The soak takes at most three of the five seconds that a stop may take.
+    // The workers get two seconds and the disk at least one of the five that a stop may take.
     private static readonly TimeSpan ShutdownTimeout = TimeSpan.FromSeconds(4);
 
     public static void AddSoak(this WebApplicationBuilder builder, SoakOptions options)
@@ -37,7 +38,11 @@ internal static class SoakServices
                 services.GetRequiredService<CommitMetrics>().Observe))
             .AddSingleton<StorageReads>()
             .AddSingleton<OperatorAccess>()
+            .AddSingleton<RefusedRequests>()
             .AddSingleton<OperatorFilter>()
+            .AddSingleton<IdempotencyKeys<object?>>()
+            .AddSingleton<IdempotencyFilter>()
+            .AddSingleton<AlertFilter>()
             .AddSingleton<ReplayService>()
             .AddMetrics()
             .AddHostedService<SoakService>();
@@ -58,5 +63,6 @@ internal static class SoakServices
         .AddSingleton<CommitMetrics>()
         .AddSingleton<StorageMetrics>()
         .AddSingleton<ProcessMetrics>()
-        .AddSingleton<AlertMetrics>();
+        .AddSingleton<AlertMetrics>()
+        .AddSingleton<RefusalMetrics>();
 }

@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
+using System.Globalization;
 using System.Text.Json;
 
 namespace SoakHost.Configuration;
@@ -100,10 +101,45 @@ internal static class HostSettings
         }
     }
 
-    /// <summary>Where the service of this configuration can be reached from this machine.</summary>
-    public static Uri LocalUrl()
+    /// <summary>The address for probes and scrapes is chosen by the program.</summary>
+    public const string AutoHealthUrl = "auto";
+
+    /// <summary>There is no address for probes and scrapes.</summary>
+    public const string NoHealthUrl = "none";
+
+    private const int HealthPortOffset = 10_000;
+    private const int PortMax = 65_535;
+
+    /// <summary>The address for probes and scrapes; null for none.</summary>
+    /// <param name="configured">The setting.</param>
+    /// <param name="main">The other addresses.</param>
+    public static string? HealthUrl(string configured, IReadOnlyList<string> main)
     {
-        string url = Urls(CreateBuilder([]).Configuration).First();
+        if (configured != AutoHealthUrl)
+            return configured is NoHealthUrl or "" ? null : configured;
+        int port = BindingAddress.Parse(main[0]).Port;
+        int own = port == 0 ? 0 : port + HealthPortOffset <= PortMax ? port + HealthPortOffset : port - HealthPortOffset;
+        return string.Create(CultureInfo.InvariantCulture, $"http://127.0.0.1:{own}");
+    }
+
+    /// <summary>
+    /// Where the service of this configuration answers probes, best first: the address for them may be left out if its port is
+    /// taken.
+    /// </summary>
+    public static IEnumerable<Uri> LocalProbeUrls()
+    {
+        ConfigurationManager configuration = CreateBuilder([]).Configuration;
+        string[] main = [.. Urls(configuration)];
+        string? health = HealthUrl(
+            configuration[$"{SoakConfiguration.Section}:{nameof(SoakOptions.HealthUrl)}"] ?? AutoHealthUrl, main);
+        return health is null ? [Local(main[0])] : [Local(health), Local(main[0])];
+    }
+
+    /// <summary>Where the service of this configuration can be reached from this machine.</summary>
+    public static Uri LocalUrl() => Local(Urls(CreateBuilder([]).Configuration).First());
+
+    private static Uri Local(string url)
+    {
         string[] anyAddress = ["://0.0.0.0", "://[::]", "://*", "://+"];
         foreach (string any in anyAddress)
             url = url.Replace(any, "://127.0.0.1", StringComparison.Ordinal);

@@ -16,26 +16,37 @@ internal static class Listening
     /// Checks the addresses of the configuration. The server takes some that it should not: a name becomes every address.
     /// </summary>
     /// <exception cref="ConfigurationException">Lists every address that cannot be used.</exception>
-    public static void Check(IConfiguration configuration)
+    public static void Check(IConfiguration configuration) => Check(HostSettings.Urls(configuration));
+
+    /// <summary>Checks addresses.</summary>
+    /// <param name="urls">The addresses.</param>
+    /// <param name="setting">Where they are from, or nothing.</param>
+    /// <exception cref="ConfigurationException">Lists every address that cannot be used.</exception>
+    public static void Check(IEnumerable<string> urls, string setting = "")
     {
         var errors = new ConfigurationErrors();
-        foreach (string url in HostSettings.Urls(configuration))
+        foreach (string url in urls)
         {
             if (WhyNot(url) is { } why)
-                errors.Add($"cannot listen on \"{url}\": {why}");
+                errors.Add($"{setting}cannot listen on \"{url}\": {why}");
         }
 
         errors.ThrowIfAny();
     }
 
     /// <summary>Reports what the server refuses as it starts, and nothing else, as an error of the configuration.</summary>
-    public static void AddListening(this IServiceCollection services)
+    /// <param name="services">The services.</param>
+    /// <param name="asked">
+    /// The addresses that were asked for, without one that the program added; null for all of the configuration.
+    /// </param>
+    public static void AddListening(this IServiceCollection services, IReadOnlyList<string>? asked = null)
     {
         ServiceDescriptor server = services.Last(service => service.ServiceType == typeof(IServer));
         services.Remove(server);
         services.AddSingleton<IServer>(provider => new ReportingServer(
             (IServer)ActivatorUtilities.CreateInstance(provider, server.ImplementationType!),
-            provider.GetRequiredService<IConfiguration>()));
+            provider.GetRequiredService<IConfiguration>(),
+            asked));
     }
 
     private static string? WhyNot(string url)
@@ -63,7 +74,7 @@ internal static class Listening
     }
 
     /// <summary>The server, with its refusals in words.</summary>
-    private sealed class ReportingServer(IServer server, IConfiguration configuration) : IServer
+    private sealed class ReportingServer(IServer server, IConfiguration configuration, IReadOnlyList<string>? asked) : IServer
     {
         public IFeatureCollection Features => server.Features;
 
@@ -78,9 +89,16 @@ internal static class Listening
             {
                 string cause = exception.InnerException is AddressInUseException ? "another process uses the port"
                     : exception.Message.Split('\n')[0].TrimEnd();
-                throw new ConfigurationException(
-                    $"cannot listen on {string.Join(", ", HostSettings.Urls(configuration))}: {cause}");
+                throw new ConfigurationException($"cannot listen on {string.Join(", ", Concerned(exception))}: {cause}");
             }
+        }
+
+        /// <summary>The addresses that the server names; where it names none, those that were asked for.</summary>
+        private string[] Concerned(Exception exception)
+        {
+            string[] all = [.. HostSettings.Urls(configuration)];
+            string[] named = [.. all.Where(url => exception.Message.Contains($"{url}:", StringComparison.Ordinal))];
+            return named.Length > 0 ? named : [.. asked ?? all];
         }
 
         public Task StopAsync(CancellationToken cancellationToken) => server.StopAsync(cancellationToken);

@@ -25,6 +25,8 @@ internal static class SoakConfiguration
                 .Select(entry => ReadCohort(entry, errors, probe ?? HostKernelSupport.Probe))],
         };
         reader.RejectUnknownKeys();
+        options = ReadTokenFile(reader, options);
+        CheckTokens(reader, options);
         CheckTimes(reader, options);
         CheckSlices(reader, options);
         CheckNames(options.Fleet, errors);
@@ -116,6 +118,43 @@ internal static class SoakConfiguration
                 nameof(SoakOptions.Fleet),
                 $"has {NumberSyntax.Format(vms)} VMs in all; it must have at most {NumberSyntax.Format(SoakOptions.VmsMax)}");
         }
+    }
+
+    /// <summary>The token of the file, where there is one.</summary>
+    private static SoakOptions ReadTokenFile(SettingReader reader, SoakOptions options)
+    {
+        const string Key = nameof(SoakOptions.ApiTokenFile);
+        if (options.ApiTokenFile.Length == 0)
+            return options;
+        if (options.ApiToken is not null)
+            reader.Wrong(Key, $"is set, and so is {nameof(SoakOptions.ApiToken)}; it must be one of them");
+        try
+        {
+            string token = File.ReadAllText(options.ApiTokenFile).Trim();
+            if (NamedToken.IsToken(token))
+                return options with { ApiToken = token };
+            reader.Wrong(
+                Key,
+                $"is \"{options.ApiTokenFile}\"; the file must have at least {NamedToken.LengthMin} characters of ASCII without "
+                    + "blanks, and nothing else");
+        }
+        catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
+        {
+            reader.Wrong(Key, $"is \"{options.ApiTokenFile}\"; the file cannot be read: {exception.Message}");
+        }
+
+        return options;
+    }
+
+    /// <summary>A token must tell who intervenes.</summary>
+    private static void CheckTokens(SettingReader reader, SoakOptions options)
+    {
+        IEnumerable<string> twice = options.AllTokens().GroupBy(token => token.Name).Where(same => same.Count() > 1)
+            .Select(same => same.Key);
+        foreach (string name in twice)
+            reader.Wrong(nameof(SoakOptions.ApiTokens), $"has the name \"{name}\" more than once; names must be unique");
+        if (options.AllTokens().GroupBy(token => token.Token).Any(same => same.Count() > 1))
+            reader.Wrong(nameof(SoakOptions.ApiTokens), "has a token more than once; each name needs one of its own");
     }
 
     /// <summary>Only a watchdog that looked more than once can call a worker silent.</summary>

@@ -54,11 +54,30 @@ internal sealed record SoakOptions
     /// <summary>The token that interventions need; null for none.</summary>
     public string? ApiToken { get; init; }
 
+    /// <summary>The file with that token; empty for none.</summary>
+    public string ApiTokenFile { get; init; } = "";
+
+    /// <summary>More tokens, names unique.</summary>
+    public IReadOnlyList<NamedToken> ApiTokens { get; init; } = [];
+
+    /// <summary>The token that the alert webhook needs; null for none.</summary>
+    public string? AlertToken { get; init; }
+
+    /// <summary>Host names besides those of loopback.</summary>
+    public IReadOnlyList<string> HostNames { get; init; } = [];
+
+    /// <summary>The address of the listener for probes and scrapes; <c>auto</c> or <c>none</c>.</summary>
+    public string HealthUrl { get; init; } = "auto";
+
     /// <summary>The look of log lines.</summary>
     public LogFormat LogFormat { get; init; }
 
     /// <summary>The cohorts, 1 to 100, with 1,000,000 VMs in all.</summary>
     public required ImmutableArray<CohortOptions> Fleet { get; init; }
+
+    /// <summary>Every token that interventions may have.</summary>
+    public IEnumerable<NamedToken> AllTokens() =>
+        ApiToken is null ? ApiTokens : ApiTokens.Prepend(new NamedToken(NamedToken.DefaultName, ApiToken));
 
     /// <summary>Why this machine cannot run all of these cohorts, or null where it can.</summary>
     public static string? WhyUnsupported(IEnumerable<CohortOptions> cohorts) =>

@@ -5,14 +5,11 @@ namespace SoakHost.Configuration;
 /// <summary>The keys of <c>Soak</c>, except the cohorts of <c>Soak:Fleet</c>.</summary>
 internal static class SoakSettings
 {
-    /// <summary>The fewest characters of the token.</summary>
-    private const int ApiTokenLengthMin = 16;
-
     /// <summary>All of them.</summary>
     public static SettingTable<SoakOptions> Table { get; } = new(
         new SoakOptions { Fleet = [] },
         new Setting<SoakOptions, int>(
-            nameof(SoakOptions.Workers), "worker threads; 0 starts one for each processor", new WholeNumber<int>(0, 1024),
+            nameof(SoakOptions.Workers), "worker threads; 0 starts one for each processor", new WorkerCount(min: 0),
             options => options.Workers, (options, value) => options with { Workers = value }),
         new Setting<SoakOptions, double>(
             nameof(SoakOptions.DutyCycle), "share of each worker's time that is spent soaking", new Fraction(new(0.01, 1)),
@@ -64,11 +61,43 @@ internal static class SoakSettings
             options => options.IncidentsMax, (options, value) => options with { IncidentsMax = value }),
         new Setting<SoakOptions, string>(
             nameof(SoakOptions.ApiToken),
-            $"token that interventions need, at least {ApiTokenLengthMin} characters; without one only clients on this machine "
-            + "may intervene",
-            new Words($"at least {ApiTokenLengthMin} characters of ASCII without blanks", "token", IsToken, range: ""),
-            options => options.ApiToken ?? "", (options, value) => options with { ApiToken = value.Length == 0 ? null : value })
+            $"token that interventions need, at least {NamedToken.LengthMin} characters; without any token only clients on this "
+            + "machine may intervene",
+            OneToken(), options => options.ApiToken ?? "",
+            (options, value) => options with { ApiToken = value.Length == 0 ? null : value })
         { IsSecret = true, DefaultText = "not set" },
+        new Setting<SoakOptions, string>(
+            nameof(SoakOptions.ApiTokenFile),
+            "file with that token, such as a secret of a container; where there is none, `serve` creates it with a random token",
+            new Words("the path of a file", "path", _ => true, range: ""),
+            options => options.ApiTokenFile, (options, value) => options with { ApiTokenFile = value })
+        { DefaultText = "not set" },
+        new Setting<SoakOptions, IReadOnlyList<NamedToken>>(
+            nameof(SoakOptions.ApiTokens),
+            "list of more tokens, each `name:token`: an intervention is recorded with the name of its token",
+            new Several<NamedToken>(new NamedTokenSyntax()),
+            options => options.ApiTokens, (options, value) => options with { ApiTokens = value })
+        { IsSecret = true, DefaultText = "empty" },
+        new Setting<SoakOptions, string>(
+            nameof(SoakOptions.AlertToken),
+            $"token that Alertmanager's webhook needs, at least {NamedToken.LengthMin} characters; without one everybody may "
+            + "post",
+            OneToken(), options => options.AlertToken ?? "",
+            (options, value) => options with { AlertToken = value.Length == 0 ? null : value })
+        { IsSecret = true, DefaultText = "not set" },
+        new Setting<SoakOptions, IReadOnlyList<string>>(
+            nameof(SoakOptions.HostNames),
+            "list of host names besides localhost that requests may be for while only loopback is listened on, such as that "
+            + "of a proxy",
+            new Several<string>(new Words("a host name without a port", "name", IsHostName, range: "")),
+            options => options.HostNames, (options, value) => options with { HostNames = value })
+        { DefaultText = "empty" },
+        new Setting<SoakOptions, string>(
+            nameof(SoakOptions.HealthUrl),
+            "address for `/health` and `/metrics` alone, with connections of its own; `auto` is loopback, 10_000 above the first "
+            + "port; `none` is none",
+            new Words("auto, none, or an address such as http://127.0.0.1:18080", "address", _ => true, range: ""),
+            options => options.HealthUrl, (options, value) => options with { HealthUrl = value }),
         new Setting<SoakOptions, LogFormat>(
             nameof(SoakOptions.LogFormat),
             "look of log lines: `text`, `json` (one compact log event a line), or `auto` for text on a terminal and JSON "
@@ -77,6 +106,9 @@ internal static class SoakSettings
             options => options.LogFormat, (options, value) => options with { LogFormat = value }));
 
     // An empty text is no token: environments of containers often set it so.
-    private static bool IsToken(string text) =>
-        text.Length == 0 || (text.Length >= ApiTokenLengthMin && text.All(character => character is > ' ' and <= '~'));
+    private static Words OneToken() => new(
+        $"at least {NamedToken.LengthMin} characters of ASCII without blanks", "token",
+        text => text.Length == 0 || NamedToken.IsToken(text), range: "");
+
+    private static bool IsHostName(string text) => Uri.CheckHostName(text.Trim('[', ']')) != UriHostNameType.Unknown;
 }

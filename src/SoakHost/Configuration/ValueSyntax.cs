@@ -74,6 +74,34 @@ internal sealed class WholeNumber<T>(T min, T max) : ValueSyntax<T>
         ? string.Create(CultureInfo.InvariantCulture, $"0x{value:x}") : string.Create(CultureInfo.InvariantCulture, $"{value}");
 }
 
+/// <summary>
+/// Numbers of worker threads. More of them than a few for each processor soak no faster. They only keep the threads that answer
+/// clients, watch and stop the fleet from their turn.
+/// </summary>
+/// <param name="min">The fewest, 0 or 1.</param>
+internal sealed class WorkerCount(int min) : ValueSyntax<int>
+{
+    /// <summary>The most for each processor.</summary>
+    public const int PerProcessorMax = 4;
+
+    private readonly WholeNumber<int> _number = new(min, Max);
+
+    /// <summary>
+    /// The most on this machine: its processors, or those that a container or an affinity leaves to the process.
+    /// </summary>
+    public static int Max => PerProcessorMax * Environment.ProcessorCount;
+
+    public override string Allowed => $"{_number.Allowed}, {PerProcessorMax} for each processor";
+
+    public override string Range => $"{min} to {PerProcessorMax} for each processor";
+
+    public override string Placeholder => _number.Placeholder;
+
+    public override bool IsNumber => true;
+
+    public override bool TryParse(string text, out int value) => _number.TryParse(text, out value);
+}
+
 /// <summary>Numbers with a fraction.</summary>
 internal sealed class Fraction(ValueRange<double> range) : ValueSyntax<double>
 {

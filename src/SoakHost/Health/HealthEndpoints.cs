@@ -13,9 +13,9 @@ internal static class HealthEndpoints
         app.MapGet("/health/live", () => TypedResults.Json(new LiveDocument("live"), HealthJson.Default.LiveDocument));
         app.MapGet(
             "/health/ready",
-            (SoakRun run, TimeProvider time) =>
+            async (SoakRun run, TimeProvider time, CancellationToken stop) =>
             {
-                FleetReport report = run.Latest;
+                FleetReport report = await FreshAsync(run, time, stop);
                 Readiness readiness = Readiness.Of(
                     report,
                     report.CohortsInAll,
@@ -29,6 +29,20 @@ internal static class HealthEndpoints
                         ? StatusCodes.Status503ServiceUnavailable
                         : StatusCodes.Status200OK);
             });
+    }
+
+    /// <summary>
+    /// The latest report. One that is too old may be so because the whole process was stopped (SIGSTOP, a suspended machine): the
+    /// watchdog then has two intervals to make another.
+    /// </summary>
+    private static async Task<FleetReport> FreshAsync(SoakRun run, TimeProvider time, CancellationToken stop)
+    {
+        long asked = time.GetTimestamp();
+        while (IsOld(run.Latest) && time.GetElapsedTime(asked) < 2 * run.Options.WatchdogInterval)
+            await Task.Delay(run.Options.WatchdogInterval / 4, time, stop);
+        return run.Latest;
+
+        bool IsOld(FleetReport report) => time.GetElapsedTime(report.Timestamp) > run.Options.StallAfter;
     }
 }
 

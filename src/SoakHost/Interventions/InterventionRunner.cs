@@ -39,6 +39,7 @@ internal sealed class InterventionRunner : IDisposable
     /// <param name="cohort">The cohort's name.</param>
     /// <param name="intervention">The intervention; its tick is ignored.</param>
     /// <param name="cancellation">Gives it up, unless it is being recorded already.</param>
+    /// <param name="by">Who asked for it.</param>
     /// <exception cref="InterventionException">The fleet cannot do it; nothing was done.</exception>
     /// <exception cref="StorageUnavailableException">It cannot be recorded; nothing was done.</exception>
     /// <exception cref="InterventionUndecidedException">
@@ -48,10 +49,23 @@ internal sealed class InterventionRunner : IDisposable
     /// <exception cref="OperationCanceledException">
     /// <paramref name="cancellation"/> was cancelled in time; nothing was done.
     /// </exception>
-    public async Task<InterventionRecord> RunAsync(string cohort, ShardIntervention intervention, CancellationToken cancellation)
+    public async Task<InterventionRecord> RunAsync(
+        string cohort, ShardIntervention intervention, CancellationToken cancellation, Requester? by = null)
     {
         RateLimitLease turn = await TakeTurnAsync(cohort, cancellation);
-        Task<InterventionRecord> outcome = RecordAndCommitAsync(turn, cohort, intervention, cancellation);
+        PreparedIntervention prepared;
+        try
+        {
+            cancellation.ThrowIfCancellationRequested();
+            prepared = await PrepareAsync(cohort, intervention);
+        }
+        catch
+        {
+            turn.Dispose();
+            throw;
+        }
+
+        Task<InterventionRecord> outcome = RecordAndCommitAsync(turn, prepared, cohort, by, cancellation);
         try
         {
             return await outcome.WaitAsync(AnswerTimeout, _time, _stop.Token);
@@ -92,16 +106,32 @@ internal sealed class InterventionRunner : IDisposable
     /// Has the intervention recorded, then committed. The shards and the turn are kept until the disk has decided.
     /// </summary>
     private async Task<InterventionRecord> RecordAndCommitAsync(
-        RateLimitLease turn, string cohort, ShardIntervention intervention, CancellationToken cancellation)
+        RateLimitLease turn,
+        PreparedIntervention prepared,
+        string cohort,
+        Requester? by,
+        CancellationToken cancellation)
     {
         using (turn)
+        using (prepared)
         {
-            using PreparedIntervention prepared = _fleet.Prepare(cohort, intervention);
-            InterventionRecord record = await _storage.RecordAsync(cohort, prepared.Intervention, cancellation);
+            InterventionRecord record = await _storage.RecordAsync(cohort, prepared.Intervention, cancellation, by);
             prepared.Commit();
             return record;
         }
     }
+
+    /// <summary>
+    /// New VMs are built on a thread of their own: a million take seconds, and one of the pool would be missed.
+    /// </summary>
+    private Task<PreparedIntervention> PrepareAsync(string cohort, ShardIntervention intervention) =>
+        intervention.Kind is InterventionKind.AddCohort or InterventionKind.ResizeCohort
+            ? Task.Factory.StartNew(
+                () => _fleet.Prepare(cohort, intervention),
+                CancellationToken.None,
+                TaskCreationOptions.LongRunning,
+                TaskScheduler.Default)
+            : Task.FromResult(_fleet.Prepare(cohort, intervention));
 
     private async Task<RateLimitLease> TakeTurnAsync(string cohort, CancellationToken cancellation)
     {

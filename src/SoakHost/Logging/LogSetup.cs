@@ -21,7 +21,11 @@ internal static class LogSetup
         LogFormat format = Resolve(asked);
         LoggerConfiguration configuration = new LoggerConfiguration()
             .MinimumLevel.Information()
+            .Enrich.With(new VisibleProperties())
             .MinimumLevel.Override("Microsoft", LogEventLevel.Warning)
+
+            // A line for each connection beyond the limit would let anybody fill the disk.
+            .MinimumLevel.Override("Microsoft.AspNetCore.Server.Kestrel.Connections", LogEventLevel.Error)
 
             // The host would log a failed start with its stack; the program reports it in one line.
             .MinimumLevel.Override("Microsoft.Extensions.Hosting.Internal.Host", LogEventLevel.Fatal);

@@ -11,8 +11,10 @@ internal static partial class SoakLog
     [LoggerMessage(1011, LogLevel.Warning, "Run {Before} in the data directory differs: {Differences}. A new run {Run} starts")]
     public static partial void RunReplaced(this ILogger log, long before, string differences, long run);
 
-    [LoggerMessage(1012, LogLevel.Information, "{Cohort}: {Intervention} takes effect at tick {Tick}")]
-    public static partial void InterventionApplied(this ILogger log, string cohort, string intervention, long tick);
+    [LoggerMessage(1012, LogLevel.Information,
+        "{Cohort}: {Intervention} takes effect at tick {Tick}, requested by {Requester} from {Address}, {UserAgent}")]
+    public static partial void InterventionApplied(
+        this ILogger log, string cohort, string intervention, long tick, string requester, string address, string userAgent);
 
     [LoggerMessage(3010, LogLevel.Error,
         "The checkpoint of {Cohort}, VMs from {FirstVm}, at tick {Tick} cannot be used: {Reason}. The one before it is used, if "

@@ -121,6 +121,20 @@ internal static partial class SoakLog
     [LoggerMessage(3004, LogLevel.Warning, "A worker did not stop within {Seconds} s; the final figures lack its last slice")]
     public static partial void StopTimedOut(this ILogger log, double seconds);
 
+    [LoggerMessage(3030, LogLevel.Warning,
+        "{Status} for {Method} {Path} from {Address}, {UserAgent}: {Reason}. {Suppressed} more were not logged")]
+    public static partial void RequestRefused(
+        this ILogger log, int status, string method, string path, string address, string userAgent, string reason,
+        long suppressed);
+
+    [LoggerMessage(3031, LogLevel.Warning,
+        "There is no listener of its own for health and metrics: its port is taken. Set Soak:HealthUrl to another address, or to "
+        + "none")]
+    public static partial void HealthListenerLeftOut(this ILogger log);
+
+    [LoggerMessage(3032, LogLevel.Information, "A token for interventions was created in {File}")]
+    public static partial void TokenCreated(this ILogger log, string file);
+
     [LoggerMessage(4001, LogLevel.Information, "Alert {Status}: {AlertName}, cohort {Cohort}, VM {Vm}, vCPU {Vcpu}: {Summary}")]
     public static partial void AlertReceived(
         this ILogger log, string status, string alertName, string cohort, string vm, string vcpu, string summary);

@@ -144,6 +144,11 @@ internal static class DeclaredMetrics
     public static readonly MetricDeclaration AlertsReceived =
         Counter("soakhost_alerts_received_total", "Alerts received on the webhook by status: firing or resolved", "status");
 
+    public static readonly MetricDeclaration RequestsRefused = Counter(
+        "soakhost_requests_refused_total",
+        "Requests refused by status: 401 without a token, 403 for another reason, 429 after too many of them from one address",
+        "status");
+
     public static readonly MetricDeclaration StartTime = Gauge("process_start_time_seconds",
         "When the process started, in seconds since 1970");
 

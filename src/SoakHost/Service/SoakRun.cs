@@ -59,8 +59,9 @@ internal sealed class SoakRun : IDisposable
     public Task<InterventionRecord> InterveneAsync(
         string cohort,
         ShardIntervention intervention,
-        CancellationToken cancellation) =>
-        _interventions?.RunAsync(cohort, intervention, cancellation)
+        CancellationToken cancellation,
+        Requester? by = null) =>
+        _interventions?.RunAsync(cohort, intervention, cancellation, by)
             ?? throw new StorageUnavailableException("this run is not kept on disk");
 
     /// <summary>Starts the workers, the watchdog and the checkpoints.</summary>

@@ -14,7 +14,7 @@ namespace SoakHost.Service;
 internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server, ILogger<SoakService> log)
     : IHostedLifecycleService
 {
-    private static readonly TimeSpan WorkerStopTimeout = TimeSpan.FromSeconds(3);
+    private static readonly TimeSpan WorkerStopTimeout = TimeSpan.FromSeconds(2);
 
     public Task StartedAsync(CancellationToken cancellationToken)
     {

@@ -35,11 +35,12 @@ internal sealed class InterventionTable(DatabaseConnection connection)
         (long)connection.Scalar("SELECT count(*) FROM interventions WHERE run_id = $run", ("$run", runId))!;
 
     /// <summary>Records an intervention, within a transaction.</summary>
-    public InterventionRecord Add(long runId, string cohort, ShardIntervention intervention, DateTimeOffset now)
+    public InterventionRecord Add(
+        long runId, string cohort, ShardIntervention intervention, DateTimeOffset now, Requester? by = null)
     {
         long id = (long)connection.Scalar(
-            "INSERT INTO interventions (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms) "
-            + "VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $vms, $added, $now) RETURNING id",
+            "INSERT INTO interventions (run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms, "
+            + "requested_by) VALUES ($run, $cohort, $kind, $tick, $vm, $kernel, $seq, $vms, $added, $now, $by) RETURNING id",
             ("$run", runId),
             ("$cohort", cohort),
             ("$kind", intervention.Kind.Name()),
@@ -49,14 +50,16 @@ internal sealed class InterventionTable(DatabaseConnection connection)
             ("$seq", Columns.OfUInt64(intervention.InvalidateSeq)),
             ("$vms", intervention.Vms),
             ("$added", intervention.Cohort is { } added ? AddedCohort.Write(added) : null),
-            ("$now", Columns.OfTime(now)))!;
+            ("$now", Columns.OfTime(now)),
+            ("$by", Requester.Write(by)))!;
         StoredTable.Interventions.Seal(connection, id);
-        return new InterventionRecord(id, runId, cohort, intervention, now);
+        return new InterventionRecord(id, runId, cohort, intervention, now, by);
     }
 
     /// <summary>Reads a row of <see cref="StoredTable.Interventions"/>.</summary>
     internal static InterventionRecord Read(SqliteDataReader row) =>
-        new(row.GetInt64(1), row.GetInt64(2), row.GetString(3), ReadIntervention(row), row.GetTime(11));
+        new(row.GetInt64(1), row.GetInt64(2), row.GetString(3), ReadIntervention(row), row.GetTime(11),
+            Requester.Read(row.GetStringOrNull(12)));
 
     private IReadOnlyList<Stored<InterventionRecord>> Read(string where, params (string, object?)[] parameters) =>
         [.. connection.Query(StoredTable.Interventions, where, Read, parameters)];

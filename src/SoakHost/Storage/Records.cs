@@ -19,12 +19,14 @@ internal sealed record CheckpointRecord(ShardKey Shard, long Tick, byte[]? State
 /// <param name="Cohort">The cohort's name.</param>
 /// <param name="Intervention">What was done.</param>
 /// <param name="Requested">When it was requested.</param>
+/// <param name="RequestedBy">Who requested it; null where that is not known.</param>
 internal sealed record InterventionRecord(
     long Id,
     long RunId,
     string Cohort,
     ShardIntervention Intervention,
-    DateTimeOffset Requested);
+    DateTimeOffset Requested,
+    Requester? RequestedBy = null);
 
 /// <summary>An incident as it is stored.</summary>
 /// <param name="Number">Grows with each incident in the database; pages are cut by it.</param>

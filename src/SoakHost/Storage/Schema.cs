@@ -13,7 +13,7 @@ internal static class Schema
     public const int ApplicationId = 0x534f414b;
 
     /// <summary>The schema's version, as <c>user_version</c>.</summary>
-    public const int Version = 2;
+    public const int Version = 3;
 
     // SQLite takes a file without a whole page, of 512 bytes at least, for an empty database.
     private const int PageBytesMin = 512;
@@ -54,6 +54,7 @@ internal static class Schema
             vms INTEGER NOT NULL,
             added TEXT,
             requested_ms INTEGER NOT NULL,
+            requested_by TEXT,
             checksum INTEGER NOT NULL DEFAULT 0);
         CREATE INDEX interventions_by_cohort ON interventions (run_id, cohort, tick);
         CREATE TABLE incidents (

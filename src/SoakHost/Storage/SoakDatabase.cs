@@ -254,7 +254,8 @@ internal sealed class SoakDatabase : IDisposable
 
     /// <summary>Records an intervention; when this returns, it is on the disk.</summary>
     /// <exception cref="InterventionConflictException">The run has as many as it may have.</exception>
-    public InterventionRecord AddIntervention(long runId, string cohort, ShardIntervention intervention, DateTimeOffset now)
+    public InterventionRecord AddIntervention(
+        long runId, string cohort, ShardIntervention intervention, DateTimeOffset now, Requester? by = null)
     {
         if (Interventions.Count(runId) >= InterventionsMax)
         {
@@ -265,7 +266,7 @@ internal sealed class SoakDatabase : IDisposable
         _connection.Execute("PRAGMA synchronous=FULL");
         try
         {
-            return Commit(() => Interventions.Add(runId, cohort, intervention, now));
+            return Commit(() => Interventions.Add(runId, cohort, intervention, now, by));
         }
         finally
         {

@@ -115,15 +115,17 @@ internal sealed class SoakStorage : IDisposable
     /// <param name="cohort">The cohort's name.</param>
     /// <param name="intervention">The intervention with its tick.</param>
     /// <param name="cancellation">Gives it up, unless the write has begun.</param>
+    /// <param name="by">Who asked for it.</param>
     /// <exception cref="StorageUnavailableException">It cannot be recorded, or the disk did not begin within 5 s.</exception>
     /// <exception cref="OperationCanceledException"><paramref name="cancellation"/> was cancelled in time.</exception>
     public async Task<InterventionRecord> RecordAsync(
         string cohort,
         ShardIntervention intervention,
-        CancellationToken cancellation)
+        CancellationToken cancellation,
+        Requester? by = null)
     {
         DateTimeOffset now = _time.GetUtcNow();
-        var record = new PendingWrite<InterventionRecord>(() => Record(cohort, intervention, now));
+        var record = new PendingWrite<InterventionRecord>(() => Record(cohort, intervention, now, by));
         if (Hangs)
             throw new StorageUnavailableException($"the disk has not answered for {_thread.BusyFor.TotalSeconds:0} s");
         if (!_thread.TryPost(record.Run))
@@ -184,12 +186,12 @@ internal sealed class SoakStorage : IDisposable
         }
     }
 
-    private InterventionRecord Record(string cohort, ShardIntervention intervention, DateTimeOffset now)
+    private InterventionRecord Record(string cohort, ShardIntervention intervention, DateTimeOffset now, Requester? by)
     {
         try
         {
             _run.ThrowIfUnusable();
-            return _run.OpenForWriting(now).AddIntervention(_run.Id, cohort, intervention, now);
+            return _run.OpenForWriting(now).AddIntervention(_run.Id, cohort, intervention, now, by);
         }
         catch (Exception exception) when (StorageHealth.IsUnavailable(exception) || exception is ConfigurationException)
         {

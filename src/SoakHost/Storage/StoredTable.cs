@@ -28,7 +28,8 @@ internal sealed record StoredTable(string Name, string Key, string Columns)
         "run_id, cohort, first_vm, start_tick, tick, state");
 
     public static readonly StoredTable Interventions = new(
-        "interventions", "id", "run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms");
+        "interventions", "id", "run_id, cohort, kind, tick, vm, kernel, invalidate_seq, vms, added, requested_ms, "
+            + "requested_by");
 
     public static readonly StoredTable Incidents = new(
         "incidents",

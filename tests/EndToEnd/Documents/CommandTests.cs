@@ -31,6 +31,8 @@ public sealed class CommandTests
         ["tests/break-test.sh --class \"one call\" --every-call"] = Breaks,
         ["docker compose up --build"] = Docker,
         ["docker compose up --build --wait"] = Docker,
+        ["docker compose exec soakhost soakhost ctl pause stable"] = Docker,
+        ["docker compose cp soakhost:/data/api-token ."] = Docker,
         ["docker compose -f docker-compose.yml -f deploy/compose/host-kernel.yml up --build"] = Docker,
         ["export KVM_GID=$(stat -c %g /dev/kvm)"] = Kvm,
         ["soakhost check --kernel host --until 2^31+1000000"] = Kvm,

@@ -34,7 +34,7 @@ public sealed class PrometheusServer : IAsyncDisposable
             File.Copy(file, Path.Combine(folder, "rules", Path.GetFileName(file)));
         Replacement configuration = new Replacement(
             await File.ReadAllTextAsync(Path.Combine(deployed, "prometheus.yml"), cancellationToken))
-            .Replace("soakhost:8080", soakHost.Authority)
+            .Replace("soakhost:8081", soakHost.Authority)
             .Replace("alertmanager:9093", alertmanager.Authority)
             .Replace("scrape_interval: 5s", "scrape_interval: 1s")
             .Replace("scrape_timeout: 4s", "scrape_timeout: 1s")

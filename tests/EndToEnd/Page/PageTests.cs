@@ -283,7 +283,7 @@ public sealed partial class PageTests(Browser browser)
             await confirm.ClickAsync();
             await Assertions
                 .Expect(dialog.GetByRole(AriaRole.Alert))
-                .ToContainTextAsync("interventions need the token of Soak:ApiToken");
+                .ToContainTextAsync("interventions need a token of Soak:ApiToken");
             await Assertions.Expect(token).ToBeFocusedAsync();
             await Assertions.Expect(token).ToHaveValueAsync("");
         }

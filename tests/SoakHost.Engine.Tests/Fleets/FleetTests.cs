@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
@@ -10,6 +11,31 @@ namespace SoakHost.Engine.Tests.Fleets;
 public sealed class FleetTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
+
+    [Fact]
+    public void No_worker_begins_before_all_of_them_are_there()
+    {
+        const int Workers = 16;
+        var clock = new SharedClock();
+        using var fleet = new Fleet(
+            new FleetOptions
+            {
+                Cohorts = [SoakRun.CohortOf("linux-6.1.y", Workers * FleetOptions.ShardVms, new())],
+                Workers = Workers,
+            },
+            clock);
+        fleet.Start();
+        Assert.True(SpinWait.SpinUntil(() => clock.Readers.Any(IsWorker), Patience));
+
+        // Whoever starts a worker reads the clock for it. A worker that reads it before the last of these has begun too soon.
+        string[] readers = [.. clock.Readers];
+        Assert.Equal(
+            readers.Count(name => !IsWorker(name)),
+            readers.TakeWhile(name => !IsWorker(name)).Count());
+        Assert.True(fleet.Stop(Patience));
+
+        static bool IsWorker(string name) => name.StartsWith("soak-worker", StringComparison.Ordinal);
+    }
 
     [Fact]
     public void A_fleet_is_done_when_every_shard_is_and_a_worker_that_found_nothing_to_do_is_idle_until_it_does()
@@ -102,4 +128,16 @@ public sealed class FleetTests
 
     /// <summary>Names a kernel of its own.</summary>
     private sealed class ShardSlotTests;
+
+    /// <summary>Remembers which threads asked for the time, in order.</summary>
+    private sealed class SharedClock : TimeProvider
+    {
+        public ConcurrentQueue<string> Readers { get; } = new();
+
+        public override long GetTimestamp()
+        {
+            Readers.Enqueue(Thread.CurrentThread.Name ?? "");
+            return base.GetTimestamp();
+        }
+    }
 }

@@ -165,8 +165,7 @@ public sealed class WatchdogTests : IDisposable
     {
         Build([Healthy()], new ShardOptions(), start: false);
 
-        _time.Advance(Silence + TimeSpan.FromTicks(1));
-        FleetReport silent = Next();
+        FleetReport silent = After(Silence);
         Assert.Equal([0], silent.SilentWorkers);
         Assert.Empty(silent.Cohorts);
         Assert.Equal(Verdict.Inconclusive, silent.Verdict);
@@ -184,9 +183,20 @@ public sealed class WatchdogTests : IDisposable
     public void A_silent_worker_is_silent_whatever_was_done_to_the_time_of_day()
     {
         Build([Healthy()], new ShardOptions(), start: false);
-        _time.Advance(Silence + TimeSpan.FromTicks(1));
         _clock.Ahead = TimeSpan.FromHours(-1);
-        Assert.Equal([0], Next().SilentWorkers);
+        Assert.Equal([0], After(Silence).SilentWorkers);
+    }
+
+    [Fact]
+    public void After_a_gap_in_which_nothing_ran_a_worker_is_silent_only_once_it_has_been_watched_for_long_enough()
+    {
+        Build([Healthy()], new ShardOptions(), start: false);
+        Assert.Empty(After(Silence - (4 * Interval)).SilentWorkers);
+
+        // The process was stopped (SIGSTOP) for an hour: that was no time of the workers, and a late look counts as two.
+        _time.Advance(TimeSpan.FromHours(1));
+        Assert.Empty(Next().SilentWorkers);
+        Assert.Equal([0], After(2 * Interval).SilentWorkers);
     }
 
     [Fact]
@@ -218,7 +228,8 @@ public sealed class WatchdogTests : IDisposable
         FleetReport last = _watchdog!.Stop();
 
         Assert.Same(last, _watchdog.Latest);
-        Assert.True(last.Workers[0].Slices * Shard.ObservationTicks * 4 == ((SimulatedSnapshot)last.Cohorts[0].Snapshot).Tick);
+        long ticks = ((last.Workers[0].Slices - 1) * 4 * Shard.ObservationTicks) + Shard.ObservationTicks;
+        Assert.Equal(ticks, ((SimulatedSnapshot)last.Cohorts[0].Snapshot).Tick);
     }
 
     private static SimulatedCohort Control(int vms) => new()
@@ -254,6 +265,14 @@ public sealed class WatchdogTests : IDisposable
             _fleet.Start();
         _watchdog.Start();
         Assert.True(_reported.Wait(Patience, TestContext.Current.CancellationToken));
+    }
+
+    /// <summary>The first report after more time than this, in which the watchdog looked as often as it should.</summary>
+    private FleetReport After(TimeSpan time)
+    {
+        for (TimeSpan passed = TimeSpan.Zero; passed < time; passed += Interval)
+            Next();
+        return Next();
     }
 
     /// <summary>The report of the next interval.</summary>

@@ -35,9 +35,35 @@ public class AlertEndpointTests(SmallService service)
         Assert.True(await _program.MetricAsync("soakhost_alerts_received_total{status=\"firing\"}") > before);
         JsonElement line = _program.Log.First(line => line.GetProperty("EventId").GetProperty("Id").GetInt32() == 4001);
         Assert.Equal(
-            ["firing", "VcpuHung", "stable", "17", "2", "vCPU 2 of VM 17 is hung forged line"],
+            ["firing", "VcpuHung", "stable", "17", "2", "vCPU 2 of VM 17 is hung\\u000aforged line"],
             ((string[])["Status", "AlertName", "Cohort", "Vm", "Vcpu", "Summary"]).Select(key =>
                 line.GetProperty(key).GetString()));
+    }
+
+    [Fact]
+    public async Task Where_a_token_is_set_a_notification_needs_it_and_too_many_are_refused_for_a_while()
+    {
+        const string Token = "token-of-alertmanager";
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__AlertToken", Token)));
+        Assert.Equal(HttpStatusCode.Unauthorized, await StatusAsync(null));
+        Assert.Equal(HttpStatusCode.Unauthorized, await StatusAsync("another-token-of-somebody"));
+        List<HttpStatusCode> statuses = [];
+        for (int i = 0; i < 100; i++)
+            statuses.Add(await StatusAsync(Token));
+        Assert.Equal(HttpStatusCode.NoContent, statuses[0]);
+        Assert.Contains(HttpStatusCode.TooManyRequests, statuses);
+
+        async Task<HttpStatusCode> StatusAsync(string? token)
+        {
+            using var request = new HttpRequestMessage(HttpMethod.Post, "/api/v1/alerts")
+            {
+                Content = new StringContent(OneFiring, Encoding.UTF8, "application/json"),
+            };
+            if (token is not null)
+                request.Headers.Add("Authorization", $"Bearer {token}");
+            using HttpResponseMessage response = await program.Http.SendAsync(request, TestContext.Current.CancellationToken);
+            return response.StatusCode;
+        }
     }
 
     [Theory]

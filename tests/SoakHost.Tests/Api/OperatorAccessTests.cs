@@ -79,9 +79,9 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
     public async Task The_page_is_told_what_it_may_do()
     {
         Assert.Equal(("open", null), await AccessAsync(service.Program, "localhost"));
-        (string? interventions, string? reason) = await AccessAsync(service.Program, "evil.example");
+        (string? interventions, string? reason) = await AccessAsync(service.Program, "localhost", "X-Forwarded-For");
         Assert.Equal("refused", interventions);
-        Assert.Contains("localhost", reason, StringComparison.Ordinal);
+        Assert.Contains("X-Forwarded-For", reason, StringComparison.Ordinal);
 
         await using (ProgramProcess guarded = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__ApiToken", Token))))
         {
@@ -107,6 +107,104 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
         Assert.Contains("beyond loopback", reason, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("/api/v1/fleet")]
+    [InlineData("/api/v1/incidents")]
+    [InlineData("/metrics")]
+    [InlineData("/")]
+    public async Task Where_only_loopback_listens_nothing_is_read_under_a_name_that_is_not_this_machines(string path)
+    {
+        int port = service.Program.Http.BaseAddress!.Port;
+        Assert.Equal(HttpStatusCode.Forbidden, await GetAsync(service.Program, path, $"evil.example:{port}"));
+        Assert.Equal(HttpStatusCode.Forbidden, await GetAsync(service.Program, path, "127.0.0.1.evil.example"));
+        foreach (string host in (string[])["localhost", "127.0.0.1", "[::1]", "127.0.0.2"])
+            Assert.Equal(HttpStatusCode.OK, await GetAsync(service.Program, path, $"{host}:{port}"));
+        Assert.Equal(HttpStatusCode.OK, await GetAsync(service.Program, "/health/live", "evil.example"));
+    }
+
+    [Fact]
+    public async Task Names_of_a_proxy_can_be_allowed_and_beyond_loopback_any_name_may_be()
+    {
+        await using (ProgramProcess proxied = await ProgramProcess.ServeAsync(
+            Fleets.Small(("Soak__HostNames__0", "soak.example.org"))))
+        {
+            Assert.Equal(HttpStatusCode.OK, await GetAsync(proxied, "/api/v1/fleet", "soak.example.org"));
+            Assert.Equal(HttpStatusCode.Forbidden, await GetAsync(proxied, "/api/v1/fleet", "evil.example"));
+        }
+
+        await using ProgramProcess open = await ProgramProcess.ServeAsync(
+            Fleets.Small(), urls: "http://127.0.0.1:0;http://0.0.0.0:0");
+        Assert.Equal(HttpStatusCode.OK, await GetAsync(open, "/api/v1/fleet", "any.example"));
+    }
+
+    [Theory]
+    [InlineData("Forwarded", "for=192.0.2.1")]
+    [InlineData("X-Forwarded-For", "127.0.0.1")]
+    [InlineData("X-Real-IP", "192.0.2.1")]
+    [InlineData("Via", "1.1 proxy")]
+    public async Task A_request_that_a_proxy_forwarded_is_not_local(string header, string value)
+    {
+        string authority = $"127.0.0.1:{service.Program.Http.BaseAddress!.Port}";
+        Assert.Equal(
+            HttpStatusCode.Forbidden,
+            await InterveneAsync(service.Program, authority, origin: null, site: null, header: (header, value)));
+    }
+
+    [Fact]
+    public async Task An_intervention_is_recorded_and_logged_with_who_asked_for_it()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
+            ("Soak__ApiToken", Token), ("Soak__ApiTokens__0", "alice:alices-own-secret-1"),
+            ("Soak__ApiTokens__1", "ci:secret-of-the-ci-1")));
+        string authority = $"127.0.0.1:{program.Http.BaseAddress!.Port}";
+        foreach (string token in (string[])[Token, "alices-own-secret-1", "secret-of-the-ci-1"])
+        {
+            Assert.Equal(
+                HttpStatusCode.OK,
+                await InterveneAsync(
+                    program, authority, null, null, token: token, header: ("User-Agent", new string('a', 500))));
+        }
+
+        using JsonDocument page = JsonDocument.Parse(await program.Http.GetStringAsync("/api/v1/interventions", Stop));
+        JsonElement[] by = [.. page.RootElement.GetProperty("interventions").EnumerateArray()
+            .Select(each => each.GetProperty("requested_by"))];
+        Assert.Equal(["ci", "alice", "default"], by.Select(each => each.GetProperty("name").GetString()));
+        Assert.All(by, each => Assert.Equal("127.0.0.1", each.GetProperty("address").GetString()));
+        Assert.All(by, each => Assert.InRange(each.GetProperty("user_agent").GetString()!.Length, 100, 140));
+        Assert.Contains(
+            program.Log, line => line.TryGetProperty("Requester", out JsonElement requester) && requester.GetString() == "alice");
+        Assert.DoesNotContain(program.Log, line => line.ToString().Contains("secret", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Refusals_are_logged_counted_and_slowed_down_and_whoever_has_a_token_is_not()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__ApiToken", Token)));
+        string authority = $"127.0.0.1:{program.Http.BaseAddress!.Port}";
+        List<HttpStatusCode> statuses = [];
+        for (int i = 0; i < 130; i++)
+            statuses.Add(await InterveneAsync(program, authority, null, null, token: $"wrong-token-number-{i}"));
+        Assert.Equal(HttpStatusCode.Unauthorized, statuses[0]);
+        Assert.Contains(HttpStatusCode.TooManyRequests, statuses);
+        Assert.Equal(HttpStatusCode.OK, await InterveneAsync(program, authority, null, null, token: Token));
+
+        double? refused = await program.MetricAsync("soakhost_requests_refused_total{status=\"401\"}");
+        Assert.Equal(statuses.Count(status => status == HttpStatusCode.Unauthorized), refused);
+        Assert.Equal(130 - refused, await program.MetricAsync("soakhost_requests_refused_total{status=\"429\"}"));
+        JsonElement[] lines = [.. program.Log.Where(line => line.GetProperty("EventId").GetProperty("Id").GetInt32() == 3030)];
+        Assert.InRange(lines.Length, 1, 20);
+        Assert.Equal("127.0.0.1", lines[0].GetProperty("Address").GetString());
+        Assert.DoesNotContain(program.Log, line => line.ToString().Contains("wrong-token", StringComparison.Ordinal));
+    }
+
+    private static async Task<HttpStatusCode> GetAsync(ProgramProcess program, string path, string host)
+    {
+        using var request = new HttpRequestMessage(HttpMethod.Get, path);
+        request.Headers.Host = host;
+        using HttpResponseMessage response = await program.Http.SendAsync(request, Stop);
+        return response.StatusCode;
+    }
+
     private static async Task<HttpStatusCode> InterveneAsync(
         ProgramProcess program,
         string host,
@@ -114,7 +212,8 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
         string? site,
         string? body = null,
         string type = "application/json",
-        string? token = null)
+        string? token = null,
+        (string Name, string Value)? header = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Post, "/api/v1/cohorts/control/resume");
         request.Headers.Host = host;
@@ -122,6 +221,8 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
             request.Headers.TryAddWithoutValidation("Origin", origin);
         if (site is not null)
             request.Headers.Add("Sec-Fetch-Site", site);
+        if (header is { } more)
+            request.Headers.TryAddWithoutValidation(more.Name, more.Value);
         if (token is not null)
             request.Headers.Add("Authorization", $"Bearer {token}");
         if (body is not null)
@@ -130,10 +231,13 @@ public sealed class OperatorAccessTests(OperatedService service) : IClassFixture
         return response.StatusCode;
     }
 
-    private static async Task<(string? Interventions, string? Reason)> AccessAsync(ProgramProcess program, string host)
+    private static async Task<(string? Interventions, string? Reason)> AccessAsync(
+        ProgramProcess program, string host, string? forwarded = null)
     {
         using var request = new HttpRequestMessage(HttpMethod.Get, "/api/v1/access");
         request.Headers.Host = $"{host}:{program.Http.BaseAddress!.Port}";
+        if (forwarded is not null)
+            request.Headers.Add(forwarded, "192.0.2.1");
         using HttpResponseMessage response = await program.Http.SendAsync(request, Stop);
         JsonElement access = JsonDocument.Parse(await response.Content.ReadAsStringAsync(Stop)).RootElement;
         return (access.GetProperty("interventions").GetString(), access.GetProperty("reason").GetString());

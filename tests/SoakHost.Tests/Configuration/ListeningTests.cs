@@ -30,6 +30,22 @@ public class ListeningTests
         Assert.StartsWith("cannot listen on http://192.0.2.1:0: ", error.Message, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("--urls=http://127.0.0.1:99999", "the port must be 0 to 65535")]
+    [InlineData("--urls=http://nowhere.example:8080", "the host must be an IP address, localhost, or *")]
+    [InlineData("--urls=http://127.0.0.1:0/path", "it must not have a path")]
+    [InlineData(
+        "--urls=https://127.0.0.1:0 --Kestrel:Certificates:Default:Path=/missing.pfx", "Could not find file '/missing.pfx'")]
+    [InlineData("--urls=https://127.0.0.1:0 --Kestrel:Certificates:Default:Path=/etc/hostname", "cannot listen on https://")]
+    public async Task An_address_that_cannot_be_had_ends_the_program_with_64_and_a_sentence(string settings, string why)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(["serve", .. settings.Split(' ')]);
+        Assert.Equal(64, result.ExitCode);
+        Assert.Contains(why, result.Error, StringComparison.Ordinal);
+        Assert.Contains("cannot listen on", result.Error, StringComparison.Ordinal);
+        Assert.DoesNotContain(" at ", result.Error, StringComparison.Ordinal);
+    }
+
     [Fact]
     public async Task A_server_that_starts_answers_as_before()
     {

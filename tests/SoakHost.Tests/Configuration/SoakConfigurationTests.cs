@@ -68,10 +68,65 @@ public class SoakConfigurationTests
             .Fleet.Select(cohort => cohort.Cohort.Name));
 
     [Theory]
-    [InlineData("Workers", "-1", "a whole number from 0 to 1_024")]
-    [InlineData("Workers", "1025", "a whole number from 0 to 1_024")]
-    [InlineData("Workers", "two", "a whole number from 0 to 1_024")]
-    [InlineData("Workers", "", "a whole number from 0 to 1_024")]
+    [InlineData("alice")]
+    [InlineData("alice:short")]
+    [InlineData("Alice:0123456789abcdef")]
+    [InlineData(":0123456789abcdef")]
+    [InlineData("alice:0123456789abcdef with blanks")]
+    public void A_named_token_that_is_none_is_refused_and_not_repeated(string text)
+    {
+        string error = Errors(("ApiTokens:0", text)).Single();
+        Assert.Contains("Soak:ApiTokens:0 is \"***\"; it must be a name of 1 to 63", error, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Names_and_tokens_are_unique()
+    {
+        const string One = "0123456789abcdef", Two = "fedcba9876543210";
+        Assert.Contains("\"alice\" more than once",
+            Errors(("ApiTokens:0", $"alice:{One}"), ("ApiTokens:1", $"alice:{Two}")).Single(), StringComparison.Ordinal);
+        Assert.Contains("a token more than once",
+            Errors(("ApiTokens:0", $"alice:{One}"), ("ApiToken", One)).Single(), StringComparison.Ordinal);
+        Assert.Equal(["default", "alice"], ReadValid(("ApiTokens:0", $"alice:{Two}"), ("ApiToken", One)).AllTokens()
+            .Select(token => token.Name));
+    }
+
+    [Fact]
+    public void The_token_may_be_in_a_file()
+    {
+        string file = Path.GetTempFileName();
+        try
+        {
+            File.WriteAllText(file, "0123456789abcdef\n");
+            Assert.Equal("0123456789abcdef", ReadValid(("ApiTokenFile", file)).ApiToken);
+            File.WriteAllText(file, "short");
+            Assert.Contains("at least 16 characters", Errors(("ApiTokenFile", file)).Single(), StringComparison.Ordinal);
+            File.Delete(file);
+            Assert.Contains("cannot be read", Errors(("ApiTokenFile", file)).Single(), StringComparison.Ordinal);
+        }
+        finally
+        {
+            File.Delete(file);
+        }
+    }
+
+    [Theory]
+    [InlineData("-1")]
+    [InlineData("256")]
+    [InlineData("two")]
+    [InlineData("")]
+    public void There_are_at_most_4_workers_for_each_processor(string workers)
+    {
+        int max = 4 * Environment.ProcessorCount;
+        Assert.SkipWhen(max >= 256, "a machine with 64 processors may have 256 workers");
+        Assert.Contains(
+            $"Soak:Workers is \"{workers}\"; it must be a whole number from 0 to {max}, 4 for each processor",
+            Errors(("Workers", workers)).Single(),
+            StringComparison.Ordinal);
+        Assert.Equal(max, ReadValid(("Workers", $"{max}")).Workers);
+    }
+
+    [Theory]
     [InlineData("DutyCycle", "0", "a number from 0.01 to 1")]
     [InlineData("DutyCycle", "1.1", "a number from 0.01 to 1")]
     [InlineData("DutyCycle", "NaN", "a number from 0.01 to 1")]

@@ -1,10 +1,11 @@
 using System.Net.Sockets;
 using System.Text;
+using System.Text.Json;
 
 namespace SoakHost.Tests.Service;
 
 /// <summary>Clients that ask for too much, and too slowly.</summary>
-public sealed class HostileClientTests
+public sealed class HostileClientTests(SmallService service)
 {
     private const int Connections = 400;
 
@@ -84,5 +85,33 @@ public sealed class HostileClientTests
         {
             silent.ForEach(client => client.Dispose());
         }
+    }
+
+    [Theory]
+    [InlineData("fffffffff")]
+    [InlineData("80000000")]
+    [InlineData("ffffffffffffffffffff")]
+    [InlineData("-1")]
+    [InlineData("zz")]
+    public async Task A_chunk_of_a_size_that_cannot_be_is_a_bad_request(string size)
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        Uri address = service.Program.Http.BaseAddress!;
+        foreach (string path in (string[])["/api/v1/cohorts/control/resume", "/api/v1/alerts"])
+        {
+            using var client = new TcpClient();
+            await client.ConnectAsync(address.Host, address.Port, stop);
+            await client.GetStream().WriteAsync(
+                Encoding.ASCII.GetBytes(
+                    $"POST {path} HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n"
+                    + $"Transfer-Encoding: chunked\r\n\r\n{size}\r\n{{}}\r\n"),
+                stop);
+            byte[] start = new byte["HTTP/1.1 400".Length];
+            await client.GetStream().ReadExactlyAsync(start, stop);
+            Assert.Equal("HTTP/1.1 400", Encoding.ASCII.GetString(start));
+        }
+
+        Assert.DoesNotContain(
+            service.Program.Log, line => line.TryGetProperty("@l", out JsonElement level) && level.GetString() == "Error");
     }
 }

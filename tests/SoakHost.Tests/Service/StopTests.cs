@@ -5,6 +5,7 @@ namespace SoakHost.Tests.Service;
 public class StopTests
 {
     private static readonly TimeSpan StopMax = TimeSpan.FromSeconds(5);
+    private static readonly TimeSpan ReadyMax = TimeSpan.FromSeconds(90);
 
     [Fact]
     public async Task A_service_that_is_told_to_stop_does_so_in_time_and_sums_up()
@@ -22,6 +23,26 @@ public class StopTests
         Assert.Matches("cohort .*kernel .*operations .*crossings .*hung .*unsafe .*verdict", result.Error);
         Assert.Matches(@"control .*linux-6\.1 .*8 .*0 .*pass", result.Error);
         Assert.Contains("Verdict: pass", result.Error, StringComparison.Ordinal);
+    }
+
+    /// <summary>tests/Benchmarks/README.md has the figures of a million VMs.</summary>
+    [Fact]
+    public async Task A_large_fleet_with_as_many_workers_as_there_may_be_is_ready_and_stops_in_time()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
+            ("Soak__Workers", $"{4 * Environment.ProcessorCount}"),
+            ("Soak__Fleet__1__Vms", "20000"),
+            ("Soak__Fleet__1__Vcpus", "8")));
+        long listening = Stopwatch.GetTimestamp();
+        while (!(await program.Http.GetAsync("/health/ready", TestContext.Current.CancellationToken)).IsSuccessStatusCode)
+            Assert.True(Stopwatch.GetElapsedTime(listening) < ReadyMax);
+
+        long asked = Stopwatch.GetTimestamp();
+        program.Terminate();
+        ProgramResult result = await program.EndAsync();
+
+        Assert.True(Stopwatch.GetElapsedTime(asked) < StopMax);
+        Assert.Equal(0, result.ExitCode);
     }
 
     [Fact]

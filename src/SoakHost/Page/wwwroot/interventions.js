@@ -172,7 +172,8 @@ export class Interventions {
 
       // The dialog may be open for another intervention by now.
       if (this.asked === asked) dialog.close();
-      const text = `${DIALOGS[kind].confirm}, ${cohort}: takes effect at tick ${grouped(answer.tick)}.`;
+      const who = answer.requested_by ? ` Recorded as requested by ${answer.requested_by.name}.` : '';
+      const text = `${DIALOGS[kind].confirm}, ${cohort}: takes effect at tick ${grouped(answer.tick)}.${who}`;
       this.awaited = { text, before, kind, kernel: answer.kernel ?? '', reports: 0 };
       this.say(text);
     } catch (error) {

@@ -1,0 +1,76 @@
+using System.Security.Cryptography;
+using System.Text;
+using Microsoft.AspNetCore.Http.HttpResults;
+using Microsoft.Extensions.Primitives;
+using SoakHost.Configuration;
+using SoakHost.Interventions;
+using SoakHost.Storage;
+
+namespace SoakHost.Api;
+
+/// <summary>
+/// Honours the header <c>Idempotency-Key</c>: the same key with the same request gets the answer of the first one, and nothing is
+/// done twice.
+/// </summary>
+internal sealed class IdempotencyFilter(IdempotencyKeys<object?> keys) : IEndpointFilter
+{
+    /// <summary>The header.</summary>
+    public const string Header = "Idempotency-Key";
+
+    private const int KeyLengthMax = 255;
+
+    public async ValueTask<object?> InvokeAsync(EndpointFilterInvocationContext context, EndpointFilterDelegate next)
+    {
+        HttpContext http = context.HttpContext;
+        if (!http.Request.Headers.TryGetValue(Header, out StringValues given))
+            return await next(context);
+        if (given is not [{ Length: > 0 and <= KeyLengthMax } key] || !key.All(character => character is >= ' ' and <= '~'))
+        {
+            return Problem(
+                StatusCodes.Status400BadRequest,
+                $"{Header} is {ConfigurationErrors.Quote(given.ToString())}; it must be 1 to {KeyLengthMax} characters of ASCII");
+        }
+
+        try
+        {
+            string fingerprint = await FingerprintAsync(http.Request);
+            return await keys.RunAsync(
+                $"{http.Features.Get<Requester>()?.Name}:{key}", fingerprint, () => RunAsync(context, next), http.RequestAborted);
+        }
+        catch (IdempotencyKeyReusedException exception)
+        {
+            return Problem(StatusCodes.Status422UnprocessableEntity, $"{exception.Message}; nothing was done");
+        }
+        catch (InterventionQueueException exception)
+        {
+            http.Response.Headers.RetryAfter = "1";
+            return Problem(StatusCodes.Status503ServiceUnavailable, $"{exception.Message}; nothing was done");
+        }
+        catch (BadHttpRequestException exception)
+        {
+            return Problem(exception.StatusCode, exception.Message);
+        }
+    }
+
+    /// <summary>Only what was done is kept: whatever was refused may be asked for again.</summary>
+    private static async Task<(object? Answer, bool IsFinal)> RunAsync(
+        EndpointFilterInvocationContext context, EndpointFilterDelegate next)
+    {
+        object? answer = await next(context);
+        object? result = answer is INestedHttpResult nested ? nested.Result : answer;
+        return (answer, result is not IStatusCodeHttpResult { StatusCode: >= 400 });
+    }
+
+    private static async Task<string> FingerprintAsync(HttpRequest request)
+    {
+        // In memory: bodies are bounded.
+        request.EnableBuffering(bufferThreshold: HttpLimits.BodyBytesMax);
+        using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
+        hash.AppendData(Encoding.UTF8.GetBytes($"{request.Method} {request.Path}\n"));
+        hash.AppendData(await JsonBody.ReadBytesAsync(request));
+        request.Body.Position = 0;
+        return Convert.ToHexString(hash.GetHashAndReset());
+    }
+
+    private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
+}
