@@ -34,8 +34,13 @@ internal sealed class IdempotencyFilter(IdempotencyKeys<object?> keys) : IEndpoi
         try
         {
             string fingerprint = await FingerprintAsync(http.Request);
-            return await keys.RunAsync(
+            object? answer = await keys.RunAsync(
                 $"{http.Features.Get<Requester>()?.Name}:{key}", fingerprint, () => RunAsync(context, next), http.RequestAborted);
+
+            // An answer that is repeated has its header again.
+            if (StatusOf(answer) == StatusCodes.Status503ServiceUnavailable && http.Response.Headers.RetryAfter.Count == 0)
+                http.Response.Headers.RetryAfter = Paging.RetryAfterSeconds;
+            return answer;
         }
         catch (IdempotencyKeyReusedException exception)
         {
@@ -52,14 +57,19 @@ internal sealed class IdempotencyFilter(IdempotencyKeys<object?> keys) : IEndpoi
         }
     }
 
-    /// <summary>Only what was done is kept: whatever was refused may be asked for again.</summary>
-    private static async Task<(object? Answer, bool IsFinal)> RunAsync(
+    /// <summary>
+    /// Only what was done is kept, or may still be done: whatever was refused may be asked for again.
+    /// </summary>
+    private static async Task<KeyedAnswer<object?>> RunAsync(
         EndpointFilterInvocationContext context, EndpointFilterDelegate next)
     {
         object? answer = await next(context);
-        object? result = answer is INestedHttpResult nested ? nested.Result : answer;
-        return (answer, result is not IStatusCodeHttpResult { StatusCode: >= 400 });
+        Task<KeyedAnswer<object?>>? decided = context.HttpContext.Features.Get<UndecidedAnswer>()?.Decided;
+        return new(answer, StatusOf(answer) is not >= 400 || decided is not null, decided);
     }
+
+    private static int? StatusOf(object? answer) =>
+        ((answer is INestedHttpResult nested ? nested.Result : answer) as IStatusCodeHttpResult)?.StatusCode;
 
     private static async Task<string> FingerprintAsync(HttpRequest request)
     {
@@ -74,3 +84,7 @@ internal sealed class IdempotencyFilter(IdempotencyKeys<object?> keys) : IEndpoi
 
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }
+
+/// <summary>A feature of a request that was answered before it was known whether it is done.</summary>
+/// <param name="Decided">The answer once it is known. It does not fail.</param>
+internal sealed record UndecidedAnswer(Task<KeyedAnswer<object?>> Decided);

@@ -151,7 +151,29 @@ internal static class InterventionEndpoints
         {
             TellWhenDecided(exception.Outcome, asked, metrics, log);
             request.HttpContext.Response.Headers.RetryAfter = RetryAfter(exception);
-            return Problem(StatusCodes.Status503ServiceUnavailable, exception.Message, mayStillBeApplied: true);
+            ProblemHttpResult undecided =
+                Problem(StatusCodes.Status503ServiceUnavailable, exception.Message, mayStillBeApplied: true);
+            request.HttpContext.Features.Set(new UndecidedAnswer(AnswerWhenDecidedAsync(exception.Outcome, undecided)));
+            return undecided;
+        }
+    }
+
+    /// <summary>
+    /// The answer to a request that is made again under its key. An intervention that was not recorded may be asked for again;
+    /// one of which nobody knows whether it was stays undecided.
+    /// </summary>
+    private static async Task<KeyedAnswer<object?>> AnswerWhenDecidedAsync(
+        Task<InterventionRecord> outcome, ProblemHttpResult undecided)
+    {
+        try
+        {
+            InterventionRecord record = await outcome;
+            return new(
+                TypedResults.Json(InterventionDocument.Of(record), InterventionJson.Default.InterventionDocument), IsFinal: true);
+        }
+        catch (Exception exception)
+        {
+            return new(undecided, IsFinal: exception is CommitUndecidedException || StatusOf(exception) is null);
         }
     }
 

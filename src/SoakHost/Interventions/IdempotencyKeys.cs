@@ -23,14 +23,14 @@ internal sealed class IdempotencyKeys<TAnswer>(TimeProvider time)
     /// <summary>Does something unless it was done, or is being done, under this key; then returns that answer.</summary>
     /// <param name="key">The key.</param>
     /// <param name="fingerprint">What is asked for. The same key must always be for the same.</param>
-    /// <param name="run">Does it. An answer that is not final is not kept: nothing was done, and trying again may help.</param>
+    /// <param name="run">Does it.</param>
     /// <param name="cancellation">Gives up the wait for somebody else's answer.</param>
     /// <exception cref="IdempotencyKeyReusedException">The key was used for something else.</exception>
     /// <exception cref="InterventionQueueException">Too many are being done.</exception>
     public async Task<TAnswer> RunAsync(
         string key,
         string fingerprint,
-        Func<Task<(TAnswer Answer, bool IsFinal)>> run,
+        Func<Task<KeyedAnswer<TAnswer>>> run,
         CancellationToken cancellation)
     {
         while (true)
@@ -43,21 +43,32 @@ internal sealed class IdempotencyKeys<TAnswer>(TimeProvider time)
         }
     }
 
-    private async Task<TAnswer> RunAsync(string key, Entry entry, Func<Task<(TAnswer Answer, bool IsFinal)>> run)
+    private async Task<TAnswer> RunAsync(string key, Entry entry, Func<Task<KeyedAnswer<TAnswer>>> run)
     {
-        Outcome? outcome = null;
+        KeyedAnswer<TAnswer>? outcome = null;
         try
         {
-            (TAnswer answer, bool isFinal) = await run();
-            outcome = new Outcome(answer, isFinal);
-            return answer;
+            outcome = await run();
+            return outcome.Answer;
         }
         finally
         {
             if (outcome is not { IsFinal: true })
-                Forget(key);
+                Forget(key, entry);
             entry.Outcome.SetResult(outcome);
+            if (outcome is { Decided: { } decided })
+                _ = ReplaceAsync(key, entry, decided);
         }
+    }
+
+    private async Task ReplaceAsync(string key, Entry entry, Task<KeyedAnswer<TAnswer>> decided)
+    {
+        KeyedAnswer<TAnswer> outcome = await decided;
+        if (!outcome.IsFinal)
+            Forget(key, entry);
+        var known = new TaskCompletionSource<KeyedAnswer<TAnswer>?>();
+        known.SetResult(outcome);
+        entry.Outcome = known;
     }
 
     private (Entry Entry, bool IsOwn) Enter(string key, string fingerprint)
@@ -103,16 +114,15 @@ internal sealed class IdempotencyKeys<TAnswer>(TimeProvider time)
         return false;
     }
 
-    private void Forget(string key)
+    private void Forget(string key, Entry entry)
     {
         lock (_gate)
         {
-            if (_entries.Remove(key))
+            // An entry that was too old may have made way for another under its key.
+            if (_entries.GetValueOrDefault(key) == entry && _entries.Remove(key))
                 _order.Remove(key);
         }
     }
-
-    private sealed record Outcome(TAnswer Answer, bool IsFinal);
 
     private sealed class Entry(string fingerprint, long since)
     {
@@ -121,9 +131,21 @@ internal sealed class IdempotencyKeys<TAnswer>(TimeProvider time)
         public long Since => since;
 
         /// <summary>Completes with null where nothing came of it.</summary>
-        public TaskCompletionSource<Outcome?> Outcome { get; } = new(TaskCreationOptions.RunContinuationsAsynchronously);
+        public TaskCompletionSource<KeyedAnswer<TAnswer>?> Outcome { get; set; } =
+            new(TaskCreationOptions.RunContinuationsAsynchronously);
     }
 }
+
+/// <summary>An answer to a request with an idempotency key.</summary>
+/// <param name="Answer">The answer.</param>
+/// <param name="IsFinal">
+/// Whether it is kept. One that is not says that nothing was done: the same request may be made again.
+/// </param>
+/// <param name="Decided">
+/// The answer that takes this one's place once it is known whether the request was done; null where it is known. It must not fail.
+/// </param>
+/// <typeparam name="TAnswer">An answer.</typeparam>
+internal sealed record KeyedAnswer<TAnswer>(TAnswer Answer, bool IsFinal, Task<KeyedAnswer<TAnswer>>? Decided = null);
 
 /// <summary>An idempotency key was used for something else before.</summary>
 internal sealed class IdempotencyKeyReusedException(string message) : Exception(message);

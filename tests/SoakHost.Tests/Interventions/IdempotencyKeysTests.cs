@@ -57,6 +57,20 @@ public sealed class IdempotencyKeysTests
         Assert.Equal((done, done), (await waiting, await DoAsync("a")));
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public async Task What_may_still_be_done_is_not_done_again_before_it_is_decided(bool isDone)
+    {
+        var decided = new TaskCompletionSource<KeyedAnswer<int>>();
+        Assert.Equal(-1, await _keys.RunAsync("a", "request", () => Task.FromResult(new KeyedAnswer<int>(-1, true, decided.Task)), Stop));
+        Assert.Equal(-1, await DoAsync("a"));
+        Assert.Equal(0, _done);
+        decided.SetResult(new(7, isDone));
+        Assert.Equal(isDone ? 7 : 1, await DoAsync("a"));
+        Assert.Equal(isDone ? 0 : 1, _done);
+    }
+
     [Fact]
     public async Task An_answer_is_kept_for_an_hour()
     {
@@ -95,9 +109,9 @@ public sealed class IdempotencyKeysTests
     private Task<int> DoAsync(string key, string request = "request") =>
         _keys.RunAsync(key, request, () => DoAfterAsync(Task.CompletedTask, isFinal: true), Stop);
 
-    private async Task<(int Answer, bool IsFinal)> DoAfterAsync(Task gate, bool isFinal)
+    private async Task<KeyedAnswer<int>> DoAfterAsync(Task gate, bool isFinal)
     {
         await gate;
-        return (++_done, isFinal);
+        return new(++_done, isFinal);
     }
 }

@@ -116,12 +116,16 @@ public sealed class FaultyDiskTests : IDisposable
         await using ProgramProcess program = await ServeAsync();
         _disk.Hang(DiskCalls.Sync);
         long asked = Stopwatch.GetTimestamp();
-        (HttpStatusCode status, JsonElement problem) = await PostAsync(program);
+        (HttpStatusCode status, JsonElement problem) = await PostAsync(program, key: "once");
         Assert.InRange(Stopwatch.GetElapsedTime(asked), TimeSpan.Zero, TimeSpan.FromSeconds(14));
         Assert.Equal(HttpStatusCode.ServiceUnavailable, status);
         Assert.Contains("It may still be applied", Detail(problem), StringComparison.Ordinal);
         Assert.True(problem.GetProperty("may_still_be_applied").GetBoolean());
         Assert.Empty(DataDirectoryTests.Events(program, 1012));
+
+        // A client that asks again with its key is told the same, and has nothing done twice.
+        (_, problem) = await PostAsync(program, key: "once");
+        Assert.True(problem.GetProperty("may_still_be_applied").GetBoolean());
 
         // Others are refused at once, and are told that nothing was done.
         (status, problem) = await PostAsync(program, "healthy");
@@ -131,6 +135,8 @@ public sealed class FaultyDiskTests : IDisposable
         _disk.Heal();
         await UntilReadinessAsync(program, "ready");
         Assert.Equal("control", Assert.Single(DataDirectoryTests.Events(program, 1012)).GetProperty("Cohort").GetString());
+        (status, JsonElement done) = await PostAsync(program, key: "once");
+        Assert.Equal((HttpStatusCode.OK, 1), (status, done.GetProperty("id").GetInt64()));
         Assert.Equal(["control|pause"], _folder.Rows("SELECT cohort, kind FROM interventions"));
     }
 
@@ -169,9 +175,12 @@ public sealed class FaultyDiskTests : IDisposable
         Assert.Equal(HttpStatusCode.OK, (await PostAsync(program)).Status);
 
     private static async Task<(HttpStatusCode Status, JsonElement Answer)> PostAsync(
-        ProgramProcess program, string cohort = "control")
+        ProgramProcess program, string cohort = "control", string? key = null)
     {
-        using HttpResponseMessage response = await program.Http.PostAsync($"/api/v1/cohorts/{cohort}/pause", null, Stop);
+        using var request = new HttpRequestMessage(HttpMethod.Post, $"/api/v1/cohorts/{cohort}/pause");
+        if (key is not null)
+            request.Headers.Add("Idempotency-Key", key);
+        using HttpResponseMessage response = await program.Http.SendAsync(request, Stop);
         if (response.StatusCode == HttpStatusCode.ServiceUnavailable)
             Assert.InRange(response.Headers.RetryAfter!.Delta!.Value, TimeSpan.FromSeconds(1), TimeSpan.FromSeconds(60));
         return (response.StatusCode, await response.Content.ReadFromJsonAsync<JsonElement>(Stop));
