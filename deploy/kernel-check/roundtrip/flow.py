@@ -22,7 +22,9 @@ Compare = namedtuple("Compare", "place op left right text operands")
 _READS = re.compile(r"(read|load|get|fetch|peek|value|sum|return|xchg|snapshot|once|sync)", re.I)
 _COUNTS = re.compile(r"(?:^|_)(inc|dec|add|sub|mod)(?:_|$|[0-9])")
 _BYTE_ORDER = re.compile(r"^_*(cpu_to_[bl]e|[bl]e\d+_to_cpu|[bl]e\d+_to_|hton|ntoh|hto[bl]e|put_unaligned|get_unaligned|f?swab|bswap|builtin_bswap|arch_swab)")
-_WIRE = re.compile(r"__(be|le|sum|wsum)\d*\b|^(be|le)\d+$")
+_WIRE = re.compile(r"__(be|le|sum|wsum)\d*\b|^(be|le)\d+$|^old_time32_t$|^compat_")
+# What user space of 32 bits hands over and gets: as narrow as it was made, on purpose.
+_USER_32 = re.compile(r"(?:^|: )(?:struct |union )?(?:old_\w*32|compat_\w+)\b")
 _COUNTER_RECORD = re.compile(r"^(struct )?(atomic64_t|atomic_long_t|local64_t|local_t|percpu_counter|u64_stats_t|page_counter)$|^_Atomic")
 # The errors that a value which does not fit is refused with: E2BIG, EINVAL, EFBIG, ENOSPC, ERANGE, EOVERFLOW.
 _DOES_NOT_FIT = (7, 22, 27, 28, 34, 75)
@@ -36,6 +38,10 @@ class Unit:
         self.file, self.directory = file, directory
         self.own_functions, self.own_records, self.own_globals = set(), set(), set()
         self.bits, self.packed, self.fields, self.types = {}, set(), {}, {}
+
+    def is_wire(self, record):
+        """Whether a record's fields are as wide as somebody else needs them."""
+        return record in self.packed or bool(_USER_32.search(record))
 
     def add_record(self, root):
         stack = [root]
@@ -239,7 +245,7 @@ class Function:
             return self._tell(("G", f"{self.unit.file}: {name}" if own else name), node.type, name, "variable")
         if kind == "MemberExpr":
             record, name = self._field(node)
-            return self._tell(("F", record, name), node.type, text_of(node), "field", self._bit_width(node), record in self.unit.packed)
+            return self._tell(("F", record, name), node.type, text_of(node), "field", self._bit_width(node), self.unit.is_wire(record))
         if kind == "ArraySubscriptExpr":
             base = self.place_of(node.children[0])
             return self._element(base, node)
@@ -442,7 +448,7 @@ class Function:
         fields = self.unit.fields.get(record, [])
         for field, value in zip(fields, node.children) if node.type.canonical.startswith("struct") else ():
             if value.type.width:
-                entity = self._tell(("F", record, field), value.type, field, "field", self.unit.bits.get((record, field), 0), record in self.unit.packed)
+                entity = self._tell(("F", record, field), value.type, field, "field", self.unit.bits.get((record, field), 0), self.unit.is_wire(record))
                 self._flow(value, entity, "initialises", value)
             else:
                 self._initialise(value)

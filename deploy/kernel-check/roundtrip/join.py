@@ -100,7 +100,9 @@ class Program:
 
     def _is_drawn(self, narrow):
         """Whether a function's result is a counter's value because it is kept where counters are."""
-        return narrow.source[0] == "R" and not CONVERTED.search(self._name(narrow.source)) and self.is_counter(narrow.target)
+        name = self._name(narrow.source)
+        return (narrow.source[0] == "R" and not CONVERTED.search(name) and not NOT_COUNTED.search(name)
+                and self.is_counter(narrow.target))
 
     def _name(self, entity):
         text = self.info[entity].text

@@ -18,29 +18,32 @@ internal static class KernelsCommand
             Description = "Explore, soak and, where there is a solver, prove each kernel, and compare the defects found with the "
                 + "expected ones. Exit code 1: one differs.",
         };
+        ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels("kernels", [.. Kernel.All], "every kernel");
         var command = new Command("kernels", "Lists the kernels and mutants: what each is expected to do, and its source.")
         {
-            verify, json,
+            kernels, verify, json,
         };
         command.SetAction((parsed, stop) =>
         {
             if (parsed.GetValue(verify))
-                return VerifyAsync(parsed.GetValue(json), stop);
+                return VerifyAsync(kernels.Of(parsed), parsed.GetValue(json), stop);
+            KernelDocument[] documents = parsed.IsGiven(kernels)
+                ? [.. kernels.Of(parsed).Select(KernelList.Of)] : KernelList.Documents;
             if (parsed.GetValue(json))
-                KernelList.WriteJson(Console.Out);
+                KernelList.WriteJson(Console.Out, documents);
             else
-                KernelList.WriteTable(Terminal.Output);
+                KernelList.WriteTable(Terminal.Output, documents);
             return Task.FromResult((int)ExitCode.Pass);
         });
         return command;
     }
 
-    private static async Task<int> VerifyAsync(bool json, CancellationToken stop)
+    private static async Task<int> VerifyAsync(IReadOnlyList<Kernel> kernels, bool json, CancellationToken stop)
     {
         List<KillMatrixRow> rows = [];
         using Prover? prover = Solver.Find(null, TimeProvider.System) is { } solver
             ? new Prover(new ProveOptions(), solver, Environment.ProcessorCount, TimeProvider.System) : null;
-        foreach (Kernel kernel in Kernel.All)
+        foreach (Kernel kernel in kernels)
         {
             if (stop.IsCancellationRequested)
                 return (int)ExitCode.Interrupted;

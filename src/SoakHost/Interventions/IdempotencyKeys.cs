@@ -142,7 +142,8 @@ internal sealed class IdempotencyKeys<TAnswer>(TimeProvider time)
 /// Whether it is kept. One that is not says that nothing was done: the same request may be made again.
 /// </param>
 /// <param name="Decided">
-/// The answer that takes this one's place once it is known whether the request was done; null where it is known. It must not fail.
+/// The answer that takes the place of this one once it is known whether the request was done; null where it is known. It must not
+/// fail.
 /// </param>
 /// <typeparam name="TAnswer">An answer.</typeparam>
 internal sealed record KeyedAnswer<TAnswer>(TAnswer Answer, bool IsFinal, Task<KeyedAnswer<TAnswer>>? Decided = null);

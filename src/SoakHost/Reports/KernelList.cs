@@ -18,13 +18,13 @@ internal static class KernelList
 
     /// <summary>One document for each: releases and this machine's own, then historical defects, then mutants.</summary>
     public static KernelDocument[] Documents { get; } =
-        [.. Kernel.All.Select(kernel => Of(kernel.Info)).Append(Host).OrderBy(document => document.Group)];
+        [.. Kernel.All.Select(Of).Append(Host).OrderBy(document => document.Group)];
 
-    public static void WriteTable(IAnsiConsole console)
+    public static void WriteTable(IAnsiConsole console, IEnumerable<KernelDocument> documents)
     {
         Table table = new Table().Border(TableBorder.Simple).AddColumns("kernel", "expected", "difference", "source");
         table.Columns[0].NoWrap();
-        foreach (IGrouping<KernelGroup, KernelDocument> group in Documents.GroupBy(document => document.Group))
+        foreach (IGrouping<KernelGroup, KernelDocument> group in documents.GroupBy(document => document.Group))
         {
             if (group.Key != KernelGroup.Release)
                 table.AddEmptyRow().AddRow(group.Key == KernelGroup.Mutant ? "mutants:" : "historical defects:");
@@ -38,8 +38,11 @@ internal static class KernelList
         console.Write(table);
     }
 
-    public static void WriteJson(TextWriter output) =>
-        output.WriteLine(JsonSerializer.Serialize(Documents, ReportJson.Default.KernelDocumentArray));
+    public static void WriteJson(TextWriter output, KernelDocument[] documents) =>
+        output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.KernelDocumentArray));
+
+    /// <summary>One kernel's document.</summary>
+    public static KernelDocument Of(Kernel kernel) => Of(kernel.Info);
 
     private static KernelDocument Of(KernelInfo info) => new(
         info.Name, "simulated", info.Group, info.Expected.Label(), Hex64.Of(info.ExpectedFrom), info.Description, info.Source,

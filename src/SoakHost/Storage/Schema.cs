@@ -143,14 +143,23 @@ internal static class Schema
         try
         {
             // "immutable" has SQLite read the file as it is: without a lock, without its log, and without a file beside it.
-            using DatabaseConnection connection = DatabaseConnection.Open(
-                $"{new Uri(Path.GetFullPath(path)).AbsoluteUri}?immutable=1", SqliteOpenMode.ReadOnly);
-            return ((long)connection.Scalar("PRAGMA application_id")!, (long)connection.Scalar("PRAGMA user_version")!);
+            return ReadNumbers($"{new Uri(Path.GetFullPath(path)).AbsoluteUri}?immutable=1");
         }
         catch (SqliteException exception) when (exception.SqliteErrorCode == SqliteCodes.NotADatabase)
         {
             throw NoDatabase(path);
         }
+        catch (SqliteException exception) when (exception.SqliteErrorCode == SqliteCodes.Corrupt)
+        {
+            // The pages of a log are being written into the file, the header among the first. With its log it is whole.
+            return ReadNumbers(path);
+        }
+    }
+
+    private static (long ApplicationId, long Version) ReadNumbers(string path)
+    {
+        using DatabaseConnection connection = DatabaseConnection.Open(path, SqliteOpenMode.ReadOnly);
+        return ((long)connection.Scalar("PRAGMA application_id")!, (long)connection.Scalar("PRAGMA user_version")!);
     }
 
     private static ConfigurationException NoDatabase(string path) => Refusal(path, "is not a database", "Move it away");

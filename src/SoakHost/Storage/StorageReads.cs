@@ -9,8 +9,11 @@ internal sealed class StorageReads(TimeProvider time) : IDisposable
     /// <summary>The most that go on at the same time.</summary>
     public const int AtOnceMax = 4;
 
-    /// <summary>How long a read may wait for its turn, and then take.</summary>
-    public static readonly TimeSpan TimeMax = TimeSpan.FromSeconds(2);
+    /// <summary>How long a read may take. A machine that is merely busy is rarely as slow.</summary>
+    public static readonly TimeSpan TimeMax = TimeSpan.FromSeconds(4);
+
+    /// <summary>How long a read may wait for its turn before.</summary>
+    public static readonly TimeSpan TurnMax = TimeSpan.FromSeconds(2);
 
     private readonly SemaphoreSlim _turns = new(AtOnceMax);
 
@@ -40,7 +43,7 @@ internal sealed class StorageReads(TimeProvider time) : IDisposable
         }
         catch (TimeoutException)
         {
-            throw Late();
+            throw Late(TimeMax);
         }
     }
 
@@ -49,7 +52,7 @@ internal sealed class StorageReads(TimeProvider time) : IDisposable
 
     private async Task TakeTurnAsync(CancellationToken cancellation)
     {
-        using var limit = new CancellationTokenSource(TimeMax, time);
+        using var limit = new CancellationTokenSource(TurnMax, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(cancellation, limit.Token);
         try
         {
@@ -57,10 +60,10 @@ internal sealed class StorageReads(TimeProvider time) : IDisposable
         }
         catch (OperationCanceledException) when (!cancellation.IsCancellationRequested)
         {
-            throw Late();
+            throw Late(TurnMax);
         }
     }
 
-    private static StorageUnavailableException Late() =>
-        new($"the disk has not answered for {TimeMax.TotalSeconds:0} s");
+    private static StorageUnavailableException Late(TimeSpan after) =>
+        new($"the disk has not answered for {after.TotalSeconds:0} s");
 }

@@ -37,6 +37,9 @@ public static class Expositions
         soakhost_build_info{version="0.1.0",model_version="1",vector_bits="256"} 1
         soakhost_alerts_received_total{status="firing"} 1*n
         soakhost_alerts_received_total{status="resolved"} 0
+        soakhost_requests_refused_total{status="401"} 0
+        soakhost_requests_refused_total{status="403"} 0
+        soakhost_requests_refused_total{status="429"} 0
         process_start_time_seconds 1700000000
         process_resident_memory_bytes 120000000
         process_cpu_seconds_total 2*n

@@ -1,5 +1,4 @@
 using System.Text.Json;
-using SoakHost.Model.Kernels;
 
 namespace SoakHost.Tests.Commands;
 
@@ -232,12 +231,14 @@ public class ProofCommandTests
     [Fact]
     public async Task Kernels_are_verified_for_programs()
     {
+        // One that is proven, and one of each group that is not. KillMatrixTests verify them all.
+        string[] chosen = ["linux-6.1.y", "linux-6.1", "ppc-hash-5.13", "snapshot-u32"];
         ProgramResult result = await ProgramProcess.RunAsync(
-            ["kernels", "--verify", "--json"],
+            ["kernels", "--verify", "--json", "--kernel", string.Join(',', chosen)],
             timeout: TimeSpan.FromMinutes(10));
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         JsonElement[] rows = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
-        Assert.Equal(Kernel.All.Select(kernel => kernel.Info.Name), rows.Select(row => row.GetProperty("name").GetString()!));
+        Assert.Equal(chosen, rows.Select(row => row.GetProperty("name").GetString()!));
         Assert.All(
             rows,
             row =>

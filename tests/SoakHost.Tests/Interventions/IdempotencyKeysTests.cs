@@ -63,7 +63,8 @@ public sealed class IdempotencyKeysTests
     public async Task What_may_still_be_done_is_not_done_again_before_it_is_decided(bool isDone)
     {
         var decided = new TaskCompletionSource<KeyedAnswer<int>>();
-        Assert.Equal(-1, await _keys.RunAsync("a", "request", () => Task.FromResult(new KeyedAnswer<int>(-1, true, decided.Task)), Stop));
+        var undecided = new KeyedAnswer<int>(-1, IsFinal: true, decided.Task);
+        Assert.Equal(-1, await _keys.RunAsync("a", "request", () => Task.FromResult(undecided), Stop));
         Assert.Equal(-1, await DoAsync("a"));
         Assert.Equal(0, _done);
         decided.SetResult(new(7, isDone));

@@ -49,6 +49,27 @@ public sealed class DamagedRecordTests
             { "UPDATE interventions SET id = 9 WHERE id = 1", "record 9 of the table interventions" },
         };
 
+    [Fact]
+    public async Task A_database_that_its_log_is_being_written_into_can_be_read()
+    {
+        using var folder = new DataFolder();
+        using SoakDatabase writer = SoakDatabase.Open(folder.Path);
+        long run = writer.AddRun();
+        writer.AddCheckpoints(run, [new("control", 0, 0, 1024, new byte[100_000], [])], [], incidentsMax: 100, Sample.Time);
+
+        // The header is written before the pages that it counts, at byte 28. Bytes 24 and 92 are the same: the number is valid.
+        // Not from this process: closing the file would release SQLite's locks on it.
+        ProgramResult written = await Shell.RunAsync(
+            $"""
+            dd if={folder.Database} of={folder.Database} bs=1 skip=24 seek=92 count=4 conv=notrunc status=none
+            printf '\0\0\3\350' | dd of={folder.Database} bs=1 seek=28 conv=notrunc status=none
+            """);
+        Assert.Equal((0, ""), (written.ExitCode, written.Error));
+        using SoakDatabase? reader = SoakDatabase.OpenForReading(folder.Path);
+        Assert.NotNull(reader);
+        Assert.Empty(reader.Refusals());
+    }
+
     [Theory]
     [MemberData(nameof(NeededByTheRun))]
     public void A_record_that_the_run_depends_on_is_refused_by_name_and_nothing_is_changed(string change, string named)
