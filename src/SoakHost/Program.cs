@@ -5,6 +5,7 @@ var soakhost = new RootCommand("Soak-tests KVM's page-fault retry protocol acros
 {
     ServeCommand.Create(),
     CheckCommand.Create(),
+    WatchCommand.Create(),
     ExploreCommand.Create(),
     ProveCommand.Create(),
     ReplayCommand.Create(),
