@@ -3,6 +3,7 @@ using SoakHost.Configuration;
 using SoakHost.Reports;
 using SoakHost.Watch.Samples;
 using SoakHost.Watch.Verdicts;
+using Spectre.Console;
 
 namespace SoakHost.Commands;
 
@@ -32,11 +33,18 @@ internal static class WatchCommand
             if (result.GetValue(from) is null)
                 result.AddError("--from is missing: the recording to judge");
         });
-        command.SetAction(parsed => (int)Judge(parsed.GetValue(from)!, parsed.GetValue(json)));
+        command.SetAction(parsed =>
+            (int)Judge(parsed.GetValue(from)!, parsed.GetValue(json) ? null : Terminal.Output, Console.Out, Console.Error));
         return command;
     }
 
-    private static ExitCode Judge(FileInfo file, bool json)
+    /// <summary>Judges a recording.</summary>
+    /// <param name="file">The recording.</param>
+    /// <param name="console">Where a person reads the result; null for JSON.</param>
+    /// <param name="output">Where JSON is written.</param>
+    /// <param name="error">Where refused lines are named.</param>
+    /// <exception cref="ConfigurationException">The recording cannot be read.</exception>
+    internal static ExitCode Judge(FileInfo file, IAnsiConsole? console, TextWriter output, TextWriter error)
     {
         var host = new HostHistory();
         List<string> refusals = [];
@@ -51,11 +59,11 @@ internal static class WatchCommand
                 more++;
         }
 
-        WatchReport.WriteUnread(Console.Error, refusals, more);
-        if (json)
-            WatchReport.WriteJson(Console.Out, host, refusals);
+        WatchReport.WriteUnread(error, refusals, more);
+        if (console is null)
+            WatchReport.WriteJson(output, host, refusals);
         else
-            WatchReport.WriteText(Terminal.Output, host);
+            WatchReport.WriteText(console, host);
         return WatchReport.ExitCodeOf(host);
     }
 

@@ -26,6 +26,8 @@ public sealed class NamespaceTests(ITestOutputHelper output)
         ["SoakHost.HostKernel.Statistics", "SoakHost.HostKernel.Guest"],
         ["SoakHost.HostKernel.Watch"],
         ["SoakHost.HostKernel"],
+        ["SoakHost.Watch.Samples"],
+        ["SoakHost.Watch.Verdicts"],
         ["SoakHost"],
         ["SoakHost.Configuration"],
         ["SoakHost.Reports"],
