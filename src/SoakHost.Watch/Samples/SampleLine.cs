@@ -56,8 +56,8 @@ public static class SampleLine
 
     private static VcpuSample Parse(Node line) => new()
     {
-        TimeSeconds = line.Double("time_seconds", TimeSecondsMax) ?? throw line.Missing("time_seconds"),
-        Vm = line.Text("vm", NameCharactersMax) is { Length: > 0 } name ? name : throw line.Missing("vm"),
+        TimeSeconds = line.Double("time_seconds", TimeSecondsMax) ?? throw Node.Missing("time_seconds"),
+        Vm = line.Text("vm", NameCharactersMax) is { Length: > 0 } name ? name : throw Node.Missing("vm"),
         Vcpu = line.Integer("vcpu", 0, VcpuMax),
         Pid = line.Integer("pid", 1, int.MaxValue),
         KvmId = line.Text("kvm_id", NameCharactersMax),
@@ -224,7 +224,7 @@ public static class SampleLine
                 throw new FormatException($"{(path.Length > 0 ? path : "it")} is {Shown(element)}; it must be a JSON object");
         }
 
-        public FormatException Missing(string key) => new($"{key} is missing");
+        public static FormatException Missing(string key) => new($"{key} is missing");
 
         public Node? Object(string key) => Find(key) is { } value ? new Node(value, Path(key)) : null;
 

@@ -22,9 +22,7 @@ internal sealed record Finding
 
     public HangProof? Proof { get; init; }
 
-    public Difference? Seen { get; init; }
-
-    public double? UnresolvedPerSecond => Seen?.UnresolvedPerSecond;
+    public double? UnresolvedPerSecond { get; init; }
 
     public static Finding Unknown(params ReadOnlySpan<string> reasons) => new(WatchState.Unknown, reasons);
 }
@@ -42,6 +40,9 @@ internal static class Limits
 {
     /// <summary>Faults that count as taking faults. A hung vCPU took 1,958 to 652,588 a second.</summary>
     public const ulong FaultsMin = 16;
+
+    /// <summary>Unresolved faults a second that prove a hang in quiet.</summary>
+    public const double HungPerSecondMin = 100;
 
     /// <summary>Faults in a row at one instruction and address that healthy guests never have while the counter stands still.</summary>
     public const ulong RepeatsMin = 100_000;

@@ -49,7 +49,7 @@ public sealed class VcpuHistory
         Finding finding = Find(sample, isRestart);
         Verdict = new VcpuVerdict(
             finding.State, finding.Proof, SinceOf(finding.State, sample), sample.TimeSeconds, finding.UnresolvedPerSecond,
-            CauseOf(finding.State, sample), [.. finding.Reasons, .. Reservations(finding.State, sample)]);
+            CauseOf(finding.State, sample), [.. finding.Reasons.Union(Reservations(finding.State, sample))]);
         // A sample without figures says nothing: the next one is compared with the last that had some.
         if (_last is null || Figures.AreIn(sample))
             _last = sample;
@@ -67,7 +67,8 @@ public sealed class VcpuHistory
         if (!Figures.AreIn(sample))
             return Finding.Unknown("The sample has no figures: neither statistics nor thread nor trace.");
         var seen = new Difference(before, sample);
-        return Failed(sample, seen) ?? Faulting(sample, seen) ?? WithoutFaults(sample, seen);
+        Finding finding = Failed(sample, seen) ?? Faulting(sample, seen) ?? WithoutFaults(sample, seen);
+        return finding with { UnresolvedPerSecond = seen.UnresolvedPerSecond };
     }
 
     /// <summary>What one sample alone can prove.</summary>
@@ -78,19 +79,18 @@ public sealed class VcpuHistory
         if (!IsRepeating(sample) || !CannotMatch(sample))
             return Finding.Unknown(why);
         _stalledSince = sample.TimeSeconds;
-        return Hung(HangProof.Counter, null, ByCounter(), Repeated(sample));
+        return Hung(HangProof.Counter, ByCounter(), Repeated(sample));
     }
 
     private static Finding? Failed(VcpuSample sample, Difference seen)
     {
         // EINTR and EAGAIN are ordinary: a signal, a vCPU that waits to be started.
         if (sample.Exits.RunError is { } error and not (0 or Limits.ErrorInterrupted or Limits.ErrorAgain))
-            return new Finding(WatchState.RunFailed, $"KVM_RUN returned errno {error}.") { Seen = seen };
+            return new Finding(WatchState.RunFailed, $"KVM_RUN returned errno {error}.");
         if (seen.EmulationFailures > 0 && (seen.FixedByCheck is 0 or null || seen.EmulationFailures * 2 >= seen.Taken))
         {
             return new Finding(
-                WatchState.EmulationFailed, $"The kernel failed to emulate an instruction {Times(seen.EmulationFailures)}.")
-            { Seen = seen };
+                WatchState.EmulationFailed, $"The kernel failed to emulate an instruction {Times(seen.EmulationFailures)}.");
         }
 
         if (seen.Taken >= Limits.FaultsMin && seen.Resolved == 0 && seen.UserspaceExits * 2 >= seen.Taken)
@@ -98,8 +98,7 @@ public sealed class VcpuHistory
             return new Finding(
                 WatchState.RunFailed,
                 $"{seen.Taken} faults were taken and none resolved; KVM_RUN returned to user space {Times(seen.UserspaceExits)}, "
-                + "about once for each.")
-            { Seen = seen };
+                + "about once for each.");
         }
 
         return null;
@@ -127,13 +126,13 @@ public sealed class VcpuHistory
         if (noneByCheck && most && CannotMatch(sample))
         {
             _stalledSince ??= sample.TimeSeconds - seen.Seconds;
-            return Hung(HangProof.Counter, seen, ByCounter(), isByTrace ? Repeated(sample) : Taken(seen));
+            return Hung(HangProof.Counter, ByCounter(), isByTrace ? Repeated(sample) : Taken(seen));
         }
 
         if (none)
             return Unresolved(sample, seen, isByTrace);
         // A hung vCPU may still serve interrupts, and so emulated devices.
-        return noneByCheck && most && StaysHung(seen) is { } hung ? hung : Mixed(sample, seen);
+        return noneByCheck && most && StaysHung() is { } hung ? hung : Mixed(sample, seen);
     }
 
     private Finding WithoutAllKinds(Difference seen)
@@ -159,19 +158,22 @@ public sealed class VcpuHistory
         _quiet = seen.Quiet == Quiet.No ? null
             : _quiet is { } quiet ? (quiet.Since, (Quiet)Math.Min((int)quiet.How, (int)seen.Quiet)) : (start, seen.Quiet);
         string what = isByTrace ? Repeated(sample) : Taken(seen);
-        if (StaysHung(seen) is { } hung)
+        if (StaysHung() is { } hung)
             return hung;
+        // Other things than invalidations may keep a fault from being resolved, but not a hundred of them a second.
+        if (!isByTrace && seen.UnresolvedPerSecond < Limits.HungPerSecondMin)
+            _quiet = null;
         if (_quiet is { How: not Quiet.ByCounter } shown && IsLongEnough(shown, sample))
-            return Hung(HangProof.Quiet, seen, what, Describe(shown, sample));
+            return Hung(HangProof.Quiet, what, Describe(shown, sample));
         if (seen.Quiet == Quiet.ByCounter && sample.Trace.Repeats >= Limits.RepeatsMin && seen.MovedOn != true)
         {
             return Hung(
-                HangProof.Repeats, seen, what, isByTrace ? "" : Repeated(sample),
+                HangProof.Repeats, what, isByTrace ? "" : Repeated(sample),
                 $"The counter stood still at 0x{_invalidateSeq:x} with no invalidation in progress.");
         }
 
         if (_quiet is { How: Quiet.ByCounter } still && IsLongEnough(still, sample))
-            return Hung(HangProof.Quiet, seen, what, Describe(still, sample));
+            return Hung(HangProof.Quiet, what, Describe(still, sample));
         // Beyond 2^31 an affected kernel's vCPU is hung in a storm too; whether this kernel is one is not known.
         bool mayBeHung = Affected(sample) is null && _invalidateSeq is { } seq && !AffectedKernel.Matches(seq);
         if (mayBeHung)
@@ -179,31 +181,28 @@ public sealed class VcpuHistory
             return new Finding(
                 WatchState.Stalled, what,
                 $"The counter, 0x{_invalidateSeq:x}, is one that an affected kernel never matches. Whether this kernel is affected "
-                + "is not known: soakhost check --kernel host tells.")
-            { Seen = seen };
+                + "is not known: soakhost check --kernel host tells.");
         }
 
         return seen.AreInvalidationsSeen
-            ? new Finding(WatchState.Starved, what, "Invalidations are going on.") { Seen = seen }
-            : new Finding(WatchState.Stalled, what, "Nothing says yet whether invalidations keep it from being resolved.")
-            { Seen = seen };
+            ? new Finding(WatchState.Starved, what, "Invalidations are going on.")
+            : new Finding(WatchState.Stalled, what, "Nothing says yet whether invalidations keep it from being resolved.");
     }
 
     /// <summary>Some faults were resolved in this window, and many were not.</summary>
     private Finding Mixed(VcpuSample sample, Difference seen)
     {
         double share = sample.Vcpu is null ? Limits.RetriesShareOfSumMin : Limits.RetriesShareMin;
-        bool many = seen.Unresolved >= seen.Taken * share
-            && seen.UnresolvedPerSecond >= Limits.RetriesPerSecondMin;
+        bool many = seen.Unresolved >= seen.Taken * share && seen.UnresolvedPerSecond >= Limits.RetriesPerSecondMin;
         if (!many || _stalledSince is not null)
             return Progress(seen);
         EndStall();
         string what = $"{seen.Unresolved} of {seen.Taken} faults taken in {seen.Seconds:0.###} s were not resolved.";
         if (sample.Vcpu is null)
-            return Finding.Unknown(what, "A sum over vCPUs does not say whether one of them is hung.") with { Seen = seen };
+            return Finding.Unknown(what, "A sum over vCPUs does not say whether one of them is hung.");
         if (Verdict is { State: WatchState.Starved } || seen.AreInvalidationsSeen)
-            return new Finding(WatchState.Starved, what, "The others were resolved.") { Seen = seen };
-        return new Finding(WatchState.Stalled, what, "Nothing says yet why.") { Seen = seen };
+            return new Finding(WatchState.Starved, what, "The others were resolved.");
+        return new Finding(WatchState.Stalled, what, "Nothing says yet why.");
     }
 
     /// <summary>Faults are resolved.</summary>
@@ -216,9 +215,9 @@ public sealed class VcpuHistory
             return spin;
         string what = seen.Resolved is { } resolved ? $"{resolved} of {seen.Taken} faults taken were resolved."
             : $"{seen.Taken} faults were taken, and some of them resolved.";
-        return wasHung ? new Finding(WatchState.Running, what, "It was hung and has recovered.") { Seen = seen }
-            : wasStalled ? new Finding(WatchState.Starved, what, "None had been resolved before.") { Seen = seen }
-            : new Finding(WatchState.Running, what) { Seen = seen };
+        return wasHung ? new Finding(WatchState.Running, what, "It was hung and has recovered.")
+            : wasStalled ? new Finding(WatchState.Starved, what, "None had been resolved before.")
+            : new Finding(WatchState.Running, what);
     }
 
     private Finding WithoutFaults(VcpuSample sample, Difference seen)
@@ -226,7 +225,7 @@ public sealed class VcpuHistory
         // What gave up before and does nothing now has not recovered.
         bool isIdle = seen.Exits is 0 or null && !(seen.CpuShare >= Limits.CpuShareMin);
         if (isIdle && Verdict is { State: WatchState.EmulationFailed } failed)
-            return new Finding(failed.State, "It has done nothing since an instruction could not be emulated.") { Seen = seen };
+            return new Finding(failed.State, "It has done nothing since an instruction could not be emulated.");
         if (HaltSpin(seen) is { } spin)
             return spin;
         if (isIdle && Blocked(sample, seen) is { } blocked)
@@ -238,16 +237,16 @@ public sealed class VcpuHistory
         }
 
         if (seen.Exits > 0)
-            return new Finding(WatchState.Running, $"It left the guest {Times(seen.Exits)}.") { Seen = seen };
+            return new Finding(WatchState.Running, $"It left the guest {Times(seen.Exits)}.");
         if (seen.CpuShare >= Limits.CpuShareMin)
-            return new Finding(WatchState.Running, $"Its thread ran for {seen.CpuSeconds:0.###} s.") { Seen = seen };
+            return new Finding(WatchState.Running, $"Its thread ran for {seen.CpuSeconds:0.###} s.");
         if (sample.Thread.Wchan is { } wait && Limits.HaltWaits.Contains(wait))
-            return new Finding(WatchState.Running, "The guest is idle: its vCPU waits in HLT.") { Seen = seen };
+            return new Finding(WatchState.Running, "The guest is idle: its vCPU waits in HLT.");
         if (seen.MovedOn == true)
-            return new Finding(WatchState.Running, "It faults at one address after another.") { Seen = seen };
+            return new Finding(WatchState.Running, "It faults at one address after another.");
         return Finding.Unknown(
             sample.Thread.State is null ? "It takes no faults, and the state of its thread is not known."
-            : "Its thread sleeps, and where it waits is not known: an idle guest looks the same.") with { Seen = seen };
+            : "Its thread sleeps, and where it waits is not known: an idle guest looks the same.");
     }
 
     private static bool MayFaultUncounted(VcpuSample sample, Difference seen)
@@ -263,13 +262,12 @@ public sealed class VcpuHistory
         bool isSpin = seen.HaltExits >= seen.Exits * Limits.HaltShareMin && seen.HaltExits / seen.Seconds >= Limits.HaltsPerSecondMin
             && !(seen.CpuShare < Limits.SpinCpuShareMin);
         return !isSpin ? null : new Finding(
-            WatchState.HaltSpin, $"{seen.HaltExits} of {seen.Exits} exits in {seen.Seconds:0.###} s were HLT.")
-        { Seen = seen };
+            WatchState.HaltSpin, $"{seen.HaltExits} of {seen.Exits} exits in {seen.Seconds:0.###} s were HLT.");
     }
 
     /// <summary>What was proven stays so until a fault is fixed again.</summary>
-    private Finding? StaysHung(Difference seen) => Verdict is { State: WatchState.Hung, Proof: { } proof } before
-        ? Hung(proof, seen, [.. before.Reasons]) : null;
+    private Finding? StaysHung() => Verdict is { State: WatchState.Hung, Proof: { } proof } before
+        ? Hung(proof, [.. before.Reasons]) : null;
 
     private Finding? Blocked(VcpuSample sample, Difference seen)
     {
@@ -287,11 +285,11 @@ public sealed class VcpuHistory
             _ => null,
         };
         string at = wait.Length > 0 ? $", in {wait}" : "";
-        return why is null ? null : new Finding(WatchState.BlockedInHost, $"{why}{at}.") { Seen = seen };
+        return why is null ? null : new Finding(WatchState.BlockedInHost, $"{why}{at}.");
     }
 
-    private Finding Hung(HangProof proof, Difference? seen, params ReadOnlySpan<string> reasons) =>
-        new(WatchState.Hung, reasons) { Proof = proof, Seen = seen };
+    private static Finding Hung(HangProof proof, params ReadOnlySpan<string> reasons) =>
+        new(WatchState.Hung, reasons) { Proof = proof };
 
     private bool CannotMatch(VcpuSample sample) =>
         Affected(sample) == true && _invalidateSeq is { } seq && !AffectedKernel.Matches(seq);

@@ -19,9 +19,9 @@ public sealed class SampleLineTests
          "host": {"numa_balancing": true, "ksm_running": false, "invalidations": 7}}
         """;
 
-    private static readonly Gen<ulong?> Number = Gen.OneOf(Gen.Const<ulong?>(null), Gen.ULong.Select(value => (ulong?)value));
-    private static readonly Gen<bool?> Flag = Gen.OneOf(Gen.Const<bool?>(null), Gen.Bool.Select(value => (bool?)value));
-    private static readonly Gen<string?> Text = Gen.OneOf(Gen.Const<string?>(null), Gen.String[Gen.Char[' ', '~'], 1, 9]!);
+    private static readonly Gen<ulong?> Number = Gen.OneOf(Gen.Const((ulong?)null), Gen.ULong.Select(value => (ulong?)value));
+    private static readonly Gen<bool?> Flag = Gen.OneOf(Gen.Const((bool?)null), Gen.Bool.Select(value => (bool?)value));
+    private static readonly Gen<string?> Text = Gen.OneOf(Gen.Const((string?)null), Gen.String[Gen.Char[' ', '~'], 1, 9]!);
 
     private static readonly Gen<VcpuSample> Samples =
         from time in Gen.Double[0, 1e10]

@@ -170,6 +170,125 @@ public sealed class VcpuHistoryTests
             Stats = Faults((ulong)(400_000 * t)), VmStats = new(9, 9),
         }).State);
 
+    [Theory]
+    [InlineData(499UL, WatchState.Stalled)]
+    [InlineData(500UL, WatchState.Hung)]
+    public void A_few_unresolved_faults_a_second_prove_nothing(ulong taken, WatchState expected) => Assert.Equal(
+        expected, Judge(5, 5, t => At(t) with
+        {
+            Kernel = Sound, Stats = Faults((ulong)(taken * t / 5)), Counter = Still, VmStats = new(9, 9),
+        }).State);
+
+    [Fact]
+    public void The_release_says_whether_the_kernel_is_affected_where_the_recording_does_not()
+    {
+        VcpuSample Sample(double t, KernelFacts kernel) => At(t) with
+        {
+            Kernel = kernel, Stats = Faults((ulong)(9000 * t)), Counter = new(0x80000000, 1),
+        };
+
+        Assert.Equal(WatchState.Hung, Judge(5, 5, t => Sample(t, new("6.1.38"))).State);
+        Assert.Equal(WatchState.Starved, Judge(5, 5, t => Sample(t, new("6.1.38", false))).State);
+        Assert.Equal(WatchState.Starved, Judge(5, 5, t => Sample(t, new("6.1.50"))).State);
+    }
+
+    [Fact]
+    public void The_newest_counter_is_the_one_that_counts() => Assert.Equal(
+        WatchState.Hung, Judge(5, 5, t => At(t) with
+        {
+            Stats = Faults((ulong)(9000 * t)), Counter = new(t == 0 ? 5UL : 0x80000000, 1),
+        }).State);
+
+    [Fact]
+    public void A_hang_by_the_counter_began_when_the_stall_did()
+    {
+        var history = new VcpuHistory();
+        VcpuSample Sample(double t) => At(t) with { Stats = Faults((ulong)(9000 * t)), Counter = t > 25 ? new(0x80000000, 1) : new() };
+        foreach (double t in (double[])[10, 20, 30, 40])
+            history.Add(Sample(t));
+
+        Assert.Equal((WatchState.Hung, 10.0, 40.0), (history.Verdict!.State, history.Verdict.Since, history.Verdict.At));
+        Assert.Equal(10, VcpuHistory.Judge([Sample(30), Sample(40)])!.SinceSeconds);
+    }
+
+    [Fact]
+    public void A_hang_of_one_sample_began_there() => Assert.Equal(
+        0, VcpuHistory.Judge([At(7) with { Trace = new(Repeats: 5000), Counter = new(0x80000000, 0) }])!.SinceSeconds);
+
+    [Fact]
+    public void Starvation_that_shows_by_retries_alone_lasts_without_a_word_on_invalidations()
+    {
+        var history = new VcpuHistory();
+        VcpuSample Sample(double t, bool isSeen) => At(t) with
+        {
+            Stats = Faults((ulong)(9000 * t), (ulong)(9 * t)), Host = new(Invalidations: isSeen ? 5 : null),
+        };
+        history.Add(Sample(0, true));
+
+        Assert.Equal(WatchState.Starved, history.Add(Sample(1, true)).State);
+        Assert.Equal(WatchState.Starved, history.Add(Sample(2, false)).State);
+    }
+
+    [Theory]
+    [InlineData(16UL, WatchState.RunFailed)]
+    [InlineData(15UL, WatchState.Unknown)]
+    public void A_failed_run_takes_as_many_faults_as_any_verdict(ulong taken, WatchState expected) => Assert.Equal(
+        expected, Judge(1, 1, t => At(t) with { Stats = Faults((ulong)(taken * t)), Exits = new((ulong)(taken * t)) }).State);
+
+    [Fact]
+    public void Rates_are_a_second_and_not_a_sample()
+    {
+        Assert.Equal(WatchState.Running, Judge(100, 100, t => At(t) with
+        {
+            Stats = new(Exits: (ulong)(500 * t), HaltExits: (ulong)(500 * t)),
+        }).State);
+        Assert.Equal(WatchState.HaltSpin, Judge(0.1, 0.1, t => At(t) with
+        {
+            Stats = new(Exits: (ulong)(2000 * t), HaltExits: (ulong)(2000 * t)),
+        }).State);
+        Assert.Equal(WatchState.Running, Judge(100, 100, t => At(t) with { Stats = new(Exits: (ulong)(500 * t)) }).State);
+        Assert.Equal(WatchState.Unknown, Judge(0.1, 0.1, t => At(t) with { Stats = new(Exits: (ulong)(2000 * t)) }).State);
+    }
+
+    [Theory]
+    [InlineData(1000UL, 0UL, WatchState.Unknown)]
+    [InlineData(999UL, 0UL, WatchState.Running)]
+    [InlineData(5000UL, 500UL, WatchState.Running)]
+    public void Exits_of_unknown_kind_count_from_a_thousand_a_second(ulong exits, ulong mmio, WatchState expected) => Assert.Equal(
+        expected, Judge(1, 1, t => At(t) with
+        {
+            Stats = new(Exits: (ulong)(exits * t), MmioExits: (ulong)(mmio * t)),
+        }).State);
+
+    [Fact]
+    public void A_thread_that_is_seen_in_D_twice_is_blocked_and_once_is_not()
+    {
+        Assert.Equal(WatchState.Unknown, Judge(1, 1, t => At(t) with { Thread = new(t == 0 ? "S" : "D") }).State);
+        Assert.Equal(WatchState.BlockedInHost, Judge(1, 1, t => At(t) with { Thread = new("D") }).State);
+        Assert.Equal(WatchState.BlockedInHost, Judge(1, 1, t => At(t) with
+        {
+            Stats = new(Exits: 5), Thread = new(t == 0 ? "S" : "D"),
+        }).State);
+        Assert.Equal(WatchState.BlockedInHost, Judge(1, 1, t => At(t) with { Thread = new(t == 0 ? "S" : "D", 3) }).State);
+    }
+
+    [Theory]
+    [InlineData("kvm_vcpu_check_block")]
+    [InlineData("kvm_arch_vcpu_ioctl_run")]
+    [InlineData("vcpu_block")]
+    [InlineData("vcpu_run")]
+    public void An_idle_guest_is_known_by_where_its_vCPU_waits(string wait) => Assert.Equal(
+        WatchState.Running, Judge(5, 5, t => At(t) with { Stats = Faults(1, 1, exits: 5), Thread = new("S", 1, wait) }).State);
+
+    [Theory]
+    [InlineData(null, 1UL)]
+    [InlineData(1UL, null)]
+    public void An_address_that_is_known_once_is_no_move(ulong? before, ulong? now) => Assert.Equal(
+        HangProof.Repeats, Judge(1, 1, t => At(t) with
+        {
+            Stats = Faults((ulong)(400_000 * t)), Counter = Still, Trace = new(t == 0 ? before : now, 2, 3, 400_000),
+        }).Proof);
+
     [Fact]
     public void Quiet_windows_add_up_and_the_weakest_evidence_counts()
     {
