@@ -159,7 +159,8 @@ public sealed class FieldCaseTests
         VcpuSample Old(double t) => At(t) with { Stats = Faults((ulong)(400_000 * t) + 9000, 100), Counter = new(0x8002dc25, 0) };
         VcpuSample New(double t) => At(t) with
         {
-            Stats = Faults((ulong)(100 * t), (ulong)(100 * t), exits: (ulong)(500 * t)), Counter = new((ulong)(100 * t), 0),
+            Stats = Faults((ulong)(100 * t), (ulong)(100 * t), exits: (ulong)(500 * t)),
+            Counter = new((ulong)(100 * t), 0),
         };
         history.Add(Old(0));
 
@@ -329,7 +330,8 @@ public sealed class FieldCaseTests
     {
         VcpuVerdict verdict = Judge(10, 5, t => At(t) with
         {
-            Stats = Faults(100, 100, exits: 500), Thread = new("D", 12.5, "drbd_make_request"),
+            Stats = Faults(100, 100, exits: 500),
+            Thread = new("D", 12.5, "drbd_make_request"),
         });
 
         Assert.Equal((WatchState.BlockedInHost, "drbd_make_request"), (verdict.State, verdict.Cause));

@@ -1,4 +1,3 @@
-using SoakHost.Watch.Samples;
 using static SoakHost.Watch.Verdicts.Tests.Sampled;
 
 namespace SoakHost.Watch.Verdicts.Tests;

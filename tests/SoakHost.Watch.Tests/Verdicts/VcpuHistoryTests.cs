@@ -104,7 +104,8 @@ public sealed class VcpuHistoryTests
     public void Beyond_the_boundary_most_faults_must_be_unresolved(ulong emulated, WatchState expected) => Assert.Equal(
         expected, Judge(1, 1, t => At(t) with
         {
-            Stats = Faults((ulong)(100_000 * t), emulate: (ulong)(emulated * t)), Counter = new(0x80000001, 0),
+            Stats = Faults((ulong)(100_000 * t), emulate: (ulong)(emulated * t)),
+            Counter = new(0x80000001, 0),
         }).State);
 
     [Fact]
@@ -117,7 +118,9 @@ public sealed class VcpuHistoryTests
             && reason.Contains("hangs it", StringComparison.Ordinal));
         Assert.Single(Judge(1, 1, t => At(t) with
         {
-            Kernel = Sound, Stats = Faults(1, 1, exits: (ulong)t), Counter = new(0x80000000, 0),
+            Kernel = Sound,
+            Stats = Faults(1, 1, exits: (ulong)t),
+            Counter = new(0x80000000, 0),
         }).Reasons);
     }
 
@@ -126,7 +129,8 @@ public sealed class VcpuHistoryTests
     {
         VcpuVerdict verdict = Judge(2, 1, t => At(t) with
         {
-            Stats = Faults((ulong)(5000 * t)), Counter = t == 0 ? new(0x90000000, 1) : new(),
+            Stats = Faults((ulong)(5000 * t)),
+            Counter = t == 0 ? new(0x90000000, 1) : new(),
         });
 
         Assert.Equal((WatchState.Hung, HangProof.Counter), (verdict.State, verdict.Proof));
@@ -136,7 +140,8 @@ public sealed class VcpuHistoryTests
     public void Beyond_2_64_less_2_31_the_check_matches_again() => Assert.Equal(
         WatchState.Starved, Judge(2, 1, t => At(t) with
         {
-            Stats = Faults((ulong)(5000 * t)), Counter = new(0xffffffff80000000 + (ulong)t, 1),
+            Stats = Faults((ulong)(5000 * t)),
+            Counter = new(0xffffffff80000000 + (ulong)t, 1),
         }).State);
 
     [Theory]
@@ -146,7 +151,9 @@ public sealed class VcpuHistoryTests
     {
         VcpuVerdict verdict = Judge(seconds, seconds, t => At(t) with
         {
-            Kernel = Sound, Stats = Faults((ulong)(400_000 * t)), Counter = Still,
+            Kernel = Sound,
+            Stats = Faults((ulong)(400_000 * t)),
+            Counter = Still,
         });
 
         Assert.Equal((expected, expected == WatchState.Hung ? HangProof.Quiet : null), (verdict.State, verdict.Proof));
@@ -158,7 +165,8 @@ public sealed class VcpuHistoryTests
     public void Two_seconds_without_an_invalidation_prove_a_hang(double seconds, WatchState expected) => Assert.Equal(
         expected, Judge(seconds, seconds, t => At(t) with
         {
-            Stats = Faults((ulong)(400_000 * t)), Host = new(Invalidations: 0),
+            Stats = Faults((ulong)(400_000 * t)),
+            Host = new(Invalidations: 0),
         }).State);
 
     [Theory]
@@ -167,7 +175,8 @@ public sealed class VcpuHistoryTests
     public void Five_seconds_without_a_TLB_flush_prove_a_hang(double seconds, WatchState expected) => Assert.Equal(
         expected, Judge(seconds, seconds, t => At(t) with
         {
-            Stats = Faults((ulong)(400_000 * t)), VmStats = new(9, 9),
+            Stats = Faults((ulong)(400_000 * t)),
+            VmStats = new(9, 9),
         }).State);
 
     [Theory]
@@ -176,7 +185,10 @@ public sealed class VcpuHistoryTests
     public void A_few_unresolved_faults_a_second_prove_nothing(ulong taken, WatchState expected) => Assert.Equal(
         expected, Judge(5, 5, t => At(t) with
         {
-            Kernel = Sound, Stats = Faults((ulong)(taken * t / 5)), Counter = Still, VmStats = new(9, 9),
+            Kernel = Sound,
+            Stats = Faults((ulong)(taken * t / 5)),
+            Counter = Still,
+            VmStats = new(9, 9),
         }).State);
 
     [Fact]
@@ -184,7 +196,9 @@ public sealed class VcpuHistoryTests
     {
         VcpuSample Sample(double t, KernelFacts kernel) => At(t) with
         {
-            Kernel = kernel, Stats = Faults((ulong)(9000 * t)), Counter = new(0x80000000, 1),
+            Kernel = kernel,
+            Stats = Faults((ulong)(9000 * t)),
+            Counter = new(0x80000000, 1),
         };
 
         Assert.Equal(WatchState.Hung, Judge(5, 5, t => Sample(t, new("6.1.38"))).State);
@@ -196,7 +210,8 @@ public sealed class VcpuHistoryTests
     public void The_newest_counter_is_the_one_that_counts() => Assert.Equal(
         WatchState.Hung, Judge(5, 5, t => At(t) with
         {
-            Stats = Faults((ulong)(9000 * t)), Counter = new(t == 0 ? 5UL : 0x80000000, 1),
+            Stats = Faults((ulong)(9000 * t)),
+            Counter = new(t == 0 ? 5UL : 0x80000000, 1),
         }).State);
 
     [Fact]
@@ -221,7 +236,8 @@ public sealed class VcpuHistoryTests
         var history = new VcpuHistory();
         VcpuSample Sample(double t, bool isSeen) => At(t) with
         {
-            Stats = Faults((ulong)(9000 * t), (ulong)(9 * t)), Host = new(Invalidations: isSeen ? 5 : null),
+            Stats = Faults((ulong)(9000 * t), (ulong)(9 * t)),
+            Host = new(Invalidations: isSeen ? 5 : null),
         };
         history.Add(Sample(0, true));
 
@@ -267,7 +283,8 @@ public sealed class VcpuHistoryTests
         Assert.Equal(WatchState.BlockedInHost, Judge(1, 1, t => At(t) with { Thread = new("D") }).State);
         Assert.Equal(WatchState.BlockedInHost, Judge(1, 1, t => At(t) with
         {
-            Stats = new(Exits: 5), Thread = new(t == 0 ? "S" : "D"),
+            Stats = new(Exits: 5),
+            Thread = new(t == 0 ? "S" : "D"),
         }).State);
         Assert.Equal(WatchState.BlockedInHost, Judge(1, 1, t => At(t) with { Thread = new(t == 0 ? "S" : "D", 3) }).State);
     }
@@ -286,7 +303,9 @@ public sealed class VcpuHistoryTests
     public void An_address_that_is_known_once_is_no_move(ulong? before, ulong? now) => Assert.Equal(
         HangProof.Repeats, Judge(1, 1, t => At(t) with
         {
-            Stats = Faults((ulong)(400_000 * t)), Counter = Still, Trace = new(t == 0 ? before : now, 2, 3, 400_000),
+            Stats = Faults((ulong)(400_000 * t)),
+            Counter = Still,
+            Trace = new(t == 0 ? before : now, 2, 3, 400_000),
         }).Proof);
 
     [Fact]
@@ -294,7 +313,9 @@ public sealed class VcpuHistoryTests
     {
         VcpuSample Sample(double t) => At(t) with
         {
-            Stats = Faults((ulong)(400_000 * t)), VmStats = new(9, 9), Host = new(Invalidations: t == 1 ? null : 0),
+            Stats = Faults((ulong)(400_000 * t)),
+            VmStats = new(9, 9),
+            Host = new(Invalidations: t == 1 ? null : 0),
         };
 
         Assert.Equal(WatchState.Stalled, Judge(4, 1, Sample).State);
@@ -345,7 +366,9 @@ public sealed class VcpuHistoryTests
     public void One_address_over_and_over_in_an_invalidation_is_no_hang() => Assert.Equal(
         WatchState.Starved, Judge(60, 5, t => At(t) with
         {
-            Stats = Faults((ulong)(400_000 * t)), Counter = new(77, 1), Trace = new(1, 2, 3, (ulong)(400_000 * t)),
+            Stats = Faults((ulong)(400_000 * t)),
+            Counter = new(77, 1),
+            Trace = new(1, 2, 3, (ulong)(400_000 * t)),
             VmStats = new(9, 9),
         }).State);
 
@@ -353,7 +376,10 @@ public sealed class VcpuHistoryTests
     public void A_still_counter_prevails_over_TLB_flushes_and_over_invalidations_elsewhere() => Assert.Equal(
         WatchState.Hung, Judge(1, 1, t => At(t) with
         {
-            Kernel = Sound, Stats = Faults((ulong)(400_000 * t)), Counter = Still, VmStats = new((ulong)t, (ulong)t),
+            Kernel = Sound,
+            Stats = Faults((ulong)(400_000 * t)),
+            Counter = Still,
+            VmStats = new((ulong)t, (ulong)t),
             Host = new(Invalidations: 5),
         }).State);
 
@@ -364,14 +390,18 @@ public sealed class VcpuHistoryTests
     public void An_address_must_be_the_same_to_prove_anything(ulong repeats, ulong rip, HangProof expected) => Assert.Equal(
         expected, Judge(1, 1, t => At(t) with
         {
-            Stats = Faults((ulong)(400_000 * t)), Counter = Still, Trace = new(t == 0 ? 1 : rip, 2, 3, repeats),
+            Stats = Faults((ulong)(400_000 * t)),
+            Counter = Still,
+            Trace = new(t == 0 ? 1 : rip, 2, 3, repeats),
         }).Proof);
 
     [Fact]
     public void Another_guest_address_is_another_fault() => Assert.Equal(
         HangProof.Quiet, Judge(1, 1, t => At(t) with
         {
-            Stats = Faults((ulong)(400_000 * t)), Counter = Still, Trace = new(1, (ulong)t, 3, 200_000),
+            Stats = Faults((ulong)(400_000 * t)),
+            Counter = Still,
+            Trace = new(1, (ulong)t, 3, 200_000),
         }).Proof);
 
     [Fact]
@@ -380,7 +410,8 @@ public sealed class VcpuHistoryTests
         var history = new VcpuHistory();
         VcpuSample Sample(double t, ulong fixedFaults = 0, ulong emulated = 0) => At(t) with
         {
-            Kernel = Sound, Stats = Faults((ulong)(400_000 * t) + fixedFaults, fixedFaults, emulated),
+            Kernel = Sound,
+            Stats = Faults((ulong)(400_000 * t) + fixedFaults, fixedFaults, emulated),
             Counter = new(7, t > 5 ? 1UL : 0),
         };
         history.Add(Sample(0));
@@ -506,7 +537,9 @@ public sealed class VcpuHistoryTests
     {
         VcpuVerdict verdict = Judge(9, 9, t => At(t) with
         {
-            Stats = new((ulong)(9000 * t), fixedFaults, emulated, spurious), VmStats = new(9, 9), Counter = new(0x80000000, 0),
+            Stats = new((ulong)(9000 * t), fixedFaults, emulated, spurious),
+            VmStats = new(9, 9),
+            Counter = new(0x80000000, 0),
         });
 
         Assert.Equal(WatchState.Unknown, verdict.State);
@@ -530,7 +563,8 @@ public sealed class VcpuHistoryTests
     {
         VcpuSample Sample(double t) => At(t) with
         {
-            Stats = Faults((ulong)(9000 * t), (ulong)(50 * t), fast: (ulong)(50 * t)), Counter = new(0x80000000, 3),
+            Stats = Faults((ulong)(9000 * t), (ulong)(50 * t), fast: (ulong)(50 * t)),
+            Counter = new(0x80000000, 3),
         };
 
         Assert.Equal(WatchState.Hung, Judge(5, 5, Sample).State);
@@ -564,11 +598,13 @@ public sealed class VcpuHistoryTests
     {
         Assert.Equal(WatchState.Running, Judge(1, 1, t => At(t) with
         {
-            Stats = Faults((ulong)(9000 * t), emulate: (ulong)(9000 * t)), Exits = new((ulong)(9000 * t)),
+            Stats = Faults((ulong)(9000 * t), emulate: (ulong)(9000 * t)),
+            Exits = new((ulong)(9000 * t)),
         }).State);
         Assert.Equal(WatchState.Running, Judge(1, 1, t => At(t) with
         {
-            Stats = Faults((ulong)(15 * t), exits: (ulong)(40 * t)), Exits = new((ulong)(40 * t)),
+            Stats = Faults((ulong)(15 * t), exits: (ulong)(40 * t)),
+            Exits = new((ulong)(40 * t)),
         }).State);
     }
 
@@ -590,7 +626,9 @@ public sealed class VcpuHistoryTests
         var history = new VcpuHistory();
         VcpuSample Sample(double t, ulong exits, ulong failures, double cpu) => At(t) with
         {
-            Stats = Faults(0, exits: exits), Exits = new(EmulationFailures: failures), Thread = new("S", cpu, "futex_wait_queue"),
+            Stats = Faults(0, exits: exits),
+            Exits = new(EmulationFailures: failures),
+            Thread = new("S", cpu, "futex_wait_queue"),
         };
         history.Add(Sample(0, 0, 0, 0));
 
@@ -610,7 +648,8 @@ public sealed class VcpuHistoryTests
     public void A_spin_is_fast_and_nothing_but_halts(ulong halts, ulong exits, double cpu, WatchState expected) => Assert.Equal(
         expected, Judge(1, 1, t => At(t) with
         {
-            Stats = new(0, 0, 0, 0, 0, (ulong)(exits * t), (ulong)(halts * t)), Thread = new("R", cpu * t),
+            Stats = new(0, 0, 0, 0, 0, (ulong)(exits * t), (ulong)(halts * t)),
+            Thread = new("R", cpu * t),
         }).State);
 
     [Theory]
@@ -642,7 +681,8 @@ public sealed class VcpuHistoryTests
     {
         VcpuVerdict verdict = Judge(10, 5, t => At(t) with
         {
-            Stats = new(3, 3, 0, 0, 0, exits, 2), Thread = new(state, cpu, wait),
+            Stats = new(3, 3, 0, 0, 0, exits, 2),
+            Thread = new(state, cpu, wait),
         });
 
         Assert.Equal((expected, cause), (verdict.State, verdict.Cause));
@@ -652,7 +692,8 @@ public sealed class VcpuHistoryTests
     public void A_guest_that_never_halted_is_not_idle() => Assert.Equal(
         WatchState.BlockedInHost, Judge(5, 5, t => At(t) with
         {
-            Stats = new(3, 3, 0, 0, 0, 5, 0), Thread = new("S", 1, ""),
+            Stats = new(3, 3, 0, 0, 0, 5, 0),
+            Thread = new("S", 1, ""),
         }).State);
 
     [Theory]
@@ -710,7 +751,9 @@ public sealed class VcpuHistoryTests
         Assert.Equal(expected, Judge(1, 1, t => At(t) with { Stats = Faults((ulong)(9000 * t)), Host = facts }).Cause);
         Assert.Equal(expected, Judge(1, 1, t => At(t) with
         {
-            Stats = Faults((ulong)(9000 * t)), Host = facts, Counter = new(9, 1),
+            Stats = Faults((ulong)(9000 * t)),
+            Host = facts,
+            Counter = new(9, 1),
         }).Cause);
         Assert.Null(Judge(1, 1, t => At(t) with { Stats = Faults((ulong)(9000 * t)), Host = facts, Counter = Still }).Cause);
         Assert.Null(Judge(1, 1, t => At(t) with { Stats = Faults(0, exits: (ulong)t), Host = facts }).Cause);
