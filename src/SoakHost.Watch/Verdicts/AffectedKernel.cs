@@ -50,7 +50,8 @@ public static partial class AffectedKernel
             || int.TryParse(match.Groups[group].ValueSpan, NumberStyles.None, CultureInfo.InvariantCulture, out number);
     }
 
-    [GeneratedRegex(@"^(?<major>[0-9]+)\.(?<minor>[0-9]+)(?:\.(?<patch>[0-9]+))?(?:-rc[0-9]+)?(?<rest>.*)$", RegexOptions.Singleline)]
+    [GeneratedRegex(
+        @"^(?<major>[0-9]+)\.(?<minor>[0-9]+)(?:\.(?<patch>[0-9]+))?(?:-rc[0-9]+)?(?<rest>.*)$", RegexOptions.Singleline)]
     private static partial Regex Release();
 
     [GeneratedRegex(@"\.el[0-9]|\.amzn|-default$")]

@@ -77,7 +77,7 @@ internal readonly struct Difference
 
     public double? UnresolvedPerSecond => Unresolved / Seconds;
 
-    /// <summary>Whether the guest's faulting instruction or address is another one than before; null where that is not known.</summary>
+    /// <summary>Whether the guest faults at another instruction or address than before; null where that is not known.</summary>
     public bool? MovedOn => _before.Trace.Rip is null || _now.Trace.Rip is null ? null
         : _before.Trace.Rip != _now.Trace.Rip || _before.Trace.Gpa != _now.Trace.Gpa;
 

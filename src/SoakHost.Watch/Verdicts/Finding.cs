@@ -44,10 +44,10 @@ internal static class Limits
     /// <summary>Unresolved faults a second that prove a hang in quiet.</summary>
     public const double HungPerSecondMin = 100;
 
-    /// <summary>Faults in a row at one instruction and address that healthy guests never have while the counter stands still.</summary>
+    /// <summary>Faults in a row at one instruction and address, more than in health while the counter stands still.</summary>
     public const ulong RepeatsMin = 100_000;
 
-    /// <summary>The same where an affected kernel's check cannot match the counter. A hung vCPU's run of 1,926 was traced.</summary>
+    /// <summary>The same where an affected kernel's check cannot match the counter. A run of 1,926 was seen.</summary>
     public const ulong RepeatsBeyondBoundaryMin = 1000;
 
     /// <summary>Share of unresolved faults from which a storm shows. In health it was 0.0005.</summary>

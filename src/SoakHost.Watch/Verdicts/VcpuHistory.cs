@@ -180,8 +180,8 @@ public sealed class VcpuHistory
         {
             return new Finding(
                 WatchState.Stalled, what,
-                $"The counter, 0x{_invalidateSeq:x}, is one that an affected kernel never matches. Whether this kernel is affected "
-                + "is not known: soakhost check --kernel host tells.");
+                $"The counter, 0x{_invalidateSeq:x}, is one that an affected kernel never matches. Whether this kernel is "
+                + "affected is not known: soakhost check --kernel host tells.");
         }
 
         return seen.AreInvalidationsSeen
@@ -232,8 +232,8 @@ public sealed class VcpuHistory
             return blocked;
         if (MayFaultUncounted(sample, seen))
         {
-            return Finding.Unknown("It leaves the guest all the time, not for HLT or devices, and the kernel does not count faults "
-                + "taken (pf_taken, Linux 5.19 and later): a hung vCPU looks the same.");
+            return Finding.Unknown("It leaves the guest all the time, not for HLT or devices, and the kernel does not count "
+                + "faults taken (pf_taken, Linux 5.19 and later): a hung vCPU looks the same.");
         }
 
         if (seen.Exits > 0)
@@ -259,7 +259,8 @@ public sealed class VcpuHistory
 
     private static Finding? HaltSpin(Difference seen)
     {
-        bool isSpin = seen.HaltExits >= seen.Exits * Limits.HaltShareMin && seen.HaltExits / seen.Seconds >= Limits.HaltsPerSecondMin
+        bool isSpin = seen.HaltExits >= seen.Exits * Limits.HaltShareMin
+            && seen.HaltExits / seen.Seconds >= Limits.HaltsPerSecondMin
             && !(seen.CpuShare < Limits.SpinCpuShareMin);
         return !isSpin ? null : new Finding(
             WatchState.HaltSpin, $"{seen.HaltExits} of {seen.Exits} exits in {seen.Seconds:0.###} s were HLT.");

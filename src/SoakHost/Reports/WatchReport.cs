@@ -16,7 +16,8 @@ internal static class WatchReport
 
     public static void WriteText(IAnsiConsole console, HostHistory host)
     {
-        Table vms = new Table().RoundedBorder().AddColumns("VM", "pid", "affected", "counter", "a second", "reaches 2^31", "sources");
+        Table vms = new Table().RoundedBorder().AddColumns(
+            "VM", "pid", "affected", "counter", "a second", "reaches 2^31", "sources");
         foreach (VmReport vm in host.Vms)
             vms.AddRow(Row(vm).Select(cell => new Text(Printable(cell))));
         console.Write(vms);

@@ -36,10 +36,13 @@ public sealed class WatchCommandTests : IDisposable
         Assert.Equal("", result.Error);
         JsonElement vm = json.GetProperty("vms")[1];
         Assert.Equal(
-            ["vm", "pid", "kvm_id", "mmu", "affected", "invalidate_seq", "rate_per_second", "expected_crossing", "earliest_crossing",
-                "latest_crossing", "sources"],
+            [
+                "vm", "pid", "kvm_id", "mmu", "affected", "invalidate_seq", "rate_per_second", "expected_crossing",
+                "earliest_crossing", "latest_crossing", "sources",
+            ],
             vm.EnumerateObject().Select(key => key.Name));
-        Assert.Equal(("web-17", true, "0x8002dc25", 1.0), (vm.GetProperty("vm").GetString(), vm.GetProperty("affected").GetBoolean(),
+        Assert.Equal(("web-17", true, "0x8002dc25", 1.0), (
+            vm.GetProperty("vm").GetString(), vm.GetProperty("affected").GetBoolean(),
             vm.GetProperty("invalidate_seq").GetString(), vm.GetProperty("rate_per_second").GetDouble()));
         Assert.Equal(JsonValueKind.Null, vm.GetProperty("expected_crossing").ValueKind);
         Assert.Equal(

@@ -19,12 +19,24 @@ public sealed class HostHistoryTests
     public void What_was_known_of_a_VM_stays_known()
     {
         var host = new HostHistory();
-        host.Add(At(1) with { Kernel = new("6.1.38"), Pid = 9, KvmId = "k", Mmu = "ept", Sources = ["proc"], Counter = new(5, 0) });
+        host.Add(At(1) with
+        {
+            Kernel = new("6.1.38"),
+            Pid = 9,
+            KvmId = "k",
+            Mmu = "ept",
+            Sources = ["proc"],
+            Counter = new(5, 0),
+        });
         host.Add(At(2) with { Kernel = new(), Counter = new(15, 0) });
 
         VmReport vm = Assert.Single(host.Vms);
         Assert.Equal((9, "k", "ept", true, 10.0), (vm.Last.Pid, vm.Last.KvmId, vm.Last.Mmu, vm.Affected, vm.Forecast!.PerSecond));
         Assert.Equal(["proc"], vm.Last.Sources);
+        host.Add(At(3) with { Kernel = new("6.1.38", false), Mmu = "npt", Sources = ["trace"] });
+        vm = Assert.Single(host.Vms);
+        Assert.Equal(("npt", false), (vm.Last.Mmu, vm.Affected));
+        Assert.Equal(["trace"], vm.Last.Sources);
     }
 
     [Theory]
@@ -45,7 +57,8 @@ public sealed class HostHistoryTests
         var host = new HostHistory();
         host.Add(At(5));
 
-        Assert.Contains("time_seconds is 5", Assert.Throws<FormatException>(() => host.Add(At(5))).Message, StringComparison.Ordinal);
+        string message = Assert.Throws<FormatException>(() => host.Add(At(5))).Message;
+        Assert.Contains("time_seconds is 5", message, StringComparison.Ordinal);
         Assert.Equal(5, Assert.Single(host.Vcpus).Last.TimeSeconds);
     }
 
@@ -56,7 +69,8 @@ public sealed class HostHistoryTests
         for (int i = 0; i < HostHistory.VcpusMax; i++)
             host.Add(At(1, i));
 
-        Assert.Contains("10000", Assert.Throws<FormatException>(() => host.Add(At(1) with { Vm = "more" })).Message, StringComparison.Ordinal);
+        string message = Assert.Throws<FormatException>(() => host.Add(At(1) with { Vm = "more" })).Message;
+        Assert.Contains("10000", message, StringComparison.Ordinal);
         Assert.Single(host.Vms);
         host.Add(At(2, 0));
         host.Remove("web-17");
@@ -76,7 +90,10 @@ public sealed class HostHistoryTests
     public void Every_state_and_proof_has_its_name()
     {
         Assert.Equal(
-            ["unknown", "running", "stalled", "starved", "hung", "halt-spin", "blocked-in-host", "emulation-failed", "run-failed"],
+            [
+                "unknown", "running", "stalled", "starved", "hung", "halt-spin", "blocked-in-host", "emulation-failed",
+                "run-failed",
+            ],
             WatchNames.All.Select(state => state.Name()));
         Assert.Equal(["counter", "quiet", "repeats"], Enum.GetValues<HangProof>().Select(proof => proof.Name()));
     }

@@ -126,9 +126,13 @@ public sealed class ReasonTests
     public void Running()
     {
         Says(At(0) with { Stats = Faults(0) }, At(1) with { Stats = Faults(20, 20) }, "20 of 20 faults taken were resolved.");
-        Says(At(0) with { Stats = new(0, 0) }, At(1) with { Stats = new(20, 20) }, "20 faults were taken, and some of them resolved.");
-        Says(At(0) with { Stats = Faults(0, exits: 0) }, At(1) with { Stats = Faults(0, exits: 1) }, "It left the guest once.");
-        Says(At(0) with { Stats = Faults(0, exits: 0) }, At(1) with { Stats = Faults(0, exits: 3) }, "It left the guest 3 times.");
+        Says(
+            At(0) with { Stats = new(0, 0) }, At(1) with { Stats = new(20, 20) },
+            "20 faults were taken, and some of them resolved.");
+        Says(
+            At(0) with { Stats = Faults(0, exits: 0) }, At(1) with { Stats = Faults(0, exits: 1) }, "It left the guest once.");
+        Says(
+            At(0) with { Stats = Faults(0, exits: 0) }, At(1) with { Stats = Faults(0, exits: 3) }, "It left the guest 3 times.");
         Says(At(0) with { Thread = new("R", 1) }, At(1) with { Thread = new("R", 1.5) }, "Its thread ran for 0.5 s.");
         Says(
             At(0) with { Thread = new("S", 1) }, At(1) with { Thread = new("S", 1, "kvm_vcpu_block") },
@@ -185,17 +189,19 @@ public sealed class ReasonTests
         const string none = "The sample has no figures: neither statistics nor thread nor trace.";
         Says(At(0) with { Stats = Faults(0) }, At(1), none);
         Assert.Equal([none], VcpuHistory.Judge([At(0)])!.Reasons);
-        Assert.Equal(["Only one sample is known, and a state takes two."], VcpuHistory.Judge([At(0) with { Stats = Faults(0) }])!.Reasons);
+        Assert.Equal(
+            ["Only one sample is known, and a state takes two."], VcpuHistory.Judge([At(0) with { Stats = Faults(0) }])!.Reasons);
         Says(
             At(0) with { Stats = Faults(5) }, At(1) with { Stats = Faults(0) },
             "A figure went back or the VM's identity changed: this is a new KVM instance, of which only one sample is known.");
         Says(
             At(0) with { Stats = new(0, 0) }, At(1) with { Stats = new(20, 0) },
-            "20 faults were taken, and pf_emulate and pf_spurious are not known: emulated devices take faults in health, and fix none.");
+            "20 faults were taken, and pf_emulate and pf_spurious are not known: emulated devices take faults in health, and "
+            + "fix none.");
         Says(
             At(0) with { Stats = new(Exits: 0) }, At(1) with { Stats = new(Exits: 5000) },
-            "It leaves the guest all the time, not for HLT or devices, and the kernel does not count faults taken (pf_taken, Linux "
-            + "5.19 and later): a hung vCPU looks the same.");
+            "It leaves the guest all the time, not for HLT or devices, and the kernel does not count faults taken (pf_taken, "
+            + "Linux 5.19 and later): a hung vCPU looks the same.");
         Says(
             At(0) with { Stats = Faults(0) }, At(1) with { Stats = Faults(0) },
             "It takes no faults, and the state of its thread is not known.");
