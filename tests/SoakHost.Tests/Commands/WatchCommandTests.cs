@@ -1,6 +1,7 @@
 using System.Text.Json;
 using SoakHost.Commands;
 using SoakHost.Configuration;
+using SoakHost.Watch.Sources;
 using Spectre.Console;
 
 namespace SoakHost.Tests.Commands;
@@ -133,6 +134,54 @@ public sealed class WatchCommandTests : IDisposable
     }
 
     private static string Upgraded(string line) => line.Replace("6.8.0", "6.1.38", StringComparison.Ordinal);
+
+    [Fact]
+    public async Task A_look_at_processes_without_a_VM_ends_with_2_and_says_so()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["watch", "--once", "--seconds", "1", "--pid", $"{Environment.ProcessId}", "--json"]);
+
+        Assert.Equal((2, "No VM was found.\n"), (result.ExitCode, result.Error));
+        Assert.Equal(0, JsonDocument.Parse(result.Output).RootElement.GetProperty("vms").GetArrayLength());
+    }
+
+    [Fact]
+    public async Task What_was_recorded_is_judged_as_it_was_when_it_was_seen()
+    {
+        string root = Directory.CreateTempSubdirectory("soakhost-watch-").FullName;
+        try
+        {
+            string thread = Directory.CreateDirectory($"{root}/proc/100/task/102").FullName;
+            Directory.CreateDirectory($"{root}/proc/100/fd");
+            File.CreateSymbolicLink($"{root}/proc/100/fd/7", "anon_inode:kvm-vm");
+            File.CreateSymbolicLink($"{root}/proc/100/fd/8", "anon_inode:kvm-vcpu:3");
+            File.WriteAllText($"{root}/proc/100/cmdline", "qemu\0-name\0web-17\0");
+            File.WriteAllText($"{thread}/comm", "CPU 3/KVM\n");
+            File.WriteAllText($"{thread}/stat", "102 (CPU 3/KVM) D 1 0 0 0 0 0 0 0 0 0 5 5 0 0 20 0 1 0 4711 0 0\n");
+            File.WriteAllText($"{thread}/wchan", "io_schedule");
+            using var sampler = new HostSampler(new SamplerOptions { Root = root }, TimeProvider.System);
+            using var seen = new StringWriter();
+            await using (StreamWriter recording = File.CreateText(_file))
+            {
+                ExitCode code = await WatchCommand.OnceAsync(
+                    sampler, TimeSpan.FromSeconds(0.05), TimeProvider.System, recording, null, seen, TextWriter.Null,
+                    TestContext.Current.CancellationToken);
+                Assert.Equal(ExitCode.Pass, code);
+            }
+
+            JsonElement vcpu = JsonDocument.Parse(seen.ToString()).RootElement.GetProperty("vcpus")[0];
+            Assert.Equal(
+                ("web-17", 3, "blocked-in-host", "io_schedule"),
+                (vcpu.GetProperty("vm").GetString(), vcpu.GetProperty("vcpu").GetInt32(), vcpu.GetProperty("state").GetString(),
+                    vcpu.GetProperty("cause").GetString()));
+            Assert.Equal(
+                vcpu.ToString(), JsonDocument.Parse(Judge(isJson: true).Output).RootElement.GetProperty("vcpus")[0].ToString());
+        }
+        finally
+        {
+            Directory.Delete(root, recursive: true);
+        }
+    }
 
     private async Task<(Judged Result, JsonElement Json)> JudgeAsync(params string[] lines)
     {
