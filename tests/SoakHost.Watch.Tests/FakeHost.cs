@@ -34,7 +34,8 @@ internal sealed class FakeHost : IDisposable
     }
 
     /// <summary>A process with its command line and file descriptors.</summary>
-    public void Process(int pid, string command, string[] arguments, int parent = 1, params (int Number, string Target)[] descriptors)
+    public void Process(
+        int pid, string command, string[] arguments, int parent = 1, params (int Number, string Target)[] descriptors)
     {
         Write($"proc/{pid}/comm", command[..Math.Min(15, command.Length)] + "\n");
         Write($"proc/{pid}/cmdline", string.Join('\0', arguments) + "\0");

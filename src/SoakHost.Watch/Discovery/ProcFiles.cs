@@ -52,7 +52,8 @@ public class ProcFiles(string root = "/")
         {
             using FileStream stream = File.OpenRead(Path.Combine(root, path));
             byte[] bytes = new byte[BytesMax];
-            return Encoding.UTF8.GetString(bytes, 0, stream.ReadAtLeast(bytes, BytesMax, throwOnEndOfStream: false)).TrimEnd('\n');
+            int read = stream.ReadAtLeast(bytes, BytesMax, throwOnEndOfStream: false);
+            return Encoding.UTF8.GetString(bytes, 0, read).TrimEnd('\n');
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

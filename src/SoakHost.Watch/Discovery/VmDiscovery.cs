@@ -143,15 +143,19 @@ public sealed partial class VmDiscovery(ProcFiles files)
             return null;
         return new WatchedVm(
             pid, NameOf(ArgumentsOf(pid)) ?? $"pid {pid}", $"{pid}.{StartOf(pid)}", null, null,
-            [.. threads.OrderBy(thread => thread.Key).Take(VcpusMax).Select(thread => new WatchedVcpu(thread.Key, null, thread.First()))],
+            [
+                .. threads.OrderBy(thread => thread.Key).Take(VcpusMax)
+                    .Select(thread => new WatchedVcpu(thread.Key, null, thread.First())),
+            ],
             QmpPathOf(ArgumentsOf(pid)),
-            $"Process {pid} ({command}) may not be looked into: its statistics are not read. Its own user, root, or the capability "
-            + "CAP_SYS_PTRACE, may.");
+            $"Process {pid} ({command}) may not be looked into: its statistics are not read. Its own user, root, or the "
+            + "capability CAP_SYS_PTRACE, may.");
     }
 
     private string[] ArgumentsOf(int pid) => files.Text($"proc/{pid}/cmdline")?.Split('\0') ?? [];
 
-    private string StartOf(int pid) => files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
+    private string StartOf(int pid) =>
+        files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
         ? read.StartTicks.ToString(CultureInfo.InvariantCulture) : "0";
 
     /// <summary>The threads that run vCPUs, by the names that VMMs give them.</summary>

@@ -6,8 +6,9 @@ namespace SoakHost.Watch.Sources;
 internal static class FigureNames
 {
     public static VcpuFigures Vcpu(IReadOnlyDictionary<string, ulong> values) => new(
-        Of(values, "pf_taken"), Of(values, "pf_fixed"), Of(values, "pf_emulate"), Of(values, "pf_spurious"), Of(values, "pf_fast"),
-        Of(values, "exits"), Of(values, "halt_exits"), Of(values, "mmio_exits"), Of(values, "signal_exits"));
+        Of(values, "pf_taken"), Of(values, "pf_fixed"), Of(values, "pf_emulate"), Of(values, "pf_spurious"),
+        Of(values, "pf_fast"), Of(values, "exits"), Of(values, "halt_exits"), Of(values, "mmio_exits"),
+        Of(values, "signal_exits"));
 
     public static VmFigures Vm(IReadOnlyDictionary<string, ulong> values) =>
         new(Of(values, "remote_tlb_flush"), Of(values, "remote_tlb_flush_requests"));

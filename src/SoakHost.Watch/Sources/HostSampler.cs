@@ -31,8 +31,8 @@ public sealed record SamplerOptions
 public sealed record HostSampling(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread);
 
 /// <summary>
-/// Reads the VMs of this host, each by the best source that it has, and never writes. Each VM has a time limit of its own: one that
-/// cannot be read in time is named, and costs the others nothing.
+/// Reads the VMs of this host, each by the best source that it has, and never writes. Each VM has a time limit of its own: one
+/// that cannot be read in time is named, and costs the others nothing.
 /// </summary>
 public sealed class HostSampler : IDisposable
 {
@@ -168,7 +168,8 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>? byQmp = null;
         if (options.AsksQmp && vm.QmpPath is { } path && vm.Vcpus.Any(vcpu => vcpu.StatsDescriptor is null))
             byQmp = await TryQmpAsync(path, unread, stop);
-        List<VcpuSample> samples = [.. vm.Vcpus.Select(vcpu => Sample(vm, vcpu, basis with { VmStats = vmStats }, byQmp, unread))];
+        basis = basis with { VmStats = vmStats };
+        List<VcpuSample> samples = [.. vm.Vcpus.Select(vcpu => Sample(vm, vcpu, basis, byQmp, unread))];
         if (samples.TrueForAll(sample => sample.Stats == new VcpuFigures()) && Sums(vm) is { } sums)
             samples.Add(basis with { Stats = FigureNames.Vcpu(sums), VmStats = FigureNames.Vm(sums), Sources = ["debugfs"] });
         if (samples.Count == 0)
@@ -178,9 +179,10 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         }
         else if (vm.Unread is null && samples.TrueForAll(sample => sample.Stats == new VcpuFigures()))
         {
-            unread.Add($"VM {vm.Name}: process {vm.Pid} keeps no statistics open (QEMU 8.1 and later do), so that its faults are not "
-                + (vm.QmpPath is null || options.AsksQmp ? "known." : "known. --qmp asks its monitor; QEMU 7.1 to 8.0 interrupt every "
-                + "vCPU for the answer."));
+            unread.Add(
+                $"VM {vm.Name}: its faults are not known. Process {vm.Pid} keeps no statistics open; QEMU 8.1 and later do."
+                + (vm.QmpPath is null || options.AsksQmp ? ""
+                    : " --qmp asks its monitor; QEMU 7.1 to 8.0 interrupt every vCPU for the answer."));
         }
 
         return (samples, [.. unread]);

@@ -14,6 +14,9 @@ internal static class WatchCommand
     // Of a file of garbage, the first lines say enough.
     private const int RefusalsKeptMax = 1000;
 
+    // A state takes two.
+    private const int SamplesMin = 2;
+
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
 
     public static Command Create()
@@ -88,12 +91,12 @@ internal static class WatchCommand
         using var pace = new PeriodicTimer(Period < length ? Period : length, time);
         try
         {
-            while (true)
+            for (int count = 1; ; count++)
             {
                 last = await sampler.SampleAsync(stop);
                 foreach (VcpuSample sample in last.Samples)
                     Take(host, sample, recording);
-                if (time.GetElapsedTime(start) >= length)
+                if (count >= SamplesMin && time.GetElapsedTime(start) >= length)
                     break;
                 await pace.WaitForNextTickAsync(stop);
             }

@@ -12,7 +12,8 @@ public sealed class VmDiscoveryTests : IDisposable
     public void A_VM_is_found_by_its_file_descriptors_with_vCPUs_statistics_and_threads()
     {
         _host.Process(
-            100, "qemu-system-x86", ["qemu-system-x86_64", "-name", "guest=web-17,debug-threads=on", "-qmp", "unix:/run/q,server=on"], 1,
+            100, "qemu-system-x86",
+            ["qemu-system-x86_64", "-name", "guest=web-17,debug-threads=on", "-qmp", "unix:/run/q,server=on"], 1,
             (5, "/dev/kvm"), (9, "anon_inode:kvm-vm"), (10, "anon_inode:kvm-vcpu:0"), (11, "anon_inode:kvm-vcpu-stats:0"),
             (12, "anon_inode:kvm-vcpu:1"), (14, "anon_inode:kvm-vm-stats"), (15, "socket:[1]"));
         _host.Thread(100, 100, "qemu-system-x86", "S", 1);

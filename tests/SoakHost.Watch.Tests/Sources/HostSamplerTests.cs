@@ -93,7 +93,8 @@ public sealed class HostSamplerTests : IDisposable
         HostSampling sampling = await SampleAsync(sampler);
 
         Assert.Contains(
-            sampling.Unread, reason => reason.StartsWith($"Could not duplicate file descriptor 55 of process {pid}: ", StringComparison.Ordinal));
+            sampling.Unread,
+            reason => reason.StartsWith($"Could not duplicate file descriptor 55 of process {pid}: ", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -113,7 +114,8 @@ public sealed class HostSamplerTests : IDisposable
     public async Task Sums_of_debugfs_serve_where_nothing_else_is()
     {
         _host.Process(100, "qemu", ["qemu", "-name", "web"], 1, (9, "anon_inode:kvm-vm"), (10, "anon_inode:kvm-vcpu:0"));
-        foreach ((string name, string value) in ((string, string)[])[("pf_taken", "70"), ("remote_tlb_flush", "5"), ("halt_wait_hist", "x")])
+        (string, string)[] sums = [("pf_taken", "70"), ("remote_tlb_flush", "5"), ("halt_wait_hist", "x")];
+        foreach ((string name, string value) in sums)
             _host.Write($"sys/kernel/debug/kvm/100-9/{name}", value + "\n");
         using HostSampler sampler = Sampler();
 
@@ -133,7 +135,8 @@ public sealed class HostSamplerTests : IDisposable
         mute.Bind(new UnixDomainSocketEndPoint(path));
         mute.Listen();
         _host.Process(
-            100, "qemu", ["qemu", "-name", "mute", "-qmp", $"unix:{path}"], 1, (9, "anon_inode:kvm-vm"), (10, "anon_inode:kvm-vcpu:0"));
+            100, "qemu", ["qemu", "-name", "mute", "-qmp", $"unix:{path}"], 1, (9, "anon_inode:kvm-vm"),
+            (10, "anon_inode:kvm-vcpu:0"));
         Describe(Start(Vcpu(5)));
         using HostSampler sampler = Sampler(asksQmp);
 
@@ -183,7 +186,7 @@ public sealed class HostSamplerTests : IDisposable
     /// <summary>A process that holds a file open as descriptor 9.</summary>
     private int Start(string file)
     {
-        var process = Process.Start(new ProcessStartInfo("bash", ["-c", "exec 9<\"$0\"; echo; exec sleep 60", file])
+        Process process = Process.Start(new ProcessStartInfo("bash", ["-c", "exec 9<\"$0\"; echo; exec sleep 60", file])
         {
             RedirectStandardOutput = true,
         })!;
@@ -210,7 +213,8 @@ public sealed class HostSamplerTests : IDisposable
         },
         TimeProvider.System);
 
-    private static Task<HostSampling> SampleAsync(HostSampler sampler) => sampler.SampleAsync(TestContext.Current.CancellationToken);
+    private static Task<HostSampling> SampleAsync(HostSampler sampler) =>
+        sampler.SampleAsync(TestContext.Current.CancellationToken);
 
     [System.Runtime.InteropServices.DllImport("libc", EntryPoint = "dup2")]
     private static extern int Duplicate(int from, int to);

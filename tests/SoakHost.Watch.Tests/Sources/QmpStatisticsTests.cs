@@ -12,7 +12,9 @@ public sealed class QmpStatisticsTests : IDisposable
     private const string Event = """{"event":"RTC_CHANGE","data":{"offset":1}}""";
 
     private const string Statistics =
-        """{"return":[{"provider":"kvm","qom-path":"/machine/unattached/device[0]","stats":[{"name":"pf_taken","value":7},{"name":"hist","value":[1,2]},{"name":"unheard_of","value":1}]},{"provider":"kvm","qom-path":"/machine/peripheral/cpu1","stats":[{"name":"pf_taken","value":18446744073709551615},{"name":"bad","value":-1}]}]}""";
+        """
+        {"return":[{"provider":"kvm","qom-path":"/machine/unattached/device[0]","stats":[{"name":"pf_taken","value":7},{"name":"hist","value":[1,2]},{"name":"unheard_of","value":1}]},{"provider":"kvm","qom-path":"/machine/peripheral/cpu1","stats":[{"name":"pf_taken","value":18446744073709551615},{"name":"bad","value":-1}]}]}
+        """;
 
     private readonly string _path = Path.Combine(Path.GetTempPath(), $"qmp-{Guid.NewGuid():n}");
 
@@ -22,7 +24,7 @@ public sealed class QmpStatisticsTests : IDisposable
     public async Task Statistics_are_read_between_events()
     {
         IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>> vcpus =
-            await ReadAsync([Event, Greeting.Replace("QMP", "QMP", StringComparison.Ordinal)], [Event, Done], [Event, Event, Statistics], skip: 1);
+            await ReadAsync([Greeting], [Event, Done], [Event, Event, Statistics]);
 
         Assert.Equal([0, 1], vcpus.Keys.Order());
         Assert.Equal((7UL, 1UL), (vcpus[0]["pf_taken"], vcpus[0]["unheard_of"]));
@@ -41,7 +43,7 @@ public sealed class QmpStatisticsTests : IDisposable
         StringComparison.Ordinal);
 
     [Theory]
-    [InlineData("""{"error":{"class":"CommandNotFound","desc":"The command query-stats has not been found"}}""", "query-stats was refused")]
+    [InlineData("""{"error":{"class":"CommandNotFound","desc":"no query-stats"}}""", "query-stats was refused")]
     [InlineData("""{"return":7}""", "QMP at")]
     [InlineData("""{"return":[7]}""", "QMP at")]
     [InlineData("""{"return":[{"stats":{}}]}""", "QMP at")]
@@ -76,7 +78,8 @@ public sealed class QmpStatisticsTests : IDisposable
     [Fact]
     public async Task Events_without_end_are_no_answer() => Assert.Contains(
         "no answer among 1000 messages",
-        (await Assert.ThrowsAsync<SourceException>(() => ReadAsync([Greeting], Enumerable.Repeat(Event, 2000).ToArray(), []))).Message,
+        (await Assert.ThrowsAsync<SourceException>(
+            () => ReadAsync([Greeting], [.. Enumerable.Repeat(Event, 2000)], []))).Message,
         StringComparison.Ordinal);
 
     [Fact]
@@ -90,10 +93,10 @@ public sealed class QmpStatisticsTests : IDisposable
             "/" + new string('x', 500), TimeSpan.FromSeconds(5), TimeProvider.System, TestContext.Current.CancellationToken));
 
     private Task<IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>> ReadAsync(
-        string[] greeting, string[] capabilities, string[] statistics, int skip = 0) => ServeAsync(async stream =>
+        string[] greeting, string[] capabilities, string[] statistics) => ServeAsync(async stream =>
         {
             using var reader = new StreamReader(stream, Encoding.UTF8, false, 1024, leaveOpen: true);
-            await SendAsync(stream, greeting.Skip(skip));
+            await SendAsync(stream, greeting);
             foreach (string[] answer in (string[][])[capabilities, statistics])
             {
                 await reader.ReadLineAsync();
