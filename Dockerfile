@@ -8,6 +8,7 @@ COPY .config .config
 COPY src/SoakHost.Model/SoakHost.Model.csproj src/SoakHost.Model/packages.lock.json src/SoakHost.Model/
 COPY src/SoakHost.Engine/SoakHost.Engine.csproj src/SoakHost.Engine/packages.lock.json src/SoakHost.Engine/
 COPY src/SoakHost.HostKernel/SoakHost.HostKernel.csproj src/SoakHost.HostKernel/packages.lock.json src/SoakHost.HostKernel/
+COPY src/SoakHost.Watch/SoakHost.Watch.csproj src/SoakHost.Watch/packages.lock.json src/SoakHost.Watch/
 COPY src/SoakHost/SoakHost.csproj src/SoakHost/packages.lock.json src/SoakHost/
 RUN dotnet restore src/SoakHost/SoakHost.csproj --locked-mode && dotnet tool restore
 

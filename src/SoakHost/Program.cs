@@ -22,6 +22,7 @@ internal static class Program
             ReplayCommand.Create(),
             IncidentsCommand.Create(),
             CtlCommand.Create(),
+            WatchCommand.Create(),
             BackupCommand.Create(),
             DataCommand.Create(),
             KernelsCommand.Create(),

@@ -14,6 +14,7 @@ public sealed class CommandTests
     private const string Docker = "it needs Docker; ComposeTests read its files";
     private const string Breaks = "it takes long, and it compiles; BreakTests run the same with one round";
     private const string Kvm = "it needs /dev/kvm; SoakHost.HostKernel.Tests drive real VMs where there is one";
+    private const string Recording = "it needs a recording; SoakHost.Watch.Tests judge those of field cases";
     private const string Measures = "it measures an idle machine for minutes";
     private const string OnlyInTests = "the program does not have the example's kernel; AddAKernelTests explore and soak it";
 
@@ -42,6 +43,8 @@ public sealed class CommandTests
         ["/tmp/host-invalidations 10"] = Kvm,
         ["soakhost check --kernel host --seconds 10 --vcpus 1 --json 2>/dev/null | grep invalidations_per_second"] = Kvm,
         ["done"] = Kvm,
+        ["soakhost watch --from web-17.jsonl"] = Recording,
+        ["soakhost watch --once"] = "it ends with 2 where there is no VM; WatchCommandTests look at made-up ones",
         ["soakhost bench --workers 1 --vector-bits 32,128,256,512"] = Measures,
         ["gcc -O3 -march=native -o /tmp/soakhost-scalar tests/Benchmarks/scalar.c && /tmp/soakhost-scalar"] = Measures,
         ["soakhost check --operations 1e10"] = Measures,

@@ -1,0 +1,97 @@
+using System.Globalization;
+using System.Text;
+
+namespace SoakHost.Watch.Discovery;
+
+/// <summary>The files of /proc, /sys and debugfs below one root. Whatever is in them, what is read is bounded.</summary>
+/// <param name="root">The root of the file system; another one for tests.</param>
+public class ProcFiles(string root = "/")
+{
+    /// <summary>Most bytes read of one file.</summary>
+    public const int BytesMax = 64 * 1024;
+
+    /// <summary>Every process, by its number.</summary>
+    public IEnumerable<int> Processes() => Numbers(Path.Combine(root, "proc"));
+
+    /// <summary>The threads of a process.</summary>
+    public IEnumerable<int> Threads(int pid) => Numbers(Path.Combine(root, $"proc/{pid}/task"));
+
+    /// <summary>What each file descriptor of a process is, in ascending order.</summary>
+    /// <exception cref="UnauthorizedAccessException">The process may not be looked into.</exception>
+    public virtual IReadOnlyList<(int Descriptor, string Target)> Descriptors(int pid)
+    {
+        List<(int Descriptor, string Target)> found = [];
+        foreach (string path in Directory.EnumerateFileSystemEntries(Path.Combine(root, $"proc/{pid}/fd")))
+        {
+            if (int.TryParse(Path.GetFileName(path), NumberStyles.None, CultureInfo.InvariantCulture, out int descriptor)
+                && TryLink(path) is { } target)
+                found.Add((descriptor, target));
+        }
+
+        found.Sort();
+        return found;
+    }
+
+    /// <summary>The names in a folder; empty where it cannot be read.</summary>
+    public IReadOnlyList<string> Folder(string path)
+    {
+        try
+        {
+            return [.. Directory.EnumerateFileSystemEntries(Path.Combine(root, path)).Select(entry => Path.GetFileName(entry))];
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+
+    /// <summary>A file's text, without its last line's end; null where it cannot be read.</summary>
+    public string? Text(string path)
+    {
+        try
+        {
+            using FileStream stream = File.OpenRead(Path.Combine(root, path));
+            byte[] bytes = new byte[BytesMax];
+            int read = stream.ReadAtLeast(bytes, BytesMax, throwOnEndOfStream: false);
+            return Encoding.UTF8.GetString(bytes, 0, read).TrimEnd('\n');
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    /// <summary>A file with one number; null where it cannot be read or is something else.</summary>
+    public ulong? Number(string path) =>
+        ulong.TryParse(Text(path), NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) ? number : null;
+
+    private static string? TryLink(string path)
+    {
+        try
+        {
+            return new FileInfo(path).LinkTarget;
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return null;
+        }
+    }
+
+    private static List<int> Numbers(string folder)
+    {
+        try
+        {
+            return
+            [
+                .. Directory.EnumerateDirectories(folder)
+                    .Select(path => int.TryParse(
+                        Path.GetFileName(path), NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : 0)
+                    .Where(number => number > 0).Order(),
+            ];
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return [];
+        }
+    }
+}

@@ -1,0 +1,37 @@
+using System.Globalization;
+
+namespace SoakHost.Watch.Discovery;
+
+/// <summary>The fields of <c>/proc/PID/stat</c> that are used here (proc_pid_stat(5)).</summary>
+/// <param name="State">One letter.</param>
+/// <param name="Parent">The parent process.</param>
+/// <param name="CpuTicks">Processor time, user and system, in ticks of 10 ms.</param>
+/// <param name="StartTicks">When it started, in ticks since boot.</param>
+internal readonly record struct ThreadStat(string State, int Parent, ulong CpuTicks, ulong StartTicks)
+{
+    // Fields after the name, which ends with the last parenthesis: it may contain any character itself.
+    private const int StateField = 0;
+    private const int ParentField = 1;
+    private const int UserField = 11;
+    private const int SystemField = 12;
+    private const int StartField = 19;
+
+    /// <summary>Ticks a second, USER_HZ: 100 on x86-64.</summary>
+    public const double TicksPerSecond = 100;
+
+    public static bool TryParse(string text, out ThreadStat stat)
+    {
+        stat = default;
+        string[] fields = text[(text.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
+        if (fields.Length <= StartField || fields[StateField].Length != 1
+            || !int.TryParse(fields[ParentField], NumberStyles.None, CultureInfo.InvariantCulture, out int parent)
+            || !TryNumber(fields[UserField], out ulong user) || !TryNumber(fields[SystemField], out ulong system)
+            || !TryNumber(fields[StartField], out ulong start))
+            return false;
+        stat = new ThreadStat(fields[StateField], parent, user + system, start);
+        return true;
+    }
+
+    private static bool TryNumber(string text, out ulong number) =>
+        ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
+}

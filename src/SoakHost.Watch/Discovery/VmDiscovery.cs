@@ -1,0 +1,208 @@
+using System.Globalization;
+using System.Text.RegularExpressions;
+
+namespace SoakHost.Watch.Discovery;
+
+/// <summary>
+/// Finds every process that holds a VM, by the names of its file descriptors (kvm_create_vm and kvm_vm_ioctl_create_vcpu,
+/// virt/kvm/kvm_main.c).
+/// </summary>
+/// <param name="files">/proc.</param>
+public sealed partial class VmDiscovery(ProcFiles files)
+{
+    private const int NameCharactersMax = 200;
+
+    /// <summary>Most vCPUs of one process.</summary>
+    private const int VcpusMax = 4096;
+
+    private static readonly string[] Monitors = ["qemu", "kvm", "firecracker", "cloud-hyperviso", "crosvm", "soakhost"];
+
+    /// <summary>Looks at every process.</summary>
+    /// <param name="only">Looks at these processes and their children alone; empty for all.</param>
+    public HostInventory Find(IReadOnlyCollection<int> only)
+    {
+        ArgumentNullException.ThrowIfNull(only);
+        List<WatchedVm> vms = [];
+        int refused = 0;
+        int[] processes = [.. files.Processes()];
+        HashSet<int> chosen = only.Count == 0 ? [.. processes] : Descendants(processes, only);
+        foreach (int pid in processes.Where(chosen.Contains))
+        {
+            try
+            {
+                vms.AddRange(VmsOf(pid, files.Descriptors(pid)));
+            }
+            catch (UnauthorizedAccessException)
+            {
+                if (Refused(pid) is { } vm)
+                    vms.Add(vm);
+                else
+                    refused++;
+            }
+            catch (IOException)
+            {
+                // It has ended.
+            }
+        }
+
+        List<string> unread = [.. only.Except(processes).Select(pid => $"There is no process {pid}.")];
+        if (refused > 0)
+        {
+            unread.Add($"{refused} processes may not be looked into: VMs that they hold are not shown. Root, or the capability "
+                + "CAP_SYS_PTRACE with CAP_DAC_READ_SEARCH, may.");
+        }
+
+        return new HostInventory(WithUniqueNames(vms), unread);
+    }
+
+    /// <summary>The name that a VMM's command line gives its VM; null where it gives none.</summary>
+    internal static string? NameOf(IReadOnlyList<string> arguments)
+    {
+        for (int i = 0; i + 1 < arguments.Count; i++)
+        {
+            string? name = arguments[i] switch
+            {
+                "-name" or "--name" => QemuName(arguments[i + 1]),
+                "--id" => arguments[i + 1],
+                _ => null,
+            };
+            if (name is { Length: > 0 })
+                return name.Length > NameCharactersMax ? name[..NameCharactersMax] : name;
+        }
+
+        return null;
+    }
+
+    /// <summary>The path of QEMU's QMP socket; null where the command line names none.</summary>
+    internal static string? QmpPathOf(IReadOnlyList<string> arguments)
+    {
+        for (int i = 0; i + 1 < arguments.Count; i++)
+        {
+            if (arguments[i] is "-qmp" or "--qmp" && QmpSocket().Match(arguments[i + 1]) is { Success: true } match)
+                return match.Groups["path"].Value;
+        }
+
+        return null;
+    }
+
+    /// <summary>"vm1", or "guest=vm1" among other settings; a comma in the name is doubled.</summary>
+    private static string? QemuName(string value)
+    {
+        const string guest = "guest=";
+        string[] parts = [.. value.Replace(",,", "\0", StringComparison.Ordinal).Split(',')];
+        string? name = parts.FirstOrDefault(part => part.StartsWith(guest, StringComparison.Ordinal))?[guest.Length..]
+            ?? (parts[0].Contains('=', StringComparison.Ordinal) ? null : parts[0]);
+        return name?.Replace('\0', ',');
+    }
+
+    private static List<WatchedVm> WithUniqueNames(List<WatchedVm> vms)
+    {
+        HashSet<string> shared = [.. vms.GroupBy(vm => vm.Name).Where(group => group.Count() > 1).Select(group => group.Key)];
+        return [.. vms.Select(vm => shared.Contains(vm.Name) ? vm with { Name = $"{vm.Name} ({vm.KvmId})" } : vm)];
+    }
+
+    private IEnumerable<WatchedVm> VmsOf(int pid, IReadOnlyList<(int Descriptor, string Target)> descriptors)
+    {
+        int[] vms = [.. descriptors.Where(each => IsAnonymous(each.Target, "kvm-vm")).Select(each => each.Descriptor)];
+        if (vms.Length == 0)
+            yield break;
+        string[] arguments = ArgumentsOf(pid);
+        string name = NameOf(arguments) ?? $"pid {pid}";
+        int[] vmStats = [.. descriptors.Where(each => IsAnonymous(each.Target, "kvm-vm-stats")).Select(each => each.Descriptor)];
+        ILookup<int, int> vcpus = ByNumber(descriptors, "kvm-vcpu:");
+        ILookup<int, int> stats = ByNumber(descriptors, "kvm-vcpu-stats:");
+        ILookup<int, int> threads = ThreadsOf(pid);
+        string start = StartOf(pid);
+        for (int i = 0; i < vms.Length; i++)
+        {
+            // Nothing shows which VM of a process a vCPU belongs to. VMs and vCPUs were opened in one order.
+            int nth = i;
+            yield return new WatchedVm(
+                pid,
+                vms.Length > 1 ? $"{name} #{nth}" : name,
+                $"{pid}.{start}.{vms[nth]}",
+                vms[nth],
+                Nth(vmStats, nth),
+                [
+                    .. vcpus.Where(vcpu => vcpu.Count() > nth).Select(vcpu => vcpu.Key).Order().Take(VcpusMax)
+                        .Select(number => new WatchedVcpu(number, Nth(stats[number], nth), Nth(threads[number], nth))),
+                ],
+                QmpPathOf(arguments),
+                null);
+        }
+    }
+
+    /// <summary>A process that may not be looked into, if by its name it is a VMM.</summary>
+    private WatchedVm? Refused(int pid)
+    {
+        string command = files.Text($"proc/{pid}/comm") ?? "";
+        if (!Monitors.Any(monitor => command.StartsWith(monitor, StringComparison.Ordinal)))
+            return null;
+        ILookup<int, int> threads = ThreadsOf(pid);
+        if (threads.Count == 0)
+            return null;
+        return new WatchedVm(
+            pid, NameOf(ArgumentsOf(pid)) ?? $"pid {pid}", $"{pid}.{StartOf(pid)}", null, null,
+            [
+                .. threads.OrderBy(thread => thread.Key).Take(VcpusMax)
+                    .Select(thread => new WatchedVcpu(thread.Key, null, thread.First())),
+            ],
+            QmpPathOf(ArgumentsOf(pid)),
+            $"Process {pid} ({command}) may not be looked into: its statistics are not read. Its own user, root, or the "
+            + "capability CAP_SYS_PTRACE, may.");
+    }
+
+    private string[] ArgumentsOf(int pid) => files.Text($"proc/{pid}/cmdline")?.Split('\0') ?? [];
+
+    private string StartOf(int pid) =>
+        files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
+        ? read.StartTicks.ToString(CultureInfo.InvariantCulture) : "0";
+
+    /// <summary>The threads that run vCPUs, by the names that VMMs give them.</summary>
+    private ILookup<int, int> ThreadsOf(int pid) => files.Threads(pid)
+        .Select(thread => (Thread: thread, Name: VcpuThread().Match(files.Text($"proc/{pid}/task/{thread}/comm") ?? "")))
+        .Where(thread => thread.Name.Success)
+        .ToLookup(thread => int.Parse(thread.Name.Groups["number"].Value, CultureInfo.InvariantCulture), thread => thread.Thread);
+
+    private HashSet<int> Descendants(int[] processes, IReadOnlyCollection<int> roots)
+    {
+        ILookup<int, int> children = processes.ToLookup(ParentOf);
+        HashSet<int> found = [];
+        Queue<int> left = new(roots);
+        while (left.TryDequeue(out int pid))
+        {
+            if (!found.Add(pid))
+                continue;
+            foreach (int child in children[pid])
+                left.Enqueue(child);
+        }
+
+        return found;
+    }
+
+    private int ParentOf(int pid) => files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
+        ? read.Parent : 0;
+
+    private static ILookup<int, int> ByNumber(IEnumerable<(int Descriptor, string Target)> descriptors, string kind) =>
+        descriptors.Select(each => (each.Descriptor, Number: NumberOf(each.Target, kind))).Where(each => each.Number is not null)
+            .ToLookup(each => each.Number!.Value, each => each.Descriptor);
+
+    private static int? NumberOf(string target, string kind)
+    {
+        string prefix = $"anon_inode:{kind}";
+        return target.StartsWith(prefix, StringComparison.Ordinal)
+            && int.TryParse(target.AsSpan(prefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int number)
+            && number < VcpusMax ? number : null;
+    }
+
+    private static bool IsAnonymous(string target, string name) => target == $"anon_inode:{name}";
+
+    private static int? Nth(IEnumerable<int> numbers, int nth) => numbers.Cast<int?>().ElementAtOrDefault(nth);
+
+    [GeneratedRegex(@"^unix:(?<path>[^,]+)")]
+    private static partial Regex QmpSocket();
+
+    // QEMU with debug-threads, Firecracker, Cloud Hypervisor and crosvm, this project's host engine.
+    [GeneratedRegex(@"^(?:CPU (?<number>[0-9]{1,4})/KVM|(?:fc_vcpu |vcpu_?|vCPU )(?<number>[0-9]{1,4}))$")]
+    private static partial Regex VcpuThread();
+}

@@ -1,0 +1,118 @@
+using System.Runtime.InteropServices;
+using Microsoft.Win32.SafeHandles;
+using SoakHost.HostKernel.Statistics;
+
+namespace SoakHost.Watch.Sources;
+
+/// <summary>
+/// A statistics file that another process holds open, duplicated into this one: no monitor is asked, and no vCPU is interrupted.
+/// Opening one anew does not work from outside: KVM answers EIO to whoever does not have the VM's memory map.
+/// </summary>
+internal sealed unsafe partial class DescriptorStatistics : IDisposable
+{
+    private const nint PidfdOpen = 434;
+    private const nint PidfdGetfd = 438;
+    private const nint CompareResources = 312;
+    private const nint CompareFiles = 0;
+    private const int ErrorNotPermitted = 1;
+    private const int ErrorAccess = 13;
+
+    private readonly SafeFileHandle _file;
+    private readonly StatisticsLayout _layout;
+    private readonly byte[] _data;
+
+    private DescriptorStatistics(SafeFileHandle file, StatisticsLayout layout)
+    {
+        _file = file;
+        _layout = layout;
+        _data = new byte[layout.DataBytes];
+    }
+
+    /// <summary>Duplicates a process's file descriptor, and reads what it describes.</summary>
+    /// <exception cref="SourceException">It cannot be duplicated, or is no statistics file.</exception>
+    public static DescriptorStatistics Open(int pid, int descriptor)
+    {
+        SafeFileHandle file = Duplicate(pid, descriptor);
+        try
+        {
+            byte[] header = new byte[StatisticsLayout.HeaderBytes];
+            ReadExactly(file, header, 0);
+            (int offset, int bytes) = StatisticsLayout.DescriptorBlock(header);
+            byte[] descriptors = new byte[bytes];
+            ReadExactly(file, descriptors, offset);
+            return new DescriptorStatistics(file, StatisticsLayout.Parse(header, descriptors));
+        }
+        catch (InvalidDataException error)
+        {
+            file.Dispose();
+            throw new SourceException($"Statistics of process {pid}: {error.Message}", error);
+        }
+        catch
+        {
+            file.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>
+    /// Whether a process's file descriptor is still this file. A VMM that closes a VM and opens another one uses the same number.
+    /// </summary>
+    public bool IsStill(int pid, int descriptor) =>
+        Call(CompareResources, Environment.ProcessId, pid, CompareFiles, _file.DangerousGetHandle(), descriptor) == 0;
+
+    /// <summary>Reads every statistic now.</summary>
+    /// <exception cref="SourceException">It cannot be read.</exception>
+    public IReadOnlyDictionary<string, ulong> Read()
+    {
+        ReadExactly(_file, _data, _layout.DataOffset);
+        var values = new Dictionary<string, ulong>(StringComparer.Ordinal);
+        foreach (string name in _layout.Names)
+        {
+            if (_layout.TryRead(_data, name, out ulong value))
+                values.Add(name, value);
+        }
+
+        return values;
+    }
+
+    public void Dispose() => _file.Dispose();
+
+    private static SafeFileHandle Duplicate(int pid, int descriptor)
+    {
+        using var process = new SafeFileHandle(Call(PidfdOpen, pid, 0, 0), ownsHandle: true);
+        if (process.IsInvalid)
+            throw Refused($"open process {pid}");
+        nint number = Call(PidfdGetfd, process.DangerousGetHandle(), descriptor, 0);
+        return number >= 0 ? new SafeFileHandle(number, ownsHandle: true)
+            : throw Refused($"duplicate file descriptor {descriptor} of process {pid}");
+    }
+
+    private static void ReadExactly(SafeFileHandle file, Span<byte> target, long offset)
+    {
+        fixed (byte* buffer = target)
+        {
+            nint read = ReadAt(file, buffer, target.Length, (nint)offset);
+            if (read < 0)
+                throw Refused("read statistics");
+            if (read != target.Length)
+                throw new SourceException($"A statistics file ends {target.Length - read} bytes early.");
+        }
+    }
+
+    private static SourceException Refused(string what)
+    {
+        int error = Marshal.GetLastPInvokeError();
+        string remedy = error is ErrorNotPermitted or ErrorAccess
+            ? " The process's own user, root, or the capability CAP_SYS_PTRACE, may." : "";
+        return new SourceException($"Could not {what}: {Marshal.GetPInvokeErrorMessage(error)} (errno {error}).{remedy}");
+    }
+
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static partial nint Call(nint number, nint first, nint second, nint third);
+
+    [LibraryImport("libc", EntryPoint = "syscall", SetLastError = true)]
+    private static partial nint Call(nint number, nint first, nint second, nint third, nint fourth, nint fifth);
+
+    [LibraryImport("libc", EntryPoint = "pread", SetLastError = true)]
+    private static partial nint ReadAt(SafeFileHandle file, byte* buffer, nint length, nint offset);
+}

@@ -1,0 +1,287 @@
+using System.Collections.Concurrent;
+using System.Globalization;
+using SoakHost.HostKernel;
+using SoakHost.Watch.Discovery;
+using SoakHost.Watch.Samples;
+
+namespace SoakHost.Watch.Sources;
+
+/// <summary>What a host is sampled for, and how.</summary>
+public sealed record SamplerOptions
+{
+    /// <summary>Looks at these processes and their children alone; empty, the default, for all.</summary>
+    public IReadOnlyCollection<int> Processes { get; init; } = [];
+
+    /// <summary>Whether QEMU's monitor is asked where a VMM keeps no statistics open. Default false.</summary>
+    public bool AsksQmp { get; init; }
+
+    /// <summary>How long one VM may take to be read. Default 2 s.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(2);
+
+    /// <summary>How often VMs are looked for; between that the known ones are read. Default 5 s.</summary>
+    public TimeSpan DiscoverEvery { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>The root of the file system, for tests.</summary>
+    public string Root { get; init; } = "/";
+}
+
+/// <summary>One look at a host.</summary>
+/// <param name="Samples">A sample of each vCPU, or of each VM where only sums are known.</param>
+/// <param name="Unread">What could not be read and what is lost by that, a sentence each.</param>
+public sealed record HostSampling(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread);
+
+/// <summary>
+/// Reads the VMs of this host, each by the best source that it has, and never writes. Each VM has a time limit of its own: one
+/// that cannot be read in time is named, and costs the others nothing.
+/// </summary>
+public sealed class HostSampler : IDisposable
+{
+    private readonly SamplerOptions _options;
+    private readonly TimeProvider _time;
+    private readonly ProcFiles _files;
+    private readonly VmDiscovery _discovery;
+    private readonly HostMachine _machine;
+    private readonly ConcurrentDictionary<string, VmReader> _readers = new(StringComparer.Ordinal);
+    private (HostInventory Found, long At)? _inventory;
+
+    /// <summary>A sampler that has read nothing yet.</summary>
+    public HostSampler(SamplerOptions options, TimeProvider time)
+    {
+        ArgumentNullException.ThrowIfNull(options);
+        ArgumentNullException.ThrowIfNull(time);
+        _options = options;
+        _time = time;
+        _files = new ProcFiles(options.Root);
+        _discovery = new VmDiscovery(_files);
+        _machine = HostMachine.Read(options.Root);
+    }
+
+    /// <summary>Finds the VMs, and reads each once.</summary>
+    public async Task<HostSampling> SampleAsync(CancellationToken stop)
+    {
+        HostInventory found = Find();
+        HashSet<string> here = [.. found.Vms.Select(vm => vm.KvmId)];
+        foreach (string gone in _readers.Keys.Where(id => !here.Contains(id)))
+        {
+            if (_readers.TryRemove(gone, out VmReader? reader))
+                reader.Dispose();
+        }
+
+        HostFacts facts = ReadFacts();
+        (IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)[] all =
+            await Task.WhenAll(found.Vms.Select(vm => ReadAsync(vm, facts, stop)));
+        return new HostSampling(
+            [.. all.SelectMany(vm => vm.Samples)], [.. found.Unread, .. all.SelectMany(vm => vm.Unread).Distinct()]);
+    }
+
+    /// <inheritdoc/>
+    public void Dispose()
+    {
+        foreach (VmReader reader in _readers.Values)
+            reader.Dispose();
+        _readers.Clear();
+    }
+
+    private HostInventory Find()
+    {
+        if (_inventory is { } known && _time.GetElapsedTime(known.At) < _options.DiscoverEvery)
+            return known.Found;
+        HostInventory found = _discovery.Find(_options.Processes);
+        _inventory = (found, _time.GetTimestamp());
+        return found;
+    }
+
+    private async Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)> ReadAsync(
+        WatchedVm vm, HostFacts facts, CancellationToken stop)
+    {
+        VmReader reader = _readers.GetOrAdd(vm.KvmId, _ => new VmReader(_files, _options, _time));
+        double now = _time.GetUtcNow().ToUnixTimeMilliseconds() / 1000.0;
+        VcpuSample basis = new()
+        {
+            TimeSeconds = now,
+            Vm = vm.Name,
+            Pid = vm.Pid,
+            KvmId = vm.KvmId,
+            // The module's parameter now, not what it was when the VM was created: nothing shows that from outside.
+            Mmu = _machine.MmuMode,
+            Kernel = new KernelFacts(_machine.KernelRelease),
+            Host = facts,
+        };
+        try
+        {
+            return await reader.ReadAsync(vm, basis, stop).WaitAsync(_options.Timeout, _time, stop);
+        }
+        catch (TimeoutException)
+        {
+            return (
+                [.. vm.Vcpus.Select(vcpu => basis with { Vcpu = vcpu.Number })],
+                [$"VM {vm.Name} could not be read within {_options.Timeout.TotalSeconds:0.#} s: its state is unknown."]);
+        }
+    }
+
+    private HostFacts ReadFacts() => new(
+        _files.Text("proc/sys/kernel/numa_balancing") is { } numa ? numa is not "0" : null,
+        _files.Text("sys/kernel/mm/ksm/run") is { } ksm ? ksm is "1" : null);
+}
+
+/// <summary>Reads one VM, with what it keeps open for it.</summary>
+internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProvider time) : IDisposable
+{
+    private readonly Dictionary<int, DescriptorStatistics> _open = [];
+    private readonly Lock _gate = new();
+    private Task<(IReadOnlyList<VcpuSample>, IReadOnlyList<string>)>? _reading;
+    private bool _isDisposed;
+
+    /// <summary>Reads the VM now. While an earlier reading has not ended, no other begins: that one's result is given.</summary>
+    public Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)> ReadAsync(
+        WatchedVm vm, VcpuSample basis, CancellationToken stop)
+    {
+        lock (_gate)
+        {
+            // A read from /proc can wait for the process's memory map: not on the caller's thread.
+            if (_reading is not { IsCompleted: false })
+                _reading = Task.Run(() => ReadNowAsync(vm, basis, stop), stop);
+            return _reading!;
+        }
+    }
+
+    public void Dispose()
+    {
+        lock (_gate)
+        {
+            _isDisposed = true;
+            if (_reading is { IsCompleted: false } reading)
+                reading.ContinueWith(_ => Close(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
+            else
+                Close();
+        }
+    }
+
+    private async Task<(IReadOnlyList<VcpuSample>, IReadOnlyList<string>)> ReadNowAsync(
+        WatchedVm vm, VcpuSample basis, CancellationToken stop)
+    {
+        HashSet<string> unread = [];
+        if (vm.Unread is not null)
+            unread.Add(vm.Unread);
+        VmFigures vmStats = vm.StatsDescriptor is { } descriptor && TryRead(vm.Pid, descriptor, unread) is { } values
+            ? FigureNames.Vm(values) : new();
+        IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>? byQmp = null;
+        if (options.AsksQmp && vm.QmpPath is { } path && vm.Vcpus.Any(vcpu => vcpu.StatsDescriptor is null))
+            byQmp = await TryQmpAsync(path, unread, stop);
+        basis = basis with { VmStats = vmStats };
+        List<VcpuSample> samples = [.. vm.Vcpus.Select(vcpu => Sample(vm, vcpu, basis, byQmp, unread))];
+        if (samples.TrueForAll(sample => sample.Stats == new VcpuFigures()) && Sums(vm) is { } sums)
+            samples.Add(basis with { Stats = FigureNames.Vcpu(sums), VmStats = FigureNames.Vm(sums), Sources = ["debugfs"] });
+        if (samples.Count == 0)
+        {
+            samples.Add(basis);
+            unread.Add($"VM {vm.Name} has no vCPU yet.");
+        }
+        else if (vm.Unread is null && samples.TrueForAll(sample => sample.Stats == new VcpuFigures()))
+        {
+            unread.Add(
+                $"VM {vm.Name}: its faults are not known. Process {vm.Pid} keeps no statistics open; QEMU 8.1 and later do."
+                + (vm.QmpPath is null || options.AsksQmp ? ""
+                    : " --qmp asks its monitor; QEMU 7.1 to 8.0 interrupt every vCPU for the answer."));
+        }
+
+        return (samples, [.. unread]);
+    }
+
+    private VcpuSample Sample(
+        WatchedVm vm, WatchedVcpu vcpu, VcpuSample basis,
+        IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>? byQmp, HashSet<string> unread)
+    {
+        List<string> sources = [];
+        VcpuFigures stats = new();
+        if (vcpu.StatsDescriptor is { } descriptor && TryRead(vm.Pid, descriptor, unread) is { } values)
+        {
+            stats = FigureNames.Vcpu(values);
+            sources.Add("descriptors");
+        }
+        else if (byQmp?.GetValueOrDefault(vcpu.Number) is { } answer)
+        {
+            stats = FigureNames.Vcpu(answer);
+            sources.Add("qmp");
+        }
+
+        ThreadFigures thread = vcpu.ThreadId is { } id ? ReadThread(vm.Pid, id) : new();
+        if (thread != new ThreadFigures())
+            sources.Add("proc");
+        return basis with { Vcpu = vcpu.Number, Stats = stats, Thread = thread, Sources = sources };
+    }
+
+    private ThreadFigures ReadThread(int pid, int thread)
+    {
+        string folder = $"proc/{pid}/task/{thread}";
+        if (files.Text($"{folder}/stat") is not { } text || !ThreadStat.TryParse(text, out ThreadStat stat))
+            return new();
+        // schedstat counts nanoseconds, where the kernel keeps it.
+        double seconds = files.Text($"{folder}/schedstat") is { } sched
+            && ulong.TryParse(sched.Split(' ')[0], NumberStyles.None, CultureInfo.InvariantCulture, out ulong nanoseconds)
+            ? nanoseconds / 1e9 : stat.CpuTicks / ThreadStat.TicksPerSecond;
+        return new ThreadFigures(stat.State, seconds, files.Text($"{folder}/wchan"));
+    }
+
+    private IReadOnlyDictionary<string, ulong>? TryRead(int pid, int descriptor, HashSet<string> unread)
+    {
+        try
+        {
+            lock (_gate)
+            {
+                if (_isDisposed)
+                    return null;
+                if (_open.TryGetValue(descriptor, out DescriptorStatistics? statistics) && !statistics.IsStill(pid, descriptor))
+                {
+                    _open.Remove(descriptor);
+                    statistics.Dispose();
+                    statistics = null;
+                }
+
+                if (statistics is null)
+                    _open.Add(descriptor, statistics = DescriptorStatistics.Open(pid, descriptor));
+                return statistics.Read();
+            }
+        }
+        catch (SourceException error)
+        {
+            unread.Add(error.Message);
+            return null;
+        }
+    }
+
+    private async Task<IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>?> TryQmpAsync(
+        string path, HashSet<string> unread, CancellationToken stop)
+    {
+        try
+        {
+            // A little less than the whole: its reason is better than that of the whole.
+            return await QmpStatistics.ReadAsync(path, options.Timeout * 0.75, time, stop);
+        }
+        catch (SourceException error)
+        {
+            unread.Add(error.Message);
+            return null;
+        }
+    }
+
+    private Dictionary<string, ulong>? Sums(WatchedVm vm)
+    {
+        string folder = $"sys/kernel/debug/kvm/{vm.Pid}-{vm.Descriptor}";
+        Dictionary<string, ulong> sums = [];
+        foreach (string name in files.Folder(folder))
+        {
+            if (files.Number($"{folder}/{name}") is { } value)
+                sums.Add(name, value);
+        }
+
+        return sums.Count > 0 ? sums : null;
+    }
+
+    private void Close()
+    {
+        foreach (DescriptorStatistics statistics in _open.Values)
+            statistics.Dispose();
+        _open.Clear();
+    }
+}

@@ -1,0 +1,137 @@
+using SoakHost.Watch.Samples;
+
+namespace SoakHost.Watch.Verdicts;
+
+/// <summary>What happened to a vCPU between two samples of one KVM instance. A figure that either sample lacks is null.</summary>
+internal readonly struct Difference
+{
+    private readonly VcpuSample _before;
+    private readonly VcpuSample _now;
+
+    public Difference(VcpuSample before, VcpuSample now)
+    {
+        _before = before;
+        _now = now;
+        Seconds = now.TimeSeconds - before.TimeSeconds;
+        Taken = Between(before.Stats.Taken, now.Stats.Taken);
+        Fixed = Between(before.Stats.Fixed, now.Stats.Fixed);
+        Emulated = Between(before.Stats.Emulate, now.Stats.Emulate);
+        Spurious = Between(before.Stats.Spurious, now.Stats.Spurious);
+        Fast = Between(before.Stats.Fast, now.Stats.Fast);
+        Exits = Between(before.Stats.Exits, now.Stats.Exits);
+        HaltExits = Between(before.Stats.HaltExits, now.Stats.HaltExits);
+        MmioExits = Between(before.Stats.MmioExits, now.Stats.MmioExits);
+        SignalExits = Between(before.Stats.SignalExits, now.Stats.SignalExits);
+        UserspaceExits = Between(before.Exits.UserspaceExits, now.Exits.UserspaceExits);
+        EmulationFailures = Between(before.Exits.EmulationFailures, now.Exits.EmulationFailures);
+        Flushes = Between(before.VmStats.RemoteTlbFlush, now.VmStats.RemoteTlbFlush);
+        FlushRequests = Between(before.VmStats.RemoteTlbFlushRequests, now.VmStats.RemoteTlbFlushRequests);
+        Ended = Between(before.Counter.InvalidateSeq, now.Counter.InvalidateSeq);
+        CpuSeconds = now.Thread.CpuSeconds - before.Thread.CpuSeconds;
+    }
+
+    public double Seconds { get; }
+
+    public ulong? Taken { get; }
+
+    public ulong? Fixed { get; }
+
+    public ulong? Emulated { get; }
+
+    public ulong? Spurious { get; }
+
+    public ulong? Fast { get; }
+
+    public ulong? Exits { get; }
+
+    public ulong? HaltExits { get; }
+
+    public ulong? MmioExits { get; }
+
+    public ulong? SignalExits { get; }
+
+    public ulong? UserspaceExits { get; }
+
+    public ulong? EmulationFailures { get; }
+
+    public ulong? Flushes { get; }
+
+    public ulong? FlushRequests { get; }
+
+    /// <summary>Invalidations that ended, by the counter.</summary>
+    public ulong? Ended { get; }
+
+    public double? CpuSeconds { get; }
+
+    /// <summary>Share of the time for which the thread ran, 0 to 1.</summary>
+    public double? CpuShare => CpuSeconds / Seconds;
+
+    /// <summary>Faults fixed after the counter check. A fast fix is counted among the fixed ones and checks no counter.</summary>
+    public ulong? FixedByCheck => Fixed is { } all ? all - Math.Min(all, Fast ?? 0) : null;
+
+    /// <summary>Faults resolved in any way; null unless all of fixed, emulated and spurious are known.</summary>
+    public ulong? Resolved => Fixed + Emulated + Spurious;
+
+    /// <summary>Faults taken and not resolved. The figures are read one after another: a resolved fault may be ahead.</summary>
+    public ulong? Unresolved => Taken is { } taken && Resolved is { } resolved ? taken - Math.Min(taken, resolved) : null;
+
+    public double? UnresolvedPerSecond => Unresolved / Seconds;
+
+    /// <summary>Whether the guest faults at another instruction or address than before; null where that is not known.</summary>
+    public bool? MovedOn => _before.Trace.Rip is null || _now.Trace.Rip is null ? null
+        : _before.Trace.Rip != _now.Trace.Rip || _before.Trace.Gpa != _now.Trace.Gpa;
+
+    /// <summary>How it is known that nothing was invalidated.</summary>
+    public Quiet Quiet
+    {
+        get
+        {
+            // The counter moves at an invalidation's end, and in_progress is raised until then: one that began meanwhile shows.
+            if (Ended == 0 && _before.Counter.InProgress == 0 && _now.Counter.InProgress == 0)
+                return Quiet.ByCounter;
+            if (AreInvalidationsSeen || Flushes > 0 || FlushRequests > 0)
+                return Quiet.No;
+            return _now.Host.Invalidations == 0 ? Quiet.ByInvalidations : Flushes == 0 ? Quiet.ByFlushes : Quiet.No;
+        }
+    }
+
+    /// <summary>Whether invalidations were seen to go on.</summary>
+    public bool AreInvalidationsSeen =>
+        Ended > 0 || _before.Counter.InProgress > 0 || _now.Counter.InProgress > 0 || _now.Host.Invalidations > 0;
+
+    /// <summary>Whether the later sample cannot belong to the KVM instance of the earlier one.</summary>
+    public static bool IsNewInstance(VcpuSample before, VcpuSample now) =>
+        Differs(before.KvmId, now.KvmId)
+        || (before.Pid is { } pid && now.Pid is { } other && pid != other)
+        || Differs(before.Kernel.Release, now.Kernel.Release)
+        || Totals(before).Zip(Totals(now)).Any(pair => pair.Second < pair.First)
+        || now.Thread.CpuSeconds < before.Thread.CpuSeconds;
+
+    private static IEnumerable<ulong?> Totals(VcpuSample sample) =>
+    [
+        sample.Stats.Taken, sample.Stats.Fixed, sample.Stats.Emulate, sample.Stats.Spurious, sample.Stats.Fast,
+        sample.Stats.Exits, sample.Stats.HaltExits, sample.Stats.MmioExits, sample.Stats.SignalExits,
+        sample.VmStats.RemoteTlbFlush, sample.VmStats.RemoteTlbFlushRequests, sample.Counter.InvalidateSeq,
+        sample.Exits.UserspaceExits, sample.Exits.EmulationFailures,
+    ];
+
+    private static bool Differs(string? before, string? now) => before is not null && now is not null && before != now;
+
+    private static ulong? Between(ulong? before, ulong? now) => now - before;
+}
+
+/// <summary>How it is known that nothing was invalidated, from not at all to surely.</summary>
+internal enum Quiet
+{
+    /// <summary>Something was invalidated, or nothing says.</summary>
+    No,
+
+    /// <summary>No TLB was flushed for the VM, so that nothing was taken from it.</summary>
+    ByFlushes,
+
+    /// <summary>No invalidation began.</summary>
+    ByInvalidations,
+
+    /// <summary>None ended, none was in progress.</summary>
+    ByCounter,
+}

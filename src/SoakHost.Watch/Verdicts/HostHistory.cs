@@ -1,0 +1,112 @@
+using SoakHost.Watch.Samples;
+
+namespace SoakHost.Watch.Verdicts;
+
+/// <summary>A VM as it was last seen.</summary>
+/// <param name="Last">Its last sample.</param>
+/// <param name="Affected">Whether its host's kernel has the defect; null where that is not known.</param>
+/// <param name="Forecast">Its counter and when it crosses; null where the counter was never read.</param>
+public sealed record VmReport(VcpuSample Last, bool? Affected, CrossingForecast? Forecast);
+
+/// <summary>A vCPU as it was last seen.</summary>
+/// <param name="Last">Its last sample.</param>
+/// <param name="Verdict">The verdict at its last sample.</param>
+public sealed record VcpuReport(VcpuSample Last, VcpuVerdict Verdict);
+
+/// <summary>
+/// Judges every vCPU of a host, or of a recording. Samples of one vCPU come oldest first; those of different vCPUs in any order.
+/// </summary>
+public sealed class HostHistory
+{
+    /// <summary>Most vCPUs followed. Hosts have hundreds.</summary>
+    public const int VcpusMax = 10_000;
+
+    private readonly SortedDictionary<string, Vm> _vms = new(StringComparer.Ordinal);
+    private int _vcpus;
+
+    /// <summary>Every VM, by name.</summary>
+    public IReadOnlyList<VmReport> Vms => [.. _vms.Values.Select(vm => vm.Report())];
+
+    /// <summary>Every vCPU, by its VM's name and its number; a sum over a VM's vCPUs comes first.</summary>
+    public IReadOnlyList<VcpuReport> Vcpus =>
+        [.. _vms.Values.SelectMany(vm => vm.Vcpus.Values).Select(vcpu => new VcpuReport(vcpu.Last, vcpu.History.Verdict!))];
+
+    /// <summary>Takes the next sample of a vCPU, and judges it.</summary>
+    /// <exception cref="FormatException">It is not later than the vCPU's sample before, or there are too many vCPUs.</exception>
+    public VcpuVerdict Add(VcpuSample sample)
+    {
+        ArgumentNullException.ThrowIfNull(sample);
+        // A sum has no number; -1 keeps it apart.
+        int number = sample.Vcpu ?? -1;
+        Vcpu? known = _vms.GetValueOrDefault(sample.Vm)?.Vcpus.GetValueOrDefault(number);
+        if (known is null && _vcpus == VcpusMax)
+            throw new FormatException($"it is of one more vCPU than the {VcpusMax} that are followed");
+        Vcpu vcpu = known ?? new Vcpu(sample);
+        VcpuVerdict verdict;
+        try
+        {
+            verdict = vcpu.History.Add(sample);
+        }
+        catch (ArgumentException error)
+        {
+            throw new FormatException(error.Message, error);
+        }
+
+        if (!_vms.TryGetValue(sample.Vm, out Vm? vm))
+            _vms.Add(sample.Vm, vm = new Vm(sample));
+        if (known is null)
+        {
+            vm.Vcpus.Add(number, vcpu);
+            _vcpus++;
+        }
+
+        vcpu.Last = sample;
+        vm.Add(sample);
+        return verdict;
+    }
+
+    /// <summary>Forgets a VM that has ended.</summary>
+    public void Remove(string vm)
+    {
+        if (_vms.Remove(vm, out Vm? removed))
+            _vcpus -= removed.Vcpus.Count;
+    }
+
+    private sealed class Vcpu(VcpuSample first)
+    {
+        public VcpuHistory History { get; } = new();
+
+        public VcpuSample Last { get; set; } = first;
+    }
+
+    private sealed class Vm(VcpuSample first)
+    {
+        private readonly CounterForecast _forecast = new();
+        private VcpuSample _last = first;
+
+        public SortedDictionary<int, Vcpu> Vcpus { get; } = [];
+
+        public void Add(VcpuSample sample)
+        {
+            // What one sample does not say, an earlier one of the same VM may have.
+            VcpuSample merged = sample with
+            {
+                Pid = sample.Pid ?? _last.Pid,
+                KvmId = sample.KvmId ?? _last.KvmId,
+                Mmu = sample.Mmu ?? _last.Mmu,
+                Sources = sample.Sources.Count > 0 ? sample.Sources : _last.Sources,
+                Kernel = sample.Kernel == new KernelFacts() ? _last.Kernel : sample.Kernel,
+            };
+            if (merged.KvmId != _last.KvmId || merged.Pid != _last.Pid)
+                _forecast.Restart();
+            _forecast.Add(sample);
+            _last = merged;
+        }
+
+        public VmReport Report()
+        {
+            bool? affected = _last.Kernel.Affected ?? AffectedKernel.ByRelease(_last.Kernel.Release);
+            return new VmReport(_last, affected, _forecast.Forecast(affected));
+        }
+    }
+}

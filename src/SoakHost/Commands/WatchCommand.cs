@@ -1,0 +1,222 @@
+using System.CommandLine;
+using SoakHost.Configuration;
+using SoakHost.Reports;
+using SoakHost.Watch.Samples;
+using SoakHost.Watch.Sources;
+using SoakHost.Watch.Verdicts;
+using Spectre.Console;
+
+namespace SoakHost.Commands;
+
+/// <summary><c>soakhost watch</c>: the VMs that other processes run, and which of their vCPUs are hung.</summary>
+internal static class WatchCommand
+{
+    // Of a file of garbage, the first lines say enough.
+    private const int RefusalsKeptMax = 1000;
+
+    // A state takes two.
+    private const int SamplesMin = 2;
+
+    private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
+
+    public static Command Create()
+    {
+        var once = new Option<bool>("--once") { Description = "Look at this host's VMs for some seconds, report, and end." };
+        ValueOption<int> seconds = CommonOptions.Number("--seconds", "how long --once looks", 6, 1, 3600);
+        ValueOption<IReadOnlyList<int>> pids = CommonOptions.Numbers(
+            "--pid", "look at these processes and their children alone", [], 1, int.MaxValue, "all processes");
+        var qmp = new Option<bool>("--qmp")
+        {
+            Description = "Ask QEMU's monitor where a VMM keeps no statistics open. QEMU 7.1 to 8.0 interrupt every vCPU for it.",
+        };
+        var record = new Option<FileInfo?>("--record")
+        {
+            Description = "Also write every sample to this file, to be judged elsewhere with --from.",
+            HelpName = "file",
+        };
+        var from = new Option<FileInfo?>("--from")
+        {
+            Description = "Judge a recording, JSON Lines of samples, instead of this host.",
+            HelpName = "file",
+        };
+        Option<bool> json = CommonOptions.Json();
+        var command = new Command(
+            "watch",
+            "Watches the VMs that other processes run, and says which vCPUs are hung. "
+            + "Exit code 0: none is; 1: at least one is hung; 2: the figures do not decide for at least one, or there is none.")
+        {
+            once, seconds, pids, qmp, record, from, json,
+        };
+        command.Validators.Add(result =>
+        {
+            if (result.GetValue(from) is null == !result.GetValue(once))
+                result.AddError("one of --once and --from must be given");
+            foreach (Option option in (Option[])[seconds, pids, qmp, record])
+            {
+                if (result.GetValue(from) is not null && result.GetResult(option) is { Implicit: false })
+                    result.AddError($"{option.Name} is for --once: a recording is judged as it is");
+            }
+        });
+        command.SetAction(async (parsed, stop) =>
+        {
+            IAnsiConsole? console = parsed.GetValue(json) ? null : Terminal.Output;
+            if (parsed.GetValue(from) is { } file)
+                return (int)Judge(file, console, Console.Out, Console.Error);
+            var options = new SamplerOptions { Processes = [.. pids.Of(parsed)], AsksQmp = parsed.GetValue(qmp) };
+            using var sampler = new HostSampler(options, TimeProvider.System);
+            using TextWriter? recording = Create(parsed.GetValue(record));
+            var length = TimeSpan.FromSeconds(seconds.Of(parsed));
+            return (int)await OnceAsync(
+                sampler, length, TimeProvider.System, recording, console, Console.Out, Console.Error, stop);
+        });
+        return command;
+    }
+
+    /// <summary>Looks at this host once a second, and judges.</summary>
+    /// <param name="sampler">Reads the host.</param>
+    /// <param name="length">How long it looks.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="recording">Where every sample is written; null for nowhere.</param>
+    /// <param name="console">Where a person reads the result; null for JSON.</param>
+    /// <param name="output">Where JSON is written.</param>
+    /// <param name="error">Where it is said what could not be read.</param>
+    /// <param name="stop">Ends it early, without a result.</param>
+    internal static async Task<ExitCode> OnceAsync(
+        HostSampler sampler, TimeSpan length, TimeProvider time, TextWriter? recording, IAnsiConsole? console, TextWriter output,
+        TextWriter error, CancellationToken stop)
+    {
+        var host = new HostHistory();
+        HostSampling last;
+        long start = time.GetTimestamp();
+        using var pace = new PeriodicTimer(Period < length ? Period : length, time);
+        try
+        {
+            for (int count = 1; ; count++)
+            {
+                last = await sampler.SampleAsync(stop);
+                foreach (VcpuSample sample in last.Samples)
+                    Take(host, sample, recording);
+                if (count >= SamplesMin && time.GetElapsedTime(start) >= length)
+                    break;
+                await pace.WaitForNextTickAsync(stop);
+            }
+        }
+        catch (OperationCanceledException)
+        {
+            return ExitCode.Interrupted;
+        }
+
+        foreach (string gone in host.Vms.Select(vm => vm.Last.Vm).Except(last.Samples.Select(sample => sample.Vm)).ToList())
+            host.Remove(gone);
+        Write(host, last.Unread, 0, console, output, error);
+        if (host.Vms.Count == 0)
+            await error.WriteLineAsync("No VM was found.");
+        return WatchReport.ExitCodeOf(host);
+    }
+
+    /// <summary>Judges a recording.</summary>
+    /// <param name="file">The recording.</param>
+    /// <param name="console">Where a person reads the result; null for JSON.</param>
+    /// <param name="output">Where JSON is written.</param>
+    /// <param name="error">Where refused lines are named.</param>
+    /// <exception cref="ConfigurationException">The recording cannot be read.</exception>
+    internal static ExitCode Judge(FileInfo file, IAnsiConsole? console, TextWriter output, TextWriter error)
+    {
+        var host = new HostHistory();
+        List<string> refusals = [];
+        long more = 0;
+        foreach (RecordedLine line in Lines(file))
+        {
+            if (Refusal(host, line) is not { } why)
+                continue;
+            if (refusals.Count < RefusalsKeptMax)
+                refusals.Add($"Line {line.Number} is left out: {why}");
+            else
+                more++;
+        }
+
+        Write(host, refusals, more, console, output, error);
+        return WatchReport.ExitCodeOf(host);
+    }
+
+    private static void Write(
+        HostHistory host, IReadOnlyList<string> unread, long more, IAnsiConsole? console, TextWriter output, TextWriter error)
+    {
+        WatchReport.WriteUnread(error, unread, more);
+        if (console is null)
+            WatchReport.WriteJson(output, host, unread);
+        else
+            WatchReport.WriteText(console, host);
+    }
+
+    private static void Take(HostHistory host, VcpuSample sample, TextWriter? recording)
+    {
+        recording?.WriteLine(SampleLine.Write(sample));
+        try
+        {
+            host.Add(sample);
+        }
+        catch (FormatException)
+        {
+            // A VM that was still being read gives the sample that it gave before; a clock that was set back, an older one.
+        }
+    }
+
+    private static string? Refusal(HostHistory host, RecordedLine line)
+    {
+        try
+        {
+            if (line.Sample is { } sample)
+                host.Add(sample);
+            return line.Refusal;
+        }
+        catch (FormatException error)
+        {
+            return error.Message;
+        }
+    }
+
+    private static IEnumerable<RecordedLine> Lines(FileInfo file)
+    {
+        using FileStream stream = Open(file);
+        using IEnumerator<RecordedLine> lines = Recording.Read(stream).GetEnumerator();
+        while (Next(file, lines))
+            yield return lines.Current;
+    }
+
+    private static bool Next(FileInfo file, IEnumerator<RecordedLine> lines)
+    {
+        try
+        {
+            return lines.MoveNext();
+        }
+        catch (Exception error) when (error is IOException or InvalidDataException or UnauthorizedAccessException)
+        {
+            throw new ConfigurationException($"--from is \"{file}\"; the file cannot be read: {error.Message}");
+        }
+    }
+
+    private static FileStream Open(FileInfo file)
+    {
+        try
+        {
+            return file.OpenRead();
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new ConfigurationException($"--from is \"{file}\"; the file cannot be read: {error.Message}");
+        }
+    }
+
+    private static StreamWriter? Create(FileInfo? file)
+    {
+        try
+        {
+            return file?.CreateText();
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            throw new ConfigurationException($"--record is \"{file}\"; the file cannot be written: {error.Message}");
+        }
+    }
+}

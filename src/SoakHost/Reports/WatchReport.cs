@@ -1,0 +1,133 @@
+using System.Globalization;
+using System.Text.Json;
+using System.Text.Json.Serialization;
+using SoakHost.Watch.Verdicts;
+using Spectre.Console;
+
+namespace SoakHost.Reports;
+
+/// <summary>Watched VMs and vCPUs, as a table or as JSON.</summary>
+internal static class WatchReport
+{
+    private const int RefusalsShownMax = 20;
+
+    public static void WriteJson(TextWriter output, HostHistory host, IReadOnlyList<string> unread) => output.WriteLine(
+        JsonSerializer.Serialize(Document(host, unread), WatchJson.Default.WatchDocument));
+
+    public static void WriteText(IAnsiConsole console, HostHistory host)
+    {
+        Table vms = new Table().RoundedBorder().AddColumns(
+            "VM", "pid", "affected", "counter", "a second", "reaches 2^31", "sources");
+        foreach (VmReport vm in host.Vms)
+            vms.AddRow(Row(vm).Select(cell => new Text(Printable(cell))));
+        console.Write(vms);
+        Table vcpus = new Table().RoundedBorder().AddColumns("VM", "vCPU", "state", "for", "unresolved/s", "why");
+        foreach (VcpuReport vcpu in host.Vcpus)
+            vcpus.AddRow(Row(vcpu).Select(cell => new Text(Printable(cell))));
+        console.Write(vcpus);
+    }
+
+    /// <summary>What could not be read, on standard error; of many the first ones, and how many more.</summary>
+    public static void WriteUnread(TextWriter error, IReadOnlyList<string> unread, long more)
+    {
+        foreach (string line in unread.Take(RefusalsShownMax))
+            error.WriteLine(Printable(line));
+        if (unread.Count + more > RefusalsShownMax)
+            error.WriteLine($"… and {unread.Count + more - RefusalsShownMax} more.");
+    }
+
+    /// <summary>The exit code: 1 for a hung vCPU, 2 where the figures of one do not decide or there is none.</summary>
+    public static ExitCode ExitCodeOf(HostHistory host)
+    {
+        WatchState[] states = [.. host.Vcpus.Select(vcpu => vcpu.Verdict.State)];
+        return states.Contains(WatchState.Hung) ? ExitCode.Violation
+            : states.Length == 0 || states.Any(state => state is WatchState.Unknown or WatchState.Stalled) ? ExitCode.Inconclusive
+            : ExitCode.Pass;
+    }
+
+    /// <summary>A text from a VM or a recording, without what a terminal would obey.</summary>
+    internal static string Printable(string text) =>
+        string.Concat(text.Select(letter => char.IsControl(letter) || char.IsSurrogate(letter) ? '?' : letter));
+
+    private static WatchDocument Document(HostHistory host, IReadOnlyList<string> unread) => new(
+        [
+            .. host.Vms.Select(vm => new WatchedVmDocument(
+                vm.Last.Vm, vm.Last.Pid, vm.Last.KvmId, vm.Last.Mmu, vm.Affected,
+                vm.Forecast is { } forecast ? Hex64.Of(forecast.InvalidateSeq) : null, vm.Forecast?.PerSecond,
+                vm.Forecast?.Expected, vm.Forecast?.Earliest, vm.Forecast?.Latest, vm.Last.Sources)),
+        ],
+        [
+            .. host.Vcpus.Select(vcpu => new WatchedVcpuDocument(
+                vcpu.Last.Vm, vcpu.Last.Vcpu, vcpu.Verdict.State.Name(), vcpu.Verdict.Proof?.Name(), vcpu.Verdict.SinceSeconds,
+                vcpu.Verdict.UnresolvedPerSecond, vcpu.Verdict.Cause, vcpu.Verdict.Reasons)),
+        ],
+        unread);
+
+    private static string[] Row(VmReport vm) =>
+    [
+        vm.Last.Vm, vm.Last.Pid is { } pid ? $"{pid}" : "", vm.Affected switch { true => "yes", false => "no", _ => "unknown" },
+        vm.Forecast is { } forecast ? Hex64.Of(forecast.InvalidateSeq) : "unknown", Number(vm.Forecast?.PerSecond),
+        Crossing(vm), string.Join(", ", vm.Last.Sources),
+    ];
+
+    private static string[] Row(VcpuReport vcpu) =>
+    [
+        vcpu.Last.Vm, vcpu.Last.Vcpu is { } number ? $"{number}" : "all",
+        vcpu.Verdict.State.Name() + (vcpu.Verdict.Proof is { } proof ? $" ({proof.Name()})" : ""),
+        string.Create(CultureInfo.InvariantCulture, $"{vcpu.Verdict.SinceSeconds:0.#} s"),
+        Number(vcpu.Verdict.UnresolvedPerSecond),
+        string.Join(' ', vcpu.Verdict.Reasons) + (vcpu.Verdict.Cause is { } cause ? $" Likely cause: {cause}." : ""),
+    ];
+
+    private static string Crossing(VmReport vm) =>
+        vm.Affected == false ? "no matter"
+        : vm.Forecast is not { } forecast ? "unknown: the counter was not read"
+        : forecast.InvalidateSeq >= AffectedKernel.Boundary ? "has passed it"
+        : forecast.Expected is { } at ? at.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture)
+        : "unknown: it takes two readings, and a counter that moves";
+
+    private static string Number(double? value) =>
+        value is { } known ? known.ToString("#,0.#", CultureInfo.InvariantCulture) : "";
+}
+
+/// <summary><c>soakhost watch --json</c>.</summary>
+/// <param name="Vms">Every VM.</param>
+/// <param name="Vcpus">Every vCPU.</param>
+/// <param name="Unread">What could not be read and why, a sentence each.</param>
+internal sealed record WatchDocument(
+    IReadOnlyList<WatchedVmDocument> Vms, IReadOnlyList<WatchedVcpuDocument> Vcpus, IReadOnlyList<string> Unread);
+
+/// <summary>A watched VM.</summary>
+/// <param name="Vm">Its name.</param>
+/// <param name="Pid">Its process; null in a recording that does not say.</param>
+/// <param name="KvmId">The KVM instance.</param>
+/// <param name="Mmu">Its MMU mode, where it is known.</param>
+/// <param name="Affected">Whether its host's kernel has the defect; null where that is not known.</param>
+/// <param name="InvalidateSeq">The counter in hex; null where it was not read.</param>
+/// <param name="RatePerSecond">The counter's rate.</param>
+/// <param name="ExpectedCrossing">When the counter reaches 2^31 at that rate.</param>
+/// <param name="EarliestCrossing">The same at the fastest rate seen.</param>
+/// <param name="LatestCrossing">The same at the slowest rate seen.</param>
+/// <param name="Sources">Where the figures come from.</param>
+internal sealed record WatchedVmDocument(
+    string Vm, int? Pid, string? KvmId, string? Mmu, bool? Affected, string? InvalidateSeq, double? RatePerSecond,
+    DateTimeOffset? ExpectedCrossing, DateTimeOffset? EarliestCrossing, DateTimeOffset? LatestCrossing,
+    IReadOnlyList<string> Sources);
+
+/// <summary>A watched vCPU.</summary>
+/// <param name="Vm">Its VM's name.</param>
+/// <param name="Vcpu">Its number; null for a sum over the VM's vCPUs.</param>
+/// <param name="State">What it does.</param>
+/// <param name="Proof">What a hang is proven by.</param>
+/// <param name="SinceSeconds">How long that has lasted.</param>
+/// <param name="UnresolvedPerSecond">Faults taken and not resolved, a second.</param>
+/// <param name="Cause">The likely cause, where the host's facts name it.</param>
+/// <param name="Reasons">Why this is the state.</param>
+internal sealed record WatchedVcpuDocument(
+    string Vm, int? Vcpu, string State, string? Proof, double SinceSeconds, double? UnresolvedPerSecond, string? Cause,
+    IReadOnlyList<string> Reasons);
+
+/// <summary>The watch's report as JSON: snake_case, indented for people, with every key.</summary>
+[JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
+[JsonSerializable(typeof(WatchDocument))]
+internal sealed partial class WatchJson : JsonSerializerContext;

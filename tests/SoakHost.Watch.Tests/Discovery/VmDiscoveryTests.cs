@@ -1,0 +1,135 @@
+using SoakHost.Watch.Tests;
+
+namespace SoakHost.Watch.Discovery.Tests;
+
+public sealed class VmDiscoveryTests : IDisposable
+{
+    private readonly FakeHost _host = new();
+
+    public void Dispose() => _host.Dispose();
+
+    [Fact]
+    public void A_VM_is_found_by_its_file_descriptors_with_vCPUs_statistics_and_threads()
+    {
+        _host.Process(
+            100, "qemu-system-x86",
+            ["qemu-system-x86_64", "-name", "guest=web-17,debug-threads=on", "-qmp", "unix:/run/q,server=on"], 1,
+            (5, "/dev/kvm"), (9, "anon_inode:kvm-vm"), (10, "anon_inode:kvm-vcpu:0"), (11, "anon_inode:kvm-vcpu-stats:0"),
+            (12, "anon_inode:kvm-vcpu:1"), (14, "anon_inode:kvm-vm-stats"), (15, "socket:[1]"));
+        _host.Thread(100, 100, "qemu-system-x86", "S", 1);
+        _host.Thread(100, 103, "CPU 1/KVM", "R", 1);
+        _host.Process(200, "bash", ["bash"], 1, (0, "/dev/null"));
+
+        WatchedVm vm = Assert.Single(Find().Vms);
+
+        Assert.Equal((100, "web-17", "100.4711.9", 9, 14, "/run/q", null), (
+            vm.Pid, vm.Name, vm.KvmId, vm.Descriptor, vm.StatsDescriptor, vm.QmpPath, vm.Unread));
+        Assert.Equal([new WatchedVcpu(0, 11, null), new WatchedVcpu(1, null, 103)], vm.Vcpus);
+    }
+
+    [Fact]
+    public void Several_VMs_of_one_process_are_told_apart()
+    {
+        _host.Process(
+            100, "soakhost", ["soakhost", "check"], 1, (5, "anon_inode:kvm-vm"), (6, "anon_inode:kvm-vcpu:0"),
+            (7, "anon_inode:kvm-vcpu-stats:0"), (8, "anon_inode:kvm-vm"), (9, "anon_inode:kvm-vcpu:0"),
+            (10, "anon_inode:kvm-vcpu-stats:0"));
+
+        IReadOnlyList<WatchedVm> vms = Find().Vms;
+
+        Assert.Equal(["pid 100 #0", "pid 100 #1"], vms.Select(vm => vm.Name));
+        Assert.Equal([7, 10], vms.Select(vm => vm.Vcpus[0].StatsDescriptor));
+    }
+
+    [Fact]
+    public void Two_VMs_of_one_name_get_names_of_their_own()
+    {
+        foreach (int pid in (int[])[100, 200])
+            _host.Process(pid, "qemu", ["qemu", "-name", "twin"], 1, (3, "anon_inode:kvm-vm"));
+
+        Assert.Equal(["twin (100.4711.3)", "twin (200.4711.3)"], Find().Vms.Select(vm => vm.Name));
+    }
+
+    [Fact]
+    public void Chosen_processes_and_their_children_alone_are_looked_at()
+    {
+        _host.Process(100, "sh", ["sh"]);
+        _host.Process(101, "sh", ["sh"], 100);
+        _host.Process(102, "qemu", ["qemu", "-name", "mine"], 101, (3, "anon_inode:kvm-vm"));
+        _host.Process(103, "qemu", ["qemu", "-name", "other"], 1, (3, "anon_inode:kvm-vm"));
+
+        HostInventory found = Find(100, 999);
+
+        Assert.Equal("mine", Assert.Single(found.Vms).Name);
+        Assert.Equal(["There is no process 999."], found.Unread);
+    }
+
+    [Fact]
+    public void A_parent_that_is_its_own_child_ends_the_search()
+    {
+        _host.Process(100, "a", ["a"], 101);
+        _host.Process(101, "b", ["b"], 100, (3, "anon_inode:kvm-vm"));
+
+        Assert.Single(Find(100).Vms);
+    }
+
+    [Theory]
+    [InlineData("anon_inode:kvm-vcpu:")]
+    [InlineData("anon_inode:kvm-vcpu:x")]
+    [InlineData("anon_inode:kvm-vcpu:-1")]
+    [InlineData("anon_inode:kvm-vcpu:99999999999")]
+    [InlineData("anon_inode:kvm-vcpu:5000")]
+    public void A_name_that_no_kernel_gives_is_no_vCPU(string target)
+    {
+        _host.Process(100, "qemu", ["qemu"], 1, (3, "anon_inode:kvm-vm"), (4, target));
+
+        Assert.Empty(Assert.Single(Find().Vms).Vcpus);
+    }
+
+    [Theory]
+    [InlineData("vm1", "-name", "vm1")]
+    [InlineData("vm1", "-name", "guest=vm1,debug-threads=on")]
+    [InlineData("vm1", "-name", "debug-threads=on,guest=vm1")]
+    [InlineData("vm1", "-name", "vm1,process=x")]
+    [InlineData("a,b", "-name", "guest=a,,b,debug-threads=on")]
+    [InlineData("fc", "--id", "fc")]
+    [InlineData(null, "-name")]
+    [InlineData(null, "-name", "debug-threads=on")]
+    [InlineData(null, "-other", "vm1")]
+    public void The_name_is_the_one_that_the_command_line_gives(string? expected, params string[] arguments) =>
+        Assert.Equal(expected, VmDiscovery.NameOf(arguments));
+
+    [Theory]
+    [InlineData("/run/q", "-qmp", "unix:/run/q,server=on,wait=off")]
+    [InlineData("/run/q", "-qmp", "unix:/run/q")]
+    [InlineData(null, "-qmp", "tcp:127.0.0.1:4444")]
+    [InlineData(null, "-qmp")]
+    public void The_monitor_is_the_socket_that_the_command_line_names(string? expected, params string[] arguments) =>
+        Assert.Equal(expected, VmDiscovery.QmpPathOf(arguments));
+
+    [Theory]
+    [InlineData("qemu-system-x86", true)]
+    [InlineData("bash", false)]
+    public void A_process_that_may_not_be_looked_into_is_named_where_it_is_a_VMM(string command, bool isShown)
+    {
+        _host.Process(100, command, [command, "-name", "web"]);
+        _host.Thread(100, 102, "CPU 0/KVM", "R", 1);
+
+        HostInventory found = new VmDiscovery(new Refusing(_host.Root)).Find([]);
+
+        Assert.Equal(isShown ? 1 : 0, found.Vms.Count);
+        Assert.Equal(isShown ? 0 : 1, found.Unread.Count);
+        if (isShown)
+            Assert.Equal(new WatchedVcpu(0, null, 102), Assert.Single(found.Vms[0].Vcpus));
+        Assert.Contains("CAP_SYS_PTRACE", isShown ? found.Vms[0].Unread : found.Unread[0], StringComparison.Ordinal);
+    }
+
+    private HostInventory Find(params int[] only) => new VmDiscovery(new ProcFiles(_host.Root)).Find(only);
+
+    /// <summary>Processes of another user.</summary>
+    private sealed class Refusing(string root) : ProcFiles(root)
+    {
+        public override IReadOnlyList<(int Descriptor, string Target)> Descriptors(int pid) =>
+            throw new UnauthorizedAccessException();
+    }
+}

@@ -1,0 +1,221 @@
+using System.Diagnostics;
+using System.Net.Sockets;
+using SoakHost.HostKernel;
+using SoakHost.Watch.Samples;
+using SoakHost.Watch.Tests;
+using SoakHost.Watch.Verdicts;
+
+namespace SoakHost.Watch.Sources.Tests;
+
+/// <summary>A made-up /proc over real processes, whose file descriptors are really duplicated.</summary>
+public sealed class HostSamplerTests : IDisposable
+{
+    private readonly FakeHost _host = new();
+    private readonly List<Process> _processes = [];
+
+    public void Dispose()
+    {
+        foreach (Process process in _processes)
+        {
+            process.Kill();
+            process.WaitForExit();
+            process.Dispose();
+        }
+
+        _host.Dispose();
+    }
+
+    [Fact]
+    public async Task A_hung_vCPU_of_another_process_is_seen_through_its_own_statistics()
+    {
+        string vcpu = Vcpu(1_000);
+        _host.Statistics("vm", ("remote_tlb_flush", 5), ("remote_tlb_flush_requests", 6));
+        int pid = Start(vcpu);
+        Describe(pid);
+        using HostSampler sampler = Sampler();
+
+        HostSampling first = await SampleAsync(sampler);
+        Vcpu(900_000);
+        await Task.Delay(20, TestContext.Current.CancellationToken);
+        HostSampling second = await SampleAsync(sampler);
+
+        Assert.Empty(first.Unread);
+        VcpuSample sample = Assert.Single(second.Samples);
+        Assert.Equal(["descriptors", "proc"], sample.Sources);
+        Assert.Equal(new VcpuFigures(900_000, 3, 0, 0, 0, 9), sample.Stats);
+        Assert.Equal(new ThreadFigures("R", 12, ""), sample.Thread);
+        Assert.Equal(new KernelFacts("6.1.38"), sample.Kernel);
+        Assert.Equal(new HostFacts(true, false), sample.Host);
+        VcpuVerdict verdict = VcpuHistory.Judge([first.Samples[0], sample])!;
+        Assert.Equal((WatchState.Stalled, "NUMA balancing"), (verdict.State, verdict.Cause));
+    }
+
+    [Fact]
+    public async Task A_descriptor_that_became_another_file_is_opened_again()
+    {
+        string path = Path.Combine(_host.Root, "vcpu");
+        Vcpu(1);
+        using FileStream own = File.OpenRead(path);
+        int number = (int)own.SafeFileHandle.DangerousGetHandle();
+        Describe(Environment.ProcessId, number);
+        using HostSampler sampler = Sampler();
+        Assert.Equal(1UL, (await SampleAsync(sampler)).Samples[0].Stats.Taken);
+
+        string other = _host.Statistics("other", ("pf_taken", 77), ("pf_fixed", 0));
+        using FileStream second = File.OpenRead(other);
+        Assert.NotEqual(-1, Duplicate((int)second.SafeFileHandle.DangerousGetHandle(), number));
+
+        Assert.Equal(77UL, (await SampleAsync(sampler)).Samples[0].Stats.Taken);
+    }
+
+    [Theory]
+    [InlineData("garbage that is long enough for a header", "The statistics file is refused")]
+    [InlineData("short", "ends 19 bytes early")]
+    public async Task A_file_that_is_no_statistics_is_a_reason_and_the_state_is_unknown(string text, string expected)
+    {
+        _host.Write("vcpu", text);
+        Describe(Start(Path.Combine(_host.Root, "vcpu")));
+        using HostSampler sampler = Sampler();
+
+        HostSampling sampling = await SampleAsync(sampler);
+
+        Assert.Contains(sampling.Unread, reason => reason.Contains(expected, StringComparison.Ordinal));
+        Assert.Equal((0, new VcpuFigures()), (Assert.Single(sampling.Samples).Vcpu, sampling.Samples[0].Stats));
+    }
+
+    [Fact]
+    public async Task A_descriptor_that_vanished_is_a_reason()
+    {
+        int pid = Start(Vcpu(1));
+        Describe(pid, 55);
+        using HostSampler sampler = Sampler();
+
+        HostSampling sampling = await SampleAsync(sampler);
+
+        Assert.Contains(
+            sampling.Unread,
+            reason => reason.StartsWith($"Could not duplicate file descriptor 55 of process {pid}: ", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_process_that_ended_is_gone()
+    {
+        int pid = Start(Vcpu(1));
+        Describe(pid);
+        using HostSampler sampler = Sampler();
+        Assert.Single((await SampleAsync(sampler)).Samples);
+
+        Directory.Delete(Path.Combine(_host.Root, $"proc/{pid}"), recursive: true);
+
+        Assert.Empty((await SampleAsync(sampler)).Samples);
+    }
+
+    [Fact]
+    public async Task Sums_of_debugfs_serve_where_nothing_else_is()
+    {
+        _host.Process(100, "qemu", ["qemu", "-name", "web"], 1, (9, "anon_inode:kvm-vm"), (10, "anon_inode:kvm-vcpu:0"));
+        (string, string)[] sums = [("pf_taken", "70"), ("remote_tlb_flush", "5"), ("halt_wait_hist", "x")];
+        foreach ((string name, string value) in sums)
+            _host.Write($"sys/kernel/debug/kvm/100-9/{name}", value + "\n");
+        using HostSampler sampler = Sampler();
+
+        VcpuSample sum = Assert.Single((await SampleAsync(sampler)).Samples, sample => sample.Vcpu is null);
+
+        Assert.Equal((70UL, 5UL), (sum.Stats.Taken, sum.VmStats.RemoteTlbFlush));
+        Assert.Equal(["debugfs"], sum.Sources);
+    }
+
+    [Theory]
+    [InlineData(false, "--qmp asks its monitor")]
+    [InlineData(true, "did not answer within")]
+    public async Task The_monitor_is_only_asked_where_somebody_wants_it_and_others_do_not_wait(bool asksQmp, string expected)
+    {
+        string path = Path.Combine(_host.Root, "monitor");
+        using var mute = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
+        mute.Bind(new UnixDomainSocketEndPoint(path));
+        mute.Listen();
+        _host.Process(
+            100, "qemu", ["qemu", "-name", "mute", "-qmp", $"unix:{path}"], 1, (9, "anon_inode:kvm-vm"),
+            (10, "anon_inode:kvm-vcpu:0"));
+        Describe(Start(Vcpu(5)));
+        using HostSampler sampler = Sampler(asksQmp);
+
+        HostSampling sampling = await SampleAsync(sampler);
+
+        Assert.Contains(sampling.Unread, reason => reason.Contains(expected, StringComparison.Ordinal));
+        Assert.Equal(5UL, sampling.Samples.Single(sample => sample.Vm != "mute").Stats.Taken);
+        Assert.Single(sampling.Samples, sample => sample.Vm == "mute");
+        Assert.Equal(asksQmp, mute.Poll(0, SelectMode.SelectRead));
+    }
+
+    [Fact]
+    public async Task A_VM_without_a_vCPU_is_shown()
+    {
+        _host.Process(100, "qemu", ["qemu", "-name", "new"], 1, (9, "anon_inode:kvm-vm"));
+        using HostSampler sampler = Sampler();
+
+        HostSampling sampling = await SampleAsync(sampler);
+
+        Assert.Equal(("new", null), (Assert.Single(sampling.Samples).Vm, sampling.Samples[0].Vcpu));
+        Assert.Equal(["VM new has no vCPU yet."], sampling.Unread);
+    }
+
+    [Fact]
+    public async Task Real_VMs_are_found_with_their_statistics()
+    {
+        HostKernelSupport support = HostKernelSupport.Probe();
+        Assert.SkipUnless(support.IsSupported, support.Reason ?? "");
+        using HostSoak soak = HostSoak.Start(
+            new HostCohortOptions { VmasPerCall = 32, MemoryBytes = 32 * 4096, Until = long.MaxValue, Boundaries = [] },
+            TimeProvider.System);
+        using var sampler = new HostSampler(new SamplerOptions { Processes = [Environment.ProcessId] }, TimeProvider.System);
+        HostSampling sampling;
+        do
+        {
+            await Task.Delay(100, TestContext.Current.CancellationToken);
+            sampling = await SampleAsync(sampler);
+        }
+        while (!sampling.Samples.Any(sample => sample.Stats.Taken > 0));
+
+        Assert.All(sampling.Samples, sample => Assert.Contains("descriptors", sample.Sources));
+    }
+
+    private string Vcpu(ulong taken) => _host.Statistics(
+        "vcpu", ("pf_taken", taken), ("pf_fixed", 3), ("pf_emulate", 0), ("pf_spurious", 0), ("pf_fast", 0), ("exits", 9));
+
+    /// <summary>A process that holds a file open as descriptor 9.</summary>
+    private int Start(string file)
+    {
+        Process process = Process.Start(new ProcessStartInfo("bash", ["-c", "exec 9<\"$0\"; echo; exec sleep 60", file])
+        {
+            RedirectStandardOutput = true,
+        })!;
+        _processes.Add(process);
+        process.StandardOutput.ReadLine();
+        return process.Id;
+    }
+
+    private void Describe(int pid, int descriptor = 9)
+    {
+        _host.Process(
+            pid, "qemu", ["qemu", "-name", "web-17"], 1, (7, "anon_inode:kvm-vm"), (8, "anon_inode:kvm-vcpu:0"),
+            (descriptor, "anon_inode:kvm-vcpu-stats:0"));
+        _host.Thread(pid, 4, "CPU 0/KVM", "R", 12);
+    }
+
+    private HostSampler Sampler(bool asksQmp = false) => new(
+        new SamplerOptions
+        {
+            Root = _host.Root,
+            AsksQmp = asksQmp,
+            DiscoverEvery = TimeSpan.Zero,
+            Timeout = TimeSpan.FromSeconds(asksQmp ? 1 : 20),
+        },
+        TimeProvider.System);
+
+    private static Task<HostSampling> SampleAsync(HostSampler sampler) =>
+        sampler.SampleAsync(TestContext.Current.CancellationToken);
+
+    [System.Runtime.InteropServices.DllImport("libc", EntryPoint = "dup2")]
+    private static extern int Duplicate(int from, int to);
+}

@@ -1,0 +1,95 @@
+using static SoakHost.Watch.Verdicts.Tests.Sampled;
+
+namespace SoakHost.Watch.Verdicts.Tests;
+
+public sealed class CounterForecastTests
+{
+    private const double Start = 1_700_000_000;
+
+    [Fact]
+    public void Without_a_counter_there_is_no_forecast()
+    {
+        var forecast = new CounterForecast();
+        forecast.Add(At(1));
+
+        Assert.Null(forecast.Forecast(true));
+    }
+
+    [Fact]
+    public void One_reading_is_a_counter_and_no_rate() =>
+        Assert.Equal(new CrossingForecast(7, null, null, null, null), Of(_ => 7, 1).Forecast(true));
+
+    [Fact]
+    public void The_rate_is_that_of_the_whole_and_the_bounds_those_of_its_parts()
+    {
+        // 10 a second in the first half, 30 in the second.
+        CrossingForecast crossing = Of(i => (ulong)(i < 20 ? 10 * i : 200 + (30 * (i - 20))), 41).Forecast(null)!;
+
+        double left = (1UL << 31) - 800;
+        Assert.Equal((800UL, 20.0), (crossing.InvalidateSeq, crossing.PerSecond!.Value));
+        Assert.Equal(Start + 40 + (left / 20), crossing.Expected!.Value.ToUnixTimeSeconds(), 1.0);
+        Assert.Equal(Start + 40 + (left / 30), crossing.Earliest!.Value.ToUnixTimeSeconds(), 1.0);
+        Assert.Equal(Start + 40 + (left / 10), crossing.Latest!.Value.ToUnixTimeSeconds(), 1.0);
+    }
+
+    [Theory]
+    [InlineData(1000, 1)]
+    [InlineData(10_000, 7)]
+    public void Any_number_of_readings_gives_the_same_rate(int readings, ulong perSecond) =>
+        Assert.Equal((double)perSecond, Of(i => (ulong)i * perSecond, readings).Forecast(true)!.PerSecond!.Value, 6);
+
+    [Fact]
+    public void A_counter_that_stands_still_never_crosses()
+    {
+        CrossingForecast crossing = Of(_ => 5, 9).Forecast(true)!;
+
+        Assert.Equal((0.0, null, null, null), (crossing.PerSecond, crossing.Expected, crossing.Earliest, crossing.Latest));
+    }
+
+    [Fact]
+    public void A_crossing_beyond_the_calendar_is_none() =>
+        Assert.Null(Of(i => i < 9 ? 0UL : 1, 10_000).Forecast(true)!.Expected);
+
+    [Theory]
+    [InlineData(0x7fffff00UL, true)]
+    [InlineData(0x80000000UL, false)]
+    [InlineData(0x900000000UL, false)]
+    public void A_counter_beyond_the_boundary_has_crossed(ulong from, bool isExpected) =>
+        Assert.Equal(isExpected, Of(i => from + (ulong)i, 9).Forecast(true)!.Expected is not null);
+
+    [Fact]
+    public void A_kernel_without_the_defect_has_nothing_to_cross()
+    {
+        CrossingForecast crossing = Of(i => (ulong)i, 9).Forecast(false)!;
+
+        Assert.Equal((1.0, null, null), (crossing.PerSecond, crossing.Expected, crossing.Earliest));
+    }
+
+    [Fact]
+    public void A_counter_that_went_back_starts_again()
+    {
+        CounterForecast forecast = Of(i => 1_000_000 + (ulong)i, 100);
+        forecast.Add(At(Start + 200) with { Counter = new(10, 0) });
+        Assert.Null(forecast.Forecast(true)!.PerSecond);
+        forecast.Add(At(Start + 210) with { Counter = new(60, 0) });
+
+        Assert.Equal(5, forecast.Forecast(true)!.PerSecond);
+    }
+
+    [Fact]
+    public void The_same_moment_is_read_once()
+    {
+        CounterForecast forecast = Of(i => (ulong)i, 2);
+        forecast.Add(At(Start + 1) with { Counter = new(1, 0) });
+
+        Assert.Equal(1, forecast.Forecast(true)!.PerSecond);
+    }
+
+    private static CounterForecast Of(Func<int, ulong> seq, int readings)
+    {
+        var forecast = new CounterForecast();
+        for (int i = 0; i < readings; i++)
+            forecast.Add(At(Start + i) with { Counter = new(seq(i), 0) });
+        return forecast;
+    }
+}

@@ -1,0 +1,100 @@
+using static SoakHost.Watch.Verdicts.Tests.Sampled;
+
+namespace SoakHost.Watch.Verdicts.Tests;
+
+public sealed class HostHistoryTests
+{
+    [Fact]
+    public void VMs_and_vCPUs_are_in_order_and_a_sum_comes_first()
+    {
+        var host = new HostHistory();
+        foreach ((string vm, int? vcpu) in ((string, int?)[])[("b", 10), ("b", 2), ("a", 0), ("b", null)])
+            host.Add(At(1, vcpu) with { Vm = vm });
+
+        Assert.Equal(["a", "b"], host.Vms.Select(vm => vm.Last.Vm));
+        Assert.Equal([("a", 0), ("b", null), ("b", 2), ("b", 10)], host.Vcpus.Select(vcpu => (vcpu.Last.Vm, vcpu.Last.Vcpu)));
+    }
+
+    [Fact]
+    public void What_was_known_of_a_VM_stays_known()
+    {
+        var host = new HostHistory();
+        host.Add(At(1) with
+        {
+            Kernel = new("6.1.38"),
+            Pid = 9,
+            KvmId = "k",
+            Mmu = "ept",
+            Sources = ["proc"],
+            Counter = new(5, 0),
+        });
+        host.Add(At(2) with { Kernel = new(), Counter = new(15, 0) });
+
+        VmReport vm = Assert.Single(host.Vms);
+        Assert.Equal((9, "k", "ept", true, 10.0), (vm.Last.Pid, vm.Last.KvmId, vm.Last.Mmu, vm.Affected, vm.Forecast!.PerSecond));
+        Assert.Equal(["proc"], vm.Last.Sources);
+        host.Add(At(3) with { Kernel = new("6.1.38", false), Mmu = "npt", Sources = ["trace"] });
+        vm = Assert.Single(host.Vms);
+        Assert.Equal(("npt", false), (vm.Last.Mmu, vm.Affected));
+        Assert.Equal(["trace"], vm.Last.Sources);
+    }
+
+    [Theory]
+    [InlineData("b", 1)]
+    [InlineData("a", 2)]
+    public void The_forecast_belongs_to_a_KVM_instance(string kvmId, int pid)
+    {
+        var host = new HostHistory();
+        host.Add(At(1) with { Pid = 1, KvmId = "a", Counter = new(5, 0) });
+        host.Add(At(2) with { Pid = pid, KvmId = kvmId, Counter = new(1000, 0) });
+
+        Assert.Null(Assert.Single(host.Vms).Forecast!.PerSecond);
+    }
+
+    [Fact]
+    public void A_sample_that_is_not_later_is_refused_and_forgotten()
+    {
+        var host = new HostHistory();
+        host.Add(At(5));
+
+        string message = Assert.Throws<FormatException>(() => host.Add(At(5))).Message;
+        Assert.Contains("time_seconds is 5", message, StringComparison.Ordinal);
+        Assert.Equal(5, Assert.Single(host.Vcpus).Last.TimeSeconds);
+    }
+
+    [Fact]
+    public void More_vCPUs_than_are_followed_are_refused()
+    {
+        var host = new HostHistory();
+        for (int i = 0; i < HostHistory.VcpusMax; i++)
+            host.Add(At(1, i));
+
+        string message = Assert.Throws<FormatException>(() => host.Add(At(1) with { Vm = "more" })).Message;
+        Assert.Contains("10000", message, StringComparison.Ordinal);
+        Assert.Single(host.Vms);
+        host.Add(At(2, 0));
+        host.Remove("web-17");
+        Assert.Equal(WatchState.Unknown, host.Add(At(1) with { Vm = "more" }).State);
+        Assert.Single(host.Vcpus);
+    }
+
+    [Fact]
+    public void A_VM_that_was_never_there_can_be_removed()
+    {
+        var host = new HostHistory();
+        host.Remove("nobody");
+        Assert.Empty(host.Vms);
+    }
+
+    [Fact]
+    public void Every_state_and_proof_has_its_name()
+    {
+        Assert.Equal(
+            [
+                "unknown", "running", "stalled", "starved", "hung", "halt-spin", "blocked-in-host", "emulation-failed",
+                "run-failed",
+            ],
+            WatchNames.All.Select(state => state.Name()));
+        Assert.Equal(["counter", "quiet", "repeats"], Enum.GetValues<HangProof>().Select(proof => proof.Name()));
+    }
+}
