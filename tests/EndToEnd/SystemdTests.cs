@@ -6,12 +6,14 @@ namespace SoakHost.EndToEnd;
 /// <summary>The units of deploy/systemd, checked by systemd itself.</summary>
 public sealed class SystemdTests : IDisposable
 {
-    private readonly string _unit = Path.Combine(Directory.CreateTempSubdirectory("soakhost-unit-").FullName, "soakhost-watch.service");
+    private readonly string _unit = Path.Combine(
+        Directory.CreateTempSubdirectory("soakhost-unit-").FullName, "soakhost-watch.service");
 
     public SystemdTests()
     {
         Assert.SkipUnless(
-            Environment.GetEnvironmentVariable("PATH")!.Split(':').Any(folder => File.Exists(Path.Combine(folder, "systemd-analyze"))),
+            Environment.GetEnvironmentVariable("PATH")!.Split(':')
+                .Any(folder => File.Exists(Path.Combine(folder, "systemd-analyze"))),
             "systemd-analyze is not installed");
 
         // The program is not installed where the unit expects it.

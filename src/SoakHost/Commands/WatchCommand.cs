@@ -64,7 +64,8 @@ internal static class WatchCommand
         var command = new Command(
             "watch",
             "Watches the VMs that other processes run, and says which vCPUs are hung. Without --once and --from it is a service "
-            + "with metrics. Exit code 0: none is; 1: at least one is hung; 2: the figures do not decide for at least one, or there is none.")
+            + "with metrics. Exit code 0: none is; 1: at least one is hung; 2: the figures do not decide for at least one, or "
+            + "there is none.")
         {
             once, seconds, pids, qmp, record, from, json, listen, interval, evidence,
         };
@@ -97,7 +98,8 @@ internal static class WatchCommand
             if (!parsed.GetValue(once))
             {
                 return (int)await ServeAsync(
-                    sampler, parsed.GetValue(listen)!, TimeSpan.FromSeconds(interval.Of(parsed)), parsed.GetValue(evidence), stop);
+                    sampler, parsed.GetValue(listen)!, TimeSpan.FromSeconds(interval.Of(parsed)), parsed.GetValue(evidence),
+                    stop);
             }
 
             using TextWriter? recording = Create(parsed.GetValue(record));

@@ -45,8 +45,9 @@ internal sealed class HangEvidence(string folder, string kernelBuild, TimeProvid
     {
         if (_folders == FoldersMax)
             return null;
+        string vcpu = hung.Vcpu?.ToString(CultureInfo.InvariantCulture) ?? "all";
         string name = string.Create(
-            CultureInfo.InvariantCulture, $"{time.GetUtcNow():yyyyMMdd'T'HHmmss}-{Plain(hung.Vm)}-{hung.Vcpu?.ToString() ?? "all"}");
+            CultureInfo.InvariantCulture, $"{time.GetUtcNow():yyyyMMdd'T'HHmmss}-{Plain(hung.Vm)}-{vcpu}");
         string target = Directory.CreateDirectory(Path.Combine(folder, name)).FullName;
         _folders++;
         IEnumerable<VcpuSample> samples = _recent[hung.Vm].Values.SelectMany(recent => recent.Samples)

@@ -53,7 +53,8 @@ internal sealed class WatchService(
     /// <inheritdoc/>
     protected override async Task ExecuteAsync(CancellationToken stoppingToken)
     {
-        log.WatchStarted(interval.TotalSeconds, string.Join(", ", server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []));
+        log.WatchStarted(
+            interval.TotalSeconds, string.Join(", ", server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []));
         using var pace = new PeriodicTimer(interval, time);
         try
         {

@@ -73,7 +73,8 @@ public sealed class WatchServiceTests : IDisposable
         string text = await ScrapeAsync(registry);
 
         Assert.Contains(
-            "soakhost_watch_vcpu_state{vm=\"we b/17\",vcpu=\"all\",state=\"hung\",proof=\"quiet\"} 1\n", text, StringComparison.Ordinal);
+            "soakhost_watch_vcpu_state{vm=\"we b/17\",vcpu=\"all\",state=\"hung\",proof=\"quiet\"} 1\n", text,
+            StringComparison.Ordinal);
         Assert.DoesNotContain("state=\"unknown\"", text, StringComparison.Ordinal);
         Assert.Contains("vcpu=\"all\",kind=\"taken\"} 500000\n", text, StringComparison.Ordinal);
         Assert.Contains("soakhost_watch_unread 0\n", text, StringComparison.Ordinal);
