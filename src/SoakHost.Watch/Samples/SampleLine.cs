@@ -20,6 +20,7 @@ public static class SampleLine
 
     private const double TimeSecondsMax = 1e12;
     private const int ErrorMax = 4095;
+    private const double DoubleWholeMax = 1L << 53;
     private const int TextCharactersMax = 4096;
 
     private static readonly JsonWriterOptions Written = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
@@ -266,11 +267,19 @@ public static class SampleLine
             ulong number = 0;
             bool isRead = value.ValueKind switch
             {
-                JsonValueKind.Number => value.TryGetUInt64(out number),
+                JsonValueKind.Number => value.TryGetUInt64(out number) || TryWhole(value, out number),
                 JsonValueKind.String => TryParse(value.GetString()!, out number),
                 _ => false,
             };
             return isRead ? number : throw Wrong(key, value, "a whole number from 0 to 2^64-1, or such a text in hex");
+        }
+
+        /// <summary>A whole number that is written as a fraction or with an exponent, where no digit is lost.</summary>
+        private static bool TryWhole(JsonElement value, out ulong number)
+        {
+            bool isWhole = value.TryGetDouble(out double real) && real is >= 0 and < DoubleWholeMax && real == Math.Floor(real);
+            number = isWhole ? (ulong)real : 0;
+            return isWhole;
         }
 
         private static bool TryParse(string text, out ulong number) =>

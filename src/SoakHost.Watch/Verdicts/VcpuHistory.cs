@@ -238,6 +238,8 @@ public sealed class VcpuHistory
 
         if (seen.Exits > 0)
             return new Finding(WatchState.Running, $"It left the guest {Times(seen.Exits)}.");
+        if (seen.CpuShare >= Limits.CpuShareMin && seen.Taken is null && seen.Exits is null)
+            return Finding.Unknown("Its thread runs, and its faults are not known: a hung vCPU looks the same.");
         if (seen.CpuShare >= Limits.CpuShareMin)
             return new Finding(WatchState.Running, $"Its thread ran for {seen.CpuSeconds:0.###} s.");
         if (sample.Thread.Wchan is { } wait && Limits.HaltWaits.Contains(wait))

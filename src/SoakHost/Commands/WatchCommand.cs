@@ -1,6 +1,11 @@
 using System.CommandLine;
+using Microsoft.AspNetCore.Hosting.Server;
 using SoakHost.Configuration;
+using SoakHost.Logging;
+using SoakHost.Metrics;
 using SoakHost.Reports;
+using SoakHost.Service;
+using SoakHost.Watch.Discovery;
 using SoakHost.Watch.Samples;
 using SoakHost.Watch.Sources;
 using SoakHost.Watch.Verdicts;
@@ -14,6 +19,8 @@ internal static class WatchCommand
     // Of a file of garbage, the first lines say enough.
     private const int RefusalsKeptMax = 1000;
 
+    private const string DefaultAddress = "http://127.0.0.1:9101";
+
     // A state takes two.
     private const int SamplesMin = 2;
 
@@ -21,6 +28,20 @@ internal static class WatchCommand
 
     public static Command Create()
     {
+        Option<string> listen = new("--listen")
+        {
+            Description = CommonOptions.Describe(
+                "as a service, the address of /metrics", "", "http://127.0.0.1:9101, on loopback only"),
+            HelpName = "http://host:port",
+            DefaultValueFactory = _ => DefaultAddress,
+        };
+        ValueOption<int> interval = CommonOptions.Number(
+            "--interval", "as a service, seconds between two looks at the host", 5, 1, 3600);
+        var evidence = new Option<DirectoryInfo?>("--evidence")
+        {
+            Description = "As a service, keep evidence of every hang in this folder.",
+            HelpName = "folder",
+        };
         var once = new Option<bool>("--once") { Description = "Look at this host's VMs for some seconds, report, and end." };
         ValueOption<int> seconds = CommonOptions.Number("--seconds", "how long --once looks", 6, 1, 3600);
         ValueOption<IReadOnlyList<int>> pids = CommonOptions.Numbers(
@@ -42,19 +63,29 @@ internal static class WatchCommand
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "watch",
-            "Watches the VMs that other processes run, and says which vCPUs are hung. "
-            + "Exit code 0: none is; 1: at least one is hung; 2: the figures do not decide for at least one, or there is none.")
+            "Watches the VMs that other processes run, and says which vCPUs are hung. Without --once and --from it is a service "
+            + "with metrics. Exit code 0: none is; 1: at least one is hung; 2: the figures do not decide for at least one, or "
+            + "there is none.")
         {
-            once, seconds, pids, qmp, record, from, json,
+            once, seconds, pids, qmp, record, from, json, listen, interval, evidence,
         };
         command.Validators.Add(result =>
         {
-            if (result.GetValue(from) is null == !result.GetValue(once))
-                result.AddError("one of --once and --from must be given");
-            foreach (Option option in (Option[])[seconds, pids, qmp, record])
+            bool isFrom = result.GetValue(from) is not null;
+            bool isOnce = result.GetValue(once);
+            if (isFrom && isOnce)
+                result.AddError("--once and --from exclude each other");
+            (Option Option, bool Fits, string For)[] options =
+            [
+                (seconds, isOnce && !isFrom, "--once"), (record, isOnce && !isFrom, "--once"),
+                (pids, !isFrom, "this host, not a recording"), (qmp, !isFrom, "this host, not a recording"),
+                (json, isOnce || isFrom, "--once and --from"), (listen, !isOnce && !isFrom, "the service"),
+                (interval, !isOnce && !isFrom, "the service"), (evidence, !isOnce && !isFrom, "the service"),
+            ];
+            foreach ((Option option, bool fits, string what) in options)
             {
-                if (result.GetValue(from) is not null && result.GetResult(option) is { Implicit: false })
-                    result.AddError($"{option.Name} is for --once: a recording is judged as it is");
+                if (!fits && result.GetResult(option) is { Implicit: false })
+                    result.AddError($"{option.Name} is for {what}");
             }
         });
         command.SetAction(async (parsed, stop) =>
@@ -64,6 +95,13 @@ internal static class WatchCommand
                 return (int)Judge(file, console, Console.Out, Console.Error);
             var options = new SamplerOptions { Processes = [.. pids.Of(parsed)], AsksQmp = parsed.GetValue(qmp) };
             using var sampler = new HostSampler(options, TimeProvider.System);
+            if (!parsed.GetValue(once))
+            {
+                return (int)await ServeAsync(
+                    sampler, parsed.GetValue(listen)!, TimeSpan.FromSeconds(interval.Of(parsed)), parsed.GetValue(evidence),
+                    stop);
+            }
+
             using TextWriter? recording = Create(parsed.GetValue(record));
             var length = TimeSpan.FromSeconds(seconds.Of(parsed));
             return (int)await OnceAsync(
@@ -71,6 +109,33 @@ internal static class WatchCommand
         });
         return command;
     }
+
+    private static async Task<ExitCode> ServeAsync(
+        HostSampler sampler, string address, TimeSpan interval, DirectoryInfo? evidence, CancellationToken stop)
+    {
+        WebApplicationBuilder builder = HostSettings.CreateBuilder([$"--urls={address}"]);
+        Listening.Check(builder.Configuration);
+        LogSetup.Configure(builder, LogFormat.Auto);
+        builder.Services.AddListening();
+        builder.Services.AddSingleton(TimeProvider.System).AddSingleton<MetricRegistry>().AddSingleton<ProcessMetrics>()
+            .AddSingleton(services => new WatchService(
+                sampler,
+                evidence is null ? null : new HangEvidence(evidence.FullName, KernelBuild(), TimeProvider.System),
+                interval, TimeProvider.System, services.GetRequiredService<IServer>(),
+                services.GetRequiredService<ILogger<WatchService>>()))
+            .AddHostedService(services => services.GetRequiredService<WatchService>());
+        await using WebApplication app = builder.Build();
+        MetricRegistry registry = app.Services.GetRequiredService<MetricRegistry>();
+        WatchService service = app.Services.GetRequiredService<WatchService>();
+        app.Services.GetRequiredService<ProcessMetrics>();
+        _ = new WatchMetrics(registry, () => service.Latest);
+        app.MapMetrics(registry);
+        await app.StartAsync(stop);
+        await app.WaitForShutdownAsync(stop);
+        return ExitCode.Pass;
+    }
+
+    private static string KernelBuild() => new ProcFiles().Text("proc/version") ?? "unknown";
 
     /// <summary>Looks at this host once a second, and judges.</summary>
     /// <param name="sampler">Reads the host.</param>

@@ -13,6 +13,12 @@ internal static class MetricsEndpoint
         app.Services.GetRequiredService<StorageMetrics>();
         app.Services.GetRequiredService<InterventionMetrics>();
 
+        app.MapMetrics(registry);
+    }
+
+    /// <summary>Serves what a registry has.</summary>
+    public static void MapMetrics(this WebApplication app, MetricRegistry registry)
+    {
         app.MapGet("/metrics", async context =>
         {
             // Write to memory first: a slow client must not hold up other scrapes.

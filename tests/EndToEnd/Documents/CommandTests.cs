@@ -44,6 +44,7 @@ public sealed class CommandTests
         ["soakhost check --kernel host --seconds 10 --vcpus 1 --json 2>/dev/null | grep invalidations_per_second"] = Kvm,
         ["done"] = Kvm,
         ["soakhost watch --from web-17.jsonl"] = Recording,
+        ["soakhost watch --listen http://127.0.0.1:9101 --evidence /var/lib/soakhost-watch"] = "it runs until it is stopped",
         ["soakhost watch --once"] = "it ends with 2 where there is no VM; WatchCommandTests look at made-up ones",
         ["soakhost bench --workers 1 --vector-bits 32,128,256,512"] = Measures,
         ["gcc -O3 -march=native -o /tmp/soakhost-scalar tests/Benchmarks/scalar.c && /tmp/soakhost-scalar"] = Measures,

@@ -5,13 +5,13 @@ public static class KnownNames
 {
     private static readonly HashSet<string> Metrics =
     [
-        .. MetricTable.Metrics.Concat(MetricTable.FromPrometheus).Select(metric => metric.Name),
+        .. MetricTable.Metrics.Concat(MetricTable.OfWatch).Concat(MetricTable.FromPrometheus).Select(metric => metric.Name),
         .. RuleFiles.Recordings.Select(rule => rule.Record!),
     ];
 
     private static readonly HashSet<string> Labels =
     [
-        .. MetricTable.Metrics.Concat(MetricTable.FromPrometheus).SelectMany(metric => metric.Labels),
+        .. MetricTable.Metrics.Concat(MetricTable.OfWatch).Concat(MetricTable.FromPrometheus).SelectMany(metric => metric.Labels),
         .. MetricTable.TargetLabels,
     ];
 

@@ -33,6 +33,10 @@ public static partial class MetricTable
            },
     ];
 
+    /// <summary>What <c>soakhost watch</c> exposes.</summary>
+    public static IReadOnlyList<Metric> OfWatch { get; } =
+        [.. WatchMetrics.All.Select(metric => new Metric(metric.Name, "gauge", metric.Labels, metric.MayBeAbsent))];
+
     /// <summary>What Prometheus itself adds, with its labels.</summary>
     public static IReadOnlyList<Metric> FromPrometheus { get; } =
     [

@@ -105,6 +105,9 @@ public sealed class SampleLineTests
     [InlineData("\"2147671077\"", 0x8002dc25)]
     [InlineData("2147671077", 0x8002dc25)]
     [InlineData("18446744073709551615", ulong.MaxValue)]
+    [InlineData("7.0", 7)]
+    [InlineData("1.5e3", 1500)]
+    [InlineData("9007199254740991.0", (1UL << 53) - 1)]
     public void Numbers_of_64_bits_are_read_in_both_spellings(string json, ulong expected) => Assert.Equal(
         new CounterReading(expected),
         Parse($$$"""{"time_seconds": 1, "vm": "a", "counter": {"invalidate_seq": {{{json}}}}}""").Counter);
@@ -131,6 +134,9 @@ public sealed class SampleLineTests
     [InlineData("""{"time_seconds": 1, "vm": "a", "stats": 3}""", "stats is 3; it must be a JSON object")]
     [InlineData("""{"time_seconds": 1, "vm": "a", "stats": {"pf_taken": -3}}""", "stats.pf_taken is -3; it must be a whole")]
     [InlineData("""{"time_seconds": 1, "vm": "a", "stats": {"pf_taken": 1e30}}""", "stats.pf_taken is 1e30;")]
+    [InlineData("""{"time_seconds": 1, "vm": "a", "stats": {"pf_taken": 1.5}}""", "stats.pf_taken is 1.5;")]
+    [InlineData("""{"time_seconds": 1, "vm": "a", "stats": {"pf_taken": -1.0}}""", "stats.pf_taken is -1.0;")]
+    [InlineData("""{"time_seconds": 1, "vm": "a", "stats": {"pf_taken": 9007199254740993e0}}""", "stats.pf_taken is 90")]
     [InlineData("""{"time_seconds": 1, "vm": "a", "stats": {"pf_taken": true}}""", "stats.pf_taken is true;")]
     [InlineData("""{"time_seconds": 1, "vm": "a", "trace": {"rip": "0xz"}}""", "trace.rip is \"0xz\";")]
     [InlineData("""{"time_seconds": 1, "vm": "a", "trace": {"rip": "0x10000000000000000"}}""", "trace.rip is")]

@@ -133,7 +133,9 @@ public sealed class ReasonTests
             At(0) with { Stats = Faults(0, exits: 0) }, At(1) with { Stats = Faults(0, exits: 1) }, "It left the guest once.");
         Says(
             At(0) with { Stats = Faults(0, exits: 0) }, At(1) with { Stats = Faults(0, exits: 3) }, "It left the guest 3 times.");
-        Says(At(0) with { Thread = new("R", 1) }, At(1) with { Thread = new("R", 1.5) }, "Its thread ran for 0.5 s.");
+        Says(
+            At(0) with { Stats = Faults(0), Thread = new("R", 1) }, At(1) with { Stats = Faults(0), Thread = new("R", 1.5) },
+            "Its thread ran for 0.5 s.");
         Says(
             At(0) with { Thread = new("S", 1) }, At(1) with { Thread = new("S", 1, "kvm_vcpu_block") },
             "The guest is idle: its vCPU waits in HLT.");
@@ -205,6 +207,9 @@ public sealed class ReasonTests
         Says(
             At(0) with { Stats = Faults(0) }, At(1) with { Stats = Faults(0) },
             "It takes no faults, and the state of its thread is not known.");
+        Says(
+            At(0) with { Thread = new("R", 1) }, At(1) with { Thread = new("R", 2) },
+            "Its thread runs, and its faults are not known: a hung vCPU looks the same.");
         Says(
             At(0) with { Thread = new("S", 1) }, At(1) with { Thread = new("S", 1) },
             "Its thread sleeps, and where it waits is not known: an idle guest looks the same.");

@@ -721,7 +721,14 @@ public sealed class VcpuHistoryTests
     [InlineData(0.009, WatchState.BlockedInHost)]
     [InlineData(0.01, WatchState.Running)]
     public void A_thread_that_runs_is_not_blocked(double share, WatchState expected) => Assert.Equal(
-        expected, Judge(5, 5, t => At(t) with { Thread = new("D", share * t, "x") }).State);
+        expected, Judge(5, 5, t => At(t) with { Stats = Faults(1, 1), Thread = new("D", share * t, "x") }).State);
+
+    [Theory]
+    [InlineData(null, null, WatchState.Unknown)]
+    [InlineData(0UL, null, WatchState.Running)]
+    [InlineData(null, 0UL, WatchState.Running)]
+    public void A_busy_thread_alone_is_no_sign_of_health(ulong? taken, ulong? exits, WatchState expected) => Assert.Equal(
+        expected, Judge(5, 5, t => At(t) with { Stats = new(taken, Exits: exits), Thread = new("R", t, "") }).State);
 
     [Fact]
     public void A_loop_in_the_guest_runs()

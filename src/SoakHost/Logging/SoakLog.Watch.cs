@@ -1,0 +1,18 @@
+namespace SoakHost.Logging;
+
+/// <summary>Events of <c>soakhost watch</c>.</summary>
+internal static partial class SoakLog
+{
+    [LoggerMessage(1100, LogLevel.Information, "Watching the VMs of this host every {Seconds} s. Metrics: {Addresses}/metrics")]
+    public static partial void WatchStarted(this ILogger log, double seconds, string addresses);
+
+    [LoggerMessage(2101, LogLevel.Error, "VM {Vm}: vCPU {Vcpu} is hung, proven by {Proof}. {Reasons} {Evidence}")]
+    public static partial void ProductionVcpuHung(
+        this ILogger log, string vm, string vcpu, string proof, string reasons, string evidence);
+
+    [LoggerMessage(2102, LogLevel.Information, "VM {Vm}: vCPU {Vcpu} was hung and has recovered")]
+    public static partial void ProductionVcpuRecovered(this ILogger log, string vm, string vcpu);
+
+    [LoggerMessage(3101, LogLevel.Warning, "Not read: {Reason}")]
+    public static partial void WatchUnread(this ILogger log, string reason);
+}

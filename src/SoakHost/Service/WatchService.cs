@@ -1,0 +1,119 @@
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Hosting.Server.Features;
+using SoakHost.Logging;
+using SoakHost.Watch.Samples;
+using SoakHost.Watch.Sources;
+using SoakHost.Watch.Verdicts;
+
+namespace SoakHost.Service;
+
+/// <summary>What the watch last saw of this host.</summary>
+/// <param name="At">When it looked.</param>
+/// <param name="Vms">The VMs.</param>
+/// <param name="Vcpus">Their vCPUs.</param>
+/// <param name="Unread">What could not be read, a sentence each.</param>
+internal sealed record WatchedHost(
+    DateTimeOffset At, IReadOnlyList<VmReport> Vms, IReadOnlyList<VcpuReport> Vcpus, IReadOnlyList<string> Unread);
+
+/// <summary>
+/// Looks at this host's VMs again and again. It logs what changes, keeps evidence of every hang, and publishes what it saw last.
+/// </summary>
+/// <param name="sampler">Reads the host.</param>
+/// <param name="evidence">Keeps evidence; null where nobody asked for it.</param>
+/// <param name="interval">The time between two looks.</param>
+/// <param name="time">The clock.</param>
+/// <param name="server">The server, for the address to log.</param>
+/// <param name="log">Where changes are logged.</param>
+internal sealed class WatchService(
+    HostSampler sampler, HangEvidence? evidence, TimeSpan interval, TimeProvider time, IServer server, ILogger<WatchService> log)
+    : BackgroundService
+{
+    private readonly HostHistory _history = new();
+    private readonly Dictionary<(string Vm, int? Vcpu), WatchState> _states = [];
+    private HashSet<string> _unread = [];
+
+    /// <summary>What was seen last; null before the first look.</summary>
+    public WatchedHost? Latest { get; private set; }
+
+    /// <summary>Looks once, and publishes.</summary>
+    internal async Task LookAsync(CancellationToken stop)
+    {
+        HostSampling sampling = await sampler.SampleAsync(stop);
+        foreach (VcpuSample sample in sampling.Samples)
+            Take(sample);
+        HashSet<string> here = [.. sampling.Samples.Select(sample => sample.Vm)];
+        foreach (string gone in _history.Vms.Select(vm => vm.Last.Vm).Where(vm => !here.Contains(vm)).ToList())
+            Forget(gone);
+        foreach (string reason in sampling.Unread.Where(reason => !_unread.Contains(reason)))
+            log.WatchUnread(reason);
+        _unread = [.. sampling.Unread];
+        Latest = new WatchedHost(time.GetUtcNow(), _history.Vms, _history.Vcpus, sampling.Unread);
+    }
+
+    /// <inheritdoc/>
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
+        log.WatchStarted(
+            interval.TotalSeconds, string.Join(", ", server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []));
+        using var pace = new PeriodicTimer(interval, time);
+        try
+        {
+            do
+                await LookAsync(stoppingToken);
+            while (await pace.WaitForNextTickAsync(stoppingToken));
+        }
+        catch (OperationCanceledException)
+        {
+            // The host stops.
+        }
+    }
+
+    private void Take(VcpuSample sample)
+    {
+        VcpuVerdict verdict;
+        try
+        {
+            verdict = _history.Add(sample);
+        }
+        catch (FormatException)
+        {
+            // A VM that was still being read gives the sample that it gave before; a clock that was set back, an older one.
+            return;
+        }
+
+        evidence?.Add(sample);
+        (string Vm, int? Vcpu) key = (sample.Vm, sample.Vcpu);
+        bool wasHung = _states.GetValueOrDefault(key) == WatchState.Hung;
+        _states[key] = verdict.State;
+        string vcpu = sample.Vcpu is { } number ? $"{number}" : "all";
+        if (verdict.State == WatchState.Hung && !wasHung)
+        {
+            log.ProductionVcpuHung(
+                sample.Vm, vcpu, verdict.Proof!.Value.Name(), string.Join(' ', verdict.Reasons), Keep(sample));
+        }
+        else if (wasHung && verdict.State is WatchState.Running or WatchState.Starved)
+        {
+            log.ProductionVcpuRecovered(sample.Vm, vcpu);
+        }
+    }
+
+    private string Keep(VcpuSample sample)
+    {
+        try
+        {
+            return evidence?.Keep(sample) is { } folder ? $"Evidence: {folder}" : "No evidence was kept: give --evidence.";
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return $"Evidence could not be kept: {error.Message}";
+        }
+    }
+
+    private void Forget(string vm)
+    {
+        _history.Remove(vm);
+        evidence?.Forget(vm);
+        foreach ((string Vm, int? Vcpu) key in _states.Keys.Where(key => key.Vm == vm).ToList())
+            _states.Remove(key);
+    }
+}

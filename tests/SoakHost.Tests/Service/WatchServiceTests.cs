@@ -1,0 +1,169 @@
+using System.Collections.Concurrent;
+using System.Text;
+using Microsoft.AspNetCore.Hosting.Server;
+using Microsoft.AspNetCore.Http.Features;
+using Microsoft.Extensions.Logging;
+using Microsoft.Extensions.Time.Testing;
+using SoakHost.Commands;
+using SoakHost.Metrics;
+using SoakHost.Service;
+using SoakHost.Watch.Sources;
+using SoakHost.Watch.Verdicts;
+
+namespace SoakHost.Tests.Service;
+
+/// <summary>The watch over a made-up host whose VM has sums in debugfs.</summary>
+public sealed class WatchServiceTests : IDisposable
+{
+    private readonly string _root = Directory.CreateTempSubdirectory("soakhost-watch-").FullName;
+    private readonly FakeTimeProvider _time = new(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero));
+    private readonly Recorder _log = new();
+    private readonly HostSampler _sampler;
+    private readonly WatchService _service;
+
+    public WatchServiceTests()
+    {
+        Directory.CreateDirectory($"{_root}/proc/100/fd");
+        File.CreateSymbolicLink($"{_root}/proc/100/fd/7", "anon_inode:kvm-vm");
+        Write("proc/100/cmdline", "qemu\0-name\0we b/17\0");
+        Write("proc/sys/kernel/osrelease", "6.1.38\n");
+        _sampler = new HostSampler(new SamplerOptions { Root = _root, DiscoverEvery = TimeSpan.Zero }, _time);
+        _service = new WatchService(
+            _sampler, new HangEvidence($"{_root}/evidence", "Linux version 6.1.38", _time), TimeSpan.FromSeconds(5), _time,
+            new NoServer(), _log);
+    }
+
+    public void Dispose()
+    {
+        _service.Dispose();
+        _sampler.Dispose();
+        Directory.Delete(_root, recursive: true);
+    }
+
+    [Fact]
+    public async Task A_hang_is_logged_once_with_evidence_that_can_be_judged_and_then_its_recovery()
+    {
+        for (int i = 0; i < 4; i++)
+            await LookAsync(taken: 500_000 * i, fixedFaults: 3);
+
+        (int id, string message) = Assert.Single(_log.Events);
+        Assert.Equal(2101, id);
+        Assert.Contains("VM we b/17: vCPU all is hung, proven by quiet.", message, StringComparison.Ordinal);
+        string folder = Assert.Single(Directory.GetDirectories($"{_root}/evidence"));
+        Assert.Equal("20260102T030410-we_b_17-all", Path.GetFileName(folder));
+        Assert.Contains(folder, message, StringComparison.Ordinal);
+        Assert.Equal("Linux version 6.1.38\n", await File.ReadAllTextAsync($"{folder}/kernel.txt", Stop));
+        Assert.Equal(ExitCode.Violation, WatchCommand.Judge(
+            new FileInfo($"{folder}/recording.jsonl"), null, TextWriter.Null, TextWriter.Null));
+
+        await LookAsync(taken: 2_000_100, fixedFaults: 2_000_100);
+
+        Assert.Equal([2101, 2102], _log.Events.Select(entry => entry.Id));
+    }
+
+    [Fact]
+    public async Task Metrics_show_state_faults_and_what_is_not_read()
+    {
+        using var registry = new MetricRegistry();
+        _ = new WatchMetrics(registry, () => _service.Latest);
+        Assert.DoesNotContain("we b", await ScrapeAsync(registry), StringComparison.Ordinal);
+        await LookAsync(0, 0);
+        await LookAsync(500_000, 0);
+
+        string text = await ScrapeAsync(registry);
+
+        Assert.Contains(
+            "soakhost_watch_vcpu_state{vm=\"we b/17\",vcpu=\"all\",state=\"hung\",proof=\"quiet\"} 1\n", text,
+            StringComparison.Ordinal);
+        Assert.DoesNotContain("state=\"unknown\"", text, StringComparison.Ordinal);
+        Assert.Contains("vcpu=\"all\",kind=\"taken\"} 500000\n", text, StringComparison.Ordinal);
+        Assert.Contains("soakhost_watch_unread 0\n", text, StringComparison.Ordinal);
+        Assert.Contains("soakhost_watch_last_look_timestamp_seconds 1767323050\n", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task A_VM_that_ended_has_no_series_and_what_cannot_be_read_is_logged_once()
+    {
+        using var registry = new MetricRegistry();
+        _ = new WatchMetrics(registry, () => _service.Latest);
+        await LookAsync(0, 0);
+        await ScrapeAsync(registry);
+        Directory.Delete($"{_root}/sys", recursive: true);
+        await _service.LookAsync(Stop);
+        _time.Advance(TimeSpan.FromSeconds(5));
+        await _service.LookAsync(Stop);
+
+        Assert.Equal([(3101, "Not read: VM we b/17 has no vCPU yet.")], _log.Events);
+        Assert.Contains("soakhost_watch_unread 1\n", await ScrapeAsync(registry), StringComparison.Ordinal);
+        Directory.Delete($"{_root}/proc/100", recursive: true);
+        await _service.LookAsync(Stop);
+        Assert.DoesNotContain("we b", await ScrapeAsync(registry), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Evidence_that_cannot_be_kept_does_not_end_the_watch()
+    {
+        Write("evidence", "a file, and no folder");
+
+        await LookAsync(0, 0);
+        await LookAsync(500_000, 0);
+
+        Assert.Contains("Evidence could not be kept:", Assert.Single(_log.Events).Message, StringComparison.Ordinal);
+        Assert.Equal(WatchState.Hung, Assert.Single(_service.Latest!.Vcpus).Verdict.State);
+    }
+
+    private static CancellationToken Stop => TestContext.Current.CancellationToken;
+
+    private async Task LookAsync(long taken, long fixedFaults)
+    {
+        (string, long)[] sums =
+            [("pf_taken", taken), ("pf_fixed", fixedFaults), ("pf_emulate", 0), ("pf_spurious", 0), ("remote_tlb_flush", 9)];
+        foreach ((string name, long value) in sums)
+            Write($"sys/kernel/debug/kvm/100-7/{name}", $"{value}\n");
+        await _service.LookAsync(Stop);
+        _time.Advance(TimeSpan.FromSeconds(5));
+    }
+
+    private void Write(string path, string text)
+    {
+        Directory.CreateDirectory(Path.GetDirectoryName($"{_root}/{path}")!);
+        File.WriteAllText($"{_root}/{path}", text);
+    }
+
+    private static async Task<string> ScrapeAsync(MetricRegistry registry)
+    {
+        using var output = new MemoryStream();
+        await registry.WriteAsync(output, Stop);
+        return Encoding.UTF8.GetString(output.ToArray());
+    }
+
+    private sealed class Recorder : ILogger<WatchService>
+    {
+        private readonly ConcurrentQueue<(int Id, string Message)> _events = new();
+
+        public IReadOnlyCollection<(int Id, string Message)> Events => _events;
+
+        public IDisposable? BeginScope<TState>(TState state)
+            where TState : notnull => null;
+
+        public bool IsEnabled(LogLevel logLevel) => true;
+
+        public void Log<TState>(
+            LogLevel logLevel, EventId eventId, TState state, Exception? exception, Func<TState, Exception?, string> formatter) =>
+            _events.Enqueue((eventId.Id, formatter(state, exception)));
+    }
+
+    private sealed class NoServer : IServer
+    {
+        public IFeatureCollection Features { get; } = new FeatureCollection();
+
+        public Task StartAsync<TContext>(IHttpApplication<TContext> application, CancellationToken cancellationToken)
+            where TContext : notnull => Task.CompletedTask;
+
+        public Task StopAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+        public void Dispose()
+        {
+        }
+    }
+}
