@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 
@@ -48,16 +49,22 @@ public class ProcFiles(string root = "/")
     /// <summary>A file's text, without its last line's end; null where it cannot be read.</summary>
     public string? Text(string path)
     {
+        byte[] bytes = ArrayPool<byte>.Shared.Rent(BytesMax);
         try
         {
-            using FileStream stream = File.OpenRead(Path.Combine(root, path));
-            byte[] bytes = new byte[BytesMax];
-            int read = stream.ReadAtLeast(bytes, BytesMax, throwOnEndOfStream: false);
+            // Buffering reads nothing sooner here, and /proc has no length.
+            using var stream = new FileStream(
+                Path.Combine(root, path), FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
+            int read = stream.ReadAtLeast(bytes.AsSpan(0, BytesMax), BytesMax, throwOnEndOfStream: false);
             return Encoding.UTF8.GetString(bytes, 0, read).TrimEnd('\n');
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
             return null;
+        }
+        finally
+        {
+            ArrayPool<byte>.Shared.Return(bytes);
         }
     }
 

@@ -24,6 +24,9 @@ internal static class WatchCommand
     // A state takes two.
     private const int SamplesMin = 2;
 
+    // On a host with thousands of processes, looking at each of them costs more than reading the VMs.
+    private static readonly TimeSpan DiscoverEvery = TimeSpan.FromSeconds(15);
+
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
 
     public static Command Create()
@@ -93,7 +96,12 @@ internal static class WatchCommand
             IAnsiConsole? console = parsed.GetValue(json) ? null : Terminal.Output;
             if (parsed.GetValue(from) is { } file)
                 return (int)Judge(file, console, Console.Out, Console.Error);
-            var options = new SamplerOptions { Processes = [.. pids.Of(parsed)], AsksQmp = parsed.GetValue(qmp) };
+            var options = new SamplerOptions
+            {
+                Processes = [.. pids.Of(parsed)],
+                AsksQmp = parsed.GetValue(qmp),
+                DiscoverEvery = parsed.GetValue(once) ? Period : DiscoverEvery,
+            };
             using var sampler = new HostSampler(options, TimeProvider.System);
             if (!parsed.GetValue(once))
             {
