@@ -12,6 +12,8 @@ internal readonly record struct Candidate(StateKey Seen, StateKey State, ulong H
 internal sealed class Chunk(ExploreOptions options)
 {
     private Candidate[] _candidates = new Candidate[256];
+    private readonly int[] _partEnds = new int[StateSet.Parts];
+    private int[] _byPart = [];
     private bool[] _isNew = [];
     private int _count;
 
@@ -43,29 +45,38 @@ internal sealed class Chunk(ExploreOptions options)
         _candidates[_count++] = new(key, state, hash, parent, action);
     }
 
-    /// <summary>Drops what earlier blocks have seen.</summary>
+    /// <summary>Drops what earlier blocks have seen, and sorts what is left by parts of the set.</summary>
     public void DropSeen(StateSet seen)
     {
         int kept = 0;
+        _partEnds.AsSpan().Clear();
         foreach (ref readonly Candidate candidate in _candidates.AsSpan(0, _count))
         {
-            if (!seen.Contains(candidate.Seen, candidate.Hash))
-                _candidates[kept++] = candidate;
+            if (seen.Contains(candidate.Seen, candidate.Hash))
+                continue;
+            _partEnds[StateSet.PartOf(candidate.Hash)]++;
+            _candidates[kept++] = candidate;
         }
 
         _count = kept;
         if (_isNew.Length < kept)
-            _isNew = new bool[_candidates.Length];
+            (_isNew, _byPart) = (new bool[_candidates.Length], new int[_candidates.Length]);
         _isNew.AsSpan(0, kept).Clear();
+        for (int part = 0, end = 0; part < StateSet.Parts; part++)
+            (_partEnds[part], end) = (end, end + _partEnds[part]);
+        for (int i = 0; i < kept; i++)
+            _byPart[_partEnds[StateSet.PartOf(_candidates[i].Hash)]++] = i;
     }
 
-    /// <summary>Adds those of one part of the set, or all.</summary>
-    public void AddTo(StateSet seen, int? part)
+    /// <summary>Adds those of one part of the set.</summary>
+    public void AddTo(StateSet seen, int part)
     {
-        for (int i = 0; i < _count; i++)
+        ReadOnlySpan<int> indices = _byPart.AsSpan((part == 0 ? 0 : _partEnds[part - 1]).._partEnds[part]);
+        foreach (int i in indices)
+            seen.Prefetch(_candidates[i].Hash);
+        foreach (int i in indices)
         {
-            ref readonly Candidate candidate = ref _candidates[i];
-            if ((part is null || StateSet.PartOf(candidate.Hash) == part) && seen.Add(candidate.Seen, candidate.Hash))
+            if (seen.Add(_candidates[i].Seen, _candidates[i].Hash))
                 _isNew[i] = true;
         }
     }

@@ -157,10 +157,10 @@ internal sealed class Explorer<TKernel, TMemslots>
                 LookAt(firstId + first + s, _level[first + s], _chunks[c]);
             _chunks[c].DropSeen(_seen);
         });
-        InParallel(chunks == 1 ? 1 : StateSet.Parts, part =>
+        InParallel(StateSet.Parts, part =>
         {
             for (int c = 0; c < chunks; c++)
-                _chunks[c].AddTo(_seen, chunks == 1 ? null : part);
+                _chunks[c].AddTo(_seen, part);
         });
 
         int next = _nextLevel.Count;
@@ -189,10 +189,14 @@ internal sealed class Explorer<TKernel, TMemslots>
 
     private void InParallel(int count, System.Action<int> work)
     {
-        if (count == 1)
-            work(0);
-        else
+        if (_level.Count > ChunkStates && _options.Workers > 1)
+        {
             Parallel.For(0, count, _workers, work);
+            return;
+        }
+
+        for (int i = 0; i < count; i++)
+            work(i);
     }
 
     private void LookAt(int id, StateKey key, Chunk chunk)

@@ -89,16 +89,21 @@ internal sealed class SharedPart(State state)
     private readonly Lock _gate = new();
     private VcpuMoves?[] _vcpuMoves = new VcpuMoves?[4];
     private int _count;
+    private SharedMove[]? _moves;
 
     public State State => state;
 
     public bool IsIdle { get; } = state.IsIdle;
 
     /// <summary>The number by which it is known: with merging, that of the part with the same invalidators in order.</summary>
-    public int Seen { get; set; }
+    public required int Seen { get; init; }
 
     /// <summary>What invalidators can do, or null where nobody has asked yet.</summary>
-    public SharedMove[]? Moves { get; set; }
+    public SharedMove[]? Moves
+    {
+        get => Volatile.Read(ref _moves);
+        set => Volatile.Write(ref _moves, value);
+    }
 
     /// <summary>What a vCPU can do, or null where nobody has asked yet.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]

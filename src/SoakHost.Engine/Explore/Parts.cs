@@ -30,6 +30,8 @@ internal sealed class Parts<TKernel, TMemslots>
     private readonly ConcurrentDictionary<(ulong Changed, bool Ends), Effect> _effects = [];
     private SharedPart[] _shared = new SharedPart[64];
     private VcpuPart[] _vcpus = new VcpuPart[64];
+    private int _sharedCount;
+    private int _vcpuCount;
     private long _remembered;
 
     public Parts(ExploreOptions options)
@@ -41,7 +43,7 @@ internal sealed class Parts<TKernel, TMemslots>
     }
 
     /// <summary>Whether there are more parts of vCPUs than numbers.</summary>
-    public bool IsFull => _vcpuIds.Count >= StateKey.VcpuMax;
+    public bool IsFull => _vcpuCount >= StateKey.VcpuMax;
 
     /// <summary>The most states that one can lead to by one step, the memslot updater's aside.</summary>
     public int SuccessorsMax => (_options.Vcpus * _options.Pages) + (_options.Invalidators * _begins.Length);
@@ -149,7 +151,7 @@ internal sealed class Parts<TKernel, TMemslots>
     {
         if (_remembered <= RememberedMax)
             return;
-        foreach (SharedPart part in _shared.AsSpan(0, _sharedIds.Count))
+        foreach (SharedPart part in _shared.AsSpan(0, _sharedCount))
             part.Forget();
         _remembered = 0;
     }
@@ -197,12 +199,12 @@ internal sealed class Parts<TKernel, TMemslots>
                 return known;
             var kept = new State(0, _options.Invalidators);
             kept.CopySharedFrom(state);
-            var part = new SharedPart(kept);
-            int number = _sharedIds.Count;
-            Put(ref _shared, number, part);
-            _sharedIds[id] = part.Seen = number;
-            if (_options.MergesSymmetric && Sorted(kept) is { } sorted)
-                part.Seen = NumberOf(sorted);
+            int? seen = _options.MergesSymmetric && Sorted(kept) is { } sorted ? NumberOf(sorted) : null;
+
+            // Once its number can be asked for, the part must be whole.
+            int number = _sharedCount++;
+            Put(ref _shared, number, new SharedPart(kept) { Seen = seen ?? number });
+            _sharedIds[id] = number;
             return number;
         }
     }
@@ -229,7 +231,7 @@ internal sealed class Parts<TKernel, TMemslots>
             if (_vcpuIds.TryGetValue(id, out known))
                 return known;
             const uint one = 0x0101_0101;
-            int number = Math.Min(_vcpuIds.Count + 1, StateKey.VcpuMax);
+            int number = Math.Min(++_vcpuCount, StateKey.VcpuMax);
             Put(ref _vcpus, number, new VcpuPart(vcpu, (flags >> v) & one, v));
             return _vcpuIds[id] = number;
         }
