@@ -11,6 +11,8 @@ internal readonly record struct Candidate(StateKey Seen, StateKey State, ulong H
 /// <summary>What came of a part of a block, by one thread.</summary>
 internal sealed class Chunk(ExploreOptions options)
 {
+    private const int RecentStates = 1 << 11;
+    private readonly StateKey[] _recent = new StateKey[RecentStates];
     private Candidate[] _candidates = new Candidate[256];
     private readonly int[] _partEnds = new int[StateSet.Parts];
     private int[] _byPart = [];
@@ -32,6 +34,7 @@ internal sealed class Chunk(ExploreOptions options)
     public void Clear()
     {
         _count = 0;
+        _recent.AsSpan().Clear();
         Defects.Clear();
     }
 
@@ -41,6 +44,10 @@ internal sealed class Chunk(ExploreOptions options)
         if (_count == _candidates.Length)
             Array.Resize(ref _candidates, 2 * _count);
         ulong hash = key.Hash();
+        ref StateKey recent = ref _recent[(int)(hash >> 32) & (RecentStates - 1)];
+        if (recent == key)
+            return;
+        recent = key;
         seen.Prefetch(hash);
         _candidates[_count++] = new(key, state, hash, parent, action);
     }

@@ -54,7 +54,7 @@ internal sealed class Explorer<TKernel, TMemslots>
 {
     private const int ProgressStates = 1 << 16;
     private const int BlockStates = 1 << 13;
-    private const int ChunkStates = 1 << 6;
+    private const int ChunkStates = 1 << 8;
     private const int StepsShownMax = 20;
 
     private static readonly Kernel Self = Kernel.Of<TKernel>();
