@@ -11,7 +11,7 @@ internal readonly record struct Candidate(StateKey Seen, StateKey State, ulong H
 /// <summary>What came of a part of a block, by one thread.</summary>
 internal sealed class Chunk(ExploreOptions options)
 {
-    private const int RecentStates = 1 << 11;
+    private const int RecentStates = 1 << 13;
     private readonly StateKey[] _recent = new StateKey[RecentStates];
     private Candidate[] _candidates = new Candidate[256];
     private readonly int[] _partEnds = new int[StateSet.Parts];

@@ -53,8 +53,8 @@ internal sealed class Explorer<TKernel, TMemslots>
     where TMemslots : struct, IMemslots
 {
     private const int ProgressStates = 1 << 16;
-    private const int BlockStates = 1 << 13;
-    private const int ChunkStates = 1 << 8;
+    private const int BlockStates = 1 << 15;
+    private const int ChunkStates = 1 << 10;
     private const int StepsShownMax = 20;
 
     private static readonly Kernel Self = Kernel.Of<TKernel>();

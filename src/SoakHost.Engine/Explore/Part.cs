@@ -39,7 +39,7 @@ internal sealed record VcpuMoves(int Vcpu, VcpuMove[] Moves, bool IsHung);
 /// <param name="Seen">The number by which that is known.</param>
 /// <param name="Effect">What it does to vCPUs, or null where it leaves them as they are.</param>
 /// <param name="Shown">What it showed.</param>
-internal sealed record SharedMove(Action Action, int Shared, int Seen, Effect? Effect, Shown Shown);
+internal readonly record struct SharedMove(Action Action, int Shared, int Seen, Effect? Effect, Shown Shown);
 
 /// <summary>What an invalidator's step does to every vCPU, whatever the VM: the pages that it changes, or that it ends.</summary>
 /// <param name="example">A VM in which it is done.</param>

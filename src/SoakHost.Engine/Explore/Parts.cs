@@ -116,18 +116,19 @@ internal sealed class Parts<TKernel, TMemslots>
         if (shared.Moves is { } known)
             return known;
         List<SharedMove> moves = [];
+        var state = new State(_options.Vcpus, _options.Invalidators);
         for (int i = 0; i < _options.Invalidators; i++)
         {
             bool begins = State.IsIdleAt(shared.State.Invalidators[i]);
             if (begins && shared.State.Begun >= _options.Invalidations)
                 continue;
             foreach (Action choice in begins ? _begins : _begins.AsSpan(0, 1))
-                moves.Add(MoveOf(shared.State, choice with { Actor = (byte)(_options.Vcpus + i) }));
+                moves.Add(MoveOf(shared.State, state, choice with { Actor = (byte)(_options.Vcpus + i) }));
         }
 
         SharedMove[] all = [.. moves];
         shared.Moves = all;
-        Interlocked.Add(ref _remembered, 24 + (64 * all.Length));
+        Interlocked.Add(ref _remembered, 24 + (24 * all.Length));
         return all;
     }
 
@@ -156,9 +157,8 @@ internal sealed class Parts<TKernel, TMemslots>
         _remembered = 0;
     }
 
-    private SharedMove MoveOf(State before, Action action)
+    private SharedMove MoveOf(State before, State state, Action action)
     {
-        var state = new State(_options.Vcpus, _options.Invalidators);
         state.CopySharedFrom(before);
         InvalidatorLanes<Pages, Lanes32> invalidator = before.Invalidators[action.Actor - _options.Vcpus];
         ulong changed = invalidator.Own.Where(invalidator.AtChange)[0];
@@ -212,12 +212,14 @@ internal sealed class Parts<TKernel, TMemslots>
     /// <summary>The same with its invalidators in order, or null where they are.</summary>
     private State? Sorted(State state)
     {
-        InvalidatorLanes<Pages, Lanes32>[] inOrder = [.. state.Invalidators.OrderBy(IdOf)];
-        if (inOrder.Select(IdOf).SequenceEqual(state.Invalidators.Select(IdOf)))
+        bool inOrder = true;
+        for (int i = 1; i < state.Invalidators.Length; i++)
+            inOrder &= IdOf(state.Invalidators[i - 1]) <= IdOf(state.Invalidators[i]);
+        if (inOrder)
             return null;
         var sorted = new State(0, _options.Invalidators);
         sorted.CopySharedFrom(state);
-        inOrder.CopyTo(sorted.Invalidators, 0);
+        Array.Sort(sorted.Invalidators, (left, right) => IdOf(left).CompareTo(IdOf(right)));
         return sorted;
     }
 

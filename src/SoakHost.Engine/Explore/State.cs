@@ -9,7 +9,7 @@ internal sealed class State(int vcpus, int invalidators)
 {
     public VmLanes<Pages, Lanes32> Vm;
 
-    public readonly VcpuLanes<Pages, Lanes32>[] Vcpus = new VcpuLanes<Pages, Lanes32>[vcpus];
+    public readonly VcpuLanes<Pages, Lanes32>[] Vcpus = vcpus == 0 ? [] : new VcpuLanes<Pages, Lanes32>[vcpus];
 
     public readonly InvalidatorLanes<Pages, Lanes32>[] Invalidators = new InvalidatorLanes<Pages, Lanes32>[invalidators];
 
