@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -224,12 +225,16 @@ internal sealed class Explorer<TKernel, TMemslots>
     {
         for (int v = 0; v < _options.Vcpus; v++)
         {
-            VcpuMove[] moves = _parts.MovesOf(shared, key.Vcpu(v)).Moves;
+            // With merging, what a vCPU does that is like another is known as what the other does.
+            int vcpu = key.Vcpu(v);
+            if (_options.MergesSymmetric && IsLikeAnEarlierOne(key, v))
+                continue;
+            VcpuMove[] moves = _parts.MovesOf(shared, vcpu).Moves;
             for (int page = 0; page < moves.Length; page++)
             {
                 ref readonly VcpuMove move = ref moves[page];
                 StateKey next = key.WithVcpu(v, move.Vcpu).WithShared(move.Shared);
-                Add(id, key, next, move.Seen, new Action(v, page, 0), move.Shown, chunk);
+                Add(id, key, next, new Action(v, page, 0), move.Shown, chunk);
             }
         }
 
@@ -238,11 +243,19 @@ internal sealed class Explorer<TKernel, TMemslots>
             StateKey next = key.WithShared(move.Shared);
             for (int v = 0; move.Effect is not null && v < _options.Vcpus; v++)
                 next = next.WithVcpu(v, _parts.After(move.Effect, key.Vcpu(v)));
-            Add(id, key, next, move.Seen, move.Action, move.Shown, chunk);
+            Add(id, key, next, move.Action, move.Shown, chunk);
         }
 
         if (TMemslots.AreUpdated)
             UpdateMemslots(id, key, shared, chunk);
+    }
+
+    private static bool IsLikeAnEarlierOne(StateKey key, int v)
+    {
+        bool isAlike = false;
+        for (int other = 0; other < v; other++)
+            isAlike |= key.Vcpu(other) == key.Vcpu(v);
+        return isAlike;
     }
 
     /// <summary>The memslot updater's steps depend on all vCPUs: whether it waits for one of them.</summary>
@@ -258,17 +271,17 @@ internal sealed class Explorer<TKernel, TMemslots>
             Shown shown = chunk.Scratch.Vm.Totals.StaleMappings[0] != 0 ? Shown.StaleMapping : Shown.Nothing;
             if (chunk.Scratch.Vm.Totals.AccountingErrors[0] != 0)
                 shown |= Shown.AccountingError;
-            Add(id, key, next, _parts[next.Shared].Seen, action, shown, chunk);
+            Add(id, key, next, action, shown, chunk);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private void Add(int id, StateKey from, StateKey next, int seenAs, Action action, Shown shown, Chunk chunk)
+    private void Add(int id, StateKey from, StateKey next, Action action, Shown shown, Chunk chunk)
     {
         if (shown != Shown.Nothing)
             Note(id, action, shown, chunk);
         if (next != from)
-            chunk.Add(_seen, _options.MergesSymmetric ? next.Sorted(seenAs) : next, next, id, action);
+            chunk.Add(_seen, _parts.SeenAs(next), next, id, action);
     }
 
     /// <summary>Notes what a step showed that was not shown before.</summary>
@@ -329,6 +342,13 @@ internal sealed class Explorer<TKernel, TMemslots>
         actions.Reverse();
         if (defect is { } last)
             actions.Add(last);
+        State state = Steps<TKernel, TMemslots>.Start(_options);
+        foreach (ref Action action in CollectionsMarshal.AsSpan(actions))
+        {
+            action = _parts.InPlace(state, action);
+            Steps<TKernel, TMemslots>.Take(state, action);
+        }
+
         var path = new ExplorePath([.. actions.Select(action => new ExploreStep(action.Actor, action.First, action.End))], hung);
         return new(kind, _depth + (defect is null ? 0 : 1), path, Tell(actions, hung));
     }
@@ -372,7 +392,7 @@ internal sealed class Explorer<TKernel, TMemslots>
     private static string WhatElseWaits(State state, int hung) => (state.Vm.FaultFlags[0] & FaultFlags.Awaited(hung)) == 0 ? ""
         : $"; the memslot update waits in synchronize_srcu_expedited() for vCPU {hung}, and never returns";
 
-    private void AddStep(State state, Action action, List<TimelineStep> steps)
+    private static void AddStep(State state, Action action, List<TimelineStep> steps)
     {
         VmState before = Read(state);
         Steps<TKernel, TMemslots>.Take(state, action);

@@ -20,10 +20,9 @@ internal enum Shown : byte
 
 /// <summary>One step of a vCPU.</summary>
 /// <param name="Shared">The shared part after it.</param>
-/// <param name="Seen">The number by which that is known, see <see cref="SharedPart.Seen"/>.</param>
 /// <param name="Vcpu">The vCPU's part after it.</param>
 /// <param name="Shown">What it showed.</param>
-internal readonly record struct VcpuMove(int Shared, int Seen, int Vcpu, Shown Shown);
+internal readonly record struct VcpuMove(int Shared, int Vcpu, Shown Shown);
 
 /// <summary>All that one vCPU can do next to one shared part.</summary>
 /// <param name="Vcpu">The vCPU's part.</param>
@@ -36,10 +35,9 @@ internal sealed record VcpuMoves(int Vcpu, VcpuMove[] Moves, bool IsHung);
 /// <summary>One step of an invalidator.</summary>
 /// <param name="Action">The step.</param>
 /// <param name="Shared">The shared part after it.</param>
-/// <param name="Seen">The number by which that is known.</param>
 /// <param name="Effect">What it does to vCPUs, or null where it leaves them as they are.</param>
 /// <param name="Shown">What it showed.</param>
-internal readonly record struct SharedMove(Action Action, int Shared, int Seen, Effect? Effect, Shown Shown);
+internal readonly record struct SharedMove(Action Action, int Shared, Effect? Effect, Shown Shown);
 
 /// <summary>What an invalidator's step does to every vCPU, whatever the VM: the pages that it changes, or that it ends.</summary>
 /// <param name="example">A VM in which it is done.</param>
@@ -95,9 +93,6 @@ internal sealed class SharedPart(State state)
 
     public bool IsIdle { get; } = state.IsIdle;
 
-    /// <summary>The number by which it is known: with merging, that of the part with the same invalidators in order.</summary>
-    public required int Seen { get; init; }
-
     /// <summary>What invalidators can do, or null where nobody has asked yet.</summary>
     public SharedMove[]? Moves
     {
@@ -110,7 +105,7 @@ internal sealed class SharedPart(State state)
     public VcpuMoves? MovesOf(int vcpu)
     {
         VcpuMoves?[] table = Volatile.Read(ref _vcpuMoves);
-        for (int slot = vcpu & (table.Length - 1);; slot = (slot + 1) & (table.Length - 1))
+        for (int slot = vcpu & (table.Length - 1); ; slot = (slot + 1) & (table.Length - 1))
         {
             VcpuMoves? moves = Volatile.Read(ref table[slot]);
             if (moves is null || moves.Vcpu == vcpu)

@@ -9,7 +9,7 @@ namespace SoakHost.Engine.Explore;
 /// <summary>
 /// The parts that states are made of, and what each can do. A state is its shared part (the VM and its invalidators) and a part for
 /// each vCPU. There are few parts and many ways to combine them: the 33,971,506 states of 3 vCPUs, 3 pages and 8 invalidations are
-/// made of 2,316 shared parts and 153 vCPUs'. So each part has a number, a state is those numbers, and the model takes each step once
+/// made of 2,239 shared parts and 153 vCPUs'. So each part has a number, a state is those numbers, and the model takes each step once
 /// and not once a state: a vCPU's depends on the shared part and on that vCPU, an invalidator's on the shared part alone.
 /// </summary>
 /// <remarks>
@@ -61,7 +61,17 @@ internal sealed class Parts<TKernel, TMemslots>
     }
 
     /// <summary>By what a state is known: with merging, states that differ in who is who are known as one.</summary>
-    public StateKey SeenAs(StateKey key) => _options.MergesSymmetric ? key.Sorted(this[key.Shared].Seen) : key;
+    public StateKey SeenAs(StateKey key) => _options.MergesSymmetric ? key.Sorted() : key;
+
+    /// <summary>The step as an actor of this VM takes it: with merging, the invalidators of shared parts stand in order.</summary>
+    public Action InPlace(State state, Action action)
+    {
+        int position = action.Actor - _options.Vcpus;
+        if (!_options.MergesSymmetric || position < 0 || position >= _options.Invalidators)
+            return action;
+        int[] order = [.. Enumerable.Range(0, _options.Invalidators).OrderBy(i => IdOf(state.Invalidators[i]))];
+        return action with { Actor = (byte)(_options.Vcpus + order[position]) };
+    }
 
     /// <summary>Writes a state out.</summary>
     public void Write(StateKey key, State state)
@@ -101,7 +111,7 @@ internal sealed class Parts<TKernel, TMemslots>
             Steps<TKernel, TMemslots>.Take(state, new Action(part.Index, page, 0));
             int next = NumberOf(state);
             int nextVcpu = NumberOf(state.Vcpus[part.Index], state.Vm.FaultFlags[0], part.Index);
-            moves[page] = new VcpuMove(next, this[next].Seen, nextVcpu, WhatWasShown(state, part.Index));
+            moves[page] = new VcpuMove(next, nextVcpu, WhatWasShown(state, part.Index));
         }
 
         var all = new VcpuMoves(vcpu, moves, isHung);
@@ -121,6 +131,8 @@ internal sealed class Parts<TKernel, TMemslots>
         {
             bool begins = State.IsIdleAt(shared.State.Invalidators[i]);
             if (begins && shared.State.Begun >= _options.Invalidations)
+                continue;
+            if (_options.MergesSymmetric && i > 0 && IdOf(shared.State.Invalidators[i]) == IdOf(shared.State.Invalidators[i - 1]))
                 continue;
             foreach (Action choice in begins ? _begins : _begins.AsSpan(0, 1))
                 moves.Add(MoveOf(shared.State, state, choice with { Actor = (byte)(_options.Vcpus + i) }));
@@ -166,7 +178,7 @@ internal sealed class Parts<TKernel, TMemslots>
         Steps<TKernel, TMemslots>.Take(state, action);
         int next = NumberOf(state);
         Effect? effect = changed == 0 && !ends ? null : _effects.GetOrAdd((changed, ends), _ => new Effect(before, action));
-        return new SharedMove(action, next, this[next].Seen, effect, WhatWasShown(state, null));
+        return new SharedMove(action, next, effect, WhatWasShown(state, null));
     }
 
     private static void Place(State shared, VcpuPart part, State state)
@@ -190,6 +202,8 @@ internal sealed class Parts<TKernel, TMemslots>
 
     private int NumberOf(State state)
     {
+        if (_options.MergesSymmetric)
+            Sort(state.Invalidators);
         SharedId id = IdOf(state);
         if (_sharedIds.TryGetValue(id, out int known))
             return known;
@@ -199,28 +213,22 @@ internal sealed class Parts<TKernel, TMemslots>
                 return known;
             var kept = new State(0, _options.Invalidators);
             kept.CopySharedFrom(state);
-            int? seen = _options.MergesSymmetric && Sorted(kept) is { } sorted ? NumberOf(sorted) : null;
 
-            // Once its number can be asked for, the part must be whole.
+            // Once its number can be asked for, the part must be there.
             int number = _sharedCount++;
-            Put(ref _shared, number, new SharedPart(kept) { Seen = seen ?? number });
+            Put(ref _shared, number, new SharedPart(kept));
             _sharedIds[id] = number;
             return number;
         }
     }
 
-    /// <summary>The same with its invalidators in order, or null where they are.</summary>
-    private State? Sorted(State state)
+    private static void Sort(Span<InvalidatorLanes<Pages, Lanes32>> invalidators)
     {
-        bool inOrder = true;
-        for (int i = 1; i < state.Invalidators.Length; i++)
-            inOrder &= IdOf(state.Invalidators[i - 1]) <= IdOf(state.Invalidators[i]);
-        if (inOrder)
-            return null;
-        var sorted = new State(0, _options.Invalidators);
-        sorted.CopySharedFrom(state);
-        Array.Sort(sorted.Invalidators, (left, right) => IdOf(left).CompareTo(IdOf(right)));
-        return sorted;
+        for (int i = 1; i < invalidators.Length; i++)
+        {
+            for (int j = i; j > 0 && IdOf(invalidators[j - 1]) > IdOf(invalidators[j]); j--)
+                (invalidators[j - 1], invalidators[j]) = (invalidators[j], invalidators[j - 1]);
+        }
     }
 
     private int NumberOf(in VcpuLanes<Pages, Lanes32> vcpu, uint flags, int v)

@@ -13,6 +13,7 @@ internal readonly record struct StateKey(ulong Low, ulong High)
 
     private const int VcpuBits = 24;
     private const int SharedShift = 2 * VcpuBits;
+    private const ulong VcpusMask = (1UL << SharedShift) - 1;
 
     public int Shared => (int)((uint)(Low >> SharedShift) | ((uint)(High >> SharedShift) << 16));
 
@@ -22,8 +23,9 @@ internal readonly record struct StateKey(ulong Low, ulong High)
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public StateKey WithShared(int shared)
     {
-        const ulong vcpus = (1UL << SharedShift) - 1;
-        return new((Low & vcpus) | ((ulong)(uint)shared << SharedShift), (High & vcpus) | ((ulong)((uint)shared >> 16) << SharedShift));
+        return new(
+            (Low & VcpusMask) | ((ulong)(uint)shared << SharedShift),
+            (High & VcpusMask) | ((ulong)((uint)shared >> 16) << SharedShift));
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -34,9 +36,9 @@ internal readonly record struct StateKey(ulong Low, ulong High)
         return v < 2 ? new((Low & ~mask) | ((ulong)part << shift), High) : new(Low, (High & ~mask) | ((ulong)part << shift));
     }
 
-    /// <summary>The same vCPUs in an order that does not depend on which is which, and with another shared part.</summary>
+    /// <summary>The same with its vCPUs in an order that does not depend on which is which.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public StateKey Sorted(int shared)
+    public StateKey Sorted()
     {
         ulong a = Low & VcpuMax, b = (Low >> VcpuBits) & VcpuMax, c = High & VcpuMax, d = (High >> VcpuBits) & VcpuMax;
         (a, b) = (Math.Max(a, b), Math.Min(a, b));
@@ -48,9 +50,7 @@ internal readonly record struct StateKey(ulong Low, ulong High)
             (b, c) = (Math.Max(b, c), Math.Min(b, c));
         }
 
-        return new(
-            a | (b << VcpuBits) | ((ulong)(uint)shared << SharedShift),
-            c | (d << VcpuBits) | ((ulong)((uint)shared >> 16) << SharedShift));
+        return new(a | (b << VcpuBits) | (Low & ~VcpusMask), c | (d << VcpuBits) | (High & ~VcpusMask));
     }
 
     /// <summary>A well-mixed hash: two rounds of multiply and fold.</summary>

@@ -25,11 +25,11 @@ public sealed class StateKeyTests
         {
             int[] shuffled = [.. parts];
             new Random(seed).Shuffle(shuffled);
-            StateKey sorted = Key(1, parts).Sorted(shared);
-            Assert.Equal(sorted, Key(2, shuffled).Sorted(shared));
+            StateKey sorted = Key(shared, parts).Sorted();
+            Assert.Equal(sorted, Key(shared, shuffled).Sorted());
             Assert.Equal(parts.Order(), Enumerable.Range(0, parts.Length).Select(sorted.Vcpu).Order());
             Assert.Equal(shared, sorted.Shared);
-            Assert.NotEqual(sorted, Key(1, [parts[0] ^ 1024, .. parts[1..]]).Sorted(shared));
+            Assert.NotEqual(sorted, Key(shared, [parts[0] ^ 1024, .. parts[1..]]).Sorted());
         });
 
     [Fact]
