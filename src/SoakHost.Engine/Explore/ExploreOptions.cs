@@ -53,8 +53,10 @@ public sealed record ExploreOptions
     /// <summary>Whether exploration ends with the first defect, of whatever kind. Default false.</summary>
     public bool StopsAtFirstDefect { get; init; }
 
-    /// <summary>States to hold at the most, 1,000 to 100,000,000, about 70 bytes each, and up to 300 with four invalidators. Default
-    /// 20,000,000.</summary>
+    /// <summary>
+    /// States to hold at the most, 1,000 to 100,000,000, about 70 bytes each, and up to 300 with four invalidators. Default
+    /// 20,000,000.
+    /// </summary>
     public int StatesMax { get; init; } = 20_000_000;
 
     /// <summary>Threads that explore, 1 to 1,024; results do not depend on it. Default: one a processor.</summary>

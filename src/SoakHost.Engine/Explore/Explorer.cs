@@ -14,12 +14,12 @@ namespace SoakHost.Engine.Explore;
 /// page the guest goes on to, and which range is invalidated.
 /// </summary>
 /// <remarks>
-/// A state is known by the numbers of its parts (<see cref="Parts{TKernel, TMemslots}"/>), so that no two are taken for one. Levels
-/// are expanded in blocks, by all workers: they take steps and drop what was seen in earlier blocks, then add what is left, each
-/// to its own parts of the set. The first of equal states in a block's order wins, so that results do not depend on the number
-/// of workers. Safety is checked at each step. Liveness is checked in each state in which no invalidation is in progress:
-/// a memslot update that waits for readers must go on, and if none is under way every vCPU, left alone from there, must be fixed
-/// (<see cref="Liveness{TKernel, TMemslots, TPages, TLanes}"/>).
+/// A state is known by the numbers of its parts (<see cref="Parts{TKernel, TMemslots}"/>), so that no two are taken for one.
+/// Levels are expanded in blocks, by all workers: they take steps and drop what was seen in earlier blocks, then add what is
+/// left, each to its own parts of the set. The first of equal states in a block's order wins, so that results do not depend
+/// on the number of workers. Safety is checked at each step. Liveness is checked in each state in which no invalidation is in
+/// progress: a memslot update that waits for readers must go on, and if none is under way every vCPU, left alone from there,
+/// must be fixed (<see cref="Liveness{TKernel, TMemslots, TPages, TLanes}"/>).
 /// </remarks>
 public static class Explorer
 {
@@ -300,8 +300,8 @@ internal sealed class Explorer<TKernel, TMemslots>
     }
 
     /// <summary>
-    /// The vCPU, if any, that is stuck for ever, and how, where no invalidation is in progress; null while a memslot update is under
-    /// way that still goes on.
+    /// The vCPU, if any, that is stuck for ever, and how, where no invalidation is in progress; null while a memslot update
+    /// is under way that still goes on.
     /// </summary>
     private (ExploreVerdict Kind, int Vcpu)? FindStuck(StateKey key, SharedPart shared, Chunk chunk)
     {

@@ -7,10 +7,11 @@ using Pages = SoakHost.Model.Lanes.Pages32<SoakHost.Model.Lanes.Lanes32>;
 namespace SoakHost.Engine.Explore;
 
 /// <summary>
-/// The parts that states are made of, and what each can do. A state is its shared part (the VM and its invalidators) and a part for
-/// each vCPU. There are few parts and many ways to combine them: the 33,971,506 states of 3 vCPUs, 3 pages and 8 invalidations are
-/// made of 2,239 shared parts and 153 vCPUs'. So each part has a number, a state is those numbers, and the model takes each step once
-/// and not once a state: a vCPU's depends on the shared part and on that vCPU, an invalidator's on the shared part alone.
+/// The parts that states are made of, and what each can do. A state is its shared part (the VM and its invalidators) and a
+/// part for each vCPU. There are few parts and many ways to combine them: the 33,971,506 states of 3 vCPUs, 3 pages and 8
+/// invalidations are made of 2,239 shared parts and 153 vCPUs'. So each part has a number, a state is those numbers, and the
+/// model takes each step once and not once a state: a vCPU's depends on the shared part and on that vCPU, an invalidator's on
+/// the shared part alone.
 /// </summary>
 /// <remarks>
 /// A part is everything that decides what may happen to it from here on. What a phase gives no meaning to is left out, and so are
@@ -63,7 +64,9 @@ internal sealed class Parts<TKernel, TMemslots>
     /// <summary>By what a state is known: with merging, states that differ in who is who are known as one.</summary>
     public StateKey SeenAs(StateKey key) => _options.MergesSymmetric ? key.Sorted() : key;
 
-    /// <summary>The step as an actor of this VM takes it: with merging, the invalidators of shared parts stand in order.</summary>
+    /// <summary>
+    /// The step as an actor of this VM takes it: with merging, the invalidators of shared parts stand in order.
+    /// </summary>
     public Action InPlace(State state, Action action)
     {
         int position = action.Actor - _options.Vcpus;

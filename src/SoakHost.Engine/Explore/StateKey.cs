@@ -3,8 +3,8 @@ using System.Runtime.CompilerServices;
 namespace SoakHost.Engine.Explore;
 
 /// <summary>
-/// A state as the numbers of its parts (<see cref="Parts{TKernel, TMemslots}"/>): 32 bits for what vCPUs share, and 24 for each of
-/// up to four vCPUs. Equal for equal states, and for no others.
+/// A state as the numbers of its parts (<see cref="Parts{TKernel, TMemslots}"/>): 32 bits for what vCPUs share, and 24 for
+/// each of up to four vCPUs. Equal for equal states, and for no others.
 /// </summary>
 internal readonly record struct StateKey(ulong Low, ulong High)
 {

@@ -4,8 +4,8 @@ using System.Runtime.Intrinsics.X86;
 namespace SoakHost.Engine.Explore;
 
 /// <summary>
-/// The states that were seen, in parts by their hash's upper bits: any number of threads may ask it at once, or each add to a part
-/// of its own. At most 43 bytes a state: slots of 16 bytes, between three and six eighths full.
+/// The states that were seen, in parts by their hash's upper bits: any number of threads may ask it at once, or each add to a
+/// part of its own. At most 43 bytes a state: slots of 16 bytes, between three and six eighths full.
 /// </summary>
 internal sealed class StateSet
 {

@@ -69,7 +69,8 @@ public class ProofCommandTests
         ]);
         Assert.Equal((0, ""), (result.ExitCode, result.Error));
         Assert.StartsWith(
-            "linux-6.1 from 0x0: no deadlock within the bound (1 vCPU, 2 invalidators, 2 pages, 1 invalidation, 1 memslot update); ",
+            "linux-6.1 from 0x0: no deadlock within the bound (1 vCPU, 2 invalidators, 2 pages, 1 invalidation, "
+                + "1 memslot update); ",
             result.Output,
             StringComparison.Ordinal);
         Assert.DoesNotContain("proven", result.Output, StringComparison.Ordinal);
