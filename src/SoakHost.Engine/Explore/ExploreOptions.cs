@@ -53,8 +53,14 @@ public sealed record ExploreOptions
     /// <summary>Whether exploration ends with the first defect, of whatever kind. Default false.</summary>
     public bool StopsAtFirstDefect { get; init; }
 
-    /// <summary>States to hold at the most, 1,000 to 100,000,000, about 200 bytes each. Default 20,000,000.</summary>
+    /// <summary>
+    /// States to hold at the most, 1,000 to 100,000,000, about 70 bytes each, and up to 500 with four invalidators. Default
+    /// 20,000,000.
+    /// </summary>
     public int StatesMax { get; init; } = 20_000_000;
+
+    /// <summary>Threads that explore, 1 to 1,024; results do not depend on it. Default: one a processor.</summary>
+    public int Workers { get; init; } = Math.Min(Environment.ProcessorCount, 1024);
 
     /// <summary>Every option that is out of its range, in sentences; empty when all are in it.</summary>
     public IEnumerable<(string Key, string Error)> Errors()
@@ -67,6 +73,7 @@ public sealed record ExploreOptions
             (nameof(Invalidations), Invalidations, 0, 200),
             (nameof(MemslotUpdates), MemslotUpdates, 0, 100),
             (nameof(StatesMax), StatesMax, 1_000, 100_000_000),
+            (nameof(Workers), Workers, 1, 1024),
         ];
         return ranges.Where(range => range.Value < range.Min || range.Value > range.Max).Select(range =>
             (range.Key, string.Create(CultureInfo.InvariantCulture, $"is {range.Value}; allowed is {range.Min} to {range.Max}")));

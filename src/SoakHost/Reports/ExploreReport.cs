@@ -30,16 +30,15 @@ internal static class ExploreReport
             CultureInfo.InvariantCulture, $"{result.States:N0} states, depth {result.Depth}, {result.Elapsed.TotalSeconds:N1} s");
         (string verdict, Color color) = result.Verdict switch
         {
-            ExploreVerdict.Proven => (
-                $"proven within the bound ({bound.Vcpus} vCPUs, {bound.Invalidators} invalidators, {bound.Pages} pages, "
-                + $"{bound.Invalidations} invalidations, {bound.MemslotUpdates} memslot updates)",
-                Color.Green),
+            ExploreVerdict.Proven => ($"{Claim(bound)} within the bound ({Bound(bound)})", Color.Green),
             ExploreVerdict.LimitReached => ("no defect found, but the limit of states was reached: not proven", Color.Yellow),
             ExploreVerdict.Stopped => ("no defect found before it was interrupted: not proven", Color.Yellow),
             _ => (string.Join(", ", result.Defects.Select(defect => Words(defect.Kind))), Color.Red),
         };
         console.Write(new Text($"{where}: {verdict}", new Style(color)));
         console.WriteLine($"; {effort}");
+        if (result is { Verdict: ExploreVerdict.Proven, Kernel.NeedsMemslotUpdates: true, Options.MemslotUpdates: 0 })
+            console.WriteLine($"The defect of {result.Kernel.Name} needs memslot updates: explore it with --memslot-updates 1.");
         foreach (ExploreDefect defect in result.Defects)
         {
             if (result.Defects.Length > 1)
@@ -81,6 +80,20 @@ internal static class ExploreReport
     }
 
     public static string Name(ExploreVerdict verdict) => JsonNamingPolicy.SnakeCaseLower.ConvertName(verdict.ToString());
+
+    /// <summary>Where one kind of defect alone was looked for, others may be there.</summary>
+    private static string Claim(ExploreOptions bound) => bound.Target is { } target ? $"no {Words(target)}" : "proven";
+
+    private static string Bound(ExploreOptions bound) => string.Join(
+        ", ",
+        Number(bound.Vcpus, "vCPU"),
+        Number(bound.Invalidators, "invalidator"),
+        Number(bound.Pages, "page"),
+        Number(bound.Invalidations, "invalidation"),
+        Number(bound.MemslotUpdates, "memslot update"));
+
+    private static string Number(int count, string what) =>
+        string.Create(CultureInfo.InvariantCulture, $"{count} {what}{(count == 1 ? "" : "s")}");
 
     private static string Words(ExploreVerdict verdict) => Name(verdict).Replace('_', ' ');
 

@@ -65,6 +65,7 @@ public sealed class LimitTests
     [InlineData(nameof(ExploreOptions.Pages), 9, "is 9; allowed is 1 to 8")]
     [InlineData(nameof(ExploreOptions.Invalidations), 201, "is 201; allowed is 0 to 200")]
     [InlineData(nameof(ExploreOptions.MemslotUpdates), 101, "is 101; allowed is 0 to 100")]
+    [InlineData(nameof(ExploreOptions.Workers), 0, "is 0; allowed is 1 to 1024")]
     [InlineData(nameof(ExploreOptions.StatesMax), 999, "is 999; allowed is 1000 to 100000000")]
     public void An_option_out_of_its_range_is_named_with_what_is_allowed(string key, int value, string error)
     {
@@ -78,7 +79,7 @@ public sealed class LimitTests
     {
         Assert.Empty(new ExploreOptions().Errors());
         Assert.Equal(
-            6,
+            7,
             new ExploreOptions
             {
                 Vcpus = -1,
@@ -87,6 +88,7 @@ public sealed class LimitTests
                 Invalidations = -1,
                 MemslotUpdates = -1,
                 StatesMax = 0,
+                Workers = 0,
             }
                 .Errors()
                 .Count());

@@ -43,9 +43,57 @@ public class ProofCommandTests
             lines,
             line =>
                 Assert.Contains(
-                    "proven within the bound (2 vCPUs, 2 invalidators, 1 pages, 4 invalidations, 0 memslot updates); ",
+                    "proven within the bound (2 vCPUs, 2 invalidators, 1 page, 4 invalidations, 0 memslot updates); ",
                     line,
                     StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Where_one_kind_of_defect_was_looked_for_the_verdict_says_no_more_than_that_there_is_none_within_the_bound()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync([
+            "explore",
+            "--kernel",
+            "linux-6.1",
+            "--start",
+            "0",
+            "--target",
+            "deadlock",
+            "--vcpus",
+            "1",
+            "--invalidations",
+            "1",
+            "--memslot-updates",
+            "1",
+        ]);
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        Assert.StartsWith(
+            "linux-6.1 from 0x0: no deadlock within the bound (1 vCPU, 2 invalidators, 2 pages, 1 invalidation, "
+                + "1 memslot update); ",
+            result.Output,
+            StringComparison.Ordinal);
+        Assert.DoesNotContain("proven", result.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("prefault-6.17", true)]
+    [InlineData("linux-6.1.y", false)]
+    public async Task A_kernel_whose_defect_needs_memslot_updates_asks_for_one(string kernel, bool asks)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync([
+            "explore",
+            "--kernel",
+            kernel,
+            "--start",
+            "0",
+            "--pages",
+            "1",
+            "--invalidations",
+            "1",
+        ]);
+        Assert.Equal((0, ""), (result.ExitCode, result.Error));
+        string hint = $"The defect of {kernel} needs memslot updates: explore it with --memslot-updates 1.";
+        Assert.Equal(asks, result.Output.Split('\n').Contains(hint));
     }
 
     [Fact]
