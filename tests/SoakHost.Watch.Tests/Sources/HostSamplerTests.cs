@@ -148,9 +148,8 @@ public sealed class HostSamplerTests : IDisposable
         Assert.Equal(asksQmp, mute.Poll(0, SelectMode.SelectRead));
     }
 
-    /// <summary>One look at 100 vCPUs every 5 s, at most 0.2 % of one core: 10 ms of processor time.</summary>
     [Fact]
-    public async Task A_hundred_vCPUs_cost_almost_nothing()
+    public async Task A_hundred_vCPUs_are_read_at_each_look()
     {
         const int vcpus = 100;
         List<(int Number, string Target)> descriptors = [(1000, "anon_inode:kvm-vm")];
@@ -170,17 +169,6 @@ public sealed class HostSamplerTests : IDisposable
                 new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.FromSeconds(20) }, TimeProvider.System);
             for (int i = 0; i < 20; i++)
                 Assert.Equal(vcpus, (await SampleAsync(sampler)).Samples.Count(sample => sample.Stats.Taken == 1));
-
-            double least = double.PositiveInfinity;
-            for (int i = 0; i < 20; i++)
-            {
-                TimeSpan before = Environment.CpuUsage.TotalTime;
-                await SampleAsync(sampler);
-                least = Math.Min(least, (Environment.CpuUsage.TotalTime - before).TotalMilliseconds);
-            }
-
-            TestContext.Current.SendDiagnosticMessage($"{least} ms for a look");
-            Assert.InRange(least, 0, 10);
         }
         finally
         {
