@@ -8,7 +8,7 @@ using Xunit;
 
 namespace SoakHost.EndToEnd;
 
-/// <summary>From recordings of VMs to a page: the program's verdict and metrics, a real Prometheus, a real Alertmanager.</summary>
+/// <summary>From recordings to a page: the program's verdict and metrics, a real Prometheus, a real Alertmanager.</summary>
 public sealed class WatchTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);

@@ -58,7 +58,7 @@ public sealed class QmpStatisticsTests : IDisposable
     {
         long start = Stopwatch.GetTimestamp();
 
-        SourceException error = await Assert.ThrowsAsync<SourceException>(() => ReadAsync([Greeting], [], []));
+        SourceException error = await Assert.ThrowsAsync<SourceException>(() => ReadAsync([Greeting], [], [], 0.5));
 
         Assert.Contains("did not answer within 0.5 s", error.Message, StringComparison.Ordinal);
         Assert.InRange(Stopwatch.GetElapsedTime(start).TotalSeconds, 0.3, 10);
@@ -93,7 +93,7 @@ public sealed class QmpStatisticsTests : IDisposable
             "/" + new string('x', 500), TimeSpan.FromSeconds(5), TimeProvider.System, TestContext.Current.CancellationToken));
 
     private Task<IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>> ReadAsync(
-        string[] greeting, string[] capabilities, string[] statistics) => ServeAsync(async stream =>
+        string[] greeting, string[] capabilities, string[] statistics, double seconds = 20) => ServeAsync(async stream =>
         {
             using var reader = new StreamReader(stream, Encoding.UTF8, false, 1024, leaveOpen: true);
             await SendAsync(stream, greeting);
@@ -104,7 +104,7 @@ public sealed class QmpStatisticsTests : IDisposable
             }
 
             await reader.ReadLineAsync();
-        }, TimeSpan.FromSeconds(0.5));
+        }, TimeSpan.FromSeconds(seconds));
 
     private static async Task SendAsync(Stream stream, IEnumerable<string> lines)
     {
