@@ -43,6 +43,11 @@ public sealed class WatchTests
             Assert.Equal(("web-17", "2", "quiet"), (page.Labels["vm"], page.Labels["vcpu"], page.Labels["proof"]));
             Assert.StartsWith("vCPU 2 of VM web-17 on ", page.Annotations["summary"], StringComparison.Ordinal);
         });
+        RuleFiles.Rule[] recordings = [.. RuleFiles.Recordings.Where(QueryRun.IsAboutWatch)];
+        Assert.NotEmpty(recordings);
+        foreach (RuleFiles.Rule recording in recordings)
+            Assert.NotEmpty(await monitoring.Prometheus.QueryAsync(recording.Record!, cancellationToken));
+
         // The storm is as old as the hang, and every rule has seen both as often.
         Assert.DoesNotContain(target.Pages, page => page.Labels.GetValueOrDefault("vm") == "storm");
     }

@@ -88,6 +88,7 @@ internal sealed class Worker
 
     private void Run()
     {
+        WorkerPriority.Lower();
         _startGate.Wait();
         Note();
         TimeSpan owed = TimeSpan.Zero;

@@ -11,9 +11,9 @@ public static class QueryRun
     private const string HungVcpus = "hung-vcpus";
 
     /// <summary>
-    /// Asserts that every rule is evaluated without error, every recording rule, panel and variable returns data, unless the
-    /// panel says that it may be empty, and every annotation's query is valid. Writes each dashboard as a table of its panels
-    /// with their results to the test's output and to artifacts/dashboards.
+    /// Asserts that every rule is evaluated without error, every recording rule, panel and variable about a fleet returns data,
+    /// unless the panel says that it may be empty, and every annotation's query is valid. Writes each dashboard as a table of its
+    /// panels with their results to the test's output and to artifacts/dashboards.
     /// </summary>
     /// <param name="prometheus">It watches a fleet.</param>
     /// <param name="cancellationToken">Ends the wait.</param>
@@ -36,7 +36,7 @@ public static class QueryRun
         List<string> failures = [.. from rule in await prometheus.RulesAsync(cancellationToken)
                                     where rule.Health != "ok"
                                     select $"{rule.Name}: {rule.LastError}"];
-        foreach (RuleFiles.Rule recording in RuleFiles.Recordings)
+        foreach (RuleFiles.Rule recording in RuleFiles.Recordings.Where(recording => !IsAboutWatch(recording)))
             await MustReturnAsync(recording.Record!, recording.Record!);
         foreach (Dashboard dashboard in Dashboard.All)
         {
@@ -73,6 +73,10 @@ public static class QueryRun
             }
         }
     }
+
+    /// <summary>Whether a recording rule is about watched VMs, which no fleet has: WatchTests holds it to return data.</summary>
+    public static bool IsAboutWatch(RuleFiles.Rule recording) =>
+        recording.Record!.Contains("soakhost_watch_", StringComparison.Ordinal);
 
     /// <summary>Matching two metrics can lose labels, and the query still returns data.</summary>
     private static async Task AssertCulpritIsNamedAsync(PrometheusServer prometheus, CancellationToken cancellationToken)
