@@ -1,4 +1,5 @@
 using System.Net;
+using System.Text.Json;
 
 namespace SoakHost.Tests.Service;
 
@@ -12,7 +13,7 @@ public sealed class SuspendTests
         CancellationToken stop = TestContext.Current.CancellationToken;
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
             ("Soak__StallAfter", "8s"), ("Soak__SliceTicks", "2^18"), ("Soak__Fleet__1__Vms", "64")));
-        long before = (await program.UntilAsync(Operations, TimeSpan.FromSeconds(60))).GetProperty("operations").GetInt64();
+        long before = (await program.UntilAsync(HasFigures, TimeSpan.FromSeconds(60))).GetProperty("operations").GetInt64();
 
         // A slice takes long enough that the watchdog looks before it ends.
         program.Suspend();
@@ -24,6 +25,7 @@ public sealed class SuspendTests
         await program.UntilAsync(fleet => fleet.GetProperty("operations").GetInt64() > before, TimeSpan.FromSeconds(20));
         Assert.DoesNotContain(program.Log, line => line.GetProperty("EventId").GetProperty("Id").GetInt32() == SoakStalled);
 
-        static bool Operations(System.Text.Json.JsonElement fleet) => fleet.GetProperty("operations").GetInt64() > 0;
+        static bool HasFigures(JsonElement fleet) =>
+            fleet.GetProperty("cohorts").EnumerateArray().All(cohort => cohort.GetProperty("operations").GetInt64() > 0);
     }
 }
