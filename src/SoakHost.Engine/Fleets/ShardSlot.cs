@@ -218,7 +218,7 @@ public sealed record ShardCheckpoint(
     byte[] State,
     ImmutableArray<Finding> Findings)
 {
-    /// <summary>Whether the shard has no VMs any more: it stays as it is.</summary>
+    /// <summary>Whether all VMs of the shard were removed. Its state then never changes.</summary>
     public bool IsLast { get; init; }
 
     /// <summary>Which shard it is.</summary>

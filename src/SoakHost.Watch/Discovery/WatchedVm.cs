@@ -19,7 +19,7 @@ public sealed record WatchedVm(
 /// <param name="ThreadId">Its thread; null where no thread has its name.</param>
 public sealed record WatchedVcpu(int Number, int? StatsDescriptor, int? ThreadId);
 
-/// <summary>What was found on a host.</summary>
+/// <summary>The VMs of a host.</summary>
 /// <param name="Vms">The VMs.</param>
-/// <param name="Unread">What could not be looked into and what is lost by that, a sentence each.</param>
+/// <param name="Unread">Processes that cannot be inspected, and what is missing without them: a sentence each.</param>
 public sealed record HostInventory(IReadOnlyList<WatchedVm> Vms, IReadOnlyList<string> Unread);

@@ -12,10 +12,12 @@ internal sealed unsafe partial class DescriptorStatistics : IDisposable
 {
     private const nint PidfdOpen = 434;
     private const nint PidfdGetfd = 438;
-    private const nint CompareResources = 312;
     private const nint CompareFiles = 0;
     private const int ErrorNotPermitted = 1;
     private const int ErrorAccess = 13;
+
+    // kcmp(2). The other two have one number on every architecture.
+    private static readonly nint CompareResources = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 272 : 312;
 
     private readonly SafeFileHandle _file;
     private readonly StatisticsLayout _layout;

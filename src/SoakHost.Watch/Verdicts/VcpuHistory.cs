@@ -61,7 +61,7 @@ public sealed class VcpuHistory
         if (_last is not { } before || !Figures.AreIn(before))
         {
             return OfOne(sample, isRestart ? "A figure went back or the VM's identity changed: this is a new KVM instance, "
-                + "of which only one sample is known." : "Only one sample is known, and a state takes two.");
+                + "and it has only one sample so far." : "There is only one sample, and a state takes two.");
         }
 
         if (!Figures.AreIn(sample))

@@ -17,7 +17,7 @@ public enum WatchState
     /// <summary>Invalidations keep its faults from being resolved, or did so until just now. It recovers when they end.</summary>
     Starved,
 
-    /// <summary>Its faults cannot be resolved any more, with proof.</summary>
+    /// <summary>Its faults can never be resolved again, with proof.</summary>
     Hung,
 
     /// <summary>It does nothing but leave the guest by HLT and enter it again, and takes a processor for it.</summary>

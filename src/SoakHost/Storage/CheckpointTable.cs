@@ -25,7 +25,7 @@ internal sealed class CheckpointTable(DatabaseConnection connection)
             ("$run", runId));
 
     /// <summary>
-    /// Adds checkpoints. Of each shard, those before the last two are removed; of one that has no VMs any more, all before.
+    /// Adds checkpoints. Keeps the last two of each shard, and only the last one of a shard whose VMs were removed.
     /// </summary>
     public void Add(long runId, IEnumerable<ShardCheckpoint> checkpoints)
     {

@@ -121,6 +121,9 @@ internal sealed class SoakDatabase : IDisposable
             if (!isNew)
                 Schema.Check(path);
             connection = DatabaseConnection.Open(path, SqliteOpenMode.ReadWriteCreate);
+
+            // A creation that was interrupted is rolled back by the first read, and then there is nothing.
+            isNew = isNew || (long)connection.Scalar("SELECT count(*) FROM sqlite_schema")! == 0;
             if (isNew)
                 Create(connection, mark = CommitMark.Open(directory));
             else if (connection.Scalar("PRAGMA quick_check(1)") is string answer and not "ok")
@@ -328,7 +331,7 @@ internal sealed class SoakDatabase : IDisposable
     /// after it again, and nothing else.
     /// </summary>
     /// <param name="runId">The run.</param>
-    /// <param name="checkpoints">The checkpoints; of each shard, those before the last two are removed.</param>
+    /// <param name="checkpoints">The checkpoints. The last two of each shard are kept.</param>
     /// <param name="findings">The findings, with their cohorts.</param>
     /// <param name="incidentsMax">How many incidents, and how many crossings, are kept.</param>
     /// <param name="now">The time.</param>

@@ -96,7 +96,7 @@ internal sealed class FullDiskBreak() : FailingDiskBreak(DiskCalls.Write, DiskFa
     public override string Name => "full disk";
 }
 
-/// <summary>The kernel has made the file system read-only, as it does after an error.</summary>
+/// <summary>The kernel remounted the file system read-only after an error.</summary>
 internal sealed class ReadOnlyDiskBreak() : FailingDiskBreak(DiskCalls.Changes, DiskFaults.ReadOnlyFileSystem)
 {
     public override string Name => "read-only disk";

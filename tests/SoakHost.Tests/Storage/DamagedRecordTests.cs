@@ -1,4 +1,5 @@
 using System.Security.Cryptography;
+using Microsoft.Data.Sqlite;
 using Microsoft.Extensions.Logging.Abstractions;
 using SoakHost.Api;
 using SoakHost.Configuration;
@@ -48,6 +49,31 @@ public sealed class DamagedRecordTests
             { "UPDATE interventions SET requested_ms = 1 << 62 WHERE id = 1", "record 1 of the table interventions" },
             { "UPDATE interventions SET id = 9 WHERE id = 1", "record 9 of the table interventions" },
         };
+
+    [Fact]
+    public void A_creation_that_was_interrupted_is_done_anew()
+    {
+        using var folder = new DataFolder();
+        using (var connection = new SqliteConnection($"Data Source={folder.Database};Pooling=False"))
+        {
+            connection.Open();
+            using SqliteCommand create = connection.CreateCommand();
+            create.CommandText =
+                $"PRAGMA application_id={Schema.ApplicationId}; PRAGMA user_version={Schema.Version}; CREATE TABLE commits (x)";
+            create.ExecuteNonQuery();
+        }
+
+        // SQLite's rollback journal of a transaction before which the database had no pages: magic, no records, nonce, no pages,
+        // sectors of 512 bytes, pages of 4096.
+        byte[] journal = new byte[512];
+        Convert.FromHexString("D9D505F920A163D7" + "00000000" + "54B6B045" + "00000000" + "00000200" + "00001000")
+            .CopyTo(journal, 0);
+        File.WriteAllBytes(folder.Database + "-journal", journal);
+
+        using SoakDatabase database = SoakDatabase.Open(folder.Path);
+        database.AddRun();
+        Assert.Empty(database.Refusals());
+    }
 
     [Fact]
     public async Task A_database_that_its_log_is_being_written_into_can_be_read()

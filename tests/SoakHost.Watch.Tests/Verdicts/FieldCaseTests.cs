@@ -206,7 +206,7 @@ public sealed class FieldCaseTests
         Assert.Equal(expected == WatchState.Starved ? "NUMA balancing" : null, verdict.Cause);
     }
 
-    /// <summary>A freeze of 60 s and more, of which statistics are all that is known, is never called hung.</summary>
+    /// <summary>An hour without a resolved fault is no hang while nothing says whether anything is invalidated.</summary>
     [Fact]
     public void Time_alone_proves_nothing() => Assert.Equal(
         WatchState.Stalled, Judge(3600, 5, t => At(t) with { Stats = Faults((ulong)(300_000 * t)) }).State);

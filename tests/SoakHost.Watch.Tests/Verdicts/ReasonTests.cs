@@ -192,10 +192,10 @@ public sealed class ReasonTests
         Says(At(0) with { Stats = Faults(0) }, At(1), none);
         Assert.Equal([none], VcpuHistory.Judge([At(0)])!.Reasons);
         Assert.Equal(
-            ["Only one sample is known, and a state takes two."], VcpuHistory.Judge([At(0) with { Stats = Faults(0) }])!.Reasons);
+            ["There is only one sample, and a state takes two."], VcpuHistory.Judge([At(0) with { Stats = Faults(0) }])!.Reasons);
         Says(
             At(0) with { Stats = Faults(5) }, At(1) with { Stats = Faults(0) },
-            "A figure went back or the VM's identity changed: this is a new KVM instance, of which only one sample is known.");
+            "A figure went back or the VM's identity changed: this is a new KVM instance, and it has only one sample so far.");
         Says(
             At(0) with { Stats = new(0, 0) }, At(1) with { Stats = new(20, 0) },
             "20 faults were taken, and pf_emulate and pf_spurious are not known: emulated devices take faults in health, and "
