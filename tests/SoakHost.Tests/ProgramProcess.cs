@@ -169,6 +169,26 @@ internal sealed class ProgramProcess : IAsyncDisposable
         }
     }
 
+    /// <summary>Asks whether the service is ready again and again until it is.</summary>
+    public async Task UntilReadyAsync(TimeSpan timeout)
+    {
+        using var pace = new PeriodicTimer(TimeSpan.FromMilliseconds(100));
+        long waited = Stopwatch.GetTimestamp();
+        while (true)
+        {
+            using HttpResponseMessage response = await Http.GetAsync("/health/ready", TestContext.Current.CancellationToken);
+            if (response.IsSuccessStatusCode)
+                return;
+            if (Stopwatch.GetElapsedTime(waited) > timeout)
+            {
+                string why = await response.Content.ReadAsStringAsync(TestContext.Current.CancellationToken);
+                throw new TimeoutException($"not ready within {timeout}: {why}");
+            }
+
+            await pace.WaitForNextTickAsync(TestContext.Current.CancellationToken);
+        }
+    }
+
     public async ValueTask DisposeAsync()
     {
         Http.Dispose();

@@ -88,7 +88,6 @@ internal sealed class Worker
 
     private void Run()
     {
-        WorkerPriority.Lower();
         _startGate.Wait();
         Note();
         TimeSpan owed = TimeSpan.Zero;

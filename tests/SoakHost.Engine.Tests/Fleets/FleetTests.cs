@@ -1,5 +1,4 @@
 using System.Collections.Concurrent;
-using System.Globalization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
@@ -36,43 +35,6 @@ public sealed class FleetTests
         Assert.True(fleet.Stop(Patience));
 
         static bool IsWorker(string name) => name.StartsWith("soak-worker", StringComparison.Ordinal);
-    }
-
-    [Fact]
-    public void Workers_give_way_to_the_threads_that_watch_and_answer()
-    {
-        Assert.SkipUnless(OperatingSystem.IsLinux(), "/proc is Linux's");
-        using var fleet = new Fleet(
-            new FleetOptions { Cohorts = [SoakRun.CohortOf("linux-6.1.y", 1, new())], Workers = 1 }, TimeProvider.System);
-        int others = Niceness("/proc/thread-self");
-        fleet.Start();
-        Assert.True(
-            SpinWait.SpinUntil(
-                () => Directory.GetDirectories("/proc/self/task").Any(
-                    thread => Name(thread).StartsWith("soak-worker", StringComparison.Ordinal)
-                        && Niceness(thread) == others + WorkerPriority.NicenessAbove),
-                Patience));
-        Assert.Equal(others, Niceness("/proc/thread-self"));
-        Assert.True(fleet.Stop(Patience));
-
-        static string Name(string thread) => Read(thread, "comm");
-
-        // The fields after the name, which is in brackets, begin with the third; the nineteenth is the nice value.
-        static int Niceness(string thread) => Read(thread, "stat") is { Length: > 0 } stat
-            ? int.Parse(stat[(stat.LastIndexOf(')') + 2)..].Split(' ')[16], CultureInfo.InvariantCulture) : int.MinValue;
-
-        // Threads of other tests end at any time.
-        static string Read(string thread, string file)
-        {
-            try
-            {
-                return File.ReadAllText(Path.Combine(thread, file));
-            }
-            catch (IOException)
-            {
-                return "";
-            }
-        }
     }
 
     [Fact]

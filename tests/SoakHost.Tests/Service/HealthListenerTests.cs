@@ -20,6 +20,7 @@ public sealed class HealthListenerTests
     public async Task Hundreds_of_silent_connections_that_are_renewed_keep_no_probe_and_no_scrape_waiting()
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small());
+        await program.UntilReadyAsync(TimeSpan.FromSeconds(60));
         Uri health = HealthOf(program);
         using var attack = CancellationTokenSource.CreateLinkedTokenSource(Stop);
         int renewed = 0;

@@ -33,9 +33,7 @@ public class StopTests
             ("Soak__Workers", $"{4 * Environment.ProcessorCount}"),
             ("Soak__Fleet__1__Vms", "20000"),
             ("Soak__Fleet__1__Vcpus", "8")));
-        long listening = Stopwatch.GetTimestamp();
-        while (!(await program.Http.GetAsync("/health/ready", TestContext.Current.CancellationToken)).IsSuccessStatusCode)
-            Assert.True(Stopwatch.GetElapsedTime(listening) < ReadyMax);
+        await program.UntilReadyAsync(ReadyMax);
 
         long asked = Stopwatch.GetTimestamp();
         program.Terminate();

@@ -1,5 +1,4 @@
 using System.Net;
-using System.Text.Json;
 
 namespace SoakHost.Tests.Service;
 
@@ -13,7 +12,8 @@ public sealed class SuspendTests
         CancellationToken stop = TestContext.Current.CancellationToken;
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
             ("Soak__StallAfter", "8s"), ("Soak__SliceTicks", "2^18"), ("Soak__Fleet__1__Vms", "64")));
-        long before = (await program.UntilAsync(HasFigures, TimeSpan.FromSeconds(60))).GetProperty("operations").GetInt64();
+        await program.UntilReadyAsync(TimeSpan.FromSeconds(60));
+        long before = (await program.UntilAsync(_ => true, TimeSpan.Zero)).GetProperty("operations").GetInt64();
 
         // A slice takes long enough that the watchdog looks before it ends.
         program.Suspend();
@@ -24,8 +24,5 @@ public sealed class SuspendTests
         Assert.True(ready.StatusCode == HttpStatusCode.OK, await ready.Content.ReadAsStringAsync(stop));
         await program.UntilAsync(fleet => fleet.GetProperty("operations").GetInt64() > before, TimeSpan.FromSeconds(20));
         Assert.DoesNotContain(program.Log, line => line.GetProperty("EventId").GetProperty("Id").GetInt32() == SoakStalled);
-
-        static bool HasFigures(JsonElement fleet) =>
-            fleet.GetProperty("cohorts").EnumerateArray().All(cohort => cohort.GetProperty("operations").GetInt64() > 0);
     }
 }
