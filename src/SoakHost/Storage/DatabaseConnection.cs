@@ -123,7 +123,7 @@ internal sealed class DatabaseConnection : IDisposable
         }
         catch (SqliteException exception) when (_isReadOnly)
         {
-            throw new ConfigurationException($"{_connection.DataSource} cannot be read: {exception.Message}");
+            throw new ConfigurationException($"{_connection.DataSource} cannot be read: {SqliteCodes.Explain(exception)}");
         }
     }
 
@@ -140,4 +140,11 @@ internal static class SqliteCodes
 {
     public const int Corrupt = 11;
     public const int NotADatabase = 26;
+
+    /// <summary>An extended code: a write was interrupted, and whoever only reads cannot undo it.</summary>
+    public const int ReadOnlyRollback = 776;
+
+    /// <summary>What went wrong, as a part of a sentence.</summary>
+    public static string Explain(SqliteException exception) => exception.SqliteExtendedErrorCode == ReadOnlyRollback
+        ? "a write was interrupted. The next start of the service undoes it" : exception.Message;
 }

@@ -1,4 +1,6 @@
+using System.Buffers.Binary;
 using Microsoft.Data.Sqlite;
+using Microsoft.Win32.SafeHandles;
 using SoakHost.Configuration;
 
 namespace SoakHost.Storage;
@@ -17,6 +19,10 @@ internal static class Schema
 
     // SQLite takes a file without a whole page, of 512 bytes at least, for an empty database.
     private const int PageBytesMin = 512;
+
+    // Where SQLite's file format has the two numbers, big-endian.
+    private const int VersionAt = 60;
+    private const int ApplicationIdAt = 68;
 
     // A finding of a simulated VM has a tick; one of a real VM has the time since the start, a counter within bounds, and no
     // snapshot.
@@ -111,11 +117,13 @@ internal static class Schema
     /// Throws unless a database that is not empty is one of this schema. Writes nothing, takes no lock, and reads the header
     /// alone.
     /// </summary>
+    /// <param name="path">The database.</param>
+    /// <param name="lock">The open file, where the caller has its lock.</param>
     /// <exception cref="ConfigurationException">It is another one; the message says which.</exception>
     /// <exception cref="SqliteException">It cannot be read.</exception>
-    public static void Check(string path)
+    public static void Check(string path, SafeFileHandle? @lock = null)
     {
-        (long id, long version) = ReadHeader(path);
+        (long id, long version) = ReadHeader(path, @lock);
         if (id != ApplicationId)
         {
             throw Refusal(
@@ -136,7 +144,7 @@ internal static class Schema
                 "Move it away");
     }
 
-    private static (long ApplicationId, long Version) ReadHeader(string path)
+    private static (long ApplicationId, long Version) ReadHeader(string path, SafeFileHandle? @lock)
     {
         if (new FileInfo(path).Length < PageBytesMin)
             throw NoDatabase(path);
@@ -152,8 +160,30 @@ internal static class Schema
         catch (SqliteException exception) when (exception.SqliteErrorCode == SqliteCodes.Corrupt)
         {
             // The pages of a log are being written into the file, the header among the first. With its log it is whole.
-            return ReadNumbers(path);
+            try
+            {
+                return ReadNumbers(path);
+            }
+            catch (SqliteException interrupted)
+                when (interrupted.SqliteExtendedErrorCode == SqliteCodes.ReadOnlyRollback && @lock is not null)
+            {
+                return ReadBytes(@lock);
+            }
         }
+    }
+
+    /// <summary>
+    /// Of a database that an interrupted write left: SQLite would undo the write first, also in somebody else's. The header is
+    /// written before any other page. It is read through the open lock: to close another handle of the file would give up
+    /// SQLite's locks on it.
+    /// </summary>
+    private static (long ApplicationId, long Version) ReadBytes(SafeFileHandle file)
+    {
+        Span<byte> header = stackalloc byte[PageBytesMin];
+        int bytes = RandomAccess.Read(file, header, fileOffset: 0);
+        header[bytes..].Clear();
+        return (BinaryPrimitives.ReadUInt32BigEndian(header[ApplicationIdAt..]),
+            BinaryPrimitives.ReadUInt32BigEndian(header[VersionAt..]));
     }
 
     private static (long ApplicationId, long Version) ReadNumbers(string path)

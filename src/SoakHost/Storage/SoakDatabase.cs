@@ -119,7 +119,7 @@ internal sealed class SoakDatabase : IDisposable
             @lock = TakeLock(directory);
             bool isNew = !IsIn(directory);
             if (!isNew)
-                Schema.Check(path);
+                Schema.Check(path, @lock.SafeFileHandle);
             connection = DatabaseConnection.Open(path, SqliteOpenMode.ReadWriteCreate);
 
             // A creation that was interrupted is rolled back by the first read, and then there is nothing.
@@ -178,7 +178,7 @@ internal sealed class SoakDatabase : IDisposable
         }
         catch (SqliteException exception)
         {
-            throw new ConfigurationException($"{path} cannot be read: {exception.Message}");
+            throw new ConfigurationException($"{path} cannot be read: {SqliteCodes.Explain(exception)}");
         }
     }
 

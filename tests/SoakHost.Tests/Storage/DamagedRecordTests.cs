@@ -50,29 +50,35 @@ public sealed class DamagedRecordTests
             { "UPDATE interventions SET id = 9 WHERE id = 1", "record 9 of the table interventions" },
         };
 
-    [Fact]
-    public void A_creation_that_was_interrupted_is_done_anew()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(int.MaxValue)]
+    public void A_creation_that_was_interrupted_is_done_anew(int pagesWritten)
     {
         using var folder = new DataFolder();
-        using (var connection = new SqliteConnection($"Data Source={folder.Database};Pooling=False"))
+        Interrupt(folder, Schema.ApplicationId, pagesWritten);
+        ConfigurationException reader = Assert.Throws<ConfigurationException>(() =>
         {
-            connection.Open();
-            using SqliteCommand create = connection.CreateCommand();
-            create.CommandText =
-                $"PRAGMA application_id={Schema.ApplicationId}; PRAGMA user_version={Schema.Version}; CREATE TABLE commits (x)";
-            create.ExecuteNonQuery();
-        }
-
-        // SQLite's rollback journal of a transaction before which the database had no pages: magic, no records, nonce, no pages,
-        // sectors of 512 bytes, pages of 4096.
-        byte[] journal = new byte[512];
-        Convert.FromHexString("D9D505F920A163D7" + "00000000" + "54B6B045" + "00000000" + "00000200" + "00001000")
-            .CopyTo(journal, 0);
-        File.WriteAllBytes(folder.Database + "-journal", journal);
-
+            using SoakDatabase? unread = SoakDatabase.OpenForReading(folder.Path);
+            return unread!.Runs.Latest();
+        });
+        Assert.Contains("The next start of the service undoes it", reader.Message, StringComparison.Ordinal);
         using SoakDatabase database = SoakDatabase.Open(folder.Path);
         database.AddRun();
         Assert.Empty(database.Refusals());
+    }
+
+    [Fact]
+    public void An_interrupted_write_of_somebody_elses_database_is_left_to_its_owner()
+    {
+        using var folder = new DataFolder();
+        Interrupt(folder, applicationId: 1, pagesWritten: 1);
+        byte[] before = File.ReadAllBytes(folder.Database);
+        ConfigurationException refusal = Assert.Throws<ConfigurationException>(() => SoakDatabase.Open(folder.Path));
+        Assert.Contains("is not a SoakHost database", refusal.Message, StringComparison.Ordinal);
+        Assert.Equal(before, File.ReadAllBytes(folder.Database));
+        Assert.True(File.Exists(folder.Database + "-journal"));
     }
 
     [Fact]
@@ -261,6 +267,31 @@ public sealed class DamagedRecordTests
         await using ProgramProcess again = await ProgramProcess.ServeAsync(Settings(folder));
         Assert.Empty(DataDirectoryTests.Events(again, 3015));
         Assert.Equal(["1"], folder.Rows("SELECT count(*) FROM interventions"));
+    }
+
+    /// <summary>Leaves a database whose creation was interrupted when some of its pages were written.</summary>
+    private static void Interrupt(DataFolder folder, int applicationId, int pagesWritten)
+    {
+        const int PageBytes = 4096;
+        using (var connection = new SqliteConnection($"Data Source={folder.Database};Pooling=False"))
+        {
+            connection.Open();
+            using SqliteCommand create = connection.CreateCommand();
+            create.CommandText =
+                $"PRAGMA application_id={applicationId}; PRAGMA user_version={Schema.Version}; "
+                    + "CREATE TABLE commits (x); CREATE TABLE runs (x)";
+            create.ExecuteNonQuery();
+        }
+
+        using (FileStream file = File.OpenWrite(folder.Database))
+            file.SetLength(Math.Min(file.Length, pagesWritten * (long)PageBytes));
+
+        // SQLite's rollback journal of a transaction before which the database had no pages: magic, no records, nonce, no pages,
+        // sectors of 512 bytes, pages of 4096.
+        byte[] journal = new byte[512];
+        Convert.FromHexString("D9D505F920A163D7" + "00000000" + "54B6B045" + "00000000" + "00000200" + "00001000")
+            .CopyTo(journal, 0);
+        File.WriteAllBytes(folder.Database + "-journal", journal);
     }
 
     /// <summary>A run with interventions of each shape, two incidents and a crossing.</summary>
