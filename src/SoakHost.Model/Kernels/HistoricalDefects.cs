@@ -352,6 +352,12 @@ public readonly struct PrefaultRoot611 : IKernel
     { NeedsMemslotUpdates = true };
 
     /// <inheritdoc/>
+    public static SnapshotPoint SnapshotPoint => SnapshotPoint.BeforeResolve;
+
+    /// <inheritdoc/>
+    public static bool ChecksWithoutLock => true;
+
+    /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static bool RetriesInKernel(int vcpu) => vcpu == 0;
 }
@@ -369,6 +375,12 @@ public readonly struct Prefault617 : IKernel
             "arch/x86/kvm/mmu/mmu.c, kvm_mmu_faultin_pfn()", Since: "v6.11", Until: "v6.18"),
         Defect.Deadlock)
     { NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    public static SnapshotPoint SnapshotPoint => SnapshotPoint.BeforeResolve;
+
+    /// <inheritdoc/>
+    public static bool ChecksWithoutLock => true;
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -391,6 +403,12 @@ public readonly struct Tdx617 : IKernel
             "arch/x86/kvm/vmx/tdx.c, tdx_handle_ept_violation()", Since: "v6.16", Until: "v6.18"),
         Defect.Deadlock)
     { NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    public static SnapshotPoint SnapshotPoint => SnapshotPoint.BeforeResolve;
+
+    /// <inheritdoc/>
+    public static bool ChecksWithoutLock => true;
 
     /// <inheritdoc/>
     public static bool ZapsAllRoots => false;

@@ -97,7 +97,7 @@ public sealed record ReferenceKernel(string Name)
         new("linux-6.1") { Kept = seq => unchecked((ulong)(int)seq) },
         new("linux-6.1.y"),
         new("linux-6.3") { SnapshotTaken = SnapshotTaken.JustBeforeResolving },
-        new("linux-6.9") { SnapshotTaken = SnapshotTaken.JustBeforeResolving, ChecksWithoutLockToo = true },
+        Since69("linux-6.9"),
         new("apic-page-4.14") { Zapped = _ => (0, 0) },
         new("tdp-flush-5.11") { YieldsInZap = true, FlushesBeforeYield = false, Zapped = FirstPage },
         new("tdp-nx-5.11") { YieldsInZap = true, FlushesBeforeYield = false },
@@ -117,9 +117,9 @@ public sealed record ReferenceKernel(string Name)
         new("riscv-6.2") { SnapshotTaken = SnapshotTaken.AfterResolving, IsCoarse = true },
         new("apic-access-6.4") { TestsInProgress = false, SeqMoved = (_, _) => false },
         new("gpc-5.19") { IsCoarse = true },
-        new("prefault-root-6.11") { RetriesInKernel = vcpu => vcpu == 0 },
-        new("prefault-6.17") { RetriesInKernel = vcpu => vcpu == 0, GivesUpOnInvalidSlot = false },
-        new("tdx-6.17") { RetriesInKernel = _ => true, GivesUpOnInvalidSlot = false, ZapsTheSlotAlone = true },
+        Since69("prefault-root-6.11") with { RetriesInKernel = vcpu => vcpu == 0 },
+        Since69("prefault-6.17") with { RetriesInKernel = vcpu => vcpu == 0, GivesUpOnInvalidSlot = false },
+        Since69("tdx-6.17") with { RetriesInKernel = _ => true, GivesUpOnInvalidSlot = false, ZapsTheSlotAlone = true },
         new("amdgpu-hmm-chunk") { SnapshotTaken = SnapshotTaken.AfterResolving },
         new("odp-int-seq") { SeqMoved = (snapshot, seq) => unchecked((uint)snapshot != (uint)seq) },
         new("snapshot-u32") { Kept = seq => unchecked((uint)seq) },
@@ -145,6 +145,9 @@ public sealed record ReferenceKernel(string Name)
         new("invalid-slot-used") { TestsForInvalidSlot = false },
         new("no-srcu-wait") { WaitsForReadersBeforeTheZap = false, ZapsTheSlotAlone = true },
     ];
+
+    private static ReferenceKernel Since69(string name) =>
+        new(name) { SnapshotTaken = SnapshotTaken.JustBeforeResolving, ChecksWithoutLockToo = true };
 
     private static (int Start, int End) FirstPage((int Start, int End) own) => (own.Start, own.Start + 1);
 
