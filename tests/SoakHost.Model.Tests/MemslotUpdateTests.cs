@@ -178,6 +178,27 @@ public sealed class MemslotUpdateTests
     }
 
     [Fact]
+    public void A_prefault_that_begins_with_an_obsolete_root_hangs_unless_kvm_mmu_reload_reloads_it()
+    {
+        Assert.True(HangsAfterTheUpdate(new Story<PrefaultReload611>()));
+        Assert.False(HangsAfterTheUpdate(new Story<PrefaultRoot611>()));
+
+        static bool HangsAfterTheUpdate<TKernel>(Story<TKernel> story)
+            where TKernel : struct, IKernel
+        {
+            story.MarkInvalid(slotPages: 1);
+            story.ZapForMemslotUpdate();
+            story.PutNewMemslotInPlace();
+            Assert.Equal(MemslotUpdaterPhase.Idle, story.UpdateMemslot());
+            Verdict verdict = story.FaultThrough(0);
+            bool hangs = story.WouldNeverBeFixed(0);
+            Assert.Equal(hangs ? Verdict.UnjustifiedRetry : Verdict.SafeInstall, verdict);
+            Assert.False(story.WouldNeverBeFixed(1));
+            return hangs;
+        }
+    }
+
+    [Fact]
     public void A_swap_finds_what_the_zap_left_mapped()
     {
         var story = new Story<NoSrcuWait>();

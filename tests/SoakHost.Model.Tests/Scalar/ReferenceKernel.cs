@@ -36,7 +36,8 @@ public sealed record ReferenceKernel(string Name)
 
     public bool TestsRoot { get; init; } = true;
 
-    public bool ReloadsRoot { get; init; } = true;
+    /// <summary>The vCPUs that reload an obsolete root before they access a page.</summary>
+    public Func<int, bool> ReloadsRoot { get; init; } = _ => true;
 
     /// <summary>The vCPUs that try a fault again without leaving the kernel.</summary>
     public Func<int, bool> RetriesInKernel { get; init; } = _ => false;
@@ -117,6 +118,7 @@ public sealed record ReferenceKernel(string Name)
         new("riscv-6.2") { SnapshotTaken = SnapshotTaken.AfterResolving, IsCoarse = true },
         new("apic-access-6.4") { TestsInProgress = false, SeqMoved = (_, _) => false },
         new("gpc-5.19") { IsCoarse = true },
+        Since69("prefault-reload-6.11") with { RetriesInKernel = vcpu => vcpu == 0, ReloadsRoot = vcpu => vcpu != 0 },
         Since69("prefault-root-6.11") with { RetriesInKernel = vcpu => vcpu == 0 },
         Since69("prefault-6.17") with { RetriesInKernel = vcpu => vcpu == 0, GivesUpOnInvalidSlot = false },
         Since69("tdx-6.17") with { RetriesInKernel = _ => true, GivesUpOnInvalidSlot = false, ZapsTheSlotAlone = true },
@@ -141,7 +143,7 @@ public sealed record ReferenceKernel(string Name)
         new("range-cleared-at-end") { EveryEndClearsTheRange = true },
         new("unbalanced-end") { ForgetsToLower = seq => seq % 8 == 0 },
         new("no-root-check") { TestsRoot = false },
-        new("root-never-reloaded") { ReloadsRoot = false },
+        new("root-never-reloaded") { ReloadsRoot = _ => false },
         new("invalid-slot-used") { TestsForInvalidSlot = false },
         new("no-srcu-wait") { WaitsForReadersBeforeTheZap = false, ZapsTheSlotAlone = true },
     ];
