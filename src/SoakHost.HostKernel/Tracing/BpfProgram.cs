@@ -170,7 +170,8 @@ internal static class BpfProgram
 
         private int Add(byte code, byte to, byte from, short offset, int number)
         {
-            _code.Add(code | ((ulong)to << 8) | ((ulong)from << 12) | ((ulong)(ushort)offset << 16) | ((ulong)(uint)number << 32));
+            _code.Add(
+                code | ((ulong)to << 8) | ((ulong)from << 12) | ((ulong)(ushort)offset << 16) | ((ulong)(uint)number << 32));
             return _code.Count - 1;
         }
     }

@@ -6,7 +6,9 @@ using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel.Tracing;
 
-/// <summary>What was seen of the faults of one vCPU's thread. All are of the last fault, or totals since the tracer began.</summary>
+/// <summary>
+/// What was seen of the faults of one vCPU's thread: numbers of the last fault, and totals since the tracer began.
+/// </summary>
 [StructLayout(LayoutKind.Sequential)]
 public readonly struct FaultRecord
 {
@@ -148,7 +150,8 @@ public sealed unsafe class FaultTracer : IDisposable
             };
             nint loaded = Call(LoadProgram, &program, sizeof(ProgramAttributes));
             int end = Array.IndexOf(log, (byte)0);
-            string[] lines = Encoding.UTF8.GetString(log, 0, end < 0 ? LogBytes : end).Split('\n', StringSplitOptions.RemoveEmptyEntries);
+            string[] lines = Encoding.UTF8.GetString(log, 0, end < 0 ? LogBytes : end)
+                .Split('\n', StringSplitOptions.RemoveEmptyEntries);
             SafeFileHandle handle = Handle(
                 loaded, $"the kernel refuses the program{(lines.Length > 1 ? $" ({lines[^2]})" : "")}");
             _open.Add(handle);
@@ -156,7 +159,8 @@ public sealed unsafe class FaultTracer : IDisposable
             {
                 var place = new TracepointAttributes { Name = (ulong)name, Program = (uint)handle.DangerousGetHandle() };
                 _open.Add(Handle(
-                    Call(OpenRawTracepoint, &place, sizeof(TracepointAttributes)), $"tracepoint {tracepoint} cannot be attached to"));
+                    Call(OpenRawTracepoint, &place, sizeof(TracepointAttributes)),
+                    $"tracepoint {tracepoint} cannot be attached to"));
             }
         }
     }

@@ -21,7 +21,10 @@ public sealed class FaultTracerTests
 
         // A shell that becomes another program twice: the same thread, and the same argument.
         using Process shell = Process.Start(
-            new ProcessStartInfo("/bin/sh", ["-c", "exec /bin/sh -c 'read line; exec /bin/true'"]) { RedirectStandardInput = true })!;
+            new ProcessStartInfo("/bin/sh", ["-c", "exec /bin/sh -c 'read line; exec /bin/true'"])
+            {
+                RedirectStandardInput = true,
+            })!;
         Assert.Null(tracer.Read(Environment.ProcessId));
         await shell.StandardInput.WriteLineAsync("go");
         await shell.WaitForExitAsync(TestContext.Current.CancellationToken);
@@ -74,7 +77,8 @@ public sealed class FaultTracerTests
         string root = Directory.CreateTempSubdirectory("soakhost-btf-").FullName;
         TracingException refusal = Assert.Throws<TracingException>(() => KernelLayout.OfThisKernel(root));
         Directory.Delete(root);
-        Assert.StartsWith(Path.Combine(root, "sys/kernel/btf/vmlinux") + " cannot be read", refusal.Message, StringComparison.Ordinal);
+        Assert.StartsWith(
+            Path.Combine(root, "sys/kernel/btf/vmlinux") + " cannot be read", refusal.Message, StringComparison.Ordinal);
     }
 
     private static byte[] Readable()

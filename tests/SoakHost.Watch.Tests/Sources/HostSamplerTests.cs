@@ -61,7 +61,8 @@ public sealed class HostSamplerTests : IDisposable
             new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.Zero, Timeout = TimeSpan.FromSeconds(20) },
             TimeProvider.System,
             thread => thread == 4
-                ? MemoryMarshal.Cast<ulong, FaultRecord>([9, 0x5000, 0x18, 4, ulong.MaxValue, 0x8002dc25, 1, 77, 0, 0, 0])[0] : null);
+                ? MemoryMarshal.Cast<ulong, FaultRecord>([9, 0x5000, 0x18, 4, ulong.MaxValue, 0x8002dc25, 1, 77, 0, 0, 0])[0]
+                : null);
 
         VcpuSample sample = Assert.Single((await SampleAsync(sampler)).Samples);
 

@@ -49,7 +49,8 @@ public sealed class TracedFaultsTests
         Assert.Single(traces);
     }
 
-    private static (CounterReading Counter, IReadOnlyDictionary<int, FaultTrace> Traces) Read(TracedFaults faults) => faults.Read(Vm);
+    private static (CounterReading Counter, IReadOnlyDictionary<int, FaultTrace> Traces) Read(TracedFaults faults) =>
+        faults.Read(Vm);
 
     private FaultRecord? Find(int thread) => _records.TryGetValue(thread, out FaultRecord record) ? record : null;
 
