@@ -76,7 +76,8 @@ public sealed record SoakResult
         (Verdict verdict, IReadOnlyList<VerdictReason> reasons) = Verdicts.OfFleet(cohorts, cohortsInAll, []);
         string[] notes =
         [
-            .. Cohorts.Select(cohort => cohort.Cohort.Name).Where(name => Stuck.TryGetValue(name, out int? stuck) && stuck is null)
+            .. Cohorts.Select(cohort => cohort.Cohort.Name)
+                .Where(name => Stuck.TryGetValue(name, out int? stuck) && stuck is null)
                 .Select(name => $"{name}: not all of its shards answered, so some pending faults may not be fixed"),
             .. Reasons,
         ];
@@ -104,7 +105,7 @@ public sealed record SoakResult
 }
 
 /// <summary>
-/// A soak with an end. The control comes first, which must hang or nothing else is believed; then the cohorts under test up to the
+/// A soak with an end: the control first, which must hang or nothing else is believed; then the cohorts under test up to the
 /// bound or the first violation; then, with invalidations stopped, every pending fault must be fixed. External cohorts come last
 /// and have the machine to themselves, since their rate depends on the processors that workers would take.
 /// </summary>

@@ -217,7 +217,8 @@ public sealed class Fleet : IDisposable
         if ((intervention.Cohort?.Vms ?? intervention.Vms) is > 0 and var vms && vms < parts)
         {
             throw new InvalidInterventionException(
-                $"cohort \"{cohort}\" would have {vms} VMs in {parts} parts of the fleet; it must have at least {parts}, one a part");
+                $"cohort \"{cohort}\" would have {vms} VMs in {parts} parts of the fleet; it must have at least {parts}, one "
+                + "a part");
         }
     }
 

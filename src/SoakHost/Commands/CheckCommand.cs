@@ -37,8 +37,8 @@ internal static class CheckCommand
             "Runs a soak with an end, as a gate for CI. The control runs first; unless it hangs, nothing else runs. Then the "
             + "cohorts under test run "
             + "up to the bound or the first violation. Then invalidations stop, and every pending fault must be fixed. Real VMs "
-            + "run last. With --ticks-max every simulated VM runs to that tick instead, whatever is found: the result is always the "
-            + "same, and --part runs one part of the fleet, for soakhost merge. "
+            + "run last. With --ticks-max every simulated VM runs to that tick instead, whatever is found: the result is always "
+            + "the same, and --part runs one part of the fleet, for soakhost merge. "
             + "Exit code 0: pass; 1: violation; 2: too little was seen for a verdict; 3: this machine cannot run it.")
         {
             operations, seconds, ticksMax, part, workers, seed, json, report, junit,

@@ -77,7 +77,8 @@ internal static class CommonOptions
     /// <summary>The part of a list of work.</summary>
     /// <param name="items">What the list has, such as "kernels".</param>
     public static ValueOption<FleetPart> ListPart(string items) => new(
-        "--part", $"one part of the {items}: number n of them is in part n modulo N; soakhost merge makes one report of all parts",
+        "--part",
+        $"one part of the {items}: number n of them is in part n modulo N; soakhost merge makes one report of all parts",
         new PartSyntax(), Engine.Soak.FleetPart.Whole);
 
     /// <summary>A file for the JSON document.</summary>

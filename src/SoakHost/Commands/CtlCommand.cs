@@ -75,7 +75,8 @@ internal static class CtlCommand
             if (kind == InterventionKind.ResizeCohort)
                 body["vms"] = parsed.GetValue(vms);
             string name = parsed.GetValue(cohort)!;
-            return PostAsync(parsed.GetValue(urls)!, new Request(name, $"/{Uri.EscapeDataString(name)}/{kind.Name()}", body), stop);
+            var request = new Request(name, $"/{Uri.EscapeDataString(name)}/{kind.Name()}", body);
+            return PostAsync(parsed.GetValue(urls)!, request, stop);
         });
         return command;
     }
@@ -104,8 +105,8 @@ internal static class CtlCommand
 
     private static Option<Uri[]> Urls() => new("--url")
     {
-        Description = "Address of the service; of a fleet in parts, those of all parts. Default: this machine, with the port of the "
-            + "configuration.",
+        Description = "Address of the service; of a fleet in parts, those of all parts. Default: this machine, with the port of "
+            + "the configuration.",
         HelpName = "http://host:port",
         AllowMultipleArgumentsPerToken = true,
         DefaultValueFactory = _ => [],
@@ -163,10 +164,13 @@ internal static class CtlCommand
 
         if (answers.Any(answer => answer.Code == ExitCode.Pass) && answers.Any(answer => answer.Code != ExitCode.Pass))
         {
-            string[] missed = [.. parts.Zip(answers).Where(pair => pair.Second.Code != ExitCode.Pass).Select(pair => $"{pair.First.Part}")];
+            string[] missed =
+            [
+                .. parts.Zip(answers).Where(pair => pair.Second.Code != ExitCode.Pass).Select(pair => $"{pair.First.Part}"),
+            ];
             await Console.Error.WriteLineAsync(
-                $"The parts {string.Join(", ", missed)} did not take it, and the others did. Until tick {asked.Body["tick"]} it can be "
-                + "sent to them with that \"tick\" (POST /api/v1/cohorts); after it the parts are no longer those of one fleet.");
+                $"The parts {string.Join(", ", missed)} did not take it, and the others did. Until tick {asked.Body["tick"]} it can "
+                + "be sent to them with that \"tick\" (POST /api/v1/cohorts); after it the parts are no longer those of one fleet.");
         }
 
         return (int)answers.Select(answer => answer.Code).Max();
@@ -210,7 +214,8 @@ internal static class CtlCommand
         string names = string.Join(", ", parts.Select(part => part.Part));
         return parts.Select(part => part.Part.Index).SequenceEqual(Enumerable.Range(0, count))
             && Array.TrueForAll(parts, part => part.Part.Count == count) ? null
-            : string.Create(CultureInfo.InvariantCulture, $"services that run the parts {names}; it must name each of {count} parts once");
+            : string.Create(
+                CultureInfo.InvariantCulture, $"services that run the parts {names}; it must name each of {count} parts once");
     }
 
     private static async Task<Answer> PostAsync(HttpClient client, Uri service, Request asked, CancellationToken stop)

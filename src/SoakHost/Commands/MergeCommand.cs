@@ -89,7 +89,8 @@ internal static class MergeCommand
     }
 
     private static IEnumerable<string> Files(string path) => Directory.Exists(path)
-        ? Directory.EnumerateFiles(path, Pattern).Order(StringComparer.Ordinal).Select(Path.GetFullPath) : [Path.GetFullPath(path)];
+        ? Directory.EnumerateFiles(path, Pattern).Order(StringComparer.Ordinal).Select(Path.GetFullPath)
+        : [Path.GetFullPath(path)];
 
     private static PartReport Read(string path)
     {
@@ -99,7 +100,8 @@ internal static class MergeCommand
             JsonElement root = json.RootElement;
             if (root.ValueKind != JsonValueKind.Object)
                 throw new JsonException("it is no report of a part");
-            CheckDocument? check = root.TryGetProperty("cohorts", out _) ? root.Deserialize(PartJson.Default.CheckDocument) : null;
+            CheckDocument? check = root.TryGetProperty("cohorts", out _)
+                ? root.Deserialize(PartJson.Default.CheckDocument) : null;
             PartListDocument? list = check is null ? root.Deserialize(PartJson.Default.PartListDocument) : null;
             string text = check?.Part ?? list!.Part;
             return new PartSyntax().TryParse(text, out FleetPart part) ? new PartReport(path, part, check, list)

@@ -132,7 +132,8 @@ internal static class CheckMerge
         cohort.Invalidations, cohort.FaultsFixed, cohort.FaultsRetried, cohort.GuestAccesses, cohort.VcpusHung,
         cohort.VcpusDeadlocked, cohort.VcpusStarved, cohort.VcpuRecoveries, cohort.UnjustifiedRetries,
         cohort.OvercautiousRetries, cohort.UnsafeInstalls, cohort.StaleMappings, cohort.AccountingErrors,
-        .. Boundaries.Select(power => cohort.Crossings.TryGetValue(Boundary.AtPower(power).Name, out long vms) ? vms : (long?)null),
+        .. Boundaries.Select(power =>
+            cohort.Crossings.TryGetValue(Boundary.AtPower(power).Name, out long vms) ? vms : (long?)null),
         .. IncidentKinds.Select(kind => cohort.Incidents.TryGetValue(kind, out long count) ? count : (long?)null),
     ];
 
@@ -142,7 +143,9 @@ internal static class CheckMerge
     {
         if (part.Document.Ticks is not null)
             yield break;
-        string why = string.Join("; ", part.Document.Reasons.Where(reason => !reason.Contains("reproduce with:", StringComparison.Ordinal)));
+        string why = string.Join(
+            "; ",
+            part.Document.Reasons.Where(reason => !reason.Contains("reproduce with:", StringComparison.Ordinal)));
         yield return $"part {part.Part} did not come to its last tick{(why.Length > 0 ? $": {why}" : "")}";
     }
 
@@ -180,7 +183,8 @@ internal static class CheckMerge
             Findings = [],
             Failures = [.. parts.SelectMany(part => part.Failures ?? [])],
         };
-        IncidentCounts incidents = parts.Aggregate(default(IncidentCounts), (sum, part) => sum + CheckReport.CountsOf(part.Incidents));
+        IncidentCounts incidents = parts.Aggregate(
+            default(IncidentCounts), (sum, part) => sum + CheckReport.CountsOf(part.Incidents));
         (int hung, int starved) = (parts.Sum(part => part.VcpusHung), parts.Sum(part => part.VcpusStarved));
         (Verdict verdict, ImmutableArray<string> reasons) = Verdicts.OfCohort(cohort.Expected, snapshot, incidents);
         return new CohortReport

@@ -33,7 +33,9 @@ internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server
         if (!part.IsWhole)
         {
             log.PartStarted(
-                part.ToString(), run.Cohorts.Sum(cohort => (long)part.VmsOf(cohort.Vms)), run.Cohorts.Sum(cohort => (long)cohort.Vms));
+                part.ToString(),
+                run.Cohorts.Sum(cohort => (long)part.VmsOf(cohort.Vms)),
+                run.Cohorts.Sum(cohort => (long)cohort.Vms));
         }
 
         run.Start();

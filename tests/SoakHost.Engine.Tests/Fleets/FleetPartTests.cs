@@ -79,7 +79,8 @@ public sealed class FleetPartTests
     [InlineData(2, true)]
     [InlineData(3, true)]
     [InlineData(8, true)]
-    public void Parts_add_up_to_the_fleet_that_one_process_runs_VM_by_VM_also_if_they_are_killed_and_resumed(int count, bool killed)
+    public void Parts_add_up_to_the_fleet_that_one_process_runs_VM_by_VM_also_if_they_are_killed_and_resumed(
+        int count, bool killed)
     {
         Outcome whole = Run(FleetPart.Whole, killed: false, script: Script);
         Outcome[] parts = [.. Enumerable.Range(0, count).Select(index => Run(new(index, count), killed, Script))];
@@ -149,7 +150,9 @@ public sealed class FleetPartTests
         }
 
         IncidentId first = whole.FirstIncidents["control"];
-        Assert.Equal(first, parts.SelectMany(part => part.FirstIncidents.Values).Min(Comparer<IncidentId>.Create(IncidentId.Compare)));
+        Assert.Equal(
+            first,
+            parts.SelectMany(part => part.FirstIncidents.Values).Min(Comparer<IncidentId>.Create(IncidentId.Compare)));
         Assert.Equal(0, parts.Sum(part => part.Stuck["stable"]));
     }
 

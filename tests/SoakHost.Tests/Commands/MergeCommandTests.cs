@@ -41,7 +41,8 @@ public sealed class MergeCommandTests : IDisposable
         Assert.Equal(64, twice.ExitCode);
         Assert.Contains("part 4/8 is there 2 times: ", twice.Error, StringComparison.Ordinal);
 
-        await File.WriteAllTextAsync(Path.Combine(parts, "part-3.json"), "{\"cohorts\": [", TestContext.Current.CancellationToken);
+        await File.WriteAllTextAsync(
+            Path.Combine(parts, "part-3.json"), "{\"cohorts\": [", TestContext.Current.CancellationToken);
         ProgramResult cut = await Run(["merge", parts]);
         Assert.Equal(64, cut.ExitCode);
         Assert.Contains("part-3.json cannot be merged: ", cut.Error, StringComparison.Ordinal);
