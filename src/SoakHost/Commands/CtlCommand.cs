@@ -169,8 +169,9 @@ internal static class CtlCommand
                 .. parts.Zip(answers).Where(pair => pair.Second.Code != ExitCode.Pass).Select(pair => $"{pair.First.Part}"),
             ];
             await Console.Error.WriteLineAsync(
-                $"The parts {string.Join(", ", missed)} did not take it, and the others did. Until tick {asked.Body["tick"]} it can "
-                + "be sent to them with that \"tick\" (POST /api/v1/cohorts); after it the parts are no longer those of one fleet.");
+                $"The parts {string.Join(", ", missed)} did not take it, and the others did. Until tick {asked.Body["tick"]} you "
+                + "can send it to them with that \"tick\" (POST /api/v1/cohorts). After it the parts are no longer those of "
+                + "one fleet.");
         }
 
         return (int)answers.Select(answer => answer.Code).Max();

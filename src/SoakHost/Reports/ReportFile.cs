@@ -16,7 +16,7 @@ internal sealed class ReportFile : IDisposable
         (_path, _unfinished) = (path, path.StartsWith("/dev/", StringComparison.Ordinal)
             ? path : $"{path}.{Environment.ProcessId}.unfinished");
 
-    /// <summary>Opens the file: a report that cannot be written is an error before the work, not after it.</summary>
+    /// <summary>Opens the file, and creates its folder: a report that cannot be written is an error before the work, not after it.</summary>
     /// <param name="file">The file; null where none is wanted.</param>
     /// <param name="option">The option that names it.</param>
     /// <exception cref="ConfigurationException">The file cannot be written.</exception>
@@ -27,6 +27,8 @@ internal sealed class ReportFile : IDisposable
         var report = new ReportFile(file.FullName);
         try
         {
+            Directory.CreateDirectory(file.DirectoryName!);
+
             // Without a buffer: closing the file writes nothing, and so cannot fail.
             report._stream = new FileStream(report._unfinished, FileMode.Create, FileAccess.Write, FileShare.Read, bufferSize: 0);
             return report;
