@@ -1,4 +1,5 @@
 # Pinned by version. A digest must be resolved at a registry: pin it in your own copy if you build for production.
+# For linux/amd64 and linux/arm64: each is built on a machine (or a node of a builder) of its own kind. See deploy/README.md.
 FROM mcr.microsoft.com/dotnet/sdk:10.0.401 AS build
 WORKDIR /build
 
@@ -16,8 +17,30 @@ RUN dotnet restore src/SoakHost/SoakHost.csproj --locked-mode && dotnet tool res
 COPY src src
 RUN dotnet publish src/SoakHost/SoakHost.csproj --no-restore --configuration Release --output /app && mkdir /data
 
-# This image has no shell and no package manager. The health check is the program itself.
-FROM mcr.microsoft.com/dotnet/aspnet:10.0.12-noble-chiseled
+# For proofs: the same program with an SMT solver. docker build --target prove --tag soakhost-prove:0.1.0 .
+FROM mcr.microsoft.com/dotnet/aspnet:10.0.12-noble AS prove
+LABEL org.opencontainers.image.title="SoakHost with z3" \
+      org.opencontainers.image.description="Proves KVM's page-fault retry protocol for every counter" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.source="https://github.com/soakhost/soakhost"
+RUN apt-get update && apt-get install --yes --no-install-recommends z3 && rm -rf /var/lib/apt/lists/*
+WORKDIR /app
+COPY --from=build /app .
+COPY --from=build --chown=$APP_UID:$APP_UID /data /data
+ENV ASPNETCORE_HTTP_PORTS= PATH=/app:$PATH
+USER $APP_UID
+VOLUME ["/data"]
+ENTRYPOINT ["/app/soakhost"]
+CMD ["prove"]
+
+# The image of all else, and the default target. It has no shell and no package manager. The health check is the program itself.
+FROM mcr.microsoft.com/dotnet/aspnet:10.0.12-noble-chiseled AS soakhost
+LABEL org.opencontainers.image.title="SoakHost" \
+      org.opencontainers.image.description="Soak-tests KVM's page-fault retry protocol across counter boundaries" \
+      org.opencontainers.image.version="0.1.0" \
+      org.opencontainers.image.licenses="MIT" \
+      org.opencontainers.image.source="https://github.com/soakhost/soakhost"
 WORKDIR /app
 COPY --from=build /app .
 # A new named volume inherits its owner from this folder. Without it the program could not write to the volume.

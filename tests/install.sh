@@ -10,6 +10,7 @@ want promtool prometheus
 want amtool prometheus-alertmanager
 want chromium chromium
 want npm nodejs npm
+want kubectl kubernetes-client
 want clang-query clang-tools
 want python3 python3
 want z3 z3

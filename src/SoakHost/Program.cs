@@ -17,6 +17,7 @@ internal static class Program
         {
             ServeCommand.Create(),
             CheckCommand.Create(),
+            MergeCommand.Create(),
             ExploreCommand.Create(),
             ProveCommand.Create(),
             ReplayCommand.Create(),

@@ -74,6 +74,23 @@ public sealed class ComposeTests
             .Where(line => line.StartsWith("FROM", StringComparison.Ordinal)),
         line => Assert.Matches(@"^FROM \S+:\d+\.\d+\.\d+\S*( AS \w+)?$", line));
 
+    [Fact]
+    public void Both_images_say_what_they_are_and_the_one_without_a_shell_is_the_default()
+    {
+        string[] stages = File.ReadAllText(Path.Combine(Repository.Root, "Dockerfile")).Split("\nFROM ")[1..];
+        string version = System.Xml.Linq.XDocument.Load(Path.Combine(Repository.Root, "Directory.Build.props"))
+            .Descendants("Version").Single().Value;
+        Assert.Equal(["build", "prove", "soakhost"], stages.Select(stage => stage.Split('\n')[0].Split(" AS ")[1]));
+        Assert.All(stages[1..], stage =>
+        {
+            Assert.Contains($"org.opencontainers.image.version=\"{version}\"", stage, StringComparison.Ordinal);
+            Assert.Contains("org.opencontainers.image.source=", stage, StringComparison.Ordinal);
+            Assert.Contains("USER $APP_UID", stage, StringComparison.Ordinal);
+        });
+        Assert.Contains("-chiseled", stages[^1].Split('\n')[0], StringComparison.Ordinal);
+        Assert.Contains("install --yes --no-install-recommends z3", stages[1], StringComparison.Ordinal);
+    }
+
     [Theory]
     [MemberData(nameof(Names))]
     public void A_port_is_published_on_loopback_alone(string service) =>

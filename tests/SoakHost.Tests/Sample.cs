@@ -37,6 +37,7 @@ internal static class Sample
     {
         Kernel = Kernel.Of<Linux61>(),
         Vms = 64,
+        VmsInFleet = 64,
         Tick = 1024,
         Totals = Totals(),
         InvalidateSeq = new CounterSpread(CounterRange.Exactly(1), CounterRange.Exactly(2), CounterRange.Exactly(3)),

@@ -1,15 +1,19 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Checks;
 
-/// <summary>When a bounded soak ends.</summary>
+/// <summary>
+/// When a bounded soak ends. Where the fleet has a last tick (<see cref="FleetOptions.TicksMax"/>), every VM runs to that tick
+/// instead, whatever is found: the result then depends on the fleet and the seed alone, and parts of a fleet add up.
+/// </summary>
 public sealed record SoakBounds
 {
-    /// <summary>Operations of the cohorts under test, at least 1.</summary>
+    /// <summary>Operations of the cohorts under test, at least 1; without meaning where the fleet has a last tick.</summary>
     public long Operations { get; init; } = 2_000_000_000;
 
     /// <summary>Time, above zero, for the cohorts under test. The control has as long again.</summary>
@@ -48,8 +52,56 @@ public sealed record SoakResult
     /// <summary>The first incident of each cohort that had any, by the cohort's name.</summary>
     public required ImmutableDictionary<string, IncidentId> FirstIncidents { get; init; }
 
+    /// <summary>
+    /// How many vCPUs of each cohort were stuck after invalidations had stopped, by the cohort's name; null where not all of its
+    /// shards answered. Only for cohorts that were settled.
+    /// </summary>
+    public ImmutableDictionary<string, int?> Stuck { get; init; } = ImmutableDictionary<string, int?>.Empty;
+
+    /// <summary>The tick to which every VM ran; null where there was no last tick, or not every VM came to it.</summary>
+    public long? Ticks { get; init; }
+
     /// <summary>Operations of all cohorts.</summary>
     public long Operations => Cohorts.Sum(cohort => cohort.Totals.Operations);
+
+    /// <summary>
+    /// This result with the verdicts that follow from its figures: each cohort's by the rules of the watchdog and by the vCPUs
+    /// that are stuck, and that of the whole. Reasons that are there keep their place at the end; with any of them it is no
+    /// pass.
+    /// </summary>
+    /// <param name="cohortsInAll">Cohorts of the fleet.</param>
+    public SoakResult Judge(int cohortsInAll)
+    {
+        ImmutableArray<CohortReport> cohorts = [.. Cohorts.Select(JudgeSettled)];
+        (Verdict verdict, IReadOnlyList<VerdictReason> reasons) = Verdicts.OfFleet(cohorts, cohortsInAll, []);
+        string[] notes =
+        [
+            .. Cohorts.Select(cohort => cohort.Cohort.Name)
+                .Where(name => Stuck.TryGetValue(name, out int? stuck) && stuck is null)
+                .Select(name => $"{name}: not all of its shards answered, so some pending faults may not be fixed"),
+            .. Reasons,
+        ];
+        return this with
+        {
+            Verdict = verdict == Verdict.Pass && notes.Length > 0 ? Verdict.Inconclusive : verdict,
+            Reasons = [.. reasons.Select(reason => reason.ToString()), .. notes],
+            Cohorts = cohorts,
+        };
+    }
+
+    private CohortReport JudgeSettled(CohortReport report)
+    {
+        if (Stuck.GetValueOrDefault(report.Cohort.Name) is not (> 0 and var stuck))
+            return report;
+
+        // Stuck vCPUs make unjustified retries from then on, so the report may be a violation already.
+        string reason = $"{stuck} vCPUs made no progress after every invalidation had stopped";
+        return report with
+        {
+            Verdict = Verdict.Violation,
+            Reasons = report.Verdict == Verdict.Violation ? [.. report.Reasons, reason] : [reason],
+        };
+    }
 }
 
 /// <summary>
@@ -68,6 +120,9 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
     private readonly ImmutableDictionary<string, IncidentId>.Builder _firstIncidents =
         ImmutableDictionary.CreateBuilder<string, IncidentId>();
 
+    private readonly ImmutableDictionary<string, int?>.Builder _stuck = ImmutableDictionary.CreateBuilder<string, int?>();
+    private readonly bool _runsToLastTick = options.TicksMax < long.MaxValue;
+
     /// <summary>Runs it.</summary>
     /// <param name="progress">Called several times a second, on another thread, with how far it is.</param>
     /// <param name="cancellation">Interrupts it: the result says what was seen so far.</param>
@@ -85,11 +140,13 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         {
             isProven = false;
             Stage(controls, "control", bounds.Time, settles: false, progress, cohorts, notes, HaveAllHung, cancellation);
-            if (!isProven && others.Length + external.Length > 0 && !cancellation.IsCancellationRequested)
+            int notRun = _runsToLastTick ? external.Length : others.Length + external.Length;
+            if (!isProven && notRun > 0 && !cancellation.IsCancellationRequested)
                 notes.Add("the control did not hang, so the cohorts under test were not run");
         }
 
-        if (isProven && others.Length > 0 && !cancellation.IsCancellationRequested)
+        // The control of another part of the fleet may have hung.
+        if ((isProven || _runsToLastTick) && others.Length > 0 && !cancellation.IsCancellationRequested)
         {
             Stage(others, "soak", bounds.Time, settles: true, progress, cohorts, notes, ShareOfOperations, cancellation);
         }
@@ -105,11 +162,17 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         double HaveAllHung(FleetReport report)
         {
             isProven = report.Cohorts.Length == controls.Length && report.Cohorts.All(cohort => cohort.Incidents.Hangs > 0);
-            return isProven ? 1 : 0;
+            return _runsToLastTick ? ShareOfTicks(report) : isProven ? 1 : 0;
         }
 
+        double ShareOfTicks(FleetReport report) => report.IsDone ? 1 : Math.Min(
+            0.999,
+            report.Cohorts.Select(cohort => cohort.Snapshot).OfType<SimulatedSnapshot>()
+                .Select(snapshot => (double)snapshot.Tick / options.TicksMax).DefaultIfEmpty().Min());
+
         double ShareOfOperations(FleetReport report) =>
-            report.Cohorts.Any(cohort => cohort.Verdict == Verdict.Violation)
+            _runsToLastTick ? ShareOfTicks(report)
+            : report.Cohorts.Any(cohort => cohort.Verdict == Verdict.Violation)
                 ? 1
                 : (double)report.Cohorts.Sum(cohort => cohort.Totals.Operations) / bounds.Operations;
 
@@ -126,23 +189,26 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
     private SoakResult Conclude(List<CohortReport> cohorts, List<string> notes, TimeSpan elapsed, bool wasInterrupted)
     {
         cohorts.Sort((a, b) => IndexOf(a).CompareTo(IndexOf(b)));
-        (Verdict verdict, IReadOnlyList<VerdictReason> reasons) = Verdicts.OfFleet(cohorts, options.Cohorts.Count, []);
         if (wasInterrupted)
             notes.Add("the check was interrupted before its bound");
-        if (verdict == Verdict.Pass && notes.Count > 0)
-            verdict = Verdict.Inconclusive;
+        bool isComplete = cohorts.Count == options.Cohorts.Count && cohorts.All(HasComeToLastTick);
         return new SoakResult
         {
-            Verdict = verdict,
-            Reasons = [.. reasons.Select(reason => reason.ToString()), .. notes],
+            Verdict = default,
+            Reasons = [.. notes],
             Cohorts = [.. cohorts],
             Elapsed = elapsed,
             WasInterrupted = wasInterrupted,
             FirstIncidents = _firstIncidents.ToImmutable(),
-        };
+            Stuck = _stuck.ToImmutable(),
+            Ticks = _runsToLastTick && isComplete ? options.TicksMax : null,
+        }.Judge(options.Cohorts.Count);
 
         int IndexOf(CohortReport report) => options.Cohorts.Index().First(entry => entry.Item.Name == report.Cohort.Name).Index;
     }
+
+    private bool HasComeToLastTick(CohortReport report) =>
+        report.Snapshot is SimulatedSnapshot simulated && simulated.Tick >= options.TicksMax;
 
     private void Stage(
         Cohort[] members,
@@ -181,11 +247,19 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         IReadOnlyList<int?> stuck = settles ? fleet.Settle(StopTimeout) : [];
         fleet.Stop(StopTimeout);
         FleetReport last = watchdog.Stop();
-        foreach (CohortReport report in last.Cohorts)
-            cohorts.Add(
-                settles
-                    ? Judge(report, stuck[Array.FindIndex(members, member => member.Name == report.Cohort.Name)], notes)
-                    : report);
+        cohorts.AddRange(last.Cohorts);
+        foreach ((int m, int? its) in stuck.Index())
+        {
+            if (members[m] is SimulatedCohort)
+                _stuck[members[m].Name] = its;
+        }
+
+        if (_runsToLastTick && members.OfType<SimulatedCohort>().Any() && !cancellation.IsCancellationRequested)
+        {
+            notes.AddRange(last.Cohorts.Where(report => !HasComeToLastTick(report)).Select(report =>
+                $"{report.Cohort.Name}: not every VM came to tick {options.TicksMax} within {timeout.TotalSeconds:0} s"));
+        }
+
         notes.AddRange(
             members
                 .Select(member => member.Name)
@@ -200,25 +274,15 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
             foreach (Finding finding in cohort.Findings)
             {
                 if (IncidentId.IsIncident(finding.Kind))
-                    _firstIncidents[cohort.Cohort.Name] = _firstIncidents.TryGetValue(cohort.Cohort.Name, out IncidentId first)
-                        ? first : IncidentId.Of(cohort.Cohort.Name, finding);
+                    Note(IncidentId.Of(cohort.Cohort.Name, finding));
             }
         }
     }
 
-    private static CohortReport Judge(CohortReport report, int? stuck, List<string> notes)
+    // Shards are at different ticks: the incident that is seen first need not be the earliest.
+    private void Note(IncidentId incident)
     {
-        if (stuck is null)
-            notes.Add($"{report.Cohort.Name}: not all of its shards answered, so some pending faults may not be fixed");
-        if (stuck is not > 0)
-            return report;
-
-        // Stuck vCPUs make unjustified retries from then on, so the report may be a violation already.
-        string reason = $"{stuck} vCPUs made no progress after every invalidation had stopped";
-        return report with
-        {
-            Verdict = Verdict.Violation,
-            Reasons = report.Verdict == Verdict.Violation ? [.. report.Reasons, reason] : [reason],
-        };
+        if (!_firstIncidents.TryGetValue(incident.Cohort, out IncidentId first) || IncidentId.Compare(incident, first) < 0)
+            _firstIncidents[incident.Cohort] = incident;
     }
 }

@@ -31,6 +31,15 @@ public readonly partial record struct IncidentId(FindingKind Kind, string Cohort
     public static IncidentId Of(string cohort, in Finding finding) =>
         new(finding.Kind, cohort, finding.Vm, finding.Vcpu, finding.Time);
 
+    /// <summary>Orders the incidents of one cohort by time, then by VM, vCPU and kind.</summary>
+    /// <returns>Below 0 where <paramref name="left"/> comes first, above 0 where it comes last.</returns>
+    public static int Compare(IncidentId left, IncidentId right)
+    {
+        int byTime = FindingTime.Compare(left.Time, right.Time);
+        return byTime != 0 ? byTime
+            : (left.Vm, left.Vcpu ?? -1, left.Kind).CompareTo((right.Vm, right.Vcpu ?? -1, right.Kind));
+    }
+
     /// <summary>Reads what <see cref="ToString"/> writes.</summary>
     public static bool TryParse(string text, out IncidentId id)
     {

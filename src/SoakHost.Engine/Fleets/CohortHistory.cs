@@ -4,7 +4,7 @@ using SoakHost.Model.Kernels;
 namespace SoakHost.Engine.Fleets;
 
 /// <summary>VMs that came into a cohort together and are advanced together: what a <see cref="Shard"/> is built from.</summary>
-/// <param name="FirstVm">The number of the first VM.</param>
+/// <param name="FirstVm">The number of the first VM; the others follow in steps of the number of parts of the fleet.</param>
 /// <param name="Vms">How many, as it starts; resizes may take some away.</param>
 /// <param name="StartTick">The tick at which they start.</param>
 /// <param name="Kernel">The kernel that they start with.</param>
@@ -20,21 +20,24 @@ internal sealed record ShardPlan(
 
 /// <summary>
 /// What the interventions have made of a cohort: which shards it has, under which kernel, and since when. It depends on the
-/// cohort and its interventions alone, so a resume and a replay find the same. Immutable.
+/// cohort, its interventions and the part of the fleet alone, so a resume and a replay find the same. Immutable.
 /// </summary>
 internal sealed class CohortHistory
 {
     private readonly List<ShardIntervention> _interventions = [];
     private readonly List<ShardPlan> _plans = [];
+    private readonly FleetPart _part;
     private Kernel _kernel;
+    private long _lastStart;
     private bool _mayInvalidate = true;
 
     /// <summary>A history.</summary>
     /// <param name="cohort">The cohort as it came into the fleet.</param>
     /// <param name="interventions">What was done to it, in the order in which it was recorded.</param>
-    public CohortHistory(SimulatedCohort cohort, IEnumerable<ShardIntervention> interventions)
+    /// <param name="part">The part of the fleet.</param>
+    public CohortHistory(SimulatedCohort cohort, IEnumerable<ShardIntervention> interventions, FleetPart part)
     {
-        (First, Vms, _kernel) = (cohort, 0, cohort.Kernel);
+        (First, Vms, _kernel, _part) = (cohort, 0, cohort.Kernel, part);
         Grow(cohort.Vms, startTick: 0);
         foreach (ShardIntervention intervention in interventions)
             Record(intervention);
@@ -42,8 +45,8 @@ internal sealed class CohortHistory
 
     private CohortHistory(CohortHistory before)
     {
-        (First, Vms, IsRemoved) = (before.First, before.Vms, before.IsRemoved);
-        (_kernel, _mayInvalidate) = (before._kernel, before._mayInvalidate);
+        (First, Vms, IsRemoved, _part) = (before.First, before.Vms, before.IsRemoved, before._part);
+        (_kernel, _mayInvalidate, _lastStart) = (before._kernel, before._mayInvalidate, before._lastStart);
         _interventions.AddRange(before._interventions);
         _plans.AddRange(before._plans);
     }
@@ -51,8 +54,11 @@ internal sealed class CohortHistory
     /// <summary>The cohort as it came into the fleet.</summary>
     public SimulatedCohort First { get; }
 
-    /// <summary>VMs that it has now.</summary>
+    /// <summary>VMs that it has now, in all parts of the fleet.</summary>
     public int Vms { get; private set; }
+
+    /// <summary>VMs that it has now in this part.</summary>
+    public int VmsHere => _part.VmsOf(Vms);
 
     /// <summary>Whether it was removed.</summary>
     public bool IsRemoved { get; private set; }
@@ -66,12 +72,12 @@ internal sealed class CohortHistory
     /// </summary>
     public long EarliestTick(InterventionKind kind) => Math.Max(
         _interventions.Select(intervention => intervention.Tick).DefaultIfEmpty().Max(),
-        kind == InterventionKind.ResizeCohort ? _plans.Max(plan => plan.StartTick) + Shard.ObservationTicks : 0);
+        kind == InterventionKind.ResizeCohort ? _lastStart + Shard.ObservationTicks : 0);
 
-    /// <summary>All VMs that it ever had.</summary>
+    /// <summary>All VMs that it ever had in this part.</summary>
     public long VmsEver => _plans.Sum(plan => (long)plan.Vms);
 
-    /// <summary>Every shard that it ever had.</summary>
+    /// <summary>Every shard that it ever had in this part.</summary>
     public IReadOnlyList<ShardPlan> Plans => _plans;
 
     /// <summary>This history and one more intervention.</summary>
@@ -145,15 +151,23 @@ internal sealed class CohortHistory
     /// started at a tick. Null where there was none.
     /// </summary>
     public Shard? StartOf(int vm, long tick, ShardOptions options) =>
-        _plans.FindLast(plan => vm >= plan.FirstVm && vm < plan.FirstVm + plan.Vms && plan.StartTick <= tick) is { } plan
+        _plans.FindLast(plan => Has(plan, vm) && plan.StartTick <= tick) is { } plan
             ? Create(plan, vm, 1, options) : null;
 
     private void Grow(int vms, long startTick)
     {
-        for (int first = Vms; first < vms; first += FleetOptions.ShardVms)
-            _plans.Add(
-                new(first, Math.Min(FleetOptions.ShardVms, vms - first), startTick, _kernel, _mayInvalidate, _interventions.Count)
-            );
+        if (vms > Vms)
+            _lastStart = startTick;
+        int end = _part.VmsOf(vms);
+        for (int index = VmsHere; index < end; index += FleetOptions.ShardVms)
+        {
+            int count = Math.Min(FleetOptions.ShardVms, end - index);
+            _plans.Add(new(_part.VmAt(index), count, startTick, _kernel, _mayInvalidate, _interventions.Count));
+        }
+
         Vms = Math.Max(Vms, vms);
     }
+
+    private bool Has(ShardPlan plan, int vm) =>
+        _part.Has(vm) && vm >= plan.FirstVm && vm <= plan.FirstVm + ((plan.Vms - 1) * _part.Count);
 }

@@ -74,24 +74,29 @@ public sealed class Fleet : IDisposable
 
     /// <summary>
     /// Decides at which tick an intervention takes effect on a cohort, and has the cohort's shards wait there until it is
-    /// committed or abandoned: the tick of the shard that is furthest, or of the intervention before, if that is further. A
-    /// cohort that is added starts at tick 0.
+    /// committed or abandoned: the tick that the intervention names, or where it names none, that of the shard that is furthest,
+    /// or of the intervention before, if that is further. A cohort that is added starts at tick 0.
     /// </summary>
     /// <param name="cohort">The cohort's name. For one that is added, a name that no cohort of this run has had.</param>
-    /// <param name="intervention">The intervention; its tick is ignored.</param>
+    /// <param name="intervention">
+    /// The intervention. Tick 0 has the fleet choose. Where several processes run parts of one fleet, all are given the same
+    /// tick, ahead of all of them.
+    /// </param>
     /// <returns>The intervention, to be recorded, then committed or abandoned.</returns>
     /// <exception cref="NoSuchCohortException">The fleet has no such cohort.</exception>
-    /// <exception cref="InvalidInterventionException">The intervention makes no sense for this cohort.</exception>
+    /// <exception cref="InvalidInterventionException">
+    /// The intervention makes no sense for this cohort, or names a VM of another part of the fleet.
+    /// </exception>
     /// <exception cref="InterventionConflictException">
-    /// The cohort has come to its last tick or has another intervention prepared, the fleet would become too large or empty, or
-    /// is being stopped.
+    /// The cohort has passed the tick that was named, has come to its last tick or has another intervention prepared, the fleet
+    /// would become too large or empty, or is being stopped.
     /// </exception>
     public PreparedIntervention Prepare(string cohort, ShardIntervention intervention)
     {
-        intervention = intervention with { Tick = 0 };
         intervention.ThrowUnlessValid();
         if (intervention.Cohort is { } described && described.Name != cohort)
             throw new InvalidInterventionException($"the cohort to add is called \"{described.Name}\", not \"{cohort}\"");
+        ThrowUnlessEachPartHasOne(cohort, intervention);
         if (_workers.IsStopping)
             throw new InterventionConflictException("the fleet is being stopped");
         Membership.Reservation reservation = _membership.Reserve(cohort, intervention);
@@ -186,7 +191,8 @@ public sealed class Fleet : IDisposable
 
     private ICohortSource CreateSource(Cohort cohort, ResumeState? resume) => cohort switch
     {
-        SimulatedCohort simulated => CreateSource(new CohortHistory(simulated, resume?.Recorded[cohort.Name] ?? []), resume),
+        SimulatedCohort simulated => CreateSource(new CohortHistory(
+            simulated, resume?.Recorded[cohort.Name] ?? [], Options.Shards.Part), resume),
         ExternalCohort external => new ExternalSlot(external.CreateSource(_time)),
         _ => throw new ArgumentException($"cohort \"{cohort.Name}\" is of an unknown kind, \"{cohort.Kind}\"", nameof(cohort)),
     };
@@ -194,9 +200,32 @@ public sealed class Fleet : IDisposable
     private SimulatedCohortSource CreateSource(CohortHistory history, ResumeState? resume) =>
         new(history, (its, plan) => Build(its, plan, resume));
 
+    private void ThrowUnlessHere(ShardIntervention intervention, string cohort)
+    {
+        FleetPart part = Options.Shards.Part;
+        if (intervention.Vm is { } vm && !part.Has(vm))
+        {
+            throw new InvalidInterventionException(
+                $"VM {vm} of cohort \"{cohort}\" is in part {vm % part.Count}/{part.Count} of the fleet, and this process runs "
+                + $"part {part}");
+        }
+    }
+
+    private void ThrowUnlessEachPartHasOne(string cohort, ShardIntervention intervention)
+    {
+        int parts = Options.Shards.Part.Count;
+        if ((intervention.Cohort?.Vms ?? intervention.Vms) is > 0 and var vms && vms < parts)
+        {
+            throw new InvalidInterventionException(
+                $"cohort \"{cohort}\" would have {vms} VMs in {parts} parts of the fleet; it must have at least {parts}, one "
+                + "a part");
+        }
+    }
+
     private PreparedIntervention PrepareNew(ShardIntervention intervention, Membership.Reservation reservation)
     {
-        var added = new SimulatedCohortSource(new CohortHistory(intervention.Cohort!, [intervention]), BuildNew);
+        var added = new SimulatedCohortSource(new CohortHistory(
+            intervention.Cohort!, [intervention], Options.Shards.Part), BuildNew);
         return new PreparedIntervention(intervention, reservation, [], _ =>
         {
             _membership.Add(added);
@@ -212,8 +241,17 @@ public sealed class Fleet : IDisposable
         CohortHistory history = cohort.History;
         if (intervention.Vm is { } vm && (vm < 0 || vm >= history.Vms))
             throw new InvalidInterventionException($"cohort \"{reservation.Name}\" has VMs 0 to {history.Vms - 1}");
+        ThrowUnlessHere(intervention, reservation.Name);
         IReadOnlyList<ShardSlot> slots = cohort.Slots;
-        long tick = Math.Max(slots.Max(slot => slot.Hold()), history.EarliestTick(intervention.Kind));
+        long earliest = Math.Max(
+            slots.Max(slot => slot.Hold()), history.EarliestTick(intervention.Kind));
+        if (intervention.Tick > 0 && intervention.Tick < earliest)
+        {
+            throw new InterventionConflictException(
+                $"tick {intervention.Tick} is past: cohort \"{reservation.Name}\" takes interventions from tick {earliest} on");
+        }
+
+        long tick = Math.Max(intervention.Tick, earliest);
         if (tick >= Options.TicksMax)
             throw new InterventionConflictException(
                 $"cohort \"{reservation.Name}\" has come to its last tick, {Options.TicksMax}");

@@ -56,7 +56,7 @@ internal static class Settling
     private static int CountStuck(Shard shard)
     {
         int stuck = 0;
-        for (int vm = shard.FirstVm; vm < shard.FirstVm + shard.Vms; vm++)
+        foreach (int vm in shard.VmNumbers)
             stuck += shard.Read(vm).Vcpus.Count(vcpu => vcpu.ConsecutiveRetries > 0);
         return stuck;
     }

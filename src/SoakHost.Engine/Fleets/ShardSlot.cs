@@ -31,7 +31,8 @@ internal sealed class ShardSlot(Shard shard, ShardPlan plan)
     public CohortBaseline Baseline { get; } = new(shard.Totals.Operations, shard.Reported);
 
     /// <summary>Which VMs it came with, for people.</summary>
-    public string Numbers => $"VMs {plan.FirstVm} to {plan.FirstVm + plan.Vms - 1}";
+    public string Numbers => $"VMs {plan.FirstVm} to {plan.FirstVm + ((plan.Vms - 1) * shard.VmStride)}"
+        + (shard.VmStride == 1 ? "" : $" in steps of {shard.VmStride}");
 
     /// <summary>Which shard it is, for people.</summary>
     public string Description => $"cohort {shard.Cohort.Name}, {Numbers}";

@@ -95,6 +95,7 @@ internal sealed class SimulatedCohortSource : ICohortSource
             Stalled = [.. shards.SelectMany(shard => shard.Stalled).Take(CohortSnapshot.StalledMax)],
             Findings = findings,
             HasInterventions = _history.HasInterventions,
+            VmsInFleet = _history.Vms,
             InvalidationsPaused = Array.TrueForAll(shards, shard => shard.InvalidationsPaused),
             Failures = [.. slots.Where(slot => slot.Failure is not null).Select(Describe)],
             IsOutOfService = slots.All(slot => slot.Failure is not null),

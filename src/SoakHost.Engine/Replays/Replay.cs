@@ -170,7 +170,7 @@ public static class Replay
         int vm,
         long tick,
         IEnumerable<ShardIntervention> interventions
-    ) => new CohortHistory(cohort, interventions).StartOf(vm, tick, options with { VectorBits = 32 });
+    ) => new CohortHistory(cohort, interventions, FleetPart.Whole).StartOf(vm, tick, options with { VectorBits = 32 });
 
     /// <summary>Writes down every step of a range of ticks.</summary>
     private sealed class RangeTrace(Func<long, Kernel> kernelAt, long from, long to) : IStepListener

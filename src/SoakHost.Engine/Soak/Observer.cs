@@ -19,6 +19,7 @@ internal sealed class Observer<TPages, TLanes>
     private static readonly int[] Boundaries = [31, 32, 63, 64];
 
     private readonly int _firstVm;
+    private readonly int _vmStride;
     private readonly int _vcpus;
     private readonly uint _stallRetries;
     private int _vms;
@@ -31,12 +32,13 @@ internal sealed class Observer<TPages, TLanes>
     private Totals _totals;
     private IncidentCounts _reported;
 
-    public Observer(SimulatedCohort cohort, int firstVm, int vms, uint stallRetries)
+    public Observer(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
     {
         _firstVm = firstVm;
+        _vmStride = options.Part.Count;
         _vms = vms;
         _vcpus = cohort.Vm.Vcpus;
-        _stallRetries = stallRetries;
+        _stallRetries = options.StallRetries;
         _conditions = new VcpuCondition[vms * _vcpus];
         _unsafeInstallSeen = new bool[vms];
         _accountingErrorSeen = new bool[vms];
@@ -110,7 +112,7 @@ internal sealed class Observer<TPages, TLanes>
         state.StaleMappingSeen.CopyTo(_staleMappingSeen, 0);
         _stalled.Clear();
         foreach (StalledVcpu vcpu in state.Stalled)
-            _stalled[((vcpu.Vm - _firstVm) * _vcpus) + vcpu.Vcpu] = vcpu;
+            _stalled[((vcpu.Vm - _firstVm) / _vmStride * _vcpus) + vcpu.Vcpu] = vcpu;
         _findings.Clear();
         _findings.AddRange(state.Findings);
     }
@@ -312,7 +314,7 @@ internal sealed class Observer<TPages, TLanes>
         VcpuCondition was = _conditions[index];
         _conditions[index] = condition;
         int vcpus = state.Vcpus.Length;
-        (int vm, int v) = (_firstVm + (index / vcpus), index % vcpus);
+        (int vm, int v) = (NumberOf(index / vcpus), index % vcpus);
         VcpuState vcpu = state.Vcpus[v];
         var seen = Sighting.AtTick(tick, state.InvalidateSeq, vcpu.Page, vcpu.Snapshot);
         if (condition == VcpuCondition.Running)
@@ -350,6 +352,9 @@ internal sealed class Observer<TPages, TLanes>
         program.AdvanceObserved(before, bounds, Shard.ObservationTicks, ref watch);
     }
 
+    /// <summary>The number, in its cohort, of a VM by its index in the shard.</summary>
+    private int NumberOf(int index) => _firstVm + (index * _vmStride);
+
     private static ulong Join(uint high, uint low) => ((ulong)high << 32) | low;
 
     private static Span<uint> Words(ref TLanes lanes) => MemoryMarshal.Cast<TLanes, uint>(MemoryMarshal.CreateSpan(ref lanes, 1));
@@ -381,7 +386,7 @@ internal sealed class Observer<TPages, TLanes>
         private void Look(in VmGroup<TPages, TLanes> group, int lane, long tick, int actor)
         {
             int index = _firstIndex + lane;
-            int vm = _owner._firstVm + index;
+            int vm = _owner.NumberOf(index);
             ref VmLanes<TPages, TLanes> state = ref group.Vm;
             ulong seq = Join(Words(ref state.InvalidateSeq.High)[lane], Words(ref state.InvalidateSeq.Low)[lane]);
             if (seq != _seqs[lane])

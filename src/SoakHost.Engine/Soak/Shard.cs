@@ -17,6 +17,9 @@ public sealed record ShardOptions
     /// <summary>Consecutive retries from which on a vCPU is stalled, 2 to 2^30. Default 1000.</summary>
     public uint StallRetries { get; init; } = 1000;
 
+    /// <summary>The part of the fleet that the shard is of. Default: all of it.</summary>
+    public FleetPart Part { get; init; } = FleetPart.Whole;
+
     /// <summary>Width of the vectors in bits: 32 (no vectors), 128, 256 or 512. Default: the widest this machine has.</summary>
     public int VectorBits { get; init; } = WidestVectorBits;
 
@@ -60,6 +63,9 @@ public abstract class Shard
     /// <summary>The number, in its cohort, of the first VM.</summary>
     public int FirstVm { get; }
 
+    /// <summary>The distance between the numbers of two VMs that follow each other.</summary>
+    public int VmStride => Options.Part.Count;
+
     /// <summary>Number of VMs. It can only fall; a shard without any is over, and stands still.</summary>
     public int Vms { get; private protected set; }
 
@@ -70,6 +76,14 @@ public abstract class Shard
     public abstract Kernel Kernel { get; }
 
     internal ShardOptions Options { get; }
+
+    /// <summary>The numbers, in the cohort, of its VMs, lowest first.</summary>
+    public IEnumerable<int> VmNumbers => Enumerable.Range(0, Vms).Select(index => FirstVm + (index * VmStride));
+
+    /// <summary>Whether a VM of that number is in the shard.</summary>
+    /// <param name="vm">The VM's number in its cohort.</param>
+    public bool Has(int vm) =>
+        vm >= FirstVm && (vm - FirstVm) / VmStride < Vms && (vm - FirstVm) % VmStride == 0;
 
     /// <summary>Builds a shard whose VMs are at the start of their history.</summary>
     /// <param name="cohort">The cohort, valid.</param>
@@ -136,7 +150,7 @@ public abstract class Shard
         intervention.ThrowUnlessValid();
         if (intervention.Tick < Tick)
             throw new InvalidInterventionException($"tick {intervention.Tick} is past: the shard is at tick {Tick}");
-        if (Vms == 0 || (intervention.Vm is { } vm && (vm < FirstVm || vm >= FirstVm + Vms)))
+        if (Vms == 0 || (intervention.Vm is { } vm && !Has(vm)))
             return;
         int after = _scheduled.FindLastIndex(earlier => earlier.Tick <= intervention.Tick);
         _scheduled.Insert(after + 1, intervention);
@@ -166,7 +180,7 @@ public abstract class Shard
     private void Apply(ShardIntervention intervention)
     {
         // The VM may have gone since the intervention was scheduled; the one that has its number now is another shard's.
-        if (intervention.Vm is { } one && (one < FirstVm || one >= FirstVm + Vms))
+        if (intervention.Vm is { } one && !Has(one))
             return;
         switch (intervention.Kind)
         {
@@ -183,12 +197,12 @@ public abstract class Shard
                 UpdateMemslots(intervention.Vm);
                 break;
             case InterventionKind.ResizeCohort or InterventionKind.RemoveCohort:
-                Shrink(Math.Clamp(intervention.Vms - FirstVm, 0, Vms));
+                Shrink(Math.Clamp((intervention.Vms - FirstVm + VmStride - 1) / VmStride, 0, Vms));
                 break;
             case InterventionKind.AddCohort:
                 break;
             default:
-                for (int vm = intervention.Vm ?? FirstVm; vm <= (intervention.Vm ?? FirstVm + Vms - 1); vm++)
+                foreach (int vm in intervention.Vm is { } single ? [single] : VmNumbers)
                     Write(vm, Change(Read(vm), intervention));
                 break;
         }
@@ -289,7 +303,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
         Allocate(vms);
         _program = ProgramOf(cohort.Kernel, _hasObsoleteRoots);
         _bounds = new(cohort.Vm, _mayInvalidate);
-        _observer = new(cohort, firstVm, vms, options.StallRetries);
+        _observer = new(cohort, firstVm, vms, options);
 
         // The lanes beyond the last VM run VMs of their own that nobody looks at.
         var start = new VmState(cohort.Vm);
@@ -297,7 +311,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
         {
             VmGroup<TPages, TLanes> group = Group(vm / TLanes.Count);
             _program.Write(group, vm % TLanes.Count, start);
-            group.Random.Seed(vm % TLanes.Count, options.Seed, firstVm + vm);
+            group.Random.Seed(vm % TLanes.Count, options.Seed, firstVm + ((long)vm * VmStride));
         }
     }
 
@@ -438,9 +452,14 @@ internal sealed class Shard<TPages, TLanes> : Shard
 
     private VmGroup<TPages, TLanes> GroupOf(int vm, out int lane)
     {
-        int index = vm - FirstVm;
-        if ((uint)index >= (uint)Vms)
-            throw new ArgumentOutOfRangeException(nameof(vm), vm, $"this shard has VMs {FirstVm} to {FirstVm + Vms - 1}");
+        if (!Has(vm))
+        {
+            string step = VmStride == 1 ? "" : $" in steps of {VmStride}";
+            throw new ArgumentOutOfRangeException(
+                nameof(vm), vm, $"this shard has VMs {FirstVm} to {FirstVm + ((Vms - 1) * VmStride)}{step}");
+        }
+
+        int index = (vm - FirstVm) / VmStride;
         lane = index % TLanes.Count;
         return Group(index / TLanes.Count);
     }

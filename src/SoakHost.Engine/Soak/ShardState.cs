@@ -64,7 +64,7 @@ public static class ShardState
         writer.Write(Magic);
         writer.Write(FormatVersion);
         WriteHeader(writer, shard);
-        for (int vm = shard.FirstVm; vm < shard.FirstVm + shard.Vms; vm++)
+        foreach (int vm in shard.VmNumbers)
         {
             VmState read = shard.Read(vm);
             if (FindInvalid(read, shape) is { } invalid)
@@ -111,7 +111,7 @@ public static class ShardState
             throw new ShardStateException("it is no shard's state");
         Expect(FormatVersion, reader.ReadByte(), "format");
         Shard shard = ReadHeader(reader, cohort, firstVm, vmsMax, options);
-        for (int vm = firstVm; vm < firstVm + shard.Vms; vm++)
+        foreach (int vm in shard.VmNumbers)
         {
             (VmState state, RandomState random) = ReadVm(reader, cohort.Vm);
             if (FindInvalid(state, cohort.Vm) is { } invalid)
@@ -381,7 +381,7 @@ public static class ShardState
                 continue;
             (long tick, int page) = (ReadTick(reader), reader.ReadByte());
             var sighting = Sighting.AtTick(tick, reader.ReadUInt64(), page, reader.ReadUInt64());
-            stalled.Add(new(shard.FirstVm + (index / vcpus), index % vcpus, conditions[index], sighting));
+            stalled.Add(new(shard.FirstVm + (index / vcpus * shard.VmStride), index % vcpus, conditions[index], sighting));
         }
 
         int findings = reader.ReadInt32();
@@ -435,7 +435,7 @@ public static class ShardState
         foreach (Finding finding in seen.Findings)
         {
             bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.Deadlock
-                && finding.Vm >= shard.FirstVm
+                && finding.Vm >= shard.FirstVm && (finding.Vm - shard.FirstVm) % shard.VmStride == 0
                 && !(finding.Vcpu >= shape.Vcpus) && !(finding.Page >= shape.Pages) && finding.Time.Tick <= shard.Tick;
             if (!isKnown)
                 return $"a finding is impossible: {finding}";

@@ -44,6 +44,9 @@ public sealed record SimulatedSnapshot : CohortSnapshot
     /// <summary>Whether the histories of the VMs depend on interventions.</summary>
     public bool HasInterventions { get; init; }
 
+    /// <summary>VMs that the cohort has in all parts of the fleet.</summary>
+    public required int VmsInFleet { get; init; }
+
     /// <inheritdoc/>
     public override string KernelName => Kernel.Info.Name;
 }

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 
 namespace SoakHost.Engine.Watchdogs;
 
@@ -54,6 +55,11 @@ public sealed record CohortReport
 {
     /// <summary>What was configured, with the number of VMs that the figures describe.</summary>
     public required Cohort Cohort { get; init; }
+
+    /// <summary>
+    /// What was configured, with the number of VMs in all parts of the fleet: what a VM's number is counted in.
+    /// </summary>
+    public Cohort WholeCohort => Snapshot is SimulatedSnapshot simulated ? Cohort with { Vms = simulated.VmsInFleet } : Cohort;
 
     /// <summary>Its latest figures.</summary>
     public required CohortSnapshot Snapshot { get; init; }

@@ -24,6 +24,14 @@ internal sealed record InterventionRequest
         request => request.Vms, (request, value) => request with { Vms = value })
     { IsRequired = true };
 
+    private static readonly Setting<InterventionRequest> TickField = new Setting<InterventionRequest, long>(
+        nameof(Tick),
+        $"the tick at which it takes effect, a multiple of {Shard.ObservationTicks}, at which no VM of the cohort has arrived; "
+        + "all parts of a fleet need the same one",
+        new WholeNumber<long>(Shard.ObservationTicks, 1L << 60),
+        request => request.Tick, (request, value) => request with { Tick = value })
+    { DefaultText = "the next that every VM can take" };
+
     /// <summary>The kernel to run.</summary>
     public Kernel? Kernel { get; init; }
 
@@ -36,20 +44,23 @@ internal sealed record InterventionRequest
     /// <summary>The new number of VMs; 0 where it does not change.</summary>
     public int Vms { get; init; }
 
+    /// <summary>The tick at which it takes effect; 0 has the fleet choose.</summary>
+    public long Tick { get; init; }
+
     /// <summary>The fields that a kind takes.</summary>
     public static SettingTable<InterventionRequest> Table(InterventionKind kind) => new(new InterventionRequest(), kind switch
     {
-        InterventionKind.PatchKernel => [KernelField],
-        InterventionKind.Migrate => [VmField, Counter(isRequired: false)],
-        InterventionKind.UpdateMemslots => [VmField],
-        InterventionKind.SetCounter => [VmField, CounterField],
-        InterventionKind.ResizeCohort => [VmsField],
-        _ => [],
+        InterventionKind.PatchKernel => [KernelField, TickField],
+        InterventionKind.Migrate => [VmField, Counter(isRequired: false), TickField],
+        InterventionKind.UpdateMemslots => [VmField, TickField],
+        InterventionKind.SetCounter => [VmField, CounterField, TickField],
+        InterventionKind.ResizeCohort => [VmsField, TickField],
+        _ => [TickField],
     });
 
     /// <summary>The intervention, without a tick.</summary>
     public ShardIntervention ToIntervention(InterventionKind kind) =>
-        new() { Kind = kind, Vm = Vm, Kernel = Kernel, InvalidateSeq = InvalidateSeq, Vms = Vms };
+        new() { Kind = kind, Vm = Vm, Kernel = Kernel, InvalidateSeq = InvalidateSeq, Vms = Vms, Tick = Tick };
 
     private static Setting<InterventionRequest> Counter(bool isRequired) => new Setting<InterventionRequest, ulong>(
         nameof(InvalidateSeq), "the counter's new value", new WholeNumber<ulong>(0, ulong.MaxValue),

@@ -27,24 +27,28 @@ internal static class CheckCommand
             "600; real VMs run to their own end");
         Option<string?> workers = CommonOptions.Workers();
         Option<string?> seed = CommonOptions.Seed();
+        Option<string?> ticksMax = CommonOptions.TicksMax();
+        Option<string?> part = CommonOptions.FleetPart();
         Option<bool> json = CommonOptions.Json();
+        Option<FileInfo?> report = CommonOptions.Report();
         var junit = new Option<FileInfo?>("--junit") { Description = "Write a JUnit report to this file.", HelpName = "file" };
         var command = new Command(
             "check",
             "Runs a soak with an end, as a gate for CI. The control runs first; unless it hangs, nothing else runs. Then the "
             + "cohorts under test run "
             + "up to the bound or the first violation. Then invalidations stop, and every pending fault must be fixed. Real VMs "
-            + "run last. "
+            + "run last. With --ticks-max every simulated VM runs to that tick instead, whatever is found: the result is always "
+            + "the same, and --part runs one part of the fleet, for soakhost merge. "
             + "Exit code 0: pass; 1: violation; 2: too little was seen for a verdict; 3: this machine cannot run it.")
         {
-            operations, seconds, workers, seed, json, junit,
+            operations, seconds, ticksMax, part, workers, seed, json, report, junit,
         };
         foreach (Option option in cohorts.Options)
             command.Add(option);
         command.SetAction((parsed, stop) =>
         {
             SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration)
-                .With(parsed, seed, workers);
+                .With(parsed, seed, workers, ticksMax, part);
             FleetOptions fleet = settings.ToFleetOptions();
             IReadOnlyList<CohortOptions> configured = settings.Fleet;
             if (cohorts.Read(parsed) is { } asked)
@@ -54,6 +58,7 @@ internal static class CheckCommand
                 fleet = fleet with { Cohorts = cohort.Expected == Defect.Hang ? [cohort] : [CohortArguments.Control, cohort] };
             }
 
+            CheckBounds(fleet, parsed.IsGiven(operations), parsed.GetValue(ticksMax));
             var bounds = new SoakBounds
             {
                 Operations = operations.Of(parsed),
@@ -62,30 +67,66 @@ internal static class CheckCommand
             };
             SoakResult Soak(IProgress<SoakProgress> progress) =>
                 new BoundedSoak(fleet, bounds, TimeProvider.System).Run(progress, stop);
-            return Task.FromResult(Run(configured, Soak, fleet.Shards, parsed.GetValue(json), parsed.GetValue(junit)));
+            var outputs = new Outputs(parsed.GetValue(json), parsed.GetValue(report), parsed.GetValue(junit));
+            return Task.FromResult(Run(configured, Soak, fleet.Shards, outputs));
         });
         return command;
     }
 
     private static int Run(
-        IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ShardOptions run, bool json,
-        FileInfo? junit)
+        IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ShardOptions run, Outputs outputs)
     {
         // Fail before the soak, not after it, where the report cannot be written.
-        using FileStream? junitFile = Open(junit);
+        using FileStream? junitFile = Open(outputs.JUnit);
+        using ReportFile? report = ReportFile.Open(outputs.Report, "--report");
         SoakResult result = Refuse(cohorts) ?? CheckProgress.Run(soak);
+        return Tell(result, run, outputs.Json, report, junitFile);
+    }
+
+    /// <summary>Writes a result to all that ask for it.</summary>
+    /// <returns>The exit code.</returns>
+    public static int Tell(SoakResult result, ShardOptions run, bool json, ReportFile? report, FileStream? junit)
+    {
         CheckReport.WriteText(json ? Terminal.Error : Terminal.Output, result, run);
         if (json)
             CheckReport.WriteJson(Console.Out, result, run);
-        WriteJUnit(junitFile, result);
-        return (int)(result.Verdict switch
+        report?.Write(CheckReport.Json(result, run));
+        WriteJUnit(junit, output => JUnitReport.Write(output, result));
+        return (int)(result.WasInterrupted && result.Verdict != Verdict.Violation
+            ? ExitCode.Interrupted : ExitCodeOf(result.Verdict));
+    }
+
+    /// <summary>The exit code of a verdict.</summary>
+    public static ExitCode ExitCodeOf(Verdict verdict) => verdict switch
+    {
+        Verdict.Violation => ExitCode.Violation,
+        Verdict.Pass => ExitCode.Pass,
+        Verdict.Unsupported => ExitCode.Unsupported,
+        _ => ExitCode.Inconclusive,
+    };
+
+    /// <summary>Parts add up only where each VM runs to the same tick.</summary>
+    private static void CheckBounds(FleetOptions fleet, bool hasOperations, string? ticksMax)
+    {
+        FleetPart part = fleet.Shards.Part;
+        bool hasLastTick = fleet.TicksMax < long.MaxValue;
+        if (hasOperations && ticksMax is not null && hasLastTick)
+            throw new ConfigurationException("--operations and --ticks-max are two bounds; give one of them");
+        if (fleet.TicksMax < long.MaxValue && fleet.TicksMax % Shard.ObservationTicks != 0)
         {
-            Verdict.Violation => ExitCode.Violation,
-            _ when result.WasInterrupted => ExitCode.Interrupted,
-            Verdict.Pass => ExitCode.Pass,
-            Verdict.Unsupported => ExitCode.Unsupported,
-            _ => ExitCode.Inconclusive,
-        });
+            throw new ConfigurationException(
+                $"--ticks-max is \"{ticksMax}\"; it must be a multiple of {Shard.ObservationTicks}");
+        }
+
+        if (part.IsWhole)
+            return;
+        if (SoakConfiguration.WhyNotInParts(part, fleet.Cohorts) is { } why)
+            throw new ConfigurationException($"--part is \"{part}\"; {why}");
+        if (!hasLastTick)
+        {
+            throw new ConfigurationException(
+                $"--part is \"{part}\" and needs --ticks-max: only parts that run to the same tick add up to one result");
+        }
     }
 
     /// <summary>The result of a check that this machine cannot run; null where it can.</summary>
@@ -105,12 +146,12 @@ internal static class CheckCommand
     }
 
     /// <summary>A report that cannot be written does not hide the verdict.</summary>
-    private static void WriteJUnit(FileStream? file, SoakResult result)
+    public static void WriteJUnit(FileStream? file, Action<Stream> write)
     {
         try
         {
             if (file is not null)
-                JUnitReport.Write(file, result);
+                write(file);
         }
         catch (IOException exception)
         {
@@ -118,7 +159,8 @@ internal static class CheckCommand
         }
     }
 
-    private static FileStream? Open(FileInfo? file)
+    /// <summary>Opens the file of a JUnit report.</summary>
+    public static FileStream? Open(FileInfo? file)
     {
         try
         {
@@ -131,4 +173,10 @@ internal static class CheckCommand
             throw new ConfigurationException($"--junit is \"{file}\"; the file cannot be written: {exception.Message}");
         }
     }
+
+    /// <summary>Where a result goes, besides the exit code.</summary>
+    /// <param name="Json">Whether standard output is the JSON document, and nothing else.</param>
+    /// <param name="Report">A file for the JSON document.</param>
+    /// <param name="JUnit">A file for a JUnit report.</param>
+    private sealed record Outputs(bool Json, FileInfo? Report, FileInfo? JUnit);
 }

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Numerics;
 using SoakHost.Configuration;
+using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Commands;
@@ -65,6 +66,27 @@ internal static class CommonOptions
 
     /// <summary>The workers; null where the configuration's are meant.</summary>
     public static Option<string?> Workers() => Of(SoakSettings.Table[nameof(SoakOptions.Workers)], "the configuration's");
+
+    /// <summary>The last tick; null where the configuration's is meant.</summary>
+    public static Option<string?> TicksMax() =>
+        Of(SoakSettings.Table[nameof(SoakOptions.TicksMax)], "the configuration's");
+
+    /// <summary>The part of the fleet; null where the configuration's is meant.</summary>
+    public static Option<string?> FleetPart() => Of(SoakSettings.Table[nameof(SoakOptions.Part)], "the configuration's");
+
+    /// <summary>The part of a list of work.</summary>
+    /// <param name="items">What the list has, such as "kernels".</param>
+    public static ValueOption<FleetPart> ListPart(string items) => new(
+        "--part",
+        $"one part of the {items}: number n of them is in part n modulo N; soakhost merge makes one report of all parts",
+        new PartSyntax(), Engine.Soak.FleetPart.Whole);
+
+    /// <summary>A file for the JSON document.</summary>
+    public static Option<FileInfo?> Report() => new("--report")
+    {
+        Description = "Write the JSON document to this file too. It appears as a whole.",
+        HelpName = "file",
+    };
 
     /// <summary>The text of an option's help.</summary>
     /// <param name="sentence">What it means, without a full stop.</param>

@@ -1,6 +1,7 @@
 using System.CommandLine;
 using SoakHost.Configuration;
 using SoakHost.Engine.Explore;
+using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
 
@@ -40,14 +41,16 @@ internal static class ExploreCommand
             100_000_000);
         var target = new ValueOption<TargetChoice>(
             "--target", "look for one kind of defect, and stop at the first", Targets, new(null), "all kinds, to the end");
+        ValueOption<FleetPart> part = CommonOptions.ListPart("kernels and starts");
         Option<bool> json = CommonOptions.Json();
+        Option<FileInfo?> report = CommonOptions.Report();
         var command = new Command(
             "explore",
             "Explores every interleaving of one small VM, breadth first. Proves each kernel and start within the bound, or "
             + "prints the shortest story of each kind of defect. "
             + "Exit code 0: all are proven; 1: a defect was found; 2: the limit of states was reached.")
         {
-            kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, json,
+            kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, part, json, report,
         };
         command.SetAction(async (parsed, stop) =>
         {
@@ -61,47 +64,55 @@ internal static class ExploreCommand
                 StatesMax = statesMax.Of(parsed),
                 Target = target.Of(parsed).Kind,
             };
-            List<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked = [];
+            List<(Kernel Kernel, ulong Start)> asked = [];
             foreach (Kernel kernel in kernels.Of(parsed))
             {
                 IReadOnlyList<ulong> given = starts.Of(parsed);
-                asked.Add((kernel, given.Count > 0 ? given : await AutoStart.ForExplorationAsync(kernel, options, stop)));
+                asked.AddRange((given.Count > 0 ? given : await AutoStart.ForExplorationAsync(kernel, options, stop))
+                    .Select(start => (kernel, start)));
             }
 
-            return Run(asked, options, parsed.GetValue(json), stop);
+            using ReportFile? file = ReportFile.Open(parsed.GetValue(report), "--report");
+            var output = new ListOutput(
+                "explore",
+                part.Of(parsed),
+                [
+                    $"--vcpus={options.Vcpus}", $"--invalidators={options.Invalidators}", $"--pages={options.Pages}",
+                    $"--invalidations={options.Invalidations}", $"--memslot-updates={options.MemslotUpdates}",
+                    $"--target={options.Target?.ToString() ?? "all"}", $"--max-states={options.StatesMax}",
+                ],
+                [.. asked.Select(entry => $"{entry.Kernel.Info.Name} from 0x{entry.Start:x}")],
+                parsed.GetValue(json),
+                file);
+            return Run(PartList.Of(asked, part.Of(parsed)), options, output, stop);
         });
         return command;
     }
 
     private static int Run(
-        IEnumerable<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked, ExploreOptions options, bool json,
-        CancellationToken stop)
+        IEnumerable<(Kernel Kernel, ulong Start)> asked, ExploreOptions options, ListOutput output, CancellationToken stop)
     {
         List<ExploreResult> results = [];
-        foreach ((Kernel kernel, IReadOnlyList<ulong> starts) in asked)
+        foreach ((Kernel kernel, ulong start) in asked)
         {
-            foreach (ulong start in starts)
-            {
-                ExploreResult result = ExploreReport.WithProgress(
-                    $"{kernel.Info.Name} from 0x{start:x}",
-                    progress => Explorer.Explore(kernel, options with { Start = start }, TimeProvider.System, progress, stop));
-                results.Add(result);
-                if (!json)
-                    ExploreReport.WriteText(Terminal.Output, result);
-                if (stop.IsCancellationRequested)
-                    return Finish(results, json, ExitCode.Interrupted);
-            }
+            ExploreResult result = ExploreReport.WithProgress(
+                $"{kernel.Info.Name} from 0x{start:x}",
+                progress => Explorer.Explore(kernel, options with { Start = start }, TimeProvider.System, progress, stop));
+            results.Add(result);
+            if (!output.IsJson)
+                ExploreReport.WriteText(Terminal.Output, result);
+            if (stop.IsCancellationRequested)
+                return Finish(results, output, ExitCode.Interrupted);
         }
 
         bool anyDefect = results.Exists(result => result.Counterexample is not null);
         bool anyOpen = results.Exists(result => result.Verdict == ExploreVerdict.LimitReached);
-        return Finish(results, json, anyDefect ? ExitCode.Violation : anyOpen ? ExitCode.Inconclusive : ExitCode.Pass);
+        return Finish(results, output, anyDefect ? ExitCode.Violation : anyOpen ? ExitCode.Inconclusive : ExitCode.Pass);
     }
 
-    private static int Finish(List<ExploreResult> results, bool json, ExitCode code)
+    private static int Finish(List<ExploreResult> results, ListOutput output, ExitCode code)
     {
-        if (json)
-            ExploreReport.WriteJson(Console.Out, results);
+        output.Write(ExploreReport.Json(results));
         return (int)code;
     }
 

@@ -1,6 +1,8 @@
 using System.CommandLine;
+using SoakHost.Configuration;
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Prove;
+using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
 using Spectre.Console;
@@ -13,6 +15,8 @@ internal static class KernelsCommand
     public static Command Create()
     {
         Option<bool> json = CommonOptions.Json();
+        ValueOption<FleetPart> part = CommonOptions.ListPart("kernels");
+        Option<FileInfo?> report = CommonOptions.Report();
         var verify = new Option<bool>("--verify")
         {
             Description = "Explore, soak and, where there is a solver, prove each kernel, and compare the defects found with the "
@@ -21,29 +25,43 @@ internal static class KernelsCommand
         ValueOption<IReadOnlyList<Kernel>> kernels = CommonOptions.Kernels("kernels", [.. Kernel.All], "every kernel");
         var command = new Command("kernels", "Lists the kernels and mutants: what each is expected to do, and its source.")
         {
-            kernels, verify, json,
+            kernels, verify, part, json, report,
         };
-        command.SetAction((parsed, stop) =>
+        command.SetAction(async (parsed, stop) =>
         {
             if (parsed.GetValue(verify))
-                return VerifyAsync(kernels.Of(parsed), parsed.GetValue(json), stop);
+            {
+                using ReportFile? file = ReportFile.Open(parsed.GetValue(report), "--report");
+                return await VerifyAsync(kernels.Of(parsed), part.Of(parsed), parsed.GetValue(json), file, stop);
+            }
+
+            foreach (Option option in (Option[])[part, report])
+            {
+                if (parsed.IsGiven(option))
+                    throw new ConfigurationException($"{option.Name} needs --verify");
+            }
+
             KernelDocument[] documents = parsed.IsGiven(kernels)
                 ? [.. kernels.Of(parsed).Select(KernelList.Of)] : KernelList.Documents;
             if (parsed.GetValue(json))
                 KernelList.WriteJson(Console.Out, documents);
             else
                 KernelList.WriteTable(Terminal.Output, documents);
-            return Task.FromResult((int)ExitCode.Pass);
+            return (int)ExitCode.Pass;
         });
         return command;
     }
 
-    private static async Task<int> VerifyAsync(IReadOnlyList<Kernel> kernels, bool json, CancellationToken stop)
+    private static async Task<int> VerifyAsync(
+        IReadOnlyList<Kernel> kernels, FleetPart part, bool json, ReportFile? file, CancellationToken stop)
     {
         List<KillMatrixRow> rows = [];
         using Prover? prover = Solver.Find(null, TimeProvider.System) is { } solver
             ? new Prover(new ProveOptions(), solver, Environment.ProcessorCount, TimeProvider.System) : null;
-        foreach (Kernel kernel in kernels)
+        var output = new ListOutput(
+            "kernels", part, [prover is null ? "without a proof" : "with a proof"],
+            [.. kernels.Select(kernel => kernel.Info.Name)], json, file);
+        foreach (Kernel kernel in PartList.Of(kernels, part))
         {
             if (stop.IsCancellationRequested)
                 return (int)ExitCode.Interrupted;
@@ -52,11 +70,8 @@ internal static class KernelsCommand
                 : await KillMatrix.VerifyAsync(kernel, prover, TimeProvider.System, stop));
         }
 
-        if (json)
-        {
-            KillMatrixReport.WriteJson(Console.Out, rows);
-        }
-        else
+        output.Write(KillMatrixReport.Json(rows));
+        if (!json)
         {
             KillMatrixReport.WriteText(Terminal.Output, rows);
             if (prover is null)

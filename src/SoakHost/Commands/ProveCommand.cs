@@ -1,6 +1,7 @@
 using System.CommandLine;
 using SoakHost.Configuration;
 using SoakHost.Engine.Prove;
+using SoakHost.Engine.Soak;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -49,14 +50,16 @@ internal static class ProveCommand
             Description = "Write each question to a file in this folder, in a folder for each kernel. Needs no solver.",
             HelpName = "folder",
         };
+        ValueOption<FleetPart> part = CommonOptions.ListPart("kernels");
         Option<bool> json = CommonOptions.Json();
+        Option<FileInfo?> report = CommonOptions.Report();
         var command = new Command(
             "prove",
             "Proves kernels for every counter and any number of invalidations, by induction over the model's own steps. Each "
             + "is proven, refuted with the story of how it breaks and the counters at which it does, or not proven. Exit code "
             + "0: all are proven; 1: one is refuted; 2: one is not proven; 3: there is no solver.")
         {
-            kernels, invalidators, pages, memslots, span, solver, timeout, smt2, json,
+            kernels, invalidators, pages, memslots, span, solver, timeout, smt2, part, json, report,
         };
         command.SetAction(async (parsed, stop) =>
         {
@@ -69,10 +72,21 @@ internal static class ProveCommand
                 Timeout = TimeSpan.FromSeconds(timeout.Of(parsed)),
             };
             if (parsed.GetValue(smt2) is { } folder)
-                WriteScripts(folder, kernels.Of(parsed), options);
+                WriteScripts(folder, PartList.Of(kernels.Of(parsed), part.Of(parsed)), options);
             Solver found = FindSolver(parsed.GetValue(solver));
             using var prover = new Prover(options, found, Environment.ProcessorCount, TimeProvider.System);
-            return (int)await RunAsync(prover, kernels.Of(parsed), parsed.GetValue(json), stop);
+            using ReportFile? file = ReportFile.Open(parsed.GetValue(report), "--report");
+            var output = new ListOutput(
+                "prove",
+                part.Of(parsed),
+                [
+                    $"--invalidators={options.Invalidators}", $"--pages={options.Pages}",
+                    $"--memslots={(options.MemslotUpdates ? "updated" : "fixed")}", $"--fault-span={options.FaultSpan}",
+                ],
+                [.. kernels.Of(parsed).Select(kernel => kernel.Info.Name)],
+                parsed.GetValue(json),
+                file);
+            return (int)await RunAsync(prover, PartList.Of(kernels.Of(parsed), part.Of(parsed)), output, stop);
         });
         return command;
     }
@@ -83,7 +97,8 @@ internal static class ProveCommand
         name is null ? $"There is no SMT-LIB solver on the path. {Solver.InstallAdvice}"
             : $"--solver is \"{name}\", and there is no such program on the path. {Solver.InstallAdvice}");
 
-    private static async Task<ExitCode> RunAsync(Prover prover, IReadOnlyList<Kernel> kernels, bool json, CancellationToken stop)
+    private static async Task<ExitCode> RunAsync(
+        Prover prover, IReadOnlyList<Kernel> kernels, ListOutput output, CancellationToken stop)
     {
         List<ProveResult> results = [];
         try
@@ -93,20 +108,18 @@ internal static class ProveCommand
                 ProveResult result = await ProveReport.WithProgressAsync(
                     kernel.Info.Name, progress => prover.ProveAsync(kernel, progress, stop));
                 results.Add(result);
-                if (!json)
+                if (!output.IsJson)
                     ProveReport.WriteText(Terminal.Output, result);
             }
         }
         catch (OperationCanceledException) when (stop.IsCancellationRequested)
         {
-            if (json)
-                ProveReport.WriteJson(Console.Out, results);
+            output.Write(ProveReport.Json(results));
             return ExitCode.Interrupted;
         }
 
-        if (json)
-            ProveReport.WriteJson(Console.Out, results);
-        else if (results.Count > 1)
+        output.Write(ProveReport.Json(results));
+        if (!output.IsJson && results.Count > 1)
             Terminal.Output.WriteLine(ProveReport.Summary(results));
         return results.Exists(result => result.Verdict == ProofVerdict.Refuted) ? ExitCode.Violation
             : results.TrueForAll(result => result.Verdict == ProofVerdict.Proven) ? ExitCode.Pass : ExitCode.Inconclusive;

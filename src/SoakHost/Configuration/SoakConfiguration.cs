@@ -31,8 +31,24 @@ internal static class SoakConfiguration
         CheckSlices(reader, options);
         CheckNames(options.Fleet, errors);
         CheckSize(reader, options.Fleet);
+        if (WhyNotInParts(options.Part, options.Fleet.Select(cohort => cohort.Cohort)) is { } why)
+            reader.Wrong(nameof(SoakOptions.Part), $"is {options.Part}; {why}");
         errors.ThrowIfAny();
         return options;
+    }
+
+    /// <summary>Why a fleet cannot be split so, or null where it can: each part has a VM of each cohort.</summary>
+    public static string? WhyNotInParts(FleetPart part, IEnumerable<Cohort> cohorts)
+    {
+        if (part.IsWhole)
+            return null;
+        Cohort[] all = [.. cohorts];
+        if (Array.Find(all, cohort => cohort is not SimulatedCohort) is { } real)
+            return $"cohort \"{real.Name}\" has real VMs, and only simulated VMs can be split into parts";
+        Cohort? smallest = all.MinBy(cohort => cohort.Vms);
+        return smallest?.Vms >= part.Count ? null
+            : $"cohort \"{smallest?.Name}\" has {smallest?.Vms} VMs; each part needs at least one, so there must be at most "
+                + $"{smallest?.Vms} parts";
     }
 
     private static CohortOptions ReadCohort(

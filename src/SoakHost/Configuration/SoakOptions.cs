@@ -22,6 +22,9 @@ internal sealed record SoakOptions
     /// <summary>Seed of every VM's random stream.</summary>
     public ulong Seed { get; init; } = 1;
 
+    /// <summary>The part of the fleet that this process runs.</summary>
+    public FleetPart Part { get; init; } = FleetPart.Whole;
+
     /// <summary>Ticks of a slice, a multiple of <see cref="Shard.ObservationTicks"/>. No result depends on it.</summary>
     public int SliceTicks { get; init; } = 4 * Shard.ObservationTicks;
 
@@ -96,7 +99,7 @@ internal sealed record SoakOptions
     };
 
     /// <summary>What a VM's history and findings depend on besides its cohort.</summary>
-    public ShardOptions ToShardOptions() => new() { Seed = Seed, StallRetries = StallRetries };
+    public ShardOptions ToShardOptions() => new() { Seed = Seed, StallRetries = StallRetries, Part = Part };
 }
 
 /// <summary>How log lines look.</summary>

@@ -18,6 +18,11 @@ internal static class SoakSettings
             nameof(SoakOptions.Seed), "seed of every VM's random stream; the same seed gives the same history",
             new WholeNumber<ulong>(0, ulong.MaxValue),
             options => options.Seed, (options, value) => options with { Seed = value }),
+        new Setting<SoakOptions, FleetPart>(
+            nameof(SoakOptions.Part),
+            "the part of the fleet that this process runs: VM n of each cohort is in part n modulo N",
+            new PartSyntax(),
+            options => options.Part, (options, value) => options with { Part = value }),
         new Setting<SoakOptions, int>(
             nameof(SoakOptions.SliceTicks),
             $"ticks that a shard advances at a time, a multiple of {Shard.ObservationTicks}; no result depends on it",

@@ -37,7 +37,7 @@ internal sealed class InterventionRunner : IDisposable
     /// turn and 10 s for the disk.
     /// </summary>
     /// <param name="cohort">The cohort's name.</param>
-    /// <param name="intervention">The intervention; its tick is ignored.</param>
+    /// <param name="intervention">The intervention. Tick 0 has the fleet choose.</param>
     /// <param name="cancellation">Gives it up, unless it is being recorded already.</param>
     /// <param name="by">Who asked for it.</param>
     /// <exception cref="InterventionException">The fleet cannot do it; nothing was done.</exception>

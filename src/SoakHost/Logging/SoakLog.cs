@@ -17,6 +17,10 @@ internal static partial class SoakLog
     public static partial void SoakStarted(
         this ILogger log, int cohorts, long vms, long vcpus, int workers, int vectorBits, ulong seed, int modelVersion);
 
+    [LoggerMessage(1008, LogLevel.Information,
+        "This process runs part {Part} of the fleet: {Vms} of {VmsInAll} VMs")]
+    public static partial void PartStarted(this ILogger log, string part, long vms, long vmsInAll);
+
     [LoggerMessage(1002, LogLevel.Information,
         "Soak stopped after {Seconds:N1} s: {Operations:N0} operations, verdict {Verdict}")]
     public static partial void SoakStopped(this ILogger log, double seconds, long operations, string verdict);

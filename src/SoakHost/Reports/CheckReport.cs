@@ -12,12 +12,29 @@ using Spectre.Console;
 
 namespace SoakHost.Reports;
 
-/// <summary>The document of <c>soakhost check --json</c>.</summary>
+/// <summary>The document of <c>soakhost check --json</c>, and of <c>soakhost merge --json</c>.</summary>
+/// <param name="Verdict">The verdict.</param>
+/// <param name="Reasons">Why it is no pass, and how to reproduce what was found.</param>
+/// <param name="Seed">The seed.</param>
+/// <param name="ModelVersion">The version of the model.</param>
+/// <param name="StallRetries">Retries in a row from which on a vCPU is stalled.</param>
+/// <param name="Part">The part of the fleet, such as "2/8"; "0/1" is all of it.</param>
+/// <param name="Ticks">
+/// The tick to which every VM ran; null where there was no last tick, or not every VM came to it. Only what ran to the same tick
+/// can be merged.
+/// </param>
+/// <param name="ElapsedSeconds">Time it took.</param>
+/// <param name="Operations">Operations of all cohorts.</param>
+/// <param name="OperationsPerSecond">On average.</param>
+/// <param name="Cohorts">Every cohort that ran.</param>
 internal sealed record CheckDocument(
     Verdict Verdict,
     ImmutableArray<string> Reasons,
     ulong Seed,
     int ModelVersion,
+    uint StallRetries,
+    string Part,
+    long? Ticks,
     double ElapsedSeconds,
     long Operations,
     double OperationsPerSecond,
@@ -33,9 +50,16 @@ internal sealed record CheckCohortDocument(
     int Vcpus,
     long Operations,
     long? Invalidations,
+    long? FaultsFixed,
+    long? FaultsRetried,
+    long? GuestAccesses,
     IReadOnlyDictionary<string, long> Crossings,
     int VcpusHung,
+    int VcpusDeadlocked,
     int VcpusStarved,
+    long VcpuRecoveries,
+    IReadOnlyDictionary<string, long> Incidents,
+    string? FirstIncident,
     long? UnjustifiedRetries,
     long? OvercautiousRetries,
     long? UnsafeInstalls,
@@ -43,6 +67,21 @@ internal sealed record CheckCohortDocument(
     long? AccountingErrors,
     Verdict Verdict)
 {
+    /// <summary>What the histories of simulated VMs depend on besides kernel and seed; absent for real VMs.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public CohortShapeDocument? Shape { get; init; }
+
+    /// <summary>
+    /// vCPUs that were stuck after invalidations had stopped. Absent where not all shards answered, and for a control, whose
+    /// invalidations do not stop.
+    /// </summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public int? VcpusStuck { get; init; }
+
+    /// <summary>Shards that were taken out of service, in sentences; absent where there are none.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<string>? Failures { get; init; }
+
     /// <summary>This and the keys below are those of real VMs alone.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? KernelRelease { get; init; }
@@ -65,6 +104,23 @@ internal sealed record CheckCohortDocument(
     public ImmutableArray<string>? NotCovered { get; init; }
 }
 
+/// <summary>The parameters of a cohort of simulated VMs.</summary>
+/// <param name="Vms">VMs of the cohort in all parts of the fleet.</param>
+/// <param name="Vcpus">vCPUs of each VM.</param>
+/// <param name="Invalidators">Concurrent invalidators of each VM.</param>
+/// <param name="MemslotUpdates">Whether memslots are updated now and then.</param>
+/// <param name="Pages">Guest pages of each VM.</param>
+/// <param name="RangePages">Longest range of one invalidation in pages.</param>
+/// <param name="InvalidateSeqStart">Where the counter started, in hex.</param>
+internal sealed record CohortShapeDocument(
+    int Vms, int Vcpus, int Invalidators, bool MemslotUpdates, int Pages, int RangePages, string InvalidateSeqStart)
+{
+    public static CohortShapeDocument? Of(Cohort cohort) => cohort is not SimulatedCohort { Vm: var vm } simulated ? null
+        : new(
+            simulated.Vms, vm.Vcpus, vm.Invalidators, vm.MemslotUpdates, vm.Pages, vm.RangePages,
+            Hex64.Of(vm.InvalidateSeqStart));
+}
+
 /// <summary>The result of a bounded soak.</summary>
 internal static class CheckReport
 {
@@ -77,7 +133,11 @@ internal static class CheckReport
             console.Profile.Out.Writer.WriteLine($"  {line}");
     }
 
-    public static void WriteJson(TextWriter output, SoakResult result, ShardOptions run)
+    public static void WriteJson(TextWriter output, SoakResult result, ShardOptions run) =>
+        output.WriteLine(Json(result, run));
+
+    /// <summary>The JSON document.</summary>
+    public static string Json(SoakResult result, ShardOptions run)
     {
         double seconds = result.Elapsed.TotalSeconds;
         IEnumerable<CohortReport> violations = result.Cohorts.Where(cohort => cohort.Verdict == Verdict.Violation);
@@ -86,11 +146,14 @@ internal static class CheckReport
             [.. result.Reasons, .. Replays(result, violations, run)],
             run.Seed,
             ModelVersion.Current,
+            run.StallRetries,
+            run.Part.ToString(),
+            result.Ticks,
             seconds,
             result.Operations,
             seconds > 0 ? result.Operations / seconds : 0,
-            [.. result.Cohorts.Select(Describe)]);
-        output.WriteLine(JsonSerializer.Serialize(document, ReportJson.Default.CheckDocument));
+            [.. result.Cohorts.Select(cohort => Describe(cohort, result))]);
+        return JsonSerializer.Serialize(document, ReportJson.Default.CheckDocument);
     }
 
     /// <summary>How to reproduce the first incident of each cohort.</summary>
@@ -98,11 +161,25 @@ internal static class CheckReport
         from cohort in cohorts
         where result.FirstIncidents.ContainsKey(cohort.Cohort.Name)
         let incident = result.FirstIncidents[cohort.Cohort.Name]
-        select ReplayCommandLine.Of(cohort.Cohort, run, incident) is { } command
+        select ReplayCommandLine.Of(cohort.WholeCohort, run, incident) is { } command
             ? $"{cohort.Cohort.Name}: reproduce with: {command}"
             : $"{cohort.Cohort.Name}: {incident} cannot be replayed: its VM was a real one";
 
-    private static CheckCohortDocument Describe(CohortReport cohort)
+    /// <summary>Incidents by the names of their kinds.</summary>
+    internal static Dictionary<string, long> IncidentsByKind(IncidentCounts counts) => new()
+    {
+        ["hang"] = counts.Hangs,
+        ["deadlock"] = counts.Deadlocks,
+        ["unsafe_install"] = counts.UnsafeInstalls,
+        ["stale_mapping"] = counts.StaleMappings,
+        ["accounting_error"] = counts.AccountingErrors,
+    };
+
+    /// <summary>What <see cref="IncidentsByKind"/> returned.</summary>
+    internal static IncidentCounts CountsOf(IReadOnlyDictionary<string, long> kinds) =>
+        new(kinds["hang"], kinds["unsafe_install"], kinds["accounting_error"], kinds["stale_mapping"], kinds["deadlock"]);
+
+    private static CheckCohortDocument Describe(CohortReport cohort, SoakResult result)
     {
         CohortTotals totals = cohort.Totals;
         var document = new CheckCohortDocument(
@@ -114,15 +191,27 @@ internal static class CheckReport
             cohort.Vcpus,
             totals.Operations,
             totals.Invalidations,
+            totals.Fixed,
+            totals.Retried,
+            totals.GuestAccesses,
             totals.ByBoundary(),
             cohort.Hung,
+            cohort.Deadlocked,
             cohort.Starved,
+            totals.Recoveries,
+            IncidentsByKind(cohort.Incidents),
+            result.FirstIncidents.TryGetValue(cohort.Cohort.Name, out IncidentId first) ? first.ToString() : null,
             totals.UnjustifiedRetries,
             totals.OvercautiousRetries,
             totals.UnsafeInstalls,
             totals.StaleMappings,
             totals.AccountingErrors,
-            cohort.Verdict);
+            cohort.Verdict)
+        {
+            Shape = CohortShapeDocument.Of(cohort.WholeCohort),
+            VcpusStuck = result.Stuck.GetValueOrDefault(cohort.Cohort.Name),
+            Failures = cohort.Snapshot.Failures is { Length: > 0 } failures ? failures : null,
+        };
         return KindDocuments.Complete(document, cohort.Snapshot, cohort.Reasons);
     }
 }

@@ -47,7 +47,8 @@ internal static class ExploreReport
         }
     }
 
-    public static void WriteJson(TextWriter output, IEnumerable<ExploreResult> results)
+    /// <summary>The JSON document: an array.</summary>
+    public static string Json(IEnumerable<ExploreResult> results)
     {
         ExploreDocument[] documents =
         [
@@ -66,7 +67,7 @@ internal static class ExploreReport
                         TimelineDocument.Of(defect.Story))),
                 ])),
         ];
-        output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.ExploreDocumentArray));
+        return JsonSerializer.Serialize(documents, ReportJson.Default.ExploreDocumentArray);
     }
 
     /// <summary>Runs an exploration, with its progress on a terminal.</summary>

@@ -26,6 +26,9 @@ internal sealed record FleetDocument
 
     public required int ModelVersion { get; init; }
 
+    /// <summary>The part of the fleet that this process runs, such as "2/8"; "0/1" is all of it.</summary>
+    public required string Part { get; init; }
+
     public required DateTimeOffset Started { get; init; }
 
     public required DateTimeOffset Time { get; init; }
@@ -74,6 +77,7 @@ internal sealed record FleetDocument
             Reasons = report.Reasons,
             Seed = Hex64.Of(run.Seed),
             ModelVersion = Model.ModelVersion.Current,
+            Part = run.Part.ToString(),
             Started = report.Started,
             Time = report.Time,
             ElapsedSeconds = elapsed,
@@ -113,6 +117,8 @@ internal sealed record FleetDocument
             Kernel = report.KernelName,
             Expect = report.Cohort.Expected.Label(),
             Vms = report.Cohort.Vms,
+            FirstVm = run.Part.Index,
+            VmStep = run.Part.Count,
             Vcpus = report.Vcpus,
             Operations = totals.Operations,
             Invalidations = totals.Invalidations,
@@ -175,6 +181,16 @@ internal sealed record CohortDocument
     public required string Expect { get; init; }
 
     public required int Vms { get; init; }
+
+    /// <summary>The number of the first VM.</summary>
+    public required int FirstVm { get; init; }
+
+    /// <summary>The distance between the numbers of two VMs that follow each other: the number of parts of the fleet.</summary>
+    public required int VmStep { get; init; }
+
+    /// <summary>Ticks of the VMs that are furthest behind; absent for real VMs.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public long? Tick { get; init; }
 
     public required int Vcpus { get; init; }
 

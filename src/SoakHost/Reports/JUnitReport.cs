@@ -11,21 +11,36 @@ namespace SoakHost.Reports;
 /// </summary>
 internal static class JUnitReport
 {
-    public static void Write(Stream output, SoakResult result)
-    {
-        XElement[] cases =
+    public static void Write(Stream output, SoakResult result) => Write(
+        output,
+        "soakhost check",
+        result.Elapsed,
         [
             .. result.Cohorts.Select(cohort =>
                 Case($"{cohort.Cohort.Name} ({cohort.KernelName})", cohort.Verdict, cohort.Reason)),
             Case("run", result.Verdict, string.Join("; ", result.Reasons)),
-        ];
+        ]);
+
+    /// <summary>Writes a merged list, a test case an entry.</summary>
+    public static void Write(Stream output, MergedList list) => Write(
+        output,
+        $"soakhost {list.Command}",
+        elapsed: null,
+        [
+            .. list.Entries.Select(entry => Case(entry.Name, entry.Verdict, entry.Word?.Replace('_', ' ') ?? "no result")),
+            Case("run", list.Verdict, string.Join("; ", list.Reasons)),
+        ]);
+
+    private static void Write(Stream output, string name, TimeSpan? elapsed, XElement[] cases)
+    {
         var suite = new XElement(
             "testsuite",
-            new XAttribute("name", "soakhost check"),
+            new XAttribute("name", name),
             new XAttribute("tests", cases.Length),
             new XAttribute("failures", cases.Count(@case => @case.Element("failure") is not null)),
             new XAttribute("errors", cases.Count(@case => @case.Element("error") is not null)),
-            new XAttribute("time", result.Elapsed.TotalSeconds.ToString("F3", CultureInfo.InvariantCulture)),
+            elapsed is { } took
+                ? new XAttribute("time", took.TotalSeconds.ToString("F3", CultureInfo.InvariantCulture)) : null,
             cases);
         new XDocument(new XElement("testsuites", suite)).Save(output);
     }

@@ -60,8 +60,9 @@ internal static class KillMatrixReport
         console.WriteLine($"{caught} of {rows.Count} as expected");
     }
 
-    public static void WriteJson(TextWriter output, IEnumerable<KillMatrixRow> rows) =>
-        output.WriteLine(JsonSerializer.Serialize([.. rows.Select(Describe)], ReportJson.Default.KillMatrixDocumentArray));
+    /// <summary>The JSON document: an array.</summary>
+    public static string Json(IEnumerable<KillMatrixRow> rows) =>
+        JsonSerializer.Serialize([.. rows.Select(Describe)], ReportJson.Default.KillMatrixDocumentArray);
 
     private static string Proof(KillMatrixDocument line) => line.FoundByProof is not { } verdict ? "no solver"
         : Words(verdict) + (line.LowestCounter is { } lowest ? $" from {lowest}" : "");

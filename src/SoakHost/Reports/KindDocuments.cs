@@ -11,7 +11,11 @@ internal static class KindDocuments
     /// <summary>A cohort of the fleet's document, with what its kind adds.</summary>
     public static CohortDocument Complete(CohortDocument document, CohortSnapshot snapshot) => snapshot switch
     {
-        SimulatedSnapshot simulated => document with { InvalidationsPaused = simulated.InvalidationsPaused },
+        SimulatedSnapshot simulated => document with
+        {
+            InvalidationsPaused = simulated.InvalidationsPaused,
+            Tick = simulated.Tick,
+        },
         HostSnapshot host => document with { Host = HostDocument.Of(host) },
         _ => document,
     };

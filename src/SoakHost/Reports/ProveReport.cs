@@ -55,7 +55,8 @@ internal static class ProveReport
             TimelineReport.Write(console, breakage.Story);
     }
 
-    public static void WriteJson(TextWriter output, IEnumerable<ProveResult> results)
+    /// <summary>The JSON document: an array.</summary>
+    public static string Json(IEnumerable<ProveResult> results)
     {
         ProveDocument[] documents =
         [
@@ -71,7 +72,7 @@ internal static class ProveReport
                     obligation.Name, Name(obligation.Outcome), obligation.Elapsed.TotalSeconds))],
                 result.Breakage is { } breakage ? TimelineDocument.Of(breakage.Story) : null)),
         ];
-        output.WriteLine(JsonSerializer.Serialize(documents, ReportJson.Default.ProveDocumentArray));
+        return JsonSerializer.Serialize(documents, ReportJson.Default.ProveDocumentArray);
     }
 
     /// <summary>How many came to what.</summary>

@@ -15,7 +15,7 @@ internal static class ReplayCommandLine
     /// <summary>The command for one incident of the present run; null for one of a real VM, which cannot be replayed.</summary>
     public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident) =>
         Of(
-            cohort.Cohort,
+            cohort.WholeCohort,
             run.ToShardOptions(),
             incident,
             cohort.Snapshot is SimulatedSnapshot { HasInterventions: true } ? run.DataDirectory : null);

@@ -54,6 +54,7 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(BenchDocument[]))]
 [JsonSerializable(typeof(KillMatrixDocument[]))]
 [JsonSerializable(typeof(ProveDocument[]))]
+[JsonSerializable(typeof(PartListDocument))]
 internal sealed partial class ReportJson : JsonSerializerContext;
 
 /// <summary>Verdicts by their names in snake_case.</summary>

@@ -1,6 +1,7 @@
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Hosting.Server.Features;
 using SoakHost.Engine.Fleets;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Logging;
 using SoakHost.Model;
@@ -28,6 +29,15 @@ internal sealed class SoakService(SoakRun run, ReportLog reports, IServer server
             fleet.Shards.VectorBits,
             fleet.Shards.Seed,
             ModelVersion.Current);
+        FleetPart part = fleet.Shards.Part;
+        if (!part.IsWhole)
+        {
+            log.PartStarted(
+                part.ToString(),
+                run.Cohorts.Sum(cohort => (long)part.VmsOf(cohort.Vms)),
+                run.Cohorts.Sum(cohort => (long)cohort.Vms));
+        }
+
         run.Start();
         return Task.CompletedTask;
     }

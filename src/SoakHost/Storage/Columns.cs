@@ -2,6 +2,7 @@ using System.Globalization;
 using Microsoft.Data.Sqlite;
 using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
+using SoakHost.Engine.Soak;
 
 namespace SoakHost.Storage;
 
@@ -42,6 +43,12 @@ internal static class Columns
         return setting.TryRead(SoakSettings.Table.Defaults, text, out SoakOptions read) ? read.StallRetries
             : throw new InvalidDataException($"stall_retries is {text}; it must be {setting.Allowed}");
     }
+
+    /// <summary>A part of a fleet.</summary>
+    /// <exception cref="InvalidDataException">It is none.</exception>
+    public static FleetPart GetPart(this SqliteDataReader row, int column) =>
+        new PartSyntax().TryParse(row.GetString(column), out FleetPart part) ? part
+            : throw new InvalidDataException($"part is \"{row.GetString(column)}\"; it must be {new PartSyntax().Allowed}");
 
     public static ulong GetUInt64(this SqliteDataReader row, int column) => unchecked((ulong)row.GetInt64(column));
 

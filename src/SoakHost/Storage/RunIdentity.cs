@@ -13,12 +13,18 @@ namespace SoakHost.Storage;
 /// </summary>
 internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetries, IReadOnlyList<CohortIdentity> Fleet)
 {
+    /// <summary>The part of the fleet: each part is a run of its own.</summary>
+    public FleetPart Part { get; init; } = FleetPart.Whole;
+
     /// <summary>The identity of the current configuration.</summary>
     public static RunIdentity Of(FleetOptions options) => new(
         Model.ModelVersion.Current,
         options.Shards.Seed,
         options.Shards.StallRetries,
-        [.. options.Cohorts.OfType<SimulatedCohort>().Select(CohortIdentity.Of)]);
+        [.. options.Cohorts.OfType<SimulatedCohort>().Select(CohortIdentity.Of)])
+    {
+        Part = options.Shards.Part,
+    };
 
     /// <summary>The differences, in phrases such as "seed was 1 and is 2"; empty if there are none.</summary>
     /// <param name="now">The identity to compare this earlier one with.</param>
@@ -28,6 +34,7 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
         Compare("model version", ModelVersion, now.ModelVersion);
         Compare("seed", Seed, now.Seed);
         Compare("stall threshold", StallRetries, now.StallRetries);
+        Compare("part", Part, now.Part);
         var before = Fleet.ToDictionary(cohort => cohort.Name);
         foreach (CohortIdentity cohort in now.Fleet)
         {

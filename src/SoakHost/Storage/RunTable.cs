@@ -21,13 +21,14 @@ internal sealed class RunTable(DatabaseConnection connection)
     {
         long id = (long)
             connection.Scalar(
-                "INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet) VALUES ($now, $model, $seed, "
-                    + "$retries, $fleet) RETURNING id",
+                "INSERT INTO runs (started_ms, model_version, seed, stall_retries, fleet, part) VALUES ($now, $model, "
+                    + "$seed, $retries, $fleet, $part) RETURNING id",
                 ("$now", Columns.OfTime(now)),
                 ("$model", identity.ModelVersion),
                 ("$seed", Columns.OfUInt64(identity.Seed)),
                 ("$retries", (long)identity.StallRetries),
-                ("$fleet", identity.FleetJson())
+                ("$fleet", identity.FleetJson()),
+                ("$part", identity.Part.ToString())
             )!;
         StoredTable.Runs.Seal(connection, id);
         return id;
@@ -82,5 +83,8 @@ internal sealed class RunTable(DatabaseConnection connection)
                 row.GetInt32(4, "model_version", 0, int.MaxValue),
                 row.GetUInt64(5),
                 row.GetStallRetries(6),
-                RunIdentity.FleetOf(row.GetString(7))));
+                RunIdentity.FleetOf(row.GetString(7)))
+            {
+                Part = row.GetPart(8),
+            });
 }

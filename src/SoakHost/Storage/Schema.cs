@@ -15,7 +15,7 @@ internal static class Schema
     public const int ApplicationId = 0x534f414b;
 
     /// <summary>The schema's version, as <c>user_version</c>.</summary>
-    public const int Version = 3;
+    public const int Version = 4;
 
     // SQLite takes a file without a whole page, of 512 bytes at least, for an empty database.
     private const int PageBytesMin = 512;
@@ -35,6 +35,7 @@ internal static class Schema
             seed INTEGER NOT NULL,
             stall_retries INTEGER NOT NULL,
             fleet TEXT NOT NULL,
+            part TEXT NOT NULL,
             checksum INTEGER NOT NULL DEFAULT 0);
         CREATE TABLE commits (
             database INTEGER PRIMARY KEY,

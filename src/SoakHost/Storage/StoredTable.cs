@@ -20,7 +20,7 @@ internal sealed record StoredTable(string Name, string Key, string Columns)
     public const string ChecksumFunction = "record_checksum";
 
     public static readonly StoredTable Runs = new(
-        "runs", "id", "started_ms, checkpointed_ms, model_version, seed, stall_retries, fleet");
+        "runs", "id", "started_ms, checkpointed_ms, model_version, seed, stall_retries, fleet, part");
 
     public static readonly StoredTable Checkpoints = new(
         "checkpoints",

@@ -12,6 +12,8 @@ public sealed class CommandTests
 {
     private const string Compiles = "it compiles over the program that these tests run; RealServiceTests run the same program";
     private const string Docker = "it needs Docker; ComposeTests read its files";
+    private const string Cluster = "it needs a cluster; ManifestTests and ContainerTests read and run what it would apply";
+    private const string Parts = "it needs a service for each part; PartServiceTests run the same";
     private const string Breaks = "it takes long, and it compiles; BreakTests run the same with one round";
     private const string Kvm = "it needs /dev/kvm; SoakHost.HostKernel.Tests drive real VMs where there is one";
     private const string Recording = "it needs a recording; SoakHost.Watch.Tests judge those of field cases";
@@ -35,6 +37,16 @@ public sealed class CommandTests
         ["docker compose exec soakhost soakhost ctl pause stable"] = Docker,
         ["docker compose cp soakhost:/data/api-token ."] = Docker,
         ["docker compose -f docker-compose.yml -f deploy/compose/host-kernel.yml up --build"] = Docker,
+        ["docker build --tag soakhost:0.1.0 ."] = Docker,
+        ["docker build --target prove --tag soakhost-prove:0.1.0 ."] = Docker,
+        [
+            "kubectl -n soakhost create secret generic soakhost-api-token "
+                + "--from-literal=api-token=\"$(openssl rand -hex 24)\""
+        ] = Cluster,
+        ["kubectl apply -k deploy/kubernetes/example"] = Cluster,
+        ["kubectl -n soakhost port-forward soakhost-0 8080"] = Cluster,
+        ["soakhost ctl kernel control linux-6.1.y --url http://soak-0:8080,http://soak-1:8080"] = Parts,
+        ["soakhost ctl migrate control --vm 13 --url http://soak-0:8080,http://soak-1:8080"] = Parts,
         ["export KVM_GID=$(stat -c %g /dev/kvm)"] = Kvm,
         ["soakhost check --kernel host --until 2^31+1000000"] = Kvm,
         ["soakhost check --kernel host --until 3_000_000 --boundary 2_500_000"] = Kvm,

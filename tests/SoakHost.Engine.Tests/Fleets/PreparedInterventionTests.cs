@@ -139,6 +139,6 @@ public sealed class PreparedInterventionTests
 
     private static SimulatedCohortSource SourceOf(SimulatedCohort cohort) =>
         new(
-            new CohortHistory(cohort, []),
+            new CohortHistory(cohort, [], FleetPart.Whole),
             (history, plan) => new ShardSlot(history.Create(plan, plan.FirstVm, plan.Vms, Options.Shards), plan));
 }

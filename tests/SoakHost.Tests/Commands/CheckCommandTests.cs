@@ -138,7 +138,10 @@ public class CheckCommandTests
         Assert.Equal(1, result.ExitCode);
         JsonElement document = JsonDocument.Parse(result.Output).RootElement;
         Assert.Equal(
-            ["verdict", "reasons", "seed", "model_version", "elapsed_seconds", "operations", "operations_per_second", "cohorts"],
+            [
+                "verdict", "reasons", "seed", "model_version", "stall_retries", "part", "ticks", "elapsed_seconds", "operations",
+                "operations_per_second", "cohorts",
+            ],
             Keys(document));
         Assert.Equal("violation", document.GetProperty("verdict").GetString());
         Assert.Equal(ulong.MaxValue, document.GetProperty("seed").GetUInt64());
@@ -153,15 +156,24 @@ public class CheckCommandTests
                 "vcpus",
                 "operations",
                 "invalidations",
+                "faults_fixed",
+                "faults_retried",
+                "guest_accesses",
                 "crossings",
                 "vcpus_hung",
+                "vcpus_deadlocked",
                 "vcpus_starved",
+                "vcpu_recoveries",
+                "incidents",
+                "first_incident",
                 "unjustified_retries",
                 "overcautious_retries",
                 "unsafe_installs",
                 "stale_mappings",
                 "accounting_errors",
                 "verdict",
+                "shape",
+                "vcpus_stuck",
             ],
             Keys(cohort));
         Assert.Equal(["2^31", "2^32", "2^63", "2^64"], Keys(cohort.GetProperty("crossings")));

@@ -36,6 +36,8 @@ export class HeatMapTrack {
     this.perVm = 1;
     this.ratio = 1;
     this.vms = 0;
+    this.firstVm = 0;
+    this.vmStep = 1;
     /** @type {readonly import('./types.js').Stall[]} */
     this.stalled = [];
     /** @type {Set<number>} */
@@ -77,6 +79,8 @@ export class HeatMapTrack {
       this.vms !== cohort.vms || before.hung.length !== cells.hung.length || before.vcpus_per_cell !== cells.vcpus_per_cell;
     this.hasMap = cohort.vcpu_cells !== undefined;
     this.vms = cohort.vms;
+    this.firstVm = cohort.first_vm;
+    this.vmStep = cohort.vm_step;
     this.stalled = cohort.stalled;
     this.perVm = Math.max(1, Math.round(cohort.vcpus / cohort.vms));
     this.rows = cells.vcpus_per_cell === 1 ? this.perVm : 1;
@@ -151,6 +155,11 @@ export class HeatMapTrack {
     );
   }
 
+  /** A VM's number in its cohort: in a part of a fleet they are not consecutive. @param {number} index */
+  numberOf(index) {
+    return this.firstVm + index * this.vmStep;
+  }
+
   /** The last cell can have fewer than the others. @param {number} index */
   vcpusIn(index) {
     const { vcpus_per_cell: size } = this.cells;
@@ -219,14 +228,14 @@ export class HeatMapTrack {
   /** @param {number} index */
   describe(index) {
     const { vcpus_per_cell: size, hung, starved } = this.cells;
-    const vm = Math.floor((index * size) / this.perVm);
+    const vm = this.numberOf(Math.floor((index * size) / this.perVm));
     if (size === 1) {
       const vcpu = index % this.perVm;
       const stall = this.stalled.find(each => each.vm === vm && each.vcpu === vcpu);
       const details = stall ? ` on page ${stall.page} since ${moment(stall.last_progress)}` : '';
       return `${this.name}: VM ${grouped(vm)}, vCPU ${vcpu}: ${this.stateOf(index)}${details}`;
     }
-    const last = Math.min(this.vms, vm + size / this.perVm) - 1;
+    const last = this.numberOf(Math.min(this.vms, (index * size + size) / this.perVm) - 1);
     const all = this.vcpusIn(index);
     const states = statesText(hung[index], starved[index], all - hung[index] - starved[index]);
     const where = last > vm ? `VMs ${grouped(vm)} to ${grouped(last)}` : `VM ${grouped(vm)}`;
@@ -237,8 +246,8 @@ export class HeatMapTrack {
     if (this.selected < 0 || this.cells.hung[this.selected] === 0) return;
     const size = this.cells.vcpus_per_cell;
     const first = this.selected * size;
-    const from = { vm: Math.floor(first / this.perVm), vcpu: size === 1 ? first % this.perVm : null };
-    if (!(await this.surroundings.openIncident(this.name, from, Math.max(1, size / this.perVm))))
+    const from = { vm: this.numberOf(Math.floor(first / this.perVm)), vcpu: size === 1 ? first % this.perVm : null };
+    if (!(await this.surroundings.openIncident(this.name, from, Math.max(1, size / this.perVm) * this.vmStep)))
       setText(this.parts.tip, `${this.describe(this.selected)}; its incident is not recorded yet or was deleted`);
   }
 }

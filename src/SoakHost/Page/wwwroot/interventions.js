@@ -109,7 +109,9 @@ export class Interventions {
     // An accepted token is not asked for again.
     field('token').hidden = this.access.interventions !== 'token' || parts.token.value !== '';
     parts.vm.value = parts.counter.value = '';
-    setText(parts['vm-about'], `0 to ${grouped(cohort.vms - 1)}. Leave empty for all VMs.`);
+    const { first_vm: first, vm_step: step, vms } = cohort;
+    const steps = step > 1 ? ` in steps of ${step}` : '';
+    setText(parts['vm-about'], `${grouped(first)} to ${grouped(first + (vms - 1) * step)}${steps}. Leave empty for all VMs.`);
     if (kind === 'kernel') this.listKernels(cohort.kernel);
     dialog.showModal();
   }

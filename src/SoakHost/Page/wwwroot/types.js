@@ -43,6 +43,8 @@
  * @property {string} kernel
  * @property {'progress' | 'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error' | 'deadlock'} expect
  * @property {number} vms
+ * @property {number} first_vm the number of the first VM
+ * @property {number} vm_step the distance between the numbers of two VMs that follow each other
  * @property {number} vcpus
  * @property {number} operations
  * @property {Record<string, number>} crossings
