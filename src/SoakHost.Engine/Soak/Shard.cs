@@ -52,6 +52,7 @@ public abstract class Shard
         FirstVm = firstVm;
         Vms = vms;
         Options = options;
+        Lives = new VmLives(cohort, firstVm, vms);
     }
 
     /// <summary>The cohort the VMs belong to.</summary>
@@ -70,6 +71,9 @@ public abstract class Shard
     public abstract Kernel Kernel { get; }
 
     internal ShardOptions Options { get; }
+
+    /// <summary>What is remembered of the VMs' lives.</summary>
+    internal VmLives Lives { get; }
 
     /// <summary>Builds a shard whose VMs are at the start of their history.</summary>
     /// <param name="cohort">The cohort, valid.</param>
@@ -171,6 +175,8 @@ public abstract class Shard
         switch (intervention.Kind)
         {
             case InterventionKind.PatchKernel:
+                for (int vm = FirstVm; vm < FirstVm + Vms; vm++)
+                    Lives.ForgetCrossing(vm - FirstVm);
                 PatchKernel(intervention.Kernel!);
                 break;
             case InterventionKind.PauseInvalidations:
@@ -189,7 +195,11 @@ public abstract class Shard
                 break;
             default:
                 for (int vm = intervention.Vm ?? FirstVm; vm <= (intervention.Vm ?? FirstVm + Vms - 1); vm++)
+                {
+                    Lives.ForgetCrossing(vm - FirstVm);
                     Write(vm, Change(Read(vm), intervention));
+                }
+
                 break;
         }
     }
@@ -262,7 +272,30 @@ public abstract class Shard
     /// <summary>
     /// Makes a new shard stand at a tick of its cohort, whose first kernel may be another than the one the shard was built with.
     /// </summary>
-    internal void Restart(SimulatedCohort cohort, long tick) => (Cohort, Tick) = (cohort, tick);
+    internal void Restart(SimulatedCohort cohort, long tick)
+    {
+        (Cohort, Tick) = (cohort, tick);
+        Lives.StartAll(tick);
+    }
+
+    /// <summary>Puts a VM of a new shard where its origin is.</summary>
+    /// <exception cref="ShardStateException">The origin's state is damaged, or of another shape of VM.</exception>
+    internal void Begin(int vm, VmOrigin origin)
+    {
+        Lives[vm - FirstVm] = new VmLife { Number = origin.Life, StartTick = origin.LifeTick };
+        (VmState state, RandomState random) = origin.IsStart
+            ? (StartOf(vm, origin.Life), RandomStream.Start(Options.Seed, vm, origin.Life))
+            : ShardState.RestoreOrigin(origin, Cohort.Vm);
+        Write(vm, state);
+        WriteRandom(vm, random);
+    }
+
+    private protected VmState StartOf(int vm, int life)
+    {
+        var start = new VmState(Cohort.Vm);
+        start.InvalidateSeq = Cohort.CounterOf(vm, life);
+        return start;
+    }
 }
 
 /// <inheritdoc/>
@@ -289,15 +322,14 @@ internal sealed class Shard<TPages, TLanes> : Shard
         Allocate(vms);
         _program = ProgramOf(cohort.Kernel, _hasObsoleteRoots);
         _bounds = new(cohort.Vm, _mayInvalidate);
-        _observer = new(cohort, firstVm, vms, options.StallRetries);
+        _observer = new(cohort, firstVm, vms, options.StallRetries, Lives);
 
         // The lanes beyond the last VM run VMs of their own that nobody looks at.
-        var start = new VmState(cohort.Vm);
         for (int vm = 0; vm < _groups * TLanes.Count; vm++)
         {
             VmGroup<TPages, TLanes> group = Group(vm / TLanes.Count);
-            _program.Write(group, vm % TLanes.Count, start);
-            group.Random.Seed(vm % TLanes.Count, options.Seed, firstVm + vm);
+            _program.Write(group, vm % TLanes.Count, StartOf(firstVm + vm, life: 0));
+            group.Random.Write(vm % TLanes.Count, RandomStream.Start(options.Seed, firstVm + vm, life: 0));
         }
     }
 
@@ -328,19 +360,73 @@ internal sealed class Shard<TPages, TLanes> : Shard
             {
                 before.CopyFrom(group);
                 _program.Advance(group, _bounds, ObservationTicks);
-                _observer.Observe(_program, _bounds, before, group, g * TLanes.Count, Tick + done);
+                Look(before, group, g * TLanes.Count, Tick + done);
             }
         }
 
         Tick += ticks;
     }
 
+    /// <summary>Looks at a group at the end of an interval.</summary>
+    private void Look(in VmGroup<TPages, TLanes> before, in VmGroup<TPages, TLanes> group, int firstIndex, long tick)
+    {
+        _observer.Observe(_program, _bounds, before, group, firstIndex, tick);
+        if ((tick + ObservationTicks) % VmLives.GridTicks == 0)
+            EndLives(group, firstIndex, tick + ObservationTicks);
+    }
+
+    /// <summary>
+    /// Replaces the VMs of a group whose lives are over, unless invalidations are paused, and renews the origins of long lives.
+    /// </summary>
+    private void EndLives(in VmGroup<TPages, TLanes> group, int firstIndex, long tick)
+    {
+        int lanes = Math.Min(TLanes.Count, Vms - firstIndex);
+        for (int lane = 0; lane < lanes; lane++)
+        {
+            int index = firstIndex + lane;
+            bool isOver = _mayInvalidate && Lives.HaveEnds && Lives.IsOver(index, group.Vm.InvalidateSeq[lane], tick);
+            if ((!isOver && !Lives.IsOriginDue(index, tick)) || IsAnySuspect(group, lane))
+                continue;
+            if (isOver)
+                StartNextLife(group, lane, index, tick);
+            else
+                Lives.SetOrigin(
+                    index, ShardState.KeepOrigin(Lives[index], tick, _program.Read(group, lane), group.Random.Read(lane)));
+        }
+    }
+
+    /// <summary>Whether a vCPU may be on its way to a hang.</summary>
+    private bool IsAnySuspect(in VmGroup<TPages, TLanes> group, int lane)
+    {
+        foreach (ref VcpuLanes<TPages, TLanes> vcpu in group.Vcpus)
+        {
+            if (vcpu.ConsecutiveRetries[lane] is >= VmLives.SuspectRetries and var retries && retries < Options.StallRetries)
+                return true;
+        }
+
+        return false;
+    }
+
+    private void StartNextLife(in VmGroup<TPages, TLanes> group, int lane, int index, long tick)
+    {
+        _observer.EndLife(index, tick, _program.Read(group, lane));
+        Lives.StartNext(index, tick);
+        int vm = FirstVm + index;
+        _program.Write(group, lane, StartOf(vm, Lives[index].Number));
+        group.Random.Write(lane, RandomStream.Start(Options.Seed, vm, Lives[index].Number));
+    }
+
     private protected override void AdvanceUndisturbedTraced(int ticks, IStepListener listener)
     {
-        VmGroup<TPages, TLanes> group = Group(0);
-        var tracer = new StepTracer<TPages, TLanes>(_program, group, Tick, listener);
-        _program.AdvanceObserved(group, _bounds, ticks, ref tracer);
-        group.Vm.Totals = default;
+        VmGroup<TPages, TLanes> before = Group(_groups), group = Group(0);
+        for (int done = 0; done < ticks; done += ObservationTicks)
+        {
+            before.CopyFrom(group);
+            var tracer = new StepTracer<TPages, TLanes>(_program, group, Tick + done, listener);
+            _program.AdvanceObserved(group, _bounds, ObservationTicks, ref tracer);
+            Look(before, group, firstIndex: 0, Tick + done);
+        }
+
         Tick += ticks;
     }
 
