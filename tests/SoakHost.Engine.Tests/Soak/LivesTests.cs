@@ -251,8 +251,8 @@ public sealed class LivesTests
         Assert.Equal(Steps(whole), Steps(Replay.Incident(cohort, options, id, script, stop, hang.Origin)!));
 
         // An origin that leads elsewhere costs time and nothing else.
-        long late = hang.Time.Tick!.Value - Shard.ObservationTicks;
-        VmOrigin wrong = new(hang.Origin!.Life, late, late, []);
+        long late = hang.Time.Tick!.Value;
+        var wrong = new VmOrigin(hang.Origin!.Life, late, late, []);
         Assert.Equal(Steps(whole), Steps(Replay.Incident(cohort, options, id, script, stop, wrong)!));
 
         static IEnumerable<string> Steps(Timeline story) =>
