@@ -46,11 +46,16 @@ public sealed record SoakResult
     public required bool WasInterrupted { get; init; }
 
     /// <summary>The first incident of each cohort that had any, by the cohort's name.</summary>
-    public required ImmutableDictionary<string, IncidentId> FirstIncidents { get; init; }
+    public required ImmutableDictionary<string, FirstIncident> FirstIncidents { get; init; }
 
     /// <summary>Operations of all cohorts.</summary>
     public long Operations => Cohorts.Sum(cohort => cohort.Totals.Operations);
 }
+
+/// <summary>The first incident of a cohort.</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="Found">What was found.</param>
+public sealed record FirstIncident(IncidentId Id, Finding Found);
 
 /// <summary>
 /// A soak with an end: the control first, which must hang or nothing else is believed; then the cohorts under test up to the
@@ -65,8 +70,8 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(30);
 
-    private readonly ImmutableDictionary<string, IncidentId>.Builder _firstIncidents =
-        ImmutableDictionary.CreateBuilder<string, IncidentId>();
+    private readonly ImmutableDictionary<string, FirstIncident>.Builder _firstIncidents =
+        ImmutableDictionary.CreateBuilder<string, FirstIncident>();
 
     /// <summary>Runs it.</summary>
     /// <param name="progress">Called several times a second, on another thread, with how far it is.</param>
@@ -199,9 +204,9 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         {
             foreach (Finding finding in cohort.Findings)
             {
-                if (IncidentId.IsIncident(finding.Kind))
-                    _firstIncidents[cohort.Cohort.Name] = _firstIncidents.TryGetValue(cohort.Cohort.Name, out IncidentId first)
-                        ? first : IncidentId.Of(cohort.Cohort.Name, finding);
+                string name = cohort.Cohort.Name;
+                if (IncidentId.IsIncident(finding.Kind) && !_firstIncidents.ContainsKey(name))
+                    _firstIncidents[name] = new FirstIncident(IncidentId.Of(name, finding), finding);
             }
         }
     }

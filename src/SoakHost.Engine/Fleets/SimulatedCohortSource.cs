@@ -1,6 +1,8 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
+using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Fleets;
 
@@ -98,7 +100,41 @@ internal sealed class SimulatedCohortSource : ICohortSource
             InvalidationsPaused = Array.TrueForAll(shards, shard => shard.InvalidationsPaused),
             Failures = [.. slots.Where(slot => slot.Failure is not null).Select(Describe)],
             IsOutOfService = slots.All(slot => slot.Failure is not null),
+            HangExpectedFrom = _cohort.Expected == Defect.Hang ? VmLives.HangExpectedFrom(shards[0].Kernel.Info) : null,
+            Missing = [.. FindMissing(shards, totals)],
         };
+    }
+
+    /// <summary>
+    /// Why the cohort shows nothing yet, or not any more: a control that cannot hang proves no detector, and boundaries below 2^31
+    /// are those of mutants alone.
+    /// </summary>
+    private IEnumerable<string> FindMissing(ShardSnapshot[] shards, Totals totals)
+    {
+        if (_cohort.Expected == Defect.None && totals.Crossings > 0
+            && totals.Crossings == totals.Crossings15 + totals.Crossings16)
+        {
+            yield return "no VM has crossed 2^31 or a higher boundary with a fault in flight yet";
+        }
+
+        if (_cohort.Expected != Defect.Hang)
+            yield break;
+        KernelInfo kernel = shards[0].Kernel.Info;
+        bool hangsNow = Array.Exists(shards, shard => shard.Conditions.Any(condition => condition.IsForEver()));
+        if (kernel.Expected != Defect.Hang && !hangsNow)
+            yield return $"runs {kernel.Name}, which is not known to hang; while it does, nothing shows that a hang would be found";
+        if (totals.HangsMissed > 0)
+            yield return string.Create(
+                CultureInfo.InvariantCulture,
+                $"hung in {totals.HangsCaught:N0} of {totals.HangsCaught + totals.HangsMissed:N0} crossings, and missed "
+                    + $"{totals.HangsMissed:N0}");
+        long recovered = shards.Max(shard => shard.LastRecoveryTick);
+        if (kernel.Expected == Defect.Hang && recovered > 0 && !hangsNow && shards.Max(shard => shard.LastHangTick) <= recovered)
+        {
+            yield return string.Create(
+                CultureInfo.InvariantCulture,
+                $"its hung vCPUs recovered at tick {recovered}; since then none hung, and nothing shows that a hang would be found");
+        }
     }
 
     // A whole fleet can hang at once: comparing field by field takes a fifth of the time that comparing tuples does.

@@ -29,6 +29,8 @@ internal sealed class Observer<TPages, TLanes>
     private readonly List<Finding> _findings = [];
     private Totals _totals;
     private IncidentCounts _reported;
+    private long _lastHangTick;
+    private long _lastRecoveryTick;
 
     public Observer(SimulatedCohort cohort, int firstVm, int vms, uint stallRetries, VmLives lives)
     {
@@ -77,6 +79,8 @@ internal sealed class Observer<TPages, TLanes>
             Stalled = [.. _stalled.Values.Take(CohortSnapshot.StalledMax)
                 .Select(vcpu => vcpu with { Origin = _lives.OriginOf(vcpu.Vm - _firstVm) })],
             Findings = [.. _findings],
+            LastHangTick = _lastHangTick,
+            LastRecoveryTick = _lastRecoveryTick,
         };
         _reported = _reported.With(_findings);
         _findings.Clear();
@@ -99,10 +103,13 @@ internal sealed class Observer<TPages, TLanes>
         StaleMappingSeen = [.. _staleMappingSeen],
         Stalled = [.. _stalled.Values],
         Findings = [.. _findings],
+        LastHangTick = _lastHangTick,
+        LastRecoveryTick = _lastRecoveryTick,
     };
 
     public void WriteState(ObserverState state)
     {
+        (_lastHangTick, _lastRecoveryTick) = (state.LastHangTick, state.LastRecoveryTick);
         _totals = state.Totals;
         _reported = state.Reported;
         state.Conditions.CopyTo(_conditions, 0);
@@ -376,9 +383,14 @@ internal sealed class Observer<TPages, TLanes>
             return;
         if (!condition.IsForEver())
         {
+            // Groups run through a slice one after another: this may be earlier than what another group has seen.
+            _lastRecoveryTick = Math.Max(_lastRecoveryTick, tick);
             _lives.NoteRecovery(vm);
+            return;
         }
-        else if (_lives.NoteHang(vm, tick) is { } ticks)
+
+        _lastHangTick = Math.Max(_lastHangTick, tick);
+        if (_lives.NoteHang(vm, tick) is { } ticks)
         {
             _totals = _totals with
             {

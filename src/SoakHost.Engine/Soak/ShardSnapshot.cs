@@ -160,6 +160,14 @@ public sealed record ShardSnapshot
     /// <summary>Findings since the snapshot before, oldest first.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
 
+    /// <summary>The tick at which a vCPU was last found hung or deadlocked; 0 where none ever was.</summary>
+    public long LastHangTick { get; init; }
+
+    /// <summary>
+    /// The tick at which a vCPU that was hung or deadlocked was last found to have recovered; 0 where none ever was.
+    /// </summary>
+    public long LastRecoveryTick { get; init; }
+
     /// <summary>Whether no invalidation begins until an intervention resumes them.</summary>
     public bool InvalidationsPaused { get; init; }
 }

@@ -32,6 +32,10 @@ internal sealed record ObserverState
 
     /// <summary>Findings that no snapshot has had yet.</summary>
     public required Finding[] Findings { get; init; }
+
+    public required long LastHangTick { get; init; }
+
+    public required long LastRecoveryTick { get; init; }
 }
 
 /// <summary>
@@ -415,6 +419,8 @@ public static class ShardState
         writer.Write(seen.Reported.AccountingErrors);
         writer.Write(seen.Reported.StaleMappings);
         writer.Write(seen.Reported.Deadlocks);
+        writer.Write(seen.LastHangTick);
+        writer.Write(seen.LastRecoveryTick);
         foreach (VcpuCondition condition in seen.Conditions)
             writer.Write((byte)condition);
         foreach (bool wasSeen in seen.UnsafeInstallSeen)
@@ -476,6 +482,7 @@ public static class ShardState
         };
         var reported = new IncidentCounts(
             reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64());
+        (long lastHang, long lastRecovery) = (ReadTick(reader), ReadTick(reader));
         var conditions = new VcpuCondition[shard.Vms * vcpus];
         foreach (ref VcpuCondition condition in conditions.AsSpan())
             condition = (VcpuCondition)reader.ReadByte();
@@ -515,6 +522,8 @@ public static class ShardState
             StaleMappingSeen = staleMappingSeen,
             Stalled = [.. stalled],
             Findings = found,
+            LastHangTick = lastHang,
+            LastRecoveryTick = lastRecovery,
         };
     }
 
@@ -554,6 +563,8 @@ public static class ShardState
 
         if (Sums(seen.Totals).Any(sum => sum < 0))
             return "a total is negative";
+        if (Math.Max(seen.LastHangTick, seen.LastRecoveryTick) > shard.Tick)
+            return "a hang or a recovery is still to come";
         if (seen.Stalled.Any(vcpu => vcpu.Time.Tick > shard.Tick || vcpu.Page >= shape.Pages))
             return "a vCPU is stalled where it cannot be";
         foreach (Finding finding in seen.Findings)

@@ -177,6 +177,8 @@ internal sealed class VmLives
     /// <summary>Overwrites the kinds of crossings that were reported of a VM.</summary>
     public void WriteReported(int index, ushort reported) => _reported[index] = reported;
 
-    private static int PowerOfHang(KernelInfo kernel) =>
-        kernel.ExpectedFrom == 0 ? HangPower : BitOperations.Log2(kernel.ExpectedFrom);
+    /// <summary>The counter from which a kernel is expected to hang.</summary>
+    public static ulong HangExpectedFrom(KernelInfo kernel) => kernel.ExpectedFrom == 0 ? 1UL << HangPower : kernel.ExpectedFrom;
+
+    private static int PowerOfHang(KernelInfo kernel) => BitOperations.Log2(HangExpectedFrom(kernel));
 }

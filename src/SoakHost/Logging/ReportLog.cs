@@ -114,7 +114,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
     }
 
     private string Replay(CohortReport cohort, in Finding found) =>
-        ReplayCommandLine.Of(cohort, options, IncidentId.Of(cohort.Cohort.Name, found)) is { } command
+        ReplayCommandLine.Of(cohort, options, IncidentId.Of(cohort.Cohort.Name, found), found.Origin) is { } command
             ? $"Reproduce with: {command}" : "A real VM cannot be replayed";
 
     private static (LogLevel Level, string Remark) Judge(CohortReport cohort, Defect found) =>
@@ -178,7 +178,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         _verdict = report.Verdict;
         string reason = report.Reasons switch
         {
-            [] => "every cohort behaved as expected",
+            [] => $"every cohort behaved as expected: {report.Evidence}",
             [var only] => only.ToString(),
             [var first, .. var others] => $"{first}, and {others.Length} more",
         };

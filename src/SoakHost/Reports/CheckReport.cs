@@ -21,6 +21,7 @@ internal sealed record CheckDocument(
     double ElapsedSeconds,
     long Operations,
     double OperationsPerSecond,
+    string Evidence,
     ImmutableArray<CheckCohortDocument> Cohorts);
 
 /// <summary>One cohort of it.</summary>
@@ -33,6 +34,9 @@ internal sealed record CheckCohortDocument(
     int Vcpus,
     long Operations,
     long? Invalidations,
+    long? LivesStarted,
+    long? HangsCaught,
+    long? HangsMissed,
     IReadOnlyDictionary<string, long> Crossings,
     int VcpusHung,
     int VcpusStarved,
@@ -89,6 +93,7 @@ internal static class CheckReport
             seconds,
             result.Operations,
             seconds > 0 ? result.Operations / seconds : 0,
+            Verdicts.Evidence(result.Cohorts),
             [.. result.Cohorts.Select(Describe)]);
         output.WriteLine(JsonSerializer.Serialize(document, ReportJson.Default.CheckDocument));
     }
@@ -98,9 +103,9 @@ internal static class CheckReport
         from cohort in cohorts
         where result.FirstIncidents.ContainsKey(cohort.Cohort.Name)
         let incident = result.FirstIncidents[cohort.Cohort.Name]
-        select ReplayCommandLine.Of(cohort.Cohort, run, incident) is { } command
+        select ReplayCommandLine.Of(cohort.Cohort, run, incident.Id, incident.Found.Origin) is { } command
             ? $"{cohort.Cohort.Name}: reproduce with: {command}"
-            : $"{cohort.Cohort.Name}: {incident} cannot be replayed: its VM was a real one";
+            : $"{cohort.Cohort.Name}: {incident.Id} cannot be replayed: its VM was a real one";
 
     private static CheckCohortDocument Describe(CohortReport cohort)
     {
@@ -114,6 +119,9 @@ internal static class CheckReport
             cohort.Vcpus,
             totals.Operations,
             totals.Invalidations,
+            totals.LivesStarted,
+            totals.HangsCaught,
+            totals.HangsMissed,
             totals.ByBoundary(),
             cohort.Hung,
             cohort.Starved,

@@ -78,7 +78,9 @@ internal sealed record CohortIdentity(
     bool MemslotUpdates,
     int Pages,
     int RangePages,
-    ulong InvalidateSeqStart)
+    IReadOnlyList<ulong> InvalidateSeqStarts,
+    long LifeAfterBoundary,
+    long LifeAfterHang)
 {
     public static CohortIdentity Of(SimulatedCohort cohort) =>
         new(
@@ -90,29 +92,41 @@ internal sealed record CohortIdentity(
             cohort.Vm.MemslotUpdates,
             cohort.Vm.Pages,
             cohort.Vm.RangePages,
-            cohort.Vm.InvalidateSeqStart);
+            cohort.Starts,
+            cohort.LifeAfterBoundary,
+            cohort.LifeAfterHang);
 
     /// <summary>The cohort, or null if this program does not have its kernel.</summary>
-    public SimulatedCohort? ToCohort() => Model.Kernels.Kernel.Find(Kernel) is not { } kernel ? null : new SimulatedCohort
+    public SimulatedCohort? ToCohort()
     {
-        Name = Name,
-        Kernel = kernel,
-        Vms = Vms,
-        Vm = new VmParameters
+        if (Model.Kernels.Kernel.Find(Kernel) is not { } kernel)
+            return null;
+        var cohort = new SimulatedCohort
         {
-            Vcpus = Vcpus,
-            Invalidators = Invalidators,
-            MemslotUpdates = MemslotUpdates,
-            Pages = Pages,
-            RangePages = RangePages,
-            InvalidateSeqStart = InvalidateSeqStart,
-        },
-    };
+            Name = Name,
+            Kernel = kernel,
+            Vms = Vms,
+            Vm = new VmParameters
+            {
+                Vcpus = Vcpus,
+                Invalidators = Invalidators,
+                MemslotUpdates = MemslotUpdates,
+                Pages = Pages,
+                RangePages = RangePages,
+            },
+            LifeAfterBoundary = LifeAfterBoundary,
+            LifeAfterHang = LifeAfterHang,
+        };
+        return SimulatedCohortSettings.SetStarts(cohort, InvalidateSeqStarts);
+    }
 
     /// <summary>Holds every value to the range that configuration allows for it.</summary>
     /// <exception cref="InvalidDataException">One is out of its range.</exception>
     public void ThrowIfOutOfRange()
     {
+        if (InvalidateSeqStarts is not { Count: > 0 })
+            throw new InvalidDataException($"cohort {Name} has no start of its counters");
+
         // The kernel may be one that this program does not have; any other stands in for it.
         SimulatedCohort cohort = (
             this with

@@ -15,7 +15,7 @@ internal static class Schema
     public const int ApplicationId = 0x534f414b;
 
     /// <summary>The schema's version, as <c>user_version</c>.</summary>
-    public const int Version = 3;
+    public const int Version = 4;
 
     // SQLite takes a file without a whole page, of 512 bytes at least, for an empty database.
     private const int PageBytesMin = 512;
@@ -81,9 +81,14 @@ internal static class Schema
             recovered_elapsed_ms INTEGER,
             recovered_ms INTEGER,
             recovered_by TEXT,
+            life INTEGER,
+            life_tick INTEGER,
+            origin_tick INTEGER,
+            origin BLOB,
             checksum INTEGER NOT NULL DEFAULT 0,
             CHECK ((tick IS NULL) <> (elapsed_ms IS NULL)));
         CREATE UNIQUE INDEX incidents_by_place ON incidents (run_id, cohort, vm, coalesce(vcpu, -1), coalesce(tick, elapsed_ms), kind);
+        CREATE INDEX incidents_open ON incidents (run_id, cohort, vm, coalesce(vcpu, -1)) WHERE recovered_ms IS NULL;
         CREATE TABLE crossings (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             run_id INTEGER NOT NULL REFERENCES runs (id),
