@@ -69,7 +69,8 @@ internal sealed record IncidentDocument(
     DateTimeOffset? Recovered,
     long? RecoveredTick,
     double? RecoveredElapsedSeconds,
-    string? RecoveredBy)
+    string? RecoveredBy,
+    int? Life)
 {
     public static IncidentDocument Of(IncidentRecord incident) =>
         new(
@@ -89,7 +90,8 @@ internal sealed record IncidentDocument(
             incident.Recovery?.At,
             incident.Recovery?.Time.Tick,
             incident.Recovery?.Time.Elapsed?.TotalSeconds,
-            incident.Recovery?.By);
+            incident.Recovery?.By,
+            incident.Origin?.Life);
 
     private static string Name(FindingKind kind) => kind switch
     {

@@ -50,15 +50,15 @@ public sealed class KillTests(ITestOutputHelper output)
         Assert.NotEmpty(killed.Incidents());
         Assert.NotEmpty(killed.Crossings());
 
-        // In ten lives and more each of the control's vCPUs hung.
-        Assert.True(killed.Incidents().Count > 66 * 4 * 8, $"{killed.Incidents().Count} incidents");
+        // Each of the control's vCPUs hung in life after life.
+        Assert.True(killed.Incidents().Count > 66 * 4 * 3, $"{killed.Incidents().Count} incidents");
     }
 
     private static Task<ProgramProcess> ServeAsync(DataFolder folder) => ProgramProcess.ServeAsync(Fleets.Small(
         ("Soak__Fleet__0__Vms", "66"),
         ("Soak__Fleet__0__InvalidateSeqStart", "2^31-4000"),
         ("Soak__Fleet__0__LifeAfterBoundary", "8000"),
-        ("Soak__Fleet__0__LifeAfterHang", "30000"),
+        ("Soak__Fleet__0__LifeAfterHang", "100000"),
         ("Soak__Fleet__1__Vms", "66"),
         ("Soak__Fleet__1__InvalidateSeqStart", "2^31-6000, 2^32-4000, 2^16-2000"),
         ("Soak__Fleet__1__LifeAfterBoundary", "8000"),

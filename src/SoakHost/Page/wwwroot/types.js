@@ -45,6 +45,9 @@
  * @property {number} vms
  * @property {number} vcpus
  * @property {number} operations
+ * @property {number | null} lives_started lives that replaced one that had ended; null where VMs are not replaced
+ * @property {number | null} hangs_caught
+ * @property {number | null} hangs_missed
  * @property {Record<string, number>} crossings
  * @property {{ min: string, median: string, max: string }} invalidate_seq
  * @property {number} vcpus_running
@@ -65,6 +68,7 @@
  *
  * @typedef {object} Fleet
  * @property {Verdict} verdict
+ * @property {string} evidence what was seen, in one line; empty before anything was
  * @property {Reason[]} reasons empty for a pass
  * @property {string} seed in hex
  * @property {number} [run] its number in the data directory
