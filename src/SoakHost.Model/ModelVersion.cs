@@ -7,5 +7,5 @@ public static class ModelVersion
     /// Raised whenever the same kernel, parameters and seed would give another history: a change of the steps, of what the truth
     /// says, or of how choices are drawn.
     /// </summary>
-    public const int Current = 3;
+    public const int Current = 4;
 }

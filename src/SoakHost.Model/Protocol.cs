@@ -57,7 +57,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
         if (TMemslots.AreUpdated)
         {
             faultFlags = ReloadRoot(in vm, ref vcpu, index, accesses);
-            if (!TKernel.ReloadsRoot || TKernel.RetriesInKernel(index))
+            if (!TKernel.ReloadsRoot(index) || TKernel.RetriesInKernel(index))
                 faults |= TLanes.Except(accesses, TLanes.IsZero(vcpu.RootGeneration ^ vm.RootGeneration));
         }
 
@@ -163,7 +163,7 @@ public static class Protocol<TKernel, TMemslots, TPages, TLanes>
     private static TLanes ReloadRoot(
         in VmLanes<TPages, TLanes> vm, ref VcpuLanes<TPages, TLanes> vcpu, int index, TLanes accesses)
     {
-        if (!TKernel.ReloadsRoot)
+        if (!TKernel.ReloadsRoot(index))
             return vm.FaultFlags;
         TLanes entries = TKernel.RetriesInKernel(index) ? TLanes.Except(accesses, vcpu.AtRetry) : accesses;
         vcpu.RootGeneration = TLanes.Select(entries, vm.RootGeneration, vcpu.RootGeneration);

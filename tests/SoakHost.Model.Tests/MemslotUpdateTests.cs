@@ -81,6 +81,7 @@ public sealed class MemslotUpdateTests
     {
         var story = new Story<Prefault617>();
         story.Fault(0);
+        story.TakeSnapshot(0);
         Assert.False(story.IsDeadlocked());
         story.MarkInvalid(slotPages: 1);
         Assert.Equal((true, true), (story.IsDeadlocked(), story.SaysWhatWaits()));
@@ -88,6 +89,7 @@ public sealed class MemslotUpdateTests
         Assert.Equal((VcpuPhase.Retry, true), (story.State.Vcpus[0].Phase, story.State.Vcpus[0].Awaited));
         Assert.Equal(MemslotUpdaterPhase.Zap, story.UpdateMemslot());
         story.Fault(0);
+        story.TakeSnapshot(0);
         Assert.Equal(Verdict.JustifiedRetry, story.Finish(0));
         Assert.True(story.IsDeadlocked());
         Assert.True(story.WouldNeverBeFixed(0));
@@ -99,12 +101,14 @@ public sealed class MemslotUpdateTests
         var story = new Story<Prefault617>();
         Assert.True(story.SaysWhatWaits());
         story.Fault(0);
+        story.TakeSnapshot(0);
         story.Begin(0, 8, 9);
         Assert.Equal(MemslotUpdaterPhase.Invalidate, story.UpdateMemslot(slotPages: 1));
         Assert.Equal((true, false), (story.IsDeadlocked(), story.SaysWhatWaits()));
 
         // The fault may still be fixed before the memslot becomes invalid, and here it is.
         story.Resolve(0);
+        story.CheckWithoutLock(0);
         Assert.Equal(Verdict.SafeInstall, story.Finish(0));
         story.Change(0);
         story.End(0);
@@ -116,7 +120,9 @@ public sealed class MemslotUpdateTests
     {
         var story = new Story<Prefault617>();
         story.Fault(0);
+        story.TakeSnapshot(0);
         story.Resolve(0);
+        story.CheckWithoutLock(0);
         story.MarkInvalid(slotPages: 1);
         Assert.False(story.IsDeadlocked());
         Assert.Equal(Verdict.SafeInstall, story.Finish(0));
@@ -128,10 +134,12 @@ public sealed class MemslotUpdateTests
     {
         var elsewhere = new Story<Prefault617>(page: 1);
         elsewhere.Fault(0);
+        elsewhere.TakeSnapshot(0);
         elsewhere.MarkInvalid(slotPages: 1);
         Assert.False(elsewhere.IsDeadlocked());
         var leaves = new Story<PrefaultRoot611>();
         leaves.Fault(0);
+        leaves.TakeSnapshot(0);
         leaves.MarkInvalid(slotPages: 1);
         Assert.False(leaves.IsDeadlocked());
         Assert.Equal(Verdict.JustifiedRetry, leaves.Finish(0));
@@ -143,6 +151,7 @@ public sealed class MemslotUpdateTests
     {
         var story = new Story<Prefault617>();
         story.Fault(1);
+        story.TakeSnapshot(1);
         story.MarkInvalid(slotPages: 1);
         Assert.False(story.IsDeadlocked());
         Assert.Equal(Verdict.JustifiedRetry, story.Finish(1));
@@ -155,7 +164,9 @@ public sealed class MemslotUpdateTests
         var story = new Story<PrefaultRoot611>(page: 1);
         story.MarkInvalid(slotPages: 1);
         story.Fault(0);
+        story.TakeSnapshot(0);
         story.Resolve(0);
+        story.CheckWithoutLock(0);
         story.ZapForMemslotUpdate();
         Assert.Equal(Verdict.JustifiedRetry, story.Finish(0));
         Assert.Equal(Verdict.UnjustifiedRetry, story.FaultThrough(0));
@@ -164,6 +175,27 @@ public sealed class MemslotUpdateTests
         Assert.True(story.WouldNeverBeFixed(0));
         Assert.False(story.IsDeadlocked());
         Assert.False(story.WouldNeverBeFixed(1));
+    }
+
+    [Fact]
+    public void A_prefault_that_begins_with_an_obsolete_root_hangs_unless_kvm_mmu_reload_reloads_it()
+    {
+        Assert.True(HangsAfterTheUpdate(new Story<PrefaultReload611>()));
+        Assert.False(HangsAfterTheUpdate(new Story<PrefaultRoot611>()));
+
+        static bool HangsAfterTheUpdate<TKernel>(Story<TKernel> story)
+            where TKernel : struct, IKernel
+        {
+            story.MarkInvalid(slotPages: 1);
+            story.ZapForMemslotUpdate();
+            story.PutNewMemslotInPlace();
+            Assert.Equal(MemslotUpdaterPhase.Idle, story.UpdateMemslot());
+            Verdict verdict = story.FaultThrough(0);
+            bool hangs = story.WouldNeverBeFixed(0);
+            Assert.Equal(hangs ? Verdict.UnjustifiedRetry : Verdict.SafeInstall, verdict);
+            Assert.False(story.WouldNeverBeFixed(1));
+            return hangs;
+        }
     }
 
     [Fact]

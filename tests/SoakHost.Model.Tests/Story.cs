@@ -107,11 +107,15 @@ internal sealed class Story<TKernel>
                     : Verdict.JustifiedRetry;
     }
 
-    /// <summary>A whole fault with nothing else going on, for kernels that snapshot as the fault is taken.</summary>
+    /// <summary>A whole fault with nothing else going on, for kernels that snapshot no later than they resolve.</summary>
     public Verdict FaultThrough(int vcpu)
     {
         Fault(vcpu);
+        if (State.Vcpus[vcpu].Phase == VcpuPhase.Snapshot)
+            TakeSnapshot(vcpu);
         Resolve(vcpu);
+        if (State.Vcpus[vcpu].Phase == VcpuPhase.LocklessCheck)
+            CheckWithoutLock(vcpu);
         return Finish(vcpu);
     }
 

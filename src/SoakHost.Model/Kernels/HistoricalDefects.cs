@@ -337,6 +337,35 @@ public readonly struct Gpc519 : IKernel
         where T : unmanaged, ILanes<T> => Coarse.PagesInProgress<TPages, T>(inProgress);
 }
 
+/// <summary>Linux 6.11 to 6.15: a prefault begins with whatever root its vCPU had.</summary>
+public readonly struct PrefaultReload611 : IKernel
+{
+    /// <inheritdoc/>
+    public static KernelInfo Info { get; } = new(
+        "prefault-reload-6.11",
+        "vCPU 0 prefaults: it begins with an obsolete root, which kvm_mmu_reload() keeps, and tries again in the kernel",
+        new UpstreamFix(
+            "20a6cff3b283",
+            "KVM: x86/mmu: Check and free obsolete roots in kvm_mmu_reload()",
+            "arch/x86/kvm/mmu.h, kvm_mmu_reload()", Since: "v6.11", Until: "v6.16"),
+        Defect.Hang)
+    { NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    public static SnapshotPoint SnapshotPoint => SnapshotPoint.BeforeResolve;
+
+    /// <inheritdoc/>
+    public static bool ChecksWithoutLock => true;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool RetriesInKernel(int vcpu) => vcpu == 0;
+
+    /// <inheritdoc/>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool ReloadsRoot(int vcpu) => vcpu != 0;
+}
+
 /// <summary>Linux from 6.11 on: a prefault never reloads its root.</summary>
 public readonly struct PrefaultRoot611 : IKernel
 {
@@ -350,6 +379,12 @@ public readonly struct PrefaultRoot611 : IKernel
             "arch/x86/kvm/mmu/mmu.c, kvm_tdp_map_page()", Since: "v6.11"),
         Defect.Hang)
     { NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    public static SnapshotPoint SnapshotPoint => SnapshotPoint.BeforeResolve;
+
+    /// <inheritdoc/>
+    public static bool ChecksWithoutLock => true;
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -369,6 +404,12 @@ public readonly struct Prefault617 : IKernel
             "arch/x86/kvm/mmu/mmu.c, kvm_mmu_faultin_pfn()", Since: "v6.11", Until: "v6.18"),
         Defect.Deadlock)
     { NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    public static SnapshotPoint SnapshotPoint => SnapshotPoint.BeforeResolve;
+
+    /// <inheritdoc/>
+    public static bool ChecksWithoutLock => true;
 
     /// <inheritdoc/>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -391,6 +432,12 @@ public readonly struct Tdx617 : IKernel
             "arch/x86/kvm/vmx/tdx.c, tdx_handle_ept_violation()", Since: "v6.16", Until: "v6.18"),
         Defect.Deadlock)
     { NeedsMemslotUpdates = true };
+
+    /// <inheritdoc/>
+    public static SnapshotPoint SnapshotPoint => SnapshotPoint.BeforeResolve;
+
+    /// <inheritdoc/>
+    public static bool ChecksWithoutLock => true;
 
     /// <inheritdoc/>
     public static bool ZapsAllRoots => false;

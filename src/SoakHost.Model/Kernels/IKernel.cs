@@ -44,8 +44,12 @@ public interface IKernel
     /// <summary>Whether the check compares the fault's root with the VM's root generation (a955cad84cda, Linux 5.16).</summary>
     static virtual bool ChecksRoot => true;
 
-    /// <summary>Whether a vCPU with an obsolete root reloads it on guest entry.</summary>
-    static virtual bool ReloadsRoot => true;
+    /// <summary>
+    /// Whether this vCPU reloads an obsolete root before its next access: on guest entry, or where a prefault of a page begins.
+    /// </summary>
+    /// <param name="vcpu">Which vCPU, 0 to 7: others of the VM may be of another kind.</param>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    static virtual bool ReloadsRoot(int vcpu) => true;
 
     /// <summary>
     /// Whether this vCPU tries a fault again without leaving the kernel, as a prefault does: it keeps its root and stays a

@@ -19,7 +19,7 @@ public abstract class Kernel
         Of<Linux511>(), Of<Linux512I386>(), Of<Linux515>(), Of<Linux61>(), Of<Linux61Stable>(), Of<Linux63>(), Of<Linux69>(),
         Of<ApicPage414>(), Of<TdpFlush511>(), Of<TdpNx511>(), Of<MmuNotifiers511>(), Of<PpcHash513>(), Of<ZapGfn514>(),
         Of<TdpIterator515>(), Of<PaeRoot516>(), Of<Gpc518>(), Of<ZapGfn516>(), Of<Arm64Kernel62>(), Of<RiscvKernel62>(),
-        Of<ApicAccess64>(), Of<Gpc519>(), Of<PrefaultRoot611>(), Of<Prefault617>(), Of<Tdx617>(), Of<AmdgpuHmmChunk>(),
+        Of<ApicAccess64>(), Of<Gpc519>(), Of<PrefaultReload611>(), Of<PrefaultRoot611>(), Of<Prefault617>(), Of<Tdx617>(), Of<AmdgpuHmmChunk>(),
         Of<OdpIntSeq>(),
         Of<SnapshotU32>(), Of<SnapshotI16>(), Of<SnapshotU16>(), Of<SnapshotI8>(), Of<SnapshotU8>(), Of<SnapshotOnce>(),
         Of<CompareLow32>(), Of<CompareSigned>(), Of<SaturatingSeq>(), Of<NoInProgressCheck>(), Of<NoSeqCheck>(), Of<SeqAtBegin>(),

@@ -369,7 +369,8 @@ public readonly struct RootNeverReloaded : IKernel
     { Group = KernelGroup.Mutant, NeedsMemslotUpdates = true };
 
     /// <inheritdoc/>
-    public static bool ReloadsRoot => false;
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static bool ReloadsRoot(int vcpu) => false;
 }
 
 /// <summary>A fault uses a memslot that is marked invalid.</summary>

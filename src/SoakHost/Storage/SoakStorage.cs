@@ -139,7 +139,7 @@ internal sealed class SoakStorage : IDisposable
     }
 
     /// <summary>
-    /// Writes a last checkpoint, and ends the thread, unless the disk does not answer in time: it is given up after 1.5 s without
+    /// Writes a last checkpoint, closes the database, and ends the thread, unless the disk does not answer in time: it is given up after 1.5 s without
     /// a commit.
     /// </summary>
     /// <param name="takeCheckpoint">
@@ -153,6 +153,7 @@ internal sealed class SoakStorage : IDisposable
         _timer?.Dispose();
         if (_thread.IsRunning)
             _thread.TryPost(() => _checkpoints.Finish(takeCheckpoint));
+        PostClose();
         (TimeSpan waited, TimeSpan lastCommit, long commits) = (TimeSpan.Zero, TimeSpan.Zero, Volatile.Read(ref _commits));
         while (!_thread.Stop(StopPace))
         {
@@ -171,9 +172,15 @@ internal sealed class SoakStorage : IDisposable
     {
         _timer?.Dispose();
         _watch?.Dispose();
+        PostClose();
         _thread.Dispose();
-        if (!_thread.IsRunning)
-            _run.Dispose();
+    }
+
+    /// <summary>Has the thread close the database as its last work: that writes too, and a disk may hang in it.</summary>
+    private void PostClose()
+    {
+        if (_thread.TryPost(_run.Dispose) && !_thread.IsRunning)
+            _thread.Start();
     }
 
     /// <summary>Reports a write that does not end; the next complete checkpoint ends the report.</summary>

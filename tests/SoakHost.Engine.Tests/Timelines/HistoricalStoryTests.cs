@@ -101,6 +101,12 @@ public sealed class HistoricalStoryTests
                     + "check did not see it"
             },
             {
+                "prefault-reload-6.11",
+                "makes every root obsolete, and every mapping goes",
+                "checks under mmu_lock: stale, so it retries page 0",
+                "the root is obsolete, and this kernel does not reload it before it tries again"
+            },
+            {
                 "prefault-root-6.11",
                 "makes every root obsolete, and every mapping goes",
                 "checks under mmu_lock: stale, so it retries page 0",

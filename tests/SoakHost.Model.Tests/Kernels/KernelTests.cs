@@ -29,6 +29,7 @@ public sealed class KernelTests
         { "riscv-6.2", Defect.UnsafeInstall, 0 },
         { "apic-access-6.4", Defect.UnsafeInstall, 0 },
         { "gpc-5.19", Defect.None, 0 },
+        { "prefault-reload-6.11", Defect.Hang, 0 },
         { "prefault-root-6.11", Defect.Hang, 0 },
         { "prefault-6.17", Defect.Deadlock, 0 },
         { "tdx-6.17", Defect.Deadlock, 0 },
@@ -124,7 +125,7 @@ public sealed class KernelTests
                 continue;
             Assert.Equal(fix.ToString(), info.Source);
             Assert.Matches(@"^([0-9a-f]{12}|(kvm|linux-mm) list, 20[0-9]{2}|no commit)$", fix.Commit);
-            Assert.Matches(@"^(arch|drivers|mm|virt)/[a-z0-9_/]+\.c, [a-z0-9_]+\(\)$", fix.File);
+            Assert.Matches(@"^(arch|drivers|mm|virt)/[a-z0-9_/]+\.[ch], [a-z0-9_]+\(\)$", fix.File);
             Assert.All(
                 [fix.Since ?? "v1", fix.Until ?? "v1"],
                 release => Assert.Matches(@"^v[0-9](\.[0-9]+(-rc[0-9])?)?$", release));

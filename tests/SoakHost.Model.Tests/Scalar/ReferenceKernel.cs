@@ -36,7 +36,8 @@ public sealed record ReferenceKernel(string Name)
 
     public bool TestsRoot { get; init; } = true;
 
-    public bool ReloadsRoot { get; init; } = true;
+    /// <summary>The vCPUs that reload an obsolete root before they access a page.</summary>
+    public Func<int, bool> ReloadsRoot { get; init; } = _ => true;
 
     /// <summary>The vCPUs that try a fault again without leaving the kernel.</summary>
     public Func<int, bool> RetriesInKernel { get; init; } = _ => false;
@@ -97,7 +98,7 @@ public sealed record ReferenceKernel(string Name)
         new("linux-6.1") { Kept = seq => unchecked((ulong)(int)seq) },
         new("linux-6.1.y"),
         new("linux-6.3") { SnapshotTaken = SnapshotTaken.JustBeforeResolving },
-        new("linux-6.9") { SnapshotTaken = SnapshotTaken.JustBeforeResolving, ChecksWithoutLockToo = true },
+        Since69("linux-6.9"),
         new("apic-page-4.14") { Zapped = _ => (0, 0) },
         new("tdp-flush-5.11") { YieldsInZap = true, FlushesBeforeYield = false, Zapped = FirstPage },
         new("tdp-nx-5.11") { YieldsInZap = true, FlushesBeforeYield = false },
@@ -117,9 +118,10 @@ public sealed record ReferenceKernel(string Name)
         new("riscv-6.2") { SnapshotTaken = SnapshotTaken.AfterResolving, IsCoarse = true },
         new("apic-access-6.4") { TestsInProgress = false, SeqMoved = (_, _) => false },
         new("gpc-5.19") { IsCoarse = true },
-        new("prefault-root-6.11") { RetriesInKernel = vcpu => vcpu == 0 },
-        new("prefault-6.17") { RetriesInKernel = vcpu => vcpu == 0, GivesUpOnInvalidSlot = false },
-        new("tdx-6.17") { RetriesInKernel = _ => true, GivesUpOnInvalidSlot = false, ZapsTheSlotAlone = true },
+        Since69("prefault-reload-6.11") with { RetriesInKernel = vcpu => vcpu == 0, ReloadsRoot = vcpu => vcpu != 0 },
+        Since69("prefault-root-6.11") with { RetriesInKernel = vcpu => vcpu == 0 },
+        Since69("prefault-6.17") with { RetriesInKernel = vcpu => vcpu == 0, GivesUpOnInvalidSlot = false },
+        Since69("tdx-6.17") with { RetriesInKernel = _ => true, GivesUpOnInvalidSlot = false, ZapsTheSlotAlone = true },
         new("amdgpu-hmm-chunk") { SnapshotTaken = SnapshotTaken.AfterResolving },
         new("odp-int-seq") { SeqMoved = (snapshot, seq) => unchecked((uint)snapshot != (uint)seq) },
         new("snapshot-u32") { Kept = seq => unchecked((uint)seq) },
@@ -141,10 +143,13 @@ public sealed record ReferenceKernel(string Name)
         new("range-cleared-at-end") { EveryEndClearsTheRange = true },
         new("unbalanced-end") { ForgetsToLower = seq => seq % 8 == 0 },
         new("no-root-check") { TestsRoot = false },
-        new("root-never-reloaded") { ReloadsRoot = false },
+        new("root-never-reloaded") { ReloadsRoot = _ => false },
         new("invalid-slot-used") { TestsForInvalidSlot = false },
         new("no-srcu-wait") { WaitsForReadersBeforeTheZap = false, ZapsTheSlotAlone = true },
     ];
+
+    private static ReferenceKernel Since69(string name) =>
+        new(name) { SnapshotTaken = SnapshotTaken.JustBeforeResolving, ChecksWithoutLockToo = true };
 
     private static (int Start, int End) FirstPage((int Start, int End) own) => (own.Start, own.Start + 1);
 

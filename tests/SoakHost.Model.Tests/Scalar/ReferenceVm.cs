@@ -68,7 +68,7 @@ public sealed class ReferenceVm
         switch (vcpu.Phase)
         {
             case VcpuPhase.Access:
-                if (_kernel.ReloadsRoot)
+                if (_kernel.ReloadsRoot(index))
                 {
                     vcpu.RootGeneration = _rootGeneration;
                     vcpu.Orphaned = false;

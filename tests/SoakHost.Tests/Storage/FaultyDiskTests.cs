@@ -100,6 +100,20 @@ public sealed class FaultyDiskTests : IDisposable
     }
 
     [Fact]
+    public async Task A_service_stops_though_the_disk_hangs_as_the_database_is_closed()
+    {
+        await using ProgramProcess program = await ServeAsync();
+        await InterveneAsync(program);
+
+        // The last checkpoint is written without a sync; the close makes one.
+        _disk.Hang(DiskCalls.Sync);
+        program.Terminate();
+        ProgramResult result = await program.EndAsync();
+        Assert.True(_disk.Struck > 0, "no sync was asked for");
+        Assert.Equal((int)ExitCode.Pass, result.ExitCode);
+    }
+
+    [Fact]
     public async Task While_only_syncs_hang_what_is_recorded_can_be_read()
     {
         await using ProgramProcess program = await ServeAsync();
@@ -134,6 +148,7 @@ public sealed class FaultyDiskTests : IDisposable
 
         _disk.Heal();
         await UntilReadinessAsync(program, "ready");
+        await program.UntilAsync(_ => DataDirectoryTests.Events(program, 1012).Any(), Patience);
         Assert.Equal("control", Assert.Single(DataDirectoryTests.Events(program, 1012)).GetProperty("Cohort").GetString());
         (status, JsonElement done) = await PostAsync(program, key: "once");
         Assert.Equal((HttpStatusCode.OK, 1), (status, done.GetProperty("id").GetInt64()));
