@@ -1,7 +1,9 @@
 using System.CommandLine;
+using System.Globalization;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using SoakHost.Api;
 using SoakHost.Configuration;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
@@ -43,6 +45,7 @@ internal static class CtlCommand
         };
         var vm = new Option<int?>("--vm") { Description = "One VM only, by its number.", HelpName = "number" };
         Option<Uri?> url = Url();
+        Option<bool> json = CommonOptions.Json();
         if (kind == InterventionKind.PatchKernel)
             command.Add(kernel);
         if (kind == InterventionKind.SetCounter)
@@ -54,6 +57,7 @@ internal static class CtlCommand
         if (kind is InterventionKind.Migrate or InterventionKind.UpdateMemslots or InterventionKind.SetCounter)
             command.Add(vm);
         command.Add(url);
+        command.Add(json);
         command.SetAction((parsed, stop) =>
         {
             var body = new JsonObject();
@@ -66,8 +70,8 @@ internal static class CtlCommand
                 body["vm"] = one;
             if (kind == InterventionKind.ResizeCohort)
                 body["vms"] = parsed.GetValue(vms);
-            return PostAsync(parsed.GetValue(url), $"/{Uri.EscapeDataString(parsed.GetValue(cohort)!)}/{kind.Name()}", body,
-                stop);
+            string path = $"/{Uri.EscapeDataString(parsed.GetValue(cohort)!)}/{kind.Name()}";
+            return PostAsync(parsed.GetValue(url), path, body, parsed.GetValue(json), stop);
         });
         return command;
     }
@@ -77,8 +81,9 @@ internal static class CtlCommand
         var name = new Argument<string>("name") { Description = "The name. No cohort of this run may have had it." };
         var cohorts = new CohortArguments(takesHost: false, "kernel of the VMs");
         Option<Uri?> url = Url();
+        Option<bool> json = CommonOptions.Json();
         var command = new Command(InterventionKind.AddCohort.Name(),
-            "Adds a cohort. Its VMs start at tick 0. --kernel is required.") { name, url };
+            "Adds a cohort. Its VMs start at tick 0. --kernel is required.") { name, url, json };
         foreach (Option option in cohorts.Options)
             command.Add(option);
         command.SetAction((parsed, stop) =>
@@ -89,7 +94,7 @@ internal static class CtlCommand
             var body = new JsonObject();
             foreach (Setting<SimulatedCohort> setting in SimulatedCohortSettings.Table.Settings)
                 body[setting.Field] = setting.Text(cohort);
-            return PostAsync(parsed.GetValue(url), "", body, stop);
+            return PostAsync(parsed.GetValue(url), "", body, parsed.GetValue(json), stop);
         });
         return command;
     }
@@ -97,7 +102,7 @@ internal static class CtlCommand
     private static Option<Uri?> Url() =>
         CommonOptions.Url("Address of the service. Default: this machine, with the port of the configuration.");
 
-    private static async Task<int> PostAsync(Uri? service, string path, JsonObject body, CancellationToken stop)
+    private static async Task<int> PostAsync(Uri? service, string path, JsonObject body, bool json, CancellationToken stop)
     {
         var address = new Uri(service ?? HostSettings.LocalUrl(), $"/api/v1/cohorts{path}");
         string? token = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).ApiToken;
@@ -116,7 +121,7 @@ internal static class CtlCommand
             string text = await response.Content.ReadAsStringAsync(stop);
             if (response.IsSuccessStatusCode)
             {
-                await Console.Out.WriteLineAsync(text);
+                await Console.Out.WriteLineAsync(json ? text : Sentence(text));
                 return (int)ExitCode.Pass;
             }
 
@@ -128,6 +133,28 @@ internal static class CtlCommand
             await Console.Error.WriteLineAsync($"{address} does not answer: {exception.Message}");
             return (int)ExitCode.Violation;
         }
+    }
+
+    /// <summary>What was done, for people.</summary>
+    private static string Sentence(string answer)
+    {
+        InterventionDocument done = JsonSerializer.Deserialize(answer, InterventionJson.Default.InterventionDocument)
+            ?? throw new JsonException("the answer is empty");
+        string what = done.Vm is { } vm ? string.Create(CultureInfo.InvariantCulture, $"VM {vm} of {done.Cohort}") : done.Cohort;
+        FormattableString sentence = InterventionNames.Parse(done.Kind) switch
+        {
+            InterventionKind.PatchKernel => $"{what} runs {done.Kernel} from tick {done.Tick} on.",
+            InterventionKind.Migrate =>
+                $"{what} was migrated at tick {done.Tick}: mappings and roots restarted, and the counter is {done.InvalidateSeq}.",
+            InterventionKind.PauseInvalidations => $"{what}: no invalidation begins from tick {done.Tick} on, until resume.",
+            InterventionKind.ResumeInvalidations => $"{what}: invalidations begin again from tick {done.Tick} on.",
+            InterventionKind.UpdateMemslots => $"{what}: a memslot update began at tick {done.Tick}.",
+            InterventionKind.SetCounter => $"{what}: mmu_invalidate_seq is {done.InvalidateSeq} from tick {done.Tick} on.",
+            InterventionKind.AddCohort => $"{what} joined the fleet: {done.Vms} VMs with {done.Kernel}.",
+            InterventionKind.ResizeCohort => $"{what} has {done.Vms} VMs from tick {done.Tick} on.",
+            _ => $"{what} left the fleet at tick {done.Tick}. Its totals and incidents are kept.",
+        };
+        return sentence.ToString(CultureInfo.InvariantCulture);
     }
 
     private static string Detail(string problem)

@@ -40,6 +40,11 @@ internal static class ExploreCommand
             100_000_000);
         var target = new ValueOption<TargetChoice>(
             "--target", "look for one kind of defect, and stop at the first", Targets, new(null), "all kinds, to the end");
+        var expect = new Option<bool>("--expect")
+        {
+            Description = "Compare with what is expected of each kernel. Exit code 0: every kernel is as expected; 1: a defect is not "
+                + "expected; 2: an expected defect did not show, or not all states were seen.",
+        };
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "explore",
@@ -47,7 +52,7 @@ internal static class ExploreCommand
             + "prints the shortest story of each kind of defect. "
             + "Exit code 0: all are proven; 1: a defect was found; 2: the limit of states was reached.")
         {
-            kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, json,
+            kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, expect, json,
         };
         command.SetAction(async (parsed, stop) =>
         {
@@ -68,13 +73,13 @@ internal static class ExploreCommand
                 asked.Add((kernel, given.Count > 0 ? given : await AutoStart.ForExplorationAsync(kernel, options, stop)));
             }
 
-            return Run(asked, options, parsed.GetValue(json), stop);
+            return Run(asked, options, parsed.GetValue(expect), parsed.GetValue(json), stop);
         });
         return command;
     }
 
     private static int Run(
-        IEnumerable<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked, ExploreOptions options, bool json,
+        IEnumerable<(Kernel Kernel, IReadOnlyList<ulong> Starts)> asked, ExploreOptions options, bool expect, bool json,
         CancellationToken stop)
     {
         List<ExploreResult> results = [];
@@ -91,6 +96,20 @@ internal static class ExploreCommand
                 if (stop.IsCancellationRequested)
                     return Finish(results, json, ExitCode.Interrupted);
             }
+        }
+
+        IReadOnlyList<ExploreOutcome> outcomes = ExploreOutcome.Of(results);
+        if (!json)
+            ExploreReport.WriteTable(Terminal.Output, outcomes);
+        if (expect)
+        {
+            ExploreExpectation worst = outcomes.Max(outcome => outcome.Expectation);
+            return Finish(results, json, worst switch
+            {
+                ExploreExpectation.Surprise => ExitCode.Violation,
+                ExploreExpectation.AsExpected => ExitCode.Pass,
+                _ => ExitCode.Inconclusive,
+            });
         }
 
         bool anyDefect = results.Exists(result => result.Counterexample is not null);

@@ -68,7 +68,10 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
     }
 }
 
-/// <summary>All that the histories of a cohort's VMs depend on, besides the seed.</summary>
+/// <summary>
+/// All that the histories of a cohort's VMs depend on, besides the seed; and what was expected of it as the run began, on which no
+/// history depends.
+/// </summary>
 internal sealed record CohortIdentity(
     string Name,
     string Kernel,
@@ -80,7 +83,8 @@ internal sealed record CohortIdentity(
     int RangePages,
     IReadOnlyList<ulong> InvalidateSeqStarts,
     long LifeAfterBoundary,
-    long LifeAfterHang)
+    long LifeAfterHang,
+    string Expect)
 {
     public static CohortIdentity Of(SimulatedCohort cohort) =>
         new(
@@ -94,7 +98,8 @@ internal sealed record CohortIdentity(
             cohort.Vm.RangePages,
             cohort.Starts,
             cohort.LifeAfterBoundary,
-            cohort.LifeAfterHang);
+            cohort.LifeAfterHang,
+            cohort.Expected.Label());
 
     /// <summary>The cohort, or null if this program does not have its kernel.</summary>
     public SimulatedCohort? ToCohort()
@@ -116,6 +121,7 @@ internal sealed record CohortIdentity(
             },
             LifeAfterBoundary = LifeAfterBoundary,
             LifeAfterHang = LifeAfterHang,
+            Expected = Expectations.OfLabel(Expect),
         };
         return SimulatedCohortSettings.SetStarts(cohort, InvalidateSeqStarts);
     }
@@ -160,23 +166,22 @@ internal sealed record CohortIdentity(
 }
 
 /// <summary>A cohort that was added to a run, as it is stored.</summary>
-internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
+internal static class AddedCohort
 {
     /// <summary>The text of a cohort.</summary>
     public static string Write(SimulatedCohort cohort) =>
         JsonSerializer.Serialize(
-            new AddedCohort(CohortIdentity.Of(cohort), cohort.Expected.Label()),
-            IdentityJson.Default.AddedCohort);
+            CohortIdentity.Of(cohort),
+            IdentityJson.Default.CohortIdentity);
 
     /// <summary>The cohort of a text.</summary>
     /// <exception cref="ConfigurationException">This program does not have its kernel.</exception>
     public static SimulatedCohort Read(string text)
     {
-        AddedCohort added =
-            JsonSerializer.Deserialize(text, IdentityJson.Default.AddedCohort) ?? throw new JsonException("there is no cohort");
-        added.Cohort.ThrowIfOutOfRange();
-        SimulatedCohort cohort = added.Cohort.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Cohort.Kernel);
-        return cohort with { Expected = Expectations.OfLabel(added.Expect) };
+        CohortIdentity added =
+            JsonSerializer.Deserialize(text, IdentityJson.Default.CohortIdentity) ?? throw new JsonException("there is no cohort");
+        added.ThrowIfOutOfRange();
+        return added.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Kernel);
     }
 }
 
@@ -187,5 +192,4 @@ internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
     RespectRequiredConstructorParameters = true
 )]
 [JsonSerializable(typeof(CohortIdentity[]))]
-[JsonSerializable(typeof(AddedCohort))]
 internal sealed partial class IdentityJson : JsonSerializerContext;
