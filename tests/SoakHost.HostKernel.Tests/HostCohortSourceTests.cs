@@ -75,7 +75,7 @@ public sealed class HostCohortSourceTests
         Assert.Equal(Verdict.Violation, result.Verdict);
         CohortReport host = result.Cohorts[1];
         Assert.True(host is { Hung: >= 1, Incidents.Hangs: >= 1 } && host.Stalls.Length == host.Hung);
-        Assert.Matches("^hang:here/0/[01]@[0-9]+ms$", result.FirstIncidents["here"].ToString());
+        Assert.Matches("^hang:here/0/[01]@[0-9]+ms$", result.FirstIncidents["here"].Id.ToString());
     }
 
     [Fact]

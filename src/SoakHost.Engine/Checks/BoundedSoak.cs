@@ -50,7 +50,7 @@ public sealed record SoakResult
     public required bool WasInterrupted { get; init; }
 
     /// <summary>The first incident of each cohort that had any, by the cohort's name.</summary>
-    public required ImmutableDictionary<string, IncidentId> FirstIncidents { get; init; }
+    public required ImmutableDictionary<string, FirstIncident> FirstIncidents { get; init; }
 
     /// <summary>
     /// How many vCPUs of each cohort were stuck after invalidations had stopped, by the cohort's name; null where not all of its
@@ -104,6 +104,11 @@ public sealed record SoakResult
     }
 }
 
+/// <summary>The first incident of a cohort.</summary>
+/// <param name="Id">Its id.</param>
+/// <param name="Origin">From where it can be told; null where that is not known.</param>
+public sealed record FirstIncident(IncidentId Id, VmOrigin? Origin);
+
 /// <summary>
 /// A soak with an end: the control first, which must hang or nothing else is believed; then the cohorts under test up to the
 /// bound or the first violation; then, with invalidations stopped, every pending fault must be fixed. External cohorts come last
@@ -117,8 +122,8 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
     private static readonly TimeSpan Interval = TimeSpan.FromMilliseconds(100);
     private static readonly TimeSpan StopTimeout = TimeSpan.FromSeconds(30);
 
-    private readonly ImmutableDictionary<string, IncidentId>.Builder _firstIncidents =
-        ImmutableDictionary.CreateBuilder<string, IncidentId>();
+    private readonly ImmutableDictionary<string, FirstIncident>.Builder _firstIncidents =
+        ImmutableDictionary.CreateBuilder<string, FirstIncident>();
 
     private readonly ImmutableDictionary<string, int?>.Builder _stuck = ImmutableDictionary.CreateBuilder<string, int?>();
     private readonly bool _runsToLastTick = options.TicksMax < long.MaxValue;
@@ -274,15 +279,16 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
             foreach (Finding finding in cohort.Findings)
             {
                 if (IncidentId.IsIncident(finding.Kind))
-                    Note(IncidentId.Of(cohort.Cohort.Name, finding));
+                    Note(new FirstIncident(IncidentId.Of(cohort.Cohort.Name, finding), finding.Origin));
             }
         }
     }
 
     // Shards are at different ticks: the incident that is seen first need not be the earliest.
-    private void Note(IncidentId incident)
+    private void Note(FirstIncident incident)
     {
-        if (!_firstIncidents.TryGetValue(incident.Cohort, out IncidentId first) || IncidentId.Compare(incident, first) < 0)
-            _firstIncidents[incident.Cohort] = incident;
+        string cohort = incident.Id.Cohort;
+        if (!_firstIncidents.TryGetValue(cohort, out FirstIncident? first) || IncidentId.Compare(incident.Id, first.Id) < 0)
+            _firstIncidents[cohort] = incident;
     }
 }

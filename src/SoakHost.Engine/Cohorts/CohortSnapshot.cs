@@ -49,6 +49,11 @@ public abstract record CohortSnapshot
     /// <summary>What must still be seen before the cohort may pass, in sentences.</summary>
     public ImmutableArray<string> Missing { get; init; } = [];
 
+    /// <summary>
+    /// The counter from which vCPUs of a control must hang, under the kernel that it runs now; null where that is not known.
+    /// </summary>
+    public ulong? HangExpectedFrom { get; init; }
+
     /// <summary>What was seen that justifies a pass, in sentences.</summary>
     public ImmutableArray<string> Seen { get; init; } = [];
 

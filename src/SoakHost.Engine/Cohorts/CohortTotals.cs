@@ -37,6 +37,22 @@ public sealed record CohortTotals
     /// <summary>vCPUs that were hung and recovered.</summary>
     public long Recoveries { get; init; }
 
+    /// <summary>Lives that VMs started in place of one that had ended; null where VMs are not replaced.</summary>
+    public long? LivesStarted { get; init; }
+
+    /// <summary>
+    /// VMs of a control that crossed the boundary from which they must hang, and hung; null where that is not counted.
+    /// </summary>
+    public long? HangsCaught { get; init; }
+
+    /// <summary>
+    /// VMs of a control that crossed that boundary, and whose lives ended without a hang; null where that is not counted.
+    /// </summary>
+    public long? HangsMissed { get; init; }
+
+    /// <summary>Ticks from the crossings to the hangs that were caught, their sum; null where that is not counted.</summary>
+    public long? DetectionTicks { get; init; }
+
     /// <summary>VMs that crossed each boundary with a fault in flight, lowest boundary first.</summary>
     public required ImmutableArray<BoundaryCrossings> Crossings { get; init; }
 

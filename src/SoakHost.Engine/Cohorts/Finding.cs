@@ -32,6 +32,9 @@ public enum FindingKind : byte
 
     /// <summary>A vCPU was found in a deadlock of its VM's memslot update with a reader of <c>kvm->srcu</c>.</summary>
     Deadlock,
+
+    /// <summary>A vCPU that was hung or deadlocked is gone: its VM's life has ended, and the next one has begun.</summary>
+    VcpuReplaced,
 }
 
 /// <summary>Something that was found in a VM. Of simulated VMs, findings depend on the cohort and the seed alone.</summary>
@@ -67,7 +70,7 @@ public readonly record struct Finding
 
     /// <summary>
     /// When: for crossings, unsafe installs, stale mappings and accounting errors the time of the event; for the state of a vCPU
-    /// the time of the observation that showed it; for a vCPU that is gone the time of the intervention.
+    /// the time of the observation that showed it; for a vCPU that is gone the time of the intervention, or of the end of the life.
     /// </summary>
     public FindingTime Time => _seen.Time;
 
@@ -79,6 +82,11 @@ public readonly record struct Finding
 
     /// <summary>The snapshot as the kernel stored it; null where there is none or nobody can see it.</summary>
     public ulong? Snapshot => _seen.Snapshot;
+
+    /// <summary>
+    /// Of an incident of a simulated VM, from where it can be told; null for other findings, and where that is not known.
+    /// </summary>
+    public VmOrigin? Origin { get; init; }
 
     /// <summary>The boundary of a crossing; else null.</summary>
     public Boundary? Boundary => Kind is FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle ? _boundary : null;

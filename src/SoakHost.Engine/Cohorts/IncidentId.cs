@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.RegularExpressions;
+using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Cohorts;
 
@@ -26,6 +27,23 @@ public readonly partial record struct IncidentId(FindingKind Kind, string Cohort
 
     /// <summary>Whether such a finding is an incident.</summary>
     public static bool IsIncident(FindingKind kind) => Array.Exists(Names, name => name.Kind == kind);
+
+    /// <summary>
+    /// Whether an incident is one that a cohort is expected to show. Where a defect comes with another one, that is expected too: a
+    /// prefault that deadlocks in one VM may hang on an obsolete root in another, and what is unsafely installed becomes a stale
+    /// mapping once the host changes it.
+    /// </summary>
+    /// <param name="kind">The incident's kind.</param>
+    /// <param name="expected">What the cohort is expected to show.</param>
+    public static bool IsExpected(FindingKind kind, Defect expected) => kind switch
+    {
+        FindingKind.VcpuHung => expected is Defect.Hang or Defect.Deadlock,
+        FindingKind.UnsafeInstall => expected is Defect.UnsafeInstall,
+        FindingKind.StaleMapping => expected is Defect.StaleMapping or Defect.UnsafeInstall,
+        FindingKind.AccountingError => expected is Defect.AccountingError,
+        FindingKind.Deadlock => expected is Defect.Deadlock,
+        _ => false,
+    };
 
     /// <summary>The id of a finding that is an incident.</summary>
     public static IncidentId Of(string cohort, in Finding finding) =>

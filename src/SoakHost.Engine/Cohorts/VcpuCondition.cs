@@ -73,6 +73,11 @@ public readonly record struct StalledVcpu
     public ulong? Snapshot => _seen.Snapshot;
 
     /// <summary>
+    /// From where the VM can be told now, which may be after this vCPU stalled; null where that is not known.
+    /// </summary>
+    public VmOrigin? Origin { get; init; }
+
+    /// <summary>
     /// When it last made progress; null where the source does not know, and the times of the watchdog's reports must do.
     /// </summary>
     public DateTimeOffset? LastProgress

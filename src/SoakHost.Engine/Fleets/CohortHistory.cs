@@ -1,3 +1,4 @@
+using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 
@@ -150,9 +151,43 @@ internal sealed class CohortHistory
     /// Builds one VM at the start of its history, with all its interventions scheduled: the last VM of that number that had
     /// started at a tick. Null where there was none.
     /// </summary>
-    public Shard? StartOf(int vm, long tick, ShardOptions options) =>
-        _plans.FindLast(plan => Has(plan, vm) && plan.StartTick <= tick) is { } plan
-            ? Create(plan, vm, 1, options) : null;
+    public Shard? StartOf(int vm, long tick, ShardOptions options) => PlanOf(vm, tick) is { } plan
+        ? Create(plan, vm, 1, options) : null;
+
+    /// <summary>
+    /// Builds the same VM as it was at its origin, with the interventions scheduled that came after. Null where there was no such
+    /// VM, or the origin is not one of its present life.
+    /// </summary>
+    /// <exception cref="ShardStateException">The origin's state is damaged, or of another shape of VM.</exception>
+    public Shard? At(VmOrigin origin, int vm, long tick, ShardOptions options)
+    {
+        if (PlanOf(vm, tick) is not { } plan || origin.Tick > tick || origin.Tick % Shard.ObservationTicks != 0
+            || origin.LifeTick < plan.StartTick)
+        {
+            return null;
+        }
+
+        (Kernel kernel, bool mayInvalidate) = (plan.Kernel, plan.MayInvalidate);
+        foreach (ShardIntervention past in _interventions.Skip(plan.InterventionsBefore).Where(past => past.Tick < origin.Tick))
+        {
+            kernel = past.Kernel ?? kernel;
+            mayInvalidate = past.Kind switch
+            {
+                InterventionKind.PauseInvalidations => false,
+                InterventionKind.ResumeInvalidations => true,
+                _ => mayInvalidate,
+            };
+        }
+
+        ShardPlan then = plan with { StartTick = origin.Tick, Kernel = kernel, MayInvalidate = mayInvalidate };
+        Shard shard = Create(First, then, vm, 1, options);
+        shard.Begin(vm, origin);
+        Schedule(shard, plan);
+        return shard;
+    }
+
+    private ShardPlan? PlanOf(int vm, long tick) =>
+        _plans.FindLast(plan => Has(plan, vm) && plan.StartTick <= tick);
 
     private void Grow(int vms, long startTick)
     {

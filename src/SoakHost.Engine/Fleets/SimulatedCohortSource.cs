@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
+using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Fleets;
 
@@ -84,7 +85,7 @@ internal sealed class SimulatedCohortSource : ICohortSource
         ImmutableArray<Finding> findings = [.. _findings];
         _findings.Clear();
         _findings.TrimExcess();
-        return new SimulatedSnapshot
+        var snapshot = new SimulatedSnapshot
         {
             Kernel = shards[0].Kernel,
             Vms = slots.Select((slot, s) => _latest[s]?.InvalidateSeqs.Length ?? slot.Plan.Vms).Sum(),
@@ -99,7 +100,12 @@ internal sealed class SimulatedCohortSource : ICohortSource
             InvalidationsPaused = Array.TrueForAll(shards, shard => shard.InvalidationsPaused),
             Failures = [.. slots.Where(slot => slot.Failure is not null).Select(Describe)],
             IsOutOfService = slots.All(slot => slot.Failure is not null),
+            HangExpectedFrom = _cohort.Expected == Defect.Hang ? VmLives.HangExpectedFrom(shards[0].Kernel.Info) : null,
+            LastHangTick = shards.Max(shard => shard.LastHangTick),
+            LastRecoveryTick = shards.Max(shard => shard.LastRecoveryTick),
         };
+        bool hangsNow = Array.Exists(shards, shard => shard.Conditions.Any(condition => condition.IsForEver()));
+        return snapshot with { Missing = [.. SimulatedEvidence.FindMissing(_cohort.Expected, snapshot, hangsNow)] };
     }
 
     // A whole fleet can hang at once: comparing field by field takes a fifth of the time that comparing tuples does.

@@ -54,8 +54,23 @@ public static class Replay
     /// <param name="incident">The incident.</param>
     /// <param name="interventions">What was done to the cohort, in the order in which it was recorded.</param>
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
+    /// <param name="origin">
+    /// From where the VM can be told, so that the time it takes does not depend on how long the run had been going on. Where it is
+    /// null, or turns out not to lead to the incident, the VM is told from its first life on.
+    /// </param>
     /// <returns>The story, or null where this run has no such incident.</returns>
     public static Timeline? Incident(
+        SimulatedCohort cohort,
+        ShardOptions options,
+        IncidentId incident,
+        IReadOnlyCollection<ShardIntervention> interventions,
+        CancellationToken cancellation,
+        VmOrigin? origin = null) =>
+        (origin is null ? null : IncidentFrom(origin, cohort, options, incident, interventions, cancellation))
+        ?? IncidentFrom(origin: null, cohort, options, incident, interventions, cancellation);
+
+    private static Timeline? IncidentFrom(
+        VmOrigin? origin,
         SimulatedCohort cohort,
         ShardOptions options,
         IncidentId incident,
@@ -95,7 +110,7 @@ public static class Replay
         }
 
         // What is found at a tick happened before it; a VM that starts there is another one.
-        Shard? Start() => StartOf(cohort, options, incident.Vm, found - 1, interventions);
+        Shard? Start() => StartOf(cohort, options, incident.Vm, found - 1, interventions, origin);
     }
 
     /// <summary>
@@ -162,15 +177,29 @@ public static class Replay
     }
 
     /// <summary>
-    /// A VM as it was when it started, the last time by a tick: in one lane, with all that is still to be done to it.
+    /// A VM as it was when it started, the last time by a tick, or at its origin: in one lane, with all that is still to be done
+    /// to it.
     /// </summary>
     private static Shard? StartOf(
         SimulatedCohort cohort,
         ShardOptions options,
         int vm,
         long tick,
-        IEnumerable<ShardIntervention> interventions
-    ) => new CohortHistory(cohort, interventions, FleetPart.Whole).StartOf(vm, tick, options with { VectorBits = 32 });
+        IEnumerable<ShardIntervention> interventions,
+        VmOrigin? origin = null)
+    {
+        var history = new CohortHistory(cohort, interventions, FleetPart.Whole);
+        options = options with { VectorBits = 32 };
+        try
+        {
+            return origin is null ? history.StartOf(vm, tick, options) : history.At(origin, vm, tick, options);
+        }
+        catch (ShardStateException)
+        {
+            // A damaged origin only costs time: the VM is told from its first life on.
+            return null;
+        }
+    }
 
     /// <summary>Writes down every step of a range of ticks.</summary>
     private sealed class RangeTrace(Func<long, Kernel> kernelAt, long from, long to) : IStepListener

@@ -16,12 +16,11 @@ internal sealed class Observer<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
 {
-    private static readonly int[] Boundaries = [31, 32, 63, 64];
-
     private readonly int _firstVm;
     private readonly int _vmStride;
     private readonly int _vcpus;
     private readonly uint _stallRetries;
+    private readonly VmLives _lives;
     private int _vms;
     private VcpuCondition[] _conditions;
     private bool[] _unsafeInstallSeen;
@@ -31,9 +30,12 @@ internal sealed class Observer<TPages, TLanes>
     private readonly List<Finding> _findings = [];
     private Totals _totals;
     private IncidentCounts _reported;
+    private long _lastHangTick;
+    private long _lastRecoveryTick;
 
-    public Observer(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
+    public Observer(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options, VmLives lives)
     {
+        _lives = lives;
         _firstVm = firstVm;
         _vmStride = options.Part.Count;
         _vms = vms;
@@ -61,9 +63,9 @@ internal sealed class Observer<TPages, TLanes>
         long tick)
     {
         int lanes = Math.Min(TLanes.Count, _vms - firstIndex);
-        uint interesting = Fold(ref group.Vm.Totals, firstIndex, lanes) | Crossing(before, group, lanes);
-        if (interesting != 0)
-            RunAgain(program, bounds, before, firstIndex, tick, interesting);
+        (uint defective, uint crossing) = (Fold(ref group.Vm.Totals, firstIndex, lanes), Crossing(before, group, lanes));
+        if ((defective | crossing) != 0)
+            RunAgain(program, bounds, before, firstIndex, tick, defective, crossing);
         JudgeVcpus(program, before, group, firstIndex, lanes, tick + Shard.ObservationTicks);
     }
 
@@ -76,8 +78,11 @@ internal sealed class Observer<TPages, TLanes>
             Totals = _totals,
             InvalidateSeqs = invalidateSeqs,
             Conditions = [.. _conditions],
-            Stalled = [.. _stalled.Values.Take(CohortSnapshot.StalledMax)],
+            Stalled = [.. _stalled.Values.Take(CohortSnapshot.StalledMax)
+                .Select(vcpu => vcpu with { Origin = _lives.OriginOf(IndexOf(vcpu.Vm)) })],
             Findings = [.. _findings],
+            LastHangTick = _lastHangTick,
+            LastRecoveryTick = _lastRecoveryTick,
         };
         _reported = _reported.With(_findings);
         _findings.Clear();
@@ -100,10 +105,13 @@ internal sealed class Observer<TPages, TLanes>
         StaleMappingSeen = [.. _staleMappingSeen],
         Stalled = [.. _stalled.Values],
         Findings = [.. _findings],
+        LastHangTick = _lastHangTick,
+        LastRecoveryTick = _lastRecoveryTick,
     };
 
     public void WriteState(ObserverState state)
     {
+        (_lastHangTick, _lastRecoveryTick) = (state.LastHangTick, state.LastRecoveryTick);
         _totals = state.Totals;
         _reported = state.Reported;
         state.Conditions.CopyTo(_conditions, 0);
@@ -112,7 +120,7 @@ internal sealed class Observer<TPages, TLanes>
         state.StaleMappingSeen.CopyTo(_staleMappingSeen, 0);
         _stalled.Clear();
         foreach (StalledVcpu vcpu in state.Stalled)
-            _stalled[((vcpu.Vm - _firstVm) / _vmStride * _vcpus) + vcpu.Vcpu] = vcpu;
+            _stalled[(IndexOf(vcpu.Vm) * _vcpus) + vcpu.Vcpu] = vcpu;
         _findings.Clear();
         _findings.AddRange(state.Findings);
     }
@@ -141,10 +149,41 @@ internal sealed class Observer<TPages, TLanes>
         }
 
         _vms = vms;
+        _lives.Shrink(vms);
         Array.Resize(ref _conditions, vms * _vcpus);
         Array.Resize(ref _unsafeInstallSeen, vms);
         Array.Resize(ref _accountingErrorSeen, vms);
         Array.Resize(ref _staleMappingSeen, vms);
+    }
+
+    /// <summary>
+    /// Forgets what was seen of a VM, whose life ends. The hang of a vCPU that goes with it is over, and a finding.
+    /// </summary>
+    /// <param name="vm">The VM's index in the shard.</param>
+    /// <param name="tick">The tick at which the life ends.</param>
+    /// <param name="last">The VM at its end.</param>
+    public void EndLife(int vm, long tick, VmState last)
+    {
+        for (int v = 0; v < _vcpus; v++)
+        {
+            int index = (vm * _vcpus) + v;
+            if (_conditions[index].IsForEver())
+            {
+                VcpuState vcpu = last.Vcpus[v];
+                var seen = Sighting.AtTick(tick, last.InvalidateSeq, vcpu.Page, vcpu.Snapshot);
+                _findings.Add(new(FindingKind.VcpuReplaced, NumberOf(vm), v, seen));
+            }
+
+            _conditions[index] = VcpuCondition.Running;
+            _stalled.Remove(index);
+        }
+
+        (_unsafeInstallSeen[vm], _accountingErrorSeen[vm], _staleMappingSeen[vm]) = (false, false, false);
+        _totals = _totals with
+        {
+            LivesStarted = _totals.LivesStarted + 1,
+            HangsMissed = _totals.HangsMissed + (_lives[vm].IsHangDue ? 1 : 0),
+        };
     }
 
     /// <summary>
@@ -192,7 +231,7 @@ internal sealed class Observer<TPages, TLanes>
         }
     }
 
-    /// <summary>The lanes whose counter crossed a boundary. Every boundary is a multiple of 2^31.</summary>
+    /// <summary>The lanes whose counter crossed a boundary. Every boundary is a multiple of 2^15.</summary>
     private static uint Crossing(in VmGroup<TPages, TLanes> before, in VmGroup<TPages, TLanes> group, int lanes)
     {
         uint crossing = 0;
@@ -200,7 +239,7 @@ internal sealed class Observer<TPages, TLanes>
         ReadOnlySpan<uint> toLow = Words(ref group.Vm.InvalidateSeq.Low), toHigh = Words(ref group.Vm.InvalidateSeq.High);
         for (int lane = 0; lane < lanes; lane++)
         {
-            if ((fromLow[lane] ^ toLow[lane]) >> 31 == 0 && fromHigh[lane] == toHigh[lane])
+            if ((fromLow[lane] ^ toLow[lane]) >> 15 == 0 && fromHigh[lane] == toHigh[lane])
                 continue;
             if (CrossedBoundary(Join(fromHigh[lane], fromLow[lane]), Join(toHigh[lane], toLow[lane])) != 0)
                 crossing |= 1u << lane;
@@ -210,12 +249,12 @@ internal sealed class Observer<TPages, TLanes>
     }
 
     /// <summary>
-    /// The power of two (31, 32, 63 or 64) that a counter passed or reached as it went from one value to another, modulo 2^64;
-    /// else 0.
+    /// The power of two (one of <see cref="VmLives.Powers"/>) that a counter passed or reached as it went from one value to
+    /// another, modulo 2^64; else 0.
     /// </summary>
     private static int CrossedBoundary(ulong from, ulong to)
     {
-        foreach (int power in Boundaries)
+        foreach (int power in VmLives.Powers)
         {
             ulong boundary = power == 64 ? 0 : 1UL << power;
             if (unchecked(boundary - from - 1 < to - from))
@@ -321,6 +360,7 @@ internal sealed class Observer<TPages, TLanes>
             _stalled.Remove(index);
         else
             _stalled[index] = new(vm, v, condition, seen);
+        NoteHang(index / vcpus, was, condition, tick);
 
         // Out of a hang into an invalidation storm is a recovery too.
         if (was.IsForEver() && !condition.IsForEver())
@@ -336,8 +376,35 @@ internal sealed class Observer<TPages, TLanes>
         if (condition == VcpuCondition.Starved)
             Find(FindingKind.VcpuStarved);
 
-        void Find(FindingKind kind) => _findings.Add(new(kind, vm, v, seen));
+        void Find(FindingKind kind) => Report(new(kind, vm, v, seen));
     }
+
+    private void NoteHang(int vm, VcpuCondition was, VcpuCondition condition, long tick)
+    {
+        if (was.IsForEver() == condition.IsForEver())
+            return;
+        if (!condition.IsForEver())
+        {
+            // Groups run through a slice one after another: this may be earlier than what another group has seen.
+            _lastRecoveryTick = Math.Max(_lastRecoveryTick, tick);
+            _lives.NoteRecovery(vm);
+            return;
+        }
+
+        _lastHangTick = Math.Max(_lastHangTick, tick);
+        if (_lives.NoteHang(vm, tick) is { } ticks)
+        {
+            _totals = _totals with
+            {
+                HangsCaught = _totals.HangsCaught + 1,
+                DetectionTicks = _totals.DetectionTicks + ticks,
+            };
+        }
+    }
+
+    /// <summary>Keeps a finding; an incident with what is needed to tell it.</summary>
+    private void Report(Finding finding) => _findings.Add(
+        IncidentId.IsIncident(finding.Kind) ? finding with { Origin = _lives.OriginOf(IndexOf(finding.Vm)) } : finding);
 
     private void RunAgain(
         SoakProgram<TPages, TLanes> program,
@@ -345,15 +412,18 @@ internal sealed class Observer<TPages, TLanes>
         in VmGroup<TPages, TLanes> before,
         int firstIndex,
         long tick,
-        uint interesting)
+        uint defective,
+        uint crossing)
     {
         before.Vm.Totals = default;
-        var watch = new Watch(this, before, firstIndex, tick, interesting);
+        var watch = new Watch(this, program.Kernel.Info, before, firstIndex, tick, (defective, crossing));
         program.AdvanceObserved(before, bounds, Shard.ObservationTicks, ref watch);
     }
 
     /// <summary>The number, in its cohort, of a VM by its index in the shard.</summary>
     private int NumberOf(int index) => _firstVm + (index * _vmStride);
+
+    private int IndexOf(int vm) => (vm - _firstVm) / _vmStride;
 
     private static ulong Join(uint high, uint low) => ((ulong)high << 32) | low;
 
@@ -366,12 +436,16 @@ internal sealed class Observer<TPages, TLanes>
         private readonly ulong[] _seqs;
         private readonly int _firstIndex;
         private readonly long _firstTick;
-        private readonly uint _interesting;
+        private readonly uint _defective;
+        private readonly uint _crossing;
+        private readonly KernelInfo _kernel;
 
         public Watch(
-            Observer<TPages, TLanes> owner, in VmGroup<TPages, TLanes> group, int firstIndex, long firstTick, uint interesting)
+            Observer<TPages, TLanes> owner, KernelInfo kernel, in VmGroup<TPages, TLanes> group, int firstIndex, long firstTick,
+            (uint Defective, uint Crossing) interesting)
         {
-            (_owner, _firstIndex, _firstTick, _interesting) = (owner, firstIndex, firstTick, interesting);
+            (_owner, _kernel, _firstIndex, _firstTick) = (owner, kernel, firstIndex, firstTick);
+            (_defective, _crossing) = interesting;
             _seqs = new ulong[TLanes.Count];
             for (int lane = 0; lane < TLanes.Count; lane++)
                 _seqs[lane] = group.Vm.InvalidateSeq[lane];
@@ -379,7 +453,9 @@ internal sealed class Observer<TPages, TLanes>
 
         public void Stepped(in VmGroup<TPages, TLanes> group, int tick, int actor)
         {
-            for (uint rest = _interesting; rest != 0; rest &= rest - 1)
+            // Only an invalidator moves the counter.
+            uint interesting = actor < group.Vcpus.Length ? _defective : _defective | _crossing;
+            for (uint rest = interesting; rest != 0; rest &= rest - 1)
                 Look(group, BitOperations.TrailingZeroCount(rest), _firstTick + tick, actor);
         }
 
@@ -398,8 +474,12 @@ internal sealed class Observer<TPages, TLanes>
                     bool inFlight = HasFaultInFlight(group.Vcpus, lane);
                     if (inFlight)
                         _owner._totals = _owner._totals.WithCrossing(power);
+
+                    // A VM crosses the same boundaries in life after life: its first crossing of each is reported, all are
+                    // counted.
                     FindingKind kind = inFlight ? FindingKind.BoundaryCrossed : FindingKind.BoundaryCrossedIdle;
-                    _owner._findings.Add(new(kind, vm, vcpu: null, Sighting.AtTick(tick, seq), Boundary.AtPower(power)));
+                    if (_owner._lives.NoteCrossing(index, power, inFlight, tick, _kernel))
+                        _owner.Report(new(kind, vm, vcpu: null, Sighting.AtTick(tick, seq), Boundary.AtPower(power)));
                 }
             }
 
@@ -409,21 +489,21 @@ internal sealed class Observer<TPages, TLanes>
                 ref VcpuLanes<TPages, TLanes> vcpu = ref group.Vcpus[actor];
                 _owner._unsafeInstallSeen[index] = true;
                 int page = BitOperations.TrailingZeroCount(vcpu.Page[lane]);
-                _owner._findings.Add(new(
+                _owner.Report(new(
                     FindingKind.UnsafeInstall, vm, actor, Sighting.AtTick(tick, seq, page, vcpu.Snapshot[lane])));
             }
 
             if (Words(ref state.Totals.AccountingErrors)[lane] != 0 && !_owner._accountingErrorSeen[index])
             {
                 _owner._accountingErrorSeen[index] = true;
-                _owner._findings.Add(new(FindingKind.AccountingError, vm, vcpu: null, Sighting.AtTick(tick, seq)));
+                _owner.Report(new(FindingKind.AccountingError, vm, vcpu: null, Sighting.AtTick(tick, seq)));
             }
 
             if (Words(ref state.Totals.StaleMappings)[lane] != 0 && !_owner._staleMappingSeen[index])
             {
                 _owner._staleMappingSeen[index] = true;
                 int page = BitOperations.TrailingZeroCount(StalePages(group, lane, actor));
-                _owner._findings.Add(new(FindingKind.StaleMapping, vm, vcpu: null, Sighting.AtTick(tick, seq, page)));
+                _owner.Report(new(FindingKind.StaleMapping, vm, vcpu: null, Sighting.AtTick(tick, seq, page)));
             }
         }
 

@@ -5,7 +5,7 @@ namespace SoakHost.Engine.Soak;
 
 /// <summary>
 /// One random stream a lane: xoshiro128++ (Blackman and Vigna, 2019), period 2^128 - 1, seeded by SplitMix64 from the seed and
-/// the VM's number in its cohort. A VM's stream depends on nothing else.
+/// the numbers of the VM and of its life. A stream depends on nothing else.
 /// </summary>
 internal struct RandomLanes<TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
@@ -31,16 +31,6 @@ internal struct RandomLanes<TLanes>
         return result;
     }
 
-    /// <summary>Starts one lane's stream.</summary>
-    public void Seed(int lane, ulong seed, long vm)
-    {
-        // The VM's number is spread over all 64 bits first, so that neighbours, and neighbouring seeds, start far apart.
-        ulong state = seed ^ SplitMix64(unchecked((ulong)vm + 0x9e3779b97f4a7c15));
-        Write(lane, new RandomState(Word(ref state), Word(ref state), Word(ref state), Word(ref state) | 1));
-
-        static uint Word(ref ulong state) => (uint)(SplitMix64(unchecked(state += 0x9e3779b97f4a7c15)) >> 32);
-    }
-
     /// <summary>One lane's place in its stream.</summary>
     public readonly RandomState Read(int lane) => new(_s0[lane], _s1[lane], _s2[lane], _s3[lane]);
 
@@ -51,6 +41,23 @@ internal struct RandomLanes<TLanes>
         _s1 = _s1.With(lane, state.S1);
         _s2 = _s2.With(lane, state.S2);
         _s3 = _s3.With(lane, state.S3);
+    }
+}
+
+/// <summary>Where random streams start.</summary>
+internal static class RandomStream
+{
+    /// <summary>The start of the stream of one life of a VM.</summary>
+    /// <param name="seed">The run's seed.</param>
+    /// <param name="vm">The VM's number in its cohort.</param>
+    /// <param name="life">The number of the life, from 0.</param>
+    public static RandomState Start(ulong seed, long vm, int life)
+    {
+        // The numbers are spread over all 64 bits first, so that neighbours, and neighbouring seeds, start far apart.
+        ulong state = seed ^ SplitMix64(unchecked((ulong)vm + 0x9e3779b97f4a7c15)) ^ SplitMix64((ulong)life);
+        return new RandomState(Word(ref state), Word(ref state), Word(ref state), Word(ref state) | 1);
+
+        static uint Word(ref ulong state) => (uint)(SplitMix64(unchecked(state += 0x9e3779b97f4a7c15)) >> 32);
     }
 
     private static ulong SplitMix64(ulong value)

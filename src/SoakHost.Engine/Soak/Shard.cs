@@ -55,6 +55,7 @@ public abstract class Shard
         FirstVm = firstVm;
         Vms = vms;
         Options = options;
+        Lives = new VmLives(cohort, vms);
     }
 
     /// <summary>The cohort the VMs belong to.</summary>
@@ -78,12 +79,21 @@ public abstract class Shard
     internal ShardOptions Options { get; }
 
     /// <summary>The numbers, in the cohort, of its VMs, lowest first.</summary>
-    public IEnumerable<int> VmNumbers => Enumerable.Range(0, Vms).Select(index => FirstVm + (index * VmStride));
+    public IEnumerable<int> VmNumbers => Enumerable.Range(0, Vms).Select(NumberOf);
 
     /// <summary>Whether a VM of that number is in the shard.</summary>
     /// <param name="vm">The VM's number in its cohort.</param>
     public bool Has(int vm) =>
-        vm >= FirstVm && (vm - FirstVm) / VmStride < Vms && (vm - FirstVm) % VmStride == 0;
+        vm >= FirstVm && IndexOf(vm) < Vms && (vm - FirstVm) % VmStride == 0;
+
+    /// <summary>The number, in the cohort, of the VM at a place in the shard.</summary>
+    internal int NumberOf(int index) => FirstVm + (index * VmStride);
+
+    /// <summary>The place in the shard of a VM of a number.</summary>
+    internal int IndexOf(int vm) => (vm - FirstVm) / VmStride;
+
+    /// <summary>What is remembered of the VMs' lives.</summary>
+    internal VmLives Lives { get; }
 
     /// <summary>Builds a shard whose VMs are at the start of their history.</summary>
     /// <param name="cohort">The cohort, valid.</param>
@@ -185,6 +195,8 @@ public abstract class Shard
         switch (intervention.Kind)
         {
             case InterventionKind.PatchKernel:
+                for (int index = 0; index < Vms; index++)
+                    Lives.ForgetCrossing(index);
                 PatchKernel(intervention.Kernel!);
                 break;
             case InterventionKind.PauseInvalidations:
@@ -203,7 +215,11 @@ public abstract class Shard
                 break;
             default:
                 foreach (int vm in intervention.Vm is { } single ? [single] : VmNumbers)
+                {
+                    Lives.ForgetCrossing(IndexOf(vm));
                     Write(vm, Change(Read(vm), intervention));
+                }
+
                 break;
         }
     }
@@ -276,7 +292,30 @@ public abstract class Shard
     /// <summary>
     /// Makes a new shard stand at a tick of its cohort, whose first kernel may be another than the one the shard was built with.
     /// </summary>
-    internal void Restart(SimulatedCohort cohort, long tick) => (Cohort, Tick) = (cohort, tick);
+    internal void Restart(SimulatedCohort cohort, long tick)
+    {
+        (Cohort, Tick) = (cohort, tick);
+        Lives.StartAll(tick);
+    }
+
+    /// <summary>Puts a VM of a new shard where its origin is.</summary>
+    /// <exception cref="ShardStateException">The origin's state is damaged, or of another shape of VM.</exception>
+    internal void Begin(int vm, VmOrigin origin)
+    {
+        Lives[IndexOf(vm)] = new VmLife { Number = origin.Life, StartTick = origin.LifeTick };
+        (VmState state, RandomState random) = origin.IsStart
+            ? (StartOf(vm, origin.Life), RandomStream.Start(Options.Seed, vm, origin.Life))
+            : ShardState.RestoreOrigin(origin, Cohort.Vm);
+        Write(vm, state);
+        WriteRandom(vm, random);
+    }
+
+    private protected VmState StartOf(long vm, int life)
+    {
+        var start = new VmState(Cohort.Vm);
+        start.InvalidateSeq = Cohort.CounterOf(vm, life);
+        return start;
+    }
 }
 
 /// <inheritdoc/>
@@ -303,15 +342,15 @@ internal sealed class Shard<TPages, TLanes> : Shard
         Allocate(vms);
         _program = ProgramOf(cohort.Kernel, _hasObsoleteRoots);
         _bounds = new(cohort.Vm, _mayInvalidate);
-        _observer = new(cohort, firstVm, vms, options);
+        _observer = new(cohort, firstVm, vms, options, Lives);
 
         // The lanes beyond the last VM run VMs of their own that nobody looks at.
-        var start = new VmState(cohort.Vm);
         for (int vm = 0; vm < _groups * TLanes.Count; vm++)
         {
             VmGroup<TPages, TLanes> group = Group(vm / TLanes.Count);
-            _program.Write(group, vm % TLanes.Count, start);
-            group.Random.Seed(vm % TLanes.Count, options.Seed, firstVm + ((long)vm * VmStride));
+            long number = firstVm + ((long)vm * VmStride);
+            _program.Write(group, vm % TLanes.Count, StartOf(number, life: 0));
+            group.Random.Write(vm % TLanes.Count, RandomStream.Start(options.Seed, number, life: 0));
         }
     }
 
@@ -342,19 +381,73 @@ internal sealed class Shard<TPages, TLanes> : Shard
             {
                 before.CopyFrom(group);
                 _program.Advance(group, _bounds, ObservationTicks);
-                _observer.Observe(_program, _bounds, before, group, g * TLanes.Count, Tick + done);
+                Look(before, group, g * TLanes.Count, Tick + done);
             }
         }
 
         Tick += ticks;
     }
 
+    /// <summary>Looks at a group at the end of an interval.</summary>
+    private void Look(in VmGroup<TPages, TLanes> before, in VmGroup<TPages, TLanes> group, int firstIndex, long tick)
+    {
+        _observer.Observe(_program, _bounds, before, group, firstIndex, tick);
+        if ((tick + ObservationTicks) % VmLives.GridTicks == 0)
+            EndLives(group, firstIndex, tick + ObservationTicks);
+    }
+
+    /// <summary>
+    /// Replaces the VMs of a group whose lives are over, unless invalidations are paused, and renews the origins of long lives.
+    /// </summary>
+    private void EndLives(in VmGroup<TPages, TLanes> group, int firstIndex, long tick)
+    {
+        int lanes = Math.Min(TLanes.Count, Vms - firstIndex);
+        for (int lane = 0; lane < lanes; lane++)
+        {
+            int index = firstIndex + lane;
+            bool isOver = _mayInvalidate && Lives.HaveEnds && Lives.IsOver(index, group.Vm.InvalidateSeq[lane], tick);
+            if ((!isOver && !Lives.IsOriginDue(index, tick)) || IsAnySuspect(group, lane))
+                continue;
+            if (isOver)
+                StartNextLife(group, lane, index, tick);
+            else
+                Lives.SetOrigin(
+                    index, ShardState.KeepOrigin(Lives[index], tick, _program.Read(group, lane), group.Random.Read(lane)));
+        }
+    }
+
+    /// <summary>Whether a vCPU may be on its way to a hang.</summary>
+    private bool IsAnySuspect(in VmGroup<TPages, TLanes> group, int lane)
+    {
+        foreach (ref VcpuLanes<TPages, TLanes> vcpu in group.Vcpus)
+        {
+            if (vcpu.ConsecutiveRetries[lane] is >= VmLives.SuspectRetries and var retries && retries < Options.StallRetries)
+                return true;
+        }
+
+        return false;
+    }
+
+    private void StartNextLife(in VmGroup<TPages, TLanes> group, int lane, int index, long tick)
+    {
+        _observer.EndLife(index, tick, _program.Read(group, lane));
+        Lives.StartNext(index, tick);
+        int vm = NumberOf(index);
+        _program.Write(group, lane, StartOf(vm, Lives[index].Number));
+        group.Random.Write(lane, RandomStream.Start(Options.Seed, vm, Lives[index].Number));
+    }
+
     private protected override void AdvanceUndisturbedTraced(int ticks, IStepListener listener)
     {
-        VmGroup<TPages, TLanes> group = Group(0);
-        var tracer = new StepTracer<TPages, TLanes>(_program, group, Tick, listener);
-        _program.AdvanceObserved(group, _bounds, ticks, ref tracer);
-        group.Vm.Totals = default;
+        VmGroup<TPages, TLanes> before = Group(_groups), group = Group(0);
+        for (int done = 0; done < ticks; done += ObservationTicks)
+        {
+            before.CopyFrom(group);
+            var tracer = new StepTracer<TPages, TLanes>(_program, group, Tick + done, listener);
+            _program.AdvanceObserved(group, _bounds, ObservationTicks, ref tracer);
+            Look(before, group, firstIndex: 0, Tick + done);
+        }
+
         Tick += ticks;
     }
 
@@ -456,10 +549,10 @@ internal sealed class Shard<TPages, TLanes> : Shard
         {
             string step = VmStride == 1 ? "" : $" in steps of {VmStride}";
             throw new ArgumentOutOfRangeException(
-                nameof(vm), vm, $"this shard has VMs {FirstVm} to {FirstVm + ((Vms - 1) * VmStride)}{step}");
+                nameof(vm), vm, $"this shard has VMs {FirstVm} to {NumberOf(Vms - 1)}{step}");
         }
 
-        int index = (vm - FirstVm) / VmStride;
+        int index = IndexOf(vm);
         lane = index % TLanes.Count;
         return Group(index / TLanes.Count);
     }

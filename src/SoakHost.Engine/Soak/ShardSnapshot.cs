@@ -37,6 +37,24 @@ public readonly record struct Totals
     /// <summary>vCPUs that were hung and recovered.</summary>
     public long Recoveries { get; init; }
 
+    /// <summary>Lives that VMs started in place of one that had ended.</summary>
+    public long LivesStarted { get; init; }
+
+    /// <summary>VMs of a control that crossed the boundary from which they must hang, and hung.</summary>
+    public long HangsCaught { get; init; }
+
+    /// <summary>VMs of a control that crossed that boundary, and whose lives ended without a hang.</summary>
+    public long HangsMissed { get; init; }
+
+    /// <summary>Ticks from the crossings to the hangs that were caught, their sum.</summary>
+    public long DetectionTicks { get; init; }
+
+    /// <summary>VMs that crossed 2^15 with a fault in flight.</summary>
+    public long Crossings15 { get; init; }
+
+    /// <summary>VMs that crossed 2^16 with a fault in flight.</summary>
+    public long Crossings16 { get; init; }
+
     /// <summary>VMs that crossed 2^31 with a fault in flight.</summary>
     public long Crossings31 { get; init; }
 
@@ -53,7 +71,7 @@ public readonly record struct Totals
     public long Operations => Invalidations + Fixed + Retried;
 
     /// <summary>Crossings of any boundary with a fault in flight.</summary>
-    public long Crossings => Crossings31 + Crossings32 + Crossings63 + Crossings64;
+    public long Crossings => Crossings15 + Crossings16 + Crossings31 + Crossings32 + Crossings63 + Crossings64;
 
     /// <summary>The sum of both.</summary>
     public static Totals operator +(Totals left, Totals right) => new()
@@ -68,6 +86,12 @@ public readonly record struct Totals
         StaleMappings = left.StaleMappings + right.StaleMappings,
         AccountingErrors = left.AccountingErrors + right.AccountingErrors,
         Recoveries = left.Recoveries + right.Recoveries,
+        LivesStarted = left.LivesStarted + right.LivesStarted,
+        HangsCaught = left.HangsCaught + right.HangsCaught,
+        HangsMissed = left.HangsMissed + right.HangsMissed,
+        DetectionTicks = left.DetectionTicks + right.DetectionTicks,
+        Crossings15 = left.Crossings15 + right.Crossings15,
+        Crossings16 = left.Crossings16 + right.Crossings16,
         Crossings31 = left.Crossings31 + right.Crossings31,
         Crossings32 = left.Crossings32 + right.Crossings32,
         Crossings63 = left.Crossings63 + right.Crossings63,
@@ -87,8 +111,13 @@ public readonly record struct Totals
         StaleMappings = StaleMappings,
         AccountingErrors = AccountingErrors,
         Recoveries = Recoveries,
+        LivesStarted = LivesStarted,
+        HangsCaught = HangsCaught,
+        HangsMissed = HangsMissed,
+        DetectionTicks = DetectionTicks,
         Crossings =
         [
+            new(Boundary.AtPower(15), Crossings15), new(Boundary.AtPower(16), Crossings16),
             new(Boundary.AtPower(31), Crossings31), new(Boundary.AtPower(32), Crossings32),
             new(Boundary.AtPower(63), Crossings63), new(Boundary.AtPower(64), Crossings64),
         ],
@@ -97,11 +126,13 @@ public readonly record struct Totals
     /// <summary>These totals with one more crossing of 2^<paramref name="power"/>.</summary>
     internal Totals WithCrossing(int power) => power switch
     {
+        15 => this with { Crossings15 = Crossings15 + 1 },
+        16 => this with { Crossings16 = Crossings16 + 1 },
         31 => this with { Crossings31 = Crossings31 + 1 },
         32 => this with { Crossings32 = Crossings32 + 1 },
         63 => this with { Crossings63 = Crossings63 + 1 },
         64 => this with { Crossings64 = Crossings64 + 1 },
-        _ => throw new ArgumentOutOfRangeException(nameof(power), power, "boundaries are 31, 32, 63 and 64"),
+        _ => throw new ArgumentOutOfRangeException(nameof(power), power, "boundaries are 15, 16, 31, 32, 63 and 64"),
     };
 }
 
@@ -128,6 +159,14 @@ public sealed record ShardSnapshot
 
     /// <summary>Findings since the snapshot before, oldest first.</summary>
     public required ImmutableArray<Finding> Findings { get; init; }
+
+    /// <summary>The tick at which a vCPU was last found hung or deadlocked; 0 where none ever was.</summary>
+    public long LastHangTick { get; init; }
+
+    /// <summary>
+    /// The tick at which a vCPU that was hung or deadlocked was last found to have recovered; 0 where none ever was.
+    /// </summary>
+    public long LastRecoveryTick { get; init; }
 
     /// <summary>Whether no invalidation begins until an intervention resumes them.</summary>
     public bool InvalidationsPaused { get; init; }

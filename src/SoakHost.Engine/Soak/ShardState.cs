@@ -32,6 +32,10 @@ internal sealed record ObserverState
 
     /// <summary>Findings that no snapshot has had yet.</summary>
     public required Finding[] Findings { get; init; }
+
+    public required long LastHangTick { get; init; }
+
+    public required long LastRecoveryTick { get; init; }
 }
 
 /// <summary>
@@ -46,9 +50,11 @@ public static class ShardState
     /// </summary>
     public const int BytesMax = 16 << 20;
 
-    private const byte FormatVersion = 3;
+    private const byte FormatVersion = 4;
     private const int HashBytes = sizeof(ulong);
-    private const int FindingBytes = 1 + 4 + 1 + 8 + 1 + 8 + 8 + 1;
+    private const int FindingBytes = 1 + 4 + 1 + 8 + 1 + 8 + 8 + 1 + 1;
+    private const int OriginBytes = 1 + 4 + 8 + 8 + 2;
+    private const int LifeBytes = 4 + 8 + 1 + 8 + 1 + 1 + 8 + 2 + OriginBytes;
 
     private static ReadOnlySpan<byte> Magic => "SOAK"u8;
 
@@ -58,7 +64,7 @@ public static class ShardState
         VmParameters shape = shard.Cohort.Vm;
         ObserverState seen = shard.ReadObserver();
         using var state = new MemoryStream(
-            512 + (shard.Vms * (64 + (shape.Vcpus * 24) + (shape.Invalidators * 17)))
+            512 + (shard.Vms * (64 + LifeBytes + (shape.Vcpus * 24) + (shape.Invalidators * 17)))
             + (seen.Stalled.Length * 32) + (seen.Findings.Length * FindingBytes));
         using var writer = new BinaryWriter(state, Encoding.ASCII);
         writer.Write(Magic);
@@ -70,6 +76,7 @@ public static class ShardState
             if (FindInvalid(read, shape) is { } invalid)
                 throw new InvalidOperationException($"VM {vm} has {invalid}");
             WriteVm(writer, read, shard.ReadRandom(vm));
+            WriteLife(writer, shard.Lives, shard.IndexOf(vm));
         }
 
         if (FindInvalid(seen, shard) is { } unsound)
@@ -113,13 +120,10 @@ public static class ShardState
         Shard shard = ReadHeader(reader, cohort, firstVm, vmsMax, options);
         foreach (int vm in shard.VmNumbers)
         {
-            (VmState state, RandomState random) = ReadVm(reader, cohort.Vm);
-            if (FindInvalid(state, cohort.Vm) is { } invalid)
-                throw new ShardStateException($"VM {vm} has {invalid}");
-            if (random == default)
-                throw new ShardStateException($"VM {vm} has no random stream");
+            (VmState state, RandomState random) = ReadSoundVm(reader, cohort.Vm, $"VM {vm}");
             shard.Write(vm, state);
             shard.WriteRandom(vm, random);
+            ReadLife(reader, shard, vm);
         }
 
         ObserverState seen = ReadObserver(reader, shard);
@@ -129,6 +133,113 @@ public static class ShardState
             throw new ShardStateException($"{Left(reader)} bytes are left over");
         shard.WriteObserver(seen);
         return shard;
+    }
+
+    /// <summary>Keeps what a VM is like at a tick, as a place from which its life can be told later.</summary>
+    internal static VmOrigin KeepOrigin(VmLife life, long tick, VmState state, RandomState random)
+    {
+        using var bytes = new MemoryStream(VmOrigin.StateBytesMax);
+        using var writer = new BinaryWriter(bytes, Encoding.ASCII);
+        WriteVm(writer, state, random);
+        return new VmOrigin(life.Number, life.StartTick, tick, bytes.ToArray());
+    }
+
+    /// <summary>Reads what <see cref="KeepOrigin"/> keeps.</summary>
+    /// <exception cref="ShardStateException">It is damaged, or of a VM of another shape.</exception>
+    internal static (VmState State, RandomState Random) RestoreOrigin(VmOrigin origin, VmParameters shape)
+    {
+        using var bytes = new MemoryStream(origin.State.ToArray(), writable: false);
+        using var reader = new BinaryReader(bytes, Encoding.ASCII);
+        try
+        {
+            (VmState, RandomState) read = ReadSoundVm(reader, shape, "the VM");
+            return Left(reader) == 0 ? read : throw new ShardStateException($"{Left(reader)} bytes are left over");
+        }
+        catch (IOException exception)
+        {
+            throw new ShardStateException($"it cannot be read: {exception.Message}");
+        }
+    }
+
+    private static (VmState State, RandomState Random) ReadSoundVm(BinaryReader reader, VmParameters shape, string name)
+    {
+        (VmState state, RandomState random) = ReadVm(reader, shape);
+        if (FindInvalid(state, shape) is { } invalid)
+            throw new ShardStateException($"{name} has {invalid}");
+        return random == default ? throw new ShardStateException($"{name} has no random stream") : (state, random);
+    }
+
+    private static void WriteLife(BinaryWriter writer, VmLives lives, int index)
+    {
+        VmLife life = lives[index];
+        writer.Write(life.Number);
+        writer.Write(life.StartTick);
+        writer.Write(life.CrossedPower);
+        writer.Write(life.CrossedTick);
+        writer.Write(life.IsHangDue);
+        writer.Write(life.HungVcpus);
+        writer.Write(life.HungTick);
+        writer.Write(lives.ReadReported(index));
+        WriteOrigin(writer, lives.OriginOf(index));
+    }
+
+    private static void ReadLife(BinaryReader reader, Shard shard, int vm)
+    {
+        var life = new VmLife
+        {
+            Number = reader.ReadInt32(),
+            StartTick = ReadTick(reader),
+            CrossedPower = reader.ReadByte(),
+            CrossedTick = ReadTick(reader),
+            IsHangDue = reader.ReadBoolean(),
+            HungVcpus = reader.ReadByte(),
+            HungTick = ReadTick(reader),
+        };
+        ushort reported = reader.ReadUInt16();
+        VmOrigin? origin = ReadOrigin(reader);
+        bool isCrossed = life.CrossedPower != 0;
+        if (life.Number < 0 || Math.Max(life.StartTick, Math.Max(life.CrossedTick, life.HungTick)) > shard.Tick
+            || (isCrossed && !VmLives.Powers.Contains(life.CrossedPower)) || (life.IsHangDue && !isCrossed)
+            || reported >= 1 << (2 * VmLives.Powers.Length)
+            || origin is null || (origin.Life, origin.LifeTick) != (life.Number, life.StartTick) || origin.Tick > shard.Tick)
+        {
+            throw new ShardStateException($"VM {vm} has a life that is impossible: {life}");
+        }
+
+        if (!origin.IsStart)
+            RestoreOrigin(origin, shard.Cohort.Vm);
+        int index = shard.IndexOf(vm);
+        shard.Lives[index] = life;
+        shard.Lives.SetOrigin(index, origin);
+        shard.Lives.WriteReported(index, reported);
+    }
+
+    private static void WriteOrigin(BinaryWriter writer, VmOrigin? origin)
+    {
+        writer.Write(origin is not null);
+        if (origin is null)
+            return;
+        writer.Write(origin.Life);
+        writer.Write(origin.LifeTick);
+        writer.Write(origin.Tick);
+        writer.Write((ushort)origin.State.Length);
+        writer.Write(origin.State.Span);
+    }
+
+    private static VmOrigin? ReadOrigin(BinaryReader reader)
+    {
+        if (!reader.ReadBoolean())
+            return null;
+        (int life, long lifeTick, long tick) = (reader.ReadInt32(), ReadTick(reader), ReadTick(reader));
+        byte[] state = reader.ReadBytes(reader.ReadUInt16());
+        try
+        {
+            return new VmOrigin(life, lifeTick, tick, state);
+        }
+        catch (ArgumentException exception)
+        {
+            throw new ShardStateException(exception.Message);
+        }
     }
 
     private static long Left(BinaryReader reader) => reader.BaseStream.Length - reader.BaseStream.Position;
@@ -308,6 +419,8 @@ public static class ShardState
         writer.Write(seen.Reported.AccountingErrors);
         writer.Write(seen.Reported.StaleMappings);
         writer.Write(seen.Reported.Deadlocks);
+        writer.Write(seen.LastHangTick);
+        writer.Write(seen.LastRecoveryTick);
         foreach (VcpuCondition condition in seen.Conditions)
             writer.Write((byte)condition);
         foreach (bool wasSeen in seen.UnsafeInstallSeen)
@@ -337,6 +450,7 @@ public static class ShardState
             writer.Write(finding.InvalidateSeq!.Value.Low);
             writer.Write(finding.Snapshot ?? 0);
             writer.Write((byte)(finding.Boundary?.Power ?? 0));
+            WriteOrigin(writer, finding.Origin);
         }
     }
 
@@ -355,6 +469,12 @@ public static class ShardState
             StaleMappings = reader.ReadInt64(),
             AccountingErrors = reader.ReadInt64(),
             Recoveries = reader.ReadInt64(),
+            LivesStarted = reader.ReadInt64(),
+            HangsCaught = reader.ReadInt64(),
+            HangsMissed = reader.ReadInt64(),
+            DetectionTicks = reader.ReadInt64(),
+            Crossings15 = reader.ReadInt64(),
+            Crossings16 = reader.ReadInt64(),
             Crossings31 = reader.ReadInt64(),
             Crossings32 = reader.ReadInt64(),
             Crossings63 = reader.ReadInt64(),
@@ -362,6 +482,7 @@ public static class ShardState
         };
         var reported = new IncidentCounts(
             reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64());
+        (long lastHang, long lastRecovery) = (ReadTick(reader), ReadTick(reader));
         var conditions = new VcpuCondition[shard.Vms * vcpus];
         foreach (ref VcpuCondition condition in conditions.AsSpan())
             condition = (VcpuCondition)reader.ReadByte();
@@ -381,7 +502,7 @@ public static class ShardState
                 continue;
             (long tick, int page) = (ReadTick(reader), reader.ReadByte());
             var sighting = Sighting.AtTick(tick, reader.ReadUInt64(), page, reader.ReadUInt64());
-            stalled.Add(new(shard.FirstVm + (index / vcpus * shard.VmStride), index % vcpus, conditions[index], sighting));
+            stalled.Add(new(shard.NumberOf(index / vcpus), index % vcpus, conditions[index], sighting));
         }
 
         int findings = reader.ReadInt32();
@@ -401,6 +522,8 @@ public static class ShardState
             StaleMappingSeen = staleMappingSeen,
             Stalled = [.. stalled],
             Findings = found,
+            LastHangTick = lastHang,
+            LastRecoveryTick = lastRecovery,
         };
     }
 
@@ -410,10 +533,13 @@ public static class ShardState
         (long tick, int page) = (ReadTick(reader), (sbyte)reader.ReadByte());
         (ulong seq, ulong snapshot, int power) = (reader.ReadUInt64(), reader.ReadUInt64(), reader.ReadByte());
         bool isCrossing = kind is FindingKind.BoundaryCrossed or FindingKind.BoundaryCrossedIdle;
-        if (vcpu < -1 || page < -1 || (isCrossing ? power is not (31 or 32 or 63 or 64) : power != 0))
+        if (vcpu < -1 || page < -1 || (isCrossing ? !VmLives.Powers.Contains(power) : power != 0))
             throw new ShardStateException($"a finding is impossible: {kind}, vCPU {vcpu}, page {page}, boundary {power}");
         var seen = Sighting.AtTick(tick, seq, page < 0 ? null : page, vcpu < 0 ? null : snapshot);
-        return new Finding(kind, vm, vcpu < 0 ? null : vcpu, seen, isCrossing ? Boundary.AtPower(power) : null);
+        return new Finding(kind, vm, vcpu < 0 ? null : vcpu, seen, isCrossing ? Boundary.AtPower(power) : null)
+        {
+            Origin = ReadOrigin(reader),
+        };
     }
 
     private static long ReadTick(BinaryReader reader) =>
@@ -428,13 +554,22 @@ public static class ShardState
             return $"{stalled} vCPUs are stalled, and {seen.Stalled.Length} are described";
         if (seen.Conditions.Any(condition => condition is > VcpuCondition.Hung and not VcpuCondition.Deadlocked))
             return "a vCPU has no known condition";
+        for (int vm = 0; vm < shard.Vms; vm++)
+        {
+            int hung = seen.Conditions.AsSpan(vm * shape.Vcpus, shape.Vcpus).ToArray().Count(condition => condition.IsForEver());
+            if (hung != shard.Lives[vm].HungVcpus)
+                return $"{hung} vCPUs of VM {shard.NumberOf(vm)} are hung, and its life has {shard.Lives[vm].HungVcpus}";
+        }
+
         if (Sums(seen.Totals).Any(sum => sum < 0))
             return "a total is negative";
+        if (Math.Max(seen.LastHangTick, seen.LastRecoveryTick) > shard.Tick)
+            return "a hang or a recovery is still to come";
         if (seen.Stalled.Any(vcpu => vcpu.Time.Tick > shard.Tick || vcpu.Page >= shape.Pages))
             return "a vCPU is stalled where it cannot be";
         foreach (Finding finding in seen.Findings)
         {
-            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.Deadlock
+            bool isKnown = finding.Kind is >= FindingKind.BoundaryCrossed and <= FindingKind.VcpuReplaced
                 && finding.Vm >= shard.FirstVm && (finding.Vm - shard.FirstVm) % shard.VmStride == 0
                 && !(finding.Vcpu >= shape.Vcpus) && !(finding.Page >= shape.Pages) && finding.Time.Tick <= shard.Tick;
             if (!isKnown)
@@ -456,6 +591,12 @@ public static class ShardState
             totals.StaleMappings,
             totals.AccountingErrors,
             totals.Recoveries,
+            totals.LivesStarted,
+            totals.HangsCaught,
+            totals.HangsMissed,
+            totals.DetectionTicks,
+            totals.Crossings15,
+            totals.Crossings16,
             totals.Crossings31,
             totals.Crossings32,
             totals.Crossings63,

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
@@ -13,6 +14,24 @@ public sealed record SimulatedCohort : Cohort
     /// <summary>What each VM is like.</summary>
     public VmParameters Vm { get; init; } = new();
 
+    /// <summary>
+    /// Where <c>mmu_invalidate_seq</c> starts: VM v starts its life l at number (v + l) of these, modulo their number. Empty, the
+    /// default, is <see cref="VmParameters.InvalidateSeqStart"/> alone.
+    /// </summary>
+    public ImmutableArray<ulong> InvalidateSeqStarts { get; init; } = [];
+
+    /// <summary>
+    /// A VM whose counter has passed the boundary that it crossed last by so many invalidations is replaced by its next life, 0 to
+    /// 2^62. Default 0: never.
+    /// </summary>
+    public long LifeAfterBoundary { get; init; }
+
+    /// <summary>
+    /// A VM that has had a hung or deadlocked vCPU for so many ticks is replaced by its next life, 0 to 2^62. Default 0: never, so
+    /// that a hang nobody expects stays to be looked at.
+    /// </summary>
+    public long LifeAfterHang { get; init; }
+
     /// <inheritdoc/>
     public override string Kind => "simulated";
 
@@ -23,7 +42,22 @@ public sealed record SimulatedCohort : Cohort
     public override int? VcpusPerVm => Vm.Vcpus;
 
     /// <inheritdoc/>
-    public override ulong? InvalidateSeqStart => Vm.InvalidateSeqStart;
+    public override ulong? InvalidateSeqStart => CounterOf(vm: 0, life: 0);
+
+    /// <summary>Every start, at least one.</summary>
+    public ImmutableArray<ulong> Starts => InvalidateSeqStarts.IsEmpty ? [Vm.InvalidateSeqStart] : InvalidateSeqStarts;
+
+    /// <summary>Where the counter of a VM's life starts.</summary>
+    /// <param name="vm">The VM's number in its cohort.</param>
+    /// <param name="life">The number of the life, from 0.</param>
+    public ulong CounterOf(long vm, int life) => InvalidateSeqStarts.IsEmpty ? Vm.InvalidateSeqStart
+        : InvalidateSeqStarts[(int)(((long)vm + life) % InvalidateSeqStarts.Length)];
+
+    /// <summary>Whether the VMs of another cohort have the same histories, under the same seed and stall threshold.</summary>
+    public bool HasSameHistories(SimulatedCohort other) =>
+        Kernel.Info.Name == other.Kernel.Info.Name && Vm with { InvalidateSeqStart = 0 } == other.Vm with { InvalidateSeqStart = 0 }
+        && Starts.SequenceEqual(other.Starts)
+        && (LifeAfterBoundary, LifeAfterHang) == (other.LifeAfterBoundary, other.LifeAfterHang);
 
     /// <inheritdoc/>
     public override CohortTotals NoTotals => default(Totals).ForCohort();
@@ -43,6 +77,12 @@ public sealed record SimulatedSnapshot : CohortSnapshot
 
     /// <summary>Whether the histories of the VMs depend on interventions.</summary>
     public bool HasInterventions { get; init; }
+
+    /// <summary>The tick at which a vCPU was last found hung or deadlocked; 0 where none ever was.</summary>
+    public long LastHangTick { get; init; }
+
+    /// <summary>The tick at which a vCPU that was hung or deadlocked was last found to have recovered; 0 where none ever was.</summary>
+    public long LastRecoveryTick { get; init; }
 
     /// <summary>VMs that the cohort has in all parts of the fleet.</summary>
     public required int VmsInFleet { get; init; }

@@ -48,6 +48,9 @@ public sealed record FleetReport
 
     /// <summary>Why it is not a pass; empty when it is.</summary>
     public required ImmutableArray<VerdictReason> Reasons { get; init; }
+
+    /// <summary>What was seen, in one line, as <see cref="Verdicts.Evidence"/> says it.</summary>
+    public string Evidence => Verdicts.Evidence(Cohorts);
 }
 
 /// <summary>One cohort's part of a report.</summary>

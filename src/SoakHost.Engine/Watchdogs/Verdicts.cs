@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Model.Kernels;
 
@@ -66,6 +67,33 @@ public static class Verdicts
         return (verdict, reasons);
     }
 
+    /// <summary>
+    /// What was seen, in one line: "41,200 crossings clean; the control hung in 10,233 of 10,233". Empty before anything was.
+    /// </summary>
+    /// <param name="cohorts">The cohorts that have figures.</param>
+    public static string Evidence(IReadOnlyCollection<CohortReport> cohorts)
+    {
+        CohortReport[] clean =
+        [
+            .. cohorts.Where(cohort => cohort.Cohort.Expected == Defect.None && cohort.Verdict != Verdict.Violation),
+        ];
+        CohortReport[] controls = [.. cohorts.Where(cohort => cohort.Totals.HangsCaught + cohort.Totals.HangsMissed > 0)];
+        List<string> parts = [];
+        if (clean.Length > 0)
+            parts.Add(string.Create(
+                CultureInfo.InvariantCulture, $"{clean.Sum(cohort => cohort.Totals.CrossingsInAll):N0} crossings clean"));
+        if (controls.Length > 0)
+        {
+            long caught = controls.Sum(cohort => cohort.Totals.HangsCaught ?? 0);
+            long missed = controls.Sum(cohort => cohort.Totals.HangsMissed ?? 0);
+            parts.Add(string.Create(
+                CultureInfo.InvariantCulture,
+                $"the {(controls.Length == 1 ? "control" : "controls")} hung in {caught:N0} of {caught + missed:N0}"));
+        }
+
+        return string.Join("; ", parts);
+    }
+
     private static ImmutableArray<string> FindViolations(Defect expected, CohortSnapshot snapshot, in IncidentCounts incidents)
     {
         CohortTotals totals = snapshot.Totals;
@@ -113,7 +141,12 @@ public static class Verdicts
         };
     }
 
-    private static string Describe(Defect expected, CohortTotals totals) => expected == Defect.None
-        ? $"{totals.CrossingsInAll} crossings with faults in flight, and no defect"
-        : "showed the expected defect";
+    private static string Describe(Defect expected, CohortTotals totals) => (expected, totals.HangsCaught) switch
+    {
+        (Defect.None, _) => string.Create(
+            CultureInfo.InvariantCulture, $"{totals.CrossingsInAll:N0} crossings with faults in flight, and no defect"),
+        (Defect.Hang, > 0 and var caught) => string.Create(
+            CultureInfo.InvariantCulture, $"hung in {caught:N0} of {caught + totals.HangsMissed:N0} crossings"),
+        _ => "showed the expected defect",
+    };
 }

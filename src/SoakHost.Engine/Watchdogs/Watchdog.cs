@@ -12,6 +12,9 @@ namespace SoakHost.Engine.Watchdogs;
 /// </summary>
 public sealed class Watchdog : IDisposable
 {
+    // The time of the alert ControlNotHung, in deploy/prometheus/rules/alerts.yml.
+    private static readonly TimeSpan ControlPatience = TimeSpan.FromMinutes(1);
+
     private readonly Fleet _fleet;
     private readonly TimeProvider _time;
     private readonly TimeSpan _silence;
@@ -135,6 +138,7 @@ public sealed class Watchdog : IDisposable
         private readonly Dictionary<(int Vm, int Vcpu), DateTimeOffset> _lastProgress = [];
         private DateTimeOffset _before = firstSeen;
         private IncidentCounts _incidents = source.Baseline.Incidents;
+        private DateTimeOffset _lastSound = firstSeen;
 
         public CohortReport? Look(DateTimeOffset now, ref int stallsLeft)
         {
@@ -152,6 +156,8 @@ public sealed class Watchdog : IDisposable
                 deadlocked += run.AsSpan().Count(VcpuCondition.Deadlocked);
             }
 
+            bool hangs = hung + deadlocked > 0 || snapshot.Findings.Any(finding => finding.Kind == FindingKind.VcpuHung);
+            snapshot = NoteControl(snapshot, hangs, now);
             _incidents = _incidents.With(snapshot.Findings);
             ImmutableArray<Stall> stalls = Stalls(snapshot.Stalled.AsSpan()[..Math.Min(stallsLeft, snapshot.Stalled.Length)]);
             stallsLeft -= stalls.Length;
@@ -170,6 +176,21 @@ public sealed class Watchdog : IDisposable
                 Stalls = stalls,
                 Verdict = verdict,
                 Reasons = reasons,
+            };
+        }
+
+        /// <summary>
+        /// A control that is past its boundary and hangs nowhere, for as long as the alert ControlNotHung waits, shows nothing: the
+        /// verdict says so when the alert does.
+        /// </summary>
+        private CohortSnapshot NoteControl(CohortSnapshot snapshot, bool hangs, DateTimeOffset now)
+        {
+            bool isPast = snapshot.HangExpectedFrom is { } from && snapshot.InvalidateSeq?.Max.High >= from;
+            if (hangs || !isPast)
+                _lastSound = now;
+            return now - _lastSound < ControlPatience || snapshot.Missing.Length > 0 ? snapshot : snapshot with
+            {
+                Missing = [$"has been past its boundary for {ControlPatience.TotalMinutes:0} minute, and no vCPU hangs"],
             };
         }
 

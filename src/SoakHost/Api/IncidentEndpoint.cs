@@ -47,11 +47,16 @@ internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, I
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
         StoredPage<IncidentRecord> page = database?.Incidents.Page(before, limit, filter) ?? StoredPage<IncidentRecord>.Empty;
-        return new IncidentPage([.. page.Records.Select(IncidentDocument.Of)], page.Refused, page.Next);
+        Func<IncidentRecord, IncidentContext> find = database is null ? _ => default : IncidentContext.Finder(database);
+        return new IncidentPage(
+            [.. page.Records.Select(incident => IncidentDocument.Of(incident, find(incident)))], page.Refused, page.Next);
     }
 }
 
-/// <summary>An incident. <c>soakhost replay</c> takes its id.</summary>
+/// <summary>
+/// An incident. <c>soakhost replay</c> takes its id. The kernel in which it was found, and whether it was expected there, are null
+/// where that is not known any more.
+/// </summary>
 internal sealed record IncidentDocument(
     string Id,
     long Run,
@@ -69,9 +74,12 @@ internal sealed record IncidentDocument(
     DateTimeOffset? Recovered,
     long? RecoveredTick,
     double? RecoveredElapsedSeconds,
-    string? RecoveredBy)
+    string? RecoveredBy,
+    int? Life,
+    string? Kernel,
+    bool? Expected)
 {
-    public static IncidentDocument Of(IncidentRecord incident) =>
+    public static IncidentDocument Of(IncidentRecord incident, IncidentContext context) =>
         new(
             incident.Id.ToString(),
             incident.RunId,
@@ -89,7 +97,10 @@ internal sealed record IncidentDocument(
             incident.Recovery?.At,
             incident.Recovery?.Time.Tick,
             incident.Recovery?.Time.Elapsed?.TotalSeconds,
-            incident.Recovery?.By);
+            incident.Recovery?.By,
+            incident.Origin?.Life,
+            context.Kernel,
+            context.IsExpected);
 
     private static string Name(FindingKind kind) => kind switch
     {

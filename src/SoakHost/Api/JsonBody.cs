@@ -126,6 +126,7 @@ internal sealed class JsonBody
         return new OpenApiSchema
         {
             Type = setting.IsFlag ? JsonSchemaType.Boolean
+                : setting.IsList ? JsonSchemaType.Array | JsonSchemaType.Integer | JsonSchemaType.String
                 : setting.IsNumber ? JsonSchemaType.Integer | JsonSchemaType.String : JsonSchemaType.String,
             Description = setting.Meaning,
             Enum = names.Count > 0 ? names : null,
@@ -136,6 +137,8 @@ internal sealed class JsonBody
     private static string? Text(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.String => value.GetString(),
+        JsonValueKind.Array => value.EnumerateArray().Select(Text) is var entries && entries.All(entry => entry is not null)
+            ? string.Join(',', entries) : null,
         JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False or JsonValueKind.Null => value.GetRawText(),
         _ => null,
     };

@@ -69,8 +69,8 @@ internal static class TimelineEndpoint
                 cohort,
                 found.Options,
                 id,
-                found.HasInterventions ? current.Options.DataDirectory : null
-            )!;
+                found.Origin,
+                ReplayCommandLine.NeedsRecord(found.HasInterventions, found.Origin) ? current.Options.DataDirectory : null)!;
             switch (outcome)
             {
                 case ReplayOutcome.Replayed:
@@ -115,23 +115,22 @@ internal static class TimelineEndpoint
     private static ReplayInput? Find(SoakRun current, IncidentId id, long? run)
     {
         string directory = current.Options.DataDirectory;
-        return (run ?? current.RunId) == current.RunId && HangsNow(current.Latest, id)
-            ? ReplayInput.OfCurrent(current.RunId, directory, current.FleetOptions, id.Cohort)
-            : ReplayInput.OfRecorded(directory, id, run);
+        if (ReplayInput.OfRecorded(directory, id, run) is { } recorded)
+            return recorded;
+        return (run ?? current.RunId) == current.RunId && HangsNow(current.Latest, id) is { } vcpu
+            ? ReplayInput.OfCurrent(current.RunId, directory, current.FleetOptions, id.Cohort) with { Origin = vcpu.Origin }
+            : null;
     }
 
-    private static bool HangsNow(FleetReport report, IncidentId id) =>
-        report.Cohorts.Any(cohort =>
-            cohort.Cohort.Name == id.Cohort
-            && cohort.Stalls.Any(stall =>
-                (stall.Vcpu.Condition, id.Kind)
-                    is
-                        (VcpuCondition.Hung, FindingKind.VcpuHung)
-                        or
-                        (VcpuCondition.Deadlocked, FindingKind.Deadlock)
-                && stall.Vcpu.Vm == id.Vm
-                && stall.Vcpu.Vcpu == id.Vcpu
-                && stall.Vcpu.Time == id.Time));
+    /// <summary>The vCPU that an incident is about, while it hangs; null where it does not.</summary>
+    private static StalledVcpu? HangsNow(FleetReport report, IncidentId id) => report.Cohorts
+        .Where(cohort => cohort.Cohort.Name == id.Cohort)
+        .SelectMany(cohort => cohort.Stalls)
+        .Select(stall => (StalledVcpu?)stall.Vcpu)
+        .FirstOrDefault(vcpu =>
+            (vcpu!.Value.Condition, id.Kind) is (VcpuCondition.Hung, FindingKind.VcpuHung)
+                or (VcpuCondition.Deadlocked, FindingKind.Deadlock)
+            && (vcpu.Value.Vm, vcpu.Value.Vcpu, vcpu.Value.Time) == (id.Vm, id.Vcpu, id.Time));
 
     private static ProblemHttpResult Problem(int status, string detail) => TypedResults.Problem(detail, statusCode: status);
 }

@@ -141,7 +141,7 @@ internal static class CheckCommand
             Cohorts = [],
             Elapsed = TimeSpan.Zero,
             WasInterrupted = false,
-            FirstIncidents = ImmutableDictionary<string, IncidentId>.Empty,
+            FirstIncidents = ImmutableDictionary<string, FirstIncident>.Empty,
         };
     }
 

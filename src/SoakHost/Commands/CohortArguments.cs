@@ -108,7 +108,7 @@ internal sealed class CohortArguments
         bool isAuto = Text(parsed, AutoStart.Name) == AutoStart.Word;
         cohort = Read(parsed, errors, Simulated.Where(setting => !isAuto || setting.Option != AutoStart.Name), cohort);
         if (isAuto)
-            cohort = cohort with { Vm = cohort.Vm with { InvalidateSeqStart = AutoStart.ForSoak(kernel, cohort.Vm) } };
+            cohort = SimulatedCohortSettings.SetStarts(cohort, [AutoStart.ForSoak(kernel, cohort.Vm)]);
         cohort = SimulatedCohortSettings.Complete(
             cohort, parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
             (setting, error) => errors.Add($"{setting.Option} {error}"));

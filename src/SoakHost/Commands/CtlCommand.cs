@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Net.Http.Headers;
 using System.Text.Json;
 using System.Text.Json.Nodes;
+using SoakHost.Api;
 using SoakHost.Configuration;
 using SoakHost.Engine.Soak;
 using SoakHost.Storage;
@@ -51,6 +52,7 @@ internal static class CtlCommand
         };
         var vm = new Option<int?>("--vm") { Description = "One VM only, by its number.", HelpName = "number" };
         Option<Uri[]> urls = Urls();
+        Option<bool> json = CommonOptions.Json();
         if (kind == InterventionKind.PatchKernel)
             command.Add(kernel);
         if (kind == InterventionKind.SetCounter)
@@ -62,6 +64,7 @@ internal static class CtlCommand
         if (kind is InterventionKind.Migrate or InterventionKind.UpdateMemslots or InterventionKind.SetCounter)
             command.Add(vm);
         command.Add(urls);
+        command.Add(json);
         command.SetAction((parsed, stop) =>
         {
             var body = new JsonObject();
@@ -76,7 +79,7 @@ internal static class CtlCommand
                 body["vms"] = parsed.GetValue(vms);
             string name = parsed.GetValue(cohort)!;
             var request = new Request(name, $"/{Uri.EscapeDataString(name)}/{kind.Name()}", body);
-            return PostAsync(parsed.GetValue(urls)!, request, stop);
+            return PostAsync(parsed.GetValue(urls)!, request, parsed.GetValue(json), stop);
         });
         return command;
     }
@@ -86,8 +89,9 @@ internal static class CtlCommand
         var name = new Argument<string>("name") { Description = "The name. No cohort of this run may have had it." };
         var cohorts = new CohortArguments(takesHost: false, "kernel of the VMs");
         Option<Uri[]> urls = Urls();
+        Option<bool> json = CommonOptions.Json();
         var command = new Command(InterventionKind.AddCohort.Name(),
-            "Adds a cohort. Its VMs start at tick 0. --kernel is required.") { name, urls };
+            "Adds a cohort. Its VMs start at tick 0. --kernel is required.") { name, urls, json };
         foreach (Option option in cohorts.Options)
             command.Add(option);
         command.SetAction((parsed, stop) =>
@@ -98,7 +102,7 @@ internal static class CtlCommand
             var body = new JsonObject();
             foreach (Setting<SimulatedCohort> setting in SimulatedCohortSettings.Table.Settings)
                 body[setting.Field] = setting.Text(cohort);
-            return PostAsync(parsed.GetValue(urls)!, new Request(Cohort: null, "", body), stop);
+            return PostAsync(parsed.GetValue(urls)!, new Request(Cohort: null, "", body), parsed.GetValue(json), stop);
         });
         return command;
     }
@@ -125,7 +129,7 @@ internal static class CtlCommand
         },
     };
 
-    private static async Task<int> PostAsync(Uri[] services, Request asked, CancellationToken stop)
+    private static async Task<int> PostAsync(Uri[] services, Request asked, bool json, CancellationToken stop)
     {
         string? token = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).ApiToken;
         using var handler = new SocketsHttpHandler { UseProxy = false, AllowAutoRedirect = false };
@@ -134,14 +138,15 @@ internal static class CtlCommand
         if (token is not null)
             client.DefaultRequestHeaders.Authorization = new AuthenticationHeaderValue("Bearer", token);
         if (services.Length > 1)
-            return await PostToPartsAsync(client, services, asked, stop);
+            return await PostToPartsAsync(client, services, asked, json, stop);
         Answer answer = await PostAsync(client, services.Length == 1 ? services[0] : HostSettings.LocalUrl(), asked, stop);
-        await (answer.Code == ExitCode.Pass ? Console.Out : Console.Error).WriteLineAsync(answer.Text);
+        await (answer.Code == ExitCode.Pass ? Console.Out : Console.Error).WriteLineAsync(answer.Say(json));
         return (int)answer.Code;
     }
 
     /// <summary>Has an intervention take effect in all parts of a fleet at one tick, or in the part that has its VM.</summary>
-    private static async Task<int> PostToPartsAsync(HttpClient client, Uri[] services, Request asked, CancellationToken stop)
+    private static async Task<int> PostToPartsAsync(
+        HttpClient client, Uri[] services, Request asked, bool json, CancellationToken stop)
     {
         PartStatus[] parts = await StatusAsync(client, services, asked.Cohort, stop);
         if (WhyNotAllParts(parts) is { } why)
@@ -159,7 +164,7 @@ internal static class CtlCommand
         foreach ((PartStatus part, Answer answer) in parts.Zip(answers))
         {
             await (answer.Code == ExitCode.Pass ? Console.Out : Console.Error)
-                .WriteLineAsync(answer.Code == ExitCode.Pass ? answer.Text : $"part {part.Part}: {answer.Text}");
+                .WriteLineAsync(answer.Code == ExitCode.Pass ? answer.Say(json) : $"part {part.Part}: {answer.Text}");
         }
 
         if (answers.Any(answer => answer.Code == ExitCode.Pass) && answers.Any(answer => answer.Code != ExitCode.Pass))
@@ -238,6 +243,28 @@ internal static class CtlCommand
         }
     }
 
+    /// <summary>What was done, for people.</summary>
+    private static string Sentence(string answer)
+    {
+        InterventionDocument done = JsonSerializer.Deserialize(answer, InterventionJson.Default.InterventionDocument)
+            ?? throw new JsonException("the answer is empty");
+        string what = done.Vm is { } vm ? string.Create(CultureInfo.InvariantCulture, $"VM {vm} of {done.Cohort}") : done.Cohort;
+        FormattableString sentence = InterventionNames.Parse(done.Kind) switch
+        {
+            InterventionKind.PatchKernel => $"{what} runs {done.Kernel} from tick {done.Tick} on.",
+            InterventionKind.Migrate =>
+                $"{what} was migrated at tick {done.Tick}: mappings and roots restarted, and the counter is {done.InvalidateSeq}.",
+            InterventionKind.PauseInvalidations => $"{what}: no invalidation begins from tick {done.Tick} on, until resume.",
+            InterventionKind.ResumeInvalidations => $"{what}: invalidations begin again from tick {done.Tick} on.",
+            InterventionKind.UpdateMemslots => $"{what}: a memslot update began at tick {done.Tick}.",
+            InterventionKind.SetCounter => $"{what}: mmu_invalidate_seq is {done.InvalidateSeq} from tick {done.Tick} on.",
+            InterventionKind.AddCohort => $"{what} joined the fleet: {done.Vms} VMs with {done.Kernel}.",
+            InterventionKind.ResizeCohort => $"{what} has {done.Vms} VMs from tick {done.Tick} on.",
+            _ => $"{what} left the fleet at tick {done.Tick}. Its totals and incidents are kept.",
+        };
+        return sentence.ToString(CultureInfo.InvariantCulture);
+    }
+
     private static string Detail(string problem)
     {
         try
@@ -257,7 +284,11 @@ internal static class CtlCommand
     private sealed record Request(string? Cohort, string Path, JsonObject Body);
 
     /// <summary>What was answered.</summary>
-    private sealed record Answer(ExitCode Code, string Text);
+    private sealed record Answer(ExitCode Code, string Text)
+    {
+        /// <summary>The document, or a sentence for people.</summary>
+        public string Say(bool json) => json || Code != ExitCode.Pass ? Text : Sentence(Text);
+    }
 
     /// <summary>A part of a fleet, and how far its cohort is.</summary>
     private sealed record PartStatus(Uri Url, FleetPart Part, long Tick);

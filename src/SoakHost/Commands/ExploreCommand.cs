@@ -42,6 +42,11 @@ internal static class ExploreCommand
         var target = new ValueOption<TargetChoice>(
             "--target", "look for one kind of defect, and stop at the first", Targets, new(null), "all kinds, to the end");
         ValueOption<FleetPart> part = CommonOptions.ListPart("kernels and starts");
+        var expect = new Option<bool>("--expect")
+        {
+            Description = "Compare with what is expected of each kernel. Exit code 0: every kernel is as expected; 1: a defect is not "
+                + "expected; 2: an expected defect did not show, or not all states were seen.",
+        };
         Option<bool> json = CommonOptions.Json();
         Option<FileInfo?> report = CommonOptions.Report();
         var command = new Command(
@@ -50,7 +55,7 @@ internal static class ExploreCommand
             + "prints the shortest story of each kind of defect. "
             + "Exit code 0: all are proven; 1: a defect was found; 2: the limit of states was reached.")
         {
-            kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, part, json, report,
+            kernels, starts, vcpus, invalidators, pages, invalidations, updates, target, statesMax, expect, part, json, report,
         };
         command.SetAction(async (parsed, stop) =>
         {
@@ -84,13 +89,14 @@ internal static class ExploreCommand
                 [.. asked.Select(entry => $"{entry.Kernel.Info.Name} from 0x{entry.Start:x}")],
                 parsed.GetValue(json),
                 file);
-            return Run(PartList.Of(asked, part.Of(parsed)), options, output, stop);
+            return Run(PartList.Of(asked, part.Of(parsed)), options, parsed.GetValue(expect), output, stop);
         });
         return command;
     }
 
     private static int Run(
-        IEnumerable<(Kernel Kernel, ulong Start)> asked, ExploreOptions options, ListOutput output, CancellationToken stop)
+        IEnumerable<(Kernel Kernel, ulong Start)> asked, ExploreOptions options, bool expect, ListOutput output,
+        CancellationToken stop)
     {
         List<ExploreResult> results = [];
         foreach ((Kernel kernel, ulong start) in asked)
@@ -103,6 +109,20 @@ internal static class ExploreCommand
                 ExploreReport.WriteText(Terminal.Output, result);
             if (stop.IsCancellationRequested)
                 return Finish(results, output, ExitCode.Interrupted);
+        }
+
+        IReadOnlyList<ExploreOutcome> outcomes = ExploreOutcome.Of(results);
+        if (!output.IsJson)
+            ExploreReport.WriteTable(Terminal.Output, outcomes);
+        if (expect)
+        {
+            ExploreExpectation worst = outcomes.Max(outcome => outcome.Expectation);
+            return Finish(results, output, worst switch
+            {
+                ExploreExpectation.Surprise => ExitCode.Violation,
+                ExploreExpectation.AsExpected => ExitCode.Pass,
+                _ => ExitCode.Inconclusive,
+            });
         }
 
         bool anyDefect = results.Exists(result => result.Counterexample is not null);

@@ -37,6 +37,13 @@ internal static class IncidentsCommand
         return command;
     }
 
+    private static string Expectation(IncidentDocument incident) => incident.Expected switch
+    {
+        true => "as expected",
+        false => "[red]not expected[/]",
+        null => "-",
+    };
+
     private static void Write(IncidentPage page)
     {
         foreach (string refusal in page.Refused)
@@ -47,11 +54,12 @@ internal static class IncidentsCommand
             return;
         }
 
-        Table table = new Table().RoundedBorder().AddColumns("incident", "run", "first seen", "last seen", "recovered by");
+        Table table = new Table().RoundedBorder().AddColumns(
+            "incident", "kernel", "expected", "run", "first seen", "last seen", "recovered by");
         foreach (IncidentDocument incident in page.Incidents)
         {
             table.AddRow(
-                incident.Id, $"{incident.Run}", $"{incident.FirstSeen:yyyy-MM-dd HH:mm:ss}",
+                incident.Id, incident.Kernel ?? "-", Expectation(incident), $"{incident.Run}", $"{incident.FirstSeen:yyyy-MM-dd HH:mm:ss}",
                 $"{incident.LastSeen:yyyy-MM-dd HH:mm:ss}",
                 Markup.Escape(incident.RecoveredBy ?? ""));
         }

@@ -34,6 +34,10 @@ internal static class ReplayCommand
         ValueOption<long> from = CommonOptions.Number("--from", "without an incident: the first tick to show", 0L, 0,
             long.MaxValue / 2);
         ValueOption<long> ticks = CommonOptions.Number("--ticks", "without an incident: ticks to show", 20L, 1, TicksMax);
+        var life = new ValueOption<VmOrigin?>(
+            LifeSyntax.Option,
+            "the life of the VM in which the incident happened and the tick at which it started, so that no earlier life is replayed",
+            new LifeSyntax(), defaultValue: null, "the data directory's, or the first");
         Option<string?> seed = CommonOptions.Seed();
         Option<string?> stallRetries = CommonOptions.StallRetries();
         Option<bool> json = CommonOptions.Json();
@@ -43,7 +47,7 @@ internal static class ReplayCommand
             + "whatever the number of "
             + "workers was. Exit code 0: replayed; 2: this run has no such incident.")
         {
-            incident, cohortName, vm, from, ticks, seed, stallRetries, json,
+            incident, cohortName, vm, from, ticks, life, seed, stallRetries, json,
         };
         foreach (Option option in cohorts.Options)
             command.Add(option);
@@ -74,20 +78,20 @@ internal static class ReplayCommand
             if (ReplayInput.OfRecorded(settings.DataDirectory, id) is { Cohort: { } itsCohort } recorded
                 && (!isDescribed || IsSame(itsCohort, recorded.Options, Find(described, settings, id.Cohort), options)))
             {
-                return Task.FromResult(Show(Replay.Incident(itsCohort, recorded.Options, id, recorded.Interventions, stop),
-                    asJson));
+                return Task.FromResult(Show(
+                    Replay.Incident(itsCohort, recorded.Options, id, recorded.Interventions, stop, recorded.Origin), asJson));
             }
 
             SimulatedCohort its = Find(described, settings, id.Cohort);
             CheckVm(its, id.Vm);
-            return Task.FromResult(Show(Replay.Incident(its, options, id, [], stop), asJson));
+            return Task.FromResult(Show(Replay.Incident(its, options, id, [], stop, life.Of(parsed)), asJson));
         });
         return command;
     }
 
     /// <summary>Whether VMs have the same histories by both descriptions.</summary>
     private static bool IsSame(SimulatedCohort cohort, ShardOptions options, SimulatedCohort other, ShardOptions others) =>
-        cohort.Kernel.Info.Name == other.Kernel.Info.Name && cohort.Vm == other.Vm
+        cohort.HasSameHistories(other)
         && (options.Seed, options.StallRetries) == (others.Seed, others.StallRetries);
 
     private static SimulatedCohort Find(Cohort? described, SoakOptions settings, string name)

@@ -121,6 +121,8 @@ internal static class HostCohortSettings
         ("Pages", "set Host:MemoryBytes"),
         ("RangePages", "set Host:VmasPerCall"),
         ("InvalidateSeqStart", "a real VM's counter starts at 0"),
+        ("LifeAfterBoundary", "a real VM has one life"),
+        ("LifeAfterHang", "a real VM has one life"),
         ("Expect", "a real kernel passes if nothing hangs"),
     ];
 

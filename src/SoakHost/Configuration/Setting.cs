@@ -32,6 +32,9 @@ internal abstract class Setting<TOptions>(string key, string sentence)
     /// <summary>Whether the value must be given.</summary>
     public bool IsRequired { get; init; }
 
+    /// <summary>Whether command lines that describe options leave it out where it has its default.</summary>
+    public bool OmitsDefault { get; init; }
+
     /// <summary>Whether errors must not repeat the value.</summary>
     public bool IsSecret { get; init; }
 

@@ -11,6 +11,10 @@ namespace SoakHost.Configuration;
 /// </summary>
 internal static partial class SimulatedCohortSettings
 {
+    // More than there are boundaries to start at.
+    private const int StartsMax = 64;
+    private const long LifeMax = 1L << 62;
+
     /// <summary>The name, unique in the fleet. It becomes a label of metrics.</summary>
     public static Setting<SimulatedCohort> Name { get; } = new Setting<SimulatedCohort, string>(
         nameof(SimulatedCohort.Name), "name, unique in the fleet",
@@ -55,10 +59,24 @@ internal static partial class SimulatedCohortSettings
             new WholeNumber<int>(1, VmParameters.PagesMax),
             vm => vm.Pages, (vm, value) => vm with { Pages = value }),
         RangePages,
-        OfVm(
-            nameof(VmParameters.InvalidateSeqStart), "where `mmu_invalidate_seq` starts",
-            new WholeNumber<ulong>(0, ulong.MaxValue),
-            vm => vm.InvalidateSeqStart, (vm, value) => vm with { InvalidateSeqStart = value }, "--start"),
+        new Setting<SimulatedCohort, IReadOnlyList<ulong>>(
+            nameof(VmParameters.InvalidateSeqStart),
+            "where `mmu_invalidate_seq` starts, or a list of starts: each VM, and each life of a VM, takes the next one",
+            new Several<ulong>(new WholeNumber<ulong>(0, ulong.MaxValue), min: 1, StartsMax),
+            cohort => cohort.Starts, SetStarts)
+        { Option = "--start" },
+        new Setting<SimulatedCohort, long>(
+            nameof(SimulatedCohort.LifeAfterBoundary),
+            "invalidations past a boundary after which a VM is replaced by its next life; 0 never replaces it",
+            new WholeNumber<long>(0, LifeMax),
+            cohort => cohort.LifeAfterBoundary, (cohort, value) => cohort with { LifeAfterBoundary = value })
+        { OmitsDefault = true },
+        new Setting<SimulatedCohort, long>(
+            nameof(SimulatedCohort.LifeAfterHang),
+            "ticks for which a vCPU has been hung after which its VM is replaced by its next life; 0 leaves it hung",
+            new WholeNumber<long>(0, LifeMax),
+            cohort => cohort.LifeAfterHang, (cohort, value) => cohort with { LifeAfterHang = value })
+        { OmitsDefault = true },
     ];
 
     /// <summary>What must be seen for the cohort to pass.</summary>
@@ -110,19 +128,20 @@ internal static partial class SimulatedCohortSettings
         from setting in (IEnumerable<Setting<SimulatedCohort>>)[Kernel, .. Shape]
         let value = setting.Argument(cohort)
         where !setting.IsFlag || value == "true"
+        where !setting.OmitsDefault || value != setting.Argument(Table.Defaults)
         select setting.IsFlag ? setting.Option : $"{setting.Option} {value}");
+
+    /// <summary>A cohort whose counters start at one value, or go round several.</summary>
+    public static SimulatedCohort SetStarts(SimulatedCohort cohort, IReadOnlyList<ulong> starts) => cohort with
+    {
+        Vm = cohort.Vm with { InvalidateSeqStart = starts[0] },
+        InvalidateSeqStarts = starts.Count == 1 ? [] : [.. starts],
+    };
 
     private static Setting<SimulatedCohort, TValue> OfVm<TValue>(
         string key, string sentence, ValueSyntax<TValue> syntax, Func<VmParameters, TValue> get,
-        Func<VmParameters, TValue, VmParameters> set,
-        string? option = null)
-    {
-        TValue Get(SimulatedCohort cohort) => get(cohort.Vm);
-        SimulatedCohort Set(SimulatedCohort cohort, TValue value) => cohort with { Vm = set(cohort.Vm, value) };
-        return option is null
-            ? new Setting<SimulatedCohort, TValue>(key, sentence, syntax, Get, Set)
-            : new Setting<SimulatedCohort, TValue>(key, sentence, syntax, Get, Set) { Option = option };
-    }
+        Func<VmParameters, TValue, VmParameters> set) =>
+        new(key, sentence, syntax, cohort => get(cohort.Vm), (cohort, value) => cohort with { Vm = set(cohort.Vm, value) });
 
     [GeneratedRegex(@"\A[a-z0-9-]{1,63}\z")]
     private static partial Regex NamePattern();

@@ -206,9 +206,13 @@ internal sealed class Words(string allowed, string placeholder, Func<string, boo
 }
 
 /// <summary>Several values, separated by commas.</summary>
-internal sealed class Several<T>(ValueSyntax<T> one) : ValueSyntax<IReadOnlyList<T>>
+/// <param name="one">What each of them is.</param>
+/// <param name="min">The fewest.</param>
+/// <param name="max">The most.</param>
+internal sealed class Several<T>(ValueSyntax<T> one, int min = 0, int max = int.MaxValue) : ValueSyntax<IReadOnlyList<T>>
 {
-    public override string Allowed => one.Allowed;
+    public override string Allowed => max == int.MaxValue ? one.Allowed
+        : string.Create(CultureInfo.InvariantCulture, $"{one.Allowed}, or {min} to {max} of them");
 
     public override string Range => one.Range.Length > 0 ? $"each {one.Range}" : "";
 
@@ -229,7 +233,7 @@ internal sealed class Several<T>(ValueSyntax<T> one) : ValueSyntax<IReadOnlyList
             values.Add(each);
         }
 
-        return true;
+        return values.Count >= min && values.Count <= max;
     }
 
     public override string Format(IReadOnlyList<T> value) => string.Join(", ", value.Select(one.Format));

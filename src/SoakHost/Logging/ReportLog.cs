@@ -86,39 +86,35 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
                 log.VcpuRecovered(name, kernel, found.Vm, vcpu, page, seq, snapshot, time);
                 break;
             case FindingKind.VcpuHung:
-                // A prefault that deadlocks in one VM may hang on an obsolete root in another.
-                (LogLevel hungLevel, string hungRemark) =
-                    Judge(cohort, cohort.Cohort.Expected == Defect.Deadlock ? Defect.Deadlock : Defect.Hang);
+                (LogLevel hungLevel, string hungRemark) = Judge(cohort, found.Kind);
                 log.VcpuHung(hungLevel, name, kernel, found.Vm, vcpu, page, hungRemark, seq, snapshot, time, replay);
                 break;
             case FindingKind.UnsafeInstall:
-                (LogLevel unsafeLevel, string unsafeRemark) = Judge(cohort, Defect.UnsafeInstall);
+                (LogLevel unsafeLevel, string unsafeRemark) = Judge(cohort, found.Kind);
                 log.UnsafeInstall(
                     unsafeLevel, name, kernel, found.Vm, vcpu, page, unsafeRemark, seq, snapshot, time, replay);
                 break;
             case FindingKind.StaleMapping:
-                // What is unsafely installed before the host changes it becomes a stale mapping.
-                (LogLevel staleLevel, string staleRemark) =
-                    Judge(cohort, cohort.Cohort.Expected == Defect.UnsafeInstall ? Defect.UnsafeInstall : Defect.StaleMapping);
+                (LogLevel staleLevel, string staleRemark) = Judge(cohort, found.Kind);
                 log.StaleMapping(staleLevel, name, kernel, found.Vm, page, staleRemark, seq, time, replay);
                 break;
             case FindingKind.Deadlock:
-                (LogLevel deadlockLevel, string deadlockRemark) = Judge(cohort, Defect.Deadlock);
+                (LogLevel deadlockLevel, string deadlockRemark) = Judge(cohort, found.Kind);
                 log.Deadlock(deadlockLevel, name, kernel, found.Vm, vcpu, page, deadlockRemark, seq, time, replay);
                 break;
             case FindingKind.AccountingError:
-                (LogLevel errorLevel, string errorRemark) = Judge(cohort, Defect.AccountingError);
+                (LogLevel errorLevel, string errorRemark) = Judge(cohort, found.Kind);
                 log.AccountingError(errorLevel, name, kernel, found.Vm, errorRemark, seq, time, replay);
                 break;
         }
     }
 
     private string Replay(CohortReport cohort, in Finding found) =>
-        ReplayCommandLine.Of(cohort, options, IncidentId.Of(cohort.Cohort.Name, found)) is { } command
+        ReplayCommandLine.Of(cohort, options, IncidentId.Of(cohort.Cohort.Name, found), found.Origin) is { } command
             ? $"Reproduce with: {command}" : "A real VM cannot be replayed";
 
-    private static (LogLevel Level, string Remark) Judge(CohortReport cohort, Defect found) =>
-        cohort.Cohort.Expected == found ? (LogLevel.Information, "as expected") : (LogLevel.Error, "not expected");
+    private static (LogLevel Level, string Remark) Judge(CohortReport cohort, FindingKind found) =>
+        IncidentId.IsExpected(found, cohort.Cohort.Expected) ? (LogLevel.Information, "as expected") : (LogLevel.Error, "not expected");
 
     private void WriteSuppressed(bool now)
     {
@@ -178,7 +174,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         _verdict = report.Verdict;
         string reason = report.Reasons switch
         {
-            [] => "every cohort behaved as expected",
+            [] => $"every cohort behaved as expected: {report.Evidence}",
             [var only] => only.ToString(),
             [var first, .. var others] => $"{first}, and {others.Length} more",
         };

@@ -39,6 +39,20 @@ internal static class DeclaredMetrics
         "soakhost_boundary_crossings_total", "VMs whose counter crossed the boundary with a fault in flight",
         [.. OfCohort, "boundary"]);
 
+    public static readonly MetricDeclaration LivesStarted = Counter(
+        "soakhost_vm_lives_started_total", "Lives that simulated VMs started in place of one that had ended", OfCohort);
+
+    public static readonly MetricDeclaration ControlHangs = Counter(
+        "soakhost_control_hangs_total",
+        "VMs of a control that crossed the boundary from which they must hang, by outcome: caught if one of their vCPUs was found "
+            + "hung, missed if the life ended without a hang",
+        [.. OfCohort, "outcome"]);
+
+    public static readonly MetricDeclaration DetectionTicks = Counter(
+        "soakhost_control_hang_detection_ticks_total",
+        "Ticks from the crossing to the hang that was found, of all hangs of a control that were caught",
+        OfCohort);
+
     public static readonly MetricDeclaration ExpectedCrossing = GaugeAtTimes(
         "soakhost_boundary_expected_crossing_timestamp_seconds",
         "When the last real VM is expected to cross the boundary at its present rate, in seconds since 1970. Absent for "

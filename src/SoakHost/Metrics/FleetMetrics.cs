@@ -37,6 +37,9 @@ internal sealed class FleetMetrics
         _stallInfo,
         _invalidateSeq,
         _crossings,
+        _lives,
+        _controlHangs,
+        _detectionTicks,
         _verdict,
         _incidents;
     private readonly MetricFamily _expectedCrossing;
@@ -65,6 +68,9 @@ internal sealed class FleetMetrics
         _stallInfo = registry.Add(DeclaredMetrics.StallInfo);
         _invalidateSeq = registry.Add(DeclaredMetrics.InvalidateSeq);
         _crossings = registry.Add(DeclaredMetrics.Crossings);
+        _lives = registry.Add(DeclaredMetrics.LivesStarted);
+        _controlHangs = registry.Add(DeclaredMetrics.ControlHangs);
+        _detectionTicks = registry.Add(DeclaredMetrics.DetectionTicks);
         _verdict = registry.Add(DeclaredMetrics.Verdict);
         _incidents = registry.Add(DeclaredMetrics.Incidents);
         _expectedCrossing = registry.Add(DeclaredMetrics.ExpectedCrossing);
@@ -97,7 +103,7 @@ internal sealed class FleetMetrics
             cohort.Name,
             report?.KernelName ?? cohort.KernelName,
             cohort.Expected.Label());
-        FillTotals(report?.Totals ?? cohort.NoTotals, name, kernel);
+        FillTotals(report?.Totals ?? cohort.NoTotals, cohort.Expected, name, kernel);
         foreach (BoundaryForecast crossing in report?.Snapshot.Forecast?.Crossings ?? [])
             _expectedCrossing.Set(Seconds(crossing.Expected), name, kernel, crossing.Boundary.Name);
 
@@ -128,8 +134,8 @@ internal sealed class FleetMetrics
             "max");
         if (cohort is SimulatedCohort { Expected: Defect.Hang } control)
         {
-            Kernel runs = (report?.Snapshot as SimulatedSnapshot)?.Kernel ?? control.Kernel;
-            _hangExpectedFrom.Set(runs.Info.ExpectedFrom is var from and not 0 ? from : HangBoundary, name, kernel);
+            ulong configured = control.Kernel.Info.ExpectedFrom is var from and not 0 ? from : HangBoundary;
+            _hangExpectedFrom.Set(report?.Snapshot.HangExpectedFrom ?? configured, name, kernel);
         }
 
         _vms.Set(report?.Cohort.Vms ?? cohort.Vms, name, kernel, expect, cohort.Kind);
@@ -155,7 +161,7 @@ internal sealed class FleetMetrics
         }
     }
 
-    private void FillTotals(CohortTotals totals, string name, string kernel)
+    private void FillTotals(CohortTotals totals, Defect expected, string name, string kernel)
     {
         Set(_invalidations, totals.Invalidations, name, kernel);
         Set(_faults, totals.Fixed, name, kernel, "fixed");
@@ -167,6 +173,14 @@ internal sealed class FleetMetrics
         Set(_staleMappings, totals.StaleMappings, name, kernel);
         Set(_accountingErrors, totals.AccountingErrors, name, kernel);
         _recoveries.Set(totals.Recoveries, name, kernel);
+        Set(_lives, totals.LivesStarted, name, kernel);
+        if (expected == Defect.Hang)
+        {
+            Set(_controlHangs, totals.HangsCaught, name, kernel, "caught");
+            Set(_controlHangs, totals.HangsMissed, name, kernel, "missed");
+            Set(_detectionTicks, totals.DetectionTicks, name, kernel);
+        }
+
         foreach (BoundaryCrossings crossings in totals.Crossings)
             _crossings.Set(crossings.Vms, name, kernel, crossings.Boundary.Name);
     }

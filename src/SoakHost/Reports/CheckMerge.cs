@@ -4,6 +4,7 @@ using System.Numerics;
 using SoakHost.Configuration;
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Cohorts;
+using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model;
@@ -23,7 +24,7 @@ internal sealed record CheckPart(string File, FleetPart Part, CheckDocument Docu
 /// </summary>
 internal static class CheckMerge
 {
-    private static readonly int[] Boundaries = [31, 32, 63, 64];
+    private static readonly int[] Boundaries = [15, 16, 31, 32, 63, 64];
 
     /// <summary>Merges reports.</summary>
     /// <param name="parts">At least one, in any order.</param>
@@ -56,8 +57,8 @@ internal static class CheckMerge
             Cohorts = [.. cohorts.Select(cohort => Sum(cohort.Its, reference.Document.Ticks))],
             Elapsed = TimeSpan.FromSeconds(ordered.Max(part => part.Document.ElapsedSeconds)),
             WasInterrupted = false,
-            FirstIncidents = cohorts.Select(cohort => First(cohort.Its)).OfType<IncidentId>()
-                .ToImmutableDictionary(incident => incident.Cohort),
+            FirstIncidents = cohorts.Select(cohort => First(cohort.Its)).OfType<FirstIncident>()
+                .ToImmutableDictionary(incident => incident.Id.Cohort),
             Stuck = cohorts.Where(cohort => OfLabel(cohort.Its[0]) != Defect.Hang)
                 .ToImmutableDictionary(cohort => cohort.Name, cohort => Stuck(cohort.Its)),
             Ticks = reference.Document.Ticks,
@@ -91,7 +92,7 @@ internal static class CheckMerge
         foreach (CheckCohortDocument cohort in now.Cohorts)
         {
             CheckCohortDocument other = was.Cohorts.First(candidate => candidate.Name == cohort.Name);
-            if ((cohort.Kernel, cohort.Expect, cohort.Shape) != (other.Kernel, other.Expect, other.Shape))
+            if ((cohort.Kernel, cohort.Expect) != (other.Kernel, other.Expect) || !CohortShapeDocument.AreSame(cohort.Shape, other.Shape))
                 yield return $"cohort \"{cohort.Name}\" differs from that of {reference.File}";
         }
     }
@@ -108,6 +109,8 @@ internal static class CheckMerge
                 continue;
             }
 
+            if (shape.InvalidateSeqStarts is not { IsDefaultOrEmpty: false })
+                yield return $"{name} has no start of its counters";
             if (Kernel.Find(cohort.Kernel) is null)
                 yield return $"{name} has the kernel \"{cohort.Kernel}\", which this program does not have";
             if (!Enum.GetValues<Defect>().Any(defect => defect.Label() == cohort.Expect))
@@ -132,6 +135,8 @@ internal static class CheckMerge
         cohort.Invalidations, cohort.FaultsFixed, cohort.FaultsRetried, cohort.GuestAccesses, cohort.VcpusHung,
         cohort.VcpusDeadlocked, cohort.VcpusStarved, cohort.VcpuRecoveries, cohort.UnjustifiedRetries,
         cohort.OvercautiousRetries, cohort.UnsafeInstalls, cohort.StaleMappings, cohort.AccountingErrors,
+        cohort.LivesStarted, cohort.HangsCaught, cohort.HangsMissed, cohort.DetectionTicks, cohort.LastHangTick,
+        cohort.LastRecoveryTick,
         .. Boundaries.Select(power =>
             cohort.Crossings.TryGetValue(Boundary.AtPower(power).Name, out long vms) ? vms : (long?)null),
         .. IncidentKinds.Select(kind => cohort.Incidents.TryGetValue(kind, out long count) ? count : (long?)null),
@@ -171,6 +176,10 @@ internal static class CheckMerge
                 StaleMappings = Sum(parts, part => part.StaleMappings!.Value),
                 AccountingErrors = Sum(parts, part => part.AccountingErrors!.Value),
                 Recoveries = Sum(parts, part => part.VcpuRecoveries),
+                LivesStarted = Sum(parts, part => part.LivesStarted!.Value),
+                HangsCaught = Sum(parts, part => part.HangsCaught!.Value),
+                HangsMissed = Sum(parts, part => part.HangsMissed!.Value),
+                DetectionTicks = Sum(parts, part => part.DetectionTicks!.Value),
                 Crossings =
                 [
                     .. Boundaries.Select(Boundary.AtPower).Select(boundary =>
@@ -182,7 +191,11 @@ internal static class CheckMerge
             Stalled = [],
             Findings = [],
             Failures = [.. parts.SelectMany(part => part.Failures ?? [])],
+            LastHangTick = parts.Max(part => part.LastHangTick!.Value),
+            LastRecoveryTick = parts.Max(part => part.LastRecoveryTick!.Value),
         };
+        bool hangsNow = Array.Exists(parts, part => part.VcpusHung + part.VcpusDeadlocked > 0);
+        snapshot = snapshot with { Missing = [.. SimulatedEvidence.FindMissing(cohort.Expected, snapshot, hangsNow)] };
         IncidentCounts incidents = parts.Aggregate(
             default(IncidentCounts), (sum, part) => sum + CheckReport.CountsOf(part.Incidents));
         (int hung, int starved) = (parts.Sum(part => part.VcpusHung), parts.Sum(part => part.VcpusStarved));
@@ -205,7 +218,7 @@ internal static class CheckMerge
     private static SimulatedCohort CohortOf(CheckCohortDocument document)
     {
         CohortShapeDocument shape = document.Shape!;
-        _ = NumberSyntax.TryParse(shape.InvalidateSeqStart, out BigInteger start);
+        ulong[] starts = [.. shape.InvalidateSeqStarts.Select(StartOf)];
         return new SimulatedCohort
         {
             Name = document.Name,
@@ -219,25 +232,30 @@ internal static class CheckMerge
                 MemslotUpdates = shape.MemslotUpdates,
                 Pages = shape.Pages,
                 RangePages = shape.RangePages,
-                InvalidateSeqStart = (ulong)(start & ulong.MaxValue),
+                InvalidateSeqStart = starts[0],
             },
+            InvalidateSeqStarts = starts.Length > 1 ? [.. starts] : [],
+            LifeAfterBoundary = shape.LifeAfterBoundary,
+            LifeAfterHang = shape.LifeAfterHang,
         };
     }
 
-    private static IncidentId? First(CheckCohortDocument[] parts)
-    {
-        IncidentId[] incidents =
-        [
-            .. parts.Select(part => part.FirstIncident).OfType<string>()
-                .Select(text => IncidentId.TryParse(text, out IncidentId id) ? id : default),
-        ];
-        return incidents.Length == 0 ? null : incidents.Min(Comparer<IncidentId>.Create(IncidentId.Compare));
-    }
+    private static FirstIncident? First(CheckCohortDocument[] parts) => parts.Select(First).OfType<FirstIncident>()
+        .MinBy(incident => incident.Id, Comparer<IncidentId>.Create(IncidentId.Compare));
+
+    private static FirstIncident? First(CheckCohortDocument part) =>
+        part.FirstIncident is { } text && IncidentId.TryParse(text, out IncidentId id)
+            ? new FirstIncident(id, part.FirstIncidentLife is { } life && new LifeSyntax().TryParse(life, out VmOrigin? origin)
+                ? origin : null)
+            : null;
 
     private static int? Stuck(CheckCohortDocument[] parts) =>
         Array.TrueForAll(parts, part => part.VcpusStuck is not null) ? parts.Sum(part => part.VcpusStuck) : null;
 
     private static Defect OfLabel(CheckCohortDocument cohort) => Expectations.OfLabel(cohort.Expect);
+
+    private static ulong StartOf(string text) =>
+        NumberSyntax.TryParse(text, out BigInteger start) ? (ulong)(start & ulong.MaxValue) : 0;
 
     private static long Sum(CheckCohortDocument[] parts, Func<CheckCohortDocument, long> figure) => parts.Sum(figure);
 }

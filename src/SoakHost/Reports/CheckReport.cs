@@ -26,6 +26,7 @@ namespace SoakHost.Reports;
 /// <param name="ElapsedSeconds">Time it took.</param>
 /// <param name="Operations">Operations of all cohorts.</param>
 /// <param name="OperationsPerSecond">On average.</param>
+/// <param name="Evidence">What was seen, in one line.</param>
 /// <param name="Cohorts">Every cohort that ran.</param>
 internal sealed record CheckDocument(
     Verdict Verdict,
@@ -38,6 +39,7 @@ internal sealed record CheckDocument(
     double ElapsedSeconds,
     long Operations,
     double OperationsPerSecond,
+    string Evidence,
     ImmutableArray<CheckCohortDocument> Cohorts);
 
 /// <summary>One cohort of it.</summary>
@@ -53,6 +55,12 @@ internal sealed record CheckCohortDocument(
     long? FaultsFixed,
     long? FaultsRetried,
     long? GuestAccesses,
+    long? LivesStarted,
+    long? HangsCaught,
+    long? HangsMissed,
+    long? DetectionTicks,
+    long? LastHangTick,
+    long? LastRecoveryTick,
     IReadOnlyDictionary<string, long> Crossings,
     int VcpusHung,
     int VcpusDeadlocked,
@@ -60,6 +68,7 @@ internal sealed record CheckCohortDocument(
     long VcpuRecoveries,
     IReadOnlyDictionary<string, long> Incidents,
     string? FirstIncident,
+    string? FirstIncidentLife,
     long? UnjustifiedRetries,
     long? OvercautiousRetries,
     long? UnsafeInstalls,
@@ -111,14 +120,23 @@ internal sealed record CheckCohortDocument(
 /// <param name="MemslotUpdates">Whether memslots are updated now and then.</param>
 /// <param name="Pages">Guest pages of each VM.</param>
 /// <param name="RangePages">Longest range of one invalidation in pages.</param>
-/// <param name="InvalidateSeqStart">Where the counter started, in hex.</param>
+/// <param name="InvalidateSeqStarts">Where the counters start, in hex.</param>
+/// <param name="LifeAfterBoundary">Invalidations after a boundary at which a life ends; 0 for none.</param>
+/// <param name="LifeAfterHang">Ticks of a hang after which a life ends; 0 for none.</param>
 internal sealed record CohortShapeDocument(
-    int Vms, int Vcpus, int Invalidators, bool MemslotUpdates, int Pages, int RangePages, string InvalidateSeqStart)
+    int Vms, int Vcpus, int Invalidators, bool MemslotUpdates, int Pages, int RangePages,
+    ImmutableArray<string> InvalidateSeqStarts, long LifeAfterBoundary, long LifeAfterHang)
 {
+    /// <summary>Whether two parts are of one cohort.</summary>
+    public static bool AreSame(CohortShapeDocument? one, CohortShapeDocument? other) => one is null || other is null
+        ? one is null && other is null
+        : one.InvalidateSeqStarts.SequenceEqual(other.InvalidateSeqStarts)
+            && one with { InvalidateSeqStarts = [] } == other with { InvalidateSeqStarts = [] };
+
     public static CohortShapeDocument? Of(Cohort cohort) => cohort is not SimulatedCohort { Vm: var vm } simulated ? null
         : new(
             simulated.Vms, vm.Vcpus, vm.Invalidators, vm.MemslotUpdates, vm.Pages, vm.RangePages,
-            Hex64.Of(vm.InvalidateSeqStart));
+            [.. simulated.Starts.Select(Hex64.Of)], simulated.LifeAfterBoundary, simulated.LifeAfterHang);
 }
 
 /// <summary>The result of a bounded soak.</summary>
@@ -152,6 +170,7 @@ internal static class CheckReport
             seconds,
             result.Operations,
             seconds > 0 ? result.Operations / seconds : 0,
+            Verdicts.Evidence(result.Cohorts),
             [.. result.Cohorts.Select(cohort => Describe(cohort, result))]);
         return JsonSerializer.Serialize(document, ReportJson.Default.CheckDocument);
     }
@@ -161,9 +180,9 @@ internal static class CheckReport
         from cohort in cohorts
         where result.FirstIncidents.ContainsKey(cohort.Cohort.Name)
         let incident = result.FirstIncidents[cohort.Cohort.Name]
-        select ReplayCommandLine.Of(cohort.WholeCohort, run, incident) is { } command
+        select ReplayCommandLine.Of(cohort.WholeCohort, run, incident.Id, incident.Origin) is { } command
             ? $"{cohort.Cohort.Name}: reproduce with: {command}"
-            : $"{cohort.Cohort.Name}: {incident} cannot be replayed: its VM was a real one";
+            : $"{cohort.Cohort.Name}: {incident.Id} cannot be replayed: its VM was a real one";
 
     /// <summary>Incidents by the names of their kinds.</summary>
     internal static Dictionary<string, long> IncidentsByKind(IncidentCounts counts) => new()
@@ -182,6 +201,8 @@ internal static class CheckReport
     private static CheckCohortDocument Describe(CohortReport cohort, SoakResult result)
     {
         CohortTotals totals = cohort.Totals;
+        FirstIncident? first = result.FirstIncidents.GetValueOrDefault(cohort.Cohort.Name);
+        var simulated = cohort.Snapshot as SimulatedSnapshot;
         var document = new CheckCohortDocument(
             cohort.Cohort.Name,
             cohort.Cohort.Kind,
@@ -194,13 +215,20 @@ internal static class CheckReport
             totals.Fixed,
             totals.Retried,
             totals.GuestAccesses,
+            totals.LivesStarted,
+            totals.HangsCaught,
+            totals.HangsMissed,
+            totals.DetectionTicks,
+            simulated?.LastHangTick,
+            simulated?.LastRecoveryTick,
             totals.ByBoundary(),
             cohort.Hung,
             cohort.Deadlocked,
             cohort.Starved,
             totals.Recoveries,
             IncidentsByKind(cohort.Incidents),
-            result.FirstIncidents.TryGetValue(cohort.Cohort.Name, out IncidentId first) ? first.ToString() : null,
+            first?.Id.ToString(),
+            first?.Origin is { LifeTick: > 0 } origin ? LifeSyntax.ArgumentOf(origin) : null,
             totals.UnjustifiedRetries,
             totals.OvercautiousRetries,
             totals.UnsafeInstalls,

@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text.Json;
+using SoakHost.Configuration;
 using SoakHost.Engine.Explore;
+using SoakHost.Model.Kernels;
 using Spectre.Console;
 
 namespace SoakHost.Reports;
@@ -14,7 +16,8 @@ internal sealed record ExploreDocument(
     int Depth,
     double ElapsedSeconds,
     TimelineDocument? Counterexample,
-    ExploreDefectDocument[] Defects);
+    ExploreDefectDocument[] Defects,
+    string Expected);
 
 /// <summary>The first defect of a kind.</summary>
 internal sealed record ExploreDefectDocument(string Kind, int Depth, TimelineDocument Story);
@@ -22,6 +25,8 @@ internal sealed record ExploreDefectDocument(string Kind, int Depth, TimelineDoc
 /// <summary>The results of explorations.</summary>
 internal static class ExploreReport
 {
+    private const int TableWidthMin = 160;
+
     public static void WriteText(IAnsiConsole console, ExploreResult result)
     {
         ExploreOptions bound = result.Options;
@@ -47,6 +52,35 @@ internal static class ExploreReport
         }
     }
 
+    /// <summary>One line a kernel: what was found beside what is expected.</summary>
+    public static void WriteTable(IAnsiConsole console, IReadOnlyList<ExploreOutcome> outcomes)
+    {
+        console.Profile.Width = Math.Max(console.Profile.Width, TableWidthMin);
+        Table table = new Table().Border(TableBorder.Simple)
+            .AddColumns("kernel", "starts", "states", "found", "expected", "as expected");
+        foreach (TableColumn column in table.Columns)
+            column.NoWrap().Padding(0, 0, 1, 0);
+        foreach (ExploreOutcome outcome in outcomes)
+        {
+            (string word, Color color) = outcome.Expectation switch
+            {
+                ExploreExpectation.AsExpected => ("yes", Color.Green),
+                ExploreExpectation.NotShown => ("not shown within the bound", Color.Yellow),
+                ExploreExpectation.NotProven => ("not proven: not all states were seen", Color.Yellow),
+                _ => ("no", Color.Red),
+            };
+            table.AddRow(
+                new Text(outcome.Kernel.Name),
+                new Text(outcome.Starts.ToString(CultureInfo.InvariantCulture)),
+                new Text(outcome.States.ToString("N0", CultureInfo.InvariantCulture)),
+                new Text(outcome.Found.IsEmpty ? "none" : string.Join(", ", outcome.Found.Select(Words))),
+                new Text(outcome.Kernel.Expected == Defect.None ? "none" : outcome.Kernel.Expected.Label().Replace('_', ' ')),
+                new Text(word, color));
+        }
+
+        console.Write(table);
+    }
+
     /// <summary>The JSON document: an array.</summary>
     public static string Json(IEnumerable<ExploreResult> results)
     {
@@ -65,7 +99,8 @@ internal static class ExploreReport
                         Name(defect.Kind),
                         defect.Depth,
                         TimelineDocument.Of(defect.Story))),
-                ])),
+                ],
+                result.Kernel.Expected.Label())),
         ];
         return JsonSerializer.Serialize(documents, ReportJson.Default.ExploreDocumentArray);
     }

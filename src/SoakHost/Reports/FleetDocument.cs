@@ -21,6 +21,9 @@ internal sealed record FleetDocument
     /// <summary>Why the verdict is not a pass; empty when it is.</summary>
     public required IReadOnlyList<VerdictReason> Reasons { get; init; }
 
+    /// <summary>What was seen, in one line: "41,200 crossings clean; the control hung in 10,233 of 10,233".</summary>
+    public required string Evidence { get; init; }
+
     /// <summary>In hex, as all values of 64 bits: JavaScript's numbers have 53.</summary>
     public required string Seed { get; init; }
 
@@ -75,6 +78,7 @@ internal sealed record FleetDocument
         {
             Verdict = report.Verdict,
             Reasons = report.Reasons,
+            Evidence = report.Evidence,
             Seed = Hex64.Of(run.Seed),
             ModelVersion = Model.ModelVersion.Current,
             Part = run.Part.ToString(),
@@ -125,6 +129,9 @@ internal sealed record FleetDocument
             FaultsFixed = totals.Fixed,
             FaultsRetried = totals.Retried,
             GuestAccesses = totals.GuestAccesses,
+            LivesStarted = totals.LivesStarted,
+            HangsCaught = totals.HangsCaught,
+            HangsMissed = totals.HangsMissed,
             Crossings = totals.ByBoundary(),
             InvalidateSeq = snapshot.InvalidateSeq is { } seq ? CounterDocument.Of(seq) : null,
             VcpusRunning = report.Running,
@@ -161,7 +168,7 @@ internal sealed record FleetDocument
             vcpu.Time.Elapsed?.TotalSeconds,
             lastProgress,
             hang?.ToString(),
-            hang is { } id ? ReplayCommandLine.Of(report, run, id) : null);
+            hang is { } id ? ReplayCommandLine.Of(report, run, id, vcpu.Origin) : null);
     }
 
     private static WorkerDocument Of(WorkerReport worker) => new(
@@ -204,6 +211,15 @@ internal sealed record CohortDocument
     public required long? FaultsRetried { get; init; }
 
     public required long? GuestAccesses { get; init; }
+
+    /// <summary>Lives that VMs started in place of one that had ended.</summary>
+    public required long? LivesStarted { get; init; }
+
+    /// <summary>VMs of a control that crossed the boundary from which they must hang, and hung.</summary>
+    public required long? HangsCaught { get; init; }
+
+    /// <summary>VMs of a control that crossed that boundary, and whose lives ended without a hang.</summary>
+    public required long? HangsMissed { get; init; }
 
     public required IReadOnlyDictionary<string, long> Crossings { get; init; }
 

@@ -13,19 +13,28 @@ namespace SoakHost.Reports;
 internal static class ReplayCommandLine
 {
     /// <summary>The command for one incident of the present run; null for one of a real VM, which cannot be replayed.</summary>
-    public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident) =>
-        Of(
-            cohort.WholeCohort,
-            run.ToShardOptions(),
-            incident,
-            cohort.Snapshot is SimulatedSnapshot { HasInterventions: true } ? run.DataDirectory : null);
+    public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident, VmOrigin? origin)
+    {
+        // The origin of a vCPU that stalled long ago may be a later one.
+        VmOrigin? before = origin?.Tick < incident.Time.Tick ? origin : null;
+        bool hasInterventions = cohort.Snapshot is SimulatedSnapshot { HasInterventions: true };
+        string? record = NeedsRecord(hasInterventions, before) ? run.DataDirectory : null;
+        return Of(cohort.WholeCohort, run.ToShardOptions(), incident, before, record);
+    }
+
+    /// <summary>Whether an incident must be told from what the data directory has of it: no options describe it.</summary>
+    /// <param name="hasInterventions">Whether the VM's history depends on interventions.</param>
+    /// <param name="origin">From where the incident can be told.</param>
+    public static bool NeedsRecord(bool hasInterventions, VmOrigin? origin) => hasInterventions || origin is { IsStart: false };
 
     /// <summary>The command for one incident; null for one of a real VM, which cannot be replayed.</summary>
     /// <param name="cohort">The cohort that it happened in.</param>
     /// <param name="run">The run's seed and stall threshold.</param>
     /// <param name="incident">The incident.</param>
-    /// <param name="dataDirectory">Where the interventions in the cohort are recorded; null where there were none.</param>
-    public static string? Of(Cohort cohort, ShardOptions run, IncidentId incident, string? dataDirectory = null)
+    /// <param name="origin">From where the incident can be told; null where that is not known.</param>
+    /// <param name="dataDirectory">Where the incident is recorded; null where it need not be.</param>
+    public static string? Of(
+        Cohort cohort, ShardOptions run, IncidentId incident, VmOrigin? origin = null, string? dataDirectory = null)
     {
         if (cohort is not SimulatedCohort simulated)
             return null;
@@ -36,8 +45,9 @@ internal static class ReplayCommandLine
         // When a vCPU counts as hung or deadlocked depends on the threshold; other incidents do not.
         string threshold = incident.Kind is FindingKind.VcpuHung or FindingKind.Deadlock
             ? string.Create(CultureInfo.InvariantCulture, $" --stall-retries {run.StallRetries}") : "";
+        string life = origin is { LifeTick: > 0 } && origin.LifeTick < incident.Time.Tick ? $" {LifeSyntax.Option} {LifeSyntax.ArgumentOf(origin)}" : "";
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"soakhost replay {incident} {SimulatedCohortSettings.CommandLine(simulated)} --seed {run.Seed}{threshold}");
+            $"soakhost replay {incident} {SimulatedCohortSettings.CommandLine(simulated)} --seed {run.Seed}{threshold}{life}");
     }
 }

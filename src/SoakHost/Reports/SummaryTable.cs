@@ -85,7 +85,7 @@ internal static class SummaryTable
 
         console.Write("Verdict: ");
         console.Write(Styled(verdict));
-        console.WriteLine();
+        console.WriteLine(Verdicts.Evidence(cohorts) is { Length: > 0 } evidence ? $": {evidence}" : "");
         foreach (string reason in reasons)
             console.WriteLine($"  {reason}");
         foreach (CohortReport cohort in cohorts)

@@ -68,7 +68,7 @@ internal sealed class ReplayService(TimeProvider time) : IDisposable
         {
             // A thread of its own: one of the pool would be missed by requests.
             Timeline? timeline = await Task.Factory.StartNew(
-                () => Replay.Incident(cohort, input.Options, incident, input.Interventions, either.Token),
+                () => Replay.Incident(cohort, input.Options, incident, input.Interventions, either.Token, input.Origin),
                 either.Token, TaskCreationOptions.LongRunning, TaskScheduler.Default);
             if (timeline is null)
                 return (ReplayOutcome.NoSuchIncident, null);

@@ -59,6 +59,27 @@ internal static class Columns
     public static FindingTime GetFindingTime(this SqliteDataReader row, int column) => row.IsDBNull(column)
         ? FindingTime.After(TimeSpan.FromMilliseconds(row.GetInt64(column + 1))) : FindingTime.AtTick(row.GetInt64(column));
 
+    /// <summary>
+    /// The origin of four columns: the number and the first tick of a life, and the tick and the state of a later place in it.
+    /// Null where there is none.
+    /// </summary>
+    /// <exception cref="InvalidDataException">A value is out of its range.</exception>
+    public static VmOrigin? GetOrigin(this SqliteDataReader row, int column)
+    {
+        if (row.IsDBNull(column))
+            return null;
+        try
+        {
+            return new VmOrigin(
+                row.GetInt32(column, "life", 0, int.MaxValue), row.GetTick(column + 1), row.GetTick(column + 2),
+                row.GetFieldValue<byte[]>(column + 3));
+        }
+        catch (ArgumentException exception)
+        {
+            throw new InvalidDataException(exception.Message);
+        }
+    }
+
     public static DateTimeOffset GetTime(this SqliteDataReader row, int column) =>
         DateTimeOffset.FromUnixTimeMilliseconds(row.GetInt64(column));
 

@@ -16,6 +16,9 @@ internal sealed class IncidentTable(DatabaseConnection connection)
     // Of a VM of any kind.
     private const int VcpusMax = 64;
 
+    // How a hang ended whose VM was replaced.
+    private const string NextLife = "its next life";
+
     // Where a finding was made. Times of one cohort are all ticks or all milliseconds.
     private const string AtPlace = "run_id = $run AND cohort = $cohort AND vm = $vm AND coalesce(vcpu, -1) = $vcpu";
     private const string Time = "coalesce(tick, elapsed_ms)";
@@ -67,7 +70,8 @@ internal sealed class IncidentTable(DatabaseConnection connection)
             row.GetUInt64OrNull(12),
             firstSeen,
             lastSeen ?? firstSeen,
-            recovery);
+            recovery,
+            row.GetOrigin(18));
     }
 
     /// <summary>
@@ -75,7 +79,7 @@ internal sealed class IncidentTable(DatabaseConnection connection)
     /// </summary>
     public void Record(long runId, string cohort, Finding finding, DateTimeOffset now)
     {
-        if (finding.Kind is FindingKind.VcpuRecovered or FindingKind.VcpuRemoved)
+        if (finding.Kind is FindingKind.VcpuRecovered or FindingKind.VcpuRemoved or FindingKind.VcpuReplaced)
         {
             Recover(runId, cohort, finding, now);
         }
@@ -84,9 +88,9 @@ internal sealed class IncidentTable(DatabaseConnection connection)
             object? added = connection.Scalar(
                 "INSERT OR IGNORE INTO incidents (run_id, cohort, vm, vcpu, tick, elapsed_ms, kind, page, invalidate_seq, "
                     + "invalidate_seq_max, "
-                    + "snapshot, first_seen_ms) "
+                    + "snapshot, first_seen_ms, life, life_tick, origin_tick, origin) "
                     + "VALUES ($run, $cohort, $vm, nullif($vcpu, -1), $tick, $elapsed, $kind, $page, $seq, $seq_max, "
-                        + "$snapshot, $now) RETURNING number",
+                        + "$snapshot, $now, $life, $life_tick, $origin_tick, $origin) RETURNING number",
                 [
                     .. Place(runId, cohort, finding),
                     ("$kind", finding.Kind.ToString()),
@@ -95,17 +99,48 @@ internal sealed class IncidentTable(DatabaseConnection connection)
                     ("$seq_max", Columns.OfUInt64(finding.InvalidateSeq?.High)),
                     ("$snapshot", Columns.OfUInt64(finding.Snapshot)),
                     ("$now", Columns.OfTime(now)),
+                    ("$life", finding.Origin?.Life),
+                    ("$life_tick", finding.Origin?.LifeTick),
+                    ("$origin_tick", finding.Origin?.Tick),
+                    ("$origin", finding.Origin?.State.ToArray()),
                 ]);
             if (added is long number)
                 StoredTable.Incidents.Seal(connection, number);
         }
     }
 
-    /// <summary>Removes the oldest incidents beyond a number.</summary>
-    public void Prune(int max) =>
-        connection.Execute(
-            "DELETE FROM incidents WHERE number <= (SELECT number FROM incidents ORDER BY number DESC LIMIT 1 OFFSET $max)",
-            ("$max", max));
+    /// <summary>
+    /// Removes incidents beyond a number: the oldest of the cohort that has the most of them. A control hangs again and again, and
+    /// must not push out what nobody expected of another cohort.
+    /// </summary>
+    public void Prune(int max)
+    {
+        while (true)
+        {
+            (string Cohort, long Count)[] cohorts =
+            [
+                .. connection.Query(
+                    "SELECT cohort, count(*) FROM incidents GROUP BY cohort ORDER BY 2 DESC, 1",
+                    row => (row.GetString(0), row.GetInt64(1))),
+            ];
+            long excess = cohorts.Sum(cohort => cohort.Count) - max;
+            if (excess <= 0)
+                return;
+            long lead = cohorts[0].Count - (cohorts.Length > 1 ? cohorts[1].Count : 0);
+            connection.Execute(
+                "DELETE FROM incidents WHERE number IN (SELECT number FROM incidents WHERE cohort = $cohort ORDER BY number "
+                    + "LIMIT $some)",
+                ("$cohort", cohorts[0].Cohort), ("$some", Math.Clamp(lead, 1, excess)));
+        }
+    }
+
+    /// <summary>The incident of this id in a run, or null.</summary>
+    public IncidentRecord? Find(long runId, IncidentId id) => connection.Query(
+        StoredTable.Incidents,
+        $"WHERE {AtPlace} AND {Time} = coalesce($tick, $elapsed) AND kind = $kind",
+        row => Read(row, _ => null),
+        ("$run", runId), ("$cohort", id.Cohort), ("$vm", id.Vm), ("$vcpu", id.Vcpu ?? -1), ("$tick", id.Time.Tick),
+        ("$elapsed", Columns.OfElapsed(id.Time)), ("$kind", id.Kind.ToString())).FirstOrDefault()?.Record;
 
     /// <summary>Only the conditions that the filter has: with a run and a cohort, the index finds the VMs.</summary>
     private static string Where(IncidentFilter filter) =>
@@ -119,10 +154,10 @@ internal sealed class IncidentTable(DatabaseConnection connection)
     {
         // An intervention at the tick of an observation takes effect after it; a vCPU is gone at the tick of the intervention
         // itself.
-        int grace = finding.Kind == FindingKind.VcpuRemoved ? 1 : 0;
+        int grace = finding.Kind == FindingKind.VcpuRecovered ? 0 : 1;
         (string, object?)[] hang = [.. Place(runId, cohort, finding), ("$grace", grace)];
-        string by =
-            (string?)
+        string by = finding.Kind == FindingKind.VcpuReplaced ? NextLife
+            : (string?)
                 connection.Scalar(
                     "SELECT kind || coalesce(' ' || kernel, '') || ' at tick ' || tick FROM interventions WHERE run_id = $run "
                         + "AND cohort = $cohort "

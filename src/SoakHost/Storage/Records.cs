@@ -38,6 +38,7 @@ internal sealed record InterventionRecord(
 /// <param name="FirstSeen">When it was first recorded.</param>
 /// <param name="LastSeen">The last checkpoint at which it had not ended.</param>
 /// <param name="Recovery">How it ended, or null.</param>
+/// <param name="Origin">From where it can be told; null for an incident of a real VM.</param>
 internal sealed record IncidentRecord(
     long Number,
     long RunId,
@@ -47,7 +48,8 @@ internal sealed record IncidentRecord(
     ulong? Snapshot,
     DateTimeOffset FirstSeen,
     DateTimeOffset LastSeen,
-    IncidentRecovery? Recovery);
+    IncidentRecovery? Recovery,
+    VmOrigin? Origin);
 
 /// <summary>Which incidents; null is all.</summary>
 internal sealed record IncidentFilter
@@ -71,7 +73,7 @@ internal sealed record IncidentFilter
 /// <summary>How an incident ended.</summary>
 /// <param name="Time">The time at which the vCPU was seen to have recovered.</param>
 /// <param name="At">When that was recorded.</param>
-/// <param name="By">The last intervention before it, such as "kernel linux-6.1.y at tick 81920", or "itself".</param>
+/// <param name="By">The last intervention before it, such as "kernel linux-6.1.y at tick 81920"; "its next life", or "itself".</param>
 internal sealed record IncidentRecovery(FindingTime Time, DateTimeOffset At, string By);
 
 /// <summary>Names of kinds of interventions as the database, the API and metrics spell them.</summary>

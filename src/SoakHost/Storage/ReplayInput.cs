@@ -13,11 +13,13 @@ namespace SoakHost.Storage;
 /// </param>
 /// <param name="Options">The run's seed and stall threshold.</param>
 /// <param name="Interventions">What was done to the cohort, in the order in which it was recorded.</param>
+/// <param name="Origin">From where the incident can be told; null where that is not known.</param>
 internal sealed record ReplayInput(
     long Run,
     SimulatedCohort? Cohort,
     ShardOptions Options,
-    IReadOnlyCollection<ShardIntervention> Interventions)
+    IReadOnlyCollection<ShardIntervention> Interventions,
+    VmOrigin? Origin = null)
 {
     /// <summary>Whether interventions decided the VM's history, so that it cannot be replayed without them.</summary>
     public bool HasInterventions => Interventions.Any(intervention => intervention.Kind != InterventionKind.AddCohort);
@@ -35,7 +37,8 @@ internal sealed record ReplayInput(
         ShardIntervention[] interventions = InterventionsOn(database, recorded.Id, id.Cohort);
         SimulatedCohort? cohort = recorded.Identity.Fleet.FirstOrDefault(cohort => cohort.Name == id.Cohort)?.ToCohort();
         var options = new ShardOptions { Seed = recorded.Identity.Seed, StallRetries = recorded.Identity.StallRetries };
-        return new ReplayInput(recorded.Id, First(cohort, interventions), options, interventions);
+        VmOrigin? origin = database.Incidents.Find(recorded.Id, id)?.Origin;
+        return new ReplayInput(recorded.Id, First(cohort, interventions), options, interventions, origin);
     }
 
     /// <summary>The input for a cohort of the run that goes on now, which may not have recorded the incident yet.</summary>

@@ -75,7 +75,10 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
     }
 }
 
-/// <summary>All that the histories of a cohort's VMs depend on, besides the seed.</summary>
+/// <summary>
+/// All that the histories of a cohort's VMs depend on, besides the seed; and what was expected of it as the run began, on which no
+/// history depends.
+/// </summary>
 internal sealed record CohortIdentity(
     string Name,
     string Kernel,
@@ -85,7 +88,10 @@ internal sealed record CohortIdentity(
     bool MemslotUpdates,
     int Pages,
     int RangePages,
-    ulong InvalidateSeqStart)
+    IReadOnlyList<ulong> InvalidateSeqStarts,
+    long LifeAfterBoundary,
+    long LifeAfterHang,
+    string Expect)
 {
     public static CohortIdentity Of(SimulatedCohort cohort) =>
         new(
@@ -97,29 +103,43 @@ internal sealed record CohortIdentity(
             cohort.Vm.MemslotUpdates,
             cohort.Vm.Pages,
             cohort.Vm.RangePages,
-            cohort.Vm.InvalidateSeqStart);
+            cohort.Starts,
+            cohort.LifeAfterBoundary,
+            cohort.LifeAfterHang,
+            cohort.Expected.Label());
 
     /// <summary>The cohort, or null if this program does not have its kernel.</summary>
-    public SimulatedCohort? ToCohort() => Model.Kernels.Kernel.Find(Kernel) is not { } kernel ? null : new SimulatedCohort
+    public SimulatedCohort? ToCohort()
     {
-        Name = Name,
-        Kernel = kernel,
-        Vms = Vms,
-        Vm = new VmParameters
+        if (Model.Kernels.Kernel.Find(Kernel) is not { } kernel)
+            return null;
+        var cohort = new SimulatedCohort
         {
-            Vcpus = Vcpus,
-            Invalidators = Invalidators,
-            MemslotUpdates = MemslotUpdates,
-            Pages = Pages,
-            RangePages = RangePages,
-            InvalidateSeqStart = InvalidateSeqStart,
-        },
-    };
+            Name = Name,
+            Kernel = kernel,
+            Vms = Vms,
+            Vm = new VmParameters
+            {
+                Vcpus = Vcpus,
+                Invalidators = Invalidators,
+                MemslotUpdates = MemslotUpdates,
+                Pages = Pages,
+                RangePages = RangePages,
+            },
+            LifeAfterBoundary = LifeAfterBoundary,
+            LifeAfterHang = LifeAfterHang,
+            Expected = Expectations.OfLabel(Expect),
+        };
+        return SimulatedCohortSettings.SetStarts(cohort, InvalidateSeqStarts);
+    }
 
     /// <summary>Holds every value to the range that configuration allows for it.</summary>
     /// <exception cref="InvalidDataException">One is out of its range.</exception>
     public void ThrowIfOutOfRange()
     {
+        if (InvalidateSeqStarts is not { Count: > 0 })
+            throw new InvalidDataException($"cohort {Name} has no start of its counters");
+
         // The kernel may be one that this program does not have; any other stands in for it.
         SimulatedCohort cohort = (
             this with
@@ -153,23 +173,22 @@ internal sealed record CohortIdentity(
 }
 
 /// <summary>A cohort that was added to a run, as it is stored.</summary>
-internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
+internal static class AddedCohort
 {
     /// <summary>The text of a cohort.</summary>
     public static string Write(SimulatedCohort cohort) =>
         JsonSerializer.Serialize(
-            new AddedCohort(CohortIdentity.Of(cohort), cohort.Expected.Label()),
-            IdentityJson.Default.AddedCohort);
+            CohortIdentity.Of(cohort),
+            IdentityJson.Default.CohortIdentity);
 
     /// <summary>The cohort of a text.</summary>
     /// <exception cref="ConfigurationException">This program does not have its kernel.</exception>
     public static SimulatedCohort Read(string text)
     {
-        AddedCohort added =
-            JsonSerializer.Deserialize(text, IdentityJson.Default.AddedCohort) ?? throw new JsonException("there is no cohort");
-        added.Cohort.ThrowIfOutOfRange();
-        SimulatedCohort cohort = added.Cohort.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Cohort.Kernel);
-        return cohort with { Expected = Expectations.OfLabel(added.Expect) };
+        CohortIdentity added =
+            JsonSerializer.Deserialize(text, IdentityJson.Default.CohortIdentity) ?? throw new JsonException("there is no cohort");
+        added.ThrowIfOutOfRange();
+        return added.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Kernel);
     }
 }
 
@@ -180,5 +199,4 @@ internal sealed record AddedCohort(CohortIdentity Cohort, string Expect)
     RespectRequiredConstructorParameters = true
 )]
 [JsonSerializable(typeof(CohortIdentity[]))]
-[JsonSerializable(typeof(AddedCohort))]
 internal sealed partial class IdentityJson : JsonSerializerContext;

@@ -6,6 +6,10 @@ namespace SoakHost.Storage;
 /// <summary>The runs of a data directory.</summary>
 internal sealed class RunTable(DatabaseConnection connection)
 {
+    /// <summary>The run of this number, or null; null also where its record is damaged.</summary>
+    public RunRecord? Find(long id) =>
+        connection.Query(StoredTable.Runs, "WHERE id = $run", Read, ("$run", id)).FirstOrDefault()?.Record;
+
     /// <summary>The newest run, or null.</summary>
     public RunRecord? Latest() => Read("ORDER BY id DESC LIMIT 1");
 

@@ -82,9 +82,14 @@ internal static class Schema
             recovered_elapsed_ms INTEGER,
             recovered_ms INTEGER,
             recovered_by TEXT,
+            life INTEGER,
+            life_tick INTEGER,
+            origin_tick INTEGER,
+            origin BLOB,
             checksum INTEGER NOT NULL DEFAULT 0,
             CHECK ((tick IS NULL) <> (elapsed_ms IS NULL)));
         CREATE UNIQUE INDEX incidents_by_place ON incidents (run_id, cohort, vm, coalesce(vcpu, -1), coalesce(tick, elapsed_ms), kind);
+        CREATE INDEX incidents_open ON incidents (run_id, cohort, vm, coalesce(vcpu, -1)) WHERE recovered_ms IS NULL;
         CREATE TABLE crossings (
             number INTEGER PRIMARY KEY AUTOINCREMENT,
             run_id INTEGER NOT NULL REFERENCES runs (id),

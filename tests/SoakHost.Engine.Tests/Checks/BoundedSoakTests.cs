@@ -52,7 +52,7 @@ public sealed class BoundedSoakTests
         Assert.Equal(Verdict.Violation, result.Verdict);
         Assert.StartsWith("bad (no-seq-check): ", result.Reasons[0], StringComparison.Ordinal);
         Assert.EndsWith(" unsafe installs", result.Reasons[0], StringComparison.Ordinal);
-        IncidentId incident = result.FirstIncidents["bad"];
+        IncidentId incident = result.FirstIncidents["bad"].Id;
         Assert.Equal(FindingKind.UnsafeInstall, incident.Kind);
         Assert.NotNull(Replay.Incident(bad, new ShardOptions(), incident, [], TestContext.Current.CancellationToken));
     }

@@ -284,7 +284,7 @@ public sealed class ReplayTests
     private static void AssertHappened(SimulatedCohort cohort, int vm, Timeline story, long quietFrom = long.MaxValue)
     {
         List<(long, string, ulong, uint, (int, int), ulong)> lived = [];
-        var soak = new ReferenceSoak(ReferenceKernel.Of(cohort.Kernel.Info.Name), cohort.Vm, Run.Seed, Run.StallRetries, vm);
+        var soak = new ReferenceSoak(cohort, Run.Seed, Run.StallRetries, vm);
         long tick = 0;
         (long first, long last) = (story.Steps[0].Tick, story.Steps[^1].Tick);
         soak.Stepped = actor =>

@@ -1,6 +1,7 @@
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
+using SoakHost.Model.Kernels;
 using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Scalar;
@@ -11,24 +12,39 @@ namespace SoakHost.Engine.Tests.Scalar;
 /// </summary>
 public sealed class ReferenceSoak
 {
-    private static readonly int[] Boundaries = [31, 32, 63, 64];
+    private static readonly int[] Boundaries = [15, 16, 31, 32, 63, 64];
 
-    private readonly ReferenceVm _vm;
+    private readonly SimulatedCohort _cohort;
     private readonly VmParameters _parameters;
+    private readonly ulong _seed;
+    private readonly HashSet<(int Power, bool InFlight)> _reported = [];
     private readonly int _number;
     private readonly uint _stallRetries;
-    private readonly ReferenceRandom _random;
     private readonly VcpuCondition[] _conditions;
     private readonly StalledVcpu?[] _stalled;
+    private ReferenceKernel _kernel;
+    private KernelInfo _kernelInfo;
+    private ReferenceVm _vm;
+    private ReferenceRandom _random;
+    private Totals _earlierLives;
     private long _tick;
+    private int _life;
+    private int? _crossed;
+    private long _crossedTick;
+    private bool _isHangDue;
+    private long? _hungSince;
 
-    public ReferenceSoak(ReferenceKernel kernel, VmParameters parameters, ulong seed, uint stallRetries, int number)
+    public ReferenceSoak(SimulatedCohort cohort, ulong seed, uint stallRetries, int number)
     {
-        _vm = new ReferenceVm(kernel, parameters);
+        VmParameters parameters = cohort.Vm;
+        (_kernel, _kernelInfo) = (ReferenceKernel.Of(cohort.Kernel.Info.Name), cohort.Kernel.Info);
+        _cohort = cohort;
         _parameters = parameters;
         _number = number;
+        _seed = seed;
         _stallRetries = stallRetries;
-        _random = new ReferenceRandom(seed, number);
+        _vm = new ReferenceVm(_kernel, parameters with { InvalidateSeqStart = CounterStart() });
+        _random = new ReferenceRandom(seed, number, life: 0);
         _conditions = new VcpuCondition[parameters.Vcpus];
         _stalled = new StalledVcpu?[parameters.Vcpus];
     }
@@ -54,7 +70,13 @@ public sealed class ReferenceSoak
 
     public Totals Totals { get; private set; }
 
-    public void PatchKernel(ReferenceKernel kernel) => _vm.PatchKernel(kernel);
+    public int Life => _life;
+
+    public void PatchKernel(KernelInfo kernel)
+    {
+        (_kernel, _kernelInfo, _crossed, _isHangDue) = (ReferenceKernel.Of(kernel.Name), kernel, null, false);
+        _vm.PatchKernel(_kernel);
+    }
 
     public void Advance(int ticks)
     {
@@ -64,21 +86,74 @@ public sealed class ReferenceSoak
             _tick++;
             if (_tick % Shard.ObservationTicks == 0)
                 JudgeVcpus();
+            if (_tick % 8192 == 0 && MayInvalidate && IsLifeOver())
+                StartNextLife();
         }
 
+        CountSteps();
+    }
+
+    private void CountSteps()
+    {
         ReferenceTotals seen = _vm.Totals;
         Totals = Totals with
         {
-            Invalidations = seen.Invalidations,
-            GuestAccesses = seen.GuestAccesses,
-            Fixed = seen.Fixed,
-            Retried = seen.Retried,
-            OvercautiousRetries = seen.OvercautiousRetries,
-            UnjustifiedRetries = seen.UnjustifiedRetries,
-            UnsafeInstalls = seen.UnsafeInstalls,
-            StaleMappings = seen.StaleMappings,
-            AccountingErrors = seen.AccountingErrors,
+            Invalidations = _earlierLives.Invalidations + seen.Invalidations,
+            GuestAccesses = _earlierLives.GuestAccesses + seen.GuestAccesses,
+            Fixed = _earlierLives.Fixed + seen.Fixed,
+            Retried = _earlierLives.Retried + seen.Retried,
+            OvercautiousRetries = _earlierLives.OvercautiousRetries + seen.OvercautiousRetries,
+            UnjustifiedRetries = _earlierLives.UnjustifiedRetries + seen.UnjustifiedRetries,
+            UnsafeInstalls = _earlierLives.UnsafeInstalls + seen.UnsafeInstalls,
+            StaleMappings = _earlierLives.StaleMappings + seen.StaleMappings,
+            AccountingErrors = _earlierLives.AccountingErrors + seen.AccountingErrors,
         };
+    }
+
+    private ulong CounterStart() => _cohort.InvalidateSeqStarts.IsEmpty ? _parameters.InvalidateSeqStart
+        : _cohort.InvalidateSeqStarts[(_number + _life) % _cohort.InvalidateSeqStarts.Length];
+
+    /// <summary>
+    /// A life ends when its hang has lasted long enough, or it is far enough past its boundary; but not while a vCPU has begun a
+    /// row of retries that nobody has judged yet.
+    /// </summary>
+    private bool IsLifeOver()
+    {
+        if (State.Vcpus.Any(vcpu => vcpu.ConsecutiveRetries >= 16 && vcpu.ConsecutiveRetries < _stallRetries))
+            return false;
+        if (_hungSince is { } since)
+            return _cohort.LifeAfterHang != 0 && _tick >= since + _cohort.LifeAfterHang;
+        if (_crossed is not { } power || _cohort.LifeAfterBoundary == 0)
+            return false;
+        ulong past = power == 64 ? _vm.InvalidateSeq : _vm.InvalidateSeq - (1UL << power);
+        return past >= (ulong)_cohort.LifeAfterBoundary;
+    }
+
+    private void StartNextLife()
+    {
+        VmState last = State;
+        for (int v = 0; v < _conditions.Length; v++)
+        {
+            if (IsForEver(_conditions[v]))
+            {
+                var seen = Sighting.AtTick(_tick, last.InvalidateSeq, last.Vcpus[v].Page, last.Vcpus[v].Snapshot);
+                Findings.Add(new(FindingKind.VcpuReplaced, _number, v, seen));
+            }
+
+            (_conditions[v], _stalled[v]) = (VcpuCondition.Running, null);
+        }
+
+        CountSteps();
+        _earlierLives = Totals;
+        Totals = Totals with
+        {
+            LivesStarted = Totals.LivesStarted + 1,
+            HangsMissed = Totals.HangsMissed + (_isHangDue ? 1 : 0),
+        };
+        (_crossed, _isHangDue, _hungSince) = (null, false, null);
+        _life++;
+        _vm = new ReferenceVm(_kernel, _parameters with { InvalidateSeqStart = CounterStart() });
+        _random = new ReferenceRandom(_seed, _number, _life);
     }
 
     private void Tick()
@@ -161,22 +236,20 @@ public sealed class ReferenceSoak
             ulong boundary = power == 64 ? 0 : 1UL << power;
             if (seq != boundary)
                 continue;
-            if (!_vm.HasFaultInFlight)
-            {
-                Findings.Add(
-                    new(
-                        FindingKind.BoundaryCrossedIdle,
-                        _number,
-                        vcpu: null,
-                        Sighting.AtTick(_tick, seq),
-                        Boundary.AtPower(power)));
+            (_crossed, _crossedTick) = (power, _tick);
+            ulong hangsFrom = _kernelInfo.ExpectedFrom == 0 ? 1UL << 31 : _kernelInfo.ExpectedFrom;
+            if (_cohort.Expected == Defect.Hang && _kernelInfo.Expected == Defect.Hang && boundary == hangsFrom)
+                _isHangDue = true;
+            bool inFlight = _vm.HasFaultInFlight;
+            FindingKind kind = inFlight ? FindingKind.BoundaryCrossed : FindingKind.BoundaryCrossedIdle;
+            if (_reported.Add((power, inFlight)))
+                Findings.Add(new(kind, _number, vcpu: null, Sighting.AtTick(_tick, seq), Boundary.AtPower(power)));
+            if (!inFlight)
                 continue;
-            }
-
-            Findings.Add(
-                new(FindingKind.BoundaryCrossed, _number, vcpu: null, Sighting.AtTick(_tick, seq), Boundary.AtPower(power)));
             Totals = power switch
             {
+                15 => Totals with { Crossings15 = Totals.Crossings15 + 1 },
+                16 => Totals with { Crossings16 = Totals.Crossings16 + 1 },
                 31 => Totals with { Crossings31 = Totals.Crossings31 + 1 },
                 32 => Totals with { Crossings32 = Totals.Crossings32 + 1 },
                 63 => Totals with { Crossings63 = Totals.Crossings63 + 1 },
@@ -216,6 +289,8 @@ public sealed class ReferenceSoak
                 Note(FindingKind.VcpuHung);
             if (condition == VcpuCondition.Deadlocked)
                 Note(FindingKind.Deadlock);
+            if (IsForEver(condition) && !IsForEver(_conditions[v]))
+                NoteHang();
             if (condition == VcpuCondition.Starved)
                 Note(FindingKind.VcpuStarved);
             _conditions[v] = condition;
@@ -226,6 +301,22 @@ public sealed class ReferenceSoak
             void Note(FindingKind kind) =>
                 Findings.Add(new(kind, _number, v, Sighting.AtTick(_tick, state.InvalidateSeq, vcpu.Page, vcpu.Snapshot)));
         }
+
+        if (!_conditions.Any(IsForEver))
+            _hungSince = null;
+    }
+
+    private void NoteHang()
+    {
+        _hungSince ??= _tick;
+        if (!_isHangDue)
+            return;
+        _isHangDue = false;
+        Totals = Totals with
+        {
+            HangsCaught = Totals.HangsCaught + 1,
+            DetectionTicks = Totals.DetectionTicks + (_tick - _crossedTick),
+        };
     }
 
     private static bool IsForEver(VcpuCondition condition) => condition is VcpuCondition.Hung or VcpuCondition.Deadlocked;
@@ -241,16 +332,16 @@ public sealed class ReferenceSoak
     private static int Scale(uint number, int bound, int bits) => (int)(number * (uint)bound / (1u << bits));
 }
 
-/// <summary>xoshiro128++ as its authors describe it, seeded by SplitMix64 from the run's seed and the VM's number.</summary>
+/// <summary>xoshiro128++ as its authors describe it, seeded by SplitMix64 from the run's seed, the VM and its life.</summary>
 public sealed class ReferenceRandom
 {
     private const ulong Golden = 0x9e3779b97f4a7c15;
 
     private readonly uint[] _s = new uint[4];
 
-    public ReferenceRandom(ulong seed, int vm)
+    public ReferenceRandom(ulong seed, int vm, int life)
     {
-        ulong state = seed ^ Mix(unchecked((ulong)vm + Golden));
+        ulong state = seed ^ Mix(unchecked((ulong)vm + Golden)) ^ Mix((ulong)life);
         for (int word = 0; word < 4; word++)
         {
             state = unchecked(state + Golden);

@@ -105,8 +105,7 @@ public sealed class InterleavingSpreadTests(ITestOutputHelper output)
     }
 
     private static ReferenceSoak SoakOf(string kernel, int invalidators) => new(
-        ReferenceKernel.Of(kernel),
-        new VmParameters { Vcpus = Vcpus, Invalidators = invalidators },
+        SoakRun.CohortOf(kernel, 1, new VmParameters { Vcpus = Vcpus, Invalidators = invalidators }),
         seed: 11,
         stallRetries: 1000,
         number: 0);

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 
@@ -76,6 +77,39 @@ public sealed class VerdictsTests
         Assert.Equal((Verdict.Violation, "2 accounting errors"), Of(errors, Defect.Hang, new IncidentCounts(1, 0, 0, 0)));
         Assert.Equal(Verdict.Pass, Of(errors, Defect.AccountingError).Verdict);
     }
+
+    [Fact]
+    public void A_control_and_a_run_say_how_often_it_hung()
+    {
+        CohortTotals caught = Crossed with { HangsCaught = 10_233, HangsMissed = 0 };
+        Assert.Equal(
+            (Verdict.Pass, "hung in 10,233 of 10,233 crossings"),
+            Of(Clean with { Totals = caught }, Defect.Hang, new IncidentCounts(1, 0, 0, 0)));
+        Assert.Equal("", Verdicts.Evidence([]));
+        CohortReport clean = Report(Defect.None, Crossed with { Crossings = [new(Boundary.AtPower(31), 41_200)] }, Verdict.Pass);
+        CohortReport control = Report(Defect.Hang, caught, Verdict.Pass);
+        Assert.Equal("41,200 crossings clean; the control hung in 10,233 of 10,233", Verdicts.Evidence([control, clean]));
+        CohortReport blind = Report(Defect.Hang, caught with { HangsMissed = 2 }, Verdict.Inconclusive);
+        Assert.Equal(
+            "41,200 crossings clean; the controls hung in 20,466 of 20,468", Verdicts.Evidence([control, clean, blind]));
+
+        // Crossings of a cohort with a violation are not clean.
+        Assert.Equal("0 crossings clean", Verdicts.Evidence([clean with { Verdict = Verdict.Violation }, Report(
+            Defect.None, Crossed with { Crossings = [] }, Verdict.Inconclusive)]));
+    }
+
+    private static CohortReport Report(Defect expected, CohortTotals totals, Verdict verdict) => new()
+    {
+        Cohort = new SimulatedCohort { Name = "any", Kernel = Kernel.Of<Linux61>(), Vms = 1, Expected = expected },
+        Snapshot = Clean with { Totals = totals },
+        Running = 4,
+        Starved = 0,
+        Hung = 0,
+        Incidents = default,
+        Stalls = [],
+        Verdict = verdict,
+        Reasons = [],
+    };
 
     [Fact]
     public void A_stale_mapping_is_a_violation_unless_it_or_an_unsafe_install_is_expected()

@@ -136,6 +136,74 @@ public sealed class WatchdogTests : IDisposable
     }
 
     [Fact]
+    public void A_control_that_was_patched_or_cured_makes_the_run_inconclusive_until_it_hangs_again()
+    {
+        Build(Control(vms: 1), Healthy());
+        Until(report => report.Hung == 4);
+        UntilVerdict(Verdict.Pass);
+
+        _fleet!.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61Stable>() });
+        UntilVerdict(Verdict.Inconclusive);
+        CohortReport patched = Until(report => report.Hung == 0);
+        Assert.StartsWith("runs linux-6.1.y, which is not known to hang; while it does, nothing shows", patched.Reason);
+
+        // Bad again, but below the boundary: what it showed before it was cured says nothing about what comes.
+        _fleet!.Intervene("control", new() { Kind = InterventionKind.Migrate, InvalidateSeq = 0 });
+        _fleet!.Intervene("control", new() { Kind = InterventionKind.PatchKernel, Kernel = Kernel.Of<Linux61>() });
+        CohortReport cured = Until(report => report.KernelName == "linux-6.1");
+        Assert.Equal((Verdict.Inconclusive, 4L), (cured.Verdict, cured.Incidents.Hangs));
+        Assert.Matches("^its hung vCPUs recovered at tick [0-9]+; since then none hung", cured.Reason);
+
+        _fleet!.Intervene("control", new() { Kind = InterventionKind.SetCounter, InvalidateSeq = 1UL << 31 });
+        Until(report => report.Hung > 0);
+        UntilVerdict(Verdict.Pass);
+    }
+
+    [Fact]
+    public void A_control_that_is_past_its_boundary_for_a_minute_and_hangs_nowhere_makes_the_run_inconclusive()
+    {
+        // It hangs in its first life. In the second its counter is past 2^31 too, but at a value at which this kernel is sound.
+        Build(Control(vms: 1) with { LifeAfterHang = 1, InvalidateSeqStarts = [(1UL << 31) - 100, ulong.MaxValue - (1 << 30)] }, Healthy());
+        Until(report => report.Totals.LivesStarted == 1);
+        FleetReport soon = Next();
+        Assert.Equal(Verdict.Pass, soon.Cohorts[0].Verdict);
+
+        FleetReport late = After(TimeSpan.FromMinutes(1));
+
+        Assert.Equal(Verdict.Inconclusive, late.Verdict);
+        Assert.Equal("has been past its boundary for 1 minute, and no vCPU hangs", late.Cohorts[0].Reason);
+    }
+
+    [Fact]
+    public void A_control_that_misses_hangs_makes_the_run_inconclusive()
+    {
+        Build(Control(vms: 1) with { Kernel = Kernel.Of<SaidToHang>(), LifeAfterBoundary = 10 }, Healthy());
+        CohortReport control = Until(report => report.Totals.HangsMissed > 0);
+        Assert.Equal(Verdict.Inconclusive, control.Verdict);
+        Assert.Matches("^hung in 0 of [0-9,]+ crossings, and missed [0-9,]+$", control.Reason);
+        Assert.Equal(Verdict.Inconclusive, _reports[^1].Verdict);
+    }
+
+    [Fact]
+    public void Crossings_below_two_to_the_31_are_no_pass()
+    {
+        Build(Healthy() with { Vm = new VmParameters { InvalidateSeqStart = (1UL << 16) - 100 } });
+        CohortReport cohort = Until(report => report.Totals.CrossingsOf(Boundary.AtPower(16)) > 0);
+        Assert.Equal(
+            (Verdict.Inconclusive, "no VM has crossed 2^31 or a higher boundary with a fault in flight yet"),
+            (cohort.Verdict, cohort.Reason));
+    }
+
+    private void UntilVerdict(Verdict verdict) => Until(_ => _watchdog!.Latest.Verdict == verdict);
+
+    /// <summary>A sound kernel that is said to hang.</summary>
+    private readonly struct SaidToHang : IKernel
+    {
+        public static KernelInfo Info { get; } = new(
+            "said-to-hang", "a sound kernel that is said to hang", "none", Defect.Hang, ExpectedFrom: 1UL << 31);
+    }
+
+    [Fact]
     public void A_vcpu_whose_retries_are_all_justified_is_starved_and_no_incident()
     {
         Build(

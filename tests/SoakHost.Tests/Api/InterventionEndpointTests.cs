@@ -217,7 +217,11 @@ public sealed class InterventionEndpointTests(SmallService small)
             Assert.NotEqual("", paths.GetProperty($"/api/v1/{read}").GetProperty("get").GetProperty("summary").GetString());
 
         string url = program.Http.BaseAddress!.ToString();
-        ProgramResult done = await ProgramProcess.RunAsync(["ctl", "kernel", "control", "linux-6.3", "--url", url], settings);
+        ProgramResult told = await ProgramProcess.RunAsync(["ctl", "memslots", "control", "--vm", "1", "--url", url], settings);
+        Assert.Equal((0, ""), (told.ExitCode, told.Error));
+        Assert.Matches("^VM 1 of control: a memslot update began at tick [0-9]+\\.\n$", told.Output);
+        ProgramResult done = await ProgramProcess.RunAsync(
+            ["ctl", "kernel", "control", "linux-6.3", "--json", "--url", url], settings);
         Assert.Equal((0, ""), (done.ExitCode, done.Error));
         Assert.Equal("linux-6.3", JsonDocument.Parse(done.Output).RootElement.GetProperty("kernel").GetString());
         ProgramResult wrong = await ProgramProcess.RunAsync(["ctl", "kernel", "control", "linux-9", "--url", url], settings);
@@ -233,6 +237,8 @@ public sealed class InterventionEndpointTests(SmallService small)
         ProgramResult second = await ProgramProcess.RunAsync(
             ["incidents", "--json", "--limit", "5", "--data-directory", folder.Path, "--before", page.GetProperty("next")
                 .ToString()]);
+        ProgramResult table = await ProgramProcess.RunAsync(["incidents", "--data-directory", folder.Path]);
+        Assert.Matches(@"hang:control/[01]/[0-3]@[0-9]+ +linux-6\.1 +as expected ", table.Output);
         JsonElement rest = JsonDocument.Parse(second.Output).RootElement;
         Assert.Equal(3, rest.GetProperty("incidents").GetArrayLength());
         Assert.Equal(JsonValueKind.Null, rest.GetProperty("next").ValueKind);

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
@@ -11,8 +12,8 @@ namespace SoakHost.Tests.Metrics;
 /// <summary>What a fleet costs in series: as many for a hundred thousand VMs as for a hundred.</summary>
 public sealed class FleetMetricsTests : IDisposable
 {
-    private const int SeriesOfACohort = 32;
-    private const int SeriesOfAControl = SeriesOfACohort + 1;
+    private const int SeriesOfACohort = 35;
+    private const int SeriesOfAControl = SeriesOfACohort + 4;
     private const int SeriesOfAWorker = 5;
     private const int SeriesOfTheFleet = 2;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
@@ -83,6 +84,30 @@ public sealed class FleetMetricsTests : IDisposable
 
         // The kernel that it no longer runs is gone too.
         Assert.Equal(SeriesOfAControl + SeriesOfAWorker + SeriesOfTheFleet, series.Length);
+    }
+
+    [Fact]
+    public async Task A_control_whose_VMs_are_replaced_counts_lives_and_the_hangs_that_were_caught_and_missed()
+    {
+        SimulatedCohort control = Known("bad", 3) with
+        {
+            LifeAfterBoundary = 2000,
+            LifeAfterHang = 8192,
+            InvalidateSeqStarts = [(1UL << 31) - 100],
+        };
+        Start(control, control with { Name = "good", Kernel = Kernel.Of<Linux61Stable>(), Expected = Defect.None });
+        await UntilAsync(cohort => cohort.Totals.LivesStarted > 20);
+
+        string[] series = await ScrapeAsync();
+
+        Assert.True(Value("soakhost_vm_lives_started_total{cohort=\"good\",kernel=\"linux-6.1.y\"}") > 20);
+        Assert.True(Value("soakhost_control_hangs_total{cohort=\"bad\",kernel=\"linux-6.1\",outcome=\"caught\"}") > 20);
+        Assert.Equal(0, Value("soakhost_control_hangs_total{cohort=\"bad\",kernel=\"linux-6.1\",outcome=\"missed\"}"));
+        Assert.True(Value("soakhost_control_hang_detection_ticks_total{cohort=\"bad\",kernel=\"linux-6.1\"}") > 20 * 100);
+        Assert.Equal(0, Count(series, "soakhost_control_hangs_total{cohort=\"good\""));
+
+        double Value(string start) => double.Parse(
+            series.Single(line => line.StartsWith(start, StringComparison.Ordinal)).Split(' ')[^1], CultureInfo.InvariantCulture);
     }
 
     private static SimulatedCohort Known(string name, int vms) => new()

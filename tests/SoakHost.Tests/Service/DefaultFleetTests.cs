@@ -41,7 +41,8 @@ public class DefaultFleetTests
             new Dictionary<string, string> { ["Soak__Fleet__1__Kernel"] = "linux-6.1" });
 
         JsonElement fleet = await program.UntilAsync(
-            fleet => fleet.GetProperty("verdict").GetString() == "violation",
+            fleet => fleet.GetProperty("verdict").GetString() == "violation"
+                && fleet.GetProperty("cohorts").GetArrayLength() == 5,
             CrossedWithin);
 
         Assert.Equal(["control", "stable", "fault-snapshot", "lockless", "lts"], Names(fleet));

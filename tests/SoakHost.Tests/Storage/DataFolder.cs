@@ -37,8 +37,8 @@ internal sealed class DataFolder : IDisposable
     /// <summary>Incidents, without numbers and times.</summary>
     public IReadOnlyList<string> Incidents() =>
         Rows(
-            "SELECT run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, recovered_tick, recovered_by FROM "
-                + "incidents ORDER BY 2, 3, 4, 5, 6"
+            "SELECT run_id, cohort, vm, vcpu, tick, kind, page, invalidate_seq, snapshot, recovered_tick, recovered_by, life, "
+                + "life_tick, origin_tick, hex(origin) FROM incidents ORDER BY 2, 3, 4, 5, 6"
         );
 
     /// <summary>Crossings, without numbers and times.</summary>

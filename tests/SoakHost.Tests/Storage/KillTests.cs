@@ -49,13 +49,19 @@ public sealed class KillTests(ITestOutputHelper output)
         Assert.Equal(undisturbed.Crossings(), killed.Crossings());
         Assert.NotEmpty(killed.Incidents());
         Assert.NotEmpty(killed.Crossings());
+
+        // Each of the control's vCPUs hung in life after life.
+        Assert.True(killed.Incidents().Count > 66 * 4 * 3, $"{killed.Incidents().Count} incidents");
     }
 
     private static Task<ProgramProcess> ServeAsync(DataFolder folder) => ProgramProcess.ServeAsync(Fleets.Small(
         ("Soak__Fleet__0__Vms", "66"),
-        ("Soak__Fleet__0__InvalidateSeqStart", "2^31-40000"),
+        ("Soak__Fleet__0__InvalidateSeqStart", "2^31-4000"),
+        ("Soak__Fleet__0__LifeAfterBoundary", "8000"),
+        ("Soak__Fleet__0__LifeAfterHang", "100000"),
         ("Soak__Fleet__1__Vms", "66"),
-        ("Soak__Fleet__1__InvalidateSeqStart", "2^31-60000"),
+        ("Soak__Fleet__1__InvalidateSeqStart", "2^31-6000, 2^32-4000, 2^16-2000"),
+        ("Soak__Fleet__1__LifeAfterBoundary", "8000"),
         ("Soak__DataDirectory", folder.Path),
         ("Soak__CheckpointInterval", "50ms"),
         ("Soak__OnMismatch", "refuse"),

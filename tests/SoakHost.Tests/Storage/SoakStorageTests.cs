@@ -45,6 +45,42 @@ public sealed class SoakStorageTests
     }
 
     [Fact]
+    public void Incidents_of_a_control_that_hangs_again_and_again_do_not_push_out_those_of_other_cohorts()
+    {
+        using var folder = new DataFolder();
+        using SoakDatabase database = SoakDatabase.Open(folder.Path);
+        long run = database.AddRun();
+        Checkpoint(("stable", Sample.Hung(0, tick: 1024)));
+        for (int tick = 2; tick <= 20; tick++)
+            Checkpoint(("control", Sample.Hung(tick % 3, tick: tick * 1024)));
+
+        IncidentRecord[] kept = [.. database.Incidents.Page(long.MaxValue, 100).Records];
+        Assert.Equal(["control", "control", "control", "control", "stable"], kept.Select(incident => incident.Id.Cohort));
+        Assert.Equal([20 * 1024L, 19 * 1024, 18 * 1024, 17 * 1024, 1024], kept.Select(incident => incident.Id.Time.Tick!.Value));
+
+        void Checkpoint((string, Finding) found) => database.AddCheckpoints(run, [], [found], incidentsMax: 5, Sample.Time);
+    }
+
+    [Fact]
+    public void An_incident_is_kept_with_what_is_needed_to_tell_it_and_ends_with_its_life()
+    {
+        using var folder = new DataFolder();
+        using SoakDatabase database = SoakDatabase.Open(folder.Path);
+        long run = database.AddRun();
+        Finding early = Sample.Hung(3, tick: 4096) with { Origin = new VmOrigin(2, 2048, 2048, []) };
+        Finding late = Sample.Hung(3, tick: 9216) with { Origin = new VmOrigin(3, 8192, 9216, [1, 2, 3]) };
+        Finding replaced = Sample.Hung(3, tick: 8192, kind: FindingKind.VcpuReplaced);
+        database.AddCheckpoints(run, [], [("control", early), ("control", replaced), ("control", late)], 100, Sample.Time);
+
+        IncidentRecord[] kept = [.. database.Incidents.Page(long.MaxValue, 100).Records];
+        Assert.Equal([late.Origin, early.Origin], kept.Select(incident => incident.Origin));
+        Assert.Null(kept[0].Recovery);
+        Assert.Equal((FindingTime.AtTick(8192), "its next life"), (kept[1].Recovery!.Time, kept[1].Recovery!.By));
+        Assert.Equal(late.Origin, ReplayInput.OfRecorded(folder.Path, IncidentId.Of("control", late))!.Origin);
+        Assert.Empty(database.Refusals());
+    }
+
+    [Fact]
     public void Incidents_and_crossings_are_kept_up_to_their_bound_and_the_oldest_go()
     {
         using var folder = new DataFolder();

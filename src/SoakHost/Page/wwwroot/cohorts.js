@@ -96,7 +96,9 @@ function showTotals(parts, cohort) {
   const crossed = Object.entries(cohort.crossings).filter(([, count]) => count > 0);
   setText(
     parts.crossings,
-    crossed.length === 0 ? 'none yet' : crossed.map(([boundary, count]) => `${boundary}: ${counted(count, 'VM')}`).join(', '),
+    crossed.length === 0
+      ? 'none yet'
+      : crossed.map(([boundary, count]) => `${boundary}: ${cohort.lives_started ? grouped(count) : counted(count, 'VM')}`).join(', '),
   );
   showDefect(parts['unjustified-retries'], cohort.unjustified_retries, cohort.expect === 'hang');
   showDefect(parts['unsafe-installs'], cohort.unsafe_installs, cohort.expect === 'unsafe_install');
@@ -127,6 +129,7 @@ function showDefect(element, count, isExpected) {
 function showNotes(parts, cohort) {
   const notes = [];
   if (cohort.invalidations_paused) notes.push('Invalidations are paused.');
+  if (cohort.lives_started) notes.push(`VMs were replaced ${grouped(cohort.lives_started)} times, each by its next life.`);
   if (cohort.host) {
     const { kernel_release: release, mmu, cpu, invalidations_per_second: rate, until } = cohort.host;
     const { expected_crossings: expected, not_covered: left } = cohort.host;

@@ -8,6 +8,9 @@ import { distanceOf, distanceText, isRound, nearestBoundary, parseBoundary, powe
 
 // Below this distance the axis is linear, because a logarithm has no zero.
 const LINEAR = 100;
+
+// A counter this far away is at another boundary: VMs whose lives go round several starts must not stretch the axis of one.
+const ELSEWHERE = 2 ** 30;
 const REACH_MIN_POWER = 4;
 const WIDTH_MIN = 0.012;
 
@@ -21,11 +24,19 @@ export function showCounter(parts, cohort) {
   if (!place) return;
   const { boundary, median, lowest, highest } = place;
   const [low, middle, high] = [lowest, median, highest].map(counter => Number(distanceOf(counter, boundary)));
-  const power = Math.max(REACH_MIN_POWER, Math.ceil(Math.log10(1.5 * Math.max(Math.abs(low), Math.abs(high), 1))));
+  const ends = [low, high].filter(distance => Math.abs(distance) < ELSEWHERE);
+  const isElsewhere = ends.length < 2 && Math.abs(middle) < ELSEWHERE;
+  const furthest = Math.max(...(isElsewhere ? [middle, ...ends] : [low, high]).map(Math.abs), 1);
+  const power = Math.max(REACH_MIN_POWER, Math.ceil(Math.log10(1.5 * furthest)));
   const reach = 10 ** power;
   const [from, at, to] = [low, middle, high].map(distance => position(distance, reach));
   setText(parts.distance, `, ${distanceText(median, boundary)}`);
-  setText(parts['counter-range'], `From ${distanceText(lowest, boundary)} to ${distanceText(highest, boundary)}.`);
+  setText(
+    parts['counter-range'],
+    isElsewhere
+      ? 'Other VMs are at other boundaries.'
+      : `From ${distanceText(lowest, boundary)} to ${distanceText(highest, boundary)}.`,
+  );
   setText(parts['scale-before'], `−${powerOfTen(power)}`);
   setText(parts['scale-boundary'], boundary.name);
   setText(parts['scale-past'], `+${powerOfTen(power)}`);

@@ -47,6 +47,9 @@
  * @property {number} vm_step the distance between the numbers of two VMs that follow each other
  * @property {number} vcpus
  * @property {number} operations
+ * @property {number | null} lives_started lives that replaced one that had ended; null where VMs are not replaced
+ * @property {number | null} hangs_caught
+ * @property {number | null} hangs_missed
  * @property {Record<string, number>} crossings
  * @property {{ min: string, median: string, max: string }} invalidate_seq
  * @property {number} vcpus_running
@@ -67,6 +70,7 @@
  *
  * @typedef {object} Fleet
  * @property {Verdict} verdict
+ * @property {string} evidence what was seen, in one line; empty before anything was
  * @property {Reason[]} reasons empty for a pass
  * @property {string} seed in hex
  * @property {number} [run] its number in the data directory

@@ -41,11 +41,12 @@ function ofFleet(fleet) {
   const [first, ...others] = linesOf(fleet.reasons);
   const more = others.slice(0, REASONS_MAX - 1);
   if (others.length > more.length) more.push(`and ${counted(others.length - more.length, 'more reason')}`);
+  if (first && fleet.evidence) more.push(`So far: ${fleet.evidence}.`);
   more.push(sizeOf(fleet));
   return {
     verdict: fleet.verdict,
     word: fleet.verdict.toUpperCase(),
-    sentence: first ?? 'Every cohort behaves as expected.',
+    sentence: first ?? `Every cohort behaves as expected${fleet.evidence ? `: ${fleet.evidence}` : ''}.`,
     more,
   };
 }
