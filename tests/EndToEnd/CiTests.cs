@@ -78,15 +78,12 @@ public sealed class CiTests : IDisposable
     private async Task<(int ExitCode, string Output)> RunAsync(
         IEnumerable<string> scripts, string kernel, params (string Name, string Value)[] variables)
     {
-        string program = Path.Combine(_folder, "bin", "soakhost");
-        Directory.CreateDirectory(Path.GetDirectoryName(program)!);
-        await File.WriteAllTextAsync(
-            program, $"#!/bin/sh\nexec dotnet {Path.Combine(AppContext.BaseDirectory, "soakhost.dll")} \"$@\"\n", Stop);
-        File.SetUnixFileMode(program, UnixFileMode.UserRead | UnixFileMode.UserWrite | UnixFileMode.UserExecute);
-
         // GitHub runs "sh -e", and GitLab stops at the first command that fails.
-        var start = new ProcessStartInfo("bash", ["-ec", string.Join('\n', scripts)]) { WorkingDirectory = _folder };
-        start.Environment["PATH"] = $"{Path.GetDirectoryName(program)}:{start.Environment["PATH"]}";
+        string program = $"soakhost() {{ dotnet '{AppContext.BaseDirectory}/soakhost.dll' \"$@\"; }}";
+        var start = new ProcessStartInfo("bash", ["-ec", string.Join('\n', scripts.Prepend(program))])
+        {
+            WorkingDirectory = _folder,
+        };
         (string Name, string Value)[] small =
         [
             ("DOTNET_CONTENTROOT", _folder), ("SOAK_TICKS", "32768"), ("Soak__Workers", "1"),

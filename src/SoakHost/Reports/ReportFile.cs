@@ -16,7 +16,9 @@ internal sealed class ReportFile : IDisposable
         (_path, _unfinished) = (path, path.StartsWith("/dev/", StringComparison.Ordinal)
             ? path : $"{path}.{Environment.ProcessId}.unfinished");
 
-    /// <summary>Opens the file, and creates its folder: a report that cannot be written is an error before the work, not after it.</summary>
+    /// <summary>
+    /// Opens the file, and creates its folder: a report that cannot be written is an error before the work, not after it.
+    /// </summary>
     /// <param name="file">The file; null where none is wanted.</param>
     /// <param name="option">The option that names it.</param>
     /// <exception cref="ConfigurationException">The file cannot be written.</exception>

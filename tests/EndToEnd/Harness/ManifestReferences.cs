@@ -6,8 +6,8 @@ using YamlDotNet.RepresentationModel;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// Whether every name, port, label and selector in a set of Kubernetes objects refers to something that is there, and whether every
-/// pod is as restricted as it can be.
+/// Whether every name, port, label and selector in a set of Kubernetes objects refers to something that is there, and whether
+/// every pod is as restricted as it can be.
 /// </summary>
 /// <param name="objects">The objects of types that Kubernetes itself has.</param>
 /// <param name="manifests">All objects.</param>
@@ -23,7 +23,11 @@ public sealed partial class ManifestReferences(IReadOnlyList<object> objects, IR
     private static readonly string[] HostPaths = ["/var/lib/soakhost-watch"];
 
     private sealed record Workload(
-        string Name, string Namespace, V1PodTemplateSpec Template, V1LabelSelector? Selector, IReadOnlyList<string> ClaimTemplates);
+        string Name,
+        string Namespace,
+        V1PodTemplateSpec Template,
+        V1LabelSelector? Selector,
+        IReadOnlyList<string> ClaimTemplates);
 
     /// <summary>All faults, in sentences.</summary>
     public IEnumerable<string> Faults() =>
@@ -149,7 +153,8 @@ public sealed partial class ManifestReferences(IReadOnlyList<object> objects, IR
         if (rights?.AllowPrivilegeEscalation != false || rights.ReadOnlyRootFilesystem != true
             || rights.Capabilities?.Drop?.Contains("ALL") != true || rights.Privileged == true)
             yield return "it is not as restricted as it can be";
-        if (container.Resources?.Requests?.ContainsKey("memory") != true || container.Resources.Limits?.ContainsKey("memory") != true)
+        if (container.Resources?.Requests?.ContainsKey("memory") != true
+            || container.Resources.Limits?.ContainsKey("memory") != true)
             yield return "it has no request and limit of memory";
         if (!Image().IsMatch(container.Image))
             yield return $"image \"{container.Image}\" is not a name without a host and a version";
@@ -169,7 +174,10 @@ public sealed partial class ManifestReferences(IReadOnlyList<object> objects, IR
             foreach (V1ServicePort port in service.Spec.Ports)
             {
                 if (!behind.SelectMany(workload => Ports(workload)).Any(own => own.Name == (string)port.TargetPort))
-                    yield return $"service {service.Metadata.Name} leads to port \"{(string)port.TargetPort}\", which there is not";
+                {
+                    yield return $"service {service.Metadata.Name} leads to port \"{(string)port.TargetPort}\", which there is "
+                        + "not";
+                }
             }
         }
 
@@ -303,6 +311,7 @@ public sealed partial class ManifestReferences(IReadOnlyList<object> objects, IR
     [GeneratedRegex(@"\A[a-z0-9-]+(/[a-z0-9-]+)*:v?\d+\.\d+\.\d+\z")]
     private static partial Regex Image();
 
-    [GeneratedRegex(@"http://(?<pod>[a-z0-9-]+)\.(?<service>[a-z0-9-]+)\.(?<namespace>[a-z0-9-]+)\.svc:(?<port>\d+)/api/v1/alerts")]
+    [GeneratedRegex(
+        @"http://(?<pod>[a-z0-9-]+)\.(?<service>[a-z0-9-]+)\.(?<namespace>[a-z0-9-]+)\.svc:(?<port>\d+)/api/v1/alerts")]
     private static partial Regex WebhookUrl();
 }

@@ -93,7 +93,9 @@ public static class Manifests
         return [.. yaml.Documents.Select(document => Of((YamlMappingNode)document.RootNode))];
     }
 
-    /// <summary>Everything that is wrong with rendered objects, in sentences: fields, types, and names that lead nowhere.</summary>
+    /// <summary>
+    /// Everything that is wrong with rendered objects, in sentences: fields, types, and names that lead nowhere.
+    /// </summary>
     public static IReadOnlyList<string> Faults(IReadOnlyList<Manifest> manifests)
     {
         List<string> faults = [];

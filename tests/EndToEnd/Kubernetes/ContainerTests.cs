@@ -79,7 +79,8 @@ public sealed class ContainerTests : IDisposable
         Assert.All(probes, probe => Assert.Equal("health", (string)probe.HttpGet.Port));
         foreach (V1Probe probe in probes)
             await pod.WaitUntilReadyAsync(client, new Uri($"http://127.0.0.1:{health}{probe.HttpGet.Path}"), Stop);
-        JsonElement fleet = JsonElement.Parse(await client.GetStringAsync(new Uri($"http://127.0.0.1:{http}/api/v1/fleet"), Stop));
+        var url = new Uri($"http://127.0.0.1:{http}/api/v1/fleet");
+        JsonElement fleet = JsonElement.Parse(await client.GetStringAsync(url, Stop));
         Assert.Equal("2/4", fleet.GetProperty("part").GetString());
         Assert.True(File.Exists(Path.Combine(_root, "data/run/soakhost.db")));
 
@@ -119,9 +120,12 @@ public sealed class ContainerTests : IDisposable
             container.Resources.Limits.Keys, resource => resource.EndsWith("/kvm", StringComparison.Ordinal));
     }
 
-    private static async Task<V1Container> ContainerAsync<T>(string name, Func<T, V1PodTemplateSpec> template) => Assert.Single(
-        template((await Example.Value).Single(manifest => manifest.Name == name && manifest.Kind == typeof(T).Name[2..]).Read<T>())
-            .Spec.Containers);
+    private static async Task<V1Container> ContainerAsync<T>(string name, Func<T, V1PodTemplateSpec> template)
+    {
+        IReadOnlyList<Manifest> manifests = await Example.Value;
+        Manifest its = manifests.Single(manifest => manifest.Name == name && manifest.Kind == typeof(T).Name[2..]);
+        return Assert.Single(template(its.Read<T>()).Spec.Containers);
+    }
 
     private Task<Command.Outcome> RunAsync(
         V1Container container, Dictionary<string, string> settings, params (string Name, string Value)[] downward)

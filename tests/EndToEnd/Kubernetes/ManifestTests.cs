@@ -127,7 +127,10 @@ public sealed class ManifestTests
         string all = Manifests.Json(its);
         (string Was, string Typo)[] typos =
         [
-            .. ((string[])["podMetricsEndpoints", "scrapeTimeout", "targetLabel", "record", "groupBy", "webhookConfigs", "groups"])
+            .. ((string[])
+                [
+                    "podMetricsEndpoints", "scrapeTimeout", "targetLabel", "record", "groupBy", "webhookConfigs", "groups",
+                ])
                 .Select(field => ($"\"{field}\":", $"\"{field}x\":")),
             ("\"matchLabels\":{", "\"matchLabels\":{\"a\":1,"),
         ];
@@ -189,7 +192,8 @@ public sealed class ManifestTests
         PluginFile config = JsonSerializer.Deserialize<PluginFile>(files["kvm-vcpus.json"])!;
         Assert.Equal("custom", config.Plugin);
         Assert.Equal(["KvmVcpuHung"], config.Conditions.Select(condition => condition.Type));
-        Assert.Equal([("permanent", "KvmVcpuHung"), ("temporary", null)], config.Rules.Select(rule => (rule.Type, rule.Condition)));
+        Assert.Equal(
+            [("permanent", "KvmVcpuHung"), ("temporary", null)], config.Rules.Select(rule => (rule.Type, rule.Condition)));
         Assert.All(config.Rules, rule => Assert.Contains(rule.Path["/config/".Length..], files.Keys));
         Assert.Throws<JsonException>(() => JsonSerializer.Deserialize<PluginFile>(
             files["kvm-vcpus.json"].Replace("\"reason\"", "\"reasons\"", StringComparison.Ordinal)));
@@ -219,7 +223,10 @@ public sealed class ManifestTests
                 ]
               """;
         await File.WriteAllTextAsync(
-            program, $"[ \"$*\" = 'watch --once --json' ] || exit 99\ncat <<'END'\n{{\n  \"vcpus\": {vcpus}\n}}\nEND\nexit {watch}\n", Stop);
+            program,
+            "[ \"$*\" = 'watch --once --json' ] || exit 99\n"
+                + $"cat <<'END'\n{{\n  \"vcpus\": {vcpus}\n}}\nEND\nexit {watch}\n",
+            Stop);
         try
         {
             var start = new System.Diagnostics.ProcessStartInfo(
