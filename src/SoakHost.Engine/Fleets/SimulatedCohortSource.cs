@@ -106,8 +106,8 @@ internal sealed class SimulatedCohortSource : ICohortSource
     }
 
     /// <summary>
-    /// Why the cohort shows nothing yet, or not any more: a control that cannot hang proves no detector, and boundaries below 2^31
-    /// are those of mutants alone.
+    /// Why the cohort shows nothing yet, or not any more: a control that cannot hang proves no detector, and boundaries below
+    /// 2^31 are those of mutants alone.
     /// </summary>
     private IEnumerable<string> FindMissing(ShardSnapshot[] shards, Totals totals)
     {
@@ -122,7 +122,11 @@ internal sealed class SimulatedCohortSource : ICohortSource
         KernelInfo kernel = shards[0].Kernel.Info;
         bool hangsNow = Array.Exists(shards, shard => shard.Conditions.Any(condition => condition.IsForEver()));
         if (kernel.Expected != Defect.Hang && !hangsNow)
-            yield return $"runs {kernel.Name}, which is not known to hang; while it does, nothing shows that a hang would be found";
+        {
+            yield return $"runs {kernel.Name}, which is not known to hang; while it does, nothing shows that a hang would be "
+                + "found";
+        }
+
         if (totals.HangsMissed > 0)
             yield return string.Create(
                 CultureInfo.InvariantCulture,
@@ -133,7 +137,8 @@ internal sealed class SimulatedCohortSource : ICohortSource
         {
             yield return string.Create(
                 CultureInfo.InvariantCulture,
-                $"its hung vCPUs recovered at tick {recovered}; since then none hung, and nothing shows that a hang would be found");
+                $"its hung vCPUs recovered at tick {recovered}; since then none hung, and nothing shows that a hang would be "
+                    + $"found");
         }
     }
 

@@ -247,8 +247,8 @@ internal sealed class Observer<TPages, TLanes>
     }
 
     /// <summary>
-    /// The power of two (one of <see cref="VmLives.Powers"/>) that a counter passed or reached as it went from one value to another, modulo 2^64;
-    /// else 0.
+    /// The power of two (one of <see cref="VmLives.Powers"/>) that a counter passed or reached as it went from one value to
+    /// another, modulo 2^64; else 0.
     /// </summary>
     private static int CrossedBoundary(ulong from, ulong to)
     {

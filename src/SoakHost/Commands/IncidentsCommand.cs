@@ -59,7 +59,8 @@ internal static class IncidentsCommand
         foreach (IncidentDocument incident in page.Incidents)
         {
             table.AddRow(
-                incident.Id, incident.Kernel ?? "-", Expectation(incident), $"{incident.Run}", $"{incident.FirstSeen:yyyy-MM-dd HH:mm:ss}",
+                incident.Id, incident.Kernel ?? "-", Expectation(incident), $"{incident.Run}",
+                $"{incident.FirstSeen:yyyy-MM-dd HH:mm:ss}",
                 $"{incident.LastSeen:yyyy-MM-dd HH:mm:ss}",
                 Markup.Escape(incident.RecoveredBy ?? ""));
         }

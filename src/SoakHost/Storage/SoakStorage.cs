@@ -139,8 +139,8 @@ internal sealed class SoakStorage : IDisposable
     }
 
     /// <summary>
-    /// Writes a last checkpoint, closes the database, and ends the thread, unless the disk does not answer in time: it is given up after 1.5 s without
-    /// a commit.
+    /// Writes a last checkpoint, closes the database, and ends the thread, unless the disk does not answer in time: it is given
+    /// up after 1.5 s without a commit.
     /// </summary>
     /// <param name="takeCheckpoint">
     /// Takes a checkpoint of shards that have stopped; null where some have not, and the last slices are lost.
