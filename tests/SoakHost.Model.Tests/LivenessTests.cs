@@ -24,6 +24,14 @@ public sealed class LivenessTests
             (seed, history) => Kernel.Find(name)!.Accept(new Quiesced(seed, history)) <= OwnStepsMax, iter: 500);
 
     [Theory]
+    [MemberData(nameof(HealthyKernels))]
+    [InlineData("tdp-flush-5.11")]
+    [InlineData("check-before-lock")]
+    public void On_the_copy_everything_in_progress_ends_and_no_vCPU_is_hung(string name) =>
+        Gen.Select(Gen.ULong, Gen.Int[0, 100]).Sample(
+            (seed, history) => Kernel.Find(name)!.Accept(new Asked(seed, history)), iter: 300);
+
+    [Theory]
     [InlineData("snapshot-once")]
     [InlineData("unbalanced-end")]
     [InlineData("root-never-reloaded")]
@@ -40,22 +48,7 @@ public sealed class LivenessTests
         public int Visit<TKernel>()
             where TKernel : struct, IKernel
         {
-            var draws = new Draws(seed);
-            VmParameters parameters = draws.Parameters(32, memslotUpdates: true);
-            var vm = new Vm<TKernel>(parameters);
-            for (int step = 0; step < history; step++)
-            {
-                int page = draws.Below(parameters.Pages);
-                int end = Math.Min(parameters.Pages, page + 1 + draws.Below(parameters.RangePages));
-                int actor = draws.Below(parameters.Vcpus + parameters.Invalidators);
-                if (draws.Below(16) == 0)
-                    vm.StepMemslotUpdater(end);
-                else if (actor < parameters.Vcpus)
-                    vm.StepVcpu(actor, page);
-                else
-                    vm.StepInvalidator(actor - parameters.Vcpus, page, end);
-            }
-
+            (Vm<TKernel> vm, VmParameters parameters) = Vm<TKernel>.AtRandom(seed, history);
             for (int i = 0; i < parameters.Invalidators; i++)
             {
                 while (vm.State.Invalidators[i].Phase != InvalidatorPhase.Begin)
@@ -77,6 +70,13 @@ public sealed class LivenessTests
         }
     }
 
+    /// <summary>Runs a VM at random, and asks whether all that is in progress ends and no vCPU is hung.</summary>
+    private sealed class Asked(ulong seed, int history) : IKernelVisitor<bool>
+    {
+        public bool Visit<TKernel>()
+            where TKernel : struct, IKernel => Vm<TKernel>.AtRandom(seed, history).Vm.IsLive();
+    }
+
     private sealed class Vm<TKernel>
         where TKernel : struct, IKernel
     {
@@ -92,6 +92,42 @@ public sealed class LivenessTests
         }
 
         public VmState State => VmState.Read<TKernel, Pages32<Lanes32>, Lanes32>(_vm, _vcpus, _invalidators, 0);
+
+        /// <summary>A VM with a history.</summary>
+        public static (Vm<TKernel> Vm, VmParameters Parameters) AtRandom(ulong seed, int history)
+        {
+            var draws = new Draws(seed);
+            VmParameters parameters = draws.Parameters(32, memslotUpdates: true);
+            var vm = new Vm<TKernel>(parameters);
+            for (int step = 0; step < history; step++)
+            {
+                int page = draws.Below(parameters.Pages);
+                int end = Math.Min(parameters.Pages, page + 1 + draws.Below(parameters.RangePages));
+                int actor = draws.Below(parameters.Vcpus + parameters.Invalidators);
+                if (draws.Below(16) == 0)
+                    vm.StepMemslotUpdater(end);
+                else if (actor < parameters.Vcpus)
+                    vm.StepVcpu(actor, page);
+                else
+                    vm.StepInvalidator(actor - parameters.Vcpus, page, end);
+            }
+
+            return (vm, parameters);
+        }
+
+        /// <summary>Whether, on a copy, everything in progress ends and every vCPU is fixed once.</summary>
+        public bool IsLive()
+        {
+            VmLanes<Pages32<Lanes32>, Lanes32> vm = _vm;
+            VcpuLanes<Pages32<Lanes32>, Lanes32>[] vcpus = [.. _vcpus];
+            InvalidatorLanes<Pages32<Lanes32>, Lanes32>[] invalidators = [.. _invalidators];
+            Liveness<TKernel, UpdatedMemslots, Pages32<Lanes32>, Lanes32>.EndInProgress(ref vm, vcpus, invalidators);
+            var ended = VmState.Read<TKernel, Pages32<Lanes32>, Lanes32>(vm, vcpus, invalidators, 0);
+            return ended is { InProgress: 0, MemslotUpdater: MemslotUpdaterPhase.Idle }
+                && ended.Invalidators.All(invalidator => invalidator.Phase == InvalidatorPhase.Begin)
+                && Enumerable.Range(0, vcpus.Length).All(v =>
+                    Liveness<TKernel, UpdatedMemslots, Pages32<Lanes32>, Lanes32>.IsNeverFixed(vm, vcpus[v], v)[0] == 0);
+        }
 
         /// <summary>How often a fault was fixed or a page found mapped.</summary>
         public uint Progress => _vm.Totals.Fixed[0] + _vm.Totals.GuestAccesses[0];

@@ -5,9 +5,11 @@ namespace SoakHost.HostKernel.Kvm;
 /// <summary>The few calls of the C library that driving KVM takes, and no more. All are of the x86-64 Linux ABI.</summary>
 internal static unsafe partial class Libc
 {
+    internal const int ErrorNotPermitted = 1;
     internal const int ErrorInterrupted = 4;
     internal const int ErrorAgain = 11;
     internal const int ErrorNoMemory = 12;
+    internal const int ErrorAccess = 13;
     internal const int ErrorFault = 14;
 
     internal const int OpenReadWrite = 2;
@@ -64,6 +66,9 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, EntryPoint = "sigaction", SetLastError = true)]
     internal static partial int SignalAction(int signal, SignalActionRecord* action, SignalActionRecord* previous);
+
+    [LibraryImport(Library, EntryPoint = "syscall", SetLastError = true)]
+    internal static partial nint SystemCall(nint number, nint first, nint second, nint third);
 
     /// <summary>The C library's own words for the last error of this thread, with its number.</summary>
     internal static string Explain(int error) => $"{Marshal.GetPInvokeErrorMessage(error)} (errno {error})";

@@ -1,6 +1,7 @@
 using System.Collections.Concurrent;
 using System.Globalization;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Tracing;
 using SoakHost.Watch.Discovery;
 using SoakHost.Watch.Samples;
 
@@ -14,6 +15,11 @@ public sealed record SamplerOptions
 
     /// <summary>Whether QEMU's monitor is asked where a VMM keeps no statistics open. Default false.</summary>
     public bool AsksQmp { get; init; }
+
+    /// <summary>
+    /// Whether the kernel's faults are traced by eBPF: they give the counter and the faulting address. Default true.
+    /// </summary>
+    public bool TracesFaults { get; init; } = true;
 
     /// <summary>How long one VM may take to be read. Default 2 s.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromSeconds(2);
@@ -41,20 +47,43 @@ public sealed class HostSampler : IDisposable
     private readonly ProcFiles _files;
     private readonly VmDiscovery _discovery;
     private readonly HostMachine _machine;
+    private readonly FaultTracer? _tracer;
+    private readonly ReadFaults? _faults;
     private readonly ConcurrentDictionary<string, VmReader> _readers = new(StringComparer.Ordinal);
     private (HostInventory Found, long At)? _inventory;
 
     /// <summary>A sampler that has read nothing yet.</summary>
     public HostSampler(SamplerOptions options, TimeProvider time)
+        : this(options, time, null)
+    {
+        if (!options.TracesFaults)
+            return;
+        try
+        {
+            _tracer = FaultTracer.Begin(KernelLayout.OfThisKernel(options.Root));
+            _faults = _tracer.Read;
+        }
+        catch (TracingException error)
+        {
+            NotTraced = $"The VMs' counters and faulting addresses are not read: {error.Message}.";
+        }
+    }
+
+    /// <summary>One with a tracer of its own, for tests.</summary>
+    internal HostSampler(SamplerOptions options, TimeProvider time, ReadFaults? faults)
     {
         ArgumentNullException.ThrowIfNull(options);
         ArgumentNullException.ThrowIfNull(time);
+        _faults = faults;
         _options = options;
         _time = time;
         _files = new ProcFiles(options.Root);
         _discovery = new VmDiscovery(_files);
         _machine = HostMachine.Read(options.Root);
     }
+
+    /// <summary>Why the kernel's faults are not traced, as a sentence; null where they are, or nobody asked for it.</summary>
+    public string? NotTraced { get; }
 
     /// <summary>Finds the VMs, and reads each once.</summary>
     public async Task<HostSampling> SampleAsync(CancellationToken stop)
@@ -80,6 +109,7 @@ public sealed class HostSampler : IDisposable
         foreach (VmReader reader in _readers.Values)
             reader.Dispose();
         _readers.Clear();
+        _tracer?.Dispose();
     }
 
     private HostInventory Find()
@@ -94,7 +124,7 @@ public sealed class HostSampler : IDisposable
     private async Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)> ReadAsync(
         WatchedVm vm, HostFacts facts, CancellationToken stop)
     {
-        VmReader reader = _readers.GetOrAdd(vm.KvmId, _ => new VmReader(_files, _options, _time));
+        VmReader reader = _readers.GetOrAdd(vm.KvmId, _ => new VmReader(_files, _options, _time, _faults));
         double now = _time.GetUtcNow().ToUnixTimeMilliseconds() / 1000.0;
         VcpuSample basis = new()
         {
@@ -125,8 +155,9 @@ public sealed class HostSampler : IDisposable
 }
 
 /// <summary>Reads one VM, with what it keeps open for it.</summary>
-internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProvider time) : IDisposable
+internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProvider time, ReadFaults? faults) : IDisposable
 {
+    private readonly TracedFaults? _faults = faults is null ? null : new TracedFaults(faults);
     private readonly Dictionary<int, DescriptorStatistics> _open = [];
     private readonly Lock _gate = new();
     private Task<(IReadOnlyList<VcpuSample>, IReadOnlyList<string>)>? _reading;
@@ -168,8 +199,11 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>? byQmp = null;
         if (options.AsksQmp && vm.QmpPath is { } path && vm.Vcpus.Any(vcpu => vcpu.StatsDescriptor is null))
             byQmp = await TryQmpAsync(path, unread, stop);
-        basis = basis with { VmStats = vmStats };
-        List<VcpuSample> samples = [.. vm.Vcpus.Select(vcpu => Sample(vm, vcpu, basis, byQmp, unread))];
+        (CounterReading counter, IReadOnlyDictionary<int, FaultTrace> traces) =
+            _faults?.Read(vm) ?? (new(), new Dictionary<int, FaultTrace>());
+        basis = basis with { VmStats = vmStats, Counter = counter };
+        List<VcpuSample> samples =
+            [.. vm.Vcpus.Select(vcpu => Sample(vm, vcpu, basis, byQmp, traces.GetValueOrDefault(vcpu.Number), unread))];
         if (samples.TrueForAll(sample => sample.Stats == new VcpuFigures()) && Sums(vm) is { } sums)
             samples.Add(basis with { Stats = FigureNames.Vcpu(sums), VmStats = FigureNames.Vm(sums), Sources = ["debugfs"] });
         if (samples.Count == 0)
@@ -190,7 +224,7 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
 
     private VcpuSample Sample(
         WatchedVm vm, WatchedVcpu vcpu, VcpuSample basis,
-        IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>? byQmp, HashSet<string> unread)
+        IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>? byQmp, FaultTrace? trace, HashSet<string> unread)
     {
         List<string> sources = [];
         VcpuFigures stats = new();
@@ -208,7 +242,16 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         ThreadFigures thread = vcpu.ThreadId is { } id ? ReadThread(vm.Pid, id) : new();
         if (thread != new ThreadFigures())
             sources.Add("proc");
-        return basis with { Vcpu = vcpu.Number, Stats = stats, Thread = thread, Sources = sources };
+        if (trace is not null)
+            sources.Add("ebpf");
+        return basis with
+        {
+            Vcpu = vcpu.Number,
+            Stats = stats,
+            Trace = trace ?? new(),
+            Thread = thread,
+            Sources = sources,
+        };
     }
 
     private ThreadFigures ReadThread(int pid, int thread)

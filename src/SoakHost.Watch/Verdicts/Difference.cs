@@ -78,8 +78,14 @@ internal readonly struct Difference
     public double? UnresolvedPerSecond => Unresolved / Seconds;
 
     /// <summary>Whether the guest faults at another instruction or address than before; null where that is not known.</summary>
-    public bool? MovedOn => _before.Trace.Rip is null || _now.Trace.Rip is null ? null
-        : _before.Trace.Rip != _now.Trace.Rip || _before.Trace.Gpa != _now.Trace.Gpa;
+    public bool? MovedOn
+    {
+        get
+        {
+            bool? gpa = Moved(_before.Trace.Gpa, _now.Trace.Gpa);
+            return Moved(_before.Trace.Rip, _now.Trace.Rip) is not { } rip ? gpa : rip || gpa == true;
+        }
+    }
 
     /// <summary>How it is known that nothing was invalidated.</summary>
     public Quiet Quiet
@@ -116,6 +122,8 @@ internal readonly struct Difference
     ];
 
     private static bool Differs(string? before, string? now) => before is not null && now is not null && before != now;
+
+    private static bool? Moved(ulong? before, ulong? now) => before is null || now is null ? null : before != now;
 
     private static ulong? Between(ulong? before, ulong? now) => now - before;
 }

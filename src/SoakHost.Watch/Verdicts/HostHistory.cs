@@ -3,7 +3,7 @@ using SoakHost.Watch.Samples;
 namespace SoakHost.Watch.Verdicts;
 
 /// <summary>A VM as it was last seen.</summary>
-/// <param name="Last">Its last sample.</param>
+/// <param name="Last">Its last sample, with the sources of all its vCPUs.</param>
 /// <param name="Affected">Whether its host's kernel has the defect; null where that is not known.</param>
 /// <param name="Forecast">Its counter and when it crosses; null where the counter was never read.</param>
 public sealed record VmReport(VcpuSample Last, bool? Affected, CrossingForecast? Forecast);
@@ -60,7 +60,7 @@ public sealed class HostHistory
             _vcpus++;
         }
 
-        vcpu.Last = sample;
+        vcpu.Saw(sample);
         vm.Add(sample);
         return verdict;
     }
@@ -76,7 +76,17 @@ public sealed class HostHistory
     {
         public VcpuHistory History { get; } = new();
 
-        public VcpuSample Last { get; set; } = first;
+        public VcpuSample Last { get; private set; } = first;
+
+        /// <summary>The sources of its last sample that named some.</summary>
+        public IReadOnlyList<string> Sources { get; private set; } = [];
+
+        public void Saw(VcpuSample sample)
+        {
+            Last = sample;
+            if (sample.Sources.Count > 0)
+                Sources = sample.Sources;
+        }
     }
 
     private sealed class Vm(VcpuSample first)
@@ -94,7 +104,6 @@ public sealed class HostHistory
                 Pid = sample.Pid ?? _last.Pid,
                 KvmId = sample.KvmId ?? _last.KvmId,
                 Mmu = sample.Mmu ?? _last.Mmu,
-                Sources = sample.Sources.Count > 0 ? sample.Sources : _last.Sources,
                 Kernel = sample.Kernel == new KernelFacts() ? _last.Kernel : sample.Kernel,
             };
             if (merged.KvmId != _last.KvmId || merged.Pid != _last.Pid)
@@ -106,7 +115,8 @@ public sealed class HostHistory
         public VmReport Report()
         {
             bool? affected = _last.Kernel.Affected ?? AffectedKernel.ByRelease(_last.Kernel.Release);
-            return new VmReport(_last, affected, _forecast.Forecast(affected));
+            string[] sources = [.. Vcpus.Values.SelectMany(vcpu => vcpu.Sources).Distinct()];
+            return new VmReport(_last with { Sources = sources }, affected, _forecast.Forecast(affected));
         }
     }
 }

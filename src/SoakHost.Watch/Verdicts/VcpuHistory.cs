@@ -297,8 +297,12 @@ public sealed class VcpuHistory
     private bool CannotMatch(VcpuSample sample) =>
         Affected(sample) == true && _invalidateSeq is { } seq && !AffectedKernel.Matches(seq);
 
-    /// <summary>Whether one fault is taken over and over, by the trace. Statistics, where there are some, know better.</summary>
-    private bool IsRepeating(VcpuSample sample) => sample.Trace.Repeats
+    /// <summary>
+    /// Whether one fault is taken over and over, by the trace. Statistics, where there are some, know better; without them an
+    /// address alone may be a device's, which is emulated each time.
+    /// </summary>
+    private bool IsRepeating(VcpuSample sample) =>
+        !(sample.Stats.Taken is null && sample.Trace is { Rip: null, Gpa: not null }) && sample.Trace.Repeats
         >= (sample.Stats.Taken is null && CannotMatch(sample) ? Limits.RepeatsBeyondBoundaryMin : Limits.RepeatsMin);
 
     private static bool? Affected(VcpuSample sample) =>
@@ -327,8 +331,13 @@ public sealed class VcpuHistory
 
     private static string Repeated(VcpuSample sample)
     {
-        string where = sample.Trace is { Rip: { } rip, Gpa: { } gpa } ? $" 0x{rip:x} at guest address 0x{gpa:x}" : "";
-        return $"One instruction{where} faulted {sample.Trace.Repeats} times in a row.";
+        string what = sample.Trace switch
+        {
+            { Rip: { } rip, Gpa: { } gpa } => $"One instruction 0x{rip:x} at guest address 0x{gpa:x}",
+            { Gpa: { } gpa } => $"Guest address 0x{gpa:x}",
+            _ => "One instruction",
+        };
+        return $"{what} faulted {sample.Trace.Repeats} times in a row.";
     }
 
     private static string Times(ulong? count) => count == 1 ? "once" : $"{count} times";

@@ -53,6 +53,10 @@ internal static class WatchCommand
         {
             Description = "Ask QEMU's monitor where a VMM keeps no statistics open. QEMU 7.1 to 8.0 interrupt every vCPU for it.",
         };
+        var noEbpf = new Option<bool>("--no-ebpf")
+        {
+            Description = "Do not trace the kernel's faults: the VMs' counters and faulting addresses stay unknown.",
+        };
         var record = new Option<FileInfo?>("--record")
         {
             Description = "Also write every sample to this file, to be judged elsewhere with --from.",
@@ -70,7 +74,7 @@ internal static class WatchCommand
             + "with metrics. Exit code 0: none is; 1: at least one is hung; 2: the figures do not decide for at least one, or "
             + "there is none.")
         {
-            once, seconds, pids, qmp, record, from, json, listen, interval, evidence,
+            once, seconds, pids, qmp, noEbpf, record, from, json, listen, interval, evidence,
         };
         command.Validators.Add(result =>
         {
@@ -82,6 +86,7 @@ internal static class WatchCommand
             [
                 (seconds, isOnce && !isFrom, "--once"), (record, isOnce && !isFrom, "--once"),
                 (pids, !isFrom, "this host, not a recording"), (qmp, !isFrom, "this host, not a recording"),
+                (noEbpf, !isFrom, "this host, not a recording"),
                 (json, isOnce || isFrom, "--once and --from"), (listen, !isOnce && !isFrom, "the service"),
                 (interval, !isOnce && !isFrom, "the service"), (evidence, !isOnce && !isFrom, "the service"),
             ];
@@ -100,6 +105,7 @@ internal static class WatchCommand
             {
                 Processes = [.. pids.Of(parsed)],
                 AsksQmp = parsed.GetValue(qmp),
+                TracesFaults = !parsed.GetValue(noEbpf),
                 DiscoverEvery = parsed.GetValue(once) ? Period : DiscoverEvery,
             };
             using var sampler = new HostSampler(options, TimeProvider.System);
@@ -182,6 +188,8 @@ internal static class WatchCommand
         foreach (string gone in host.Vms.Select(vm => vm.Last.Vm).Except(last.Samples.Select(sample => sample.Vm)).ToList())
             host.Remove(gone);
         Write(host, last.Unread, 0, console, output, error);
+        if (sampler.NotTraced is { } why)
+            await error.WriteLineAsync(why);
         if (host.Vms.Count == 0)
             await error.WriteLineAsync("No VM was found.");
         return WatchReport.ExitCodeOf(host);

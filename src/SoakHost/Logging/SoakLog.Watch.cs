@@ -6,6 +6,9 @@ internal static partial class SoakLog
     [LoggerMessage(1100, LogLevel.Information, "Watching the VMs of this host every {Seconds} s. Metrics: {Addresses}/metrics")]
     public static partial void WatchStarted(this ILogger log, double seconds, string addresses);
 
+    [LoggerMessage(1101, LogLevel.Information, "{Reason}")]
+    public static partial void WatchNotTraced(this ILogger log, string reason);
+
     [LoggerMessage(2101, LogLevel.Error, "VM {Vm}: vCPU {Vcpu} is hung, proven by {Proof}. {Reasons} {Evidence}")]
     public static partial void ProductionVcpuHung(
         this ILogger log, string vm, string vcpu, string proof, string reasons, string evidence);

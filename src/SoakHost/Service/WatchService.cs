@@ -55,6 +55,8 @@ internal sealed class WatchService(
     {
         log.WatchStarted(
             interval.TotalSeconds, string.Join(", ", server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []));
+        if (sampler.NotTraced is { } why)
+            log.WatchNotTraced(why);
         using var pace = new PeriodicTimer(interval, time);
         try
         {

@@ -23,7 +23,7 @@ public sealed class NamespaceTests(ITestOutputHelper output)
         ["SoakHost.Engine.Replays"],
         ["SoakHost.Engine.Checks"],
         ["SoakHost.HostKernel.Kvm"],
-        ["SoakHost.HostKernel.Statistics", "SoakHost.HostKernel.Guest"],
+        ["SoakHost.HostKernel.Statistics", "SoakHost.HostKernel.Guest", "SoakHost.HostKernel.Tracing"],
         ["SoakHost.HostKernel.Watch"],
         ["SoakHost.HostKernel"],
         ["SoakHost.Watch.Samples"],

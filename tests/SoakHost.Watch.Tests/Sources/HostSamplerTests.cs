@@ -1,6 +1,8 @@
 using System.Diagnostics;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Tracing;
 using SoakHost.Watch.Samples;
 using SoakHost.Watch.Tests;
 using SoakHost.Watch.Verdicts;
@@ -48,6 +50,37 @@ public sealed class HostSamplerTests : IDisposable
         Assert.Equal(new HostFacts(true, false), sample.Host);
         VcpuVerdict verdict = VcpuHistory.Judge([first.Samples[0], sample])!;
         Assert.Equal((WatchState.Stalled, "NUMA balancing"), (verdict.State, verdict.Cause));
+    }
+
+    [Fact]
+    public async Task A_traced_vCPU_has_its_VM_s_counter_and_its_own_address()
+    {
+        int pid = Start(Vcpu(1_000));
+        Describe(pid);
+        using var sampler = new HostSampler(
+            new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.Zero, Timeout = TimeSpan.FromSeconds(20) },
+            TimeProvider.System,
+            thread => thread == 4
+                ? MemoryMarshal.Cast<ulong, FaultRecord>([9, 0x5000, 0x18, 4, ulong.MaxValue, 0x8002dc25, 1, 77, 0, 0, 0])[0]
+                : null);
+
+        VcpuSample sample = Assert.Single((await SampleAsync(sampler)).Samples);
+
+        Assert.Equal(["descriptors", "proc", "ebpf"], sample.Sources);
+        Assert.Equal(new CounterReading(0x8002dc25, 1), sample.Counter);
+        Assert.Equal(new FaultTrace(null, 0x5000, 0x18, 4), sample.Trace);
+        Assert.Null(sampler.NotTraced);
+    }
+
+    [Fact]
+    public void A_kernel_whose_faults_cannot_be_traced_is_told_once_and_unless_nobody_asked()
+    {
+        using HostSampler sampler = Sampler();
+        using var without = new HostSampler(new SamplerOptions { Root = _host.Root, TracesFaults = false }, TimeProvider.System);
+
+        Assert.StartsWith(
+            $"The VMs' counters and faulting addresses are not read: {_host.Root}", sampler.NotTraced, StringComparison.Ordinal);
+        Assert.Null(without.NotTraced);
     }
 
     [Fact]

@@ -37,6 +37,8 @@ public sealed class HostHistoryTests
         vm = Assert.Single(host.Vms);
         Assert.Equal(("npt", false), (vm.Last.Mmu, vm.Affected));
         Assert.Equal(["trace"], vm.Last.Sources);
+        host.Add(At(3, vcpu: 1) with { Sources = ["proc", "ebpf"] });
+        Assert.Equal(["trace", "proc", "ebpf"], Assert.Single(host.Vms).Last.Sources);
     }
 
     [Theory]

@@ -39,6 +39,41 @@ public sealed class VcpuHistoryTests
             [At(0) with { Stats = Faults(7), Trace = new(1, 2, 3, repeats), Counter = new(0x80000000, 0) }])!.State);
 
     [Fact]
+    public void Without_statistics_an_address_alone_may_be_a_device_s_and_proves_nothing() =>
+        Assert.Equal(
+            WatchState.Unknown,
+            VcpuHistory.Judge(
+                [At(0) with { Trace = new(null, 0xfebd0000, 3, 1_000_000), Counter = new(0x80000000, 0) }])!.State);
+
+    [Fact]
+    public void With_statistics_an_address_alone_is_as_good_as_an_instruction()
+    {
+        VcpuVerdict verdict = VcpuHistory.Judge(Enumerable.Range(0, 2).Select(t => At(t) with
+        {
+            Stats = Faults((ulong)t * 500_000),
+            Trace = new(null, 0x1000, 3, (ulong)t * 500_000),
+            Counter = new(77, 0),
+        }))!;
+
+        Assert.Equal((WatchState.Hung, HangProof.Repeats), (verdict.State, verdict.Proof));
+        Assert.Contains("Guest address 0x1000 faulted 500000 times in a row.", verdict.Reasons);
+    }
+
+    [Fact]
+    public void A_vCPU_that_faults_at_another_address_has_moved_on()
+    {
+        VcpuVerdict verdict = VcpuHistory.Judge(Enumerable.Range(0, 2).Select(t => At(t) with
+        {
+            Stats = Faults((ulong)t * 500_000),
+            Trace = new(null, 0x1000u + (ulong)t, 3, 500_000),
+            Counter = new(77, 0),
+        }))!;
+
+        // None of its faults was resolved in quiet: that proves it, and not the address.
+        Assert.Equal((WatchState.Hung, HangProof.Quiet), (verdict.State, verdict.Proof));
+    }
+
+    [Fact]
     public void A_sample_must_be_later_than_the_one_before()
     {
         var history = new VcpuHistory();

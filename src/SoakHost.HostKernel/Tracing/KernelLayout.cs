@@ -1,0 +1,102 @@
+namespace SoakHost.HostKernel.Tracing;
+
+/// <summary>Where the kernel that runs keeps what is read of its faults, in bytes.</summary>
+/// <param name="KvmOfVcpu">Of <c>struct kvm_vcpu</c>, <c>kvm</c>.</param>
+/// <param name="InvalidateSeq">
+/// Of <c>struct kvm</c>, <c>mmu_invalidate_seq</c> (<c>mmu_notifier_seq</c> before Linux 6.0).
+/// </param>
+/// <param name="InProgress">
+/// Of <c>struct kvm</c>, <c>mmu_invalidate_in_progress</c> (<c>mmu_notifier_count</c> before Linux 6.0).
+/// </param>
+/// <param name="SnapshotOfFault">
+/// Of <c>struct kvm_page_fault</c>, <c>mmu_seq</c>; null before Linux 6.3, which keeps the snapshot elsewhere.
+/// </param>
+public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgress, int? SnapshotOfFault)
+{
+    /// <summary>The tracepoint of every fault of a guest.</summary>
+    public const string FaultTaken = "kvm_page_fault";
+
+    /// <summary>The tracepoint of every mapping that is about to be made.</summary>
+    public const string MappingRequested = "kvm_mmu_spte_requested";
+
+    // A kernel's types take 4 to 10 MB.
+    private const long BytesMax = 256 << 20;
+
+    /// <summary>Reads it from a kernel's description of its types.</summary>
+    /// <param name="btf">The description of <c>kvm.ko</c>, or of the kernel that KVM is built into.</param>
+    /// <exception cref="TracingException">The kernel lacks something; the message names it.</exception>
+    public static KernelLayout Of(Btf btf)
+    {
+        ArgumentNullException.ThrowIfNull(btf);
+        IReadOnlyList<string> parameters = btf.TracepointParameters(FaultTaken)
+            ?? throw new TracingException($"this kernel has no tracepoint {FaultTaken}");
+
+        // Before Linux 6.1 the tracepoint has the address alone.
+        if (parameters is not ["kvm_vcpu", ..])
+            throw new TracingException($"this kernel's tracepoint {FaultTaken} does not say which vCPU faults");
+        return new KernelLayout(
+            Offset("kvm_vcpu", "kvm"),
+            Offset("kvm", "mmu_invalidate_seq", "mmu_notifier_seq"),
+            Offset("kvm", "mmu_invalidate_in_progress", "mmu_notifier_count"),
+            btf.TracepointParameters(MappingRequested) is ["kvm_page_fault", ..]
+                ? btf.OffsetOf("kvm_page_fault", "mmu_seq") : null);
+
+        int Offset(string structure, params ReadOnlySpan<string> fields)
+        {
+            foreach (string field in fields)
+            {
+                if (btf.OffsetOf(structure, field) is { } offset)
+                    return offset;
+            }
+
+            throw new TracingException($"this kernel's struct {structure} has no {fields[0]}");
+        }
+    }
+
+    /// <summary>Reads it from the kernel that runs.</summary>
+    /// <param name="root">The root of the file system.</param>
+    /// <exception cref="TracingException">The kernel does not describe its types, or lacks something.</exception>
+    public static KernelLayout OfThisKernel(string root = "/")
+    {
+        string folder = Path.Combine(root, "sys/kernel/btf");
+        Btf kernel = Read(Path.Combine(folder, "vmlinux"), null);
+        string module = Path.Combine(folder, "kvm");
+        return Of(File.Exists(module) ? Read(module, kernel) : kernel);
+    }
+
+    private static Btf Read(string path, Btf? kernel)
+    {
+        try
+        {
+            using FileStream file = File.OpenRead(path);
+            using var bytes = new MemoryStream();
+            file.CopyTo(bytes);
+            return bytes.Length <= BytesMax ? new Btf(bytes.ToArray(), kernel) : throw new InvalidDataException("it is too long");
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException or InvalidDataException)
+        {
+            throw new TracingException($"{path} cannot be read: {error.Message}", error);
+        }
+    }
+}
+
+/// <summary>The kernel's faults cannot be traced here; the message says why, as a part of a sentence.</summary>
+public sealed class TracingException : Exception
+{
+    /// <summary>A reason.</summary>
+    public TracingException(string message)
+        : base(message)
+    {
+    }
+
+    /// <summary>A reason with a cause.</summary>
+    public TracingException(string message, Exception inner)
+        : base(message, inner)
+    {
+    }
+
+    /// <summary>No reason: not used.</summary>
+    public TracingException()
+    {
+    }
+}
