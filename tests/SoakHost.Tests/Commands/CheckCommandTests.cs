@@ -61,12 +61,29 @@ public class CheckCommandTests
     }
 
     [Fact]
+    public async Task A_hang_in_a_later_life_is_told_from_the_start_of_that_life_as_from_the_start_of_the_run()
+    {
+        // The first two lives of VM 0 are at boundaries that do this kernel no harm.
+        ProgramResult story = await ProgramProcess.RunAsync([
+            "replay", "hang:linux-6-1/0/0@20480", "--kernel", "linux-6.1", "--vms", "8", "--start", "2^16-100,2^15-100,2^31-100",
+            "--life-after-boundary", "500", "--life", "2@16384",
+        ]);
+        ProgramResult whole = await ProgramProcess.RunAsync([
+            "replay", "hang:linux-6-1/0/0@20480", "--kernel", "linux-6.1", "--vms", "8", "--start", "2^16-100,2^15-100,2^31-100",
+            "--life-after-boundary", "500",
+        ]);
+        Assert.Equal((0, whole.Output), (story.ExitCode, story.Output));
+        Assert.Contains("vCPU 0 hangs", story.Output, StringComparison.Ordinal);
+        Assert.Equal(64, (await ProgramProcess.RunAsync(["replay", "hang:a/0/0@20480", "--life", "2@7"])).ExitCode);
+    }
+
+    [Fact]
     public async Task A_boundary_that_was_not_reached_is_exit_code_2()
     {
         ProgramResult result = await ProgramProcess.RunAsync([.. Far, "--kernel", "linux-6.1.y"]);
         Assert.Equal(2, result.ExitCode);
         Assert.Contains(
-            "linux-6-1-y (linux-6.1.y): no VM has crossed a boundary with a fault in flight yet",
+            "linux-6-1-y (linux-6.1.y): no VM has crossed 2^31 or a higher boundary with a fault in flight yet",
             result.Output,
             StringComparison.Ordinal);
     }
@@ -138,7 +155,10 @@ public class CheckCommandTests
         Assert.Equal(1, result.ExitCode);
         JsonElement document = JsonDocument.Parse(result.Output).RootElement;
         Assert.Equal(
-            ["verdict", "reasons", "seed", "model_version", "elapsed_seconds", "operations", "operations_per_second", "cohorts"],
+            [
+                "verdict", "reasons", "seed", "model_version", "elapsed_seconds", "operations", "operations_per_second", "evidence",
+                "cohorts",
+            ],
             Keys(document));
         Assert.Equal("violation", document.GetProperty("verdict").GetString());
         Assert.Equal(ulong.MaxValue, document.GetProperty("seed").GetUInt64());
@@ -153,6 +173,9 @@ public class CheckCommandTests
                 "vcpus",
                 "operations",
                 "invalidations",
+                "lives_started",
+                "hangs_caught",
+                "hangs_missed",
                 "crossings",
                 "vcpus_hung",
                 "vcpus_starved",
