@@ -156,8 +156,8 @@ public class CheckCommandTests
         JsonElement document = JsonDocument.Parse(result.Output).RootElement;
         Assert.Equal(
             [
-                "verdict", "reasons", "seed", "model_version", "elapsed_seconds", "operations", "operations_per_second", "evidence",
-                "cohorts",
+                "verdict", "reasons", "seed", "model_version", "elapsed_seconds", "operations", "operations_per_second",
+                "evidence", "cohorts",
             ],
             Keys(document));
         Assert.Equal("violation", document.GetProperty("verdict").GetString());
