@@ -70,7 +70,8 @@ public readonly record struct Finding
 
     /// <summary>
     /// When: for crossings, unsafe installs, stale mappings and accounting errors the time of the event; for the state of a vCPU
-    /// the time of the observation that showed it; for a vCPU that is gone the time of the intervention, or of the end of the life.
+    /// the time of the observation that showed it; for a vCPU that is gone the time of the intervention, or of the end of the
+    /// life.
     /// </summary>
     public FindingTime Time => _seen.Time;
 

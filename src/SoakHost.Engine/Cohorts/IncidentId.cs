@@ -29,9 +29,9 @@ public readonly partial record struct IncidentId(FindingKind Kind, string Cohort
     public static bool IsIncident(FindingKind kind) => Array.Exists(Names, name => name.Kind == kind);
 
     /// <summary>
-    /// Whether an incident is one that a cohort is expected to show. Where a defect comes with another one, that is expected too: a
-    /// prefault that deadlocks in one VM may hang on an obsolete root in another, and what is unsafely installed becomes a stale
-    /// mapping once the host changes it.
+    /// Whether an incident is one that a cohort is expected to show. Where a defect comes with another one, that is expected too:
+    /// a prefault that deadlocks in one VM may hang on an obsolete root in another, and what is unsafely installed becomes a
+    /// stale mapping once the host changes it.
     /// </summary>
     /// <param name="kind">The incident's kind.</param>
     /// <param name="expected">What the cohort is expected to show.</param>

@@ -22,7 +22,8 @@ public sealed class VmOrigin : IEquatable<VmOrigin>
     /// <exception cref="ArgumentException">They do not go together.</exception>
     public VmOrigin(int life, long lifeTick, long tick, byte[] state)
     {
-        if (life < 0 || lifeTick < 0 || tick < lifeTick || state.Length > StateBytesMax || (state.Length == 0 && tick != lifeTick))
+        bool isStart = state.Length == 0;
+        if (life < 0 || lifeTick < 0 || tick < lifeTick || state.Length > StateBytesMax || (isStart && tick != lifeTick))
         {
             throw new ArgumentException(string.Create(
                 CultureInfo.InvariantCulture,

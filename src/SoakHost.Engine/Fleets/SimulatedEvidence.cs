@@ -9,8 +9,8 @@ namespace SoakHost.Engine.Fleets;
 public static class SimulatedEvidence
 {
     /// <summary>
-    /// Why the cohort shows nothing yet, or not any more, a part of a sentence each: a control that cannot hang proves no detector,
-    /// and boundaries below 2^31 are those of mutants alone.
+    /// Why the cohort shows nothing yet, or not any more, a part of a sentence each: a control that cannot hang proves no
+    /// detector, and boundaries below 2^31 are those of mutants alone.
     /// </summary>
     /// <param name="expected">What the cohort is expected to show.</param>
     /// <param name="snapshot">Its figures.</param>
@@ -26,7 +26,11 @@ public static class SimulatedEvidence
             yield break;
         KernelInfo kernel = snapshot.Kernel.Info;
         if (kernel.Expected != Defect.Hang && !hangsNow)
-            yield return $"runs {kernel.Name}, which is not known to hang; while it does, nothing shows that a hang would be found";
+        {
+            yield return $"runs {kernel.Name}, which is not known to hang; while it does, nothing shows that a hang would be "
+                + "found";
+        }
+
         if (totals.HangsMissed > 0)
         {
             yield return string.Create(
@@ -40,7 +44,8 @@ public static class SimulatedEvidence
         {
             yield return string.Create(
                 CultureInfo.InvariantCulture,
-                $"its hung vCPUs recovered at tick {recovered}; since then none hung, and nothing shows that a hang would be found");
+                $"its hung vCPUs recovered at tick {recovered}; since then none hung, and nothing shows that a hang would be "
+                    + $"found");
         }
     }
 }

@@ -55,8 +55,8 @@ public static class Replay
     /// <param name="interventions">What was done to the cohort, in the order in which it was recorded.</param>
     /// <param name="cancellation">Stops it with an <see cref="OperationCanceledException"/>.</param>
     /// <param name="origin">
-    /// From where the VM can be told, so that the time it takes does not depend on how long the run had been going on. Where it is
-    /// null, or turns out not to lead to the incident, the VM is told from its first life on.
+    /// From where the VM can be told, so that the time it takes does not depend on how long the run had been going on. Where it
+    /// is null, or turns out not to lead to the incident, the VM is told from its first life on.
     /// </param>
     /// <returns>The story, or null where this run has no such incident.</returns>
     public static Timeline? Incident(

@@ -401,6 +401,8 @@ internal sealed class Shard<TPages, TLanes> : Shard
     /// </summary>
     private void EndLives(in VmGroup<TPages, TLanes> group, int firstIndex, long tick)
     {
+        if (!Lives.HaveEnds && tick % VmLives.OriginTicks != 0)
+            return;
         int lanes = Math.Min(TLanes.Count, Vms - firstIndex);
         for (int lane = 0; lane < lanes; lane++)
         {

@@ -21,14 +21,14 @@ public sealed record SimulatedCohort : Cohort
     public ImmutableArray<ulong> InvalidateSeqStarts { get; init; } = [];
 
     /// <summary>
-    /// A VM whose counter has passed the boundary that it crossed last by so many invalidations is replaced by its next life, 0 to
-    /// 2^62. Default 0: never.
+    /// A VM whose counter has passed the boundary that it crossed last by so many invalidations is replaced by its next life, 0
+    /// to 2^62. Default 0: never.
     /// </summary>
     public long LifeAfterBoundary { get; init; }
 
     /// <summary>
-    /// A VM that has had a hung or deadlocked vCPU for so many ticks is replaced by its next life, 0 to 2^62. Default 0: never, so
-    /// that a hang nobody expects stays to be looked at.
+    /// A VM that has had a hung or deadlocked vCPU for so many ticks is replaced by its next life, 0 to 2^62. Default 0: never,
+    /// so that a hang nobody expects stays to be looked at.
     /// </summary>
     public long LifeAfterHang { get; init; }
 
@@ -55,7 +55,8 @@ public sealed record SimulatedCohort : Cohort
 
     /// <summary>Whether the VMs of another cohort have the same histories, under the same seed and stall threshold.</summary>
     public bool HasSameHistories(SimulatedCohort other) =>
-        Kernel.Info.Name == other.Kernel.Info.Name && Vm with { InvalidateSeqStart = 0 } == other.Vm with { InvalidateSeqStart = 0 }
+        Kernel.Info.Name == other.Kernel.Info.Name
+        && Vm with { InvalidateSeqStart = 0 } == other.Vm with { InvalidateSeqStart = 0 }
         && Starts.SequenceEqual(other.Starts)
         && (LifeAfterBoundary, LifeAfterHang) == (other.LifeAfterBoundary, other.LifeAfterHang);
 
@@ -81,7 +82,9 @@ public sealed record SimulatedSnapshot : CohortSnapshot
     /// <summary>The tick at which a vCPU was last found hung or deadlocked; 0 where none ever was.</summary>
     public long LastHangTick { get; init; }
 
-    /// <summary>The tick at which a vCPU that was hung or deadlocked was last found to have recovered; 0 where none ever was.</summary>
+    /// <summary>
+    /// The tick at which a vCPU that was hung or deadlocked was last found to have recovered; 0 where none ever was.
+    /// </summary>
     public long LastRecoveryTick { get; init; }
 
     /// <summary>VMs that the cohort has in all parts of the fleet.</summary>

@@ -180,8 +180,8 @@ public sealed class Watchdog : IDisposable
         }
 
         /// <summary>
-        /// A control that is past its boundary and hangs nowhere, for as long as the alert ControlNotHung waits, shows nothing: the
-        /// verdict says so when the alert does.
+        /// A control that is past its boundary and hangs nowhere, for as long as the alert ControlNotHung waits, shows nothing:
+        /// the verdict says so when the alert does.
         /// </summary>
         private CohortSnapshot NoteControl(CohortSnapshot snapshot, bool hangs, DateTimeOffset now)
         {

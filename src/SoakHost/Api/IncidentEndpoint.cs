@@ -54,8 +54,8 @@ internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, I
 }
 
 /// <summary>
-/// An incident. <c>soakhost replay</c> takes its id. The kernel in which it was found, and whether it was expected there, are null
-/// where that is not known any more.
+/// An incident. <c>soakhost replay</c> takes its id. The kernel in which it was found, and whether it was expected there, are
+/// null where that is not known any more.
 /// </summary>
 internal sealed record IncidentDocument(
     string Id,

@@ -85,7 +85,7 @@ internal sealed class JsonBody
         {
             if (table.Settings.FirstOrDefault(setting => setting.Field == name) is not { } setting)
                 errors.Add($"{Cut(name)} is unknown{Hint(name, table)}");
-            else if (Text(value) is not { } text)
+            else if ((setting.IsList ? ListText(value) : Text(value)) is not { } text)
                 errors.Add(name, value.ValueKind.ToString().ToLowerInvariant(), setting.Allowed);
             else if (value.ValueKind != JsonValueKind.Null && !setting.TryRead(options, text, out options))
                 errors.Add(name, text, setting.Allowed + Suggestion.For(text, setting.Names));
@@ -134,11 +134,18 @@ internal sealed class JsonBody
         };
     }
 
+    /// <summary>Several values may be an array, or a text that separates them by commas.</summary>
+    private static string? ListText(JsonElement value)
+    {
+        if (value.ValueKind != JsonValueKind.Array)
+            return Text(value);
+        string?[] entries = [.. value.EnumerateArray().Select(Text)];
+        return entries.Contains(null) ? null : string.Join(',', entries);
+    }
+
     private static string? Text(JsonElement value) => value.ValueKind switch
     {
         JsonValueKind.String => value.GetString(),
-        JsonValueKind.Array => value.EnumerateArray().Select(Text) is var entries && entries.All(entry => entry is not null)
-            ? string.Join(',', entries) : null,
         JsonValueKind.Number or JsonValueKind.True or JsonValueKind.False or JsonValueKind.Null => value.GetRawText(),
         _ => null,
     };

@@ -253,7 +253,7 @@ internal static class CtlCommand
         {
             InterventionKind.PatchKernel => $"{what} runs {done.Kernel} from tick {done.Tick} on.",
             InterventionKind.Migrate =>
-                $"{what} was migrated at tick {done.Tick}: mappings and roots restarted, and the counter is {done.InvalidateSeq}.",
+                $"{what} was migrated at tick {done.Tick}: mappings and roots restarted, the counter is {done.InvalidateSeq}.",
             InterventionKind.PauseInvalidations => $"{what}: no invalidation begins from tick {done.Tick} on, until resume.",
             InterventionKind.ResumeInvalidations => $"{what}: invalidations begin again from tick {done.Tick} on.",
             InterventionKind.UpdateMemslots => $"{what}: a memslot update began at tick {done.Tick}.",

@@ -44,8 +44,8 @@ internal static class ExploreCommand
         ValueOption<FleetPart> part = CommonOptions.ListPart("kernels and starts");
         var expect = new Option<bool>("--expect")
         {
-            Description = "Compare with what is expected of each kernel. Exit code 0: every kernel is as expected; 1: a defect is not "
-                + "expected; 2: an expected defect did not show, or not all states were seen.",
+            Description = "Compare with what is expected of each kernel. Exit code 0: every kernel is as expected; 1: a defect "
+                + "is not expected; 2: an expected defect did not show, or not all states were seen.",
         };
         Option<bool> json = CommonOptions.Json();
         Option<FileInfo?> report = CommonOptions.Report();

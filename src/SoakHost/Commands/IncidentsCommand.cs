@@ -10,6 +10,8 @@ namespace SoakHost.Commands;
 /// <summary><c>soakhost incidents</c>: what the data directory holds, whether a service uses it or not.</summary>
 internal static class IncidentsCommand
 {
+    private const int WidthMin = 200;
+
     public static Command Create()
     {
         ValueOption<int> limit = CommonOptions.Number("--limit", "most incidents to list", 20, 1, Paging.LimitMax);
@@ -54,12 +56,17 @@ internal static class IncidentsCommand
             return;
         }
 
-        Table table = new Table().RoundedBorder().AddColumns(
+        // People copy ids: a terminal may wrap lines, and no cell is split.
+        Terminal.Output.Profile.Width = Math.Max(Terminal.Output.Profile.Width, WidthMin);
+        Table table = new Table().Border(TableBorder.Simple).AddColumns(
             "incident", "kernel", "expected", "run", "first seen", "last seen", "recovered by");
+        foreach (TableColumn column in table.Columns)
+            column.NoWrap().Padding(0, 0, 1, 0);
         foreach (IncidentDocument incident in page.Incidents)
         {
             table.AddRow(
-                incident.Id, incident.Kernel ?? "-", Expectation(incident), $"{incident.Run}", $"{incident.FirstSeen:yyyy-MM-dd HH:mm:ss}",
+                incident.Id, incident.Kernel ?? "-", Expectation(incident), $"{incident.Run}",
+                $"{incident.FirstSeen:yyyy-MM-dd HH:mm:ss}",
                 $"{incident.LastSeen:yyyy-MM-dd HH:mm:ss}",
                 Markup.Escape(incident.RecoveredBy ?? ""));
         }

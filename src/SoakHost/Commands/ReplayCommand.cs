@@ -36,7 +36,7 @@ internal static class ReplayCommand
         ValueOption<long> ticks = CommonOptions.Number("--ticks", "without an incident: ticks to show", 20L, 1, TicksMax);
         var life = new ValueOption<VmOrigin?>(
             LifeSyntax.Option,
-            "the life of the VM in which the incident happened and the tick at which it started, so that no earlier life is replayed",
+            "the life of the VM in which the incident happened, and the tick at which it started: no earlier life is replayed",
             new LifeSyntax(), defaultValue: null, "the data directory's, or the first");
         Option<string?> seed = CommonOptions.Seed();
         Option<string?> stallRetries = CommonOptions.StallRetries();

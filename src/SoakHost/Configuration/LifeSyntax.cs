@@ -4,7 +4,9 @@ using SoakHost.Engine.Soak;
 
 namespace SoakHost.Configuration;
 
-/// <summary>The start of a life as a command line has it: its number, and the tick at which it started, as in 12@688128.</summary>
+/// <summary>
+/// The start of a life as a command line has it: its number, and the tick at which it started, as in 12@688128.
+/// </summary>
 internal sealed class LifeSyntax : ValueSyntax<VmOrigin?>
 {
     /// <summary>The option that takes it.</summary>

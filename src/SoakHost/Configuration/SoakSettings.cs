@@ -61,7 +61,8 @@ internal static class SoakSettings
             new Choice<MismatchChoice>("", ("new", MismatchChoice.New), ("refuse", MismatchChoice.Refuse)),
             options => options.OnMismatch, (options, value) => options with { OnMismatch = value }),
         new Setting<SoakOptions, int>(
-            nameof(SoakOptions.IncidentsMax), "incidents that are kept, and as many crossings; the oldest of the cohort with the most go first",
+            nameof(SoakOptions.IncidentsMax),
+            "incidents that are kept, and as many crossings; the oldest of the cohort with the most go first",
             new WholeNumber<int>(1, 10_000_000),
             options => options.IncidentsMax, (options, value) => options with { IncidentsMax = value }),
         new Setting<SoakOptions, string>(

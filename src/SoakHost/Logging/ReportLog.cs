@@ -114,7 +114,8 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
             ? $"Reproduce with: {command}" : "A real VM cannot be replayed";
 
     private static (LogLevel Level, string Remark) Judge(CohortReport cohort, FindingKind found) =>
-        IncidentId.IsExpected(found, cohort.Cohort.Expected) ? (LogLevel.Information, "as expected") : (LogLevel.Error, "not expected");
+        IncidentId.IsExpected(found, cohort.Cohort.Expected)
+            ? (LogLevel.Information, "as expected") : (LogLevel.Error, "not expected");
 
     private void WriteSuppressed(bool now)
     {

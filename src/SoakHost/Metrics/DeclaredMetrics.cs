@@ -44,8 +44,8 @@ internal static class DeclaredMetrics
 
     public static readonly MetricDeclaration ControlHangs = Counter(
         "soakhost_control_hangs_total",
-        "VMs of a control that crossed the boundary from which they must hang, by outcome: caught if one of their vCPUs was found "
-            + "hung, missed if the life ended without a hang",
+        "VMs of a control that crossed the boundary from which they must hang, by outcome: caught if one of their vCPUs was "
+            + "found hung, missed if the life ended without a hang",
         [.. OfCohort, "outcome"]);
 
     public static readonly MetricDeclaration DetectionTicks = Counter(

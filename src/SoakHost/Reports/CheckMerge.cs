@@ -92,7 +92,8 @@ internal static class CheckMerge
         foreach (CheckCohortDocument cohort in now.Cohorts)
         {
             CheckCohortDocument other = was.Cohorts.First(candidate => candidate.Name == cohort.Name);
-            if ((cohort.Kernel, cohort.Expect) != (other.Kernel, other.Expect) || !CohortShapeDocument.AreSame(cohort.Shape, other.Shape))
+            if ((cohort.Kernel, cohort.Expect) != (other.Kernel, other.Expect)
+                || !CohortShapeDocument.AreSame(cohort.Shape, other.Shape))
                 yield return $"cohort \"{cohort.Name}\" differs from that of {reference.File}";
         }
     }

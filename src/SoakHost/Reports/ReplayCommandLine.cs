@@ -45,7 +45,8 @@ internal static class ReplayCommandLine
         // When a vCPU counts as hung or deadlocked depends on the threshold; other incidents do not.
         string threshold = incident.Kind is FindingKind.VcpuHung or FindingKind.Deadlock
             ? string.Create(CultureInfo.InvariantCulture, $" --stall-retries {run.StallRetries}") : "";
-        string life = origin is { LifeTick: > 0 } && origin.LifeTick < incident.Time.Tick ? $" {LifeSyntax.Option} {LifeSyntax.ArgumentOf(origin)}" : "";
+        bool isLater = origin is { LifeTick: > 0 } && origin.LifeTick < incident.Time.Tick;
+        string life = isLater ? $" {LifeSyntax.Option} {LifeSyntax.ArgumentOf(origin!)}" : "";
         return string.Create(
             CultureInfo.InvariantCulture,
             $"soakhost replay {incident} {SimulatedCohortSettings.CommandLine(simulated)} --seed {run.Seed}{threshold}{life}");

@@ -110,8 +110,8 @@ internal sealed class IncidentTable(DatabaseConnection connection)
     }
 
     /// <summary>
-    /// Removes incidents beyond a number: the oldest of the cohort that has the most of them. A control hangs again and again, and
-    /// must not push out what nobody expected of another cohort.
+    /// Removes incidents beyond a number: the oldest of the cohort that has the most of them. A control hangs again and again,
+    /// and must not push out what nobody expected of another cohort.
     /// </summary>
     public void Prune(int max)
     {

@@ -73,7 +73,9 @@ internal sealed record IncidentFilter
 /// <summary>How an incident ended.</summary>
 /// <param name="Time">The time at which the vCPU was seen to have recovered.</param>
 /// <param name="At">When that was recorded.</param>
-/// <param name="By">The last intervention before it, such as "kernel linux-6.1.y at tick 81920"; "its next life", or "itself".</param>
+/// <param name="By">
+/// The last intervention before it, such as "kernel linux-6.1.y at tick 81920"; "its next life", or "itself".
+/// </param>
 internal sealed record IncidentRecovery(FindingTime Time, DateTimeOffset At, string By);
 
 /// <summary>Names of kinds of interventions as the database, the API and metrics spell them.</summary>

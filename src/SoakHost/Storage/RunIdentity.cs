@@ -76,8 +76,8 @@ internal sealed record RunIdentity(int ModelVersion, ulong Seed, uint StallRetri
 }
 
 /// <summary>
-/// All that the histories of a cohort's VMs depend on, besides the seed; and what was expected of it as the run began, on which no
-/// history depends.
+/// All that the histories of a cohort's VMs depend on, besides the seed; and what was expected of it as the run began, on which
+/// no history depends.
 /// </summary>
 internal sealed record CohortIdentity(
     string Name,
@@ -186,7 +186,8 @@ internal static class AddedCohort
     public static SimulatedCohort Read(string text)
     {
         CohortIdentity added =
-            JsonSerializer.Deserialize(text, IdentityJson.Default.CohortIdentity) ?? throw new JsonException("there is no cohort");
+            JsonSerializer.Deserialize(text, IdentityJson.Default.CohortIdentity)
+            ?? throw new JsonException("there is no cohort");
         added.ThrowIfOutOfRange();
         return added.ToCohort() ?? throw CohortIdentity.UnknownKernel(added.Kernel);
     }

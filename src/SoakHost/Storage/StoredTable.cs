@@ -35,7 +35,8 @@ internal sealed record StoredTable(string Name, string Key, string Columns)
         "incidents",
         "number",
         "run_id, cohort, vm, vcpu, tick, elapsed_ms, kind, page, invalidate_seq, invalidate_seq_max, snapshot, "
-            + "first_seen_ms, recovered_tick, recovered_elapsed_ms, recovered_ms, recovered_by, life, life_tick, origin_tick, origin");
+            + "first_seen_ms, recovered_tick, recovered_elapsed_ms, recovered_ms, recovered_by, life, life_tick, "
+            + "origin_tick, origin");
 
     public static readonly StoredTable Crossings = new(
         "crossings", "number", "run_id, cohort, vm, tick, elapsed_ms, boundary, in_flight, seen_ms");

@@ -143,16 +143,17 @@ public sealed class FleetPartTests
         {
             CohortReport[] its = [.. parts.Select(part => part.Cohorts[c])];
             Assert.Equal(cohort.Totals.Operations, its.Sum(part => part.Totals.Operations));
-            Assert.Equal(cohort.Totals.Crossings.Select(crossing => crossing.Vms), Enumerable.Range(0, 4)
+            Assert.Equal(cohort.Totals.Crossings.Select(crossing => crossing.Vms), Enumerable.Range(0, 6)
                 .Select(b => its.Sum(part => part.Totals.Crossings[b].Vms)));
             Assert.Equal((cohort.Hung, cohort.Starved), (its.Sum(part => part.Hung), its.Sum(part => part.Starved)));
             Assert.Equal(cohort.Incidents, its.Aggregate(default(IncidentCounts), (sum, part) => sum + part.Incidents));
         }
 
-        IncidentId first = whole.FirstIncidents["control"];
+        IncidentId first = whole.FirstIncidents["control"].Id;
         Assert.Equal(
             first,
-            parts.SelectMany(part => part.FirstIncidents.Values).Min(Comparer<IncidentId>.Create(IncidentId.Compare)));
+            parts.SelectMany(part => part.FirstIncidents.Values).Select(incident => incident.Id)
+                .Min(Comparer<IncidentId>.Create(IncidentId.Compare)));
         Assert.Equal(0, parts.Sum(part => part.Stuck["stable"]));
     }
 

@@ -163,7 +163,13 @@ public sealed class WatchdogTests : IDisposable
     public void A_control_that_is_past_its_boundary_for_a_minute_and_hangs_nowhere_makes_the_run_inconclusive()
     {
         // It hangs in its first life. In the second its counter is past 2^31 too, but at a value at which this kernel is sound.
-        Build(Control(vms: 1) with { LifeAfterHang = 1, InvalidateSeqStarts = [(1UL << 31) - 100, ulong.MaxValue - (1 << 30)] }, Healthy());
+        Build(
+            Control(vms: 1) with
+            {
+                LifeAfterHang = 1,
+                InvalidateSeqStarts = [(1UL << 31) - 100, ulong.MaxValue - (1 << 30)],
+            },
+            Healthy());
         Until(report => report.Totals.LivesStarted == 1);
         FleetReport soon = Next();
         Assert.Equal(Verdict.Pass, soon.Cohorts[0].Verdict);

@@ -61,12 +61,29 @@ public class CheckCommandTests
     }
 
     [Fact]
+    public async Task A_hang_in_a_later_life_is_told_from_the_start_of_that_life_as_from_the_start_of_the_run()
+    {
+        // The first two lives of VM 0 are at boundaries that do this kernel no harm.
+        ProgramResult story = await ProgramProcess.RunAsync([
+            "replay", "hang:linux-6-1/0/0@20480", "--kernel", "linux-6.1", "--vms", "8", "--start", "2^16-100,2^15-100,2^31-100",
+            "--life-after-boundary", "500", "--life", "2@16384",
+        ]);
+        ProgramResult whole = await ProgramProcess.RunAsync([
+            "replay", "hang:linux-6-1/0/0@20480", "--kernel", "linux-6.1", "--vms", "8", "--start", "2^16-100,2^15-100,2^31-100",
+            "--life-after-boundary", "500",
+        ]);
+        Assert.Equal((0, whole.Output), (story.ExitCode, story.Output));
+        Assert.Contains("vCPU 0 hangs", story.Output, StringComparison.Ordinal);
+        Assert.Equal(64, (await ProgramProcess.RunAsync(["replay", "hang:a/0/0@20480", "--life", "2@7"])).ExitCode);
+    }
+
+    [Fact]
     public async Task A_boundary_that_was_not_reached_is_exit_code_2()
     {
         ProgramResult result = await ProgramProcess.RunAsync([.. Far, "--kernel", "linux-6.1.y"]);
         Assert.Equal(2, result.ExitCode);
         Assert.Contains(
-            "linux-6-1-y (linux-6.1.y): no VM has crossed a boundary with a fault in flight yet",
+            "linux-6-1-y (linux-6.1.y): no VM has crossed 2^31 or a higher boundary with a fault in flight yet",
             result.Output,
             StringComparison.Ordinal);
     }
@@ -140,7 +157,7 @@ public class CheckCommandTests
         Assert.Equal(
             [
                 "verdict", "reasons", "seed", "model_version", "stall_retries", "part", "ticks", "elapsed_seconds", "operations",
-                "operations_per_second", "cohorts",
+                "operations_per_second", "evidence", "cohorts",
             ],
             Keys(document));
         Assert.Equal("violation", document.GetProperty("verdict").GetString());
@@ -159,6 +176,12 @@ public class CheckCommandTests
                 "faults_fixed",
                 "faults_retried",
                 "guest_accesses",
+                "lives_started",
+                "hangs_caught",
+                "hangs_missed",
+                "detection_ticks",
+                "last_hang_tick",
+                "last_recovery_tick",
                 "crossings",
                 "vcpus_hung",
                 "vcpus_deadlocked",
@@ -166,6 +189,7 @@ public class CheckCommandTests
                 "vcpu_recoveries",
                 "incidents",
                 "first_incident",
+                "first_incident_life",
                 "unjustified_retries",
                 "overcautious_retries",
                 "unsafe_installs",
@@ -176,7 +200,7 @@ public class CheckCommandTests
                 "vcpus_stuck",
             ],
             Keys(cohort));
-        Assert.Equal(["2^31", "2^32", "2^63", "2^64"], Keys(cohort.GetProperty("crossings")));
+        Assert.Equal(["2^15", "2^16", "2^31", "2^32", "2^63", "2^64"], Keys(cohort.GetProperty("crossings")));
         Assert.Equal(("linux-6-1", "progress", 8, 32), (
             cohort.GetProperty("name").GetString(),
             cohort.GetProperty("expect").GetString(),

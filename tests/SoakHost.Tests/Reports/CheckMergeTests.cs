@@ -136,7 +136,7 @@ public sealed class CheckMergeTests
         { "\"kernel\": \"linux-6.3\"", "p1.json: cohort \"control\" differs from that of p0.json" },
         { "\"expect\": \"deadlock\"", "p1.json: cohort \"control\" differs from that of p0.json" },
         { "\"pages\": 31", "p1.json: cohort \"control\" differs from that of p0.json" },
-        { "\"invalidate_seq_start\": \"0x1\"", "p1.json: cohort \"control\" differs from that of p0.json" },
+        { "\"invalidate_seq_starts\": [\"0x1\"]", "p1.json: cohort \"control\" differs from that of p0.json" },
         { "\"vms\": 1", "p1.json: cohort \"control\" has 1 VMs and 8 vCPUs; part 1/3 of 7 VMs of 4 vCPUs has 2 and 8" },
         { "\"faults_fixed\": -1", "p1.json: cohort \"control\" has a figure that is missing or below 0" },
         { "\"invalidations\": null", "p1.json: cohort \"control\" has a figure that is missing or below 0" },
