@@ -18,8 +18,8 @@ internal static class MergeCommand
     {
         var paths = new Argument<string[]>("report")
         {
-            Description = "Reports of the parts: files that --report or --json wrote, or folders. In a folder every *.json file is "
-                + "read.",
+            Description = "Reports of the parts: files that --report or --json wrote, or folders. In a folder every "
+                + "*.json file is read.",
             Arity = ArgumentArity.OneOrMore,
         };
         ValueOption<int> wait = CommonOptions.Number(
