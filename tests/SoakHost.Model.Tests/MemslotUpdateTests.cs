@@ -186,6 +186,8 @@ public sealed class MemslotUpdateTests
         static bool HangsAfterTheUpdate<TKernel>(Story<TKernel> story)
             where TKernel : struct, IKernel
         {
+            // What was fixed before says nothing about what comes.
+            Assert.Equal(Verdict.SafeInstall, story.FaultThrough(1));
             story.MarkInvalid(slotPages: 1);
             story.ZapForMemslotUpdate();
             story.PutNewMemslotInPlace();
@@ -196,6 +198,40 @@ public sealed class MemslotUpdateTests
             Assert.False(story.WouldNeverBeFixed(1));
             return hangs;
         }
+    }
+
+    [Fact]
+    public void An_update_that_waits_for_a_hung_reader_of_another_page_is_no_deadlock()
+    {
+        var story = new Story<PrefaultReload611>(page: 1);
+        story.MarkInvalid(slotPages: 1);
+        story.ZapForMemslotUpdate();
+        story.PutNewMemslotInPlace();
+        Assert.Equal(MemslotUpdaterPhase.Idle, story.UpdateMemslot());
+        Assert.Equal(Verdict.UnjustifiedRetry, story.FaultThrough(0));
+        story.Fault(0);
+
+        // The next update waits for it, and for ever.
+        story.MarkInvalid(slotPages: 1);
+        Assert.Equal(MemslotUpdaterPhase.Zap, story.UpdateMemslot());
+        Assert.Equal((false, true), (story.IsDeadlocked(), story.SaysWhatWaits()));
+        Assert.True(story.WouldNeverBeFixed(0));
+    }
+
+    [Fact]
+    public void An_update_that_waits_at_its_end_for_a_hung_reader_is_no_deadlock_though_the_page_is_in_its_memslot()
+    {
+        var story = new Story<PrefaultReload611>();
+        story.MarkInvalid(slotPages: 1);
+        story.ZapForMemslotUpdate();
+        story.Fault(0);
+
+        // On the copy the update comes to a wait that it is not in yet.
+        Assert.Equal((false, false), (story.IsDeadlocked(), story.SaysWhatWaits()));
+        story.PutNewMemslotInPlace();
+        Assert.Equal(MemslotUpdaterPhase.End, story.UpdateMemslot());
+        Assert.Equal((false, true), (story.IsDeadlocked(), story.SaysWhatWaits()));
+        Assert.True(story.WouldNeverBeFixed(0));
     }
 
     [Fact]

@@ -67,6 +67,10 @@ public sealed unsafe class FaultTracer : IDisposable
     private const nint SystemCallNumber = 321;
     private const int LogBytes = 1 << 16;
 
+    // include/linux/proc_ns.h, PROC_PID_INIT_INO.
+    private const string PidNamespace = "/proc/self/ns/pid";
+    private const string HostPidNamespace = "pid:[4026531836]";
+
     private readonly SafeFileHandle _map;
     private readonly List<SafeFileHandle> _open = [];
 
@@ -86,6 +90,10 @@ public sealed unsafe class FaultTracer : IDisposable
     {
         if (!OperatingSystem.IsLinux() || RuntimeInformation.ProcessArchitecture != Architecture.X64)
             throw new TracingException("faults can be traced on x86-64 Linux alone");
+
+        // The programs see a thread's number in the host's namespace. Here the same number may be another thread's.
+        if (File.ResolveLinkTarget(PidNamespace, returnFinalTarget: false)?.Name != HostPidNamespace)
+            throw new TracingException("this process does not see the host's thread numbers: run it in the host's PID namespace");
         var tracer = new FaultTracer();
         try
         {

@@ -31,7 +31,7 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
         IReadOnlyList<string> parameters = btf.TracepointParameters(FaultTaken)
             ?? throw new TracingException($"this kernel has no tracepoint {FaultTaken}");
 
-        // Before Linux 6.1 the tracepoint has the address alone.
+        // 6.1's has the vCPU first; that of older kernels has address and error code alone.
         if (parameters is not ["kvm_vcpu", ..])
             throw new TracingException($"this kernel's tracepoint {FaultTaken} does not say which vCPU faults");
         return new KernelLayout(

@@ -10,7 +10,8 @@ internal delegate FaultRecord? ReadFaults(int thread);
 
 /// <summary>
 /// The counter of one VM and the faulting address of each of its vCPUs, by eBPF. A record is as old as the thread's last fault:
-/// what did not change since the look before is not given again.
+/// what did not change since the look before is not given again. At the first look at a thread nothing is given: the record may
+/// be that of another thread, which had this number before.
 /// </summary>
 internal sealed class TracedFaults(ReadFaults read)
 {
@@ -23,11 +24,12 @@ internal sealed class TracedFaults(ReadFaults read)
         (CounterReading counter, Dictionary<int, FaultTrace> traces, ulong newest) = (new(), [], 0);
         foreach (WatchedVcpu vcpu in vm.Vcpus)
         {
-            if (vcpu.ThreadId is not { } thread || read(thread) is not { } now)
+            if (vcpu.ThreadId is not { } thread)
                 continue;
-            bool isNew = _before.GetValueOrDefault(thread).Faults != now.Faults;
+            FaultRecord now = read(thread) ?? default;
+            bool isKnown = _before.TryGetValue(thread, out FaultRecord before);
             _before[thread] = now;
-            if (!isNew)
+            if (!isKnown || before.Faults == now.Faults)
                 continue;
             traces.Add(vcpu.Number, new FaultTrace(null, now.Address, now.ErrorCode, now.Repeats));
 

@@ -76,7 +76,8 @@ public sealed class VcpuHistory
     {
         if (!Figures.AreIn(sample))
             return Finding.Unknown("The sample has no figures: neither statistics nor thread nor trace.");
-        if (!IsRepeating(sample) || !CannotMatch(sample))
+        // Statistics tell a retried fault from an emulated one by their differences alone, and one sample has none.
+        if (!IsRepeating(sample) || IsAddressAlone(sample) || !CannotMatch(sample))
             return Finding.Unknown(why);
         _stalledSince = sample.TimeSeconds;
         return Hung(HangProof.Counter, ByCounter(), Repeated(sample));
@@ -302,8 +303,10 @@ public sealed class VcpuHistory
     /// address alone may be a device's, which is emulated each time.
     /// </summary>
     private bool IsRepeating(VcpuSample sample) =>
-        !(sample.Stats.Taken is null && sample.Trace is { Rip: null, Gpa: not null }) && sample.Trace.Repeats
+        !(sample.Stats.Taken is null && IsAddressAlone(sample)) && sample.Trace.Repeats
         >= (sample.Stats.Taken is null && CannotMatch(sample) ? Limits.RepeatsBeyondBoundaryMin : Limits.RepeatsMin);
+
+    private static bool IsAddressAlone(VcpuSample sample) => sample.Trace is { Rip: null, Gpa: not null };
 
     private static bool? Affected(VcpuSample sample) =>
         sample.Kernel.Affected ?? AffectedKernel.ByRelease(sample.Kernel.Release);

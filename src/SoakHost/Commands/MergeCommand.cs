@@ -18,7 +18,8 @@ internal static class MergeCommand
     {
         var paths = new Argument<string[]>("report")
         {
-            Description = "The parts' reports: files of --report or --json, and folders, of which every file *.json is read.",
+            Description = "Reports of the parts: files that --report or --json wrote, or folders. In a folder every "
+                + "*.json file is read.",
             Arity = ArgumentArity.OneOrMore,
         };
         ValueOption<int> wait = CommonOptions.Number(

@@ -14,7 +14,7 @@ namespace SoakHost.Reports;
 
 /// <summary>The document of <c>soakhost check --json</c>, and of <c>soakhost merge --json</c>.</summary>
 /// <param name="Verdict">The verdict.</param>
-/// <param name="Reasons">Why it is no pass, and how to reproduce what was found.</param>
+/// <param name="Reasons">Why the verdict is not a pass, and the commands that reproduce the incidents.</param>
 /// <param name="Seed">The seed.</param>
 /// <param name="ModelVersion">The version of the model.</param>
 /// <param name="StallRetries">Retries in a row from which on a vCPU is stalled.</param>

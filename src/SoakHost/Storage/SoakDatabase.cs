@@ -119,7 +119,7 @@ internal sealed class SoakDatabase : IDisposable
             @lock = TakeLock(directory);
             bool isNew = !IsIn(directory);
             if (!isNew)
-                Schema.Check(path, @lock.SafeFileHandle);
+                Schema.Check(path, LockName == FileName ? @lock.SafeFileHandle : null);
             connection = DatabaseConnection.Open(path, SqliteOpenMode.ReadWriteCreate);
 
             // A creation that was interrupted is rolled back by the first read, and then there is nothing.

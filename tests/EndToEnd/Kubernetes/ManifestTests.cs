@@ -210,7 +210,7 @@ public sealed class ManifestTests
     [InlineData("kvm-vcpu-starved", 139, "", 2, "soakhost watch ended with exit code 139")]
     public async Task The_plug_in_says_what_the_watch_says(string script, int watch, string state, int exitCode, string message)
     {
-        // Stands in for the program: prints what `soakhost watch --once --json` prints, and ends as it does.
+        // A stub of `soakhost watch --once --json`, with its output and exit code.
         string program = Path.GetTempFileName();
         string vcpus = state.Length == 0 ? "[]"
             : $$"""

@@ -57,12 +57,13 @@ public sealed class HostSamplerTests : IDisposable
     {
         int pid = Start(Vcpu(1_000));
         Describe(pid);
+        ulong faults = 0;
         using var sampler = new HostSampler(
             new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.Zero, Timeout = TimeSpan.FromSeconds(20) },
             TimeProvider.System,
-            thread => thread == 4
-                ? MemoryMarshal.Cast<ulong, FaultRecord>([9, 0x5000, 0x18, 4, ulong.MaxValue, 0x8002dc25, 1, 77, 0, 0, 0])[0]
-                : null);
+            thread => thread != 4 ? null : MemoryMarshal.Cast<ulong, FaultRecord>(
+                [++faults, 0x5000, 0x18, 4, ulong.MaxValue, 0x8002dc25, 1, 77, 0, 0, 0])[0]);
+        await SampleAsync(sampler);
 
         VcpuSample sample = Assert.Single((await SampleAsync(sampler)).Samples);
 

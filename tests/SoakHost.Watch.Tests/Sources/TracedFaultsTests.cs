@@ -16,9 +16,11 @@ public sealed class TracedFaultsTests
     [Fact]
     public void The_counter_is_the_newest_that_any_vCPU_saw_and_each_has_its_own_address()
     {
+        var faults = new TracedFaults(Find);
+        Read(faults);
         _records[100] = Record(faults: 5, address: 0x1000, repeats: 5, seq: 90, inProgress: 0, time: 20);
         _records[101] = Record(faults: 7, address: 0x2000, repeats: 1, seq: 80, inProgress: 2, time: 10);
-        (CounterReading counter, IReadOnlyDictionary<int, FaultTrace> traces) = Read(new TracedFaults(Find));
+        (CounterReading counter, IReadOnlyDictionary<int, FaultTrace> traces) = Read(faults);
         Assert.Equal(new CounterReading(90, 0), counter);
         Assert.Equal(2, traces.Count);
         Assert.Equal((new FaultTrace(null, 0x1000, 3, 5), new FaultTrace(null, 0x2000, 3, 1)), (traces[0], traces[1]));
@@ -41,10 +43,24 @@ public sealed class TracedFaultsTests
     }
 
     [Fact]
+    public void A_record_that_was_there_before_the_vCPU_may_be_of_another_thread_and_is_not_given()
+    {
+        var faults = new TracedFaults(Find);
+        _records[100] = Record(faults: 5, address: 0x1000, repeats: 5, seq: 0x8002dc25, inProgress: 0, time: 20);
+        (CounterReading counter, IReadOnlyDictionary<int, FaultTrace> traces) = Read(faults);
+        Assert.Equal(new CounterReading(), counter);
+        Assert.Empty(traces);
+        _records[100] = Record(faults: 6, address: 0x3000, repeats: 1, seq: 3, inProgress: 0, time: 30);
+        Assert.Equal(new CounterReading(3, 0), Read(faults).Counter);
+    }
+
+    [Fact]
     public void A_VM_whose_memory_cannot_be_read_has_no_counter()
     {
+        var faults = new TracedFaults(Find);
+        Read(faults);
         _records[100] = Record(faults: 5, address: 0x1000, repeats: 5, seq: 0, inProgress: 0, time: 20, kvm: 0);
-        (CounterReading counter, IReadOnlyDictionary<int, FaultTrace> traces) = Read(new TracedFaults(Find));
+        (CounterReading counter, IReadOnlyDictionary<int, FaultTrace> traces) = Read(faults);
         Assert.Equal(new CounterReading(), counter);
         Assert.Single(traces);
     }

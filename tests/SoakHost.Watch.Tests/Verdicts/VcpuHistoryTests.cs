@@ -38,12 +38,21 @@ public sealed class VcpuHistoryTests
         Assert.Equal(expected, VcpuHistory.Judge(
             [At(0) with { Stats = Faults(7), Trace = new(1, 2, 3, repeats), Counter = new(0x80000000, 0) }])!.State);
 
-    [Fact]
-    public void Without_statistics_an_address_alone_may_be_a_device_s_and_proves_nothing() =>
+    [Theory]
+    [InlineData(null)]
+    [InlineData(7_000_000UL)]
+    public void In_one_sample_an_address_alone_may_be_a_device_s_and_proves_nothing(ulong? taken) =>
         Assert.Equal(
             WatchState.Unknown,
             VcpuHistory.Judge(
-                [At(0) with { Trace = new(null, 0xfebd0000, 3, 1_000_000), Counter = new(0x80000000, 0) }])!.State);
+            [
+                At(0) with
+                {
+                    Stats = taken is { } faults ? Faults(faults) : new(),
+                    Trace = new(null, 0xfebd0000, 3, 1_000_000),
+                    Counter = new(0x80000000, 0),
+                },
+            ])!.State);
 
     [Fact]
     public void With_statistics_an_address_alone_is_as_good_as_an_instruction()
