@@ -2,7 +2,6 @@ using System.Collections.Immutable;
 using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
-using SoakHost.Model.Kernels;
 using SoakHost.Reports;
 
 namespace SoakHost.Logging;

@@ -7,7 +7,6 @@ using SoakHost.Engine.Tests.Scalar;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
-using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Replays;
 

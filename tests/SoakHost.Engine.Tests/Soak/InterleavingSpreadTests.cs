@@ -1,7 +1,6 @@
 using System.Globalization;
 using SoakHost.Engine.Tests.Scalar;
 using SoakHost.Model;
-using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Soak;
 

@@ -1,13 +1,10 @@
-using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Tests.Scalar;
 using SoakHost.Engine.Timelines;
-using SoakHost.Model;
 using SoakHost.Model.Kernels;
-using SoakHost.Model.Tests.Scalar;
 
 namespace SoakHost.Engine.Tests.Soak;
 
