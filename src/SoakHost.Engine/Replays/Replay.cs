@@ -235,7 +235,7 @@ public static class Replay
     {
         private const int RecentMax = 256;
 
-        private readonly Queue<TimelineStep> _recent = new();
+        private readonly Queue<RecordedStep> _recent = new();
         private List<TimelineStep>? _story;
         private bool _isTelling;
         private bool _hasBeginning;
@@ -260,11 +260,12 @@ public static class Replay
                 (_story, _isTelling, HasWholeRow) = (null, false, true);
             }
 
-            if (Narrator.Tell(kernelAt(tick), tick, actor, before, after, counts) is not { } step)
+            if (!Narrator.HasMoved(actor, before, after, counts))
                 return;
+            var step = new RecordedStep(kernelAt(tick), tick, actor, before, after, counts);
             if (_isTelling)
             {
-                _story!.Add(step);
+                _story!.Add(step.Tell());
                 bool isOver = !IsAboutARow || (actor == incident.Vcpu && counts.Retried != 0);
                 _isTelling = !isOver && _story.Count < RecentMax * 2;
             }
@@ -272,10 +273,10 @@ public static class Replay
             _recent.Enqueue(step);
             if (_recent.Count > RecentMax)
                 _recent.Dequeue();
-            if (_story is null && IsTheDefect(step, tick, actor, counts))
+            if (_story is null && IsTheDefect(step))
             {
                 _story = Excerpt();
-                Defect = step;
+                Defect = _story[^1];
                 _isTelling = IsAboutARow;
             }
         }
@@ -283,19 +284,24 @@ public static class Replay
         /// <summary>Whether it is about a row of retries that never ends, and not about one step.</summary>
         private bool IsAboutARow => incident.Kind is FindingKind.VcpuHung or FindingKind.Deadlock;
 
-        private bool IsTheDefect(TimelineStep step, long tick, int actor, StepCounts counts) => incident.Kind switch
+        private bool IsTheDefect(RecordedStep step)
         {
-            FindingKind.Deadlock => step.Verdict == StepVerdict.Deadlock,
-            FindingKind.VcpuHung => actor == incident.Vcpu && counts.UnjustifiedRetries != 0,
-            FindingKind.StaleMapping => tick == found && counts.StaleMappings != 0,
-            FindingKind.UnsafeInstall => tick == found && actor == incident.Vcpu && counts.UnsafeInstalls != 0,
-            _ => tick == found && counts.AccountingErrors != 0,
-        };
+            (StepCounts counts, bool isFound, bool isTheVcpus) =
+                (step.Counts, step.Tick == found, step.Actor == incident.Vcpu);
+            return incident.Kind switch
+            {
+                FindingKind.Deadlock => counts.Retried != 0 && step.Tell().Verdict == StepVerdict.Deadlock,
+                FindingKind.VcpuHung => isTheVcpus && counts.UnjustifiedRetries != 0,
+                FindingKind.StaleMapping => isFound && counts.StaleMappings != 0,
+                FindingKind.UnsafeInstall => isFound && isTheVcpus && counts.UnsafeInstalls != 0,
+                _ => isFound && counts.AccountingErrors != 0,
+            };
+        }
 
         /// <summary>The recent steps from a little before the actor's fault on.</summary>
         private List<TimelineStep> Excerpt()
         {
-            List<TimelineStep> steps = [.. _recent];
+            List<TimelineStep> steps = [.. _recent.Select(step => step.Tell())];
             string name = steps[^1].Actor;
             int access = steps.FindLastIndex(step =>
                 step.Actor == name
@@ -306,5 +312,12 @@ public static class Replay
             _hasBeginning = first >= 0 && (access >= 0 || incident.Vcpu < 0 || steps.Count == RecentMax);
             return steps[Math.Max(0, first)..];
         }
+    }
+
+    /// <summary>A step in which the actor moved. Few of them are told, and telling takes far longer than the step.</summary>
+    private readonly record struct RecordedStep(
+        Kernel Kernel, long Tick, int Actor, VmState Before, VmState After, StepCounts Counts)
+    {
+        public TimelineStep Tell() => Narrator.Tell(Kernel, Tick, Actor, Before, After, Counts)!;
     }
 }

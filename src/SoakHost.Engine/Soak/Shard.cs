@@ -173,11 +173,12 @@ public abstract class Shard
     }
 
     /// <summary>
-    /// Applies the interventions of this tick, and returns the ticks from here to the next intervention or the end.
+    /// Applies the interventions of this tick, and returns the ticks from here to the next intervention or the end. A shard that
+    /// an intervention leaves without VMs is over: what comes after, at the same tick too, is none of its.
     /// </summary>
     private int ApplyDue(long end)
     {
-        while (_scheduled.Count > 0 && _scheduled[0].Tick == Tick)
+        while (Vms > 0 && _scheduled.Count > 0 && _scheduled[0].Tick == Tick)
         {
             ShardIntervention due = _scheduled[0];
             _scheduled.RemoveAt(0);

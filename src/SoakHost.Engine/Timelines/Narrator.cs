@@ -18,12 +18,31 @@ internal static class Narrator
     public static TimelineStep? Tell(
         Kernel kernel, long tick, int actor, VmState before, VmState after, StepCounts judged)
     {
+        if (!HasMoved(actor, before, after, judged))
+            return null;
         int vcpus = before.Vcpus.Length;
         if (actor < vcpus)
             return DescribeVcpu(kernel, tick, actor, before, after, judged);
         if (actor < vcpus + before.Invalidators.Length)
             return DescribeInvalidator(tick, actor - vcpus, before, after, judged);
         return DescribeMemslotUpdater(kernel, tick, before, after, judged);
+    }
+
+    /// <summary>Whether the actor moved in a step: whether there is anything to tell.</summary>
+    public static bool HasMoved(int actor, VmState before, VmState after, StepCounts judged)
+    {
+        int vcpus = before.Vcpus.Length;
+        if (actor < vcpus)
+        {
+            return before.Vcpus[actor] != after.Vcpus[actor] || judged.GuestAccesses != 0 || judged.Retried != 0
+                || judged.Fixed != 0;
+        }
+
+        // A begin that is refused leaves no trace but in the kernel's count.
+        int i = actor - vcpus;
+        return i < before.Invalidators.Length
+            ? before.Invalidators[i] != after.Invalidators[i] || judged.Invalidations != 0 || before.InProgress != after.InProgress
+            : before.MemslotUpdater != after.MemslotUpdater;
     }
 
     /// <summary>What a story comes to: the fact, and what this kernel does differently from a correct one.</summary>
@@ -33,7 +52,7 @@ internal static class Narrator
     /// <summary>A counter as people compare it: hexadecimal, without leading zeros.</summary>
     public static string Hex(ulong value) => value.ToString("x", CultureInfo.InvariantCulture).Insert(0, "0x");
 
-    private static TimelineStep? DescribeVcpu(
+    private static TimelineStep DescribeVcpu(
         Kernel kernel, long tick, int v, VmState before, VmState after, StepCounts judged)
     {
         VcpuState was = before.Vcpus[v], now = after.Vcpus[v];
@@ -43,8 +62,6 @@ internal static class Narrator
             {
                 Verdict = StepVerdict.Progress,
             };
-        if (was == now && judged.Retried == 0 && judged.Fixed == 0)
-            return null;
         if (judged.Retried != 0)
             return Retry(kernel, tick, name, v, before, after, judged);
         if (judged.Fixed != 0)
@@ -124,11 +141,9 @@ internal static class Narrator
             };
     }
 
-    private static TimelineStep? DescribeMemslotUpdater(
+    private static TimelineStep DescribeMemslotUpdater(
         Kernel kernel, long tick, VmState before, VmState after, StepCounts judged)
     {
-        if (before.MemslotUpdater == after.MemslotUpdater)
-            return null;
         string slot = $"the memslot of {Name(after.Slot | before.Slot)}";
         string action = after.MemslotUpdater switch
         {
@@ -188,16 +203,14 @@ internal static class Narrator
         };
     }
 
-    private static TimelineStep? DescribeInvalidator(long tick, int i, VmState before, VmState after, StepCounts judged)
+    private static TimelineStep DescribeInvalidator(long tick, int i, VmState before, VmState after, StepCounts judged)
     {
         InvalidatorState was = before.Invalidators[i], now = after.Invalidators[i];
         string name = $"invalidator {i}";
         string zapped = Leave(before.Mapped & ~after.Mapped);
         if (was == now && judged.Invalidations == 0)
         {
-            // A begin that leaves no trace but in the kernel's count.
-            return before.InProgress == after.InProgress ? null
-                : Step(tick, name, $"begins: {zapped}; another notifier refuses the invalidation, and no end follows", after);
+            return Step(tick, name, $"begins: {zapped}; another notifier refuses the invalidation, and no end follows", after);
         }
 
         string own = Name(now.Own | was.Own);

@@ -109,6 +109,18 @@ public sealed class ShardInterventionTests
         Assert.All(shard.TakeSnapshot().InvalidateSeqs.Zip(paused.InvalidateSeqs), pair => Assert.True(pair.First > pair.Second));
     }
 
+    [Fact]
+    public void What_comes_at_the_tick_at_which_a_shard_loses_its_last_VM_is_none_of_its()
+    {
+        // A fleet whose shard was over already when the pause came never tells the shard of it; a replay knows both at once.
+        Shard told = Shard.Create(Hanging, 0, Vms, ShardStateTests.Options(256));
+        told.Schedule(new() { Kind = InterventionKind.RemoveCohort, Tick = Grid });
+        told.Schedule(new() { Kind = InterventionKind.PauseInvalidations, Tick = Grid });
+        told.Advance(2 * Grid);
+        Assert.Equal(0, told.Vms);
+        Assert.True(told.MayInvalidate);
+    }
+
     [Theory]
     [InlineData("linux-6.1.y", false)]
     [InlineData("linux-6.3", false)]
