@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
@@ -18,6 +19,11 @@ public sealed record SoakBounds
 
     /// <summary>Time, above zero, for the cohorts under test. The control has as long again.</summary>
     public TimeSpan Time { get; init; } = TimeSpan.FromMinutes(10);
+
+    /// <summary>
+    /// Crossings of a boundary with a fault in flight that each simulated cohort under test must have for a pass, at least 1.
+    /// </summary>
+    public long CrossingsMin { get; init; } = 1;
 
     /// <summary>
     /// Time, above zero, for external cohorts, such as real VMs; null, the default, lets them come to their own end.
@@ -60,6 +66,9 @@ public sealed record SoakResult
 
     /// <summary>The tick to which every VM ran; null where there was no last tick, or not every VM came to it.</summary>
     public long? Ticks { get; init; }
+
+    /// <summary>Time that each cohort ran for, by its name.</summary>
+    public ImmutableDictionary<string, TimeSpan> Times { get; init; } = ImmutableDictionary<string, TimeSpan>.Empty;
 
     /// <summary>Operations of all cohorts.</summary>
     public long Operations => Cohorts.Sum(cohort => cohort.Totals.Operations);
@@ -126,6 +135,7 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         ImmutableDictionary.CreateBuilder<string, FirstIncident>();
 
     private readonly ImmutableDictionary<string, int?>.Builder _stuck = ImmutableDictionary.CreateBuilder<string, int?>();
+    private readonly ImmutableDictionary<string, TimeSpan>.Builder _times = ImmutableDictionary.CreateBuilder<string, TimeSpan>();
     private readonly bool _runsToLastTick = options.TicksMax < long.MaxValue;
 
     /// <summary>Runs it.</summary>
@@ -196,6 +206,10 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         cohorts.Sort((a, b) => IndexOf(a).CompareTo(IndexOf(b)));
         if (wasInterrupted)
             notes.Add("the check was interrupted before its bound");
+        notes.AddRange(cohorts.Where(HasTooFewCrossings).Select(cohort => string.Create(
+            CultureInfo.InvariantCulture,
+            $"{cohort.Cohort.Name}: {cohort.Totals.CrossingsInAll:N0} crossings with a fault in flight, and at least "
+                + $"{bounds.CrossingsMin:N0} were asked for")));
         bool isComplete = cohorts.Count == options.Cohorts.Count && cohorts.All(HasComeToLastTick);
         return new SoakResult
         {
@@ -206,11 +220,17 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
             WasInterrupted = wasInterrupted,
             FirstIncidents = _firstIncidents.ToImmutable(),
             Stuck = _stuck.ToImmutable(),
+            Times = _times.ToImmutable(),
             Ticks = _runsToLastTick && isComplete ? options.TicksMax : null,
         }.Judge(options.Cohorts.Count);
 
         int IndexOf(CohortReport report) => options.Cohorts.Index().First(entry => entry.Item.Name == report.Cohort.Name).Index;
     }
+
+    // Of one that has none the verdict speaks itself.
+    private bool HasTooFewCrossings(CohortReport report) =>
+        report.Cohort is SimulatedCohort { Expected: Defect.None } && report.Totals.CrossingsInAll is > 0 and var crossings
+        && crossings < bounds.CrossingsMin;
 
     private bool HasComeToLastTick(CohortReport report) =>
         report.Snapshot is SimulatedSnapshot simulated && simulated.Tick >= options.TicksMax;
@@ -226,6 +246,7 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         Func<FleetReport, double> shareDone,
         CancellationToken cancellation)
     {
+        long started = time.GetTimestamp();
         using var fleet = new Fleet(options with { Cohorts = members }, time);
         using var done = new ManualResetEventSlim();
         using var watchdog = new Watchdog(fleet, time, Interval, silence: TimeSpan.FromSeconds(30), report =>
@@ -253,6 +274,8 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         fleet.Stop(StopTimeout);
         FleetReport last = watchdog.Stop();
         cohorts.AddRange(last.Cohorts);
+        foreach (Cohort member in members)
+            _times[member.Name] = time.GetElapsedTime(started);
         foreach ((int m, int? its) in stuck.Index())
         {
             if (members[m] is SimulatedCohort)

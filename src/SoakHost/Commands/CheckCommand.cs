@@ -25,6 +25,9 @@ internal static class CheckCommand
         ValueOption<int> seconds = CommonOptions.Number(
             "--seconds", "time limit for the cohorts under test, and again for the control", 600, 1, SecondsMax,
             "600; real VMs run to their own end");
+        ValueOption<long> crossings = CommonOptions.Number(
+            "--min-crossings", "crossings of a boundary with a fault in flight that each simulated cohort under test must have for "
+                + "a pass", 1L, 1, long.MaxValue, "1");
         Option<string?> workers = CommonOptions.Workers();
         Option<string?> seed = CommonOptions.Seed();
         Option<string?> ticksMax = CommonOptions.TicksMax();
@@ -41,7 +44,7 @@ internal static class CheckCommand
             + "the same, and --part runs one part of the fleet, for soakhost merge. "
             + "Exit code 0: pass; 1: violation; 2: too little was seen for a verdict; 3: this machine cannot run it.")
         {
-            operations, seconds, ticksMax, part, workers, seed, json, report, junit,
+            operations, seconds, crossings, ticksMax, part, workers, seed, json, report, junit,
         };
         foreach (Option option in cohorts.Options)
             command.Add(option);
@@ -62,6 +65,7 @@ internal static class CheckCommand
             var bounds = new SoakBounds
             {
                 Operations = operations.Of(parsed),
+                CrossingsMin = crossings.Of(parsed),
                 Time = TimeSpan.FromSeconds(seconds.Of(parsed)),
                 ExternalTime = parsed.IsGiven(seconds) ? TimeSpan.FromSeconds(seconds.Of(parsed)) : null,
             };
@@ -91,7 +95,7 @@ internal static class CheckCommand
         if (json)
             CheckReport.WriteJson(Console.Out, result, run);
         report?.Write(CheckReport.Json(result, run));
-        WriteJUnit(junit, output => JUnitReport.Write(output, result));
+        WriteJUnit(junit, output => JUnitReport.Write(output, result, run));
         return (int)(result.WasInterrupted && result.Verdict != Verdict.Violation
             ? ExitCode.Interrupted : ExitCodeOf(result.Verdict));
     }

@@ -62,6 +62,8 @@ internal static class CheckMerge
             Stuck = cohorts.Where(cohort => OfLabel(cohort.Its[0]) != Defect.Hang)
                 .ToImmutableDictionary(cohort => cohort.Name, cohort => Stuck(cohort.Its)),
             Ticks = reference.Document.Ticks,
+            Times = cohorts.ToImmutableDictionary(
+                cohort => cohort.Name, cohort => TimeSpan.FromSeconds(cohort.Its.Max(its => its.ElapsedSeconds))),
         };
         return (result.Judge(names.Length) with { Ticks = result.Reasons.Length == 0 ? result.Ticks : null }, run);
     }

@@ -69,6 +69,7 @@ internal sealed record CheckCohortDocument(
     IReadOnlyDictionary<string, long> Incidents,
     string? FirstIncident,
     string? FirstIncidentLife,
+    string? Reproduce,
     long? UnjustifiedRetries,
     long? OvercautiousRetries,
     long? UnsafeInstalls,
@@ -76,6 +77,9 @@ internal sealed record CheckCohortDocument(
     long? AccountingErrors,
     Verdict Verdict)
 {
+    /// <summary>Time that it ran for.</summary>
+    public double ElapsedSeconds { get; init; }
+
     /// <summary>What the histories of simulated VMs depend on besides kernel and seed; absent for real VMs.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public CohortShapeDocument? Shape { get; init; }
@@ -171,7 +175,7 @@ internal static class CheckReport
             result.Operations,
             seconds > 0 ? result.Operations / seconds : 0,
             Verdicts.Evidence(result.Cohorts),
-            [.. result.Cohorts.Select(cohort => Describe(cohort, result))]);
+            [.. result.Cohorts.Select(cohort => Describe(cohort, result, run))]);
         return JsonSerializer.Serialize(document, ReportJson.Default.CheckDocument);
     }
 
@@ -198,7 +202,7 @@ internal static class CheckReport
     internal static IncidentCounts CountsOf(IReadOnlyDictionary<string, long> kinds) =>
         new(kinds["hang"], kinds["unsafe_install"], kinds["accounting_error"], kinds["stale_mapping"], kinds["deadlock"]);
 
-    private static CheckCohortDocument Describe(CohortReport cohort, SoakResult result)
+    private static CheckCohortDocument Describe(CohortReport cohort, SoakResult result, ShardOptions run)
     {
         CohortTotals totals = cohort.Totals;
         FirstIncident? first = result.FirstIncidents.GetValueOrDefault(cohort.Cohort.Name);
@@ -229,6 +233,7 @@ internal static class CheckReport
             IncidentsByKind(cohort.Incidents),
             first?.Id.ToString(),
             first?.Origin is { LifeTick: > 0 } origin ? LifeSyntax.ArgumentOf(origin) : null,
+            first is null ? null : ReplayCommandLine.Of(cohort.WholeCohort, run, first.Id, first.Origin),
             totals.UnjustifiedRetries,
             totals.OvercautiousRetries,
             totals.UnsafeInstalls,
@@ -236,6 +241,7 @@ internal static class CheckReport
             totals.AccountingErrors,
             cohort.Verdict)
         {
+            ElapsedSeconds = result.Times.GetValueOrDefault(cohort.Cohort.Name).TotalSeconds,
             Shape = CohortShapeDocument.Of(cohort.WholeCohort),
             VcpusStuck = result.Stuck.GetValueOrDefault(cohort.Cohort.Name),
             Failures = cohort.Snapshot.Failures is { Length: > 0 } failures ? failures : null,

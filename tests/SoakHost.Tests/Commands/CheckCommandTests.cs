@@ -190,12 +190,14 @@ public class CheckCommandTests
                 "incidents",
                 "first_incident",
                 "first_incident_life",
+                "reproduce",
                 "unjustified_retries",
                 "overcautious_retries",
                 "unsafe_installs",
                 "stale_mappings",
                 "accounting_errors",
                 "verdict",
+                "elapsed_seconds",
                 "shape",
                 "vcpus_stuck",
             ],
@@ -215,34 +217,64 @@ public class CheckCommandTests
         Assert.Equal(2, reasons.Length);
         Assert.Matches(@"\Alinux-6-1 \(linux-6\.1\): [0-9]+ (vCPUs hung|unjustified retries)", reasons[0]);
         Assert.StartsWith("linux-6-1: reproduce with: soakhost replay hang:linux-6-1/", reasons[1], StringComparison.Ordinal);
+        Assert.Equal($"linux-6-1: reproduce with: {cohort.GetProperty("reproduce").GetString()}", reasons[1]);
+        Assert.True(cohort.GetProperty("elapsed_seconds").GetDouble() > 0);
         Assert.Contains("Verdict: violation", result.Error, StringComparison.Ordinal);
     }
 
     [Fact]
-    public async Task The_junit_report_has_a_test_case_for_each_cohort_and_one_for_the_run()
+    public async Task The_junit_report_has_a_test_case_for_each_cohort_and_a_failure_is_enough_by_itself()
     {
-        string file = Path.GetTempFileName();
-        ProgramResult result = await ProgramProcess.RunAsync([.. Small, "--kernel", "linux-6.1", "--junit", file]);
+        (ProgramResult result, XElement suite) = await JUnitAsync([.. Small, "--kernel", "linux-6.1"]);
         Assert.Equal(1, result.ExitCode);
-        XElement suite = XDocument.Load(file).Root!.Element("testsuite")!;
-        File.Delete(file);
         Assert.Equal("testsuites", suite.Parent!.Name.LocalName);
         Assert.Equal(
-            ["control (linux-6.1)", "linux-6-1 (linux-6.1)", "run"],
+            ["control (linux-6.1)", "linux-6-1 (linux-6.1)"],
             suite.Elements("testcase").Select(test => test.Attribute("name")!.Value));
-        Assert.Equal(["3", "2", "0"], ((string[])["tests", "failures", "errors"]).Select(name => suite.Attribute(name)!.Value));
-        Assert.Equal([0, 1, 1], suite.Elements("testcase").Select(test => test.Elements("failure").Count()));
+        Assert.Equal(["2", "1", "0"], Counts(suite));
+        Assert.All(suite.Elements("testcase"), test => Assert.Matches(@"\A[0-9]+\.[0-9]{3}\z", test.Attribute("time")!.Value));
+        XElement failure = Assert.Single(suite.Descendants("failure"));
+        Assert.Equal("linux-6-1 (linux-6.1)", failure.Parent!.Attribute("name")!.Value);
+        Assert.Matches(@"\Aoperations [0-9,]+; invalidations ", failure.Value.Split('\n')[1]);
+        Assert.Matches(@"The first incident is hang:linux-6-1/[0-9]+/[0-9]@[0-9]+\.", failure.Value);
+        Assert.Matches(@">> tick [0-9]+: vCPU [0-9] checks under mmu_lock: stale.* snapshot 0xffffffff8000", failure.Value);
+        Assert.Matches(@"vCPU [0-9] hangs.*was kept as an int and came back as", failure.Value);
+        string command = failure.Value.Split('\n')[^1];
+        Assert.StartsWith("Reproduce with: soakhost replay hang:linux-6-1/", command, StringComparison.Ordinal);
+        Assert.StartsWith("Verdict: violation: ", suite.Element("system-out")!.Value, StringComparison.Ordinal);
     }
 
     [Fact]
     public async Task An_inconclusive_cohort_is_an_error_in_the_junit_report_and_not_a_pass()
     {
+        (_, XElement suite) = await JUnitAsync([.. Far, "--kernel", "linux-6.1.y"]);
+        Assert.Equal(["2", "0", "1"], Counts(suite));
+    }
+
+    [Fact]
+    public async Task Fewer_crossings_than_are_asked_for_are_no_pass()
+    {
+        (ProgramResult result, XElement suite) = await JUnitAsync([.. Small, "--kernel", "linux-6.1.y", "--min-crossings", "9"]);
+        Assert.Equal(2, result.ExitCode);
+        Assert.Matches(
+            @"linux-6-1-y: [1-8] crossings with a fault in flight, and at least 9 were asked for", result.Output);
+
+        // No cohort is to blame, so the run has a test case of its own.
+        Assert.Equal("run", Assert.Single(suite.Descendants("error")).Parent!.Attribute("name")!.Value);
+        Assert.Equal(["3", "0", "1"], Counts(suite));
+    }
+
+    private static async Task<(ProgramResult Result, XElement Suite)> JUnitAsync(string[] arguments)
+    {
         string file = Path.GetTempFileName();
-        await ProgramProcess.RunAsync([.. Far, "--kernel", "linux-6.1.y", "--junit", file]);
+        ProgramResult result = await ProgramProcess.RunAsync([.. arguments, "--junit", file]);
         XElement suite = XDocument.Load(file).Root!.Element("testsuite")!;
         File.Delete(file);
-        Assert.Equal(["3", "0", "2"], ((string[])["tests", "failures", "errors"]).Select(name => suite.Attribute(name)!.Value));
+        return (result, suite);
     }
+
+    private static IEnumerable<string> Counts(XElement suite) =>
+        ((string[])["tests", "failures", "errors"]).Select(name => suite.Attribute(name)!.Value);
 
     private static IEnumerable<string> Keys(JsonElement element) => element.EnumerateObject().Select(property => property.Name);
 }

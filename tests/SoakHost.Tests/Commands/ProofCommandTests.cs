@@ -222,7 +222,8 @@ public class ProofCommandTests
         Assert.Equal((1, ""), (result.ExitCode, result.Error));
         JsonElement[] documents = [.. JsonDocument.Parse(result.Output).RootElement.EnumerateArray()];
         Assert.All(documents, document => Assert.Equal(
-            ["kernel", "start", "verdict", "states", "depth", "elapsed_seconds", "counterexample", "defects"], Keys(document)));
+            ["kernel", "start", "verdict", "states", "depth", "elapsed_seconds", "counterexample", "defects", "expected"],
+            Keys(document)));
         Assert.Equal(["hang", "proven"], documents.Select(document => document.GetProperty("verdict").GetString()));
         Assert.Equal(["0x7fffffff", "0x7fffffff"], documents.Select(document => document.GetProperty("start").GetString()));
         Assert.Equal(JsonValueKind.Null, documents[1].GetProperty("counterexample").ValueKind);
