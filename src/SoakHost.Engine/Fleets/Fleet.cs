@@ -42,11 +42,11 @@ public sealed class Fleet : IDisposable
     public IReadOnlyList<WorkerReport> Workers => _workers.Reports;
 
     /// <summary>
-    /// Whether every VM has come to the last tick, or was taken out of service. Never true with external cohorts: they have no
-    /// ticks.
+    /// Whether every VM has come to the last tick, is gone with its cohort, or was taken out of service. Never true with external
+    /// cohorts: they have no ticks.
     /// </summary>
     public bool IsDone =>
-        Cohorts.All(source => source is SimulatedCohortSource cohort && cohort.Slots.All(slot => slot.HasEnded));
+        _membership.All.All(source => source is SimulatedCohortSource cohort && cohort.Slots.All(slot => slot.HasEnded));
 
     /// <summary>Starts the workers and the external cohorts.</summary>
     /// <exception cref="InvalidOperationException">The fleet was started before.</exception>

@@ -60,7 +60,7 @@ public sealed class BoundedSoakTests
     [Fact]
     public void Without_the_boundary_crossed_it_is_inconclusive()
     {
-        SimulatedCohort far = Healthy with { Vm = new VmParameters { InvalidateSeqStart = 0 } };
+        SimulatedCohort far = Healthy with { Vm = new VmParameters { InvalidateSeqStart = 1UL << 17 } };
         SoakResult result = Run([Control, far], Enough);
         Assert.Equal(Verdict.Inconclusive, result.Verdict);
         Assert.Equal(["healthy (linux-6.1.y): no VM has crossed a boundary with a fault in flight yet"], result.Reasons);

@@ -111,6 +111,25 @@ public sealed class FleetMembershipTests
     }
 
     [Fact]
+    public void A_fleet_is_done_only_when_the_VMs_of_a_removed_cohort_are_gone_too()
+    {
+        SimulatedCohort large = Added with { Vms = 3000 };
+        FleetOptions options = Options with
+        {
+            Cohorts = [Control with { Vms = 1 }, large],
+            TicksMax = 20 * Shard.ObservationTicks,
+        };
+        using var fleet = new Fleet(options, TimeProvider.System);
+        fleet.Intervene("late", new() { Kind = InterventionKind.RemoveCohort, Tick = 19 * Shard.ObservationTicks });
+        fleet.Start();
+        FleetRun.WaitUntilDone(fleet);
+        Assert.True(fleet.Stop(Patience));
+        List<ShardCheckpoint> last = [];
+        fleet.Checkpoint(last.Add);
+        Assert.All(last, checkpoint => Assert.Equal(checkpoint.Cohort == "late", checkpoint.IsLast));
+    }
+
+    [Fact]
     public void A_cohort_that_shrinks_and_grows_has_its_figures_throughout_and_its_totals_never_fall()
     {
         using var fleet = new Fleet(Options, TimeProvider.System);
