@@ -41,24 +41,29 @@ public sealed record LabJudgement(
     private static IEnumerable<string> Violations(LabCrossing crossing)
     {
         if (crossing.Before.Hang is { } below)
-            yield return Describe(below, $"below {crossing.Boundary}");
+        {
+            yield return Describe(
+                below,
+                $"below {crossing.Boundary}: mmu_invalidate_seq was set to 0x{crossing.SetTo:x} and no fault was fixed; it stood at");
+        }
+
         if (crossing.After.Hang is { } past)
-            yield return Describe(past, $"past {crossing.Boundary}");
+            yield return Describe(past, $"past {crossing.Boundary}: mmu_invalidate_seq stood at");
     }
 
     private static string Describe(LabHang hang, string where)
     {
-        string who = $"{hang.Vcpus} of {hang.VcpusAll} vCPUs hung {where}, with mmu_invalidate_seq at 0x{hang.InvalidateSeq:x}";
+        string who = $"{hang.Vcpus} of {hang.VcpusAll} vCPUs hung {where} 0x{hang.InvalidateSeq:x} when invalidations were stopped";
         string evidence = hang.TakenInQuiet is { } taken
             ? string.Create(
                 CultureInfo.InvariantCulture,
-                $"in {hang.QuietSeconds:0.#} s without any invalidation they took {taken:N0} faults, and none was fixed")
+                $"In {hang.QuietSeconds:0.#} s without any they took {taken:N0} faults, and none was fixed")
             : string.Create(
                 CultureInfo.InvariantCulture,
-                $"no heartbeat in {hang.QuietSeconds:0.#} s without any invalidation; this kernel counts no faults");
+                $"There was no heartbeat in {hang.QuietSeconds:0.#} s without any; this kernel counts no faults");
         string after = hang.HasRecovered ? "They recovered when the counter was put back: it is the cause."
             : "They did not recover when the counter was put back.";
-        return $"{who}: {evidence}. {after}";
+        return $"{who}. {evidence}. {after}";
     }
 
     private static IEnumerable<string> Missing(LabRun run)

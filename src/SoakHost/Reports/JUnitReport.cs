@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Xml.Linq;
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Lab;
 
 namespace SoakHost.Reports;
 
@@ -19,6 +20,16 @@ internal static class JUnitReport
             .. result.Cohorts.Select(cohort =>
                 Case($"{cohort.Cohort.Name} ({cohort.KernelName})", cohort.Verdict, cohort.Reason)),
             Case("run", result.Verdict, string.Join("; ", result.Reasons)),
+        ]);
+
+    /// <summary>Writes kernels of the lab, a test case each.</summary>
+    public static void Write(Stream output, IReadOnlyList<LabRun> runs) => Write(
+        output,
+        "soakhost lab",
+        TimeSpan.FromSeconds(runs.Sum(run => run.Elapsed.TotalSeconds)),
+        [
+            .. runs.Select(run => (Run: run, Judgement: LabJudgement.Of(run)))
+                .Select(each => Case(each.Run.Path, each.Judgement.Verdict, string.Join("; ", each.Judgement.Reasons))),
         ]);
 
     /// <summary>Writes a merged list, a test case an entry.</summary>

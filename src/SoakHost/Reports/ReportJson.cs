@@ -51,6 +51,7 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(TimelineDocument))]
 [JsonSerializable(typeof(IncidentTimelineDocument))]
 [JsonSerializable(typeof(CheckDocument))]
+[JsonSerializable(typeof(LabDocument))]
 [JsonSerializable(typeof(BenchDocument[]))]
 [JsonSerializable(typeof(KillMatrixDocument[]))]
 [JsonSerializable(typeof(ProveDocument[]))]

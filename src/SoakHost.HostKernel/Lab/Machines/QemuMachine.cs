@@ -26,6 +26,25 @@ public sealed record MachineOptions
     /// <summary>How it is run, for a person.</summary>
     public string Accelerator => IsAccelerated ? "KVM, nested" : "emulated";
 
+    /// <summary>Whether this machine's own KVM can run a kernel that runs VMs of its own.</summary>
+    /// <param name="root">The root of the file system.</param>
+    public static bool CanAccelerate(string root = "/")
+    {
+        try
+        {
+            using FileStream device = File.Open(
+                Path.Combine(root, "dev/kvm"), FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            return false;
+        }
+
+        return new[] { "kvm_amd", "kvm_intel" }
+            .Select(module => Path.Combine(root, "sys/module", module, "parameters/nested"))
+            .Any(path => File.Exists(path) && File.ReadAllText(path).Trim() is ("Y" or "1"));
+    }
+
     /// <summary>What is added to the kernel's command line.</summary>
     public string KernelArguments { get; init; } = "";
 
