@@ -5,17 +5,27 @@ using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel.Lab;
 
-/// <summary>One kernel that runs: the control, then the boundaries. Keeps what was seen, however it ends.</summary>
-internal sealed class LabAttempt(LabRun run, TimeProvider time, Action<string>? progress)
+/// <summary>
+/// How long is waited in the lab. A machine that is emulated on a busy one is slow; a hang takes two seconds to be called one.
+/// </summary>
+internal sealed record LabTimes
 {
-    // A machine that is emulated on a busy one is slow. A hang takes two seconds to be called one.
-    private static readonly TimeSpan HangWithin = TimeSpan.FromSeconds(60);
-    private static readonly TimeSpan RecoverWithin = TimeSpan.FromSeconds(30);
-    private static readonly TimeSpan CrossWithin = TimeSpan.FromSeconds(60);
+    /// <summary>For a vCPU to be called hung where it should.</summary>
+    public TimeSpan HangWithin { get; init; } = TimeSpan.FromSeconds(60);
 
-    // vCPUs that hang for one reason are called hung within a moment of each other.
-    private static readonly TimeSpan OthersWithin = TimeSpan.FromSeconds(4);
+    /// <summary>For a vCPU that hung to go on.</summary>
+    public TimeSpan RecoverWithin { get; init; } = TimeSpan.FromSeconds(30);
 
+    /// <summary>For a boundary to be crossed, and faults to be fixed past it.</summary>
+    public TimeSpan CrossWithin { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>For other vCPUs after the first one that hung: those that hang for one reason do so together.</summary>
+    public TimeSpan OthersWithin { get; init; } = TimeSpan.FromSeconds(4);
+}
+
+/// <summary>One kernel that runs: the control, then the boundaries. Keeps what was seen, however it ends.</summary>
+internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, Action<string>? progress)
+{
     // Time below a boundary, at the rate of invalidations: the vCPUs must be seen there.
     private static readonly TimeSpan Below = TimeSpan.FromSeconds(0.8);
 
@@ -174,7 +184,7 @@ internal sealed class LabAttempt(LabRun run, TimeProvider time, Action<string>? 
     private async Task<CrossingWatch> FollowAsync(CrossingWatch watch, LabInside inside, string stage, CancellationToken stop)
     {
         long start = time.GetTimestamp();
-        while (time.GetElapsedTime(start) < CrossWithin)
+        while (time.GetElapsedTime(start) < times.CrossWithin)
         {
             watch.Add(await inside.StatusAsync(stage, stop));
             if (watch.Hung > 0 || (watch.IsPast && watch.IsSoundAfter))
@@ -196,9 +206,9 @@ internal sealed class LabAttempt(LabRun run, TimeProvider time, Action<string>? 
             int hung = status.Vcpus.Count(vcpu => vcpu.State == VcpuState.Hung);
             if (hung > 0)
                 first ??= time.GetTimestamp();
-            if (hung == status.Vcpus.Length || (hung > 0 && time.GetElapsedTime(first!.Value) > OthersWithin))
+            if (hung == status.Vcpus.Length || (hung > 0 && time.GetElapsedTime(first!.Value) > times.OthersWithin))
                 return status;
-            if (first is null && time.GetElapsedTime(start) > HangWithin)
+            if (first is null && time.GetElapsedTime(start) > times.HangWithin)
                 return null;
         }
     }
@@ -216,7 +226,7 @@ internal sealed class LabAttempt(LabRun run, TimeProvider time, Action<string>? 
             vcpus.Min(vcpu => vcpu.QuietSeconds ?? 0),
             HasRecovered: false);
         long start = time.GetTimestamp();
-        while (time.GetElapsedTime(start) < RecoverWithin)
+        while (time.GetElapsedTime(start) < times.RecoverWithin)
         {
             LabStatus now = await inside.StatusAsync(stage, stop);
             bool haveRecovered = hung.Vcpus.Zip(now.Vcpus)

@@ -25,7 +25,8 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         ArgumentNullException.ThrowIfNull(path);
         long start = time.GetTimestamp();
         var attempt = new LabAttempt(
-            new LabRun { Path = path, Boundaries = options.Boundaries, Accelerator = options.Machine.Accelerator }, time, progress);
+            new LabRun { Path = path, Boundaries = options.Boundaries, Accelerator = options.Machine.Accelerator },
+            new LabTimes(), time, progress);
         using var late = new CancellationTokenSource(options.Timeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, stop);
         try
@@ -74,8 +75,7 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
             attempt.Say("booting");
             long powerOn = time.GetTimestamp();
             using var machine = QemuMachine.Start(options.Machine, Path.GetFullPath(path), initramfs, folder);
-            Task booting = BootAsync(attempt, machine, found.Count > 0 ? null : WhyNoModules(image, modules), powerOn, stop);
-            await booting;
+            await BootAsync(attempt, machine, found.Count > 0 ? null : WhyNoModules(image, modules), powerOn, stop);
         }
         finally
         {
