@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Watch;
 

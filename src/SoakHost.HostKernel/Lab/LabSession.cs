@@ -1,7 +1,5 @@
-using System.Collections.Immutable;
 using System.Globalization;
 using System.Net.Sockets;
-using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Lab.Images;
 using SoakHost.HostKernel.Lab.Machines;
 

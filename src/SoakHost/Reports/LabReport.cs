@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
-using System.Text.Json.Serialization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Lab;
 using Spectre.Console;

@@ -122,7 +122,13 @@ public sealed class CrossingWatchTests
 
     private static LabVcpuStatus Vcpu(ulong seq, ulong fixes, VcpuState state = VcpuState.Running) => new()
     {
-        State = state, Heartbeat = 0, Taken = fixes, Fixed = fixes, Recoveries = 0, InvalidateSeq = seq, Mappings = 0,
+        State = state,
+        Heartbeat = 0,
+        Taken = fixes,
+        Fixed = fixes,
+        Recoveries = 0,
+        InvalidateSeq = seq,
+        Mappings = 0,
         Snapshot = 0,
     };
 }

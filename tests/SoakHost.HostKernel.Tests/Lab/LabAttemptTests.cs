@@ -86,7 +86,7 @@ public sealed class LabAttemptTests
     [Fact]
     public async Task A_program_inside_that_gives_up_is_told()
     {
-        var error = await Assert.ThrowsAsync<EndOfStreamException>(() => RunAsync(_ => true, failsAt: "2^32"));
+        EndOfStreamException error = await Assert.ThrowsAsync<EndOfStreamException>(() => RunAsync(_ => true, failsAt: "2^32"));
 
         Assert.Equal("The program inside the kernel gave up: KVM_RUN failed.", error.Message);
     }

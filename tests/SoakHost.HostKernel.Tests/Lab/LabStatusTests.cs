@@ -13,13 +13,27 @@ public sealed class LabStatusTests
             [
                 new LabVcpuStatus
                 {
-                    State = VcpuState.Hung, Heartbeat = 5, Taken = 700, Fixed = 6, Recoveries = 1,
-                    InvalidateSeq = ulong.MaxValue, Mappings = 9, Snapshot = 0x80000000, TakenInQuiet = 77, QuietSeconds = 1.25,
+                    State = VcpuState.Hung,
+                    Heartbeat = 5,
+                    Taken = 700,
+                    Fixed = 6,
+                    Recoveries = 1,
+                    InvalidateSeq = ulong.MaxValue,
+                    Mappings = 9,
+                    Snapshot = 0x80000000,
+                    TakenInQuiet = 77,
+                    QuietSeconds = 1.25,
                 },
                 new LabVcpuStatus
                 {
-                    State = VcpuState.Running, Heartbeat = 50, Taken = null, Fixed = null, Recoveries = 0, InvalidateSeq = 0,
-                    Mappings = 0, Snapshot = 0,
+                    State = VcpuState.Running,
+                    Heartbeat = 50,
+                    Taken = null,
+                    Fixed = null,
+                    Recoveries = 0,
+                    InvalidateSeq = 0,
+                    Mappings = 0,
+                    Snapshot = 0,
                 },
             ]);
 

@@ -24,22 +24,28 @@ internal sealed class GdbClient(Stream stream, TimeProvider time, TimeSpan reply
 
     /// <summary>Stops the machine.</summary>
     /// <exception cref="GdbException">The stub does not answer as it should.</exception>
-    public Task StopAsync(CancellationToken stop) => WithinAsync("stop the machine", stop, async limit =>
-    {
-        await stream.WriteAsync(new[] { Interrupt }, limit);
-        await ReceiveStopAsync(limit);
-    });
+    public Task StopAsync(CancellationToken stop) => WithinAsync(
+        "stop the machine",
+        async limit =>
+        {
+            await stream.WriteAsync(new[] { Interrupt }, limit);
+            await ReceiveStopAsync(limit);
+        },
+        stop);
 
     /// <summary>Lets the machine go on.</summary>
     public Task ContinueAsync(CancellationToken stop) =>
-        WithinAsync("let the machine go on", stop, limit => SendAsync("c", limit));
+        WithinAsync("let the machine go on", limit => SendAsync("c", limit), stop);
 
     /// <summary>Asks why the machine stopped: the first packet to a stub whose state is not known.</summary>
-    public Task GreetAsync(CancellationToken stop) => WithinAsync("greet the stub", stop, async limit =>
-    {
-        await SendAsync("?", limit);
-        await ReceiveStopAsync(limit);
-    });
+    public Task GreetAsync(CancellationToken stop) => WithinAsync(
+        "answer a greeting",
+        async limit =>
+        {
+            await SendAsync("?", limit);
+            await ReceiveStopAsync(limit);
+        },
+        stop);
 
     /// <summary>Chooses the CPU, from 1, whose registers and addresses are meant from here on.</summary>
     public async Task ChooseCpuAsync(int cpu, CancellationToken stop)
@@ -91,11 +97,14 @@ internal sealed class GdbClient(Stream stream, TimeProvider time, TimeSpan reply
     private async Task<string> AskAsync(string packet, CancellationToken stop)
     {
         string reply = "";
-        await WithinAsync($"answer {packet[..1]}", stop, async limit =>
-        {
-            await SendAsync(packet, limit);
-            reply = await ReceiveAsync(limit);
-        });
+        await WithinAsync(
+            $"answer packet {packet[..1]}",
+            async limit =>
+            {
+                await SendAsync(packet, limit);
+                reply = await ReceiveAsync(limit);
+            },
+            stop);
         return reply;
     }
 
@@ -192,7 +201,7 @@ internal sealed class GdbClient(Stream stream, TimeProvider time, TimeSpan reply
         return _buffer[_next++];
     }
 
-    private async Task WithinAsync(string what, CancellationToken stop, Func<CancellationToken, Task> work)
+    private async Task WithinAsync(string what, Func<CancellationToken, Task> work, CancellationToken stop)
     {
         using var late = new CancellationTokenSource(replyWithin, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, stop);

@@ -11,6 +11,8 @@ public sealed record MachineOptions
     /// <summary>The emulator of every distribution.</summary>
     public const string DefaultEmulator = "qemu-system-x86_64";
 
+    private static readonly string[] Modules = ["kvm_amd", "kvm_intel"];
+
     /// <summary>The emulator's program.</summary>
     public string Emulator { get; init; } = DefaultEmulator;
 
@@ -40,8 +42,7 @@ public sealed record MachineOptions
             return false;
         }
 
-        return new[] { "kvm_amd", "kvm_intel" }
-            .Select(module => Path.Combine(root, "sys/module", module, "parameters/nested"))
+        return Modules.Select(module => Path.Combine(root, "sys/module", module, "parameters/nested"))
             .Any(path => File.Exists(path) && File.ReadAllText(path).Trim() is ("Y" or "1"));
     }
 

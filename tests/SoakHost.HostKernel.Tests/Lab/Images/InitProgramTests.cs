@@ -40,7 +40,8 @@ public sealed class InitProgramTests
             OperatingSystem.IsLinux() && RuntimeInformation.ProcessArchitecture == Architecture.X64, "it is a program of x86-64");
         string path = Path.Combine(Directory.CreateTempSubdirectory().FullName, "init");
         await File.WriteAllBytesAsync(path, program, TestContext.Current.CancellationToken);
-        File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserExecute);
+        if (!OperatingSystem.IsWindows())
+            File.SetUnixFileMode(path, UnixFileMode.UserRead | UnixFileMode.UserExecute);
         try
         {
             using Process process = Process.Start(

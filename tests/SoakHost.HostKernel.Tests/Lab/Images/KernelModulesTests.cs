@@ -36,7 +36,7 @@ public sealed class KernelModulesTests : IDisposable
     {
         Write("kvm.ko", "irqbypass");
 
-        var refusal = Assert.Throws<LabException>(() => KernelModules.Find(_folder, null));
+        LabException refusal = Assert.Throws<LabException>(() => KernelModules.Find(_folder, null));
 
         Assert.Contains("no module irqbypass, which kvm needs", refusal.Message, StringComparison.Ordinal);
     }
@@ -83,7 +83,7 @@ public sealed class KernelModulesTests : IDisposable
     {
         File.WriteAllText(Path.Combine(_folder, file), "garbage garbage garbage garbage garbage garbage garbage garbage garbage");
 
-        var refusal = Assert.Throws<LabException>(() => KernelModules.Find(_folder, null));
+        LabException refusal = Assert.Throws<LabException>(() => KernelModules.Find(_folder, null));
 
         Assert.Contains(why, refusal.Message, StringComparison.Ordinal);
         Assert.Contains(file, refusal.Message, StringComparison.Ordinal);
