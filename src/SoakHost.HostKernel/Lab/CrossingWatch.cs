@@ -47,8 +47,8 @@ internal sealed class CrossingWatch(Boundary boundary, ulong setTo, long endedBe
     public int Hung { get; private set; }
 
     /// <summary>
-    /// Whether a vCPU hangs on the far side whose faults were fixed below. One that hung below may be carried past the boundary by
-    /// invalidations that go on.
+    /// Whether a vCPU hangs on the far side whose faults were fixed below. One that hung below may be carried past the boundary
+    /// by invalidations that go on.
     /// </summary>
     public bool IsHungAfter { get; private set; }
 

@@ -78,7 +78,8 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
         if (read.Seq < (ulong)before.Ended || read.InProgress is < 0 or > 64)
         {
             throw new GdbException(
-                $"the word at 0x{addresses.Seq:x} is {read.Seq}, which is not the counter: {before.Ended} invalidations had ended");
+                $"the word at 0x{addresses.Seq:x} is {read.Seq}, which is not the counter: {before.Ended} invalidations had "
+                + "ended");
         }
 
         Run = Run with { Counter = new LabCounter(read.Seq, read.Seq, before.Ended, after.Begun) };

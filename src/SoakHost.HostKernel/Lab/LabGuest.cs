@@ -8,8 +8,8 @@ using SoakHost.HostKernel.Tracing;
 namespace SoakHost.HostKernel.Lab;
 
 /// <summary>
-/// The program inside a kernel in the lab, and the only one there. It loads KVM, drives a VM, and tells the lab what it sees until
-/// the lab says that it is enough. Then, or when the lab falls silent, it switches the machine off.
+/// The program inside a kernel in the lab, and the only one there. It loads KVM, drives a VM, and tells the lab what it sees
+/// until the lab says that it is enough. Then, or when the lab falls silent, it switches the machine off.
 /// </summary>
 public static unsafe class LabGuest
 {
@@ -59,7 +59,8 @@ public static unsafe class LabGuest
         HostKernelSupport support = HostKernelSupport.Probe();
         if (!support.IsSupported)
         {
-            port.Say(new LabMessage("unsupported", ("reason", refused is null ? support.Reason! : $"{support.Reason} {refused}")));
+            string reason = refused is null ? support.Reason! : $"{support.Reason} {refused}";
+            port.Say(new LabMessage("unsupported", ("reason", reason)));
             return;
         }
 

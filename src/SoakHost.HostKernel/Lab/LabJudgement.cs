@@ -44,7 +44,8 @@ public sealed record LabJudgement(
         {
             yield return Describe(
                 below,
-                $"below {crossing.Boundary}: mmu_invalidate_seq was set to 0x{crossing.SetTo:x} and no fault was fixed; it stood at");
+                $"below {crossing.Boundary}: mmu_invalidate_seq was set to 0x{crossing.SetTo:x} and no fault was fixed; it stood "
+                    + "at");
         }
 
         if (crossing.After.Hang is { } past)
@@ -53,7 +54,8 @@ public sealed record LabJudgement(
 
     private static string Describe(LabHang hang, string where)
     {
-        string who = $"{hang.Vcpus} of {hang.VcpusAll} vCPUs hung {where} 0x{hang.InvalidateSeq:x} when invalidations were stopped";
+        string who = $"{hang.Vcpus} of {hang.VcpusAll} vCPUs hung {where} 0x{hang.InvalidateSeq:x} when invalidations were "
+            + "stopped";
         string evidence = hang.TakenInQuiet is { } taken
             ? string.Create(
                 CultureInfo.InvariantCulture,
@@ -72,8 +74,8 @@ public sealed record LabJudgement(
             yield return failure;
         if (run.Control is not { } control)
         {
-            yield return "The control did not hang: with an invalidation held in progress, no vCPU was called hung. Without that a "
-                + "hang on this kernel might go unseen.";
+            yield return "The control did not hang: with an invalidation held in progress, no vCPU was called hung. Without that "
+                + "a hang on this kernel might go unseen.";
             yield break;
         }
 
@@ -130,13 +132,13 @@ public sealed record LabJudgement(
     {
         if (run.Machine is { } machine)
         {
-            yield return $"This is about kernel {machine.KernelRelease}, MMU mode {machine.MmuMode} and CPU {machine.CpuModel} in a "
-                + $"virtual machine ({run.Accelerator}), and nothing else.";
+            yield return $"This is about kernel {machine.KernelRelease}, MMU mode {machine.MmuMode} and CPU {machine.CpuModel} "
+                + $"in a virtual machine ({run.Accelerator}), and nothing else.";
         }
 
         yield return "The guests read private anonymous memory through 4 KiB mappings; "
             + "writes, huge pages, file-backed memory, dirty logging, nesting and migration were not tested.";
-        yield return "The counter was written to just below each boundary: what else a kernel keeps over the time that it would take "
-            + "to count there was not tested.";
+        yield return "The counter was written to just below each boundary: what else a kernel keeps over the time that it would "
+            + "take to count there was not tested.";
     }
 }

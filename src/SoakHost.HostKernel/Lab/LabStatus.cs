@@ -38,8 +38,8 @@ public sealed record LabVcpuStatus
     public double? QuietSeconds { get; init; }
 
     /// <summary>
-    /// What grows as its faults are fixed: faults fixed, or pages read where the kernel counts no faults, since every page that it
-    /// reads was taken away before.
+    /// What grows as its faults are fixed: faults fixed, or pages read where the kernel counts no faults, since every page that
+    /// it reads was taken away before.
     /// </summary>
     public ulong Progress => Fixed ?? Heartbeat;
 }

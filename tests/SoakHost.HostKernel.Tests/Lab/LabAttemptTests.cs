@@ -56,7 +56,8 @@ public sealed class LabAttemptTests
     public async Task A_hang_that_stays_when_the_counter_is_put_back_ends_the_run()
     {
         int hangs = 0;
-        LabRun run = await RunAsync(seq => seq < 1ul << 31 ? Volatile.Read(ref hangs) == 0 : Interlocked.Increment(ref hangs) < 0);
+        LabRun run = await RunAsync(
+            seq => seq < 1ul << 31 ? Volatile.Read(ref hangs) == 0 : Interlocked.Increment(ref hangs) < 0);
 
         Assert.Equal(Verdict.Violation, LabJudgement.Of(run).Verdict);
         Assert.False(Assert.Single(run.Crossings).After.Hang!.HasRecovered);

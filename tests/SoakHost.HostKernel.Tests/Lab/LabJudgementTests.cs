@@ -54,22 +54,23 @@ public sealed class LabJudgementTests
                 + "without any they took 27,892 faults, and none was fixed. They recovered when the counter was put back: it is "
                 + "the cause."],
             judgement.Reasons);
-        Assert.Contains("0 faults fixed (0x80000001 to 0x80005898), then a hang after it.", judgement.Seen[1], StringComparison.Ordinal);
+        Assert.EndsWith("0 faults fixed (0x80000001 to 0x80005898), then a hang after it.", judgement.Seen[1]);
     }
 
     [Fact]
     public void A_hang_below_a_boundary_is_a_violation_too()
     {
         var hang = new LabHang(1, 2, 0xffffe500, null, 1, HasRecovered: false);
-        LabCrossing crossing = Crossing(32) with { Before = Side(0xffffe404, 0xffffe500, 0) with { Hang = hang }, IsCrossed = false };
+        LabSide side = Side(0xffffe404, 0xffffe500, 0) with { Hang = hang };
+        LabCrossing crossing = Crossing(32) with { Before = side, IsCrossed = false };
 
         LabJudgement judgement = LabJudgement.Of(Sound with { Crossings = [Crossing(31), crossing] });
 
         Assert.Equal(Verdict.Violation, judgement.Verdict);
         Assert.Equal(
-            ["1 of 2 vCPUs hung below 2^32: mmu_invalidate_seq was set to 0xfffffc18 and no fault was fixed; it stood at 0xffffe500 "
-                + "when invalidations were stopped. There was no heartbeat in 1 s without any; this kernel counts no faults. They "
-                + "did not recover when the counter was put back."],
+            ["1 of 2 vCPUs hung below 2^32: mmu_invalidate_seq was set to 0xfffffc18 and no fault was fixed; it stood at "
+                + "0xffffe500 when invalidations were stopped. There was no heartbeat in 1 s without any; this kernel counts no "
+                + "faults. They did not recover when the counter was put back."],
             judgement.Reasons);
     }
 
@@ -80,7 +81,8 @@ public sealed class LabJudgementTests
         LabCrossing hung = Crossing(31) with { After = Side(1, 2, 0) with { Hang = hang } };
 
         Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(Sound with { Control = null }).Verdict);
-        Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(Sound with { Control = null, Crossings = [hung, Crossing(32)] }).Verdict);
+        LabRun both = Sound with { Control = null, Crossings = [hung, Crossing(32)] };
+        Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(both).Verdict);
         Assert.Contains(
             "The control did not hang", Assert.Single(LabJudgement.Of(Sound with { Control = null }).Reasons),
             StringComparison.Ordinal);
@@ -129,7 +131,8 @@ public sealed class LabJudgementTests
     [InlineData(15, 16, true, "2^31 was crossed, but 31 faults were fixed before it and 40 after it: each vCPU needs 16 on both "
         + "sides.")]
     [InlineData(16, 15, false, "2^31 was not crossed; 32 faults were fixed before it and 39 after it.")]
-    public void A_boundary_without_enough_faults_on_both_sides_shows_nothing(ulong first, ulong second, bool isCrossed, string why)
+    public void A_boundary_without_enough_faults_on_both_sides_shows_nothing(
+        ulong first, ulong second, bool isCrossed, string why)
     {
         LabCrossing crossing = Crossing(31) with
         {

@@ -35,8 +35,8 @@ public sealed class LabBootTests
     }
 
     /// <summary>
-    /// Linux 6.1's own defect: in is_page_fault_stale(), the snapshot is loaded as an int. In Debian's build that is one bit of one
-    /// instruction of kvm.ko. Run with -explicit only: it takes one and a half minutes.
+    /// Linux 6.1's own defect: in is_page_fault_stale(), the snapshot is loaded as an int. In Debian's build that is one byte of
+    /// one instruction of kvm.ko. Run with -explicit only: it takes one and a half minutes.
     /// </summary>
     [Fact(Explicit = true)]
     public async Task The_same_kernel_with_the_defect_of_Linux_6_1_hangs_past_2_to_the_31()

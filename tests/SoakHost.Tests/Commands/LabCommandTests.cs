@@ -17,7 +17,7 @@ public sealed class LabCommandTests : IDisposable
         await File.WriteAllTextAsync(text, "no kernel", TestContext.Current.CancellationToken);
         (string[] Arguments, string Message)[] cases =
         [
-            ([], "Required argument missing for command: 'lab'."),
+            ([], "Required argument 'image' missing for command: 'lab'."),
             (["/no/such/vmlinuz"], "/no/such/vmlinuz cannot be read"),
             ([text], $"{text} is no kernel image"),
             ([Image(), text], $"{text} is no kernel image"),

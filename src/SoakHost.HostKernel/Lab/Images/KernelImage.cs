@@ -37,7 +37,7 @@ public sealed record KernelImage(string Path, string Sha256, string? Release)
         }
 
         if (data.Length < SetupBytes || !data.AsSpan(HeaderAt, 4).SequenceEqual("HdrS"u8))
-            throw new LabException($"{path} is no kernel image: an image of x86, vmlinuz or bzImage, has \"HdrS\" at byte 0x202.");
+            throw new LabException($"{path} is no kernel image: a vmlinuz or bzImage of x86 has \"HdrS\" at byte 0x202.");
         ushort version = BinaryPrimitives.ReadUInt16LittleEndian(data.AsSpan(VersionAt));
         if (version >= VersionWithFlags && (data[FlagsAt] & 1) == 0)
             throw new LabException($"{path} is a 32-bit kernel; the lab needs one of x86-64.");

@@ -54,7 +54,7 @@ internal static class KernelModules
             if (read.ContainsKey(name))
                 return;
             if (!files.TryGetValue(name, out string? path))
-                throw new LabException($"{folder} has no module {name}, which {neededBy} needs: give all modules with --modules.");
+                throw new LabException($"{folder} has no module {name}, which {neededBy} needs: --modules must have all.");
             KernelModule module = Read(name, path);
             read.Add(name, module);
             foreach (string needed in module.Needs)
@@ -148,8 +148,7 @@ internal static class KernelModules
             using var bytes = new MemoryStream();
             process.StandardOutput.BaseStream.CopyTo(bytes);
             process.WaitForExit();
-            return process.ExitCode == 0 ? bytes.ToArray()
-                : throw new InvalidDataException($"{tool} ended with exit code {process.ExitCode}: {errors.Result.Trim()}");
+            return errors.Result.Trim() is { Length: > 0 } said ? throw new InvalidDataException(said) : bytes.ToArray();
         }
         catch (System.ComponentModel.Win32Exception error)
         {

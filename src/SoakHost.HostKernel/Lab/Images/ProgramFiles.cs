@@ -49,7 +49,7 @@ internal sealed class ProgramFiles
         var files = new ProgramFiles();
         string program = Path.Combine(folder, Name);
         if (!File.Exists(program))
-            throw new LabException($"There is no executable {program}, which would run inside the kernel: build it with its host.");
+            throw new LabException($"There is no executable {program}, which would run inside the kernel: build it with one.");
         files._files.Add(Program, program);
 
         // A single file holds the runtime and every assembly.

@@ -106,7 +106,8 @@ internal sealed class KernelWords(GdbClient stub, int cpus, TimeProvider time)
 
     private async Task<InvalidateWords?> ReadAllAsync(WordAddresses addresses, CancellationToken stop)
     {
-        if (await WordAsync(addresses.Seq, stop) is not { } seq || await WordAsync(addresses.InProgress, stop) is not { } inProgress)
+        if (await WordAsync(addresses.Seq, stop) is not { } seq
+            || await WordAsync(addresses.InProgress, stop) is not { } inProgress)
             return null;
         if (addresses.Range is not { } range)
             return new InvalidateWords(seq, (long)inProgress, null);
