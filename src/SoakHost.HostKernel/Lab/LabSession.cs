@@ -125,7 +125,7 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
                     attempt.Say("KVM is there; starting a VM");
                     break;
                 case "unsupported":
-                    throw new LabException(hasKvm ? message["reason"]
+                    throw new LabException(hasKvm ? $"The counter cannot be reached in this kernel: {message["reason"]}."
                         : string.Join(' ', ((string?[])[message["reason"], noModules]).OfType<string>()));
                 case "failed":
                     throw new EndOfStreamException($"The program inside the kernel gave up: {message["reason"]}.");

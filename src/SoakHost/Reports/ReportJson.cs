@@ -52,6 +52,7 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(IncidentTimelineDocument))]
 [JsonSerializable(typeof(CheckDocument))]
 [JsonSerializable(typeof(LabDocument))]
+[JsonSerializable(typeof(KernelCounterDocument))]
 [JsonSerializable(typeof(BenchDocument[]))]
 [JsonSerializable(typeof(KillMatrixDocument[]))]
 [JsonSerializable(typeof(ProveDocument[]))]
