@@ -63,6 +63,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
             Until = _options.Until,
             ExpectedEnd = last.ExpectedEnd,
             NotCovered = [.. now.NotCovered, Unproven],
+            KernelCounter = KernelCounter.Sum(now.Vms.Select(vm => vm.Counter)),
         };
     }
 

@@ -28,10 +28,15 @@ internal static class HostEvidence
     internal static ImmutableArray<string> Seen(IEnumerable<HostVmSnapshot> vms) => [.. vms.SelectMany(Seen)];
 
     /// <summary>What the run cannot say.</summary>
+    /// <param name="options">What was run.</param>
+    /// <param name="machine">Where.</param>
+    /// <param name="shortcomings">What the VMs lack.</param>
+    /// <param name="whyNoCounter">Why the kernel's counter was not read; null where it was.</param>
     internal static ImmutableArray<string> NotCovered(
         HostCohortOptions options,
         HostMachine machine,
-        IEnumerable<string> shortcomings)
+        IEnumerable<string> shortcomings,
+        string? whyNoCounter)
     {
         string mode =
             $"This is about kernel {machine.KernelRelease}, MMU mode {machine.MmuMode} and CPU {machine.CpuModel}, and nothing "
@@ -39,11 +44,12 @@ internal static class HostEvidence
         string paths =
             "The guests read private anonymous memory through 4 KiB mappings; "
             + "writes, huge pages, file-backed memory, dirty logging, nesting and migration were not tested.";
-        string counter = "The kernel's counter was not read: "
-            + "it lies between the invalidations ended and begun, plus those of other sources.";
+        IEnumerable<string> counter = whyNoCounter is null ? []
+            : [$"The kernel's counter was not read ({whyNoCounter}): it lies between the invalidations ended and begun, plus "
+                + "those of other sources."];
         IEnumerable<string> beyond = options.Boundaries.Where(each => each > options.Until).Order()
             .Select(each => $"{Name(each)} lies past the end of the run.");
-        return [mode, paths, counter, .. beyond, .. shortcomings];
+        return [mode, paths, .. counter, .. beyond, .. shortcomings];
     }
 
     /// <summary>A count as people write it: 2^31 rather than 2147483648.</summary>
@@ -61,6 +67,12 @@ internal static class HostEvidence
             else if (!crossing.IsSeen)
                 yield return $"VM {vm.Index} crossed {Name(boundary)} with no vCPU taking faults on both sides, which shows "
                     + "nothing.";
+        }
+
+        if (vm.Counter is { IsBelow: true })
+        {
+            yield return $"VM {vm.Index}: the kernel's counter was below the invalidations that had ended, so the count is "
+                + "wrong.";
         }
 
         foreach (HostVcpuSnapshot vcpu in vm.Vcpus)
@@ -87,7 +99,25 @@ internal static class HostEvidence
                 + $"since then {crossing.FaultsTakenAfter} faults were taken and {crossing.FaultsFixedAfter} fixed for them.";
         }
 
+        if (vm.Counter is { } counter)
+            yield return $"VM {vm.Index}: {Describe(counter)}";
+
         yield return $"VM {vm.Index}: after {vm.InvalidationsEnded} invalidations every vCPU makes progress; "
             + $"{vm.FaultsTaken} faults taken, {vm.FaultsFixed} fixed.";
+    }
+
+    /// <summary>What the kernel showed of a counter, in a sentence.</summary>
+    private static string Describe(KernelCounter counter)
+    {
+        string what = counter.HasSnapshots ? "with a snapshot of" : "with the counter at";
+        IEnumerable<string> past = counter.Past.Where(each => each.Fixes > 0).Select(each =>
+            $"; {each.Fixes} faults were fixed {what} {each.Boundary} or above, the first at 0x{each.First:x}, the last at "
+            + $"0x{each.Last:x}");
+        string bounds = counter.IsBelow ? "It did not lie within the counted bounds."
+            : counter.Ahead > 0
+                ? $"It ran ahead of the count by up to {counter.Ahead}: other sources, such as compaction, moved it too."
+                : "It lay within the counted bounds all along.";
+        return $"the kernel's counter, as read at {counter.Source}, went from 0x{counter.First:x} to 0x{counter.Last:x}"
+            + $"{string.Concat(past)}. {bounds}";
     }
 }

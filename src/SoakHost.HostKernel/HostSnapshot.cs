@@ -30,6 +30,9 @@ public sealed record HostSnapshot : ExternalSnapshot
     /// <summary>Sentences on what the run cannot say.</summary>
     public required ImmutableArray<string> NotCovered { get; init; }
 
+    /// <summary>The kernel's own counter, over all VMs; null where it was not read.</summary>
+    public KernelCounter? KernelCounter { get; init; }
+
     /// <inheritdoc/>
     public override string KernelName => HostCohort.KindName;
 

@@ -33,6 +33,7 @@ public sealed class HostSoak : IDisposable
     private readonly HostMachine _machine;
     private readonly IReadOnlyList<IHostVm> _vms;
     private readonly IDisposable? _device;
+    private readonly CounterTracing? _tracing;
     private readonly Thread _thread;
     private readonly ManualResetEventSlim _stopRequest = new();
     private readonly TaskCompletionSource<HostSoakSnapshot> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
@@ -47,9 +48,10 @@ public sealed class HostSoak : IDisposable
         TimeProvider time,
         HostMachine machine,
         IReadOnlyList<IHostVm> vms,
-        IDisposable? device)
+        IDisposable? device,
+        CounterTracing? tracing = null)
     {
-        (_options, _time, _machine, _vms, _device) = (options, time, machine, vms, device);
+        (_options, _time, _machine, _vms, _device, _tracing) = (options, time, machine, vms, device, tracing);
         _started = time.GetTimestamp();
         _snapshot = TakeSnapshot(isOver: false);
         _thread = new Thread(Run) { Name = "host soak", IsBackground = true };
@@ -84,6 +86,7 @@ public sealed class HostSoak : IDisposable
         ArgumentNullException.ThrowIfNull(time);
         KvmDevice device = KvmDevice.Open(options.DevicePath);
         List<HostVm> vms = [];
+        var tracing = CounterTracing.Begin();
         try
         {
             IReadOnlyList<(string Key, string Error)> errors = options.Validate(device.Limits);
@@ -92,14 +95,15 @@ public sealed class HostSoak : IDisposable
                     string.Join("; ", errors.Select(error => $"{error.Key} {error.Error}")),
                     nameof(options));
             for (int index = 0; index < options.Vms; index++)
-                vms.Add(new HostVm(device, options, index, time));
-            var soak = new HostSoak(options, time, HostMachine.Read(), vms, device);
+                vms.Add(new HostVm(device, options, index, tracing, time));
+            var soak = new HostSoak(options, time, HostMachine.Read(), vms, device, tracing);
             soak.Begin();
             return soak;
         }
         catch
         {
             vms.ForEach(vm => vm.Dispose());
+            tracing.Dispose();
             device.Dispose();
             throw;
         }
@@ -130,6 +134,7 @@ public sealed class HostSoak : IDisposable
         foreach (IHostVm vm in _vms)
             vm.Dispose();
         _device?.Dispose();
+        _tracing?.Dispose();
         _stopRequest.Dispose();
     }
 
@@ -212,11 +217,14 @@ public sealed class HostSoak : IDisposable
             Violations = HostEvidence.Violations(states),
             Missing = isOver ? [.. Failures(states), .. HostEvidence.Missing(_options, states)] : [],
             Seen = isOver ? HostEvidence.Seen(states) : [],
-            NotCovered = HostEvidence.NotCovered(_options, _machine, shortcomings),
+            NotCovered = HostEvidence.NotCovered(_options, _machine, shortcomings, WhyNoCounter(states)),
             Machine = _machine,
             Vms = states,
         };
     }
+
+    private string? WhyNoCounter(IEnumerable<HostVmSnapshot> states) => states.All(vm => vm.Counter is not null) ? null
+        : _tracing?.WhyNot ?? "no fault of its vCPUs was traced";
 
     private IEnumerable<string> Failures(IEnumerable<HostVmSnapshot> states)
     {

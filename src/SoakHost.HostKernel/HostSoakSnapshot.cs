@@ -101,6 +101,9 @@ public sealed record HostVmSnapshot(
     int Quiesces,
     ImmutableArray<HostVcpuSnapshot> Vcpus)
 {
+    /// <summary>The kernel's own counter; null where it was not read.</summary>
+    public KernelCounter? Counter { get; init; }
+
     /// <summary>Faults taken by its vCPUs.</summary>
     public ulong FaultsTaken => Vcpus.Aggregate(0ul, (sum, vcpu) => sum + (vcpu.Faults?.Taken ?? 0));
 

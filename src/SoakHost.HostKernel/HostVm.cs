@@ -1,6 +1,7 @@
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
+using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel;
@@ -16,11 +17,16 @@ internal sealed class HostVm : IHostVm
     private readonly SuspectWatch _suspects;
     private readonly CrossingLog _crossings;
     private readonly RateMeter _rate;
+    private readonly CounterTracing _tracing;
+    private readonly CounterLog _counter;
+    private long _endedBefore;
     private HostVmPhase _phase;
 
-    internal HostVm(KvmDevice device, HostCohortOptions options, int index, TimeProvider time)
+    internal HostVm(KvmDevice device, HostCohortOptions options, int index, CounterTracing tracing, TimeProvider time)
     {
-        (_options, _time, Index) = (options, time, index);
+        (_options, _time, _tracing, Index) = (options, time, tracing, index);
+        IEnumerable<Boundary> boundaries = options.Boundaries.Distinct().Order().Select(count => new Boundary((ulong)count));
+        _counter = new CounterLog(boundaries, options.Vcpus, tracing.HasSnapshots);
         _descriptor = device.CreateVm();
         _vcpus = new Vcpu[options.Vcpus];
         try
@@ -95,6 +101,7 @@ internal sealed class HostVm : IHostVm
         _rate.Note(now, ended);
         _probes.GiveWork(now, _options.IsNearBoundary(ended));
         _suspects.Observe();
+        ReadCounter(ended);
         _crossings.FollowLast();
         _suspects.Settle();
         if (_suspects.HasHung)
@@ -136,7 +143,10 @@ internal sealed class HostVm : IHostVm
             ended < _options.Until ? Expected(_options.Until - ended) : null,
             _crossings.Crossings,
             _suspects.Quiesces,
-            [.. _vcpus.Select(_suspects.Describe)]);
+            [.. _vcpus.Select(_suspects.Describe)])
+        {
+            Counter = _counter.Seen,
+        };
 
         DateTimeOffset? Expected(long invalidations)
         {
@@ -157,6 +167,23 @@ internal sealed class HostVm : IHostVm
         Memory?.Dispose();
         Invalidators?.Dispose();
     }
+
+    private void ReadCounter(long ended)
+    {
+        foreach (Vcpu vcpu in _vcpus)
+        {
+            // The statistics first: what is fixed by now was fixed with the counter at most at what is read next.
+            FaultCounters? faults = vcpu.ReadFaults();
+            if (_tracing.Read(vcpu.ThreadNumber) is { } reading)
+                _counter.Add(vcpu.Index, reading, SlowFixes(faults), _endedBefore, Invalidators.Begun);
+        }
+
+        _endedBefore = ended;
+    }
+
+    /// <summary>A fix on the fast path looks at no counter.</summary>
+    private static ulong? SlowFixes(FaultCounters? faults) =>
+        faults is { } known ? known.Fixed - Math.Min(known.Fixed, known.Fast) : null;
 
     private HostVmPhase NextPhase(long now)
     {

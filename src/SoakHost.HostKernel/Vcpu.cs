@@ -47,6 +47,7 @@ internal sealed unsafe class Vcpu : IDisposable
     private long _sampledRip;
     private long _sampledAddress;
     private int _sampled;
+    private int _threadNumber;
 
     internal Vcpu(
         KvmDevice device,
@@ -104,6 +105,9 @@ internal sealed unsafe class Vcpu : IDisposable
     internal bool ProgressDue => Volatile.Read(ref _answered) != Volatile.Read(ref _rung);
 
     internal VcpuStop Stop => (VcpuStop)Volatile.Read(ref _stop);
+
+    /// <summary>The number of its thread, as the kernel counts threads; 0 until it runs.</summary>
+    internal int ThreadNumber => Volatile.Read(ref _threadNumber);
 
     internal void Start() => _thread.Start();
 
@@ -194,6 +198,7 @@ internal sealed unsafe class Vcpu : IDisposable
     {
         if (cpu is { } number)
             PinningError = CpuPinning.TryPin(number);
+        Volatile.Write(ref _threadNumber, Libc.ThreadId());
         OpenSchedule();
         lock (_threadGate)
             _nativeThread = Libc.ThreadSelf();

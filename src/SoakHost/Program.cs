@@ -2,13 +2,20 @@ using System.CommandLine;
 using System.Runtime.CompilerServices;
 using SoakHost;
 using SoakHost.Commands;
+using SoakHost.HostKernel.Lab;
+using SoakHost.HostKernel.Lab.Images;
 
 /// <summary>The entry point.</summary>
 internal static class Program
 {
     // Before this check the program must not load any assembly: for that the commands are in a method of their own.
     private static int Main(string[] arguments) =>
-        OpenFiles.AreEnough(arguments) ? RunAsync(arguments).GetAwaiter().GetResult() : (int)ExitCode.Usage;
+        arguments is [Initramfs.GuestCommand] ? RunInside()
+        : OpenFiles.AreEnough(arguments) ? RunAsync(arguments).GetAwaiter().GetResult() : (int)ExitCode.Usage;
+
+    /// <summary>The first program of a kernel in the lab. Only a few of the program's assemblies are there.</summary>
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static int RunInside() => (int)(LabGuest.TryRun(TimeProvider.System) ? ExitCode.Pass : ExitCode.Usage);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static Task<int> RunAsync(string[] arguments)
@@ -17,6 +24,7 @@ internal static class Program
         {
             ServeCommand.Create(),
             CheckCommand.Create(),
+            LabCommand.Create(),
             MergeCommand.Create(),
             ExploreCommand.Create(),
             ProveCommand.Create(),

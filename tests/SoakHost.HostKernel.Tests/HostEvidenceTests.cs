@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
 
@@ -97,11 +98,48 @@ public sealed class HostEvidenceTests
         ImmutableArray<string> gaps = HostEvidence.NotCovered(
             Options,
             new HostMachine("6.1", "npt, tdp_mmu=Y", "a CPU"),
-            ["no pf_taken"]);
+            ["no pf_taken"],
+            "bpf(2) is not permitted");
         Assert.Contains("2^32 lies past the end of the run.", gaps);
         Assert.Contains("no pf_taken", gaps);
         Assert.Contains(gaps, each => each.Contains("kernel 6.1, MMU mode npt, tdp_mmu=Y", StringComparison.Ordinal));
     }
+
+    [Fact]
+    public void That_the_counter_was_not_read_is_said_with_the_reason_and_only_then()
+    {
+        const string reason = "bpf(2) is not permitted: it takes CAP_BPF and CAP_PERFMON, or root";
+        var machine = new HostMachine("6.1", "npt", "a CPU");
+
+        Assert.Contains(
+            $"The kernel's counter was not read ({reason}): it lies between the invalidations ended and begun, plus those of "
+                + "other sources.",
+            HostEvidence.NotCovered(Options, machine, [], reason));
+        Assert.DoesNotContain(
+            HostEvidence.NotCovered(Options, machine, [], null),
+            gap => gap.Contains("counter was not", StringComparison.Ordinal));
+    }
+
+    [Theory]
+    [InlineData(0, false, "It lay within the counted bounds all along.")]
+    [InlineData(7, false, "It ran ahead of the count by up to 7: other sources, such as compaction, moved it too.")]
+    [InlineData(7, true, "It did not lie within the counted bounds.")]
+    public void What_the_kernel_showed_of_the_counter_is_said(ulong ahead, bool isBelow, string bounds)
+    {
+        var counter = new KernelCounter(
+            true, 5, 0x80000400, 800,
+            [new(Boundary.AtPower(31), 350, 0x80000001, 0x80000400), new(Boundary.AtPower(32), 0, null, null)], ahead, isBelow);
+
+        Assert.Equal(
+            "VM 0: the kernel's counter, as read at kvm_mmu_spte_requested, went from 0x5 to 0x80000400; 350 faults were fixed "
+                + $"with a snapshot of 2^31 or above, the first at 0x80000001, the last at 0x80000400. {bounds}",
+            HostEvidence.Seen([Vm with { Counter = counter }])[1]);
+    }
+
+    [Fact]
+    public void A_counter_below_the_count_is_inconclusive() => Inconclusive(
+        Vm with { Counter = new KernelCounter(false, 5, 6, 0, [], 0, IsBelow: true) },
+        "below the invalidations that had ended, so the count is wrong");
 
     private static void Inconclusive(HostVmSnapshot vm, string reason) =>
         Assert.Contains(reason, Assert.Single(HostEvidence.Missing(Options, [vm])));

@@ -23,7 +23,7 @@ internal static class BpfProgram
     public static ulong[] OfFaultTaken(KernelLayout layout, int map)
     {
         var code = new Assembler();
-        int record = code.RecordOfThread(map, creates: true);
+        int record = code.RecordOfThread(map);
         code.Increment(At(nameof(FaultRecord.Faults)));
         code.Load(9, 6, 8);
         code.Load(1, 8, At(nameof(FaultRecord.Address)));
@@ -52,7 +52,7 @@ internal static class BpfProgram
     public static ulong[] OfMappingRequested(int snapshotOfFault, int map)
     {
         var code = new Assembler();
-        int record = code.RecordOfThread(map, creates: false);
+        int record = code.RecordOfThread(map);
         code.Increment(At(nameof(FaultRecord.Mappings)));
         code.Load(3, 6, 0);
         code.ReadKernel(At(nameof(FaultRecord.Snapshot)), snapshotOfFault);
@@ -74,25 +74,21 @@ internal static class BpfProgram
 
         /// <summary>Finds the thread's record, or makes one.</summary>
         /// <returns>The jump that is taken where there is none.</returns>
-        public int RecordOfThread(int map, bool creates)
+        public int RecordOfThread(int map)
         {
             Move(6, 1);
             Call(CurrentThread);
             Add(0x63, 10, 0, KeyAt, 0);
             LookUpThread(map);
-            if (creates)
-            {
-                int found = JumpIfNotZero(0);
-                for (short at = RecordAt; at < RecordAt + Marshal.SizeOf<FaultRecord>(); at += sizeof(ulong))
-                    StoreNumber(10, at, 0);
-                LoadMapAndKey(map);
-                Address(3, 10, RecordAt);
-                SetNumber(4, 0);
-                Call(Update);
-                LookUpThread(map);
-                Land(found);
-            }
-
+            int found = JumpIfNotZero(0);
+            for (short at = RecordAt; at < RecordAt + Marshal.SizeOf<FaultRecord>(); at += sizeof(ulong))
+                StoreNumber(10, at, 0);
+            LoadMapAndKey(map);
+            Address(3, 10, RecordAt);
+            SetNumber(4, 0);
+            Call(Update);
+            LookUpThread(map);
+            Land(found);
             int none = JumpIfZero(0);
             Move(8, 0);
             return none;

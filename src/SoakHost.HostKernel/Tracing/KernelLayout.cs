@@ -13,6 +13,12 @@ namespace SoakHost.HostKernel.Tracing;
 /// </param>
 public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgress, int? SnapshotOfFault)
 {
+    /// <summary>
+    /// Of <c>struct kvm</c>, <c>mmu_invalidate_range_start</c> and <c>mmu_invalidate_range_end</c>
+    /// (<c>mmu_notifier_range_start</c> and <c>_end</c> before Linux 6.0); null before 5.12, which keeps no range.
+    /// </summary>
+    public (int Start, int End)? Range { get; init; }
+
     /// <summary>The tracepoint of every fault of a guest.</summary>
     public const string FaultTaken = "kvm_page_fault";
 
@@ -39,7 +45,13 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
             Offset("kvm", "mmu_invalidate_seq", "mmu_notifier_seq"),
             Offset("kvm", "mmu_invalidate_in_progress", "mmu_notifier_count"),
             btf.TracepointParameters(MappingRequested) is ["kvm_page_fault", ..]
-                ? btf.OffsetOf("kvm_page_fault", "mmu_seq") : null);
+                ? btf.OffsetOf("kvm_page_fault", "mmu_seq") : null)
+        {
+            Range = Optional("range_start") is { } start && Optional("range_end") is { } end ? (start, end) : null,
+        };
+
+        int? Optional(string field) =>
+            btf.OffsetOf("kvm", $"mmu_invalidate_{field}") ?? btf.OffsetOf("kvm", $"mmu_notifier_{field}");
 
         int Offset(string structure, params ReadOnlySpan<string> fields)
         {

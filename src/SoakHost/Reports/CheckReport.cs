@@ -115,6 +115,10 @@ internal sealed record CheckCohortDocument(
 
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableArray<string>? NotCovered { get; init; }
+
+    /// <summary>The kernel's own counter, a <see cref="KernelCounterDocument"/>: JSON's null where it was not read.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public JsonElement? KernelCounter { get; init; }
 }
 
 /// <summary>The parameters of a cohort of simulated VMs.</summary>

@@ -8,6 +8,7 @@ using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Lab;
 
 namespace SoakHost.Reports;
 
@@ -31,6 +32,23 @@ internal static class JUnitReport
         string evidence = Verdicts.Evidence(result.Cohorts);
         string[] told = [$"Verdict: {Word(result.Verdict)}{(evidence.Length > 0 ? $": {evidence}" : "")}", .. result.Reasons];
         Write(output, "soakhost check", result.Elapsed, cases, Properties(result, run), string.Join('\n', told));
+    }
+
+    /// <summary>Writes kernels of the lab, a test case each.</summary>
+    public static void Write(Stream output, IReadOnlyList<LabRun> runs)
+    {
+        (LabRun Run, LabJudgement Judgement)[] judged = [.. runs.Select(run => (run, LabJudgement.Of(run)))];
+        List<XElement> cases =
+        [
+            .. judged.Select(each => Case(
+                each.Run.Path, each.Judgement.Verdict, string.Join("; ", each.Judgement.Reasons),
+                string.Join('\n', each.Judgement.Reasons.Concat(each.Judgement.Seen)))),
+        ];
+        foreach ((XElement @case, (LabRun run, _)) in cases.Zip(judged))
+            @case.Add(Time(run.Elapsed));
+        Write(
+            output, "soakhost lab", TimeSpan.FromSeconds(runs.Sum(run => run.Elapsed.TotalSeconds)), cases,
+            judged.SelectMany(each => Properties(each.Run, each.Judgement)), told: "");
     }
 
     /// <summary>Writes a merged list, a test case an entry.</summary>
@@ -156,6 +174,17 @@ internal static class JUnitReport
             foreach (string sentence in host.NotCovered)
                 yield return Property($"{name}.not_covered", sentence);
         }
+    }
+
+    private static IEnumerable<XElement> Properties(LabRun run, LabJudgement judgement)
+    {
+        (string Name, string? Value)[] known =
+        [
+            ("sha256", run.Image?.Sha256), ("kernel_release", run.Machine?.KernelRelease), ("mmu", run.Machine?.MmuMode),
+            ("cpu", run.Machine?.CpuModel), .. judgement.NotCovered.Select(sentence => ("not_covered", (string?)sentence)),
+        ];
+        return known.Where(property => property.Value is not null)
+            .Select(property => Property($"{run.Path}.{property.Name}", property.Value!));
     }
 
     private static XElement Property(string name, string value) => new(

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Text.Json;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
@@ -35,6 +36,8 @@ internal static class KindDocuments
                 InvalidationsPerSecond = host.InvalidationsPerSecond,
                 Reasons = reasons,
                 NotCovered = host.NotCovered,
+                KernelCounter = JsonSerializer.SerializeToElement(
+                    KernelCounterDocument.Of(host.KernelCounter), ReportJson.Default.KernelCounterDocument!),
             };
 
     /// <summary>VMs that crossed each boundary with a fault in flight, by the boundary's name.</summary>

@@ -51,6 +51,8 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(TimelineDocument))]
 [JsonSerializable(typeof(IncidentTimelineDocument))]
 [JsonSerializable(typeof(CheckDocument))]
+[JsonSerializable(typeof(LabDocument))]
+[JsonSerializable(typeof(KernelCounterDocument))]
 [JsonSerializable(typeof(BenchDocument[]))]
 [JsonSerializable(typeof(KillMatrixDocument[]))]
 [JsonSerializable(typeof(ProveDocument[]))]

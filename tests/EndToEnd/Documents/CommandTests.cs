@@ -16,6 +16,7 @@ public sealed class CommandTests
     private const string Parts = "it needs a service for each part; PartServiceTests run the same";
     private const string Breaks = "it takes long, and it compiles; BreakTests run the same with one round";
     private const string Kvm = "it needs /dev/kvm; SoakHost.HostKernel.Tests drive real VMs where there is one";
+    private const string Images = "it needs kernel images; LabBootTests boot Debian's stock kernel";
     private const string Recording = "it needs a recording; SoakHost.Watch.Tests judge those of field cases";
     private const string Measures = "it measures an idle machine for minutes";
     private const string OnlyInTests = "the program does not have the example's kernel; AddAKernelTests explore and soak it";
@@ -55,6 +56,9 @@ public sealed class CommandTests
         ["/tmp/host-invalidations 10"] = Kvm,
         ["soakhost check --kernel host --seconds 10 --vcpus 1 --json 2>/dev/null | grep invalidations_per_second"] = Kvm,
         ["done"] = Kvm,
+        ["soakhost lab vmlinuz"] = Images,
+        ["soakhost lab vmlinuz-6.1 vmlinuz-6.12 --json --junit lab.xml"] = Images,
+        ["soakhost lab arch/x86/boot/bzImage --modules /tmp/modules"] = Images,
         ["soakhost watch --from web-17.jsonl"] = Recording,
         ["soakhost watch --listen http://127.0.0.1:9101 --evidence /var/lib/soakhost-watch"] = "it runs until it is stopped",
         ["soakhost watch --once"] = "it ends with 2 where there is no VM; WatchCommandTests look at made-up ones",

@@ -94,7 +94,7 @@ async function load(id, run) {
   }
 }
 
-/** @param {string} id "hang:control/2/0@689152" @returns {string} "Hang in control: VM 2, vCPU 0"; the id itself if it has another form */
+/** @param {string} id "hang:control/59/0@71680" @returns {string} "Hang in control: VM 59, vCPU 0"; the id itself if it has another form */
 function headingOf(id) {
   const match = /^([a-z-_]+):([a-z0-9-]+)\/(\d+)\/(?:(\d+)|-)@(\d+)$/.exec(id);
   if (!match) return id;

@@ -1,0 +1,251 @@
+using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Lab.Machines;
+using SoakHost.HostKernel.Watch;
+
+namespace SoakHost.HostKernel.Lab;
+
+/// <summary>
+/// How long is waited in the lab. A machine that is emulated on a busy one is slow; a hang takes two seconds to be called one.
+/// </summary>
+internal sealed record LabTimes
+{
+    /// <summary>For a vCPU to be called hung where it should.</summary>
+    public TimeSpan HangWithin { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>For a vCPU that hung to go on.</summary>
+    public TimeSpan RecoverWithin { get; init; } = TimeSpan.FromSeconds(30);
+
+    /// <summary>For a boundary to be crossed, and faults to be fixed past it.</summary>
+    public TimeSpan CrossWithin { get; init; } = TimeSpan.FromSeconds(60);
+
+    /// <summary>For other vCPUs after the first one that hung: those that hang for one reason do so together.</summary>
+    public TimeSpan OthersWithin { get; init; } = TimeSpan.FromSeconds(4);
+}
+
+/// <summary>One kernel that runs: the control, then the boundaries. Keeps what was seen, however it ends.</summary>
+internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, Action<string>? progress)
+{
+    // Time below a boundary, at the rate of invalidations: the vCPUs must be seen there.
+    private static readonly TimeSpan Below = TimeSpan.FromSeconds(0.8);
+
+    // On a kernel that hangs, invalidations must stop before they carry a VM that hung below a boundary past it.
+    private static readonly TimeSpan BelowOfHanging = TimeSpan.FromSeconds(3);
+    private const ulong BelowMin = 1000;
+    private const int TriesMax = 3;
+
+    /// <summary>What was seen so far.</summary>
+    public LabRun Run { get; set; } = run;
+
+    /// <summary>What is being done.</summary>
+    public string Step { get; private set; } = "start";
+
+    /// <summary>Says what is being done.</summary>
+    public void Say(string step)
+    {
+        Step = step;
+        progress?.Invoke(step);
+    }
+
+    /// <summary>Notes what ended the run too early.</summary>
+    public void Fail(string reason) => Run = Run with { Failure = reason };
+
+    /// <summary>Provokes the control, and crosses the boundaries.</summary>
+    public async Task ControlAndCrossAsync(LabInside inside, KernelWords words, WordAddresses addresses, CancellationToken stop)
+    {
+        await ReadCounterAsync(inside, words, addresses, stop);
+        if (!await ControlAsync(inside, words, addresses, stop))
+            return;
+        foreach (Boundary boundary in Run.Boundaries)
+        {
+            if (!await CrossAsync(boundary, inside, words, addresses, stop))
+                return;
+        }
+
+        InvalidateWords last = await words.ReadAsync(addresses, stop);
+        Run = Run with { Counter = Run.Counter! with { Last = last.Seq } };
+    }
+
+    /// <summary>Reads the counter, and checks that the address leads to it: the invalidations made so far are known.</summary>
+    private async Task ReadCounterAsync(LabInside inside, KernelWords words, WordAddresses addresses, CancellationToken stop)
+    {
+        Say("reading the counter");
+        string stage = await inside.BeginAsync("reading", stop);
+        LabStatus before = await inside.StatusAsync(stage, stop);
+        InvalidateWords read = await words.ReadAsync(addresses, stop);
+        stage = await inside.BeginAsync("read", stop);
+        LabStatus after = await inside.StatusAsync(stage, stop);
+        if (read.Seq < (ulong)before.Ended || read.InProgress is < 0 or > 64)
+        {
+            throw new GdbException(
+                $"the word at 0x{addresses.Seq:x} is {read.Seq}, which is not the counter: {before.Ended} invalidations had "
+                + "ended");
+        }
+
+        Run = Run with { Counter = new LabCounter(read.Seq, read.Seq, before.Ended, after.Begun) };
+    }
+
+    /// <summary>
+    /// An invalidation of everything that never ends: no fault can be fixed. Whoever does not call that a hang would not see one.
+    /// </summary>
+    private async Task<bool> ControlAsync(LabInside inside, KernelWords words, WordAddresses addresses, CancellationToken stop)
+    {
+        Say("control: an invalidation is held in progress");
+        string stage = await inside.BeginAsync("control", stop);
+        InvalidateWords before = await words.ChangeAsync(
+            addresses,
+            now => now.InProgress == 0,
+            now => now with { InProgress = now.InProgress + 1, Range = now.Range is null ? null : (0, ulong.MaxValue) },
+            stop);
+        LabStatus? hung = await HangAsync(inside, stage, stop);
+        InvalidateWords held = await words.ChangeAsync(
+            addresses,
+            now => now.InProgress == 1,
+            now => now with { InProgress = 0, Range = before.Range },
+            stop);
+        if (hung is null)
+            return false;
+        Say("control: hung; the invalidation is ended");
+        Run = Run with { Control = await RecoverAsync(inside, stage, hung, held.Seq, stop) };
+        return Run.Control.HasRecovered && Run.Control.Vcpus == Run.Control.VcpusAll;
+    }
+
+    /// <summary>Takes the counter across one boundary.</summary>
+    /// <returns>Whether others can be tried after it.</returns>
+    private async Task<bool> CrossAsync(
+        Boundary boundary, LabInside inside, KernelWords words, WordAddresses addresses, CancellationToken stop)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            Say($"{boundary}: the counter is set below it");
+            string stage = await inside.BeginAsync($"{boundary}", stop);
+            LabStatus status = await inside.StatusAsync(stage, stop);
+            TimeSpan below = Run.Crossings.Any(each => LabJudgement.Of(each) == Verdict.Violation) ? BelowOfHanging : Below;
+            ulong distance = Math.Max(BelowMin, (ulong)(Math.Max(0, status.PerSecond) * below.TotalSeconds * attempt * attempt));
+            ulong setTo = unchecked(boundary.Count - distance);
+            await SetAsync(words, addresses, setTo, stop);
+            CrossingWatch watch = await FollowAsync(WatchOf(boundary, setTo, status), inside, stage, stop);
+            if (watch.Hung > 0)
+                return await AfterHangAsync(watch, boundary, setTo, inside, stage, words, addresses, stop);
+
+            // The vCPUs may have been looked at too late, or too seldom, below the boundary.
+            bool isEnough = watch.IsSoundBefore && watch.IsSoundAfter;
+            if (!isEnough && attempt < TriesMax)
+                continue;
+            Add(new LabCrossing(boundary, setTo, watch.Before, watch.After, watch.IsPast));
+            return true;
+        }
+    }
+
+    private async Task<bool> AfterHangAsync(
+        CrossingWatch watch, Boundary boundary, ulong setTo, LabInside inside, string stage, KernelWords words,
+        WordAddresses addresses, CancellationToken stop)
+    {
+        Say($"{boundary}: hung; the counter is put back");
+        LabStatus hung = (await HangAsync(inside, stage, stop))!;
+        InvalidateWords at = await SetAsync(words, addresses, Run.Counter!.First, stop);
+        LabHang hang = await RecoverAsync(inside, stage, hung, at.Seq, stop);
+        LabCrossing crossing = watch.IsHungAfter
+            ? new LabCrossing(boundary, setTo, watch.Before, watch.After with { Hang = hang }, IsCrossed: true)
+            : new LabCrossing(boundary, setTo, watch.Before with { Hang = hang }, watch.After, IsCrossed: false);
+        Add(crossing);
+        if (!hang.HasRecovered)
+            return false;
+        if (!watch.IsHungAfter)
+            await SetPastAsync(crossing, inside, words, addresses, stop);
+        return true;
+    }
+
+    /// <summary>A kernel that hangs below a boundary may be well above it: the counter is set there.</summary>
+    private async Task SetPastAsync(
+        LabCrossing crossing, LabInside inside, KernelWords words, WordAddresses addresses, CancellationToken stop)
+    {
+        Boundary boundary = crossing.Boundary;
+        Say($"{boundary}: the counter is set past it");
+        string stage = await inside.BeginAsync($"past {boundary}", stop);
+        LabStatus status = await inside.StatusAsync(stage, stop);
+        ulong setTo = unchecked(boundary.Count + BelowMin);
+        await SetAsync(words, addresses, setTo, stop);
+        CrossingWatch watch = await FollowAsync(WatchOf(boundary, setTo, status), inside, stage, stop);
+        LabSide after = watch.After;
+        if (watch.Hung > 0)
+        {
+            LabStatus hung = (await HangAsync(inside, stage, stop))!;
+            InvalidateWords at = await SetAsync(words, addresses, Run.Counter!.First, stop);
+            after = after with { Hang = await RecoverAsync(inside, stage, hung, at.Seq, stop) };
+        }
+
+        Run = Run with { Crossings = [.. Run.Crossings[..^1], crossing with { After = after }] };
+    }
+
+    private static CrossingWatch WatchOf(Boundary boundary, ulong setTo, LabStatus before) =>
+        new(boundary, setTo, before.Ended, before.Vcpus.Length);
+
+    /// <summary>Looks at the VM until it is sound on both sides, hangs, or time is over.</summary>
+    private async Task<CrossingWatch> FollowAsync(CrossingWatch watch, LabInside inside, string stage, CancellationToken stop)
+    {
+        long start = time.GetTimestamp();
+        while (time.GetElapsedTime(start) < times.CrossWithin)
+        {
+            watch.Add(await inside.StatusAsync(stage, stop));
+            if (watch.Hung > 0 || (watch.IsPast && watch.IsSoundAfter))
+                break;
+        }
+
+        return watch;
+    }
+
+    /// <summary>Waits until vCPUs hang, all of them if they do so together.</summary>
+    /// <returns>Null where none does in time.</returns>
+    private async Task<LabStatus?> HangAsync(LabInside inside, string stage, CancellationToken stop)
+    {
+        long start = time.GetTimestamp();
+        long? first = null;
+        while (true)
+        {
+            LabStatus status = await inside.StatusAsync(stage, stop);
+            int hung = status.Vcpus.Count(vcpu => vcpu.State == VcpuState.Hung);
+            if (hung > 0)
+                first ??= time.GetTimestamp();
+            if (hung == status.Vcpus.Length || (hung > 0 && time.GetElapsedTime(first!.Value) > times.OthersWithin))
+                return status;
+            if (first is null && time.GetElapsedTime(start) > times.HangWithin)
+                return null;
+        }
+    }
+
+    /// <summary>Waits until the vCPUs that hung go on.</summary>
+    private async Task<LabHang> RecoverAsync(LabInside inside, string stage, LabStatus hung, ulong seq, CancellationToken stop)
+    {
+        ImmutableArray<LabVcpuStatus> vcpus = [.. hung.Vcpus.Where(vcpu => vcpu.State == VcpuState.Hung)];
+        var hang = new LabHang(
+            vcpus.Length,
+            hung.Vcpus.Length,
+            seq,
+            vcpus.All(vcpu => vcpu.TakenInQuiet is not null)
+                ? vcpus.Aggregate(0ul, (sum, vcpu) => sum + vcpu.TakenInQuiet!.Value) : null,
+            vcpus.Min(vcpu => vcpu.QuietSeconds ?? 0),
+            HasRecovered: false);
+        long start = time.GetTimestamp();
+        while (time.GetElapsedTime(start) < times.RecoverWithin)
+        {
+            LabStatus now = await inside.StatusAsync(stage, stop);
+            bool haveRecovered = hung.Vcpus.Zip(now.Vcpus)
+                .All(pair => pair.First.State != VcpuState.Hung || HasRecovered(pair.First, pair.Second));
+            if (haveRecovered)
+                return hang with { HasRecovered = true };
+        }
+
+        return hang;
+    }
+
+    private static bool HasRecovered(LabVcpuStatus hung, LabVcpuStatus now) =>
+        now.State != VcpuState.Hung && now.Recoveries > hung.Recoveries
+        && now.Progress >= hung.Progress + CrossingWatch.FixedMin;
+
+    private static Task<InvalidateWords> SetAsync(
+        KernelWords words, WordAddresses addresses, ulong value, CancellationToken stop) =>
+        words.ChangeAsync(addresses, now => now.InProgress == 0, now => now with { Seq = value }, stop);
+
+    private void Add(LabCrossing crossing) => Run = Run with { Crossings = [.. Run.Crossings, crossing] };
+}

@@ -1,0 +1,28 @@
+using System.Collections.Immutable;
+using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Lab.Machines;
+
+namespace SoakHost.HostKernel.Lab;
+
+/// <summary>How kernels are tried.</summary>
+public sealed record LabOptions
+{
+    /// <summary>The machine.</summary>
+    public MachineOptions Machine { get; init; } = new();
+
+    /// <summary>The folder of the kernel's modules; null to look beside the image and on this machine.</summary>
+    public string? Modules { get; init; }
+
+    /// <summary>The longest that one kernel takes. Default 5 minutes.</summary>
+    public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(5);
+
+    /// <summary>The program's own folder.</summary>
+    public string ProgramFolder { get; init; } = AppContext.BaseDirectory;
+
+    /// <summary>The folder of the runtime that it runs on.</summary>
+    public string RuntimeFolder { get; init; } = System.Runtime.InteropServices.RuntimeEnvironment.GetRuntimeDirectory();
+
+    /// <summary>The boundaries, in the order in which they are tried.</summary>
+    public ImmutableArray<Boundary> Boundaries { get; init; } =
+        [Boundary.AtPower(31), Boundary.AtPower(32), Boundary.AtPower(63), Boundary.AtPower(64)];
+}
