@@ -15,13 +15,20 @@ dotnet build SoakHost.sln -c Release --nologo -v quiet || exit 1
 results=$(mktemp -d)
 trap 'rm -rf "$results"' EXIT
 
-# One project after another: several of them measure time, and all of them use every processor.
+# The processes that still run the program of a project's tests.
+left_of() {
+  grep -la "$PWD/tests/$1/bin/Release/net10.0/[s]oakhost" /proc/[0-9]*/cmdline 2>/dev/null | cut -d/ -f3
+}
+
+# One project after another: several of them measure time, and all of them use every processor. A project whose processors work
+# for far less than twice the time that it takes waits, and could be quicker.
+TIMEFORMAT='  took %0R s; its processors worked for %0U s, and for %0S s in the kernel'
 passed=0 failed=0 skipped=0
 for project in $(grep -l 'Include="xunit.v3"' tests/*/*.csproj); do
   name=$(basename "$project" .csproj)
   printf '\n%s\n' "$name"
   file=$results/$name.trx
-  timeout --kill-after=10s "${project_minutes_max}m" \
+  time timeout --kill-after=10s "${project_minutes_max}m" \
     "tests/$name/bin/Release/net10.0/$name" -noColor -result-trx "$file" </dev/null
   status=$?
   counters=$(grep -o '<Counters [^>]*' "$file" 2>/dev/null)
@@ -31,6 +38,20 @@ for project in $(grep -l 'Include="xunit.v3"' tests/*/*.csproj); do
   if [ "$status" -ne 0 ] && [ "${project_failed:-0}" -eq 0 ] || [ -z "$total" ]; then
     printf '%s ended with exit code %d and without results\n' "$name" "$status" >&2
     project_failed=$((${project_failed:-0} + 1)) total=$((${total:-0} + 1))
+  fi
+  # Whatever a project started ends with it: what is left would take processors from the next ones.
+  for _ in {1..100}; do
+    left=$(left_of "$name")
+    [ -z "$left" ] && break
+    sleep 0.1
+  done
+  if [ -n "$left" ]; then
+    printf '%s left processes behind:\n' "$name" >&2
+    for process in $left; do
+      tr '\0' ' ' <"/proc/$process/cmdline" >&2 && echo >&2
+      kill -KILL "$process"
+    done
+    project_failed=$((${project_failed:-0} + 1)) total=$((total + 1))
   fi
   passed=$((passed + ${project_passed:-0}))
   failed=$((failed + project_failed))

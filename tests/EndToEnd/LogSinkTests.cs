@@ -57,6 +57,7 @@ public sealed class LogSinkTests
         CancellationToken cancellationToken = TestContext.Current.CancellationToken;
         var settings = new Dictionary<string, string>
         {
+            ["Soak__DutyCycle"] = "0.1",
             ["Serilog__WriteTo__0__Name"] = "OpenTelemetry",
             ["Serilog__WriteTo__0__Args__endpoint"] = $"http://127.0.0.1:{Server.FreePort()}/v1/logs",
             ["Serilog__WriteTo__0__Args__protocol"] = "HttpProtobuf",
@@ -87,6 +88,7 @@ public sealed class LogSinkTests
     {
         ["DOTNET_CONTENTROOT"] = contentRoot,
         ["Soak__Workers"] = "1",
+        ["Soak__DutyCycle"] = "0.1",
         ["Soak__WatchdogInterval"] = "100ms",
         ["Soak__Fleet__0__Name"] = "control",
         ["Soak__Fleet__0__Kernel"] = "linux-6.1",

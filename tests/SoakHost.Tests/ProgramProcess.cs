@@ -20,6 +20,7 @@ internal sealed class ProgramProcess : IAsyncDisposable
     private const int SigCont = 18;
     private const int SigStop = 19;
     private static readonly TimeSpan StartTimeout = TimeSpan.FromSeconds(180);
+    private static readonly ProcessGuard Guard = new("soakhost.dll");
 
     private readonly Process _process;
     private readonly string _data = Directory.CreateTempSubdirectory("soakhost-data-").FullName;
@@ -56,6 +57,7 @@ internal sealed class ProgramProcess : IAsyncDisposable
         _process.OutputDataReceived += (_, line) => Take(_output, line.Data);
         _process.ErrorDataReceived += (_, line) => Take(_error, line.Data);
         _process.Start();
+        Guard.Watch(_process);
         _process.BeginOutputReadLine();
         _process.BeginErrorReadLine();
     }
@@ -81,8 +83,7 @@ internal sealed class ProgramProcess : IAsyncDisposable
         _ = program._process.WaitForExitAsync(TestContext.Current.CancellationToken).ContinueWith(
             _ => program._printed.TrySetException(new InvalidOperationException($"it ended:\n{program._output}{program._error}")),
             TaskScheduler.Default);
-        await program._printed.Task.WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
-        return program;
+        return await program.OnceAsync(program._printed.Task);
     }
 
     /// <summary>Starts the service, and returns once it listens.</summary>
@@ -90,7 +91,8 @@ internal sealed class ProgramProcess : IAsyncDisposable
         IReadOnlyDictionary<string, string>? environment = null, string urls = "http://127.0.0.1:0")
     {
         var program = new ProgramProcess(["serve", $"--urls={urls}"], environment);
-        program.Http.BaseAddress = await program._listening.Task.WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
+        await program.OnceAsync(program._listening.Task);
+        program.Http.BaseAddress = await program._listening.Task;
         return program;
     }
 
@@ -126,6 +128,21 @@ internal sealed class ProgramProcess : IAsyncDisposable
 
     /// <summary>Has it go on.</summary>
     public void Continue() => Signal(SigCont);
+
+    /// <summary>This program, once it has come so far; one that does not is ended.</summary>
+    private async Task<ProgramProcess> OnceAsync(Task started)
+    {
+        try
+        {
+            await started.WaitAsync(StartTimeout, TestContext.Current.CancellationToken);
+            return this;
+        }
+        catch
+        {
+            await DisposeAsync();
+            throw;
+        }
+    }
 
     private void Signal(int signal)
     {

@@ -32,10 +32,20 @@ public sealed class Prover : IDisposable
     /// <param name="cancellation">Ends it with an <see cref="OperationCanceledException"/>.</param>
     public Task<ProveResult> ProveAsync(
         Kernel kernel, IProgress<ProveProgress>? progress = null, CancellationToken cancellation = default) =>
-        kernel.Accept(new Builder(_options)).RunAsync(_queue, _time, progress, cancellation);
+        ProveAsync(kernel, _options, _queue, _time, progress, cancellation);
 
     /// <inheritdoc/>
     public void Dispose() => _queue.Dispose();
+
+    /// <summary>Proves or refutes a kernel with a queue that other proofs use too, whatever their options.</summary>
+    internal static Task<ProveResult> ProveAsync(
+        Kernel kernel,
+        ProveOptions options,
+        SolverQueue queue,
+        TimeProvider time,
+        IProgress<ProveProgress>? progress,
+        CancellationToken cancellation) =>
+        kernel.Accept(new Builder(options)).RunAsync(queue, time, progress, cancellation);
 
     private sealed class Builder(ProveOptions options) : IKernelVisitor<KernelProof>
     {

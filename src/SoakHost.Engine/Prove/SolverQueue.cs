@@ -85,6 +85,9 @@ internal sealed class SolverQueue(Solver solver, int processes, TimeSpan timeout
         await _free.WaitAsync(cancellation);
         try
         {
+            // Another proof may have asked it meanwhile.
+            if (_answered.TryGetValue(key, out known))
+                return known with { Elapsed = TimeSpan.Zero };
             SolverResult result = await solver.AskAsync(script, variables, timeout, cancellation);
             if (result.Answer is SolverAnswer.Sat or SolverAnswer.Unsat)
                 _answered[key] = result;

@@ -1,13 +1,17 @@
 using Microsoft.Playwright;
+using SoakHost.EndToEnd.Harness;
 using Xunit;
+
+[assembly: AssemblyFixture(typeof(Browser))]
 
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// Debian's chromium, headless, with a temporary profile. Playwright's driver comes with its package; no browser is downloaded.
-/// Both end with the tests, even if those are killed: the driver when its standard input closes, the browser with the driver.
+/// Debian's chromium, headless, one for all tests, each with an empty profile; started when the first test opens a page.
+/// Playwright's driver comes with its package; no browser is downloaded. Both end with the tests, even if those are killed: the
+/// driver when its standard input closes, the browser with the driver.
 /// </summary>
-public sealed class Browser : IAsyncLifetime
+public sealed class Browser : IAsyncDisposable
 {
     private const string Program = "/usr/bin/chromium";
 
@@ -23,14 +27,13 @@ public sealed class Browser : IAsyncLifetime
         "--disable-sync",
     ];
 
-    private IPlaywright _playwright = null!;
-    private IBrowser _browser = null!;
+    // Playwright's own 5 s are few where other tests and other users run beside this.
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(20);
 
-    public async ValueTask InitializeAsync()
-    {
-        _playwright = await Playwright.CreateAsync();
-        _browser = await _playwright.Chromium.LaunchAsync(new() { ExecutablePath = Program, Args = Arguments, Headless = true });
-    }
+    private readonly Lazy<Task<(IPlaywright Playwright, IBrowser Browser)>> _started = new(StartAsync);
+
+    /// <summary>Starts it, where seconds count afterwards.</summary>
+    public Task ReadyAsync() => _started.Value;
 
     /// <summary>Opens a service's page with an empty profile.</summary>
     /// <param name="service">Its address.</param>
@@ -40,7 +43,7 @@ public sealed class Browser : IAsyncLifetime
     /// </param>
     public async Task<LivePage> OpenAsync(Uri service, BrowserNewContextOptions? options = null, bool isHidden = false)
     {
-        IBrowserContext context = await _browser.NewContextAsync(options);
+        IBrowserContext context = await (await _started.Value).Browser.NewContextAsync(options);
         if (isHidden)
             await context.AddInitScriptAsync(
                 "Object.defineProperty(Document.prototype, 'hidden', { get: () => true }); requestAnimationFrame = () => 1;");
@@ -51,8 +54,27 @@ public sealed class Browser : IAsyncLifetime
 
     public async ValueTask DisposeAsync()
     {
-        if (_browser is not null)
-            await _browser.DisposeAsync();
-        _playwright?.Dispose();
+        if (!_started.IsValueCreated)
+            return;
+        (IPlaywright playwright, IBrowser browser) = await _started.Value;
+        await browser.DisposeAsync();
+        playwright.Dispose();
+    }
+
+    private static async Task<(IPlaywright Playwright, IBrowser Browser)> StartAsync()
+    {
+        Assertions.SetDefaultExpectTimeout(LivePage.Ms(Patience));
+        IPlaywright playwright = await Playwright.CreateAsync();
+        try
+        {
+            return (
+                playwright,
+                await playwright.Chromium.LaunchAsync(new() { ExecutablePath = Program, Args = Arguments, Headless = true }));
+        }
+        catch
+        {
+            playwright.Dispose();
+            throw;
+        }
     }
 }

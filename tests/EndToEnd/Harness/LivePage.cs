@@ -8,6 +8,7 @@ namespace SoakHost.EndToEnd.Harness;
 /// <summary>The live page in a browser tab of its own, and the faults seen in it.</summary>
 public sealed class LivePage : IAsyncDisposable
 {
+    private static readonly TimeSpan Told = TimeSpan.FromSeconds(20);
     private readonly IBrowserContext _context;
     private readonly ConcurrentQueue<string> _faults = new();
 
@@ -93,6 +94,25 @@ public sealed class LivePage : IAsyncDisposable
     /// </param>
     public void AssertNoFaults(params string[] tolerated) =>
         Assert.DoesNotContain(_faults, fault => !tolerated.Any(part => fault.Contains(part, StringComparison.Ordinal)));
+
+    /// <summary>The open timeline's sentence and command, once they are told.</summary>
+    public async Task<(string Conclusion, string Command)> ReadTimelineAsync()
+    {
+        ILocator conclusion = Timeline.Locator("[data-part=conclusion]");
+        await Assertions
+            .Expect(conclusion)
+            .ToContainTextAsync("was kept as an int and came back as", new() { Timeout = Ms(Told) });
+        await Assertions
+            .Expect(Timeline.Locator("tr[data-defect=unjustified_retry]").First)
+            .ToContainTextAsync("no invalidation is in progress, and none has ended since the fault was taken");
+
+        // The defect that is pointed out is the one of the vCPU that the sentence is about, and not another one's.
+        string sentence = await conclusion.InnerTextAsync();
+        await Assertions
+            .Expect(Timeline.Locator("[data-part=facts]"))
+            .ToContainTextAsync($", {sentence[..sentence.IndexOf(" hangs", StringComparison.Ordinal)]}");
+        return (sentence, await Timeline.Locator("[data-part=command]").InnerTextAsync());
+    }
 
     /// <summary>Writes a picture of the page into artifacts/.</summary>
     public async Task<string> WritePictureAsync(string name, bool isWhole = true)

@@ -9,7 +9,7 @@ namespace SoakHost.EndToEnd.Page;
 /// <summary>
 /// The page of a fleet of 100,000 VMs of 8 vCPUs, one fifth of them hung: how much it receives, and whether it keeps up.
 /// </summary>
-[Collection(nameof(InABrowser))]
+[Collection(nameof(Alone))]
 public sealed class LargeFleetTests(Browser browser)
 {
     private const int Reports = 10;
@@ -20,12 +20,13 @@ public sealed class LargeFleetTests(Browser browser)
     public async Task A_hundred_thousand_vms_stay_below_a_megabyte_a_second_and_the_page_answers()
     {
         await using SoakHostServer soakHost = await SoakHostServer.StartAsync(
-            PageTests.Fleet(
+            PageFleet.Settings(
                 start: "2^31",
                 ("Soak__Fleet__0__Vms", "20000"),
                 ("Soak__Fleet__0__Vcpus", "8"),
                 ("Soak__Fleet__1__Vms", "80000"),
                 ("Soak__Fleet__1__Vcpus", "8"),
+                ("Soak__DutyCycle", "1"),
                 ("Soak__IncidentsMax", "1000000")),
             TestContext.Current.CancellationToken);
         await using LivePage page = await browser.OpenAsync(soakHost.Address);

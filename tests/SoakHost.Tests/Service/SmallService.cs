@@ -16,7 +16,17 @@ public class SmallService : IAsyncLifetime
     public async ValueTask InitializeAsync()
     {
         Program = await ProgramProcess.ServeAsync(Fleets.Small());
-        Fleet = await Program.UntilAsync(fleet => fleet.GetProperty("verdict").GetString() == "pass", TimeSpan.FromSeconds(60));
+        try
+        {
+            Fleet = await Program.UntilAsync(
+                fleet => fleet.GetProperty("verdict").GetString() == "pass", TimeSpan.FromSeconds(60));
+        }
+        catch
+        {
+            // A fixture whose start failed is not disposed of.
+            await Program.DisposeAsync();
+            throw;
+        }
     }
 
     public async ValueTask DisposeAsync()
