@@ -41,7 +41,8 @@ internal static class Narrator
         // A begin that is refused leaves no trace but in the kernel's count.
         int i = actor - vcpus;
         return i < before.Invalidators.Length
-            ? before.Invalidators[i] != after.Invalidators[i] || judged.Invalidations != 0 || before.InProgress != after.InProgress
+            ? before.Invalidators[i] != after.Invalidators[i] || judged.Invalidations != 0
+                || before.InProgress != after.InProgress
             : before.MemslotUpdater != after.MemslotUpdater;
     }
 

@@ -26,8 +26,8 @@ internal static class CheckCommand
             "--seconds", "time limit for the cohorts under test, and again for the control", 600, 1, SecondsMax,
             "600; real VMs run to their own end");
         ValueOption<long> crossings = CommonOptions.Number(
-            "--min-crossings", "crossings of a boundary with a fault in flight that each simulated cohort under test must have for "
-                + "a pass", 1L, 1, long.MaxValue, "1");
+            "--min-crossings", "crossings of a boundary with a fault in flight that each simulated cohort under test must have "
+                + "for a pass", 1L, 1, long.MaxValue, "1");
         Option<string?> workers = CommonOptions.Workers();
         Option<string?> seed = CommonOptions.Seed();
         Option<string?> ticksMax = CommonOptions.TicksMax();
