@@ -31,10 +31,6 @@ internal static class Fleets
         var environment = new Dictionary<string, string> { ["DOTNET_CONTENTROOT"] = EmptyContentRoot, ["Soak__Workers"] = "1" };
         foreach ((string key, string value) in settings)
             environment[key] = value;
-
-        // One without an end would take a processor from all other tests for as long as it runs, and needs little of it.
-        if (!environment.ContainsKey("Soak__TicksMax"))
-            environment.TryAdd("Soak__DutyCycle", "0.1");
         return environment;
     }
 }

@@ -11,8 +11,9 @@ public static class PageFleet
             ["DOTNET_CONTENTROOT"] = EmptyContentRoot,
             ["Soak__Workers"] = "1",
 
-            // Full speed would take a processor from the browser, and nothing here needs it.
-            ["Soak__DutyCycle"] = "0.1",
+            // Full speed would take a processor from the browser, and nothing here needs it. A short slice has a short rest.
+            ["Soak__DutyCycle"] = "0.2",
+            ["Soak__SliceTicks"] = "1024",
             ["Soak__Fleet__0__Name"] = "control",
             ["Soak__Fleet__0__Kernel"] = "linux-6.1",
             ["Soak__Fleet__0__Vms"] = "16",

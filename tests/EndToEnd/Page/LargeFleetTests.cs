@@ -27,6 +27,7 @@ public sealed class LargeFleetTests(Browser browser)
                 ("Soak__Fleet__1__Vms", "80000"),
                 ("Soak__Fleet__1__Vcpus", "8"),
                 ("Soak__DutyCycle", "1"),
+                ("Soak__SliceTicks", "4096"),
                 ("Soak__IncidentsMax", "1000000")),
             TestContext.Current.CancellationToken);
         await using LivePage page = await browser.OpenAsync(soakHost.Address);

@@ -15,7 +15,8 @@ public class SmallService : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        Program = await ProgramProcess.ServeAsync(Fleets.Small());
+        // At full speed it would take a processor from all other tests for as long as they run. A short slice has a short rest.
+        Program = await ProgramProcess.ServeAsync(Fleets.Small(("Soak__DutyCycle", "0.1"), ("Soak__SliceTicks", "1024")));
         try
         {
             Fleet = await Program.UntilAsync(

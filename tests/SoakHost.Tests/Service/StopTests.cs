@@ -31,7 +31,6 @@ public class StopTests
     {
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
             ("Soak__Workers", $"{4 * Environment.ProcessorCount}"),
-            ("Soak__DutyCycle", "1"),
             ("Soak__Fleet__1__Vms", "20000"),
             ("Soak__Fleet__1__Vcpus", "8")));
         await program.UntilReadyAsync(ReadyMax);

@@ -11,8 +11,7 @@ public sealed class SuspendTests
     {
         CancellationToken stop = TestContext.Current.CancellationToken;
         await using ProgramProcess program = await ProgramProcess.ServeAsync(Fleets.Small(
-            ("Soak__StallAfter", "8s"), ("Soak__SliceTicks", "2^18"), ("Soak__Fleet__1__Vms", "64"),
-            ("Soak__DutyCycle", "1")));
+            ("Soak__StallAfter", "8s"), ("Soak__SliceTicks", "2^18"), ("Soak__Fleet__1__Vms", "64")));
         await program.UntilReadyAsync(TimeSpan.FromSeconds(60));
         long before = (await program.UntilAsync(_ => true, TimeSpan.Zero)).GetProperty("operations").GetInt64();
 
