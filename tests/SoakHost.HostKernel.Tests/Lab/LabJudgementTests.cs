@@ -88,6 +88,11 @@ public sealed class LabJudgementTests
             StringComparison.Ordinal);
     }
 
+    [Fact]
+    public void A_run_that_ended_before_its_control_does_not_say_that_the_control_did_not_hang() => Assert.Equal(
+        ["The time limit of 5 s is over.", "The control was not completed, and without it nothing is a pass."],
+        LabJudgement.Of(Sound with { Control = null, Crossings = [], Failure = "The time limit of 5 s is over." }).Reasons);
+
     [Theory]
     [InlineData(1, true, "In the control only 1 of 2 vCPUs hung.")]
     [InlineData(2, false, "In the control the vCPUs did not recover once the invalidation was ended.")]
