@@ -83,6 +83,8 @@ public sealed class LabJudgementTests
         Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(Sound with { Control = null }).Verdict);
         LabRun both = Sound with { Control = null, Crossings = [hung, Crossing(32)] };
         Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(both).Verdict);
+        LabRun partly = both with { Control = Control with { Vcpus = 1 } };
+        Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(partly).Verdict);
         Assert.Contains(
             "The control did not hang", Assert.Single(LabJudgement.Of(Sound with { Control = null }).Reasons),
             StringComparison.Ordinal);
