@@ -21,6 +21,8 @@ public static unsafe class LabGuest
     private const int PowerOff = 0x4321fedc;
     private const int NotTwice = 17; // EEXIST
 
+    private const string TypesOfKernel = "/sys/kernel/btf/vmlinux";
+
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
 
     /// <summary>A lab that is gone says nothing. Nobody wants the machine then.</summary>
@@ -39,10 +41,14 @@ public static unsafe class LabGuest
         {
             Run(port, time);
         }
+        catch (TracingException reason)
+        {
+            port.Say(new LabMessage("unsupported", ("reason", reason.Message)));
+        }
 #pragma warning disable CA1031 // Whatever went wrong is told to the lab: a first program that ends takes the kernel down with it.
         catch (Exception error)
         {
-            port.Say(new LabMessage("unsupported", ("reason", error.Message)));
+            port.Say(new LabMessage("failed", ("reason", error.Message)));
         }
 #pragma warning restore CA1031
         port.Flush();
@@ -65,6 +71,8 @@ public static unsafe class LabGuest
         }
 
         port.Say(new LabMessage("kvm"));
+        if (!File.Exists(TypesOfKernel))
+            throw new TracingException("it does not describe its types (BTF): CONFIG_DEBUG_INFO_BTF is not set");
         KernelLayout layout = KernelLayout.OfThisKernel();
         using FaultTracer tracer = FaultTracer.Begin(layout);
         using KvmDevice device = KvmDevice.Open(HostKernelSupport.DefaultDevicePath);

@@ -37,7 +37,7 @@ internal sealed class LabInside(Stream port, TimeProvider time) : IAsyncDisposab
         while (await HearAsync(stop) is { } message)
         {
             if (message.Word is "failed" or "unsupported")
-                throw new EndOfStreamException($"The program inside the kernel gave up: {message["reason"]}.");
+                throw new EndOfStreamException($"The program inside the kernel gave up: {message["reason"].TrimEnd('.')}.");
             if (LabStatus.Of(message) is { } status && status.Stage == stage)
                 return status;
         }

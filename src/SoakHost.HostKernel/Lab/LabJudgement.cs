@@ -74,7 +74,8 @@ public sealed record LabJudgement(
             yield return failure;
         if (run.Control is not { } control)
         {
-            yield return "The control did not hang: with an invalidation held in progress, no vCPU was called hung. Without that "
+            yield return run.Failure is not null ? "The control was not completed, and without it nothing is a pass."
+                : "The control did not hang: with an invalidation held in progress, no vCPU was called hung. Without that "
                 + "a hang on this kernel might go unseen.";
             yield break;
         }

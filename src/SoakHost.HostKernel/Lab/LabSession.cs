@@ -104,7 +104,14 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         await stub.GreetAsync(stop);
         await stub.ContinueAsync(stop);
         var words = new KernelWords(stub, options.Machine.Cpus, time);
-        await attempt.ControlAndCrossAsync(inside, words, AddressesOf(ready), stop);
+        try
+        {
+            await attempt.ControlAndCrossAsync(inside, words, AddressesOf(ready), stop);
+        }
+        catch (EndOfStreamException end) when (PanicOf(machine) is { } panic)
+        {
+            throw new EndOfStreamException($"{end.Message} Its console has: {panic}", end);
+        }
     }
 
     /// <summary>Waits until the program inside drives a VM.</summary>
@@ -125,10 +132,12 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
                     attempt.Say("KVM is there; starting a VM");
                     break;
                 case "unsupported":
-                    throw new LabException(hasKvm ? $"The counter cannot be reached in this kernel: {message["reason"]}."
+                    throw new LabException(hasKvm
+                        ? $"The counter cannot be found in this kernel: {message["reason"].TrimEnd('.')}."
                         : string.Join(' ', ((string?[])[message["reason"], noModules]).OfType<string>()));
                 case "failed":
-                    throw new EndOfStreamException($"The program inside the kernel gave up: {message["reason"]}.");
+                    throw new EndOfStreamException(
+                        $"The program inside the kernel gave up: {message["reason"].TrimEnd('.')}.");
                 case "ready":
                     return message;
             }
@@ -152,10 +161,12 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
             ? $"No modules of {release} were found beside the image or in /lib/modules: give their folder with --modules."
             : "The image does not say its release: give the folder of its modules with --modules.";
 
+    private static string? PanicOf(QemuMachine machine) =>
+        machine.Console.LastOrDefault(line => line.Contains("Kernel panic", StringComparison.Ordinal));
+
     private static string LastWords(QemuMachine machine)
     {
         string[] lines = [.. machine.Console];
-        string? panic = lines.LastOrDefault(line => line.Contains("Kernel panic", StringComparison.Ordinal));
-        return panic ?? (lines.Length > 0 ? string.Join(" | ", lines.TakeLast(3)) : "it said nothing.");
+        return PanicOf(machine) ?? (lines.Length > 0 ? string.Join(" | ", lines.TakeLast(3)) : "it said nothing.");
     }
 }

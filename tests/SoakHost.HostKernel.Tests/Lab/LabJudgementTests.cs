@@ -83,10 +83,17 @@ public sealed class LabJudgementTests
         Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(Sound with { Control = null }).Verdict);
         LabRun both = Sound with { Control = null, Crossings = [hung, Crossing(32)] };
         Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(both).Verdict);
+        LabRun partly = both with { Control = Control with { Vcpus = 1 } };
+        Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(partly).Verdict);
         Assert.Contains(
             "The control did not hang", Assert.Single(LabJudgement.Of(Sound with { Control = null }).Reasons),
             StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void A_run_that_ended_before_its_control_does_not_say_that_the_control_did_not_hang() => Assert.Equal(
+        ["The time limit of 5 s is over.", "The control was not completed, and without it nothing is a pass."],
+        LabJudgement.Of(Sound with { Control = null, Crossings = [], Failure = "The time limit of 5 s is over." }).Reasons);
 
     [Theory]
     [InlineData(1, true, "In the control only 1 of 2 vCPUs hung.")]

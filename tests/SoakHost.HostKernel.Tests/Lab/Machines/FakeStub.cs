@@ -158,7 +158,7 @@ internal sealed class FakeStub : IDisposable
         while (true)
         {
             bool isWrong = WrongSums-- > 0;
-            await WriteAsync($"${reply}#{(isWrong ? "zz" : Sum(reply))}");
+            await WriteAsync($"${reply}#{Sum(isWrong ? reply + "x" : reply)}");
             if (input is null)
                 return;
 
