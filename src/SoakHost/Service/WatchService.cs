@@ -26,7 +26,7 @@ internal sealed record WatchedHost(
 /// <param name="log">Where changes are logged.</param>
 internal sealed class WatchService(
     HostSampler sampler, HangEvidence? evidence, TimeSpan interval, TimeProvider time, IServer server, ILogger<WatchService> log)
-    : BackgroundService
+    : BackgroundService, IHostedLifecycleService
 {
     private readonly HostHistory _history = new();
     private readonly Dictionary<(string Vm, int? Vcpu), WatchState> _states = [];
@@ -50,13 +50,28 @@ internal sealed class WatchService(
         Latest = new WatchedHost(time.GetUtcNow(), _history.Vms, _history.Vcpus, sampling.Unread);
     }
 
-    /// <inheritdoc/>
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    /// <summary>Tells where the server listens, once it does.</summary>
+    public Task StartedAsync(CancellationToken cancellationToken)
     {
         log.WatchStarted(
             interval.TotalSeconds, string.Join(", ", server.Features.Get<IServerAddressesFeature>()?.Addresses ?? []));
         if (sampler.NotTraced is { } why)
             log.WatchNotTraced(why);
+        return Task.CompletedTask;
+    }
+
+    /// <inheritdoc/>
+    public Task StartingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StoppingAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
+
+    /// <inheritdoc/>
+    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    {
         using var pace = new PeriodicTimer(interval, time);
         try
         {

@@ -146,6 +146,16 @@ public sealed class WatchCommandTests : IDisposable
     }
 
     [Fact]
+    public async Task The_service_tells_the_address_that_it_listens_on()
+    {
+        await using ProgramProcess program = await ProgramProcess.StartAsync(
+            ["watch", "--pid", $"{Environment.ProcessId}", "--listen", "http://127.0.0.1:0"], awaited: "{");
+        program.Interrupt();
+
+        Assert.Matches(@"Metrics: http://127\.0\.0\.1:[1-9][0-9]*/metrics", (await program.EndAsync()).Output);
+    }
+
+    [Fact]
     public async Task What_was_recorded_is_judged_as_it_was_when_it_was_seen()
     {
         string root = Directory.CreateTempSubdirectory("soakhost-watch-").FullName;
