@@ -70,7 +70,7 @@ internal static class TimelineEndpoint
                 found.Options,
                 id,
                 found.Origin,
-                ReplayCommandLine.NeedsRecord(found.HasInterventions, found.Origin) ? current.Options.DataDirectory : null)!;
+                ReplayCommandLine.NeedsRecord(found.HasInterventions, found.Origin, id) ? current.Options.DataDirectory : null)!;
             switch (outcome)
             {
                 case ReplayOutcome.Replayed:

@@ -12,20 +12,28 @@ namespace SoakHost.Reports;
 /// </summary>
 internal static class ReplayCommandLine
 {
+    // Some seconds of replay: a command that any machine can run is worth them.
+    private const long TicksFromStartMax = 1 << 25;
+
     /// <summary>The command for one incident of the present run; null for one of a real VM, which cannot be replayed.</summary>
     public static string? Of(CohortReport cohort, SoakOptions run, IncidentId incident, VmOrigin? origin)
     {
         // The origin of a vCPU that stalled long ago may be a later one.
         VmOrigin? before = origin?.Tick < incident.Time.Tick ? origin : null;
         bool hasInterventions = cohort.Snapshot is SimulatedSnapshot { HasInterventions: true };
-        string? record = NeedsRecord(hasInterventions, before) ? run.DataDirectory : null;
+        string? record = NeedsRecord(hasInterventions, before, incident) ? run.DataDirectory : null;
         return Of(cohort.WholeCohort, run.ToShardOptions(), incident, before, record);
     }
 
-    /// <summary>Whether an incident must be told from what the data directory has of it: no options describe it.</summary>
+    /// <summary>
+    /// Whether an incident must be told from what the data directory has of it: no options describe it, or it would take too long
+    /// from the start of its life.
+    /// </summary>
     /// <param name="hasInterventions">Whether the VM's history depends on interventions.</param>
     /// <param name="origin">From where the incident can be told.</param>
-    public static bool NeedsRecord(bool hasInterventions, VmOrigin? origin) => hasInterventions || origin is { IsStart: false };
+    /// <param name="incident">The incident.</param>
+    public static bool NeedsRecord(bool hasInterventions, VmOrigin? origin, IncidentId incident) => hasInterventions
+        || (origin is { IsStart: false } && incident.Time.Tick - origin.LifeTick > TicksFromStartMax);
 
     /// <summary>The command for one incident; null for one of a real VM, which cannot be replayed.</summary>
     /// <param name="cohort">The cohort that it happened in.</param>

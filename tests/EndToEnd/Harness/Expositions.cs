@@ -76,6 +76,9 @@ public static class Expositions
             soakhost_invalidate_seq{{{of}},stat="min"} 2147483700
             soakhost_invalidate_seq{{{of}},stat="median"} 2147484000
             soakhost_invalidate_seq{{{of}},stat="max"} 2147490000
+            soakhost_vm_lives_started_total{{{of}}} 7*n
+            soakhost_boundary_crossings_total{{{of}},boundary="2^15"} 0
+            soakhost_boundary_crossings_total{{{of}},boundary="2^16"} 0
             soakhost_boundary_crossings_total{{{of}},boundary="2^31"} 2
             soakhost_boundary_crossings_total{{{of}},boundary="2^32"} 0
             soakhost_boundary_crossings_total{{{of}},boundary="2^63"} 0
@@ -91,8 +94,17 @@ public static class Expositions
             soakhost_incidents_total{{{of}},kind="accounting_error"} 0
             soakhost_incidents_total{{{of}},kind="deadlock"} 0
 
-            """;
+            """
+            + (expect == "hang" ? ControlHangs(of, hung) : "");
     }
+
+    private static string ControlHangs(string of, int hung) =>
+        $$"""
+        soakhost_control_hangs_total{{{of}},outcome="caught"} {{hung}}
+        soakhost_control_hangs_total{{{of}},outcome="missed"} 0
+        soakhost_control_hang_detection_ticks_total{{{of}}} {{hung * 4000}}
+
+        """;
 
     private static string Stalled(string cohort, string kernel, string expect, int vm, int vcpu, string state)
     {
