@@ -90,6 +90,7 @@ internal sealed class CounterLog(IEnumerable<Boundary> boundaries, int vcpus, bo
     private ulong? _first;
     private ulong _last;
     private ulong _ahead;
+    private readonly bool[] _wasBelow = new bool[vcpus];
     private bool _isBelow;
 
     /// <summary>What was seen so far; null where no fault was.</summary>
@@ -118,9 +119,11 @@ internal sealed class CounterLog(IEnumerable<Boundary> boundaries, int vcpus, bo
         ulong count = reading.Faults + reading.Mappings;
         if (count != _faults[vcpu])
         {
-            // Since the look before it has faulted: the counter was read after that look.
-            if (reading.Faults > 0 && _faults[vcpu] > 0 && seq < (ulong)endedBefore)
-                _isBelow = true;
+            // Since the look before it has faulted: the counter was read after that look. A look that comes between the count
+            // and the counter of one fault finds the counter of the fault before: once proves nothing.
+            bool isBelow = reading.Faults > 0 && _faults[vcpu] > 0 && seq < (ulong)endedBefore;
+            _isBelow |= isBelow && _wasBelow[vcpu];
+            _wasBelow[vcpu] = isBelow;
             _ahead = Math.Max(_ahead, seq - Math.Min(seq, (ulong)begun));
             _first ??= seq;
             _last = Math.Max(_last, seq);
@@ -139,6 +142,7 @@ internal sealed class CounterLog(IEnumerable<Boundary> boundaries, int vcpus, bo
     {
         private readonly ulong?[] _start = new ulong?[vcpus];
         private readonly ulong[] _fixes = new ulong[vcpus];
+        private readonly bool[] _wasPast = new bool[vcpus];
         private ulong? _first;
         private ulong? _last;
 
@@ -154,8 +158,10 @@ internal sealed class CounterLog(IEnumerable<Boundary> boundaries, int vcpus, bo
                 return;
             _first ??= at;
             _last = Math.Max(_last ?? at, at);
-            _start[vcpu] ??= fixes;
-            _fixes[vcpu] = fixes - Math.Min(fixes, _start[vcpu]!.Value);
+            if (_wasPast[vcpu])
+                _start[vcpu] ??= fixes;
+            _wasPast[vcpu] = true;
+            _fixes[vcpu] = fixes - Math.Min(fixes, _start[vcpu] ?? fixes);
         }
     }
 }

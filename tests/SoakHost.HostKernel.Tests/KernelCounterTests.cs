@@ -39,13 +39,14 @@ public sealed class KernelCounterTests
         log.Add(0, new CounterReading(10, 999, 0, 0, 0), 100, 0, 2_000);
         log.Add(0, new CounterReading(20, 1_000, 0, 0, 0), 130, 0, 2_000);
         log.Add(0, new CounterReading(30, 1_500, 0, 0, 0), 170, 0, 2_000);
+        log.Add(0, new CounterReading(40, 1_800, 0, 0, 0), 200, 0, 2_000);
 
         KernelCounter seen = log.Seen!;
 
         Assert.Equal("kvm_page_fault", seen.Source);
-        Assert.Equal(new BoundaryFixes(new Boundary(1_000), 40, 1_000, 1_500), seen.Past[0]);
+        Assert.Equal(new BoundaryFixes(new Boundary(1_000), 30, 1_000, 1_800), seen.Past[0]);
         Assert.Equal(new BoundaryFixes(Boundary.AtPower(31), 0, null, null), seen.Past[1]);
-        Assert.Equal((999ul, 1_500ul, 170ul), (seen.First, seen.Last, seen.Fixes));
+        Assert.Equal((999ul, 1_800ul, 200ul), (seen.First, seen.Last, seen.Fixes));
     }
 
     [Theory]
@@ -57,8 +58,21 @@ public sealed class KernelCounterTests
         var log = new CounterLog([], 1, hasSnapshots: false);
         log.Add(0, new CounterReading(10, 400, 0, 0, 0), null, 0, 600);
         log.Add(0, new CounterReading(11, seq, 0, 0, 0), null, endedBefore, 600);
+        log.Add(0, new CounterReading(12, seq, 0, 0, 0), null, endedBefore, 600);
 
         Assert.Equal((ahead, isBelow, 0ul), (log.Seen!.Ahead, log.Seen.IsBelow, log.Seen.Fixes));
+    }
+
+    [Fact]
+    public void One_look_that_finds_the_counter_below_the_count_may_have_come_in_the_middle_of_a_fault()
+    {
+        var log = new CounterLog([], 1, hasSnapshots: false);
+        log.Add(0, new CounterReading(10, 400, 0, 0, 0), null, 0, 600);
+        log.Add(0, new CounterReading(11, 400, 0, 0, 0), null, 500, 600);
+        log.Add(0, new CounterReading(12, 550, 0, 0, 0), null, 500, 600);
+        log.Add(0, new CounterReading(13, 550, 0, 0, 0), null, 560, 600);
+
+        Assert.False(log.Seen!.IsBelow);
     }
 
     [Fact]

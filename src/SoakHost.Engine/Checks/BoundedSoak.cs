@@ -21,7 +21,8 @@ public sealed record SoakBounds
     public TimeSpan Time { get; init; } = TimeSpan.FromMinutes(10);
 
     /// <summary>
-    /// Crossings of a boundary with a fault in flight that each simulated cohort under test must have for a pass, at least 1.
+    /// Crossings of 2^31 or a higher boundary, with a fault in flight, that each simulated cohort under test must have for a
+    /// pass, at least 1.
     /// </summary>
     public long CrossingsMin { get; init; } = 1;
 
@@ -97,6 +98,17 @@ public sealed record SoakResult
             Cohorts = cohorts,
         };
     }
+
+    /// <summary>The simulated cohorts under test that have fewer crossings than are asked for, a sentence each.</summary>
+    /// <param name="cohorts">The cohorts. Of one that has no crossing the verdict speaks itself.</param>
+    /// <param name="crossingsMin">Crossings of 2^31 or a higher boundary that each must have.</param>
+    public static IEnumerable<string> FindTooFewCrossings(IEnumerable<CohortReport> cohorts, long crossingsMin) => cohorts
+        .Where(report => report.Cohort is SimulatedCohort { Expected: Defect.None }
+            && report.Totals.CrossingsFrom31 is > 0 and var crossings && crossings < crossingsMin)
+        .Select(report => string.Create(
+            CultureInfo.InvariantCulture,
+            $"{report.Cohort.Name}: {report.Totals.CrossingsFrom31:N0} crossings of 2^31 or a higher boundary with a fault in "
+                + $"flight, and at least {crossingsMin:N0} were asked for"));
 
     private CohortReport JudgeSettled(CohortReport report)
     {
@@ -206,10 +218,7 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
         cohorts.Sort((a, b) => IndexOf(a).CompareTo(IndexOf(b)));
         if (wasInterrupted)
             notes.Add("the check was interrupted before its bound");
-        notes.AddRange(cohorts.Where(HasTooFewCrossings).Select(cohort => string.Create(
-            CultureInfo.InvariantCulture,
-            $"{cohort.Cohort.Name}: {cohort.Totals.CrossingsInAll:N0} crossings with a fault in flight, and at least "
-                + $"{bounds.CrossingsMin:N0} were asked for")));
+        notes.AddRange(SoakResult.FindTooFewCrossings(cohorts, bounds.CrossingsMin));
         bool isComplete = cohorts.Count == options.Cohorts.Count && cohorts.All(HasComeToLastTick);
         return new SoakResult
         {
@@ -226,11 +235,6 @@ public sealed class BoundedSoak(FleetOptions options, SoakBounds bounds, TimePro
 
         int IndexOf(CohortReport report) => options.Cohorts.Index().First(entry => entry.Item.Name == report.Cohort.Name).Index;
     }
-
-    // Of one that has none the verdict speaks itself.
-    private bool HasTooFewCrossings(CohortReport report) =>
-        report.Cohort is SimulatedCohort { Expected: Defect.None } && report.Totals.CrossingsInAll is > 0 and var crossings
-        && crossings < bounds.CrossingsMin;
 
     private bool HasComeToLastTick(CohortReport report) =>
         report.Snapshot is SimulatedSnapshot simulated && simulated.Tick >= options.TicksMax;

@@ -62,6 +62,10 @@ public sealed record CohortTotals
     /// <summary>Crossings of any boundary with a fault in flight.</summary>
     public long CrossingsInAll => Crossings.Sum(crossing => crossing.Vms);
 
+    /// <summary>Crossings of 2^31 and higher boundaries with a fault in flight; those below are of mutants alone.</summary>
+    public long CrossingsFrom31 => Crossings.Where(crossing => crossing.Boundary.Count is 0 or >= 1UL << 31)
+        .Sum(crossing => crossing.Vms);
+
     /// <summary>VMs that crossed one boundary with a fault in flight.</summary>
     public long CrossingsOf(Boundary boundary) => Crossings.FirstOrDefault(crossing => crossing.Boundary == boundary).Vms;
 }

@@ -27,6 +27,8 @@ internal sealed class CrossingWatch(Boundary boundary, ulong setTo, long endedBe
 
     private readonly Side _before = new(vcpus);
     private readonly Side _after = new(vcpus);
+    private LabStatus? _last;
+    private LabStatus? _marked;
 
     /// <summary>Below the boundary.</summary>
     public LabSide Before => _before.Seen;
@@ -46,15 +48,26 @@ internal sealed class CrossingWatch(Boundary boundary, ulong setTo, long endedBe
     /// <summary>vCPUs that are hung.</summary>
     public int Hung { get; private set; }
 
+    /// <summary>The last look at which any was.</summary>
+    public LabStatus? LastHung { get; private set; }
+
+    /// <summary>vCPUs that are not hung, and of which no fault was fixed since <see cref="Mark"/>.</summary>
+    public int Stalled => _last is null || _marked is null ? 0 : _last.Vcpus.Zip(_marked.Vcpus)
+        .Count(pair => pair.First.State != VcpuState.Hung && pair.First.Progress <= pair.Second.Progress);
+
     /// <summary>
     /// Whether a vCPU hangs on the far side whose faults were fixed below. One that hung below may be carried past the boundary
     /// by invalidations that go on.
     /// </summary>
     public bool IsHungAfter { get; private set; }
 
+    /// <summary>From here on every vCPU must go on: one that was fixed some times past a boundary may still hang there.</summary>
+    public void Mark() => _marked = _last;
+
     /// <summary>Takes a look at the VM.</summary>
     public void Add(LabStatus status)
     {
+        _last = status;
         int past = 0;
         (Hung, IsHungAfter) = (0, false);
         ulong moved = (ulong)Math.Max(0, status.Begun - endedBefore) + OthersMax;
@@ -73,6 +86,7 @@ internal sealed class CrossingWatch(Boundary boundary, ulong setTo, long endedBe
             if (vcpu.State != VcpuState.Hung)
                 continue;
             Hung++;
+            LastHung = status;
             IsHungAfter |= isPast && _before.IsSoundOf(index);
         }
 
@@ -103,7 +117,7 @@ internal sealed class CrossingWatch(Boundary boundary, ulong setTo, long endedBe
                 if (_wasHere[index])
                 {
                     _start[index] ??= vcpu.Progress;
-                    _fixed[index] = vcpu.Progress - _start[index]!.Value;
+                    _fixed[index] = vcpu.Progress - Math.Min(vcpu.Progress, _start[index]!.Value);
                 }
             }
 

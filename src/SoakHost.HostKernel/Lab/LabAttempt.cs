@@ -19,6 +19,11 @@ internal sealed record LabTimes
     /// <summary>For a boundary to be crossed, and faults to be fixed past it.</summary>
     public TimeSpan CrossWithin { get; init; } = TimeSpan.FromSeconds(60);
 
+    /// <summary>
+    /// Past a boundary, with faults fixed there: longer than a hang takes to be called one, for a vCPU that hangs there late.
+    /// </summary>
+    public TimeSpan StayPast { get; init; } = TimeSpan.FromSeconds(3);
+
     /// <summary>For other vCPUs after the first one that hung: those that hang for one reason do so together.</summary>
     public TimeSpan OthersWithin { get; init; } = TimeSpan.FromSeconds(4);
 }
@@ -128,11 +133,11 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
             if (watch.Hung > 0)
                 return await AfterHangAsync(watch, boundary, setTo, inside, stage, words, addresses, stop);
 
-            // The vCPUs may have been looked at too late, or too seldom, below the boundary.
-            bool isEnough = watch.IsSoundBefore && watch.IsSoundAfter;
-            if (!isEnough && attempt < TriesMax)
+            // The vCPUs may have been looked at too late, or too seldom, below the boundary. What is amiss past it stays so.
+            bool isSoundPast = watch is { IsSoundAfter: true, Stalled: 0 };
+            if (isSoundPast && !watch.IsSoundBefore && attempt < TriesMax)
                 continue;
-            Add(new LabCrossing(boundary, setTo, watch.Before, watch.After, watch.IsPast));
+            Add(new LabCrossing(boundary, setTo, watch.Before, watch.After, watch.IsPast) { Stalled = watch.Stalled });
             return true;
         }
     }
@@ -142,7 +147,14 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
         WordAddresses addresses, CancellationToken stop)
     {
         Say($"{boundary}: hung; the counter is put back");
-        LabStatus hung = (await HangAsync(inside, stage, stop))!;
+        LabStatus hung = (await HangAsync(inside, stage, stop, watch.LastHung))!;
+        if (await HasGoneOnAsync(inside, stage, stop))
+        {
+            Fail($"{boundary}: vCPUs were called hung, and went on before the counter was put back.");
+            Add(new LabCrossing(boundary, setTo, watch.Before, watch.After, watch.IsPast) { Stalled = watch.Hung });
+            return true;
+        }
+
         InvalidateWords at = await SetAsync(words, addresses, Run.Counter!.First, stop);
         LabHang hang = await RecoverAsync(inside, stage, hung, at.Seq, stop);
         LabCrossing crossing = watch.IsHungAfter
@@ -170,48 +182,72 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
         LabSide after = watch.After;
         if (watch.Hung > 0)
         {
-            LabStatus hung = (await HangAsync(inside, stage, stop))!;
+            LabStatus hung = (await HangAsync(inside, stage, stop, watch.LastHung))!;
             InvalidateWords at = await SetAsync(words, addresses, Run.Counter!.First, stop);
             after = after with { Hang = await RecoverAsync(inside, stage, hung, at.Seq, stop) };
         }
 
-        Run = Run with { Crossings = [.. Run.Crossings[..^1], crossing with { After = after }] };
+        Run = Run with { Crossings = [.. Run.Crossings[..^1], crossing with { After = after, Stalled = watch.Stalled }] };
     }
 
     private static CrossingWatch WatchOf(Boundary boundary, ulong setTo, LabStatus before) =>
         new(boundary, setTo, before.Ended, before.Vcpus.Length);
 
-    /// <summary>Looks at the VM until it is sound on both sides, hangs, or time is over.</summary>
+    /// <summary>
+    /// Looks at the VM until it is sound past the boundary and has stayed so, hangs, or time is over.
+    /// </summary>
     private async Task<CrossingWatch> FollowAsync(CrossingWatch watch, LabInside inside, string stage, CancellationToken stop)
     {
         long start = time.GetTimestamp();
-        while (time.GetElapsedTime(start) < times.CrossWithin)
+        long? sound = null;
+        while (sound is null ? time.GetElapsedTime(start) < times.CrossWithin
+            : time.GetElapsedTime(sound.Value) < times.StayPast)
         {
             watch.Add(await inside.StatusAsync(stage, stop));
-            if (watch.Hung > 0 || (watch.IsPast && watch.IsSoundAfter))
+            if (watch.Hung > 0)
                 break;
+            if (sound is null && watch.IsPast && watch.IsSoundAfter)
+            {
+                sound = time.GetTimestamp();
+                watch.Mark();
+            }
         }
 
         return watch;
     }
 
     /// <summary>Waits until vCPUs hang, all of them if they do so together.</summary>
-    /// <returns>Null where none does in time.</returns>
-    private async Task<LabStatus?> HangAsync(LabInside inside, string stage, CancellationToken stop)
+    /// <param name="inside">The program inside.</param>
+    /// <param name="stage">The stage.</param>
+    /// <param name="stop">Ends it early.</param>
+    /// <param name="seen">A look at which some hung already; null where there was none.</param>
+    /// <returns>The last look at which any hung; null where none does in time.</returns>
+    private async Task<LabStatus?> HangAsync(LabInside inside, string stage, CancellationToken stop, LabStatus? seen = null)
     {
         long start = time.GetTimestamp();
-        long? first = null;
+        long? first = seen is null ? null : start;
         while (true)
         {
             LabStatus status = await inside.StatusAsync(stage, stop);
             int hung = status.Vcpus.Count(vcpu => vcpu.State == VcpuState.Hung);
             if (hung > 0)
+            {
                 first ??= time.GetTimestamp();
-            if (hung == status.Vcpus.Length || (hung > 0 && time.GetElapsedTime(first!.Value) > times.OthersWithin))
-                return status;
+                seen = status;
+            }
+
+            if (hung == status.Vcpus.Length || (first is not null && time.GetElapsedTime(first.Value) > times.OthersWithin))
+                return seen;
             if (first is null && time.GetElapsedTime(start) > times.HangWithin)
                 return null;
         }
+    }
+
+    /// <summary>Whether no vCPU is hung any more, though nothing was put back.</summary>
+    private static async Task<bool> HasGoneOnAsync(LabInside inside, string stage, CancellationToken stop)
+    {
+        LabStatus now = await inside.StatusAsync(stage, stop);
+        return !now.Vcpus.Any(vcpu => vcpu.State == VcpuState.Hung);
     }
 
     /// <summary>Waits until the vCPUs that hung go on.</summary>

@@ -41,7 +41,7 @@ internal sealed record LabMessage(string Word, IReadOnlyDictionary<string, strin
         {
             int equals = part.IndexOf('=', StringComparison.Ordinal);
             if (equals > 0)
-                values[part[..equals]] = part[(equals + 1)..];
+                values[part[..equals]] = Plain(part[(equals + 1)..]);
         }
 
         return parts[0].Length > 0 ? new LabMessage(parts[0], values) : null;

@@ -35,7 +35,11 @@ public sealed record LabSide(ulong? First, ulong? Last, ImmutableArray<ulong> Fi
 /// <param name="IsCrossed">
 /// Whether the kernel's own invalidations moved the counter across. A kernel that hangs below is set past the boundary instead.
 /// </param>
-public sealed record LabCrossing(Boundary Boundary, ulong SetTo, LabSide Before, LabSide After, bool IsCrossed);
+public sealed record LabCrossing(Boundary Boundary, ulong SetTo, LabSide Before, LabSide After, bool IsCrossed)
+{
+    /// <summary>vCPUs that were not called hung, and of which no fault was fixed any more at the end.</summary>
+    public int Stalled { get; init; }
+}
 
 /// <summary>The kernel's counter, as it was read in the kernel.</summary>
 /// <param name="First">At the beginning, before anything was written.</param>
@@ -52,6 +56,9 @@ public sealed record LabRun
 
     /// <summary>The image's path, as it was given.</summary>
     public required string Path { get; init; }
+
+    /// <summary>The modules that it was given; empty where KVM is built in.</summary>
+    public ImmutableArray<LabModule> Modules { get; init; } = [];
 
     /// <summary>Why this kernel cannot be tried; null where it can.</summary>
     public string? Unsupported { get; init; }

@@ -64,6 +64,7 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         attempt.Run = attempt.Run with { Image = image };
         string? modules = options.Modules ?? KernelModules.FolderOf(image);
         IReadOnlyList<KernelModule> found = modules is null ? [] : KernelModules.Find(modules, image.Release);
+        attempt.Run = attempt.Run with { Modules = [.. found.Select(module => module.Identity)] };
         string folder = Directory.CreateTempSubdirectory("soakhost-lab-").FullName;
         try
         {
@@ -108,9 +109,9 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         {
             await attempt.ControlAndCrossAsync(inside, words, AddressesOf(ready), stop);
         }
-        catch (EndOfStreamException end) when (PanicOf(machine) is { } panic)
+        catch (Exception end) when (end is EndOfStreamException or GdbException && PanicOf(machine) is { } panic)
         {
-            throw new EndOfStreamException($"{end.Message} Its console has: {panic}", end);
+            throw new EndOfStreamException($"The kernel panicked ({attempt.Step}). Its console has: {PanicOf(machine)}", end);
         }
     }
 

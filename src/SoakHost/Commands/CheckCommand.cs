@@ -25,9 +25,7 @@ internal static class CheckCommand
         ValueOption<int> seconds = CommonOptions.Number(
             "--seconds", "time limit for the cohorts under test, and again for the control", 600, 1, SecondsMax,
             "600; real VMs run to their own end");
-        ValueOption<long> crossings = CommonOptions.Number(
-            "--min-crossings", "crossings of a boundary with a fault in flight that each simulated cohort under test must have "
-                + "for a pass", 1L, 1, long.MaxValue, "1");
+        ValueOption<long> crossings = CommonOptions.MinCrossings();
         Option<string?> workers = CommonOptions.Workers();
         Option<string?> seed = CommonOptions.Seed();
         Option<string?> ticksMax = CommonOptions.TicksMax();
@@ -62,6 +60,8 @@ internal static class CheckCommand
             }
 
             CheckBounds(fleet, parsed.IsGiven(operations), parsed.GetValue(ticksMax));
+            if (parsed.IsGiven(crossings) && !fleet.Shards.Part.IsWhole)
+                throw new ConfigurationException("--min-crossings is for the whole fleet: give it to soakhost merge");
             var bounds = new SoakBounds
             {
                 Operations = operations.Of(parsed),

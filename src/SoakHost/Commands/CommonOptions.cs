@@ -71,6 +71,11 @@ internal static class CommonOptions
     public static Option<string?> TicksMax() =>
         Of(SoakSettings.Table[nameof(SoakOptions.TicksMax)], "the configuration's");
 
+    /// <summary>The crossings that a pass needs.</summary>
+    public static ValueOption<long> MinCrossings() => Number(
+        "--min-crossings", "crossings of 2^31 or a higher boundary, with a fault in flight, that each simulated cohort under "
+            + "test must have for a pass", 1L, 1, long.MaxValue, "1");
+
     /// <summary>The part of the fleet; null where the configuration's is meant.</summary>
     public static Option<string?> FleetPart() => Of(SoakSettings.Table[nameof(SoakOptions.Part)], "the configuration's");
 

@@ -24,6 +24,7 @@ internal static class MergeCommand
         };
         ValueOption<int> wait = CommonOptions.Number(
             "--wait", "seconds to wait until the report of every part is there", 0, 0, WaitSecondsMax);
+        ValueOption<long> crossings = CommonOptions.MinCrossings();
         Option<bool> json = CommonOptions.Json();
         Option<FileInfo?> report = CommonOptions.Report();
         var junit = new Option<FileInfo?>("--junit") { Description = "Write a JUnit report to this file.", HelpName = "file" };
@@ -33,7 +34,7 @@ internal static class MergeCommand
             + "--part. Reports that do not belong together are refused. A part that is missing or did not come to its end leaves "
             + "the result inconclusive at best. Exit codes are those of one run: 0, 1 and 2; 64: the reports are refused.")
         {
-            paths, wait, json, report, junit,
+            paths, wait, crossings, json, report, junit,
         };
         command.SetAction(async (parsed, stop) =>
         {
@@ -42,12 +43,13 @@ internal static class MergeCommand
             IReadOnlyList<PartReport> parts = await ReadAsync(
                 parsed.GetValue(paths)!, TimeSpan.FromSeconds(wait.Of(parsed)), parsed.GetValue(report)?.FullName,
                 TimeProvider.System, stop);
-            return (int)Merge(parts, parsed.GetValue(json), file, junitFile);
+            return (int)Merge(parts, crossings.Of(parsed), parsed.GetValue(json), file, junitFile);
         });
         return command;
     }
 
-    private static ExitCode Merge(IReadOnlyList<PartReport> parts, bool json, ReportFile? file, FileStream? junit)
+    private static ExitCode Merge(
+        IReadOnlyList<PartReport> parts, long crossingsMin, bool json, ReportFile? file, FileStream? junit)
     {
         var errors = new ConfigurationErrors("in the reports");
         if (parts.Select(part => part.Check is null).Distinct().Count() > 1)
@@ -58,7 +60,8 @@ internal static class MergeCommand
         if (parts[0].Check is not null)
         {
             (SoakResult result, ShardOptions run) =
-                CheckMerge.Merge([.. parts.Select(part => new CheckPart(part.File, part.Part, part.Check!))], errors);
+                CheckMerge.Merge(
+                    [.. parts.Select(part => new CheckPart(part.File, part.Part, part.Check!))], errors, crossingsMin);
             return (ExitCode)CheckCommand.Tell(result, run, json, file, junit);
         }
 

@@ -29,8 +29,10 @@ internal static class CheckMerge
     /// <summary>Merges reports.</summary>
     /// <param name="parts">At least one, in any order.</param>
     /// <param name="errors">Collects reports that do not belong together; then the result has no meaning.</param>
+    /// <param name="crossingsMin">Crossings of 2^31 or a higher boundary that each cohort under test must have.</param>
     /// <returns>The result, and the run's seed and threshold.</returns>
-    public static (SoakResult Result, ShardOptions Run) Merge(IReadOnlyList<CheckPart> parts, ConfigurationErrors errors)
+    public static (SoakResult Result, ShardOptions Run) Merge(
+        IReadOnlyList<CheckPart> parts, ConfigurationErrors errors, long crossingsMin = 1)
     {
         CheckPart[] ordered = [.. parts.OrderBy(part => part.Part.Index)];
 
@@ -50,11 +52,13 @@ internal static class CheckMerge
             .. names.Select(name => (name, ordered.SelectMany(part => part.Document.Cohorts)
                 .Where(cohort => cohort.Name == name).ToArray())),
         ];
+        CohortReport[] sums = [.. cohorts.Select(cohort => Sum(cohort.Its, reference.Document.Ticks))];
+        string[] unfinished = [.. PartNotes.Missing(ordered.Select(part => part.Part)), .. ordered.SelectMany(Unfinished)];
         SoakResult result = new()
         {
             Verdict = default,
-            Reasons = [.. PartNotes.Missing(ordered.Select(part => part.Part)), .. ordered.SelectMany(Unfinished)],
-            Cohorts = [.. cohorts.Select(cohort => Sum(cohort.Its, reference.Document.Ticks))],
+            Reasons = [.. unfinished, .. SoakResult.FindTooFewCrossings(sums, crossingsMin)],
+            Cohorts = [.. sums],
             Elapsed = TimeSpan.FromSeconds(ordered.Max(part => part.Document.ElapsedSeconds)),
             WasInterrupted = false,
             FirstIncidents = cohorts.Select(cohort => First(cohort.Its)).OfType<FirstIncident>()
@@ -65,7 +69,7 @@ internal static class CheckMerge
             Times = cohorts.ToImmutableDictionary(
                 cohort => cohort.Name, cohort => TimeSpan.FromSeconds(cohort.Its.Max(its => its.ElapsedSeconds))),
         };
-        return (result.Judge(names.Length) with { Ticks = result.Reasons.Length == 0 ? result.Ticks : null }, run);
+        return (result.Judge(names.Length) with { Ticks = unfinished.Length == 0 ? result.Ticks : null }, run);
     }
 
     /// <summary>How a part's run differs from another's.</summary>

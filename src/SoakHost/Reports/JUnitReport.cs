@@ -181,14 +181,16 @@ internal static class JUnitReport
         (string Name, string? Value)[] known =
         [
             ("sha256", run.Image?.Sha256), ("kernel_release", run.Machine?.KernelRelease), ("mmu", run.Machine?.MmuMode),
-            ("cpu", run.Machine?.CpuModel), .. judgement.NotCovered.Select(sentence => ("not_covered", (string?)sentence)),
+            ("cpu", run.Machine?.CpuModel),
+            .. run.Modules.Select(module => ($"module_{module.Name}", (string?)$"{module.Path} sha256 {module.Sha256}")),
+            .. judgement.NotCovered.Select(sentence => ("not_covered", (string?)sentence)),
         ];
         return known.Where(property => property.Value is not null)
             .Select(property => Property($"{run.Path}.{property.Name}", property.Value!));
     }
 
     private static XElement Property(string name, string value) => new(
-        "property", new XAttribute("name", name), new XAttribute("value", Printable(value)));
+        "property", new XAttribute("name", Printable(name)), new XAttribute("value", Printable(value)));
 
     private static XAttribute Time(TimeSpan took) =>
         new("time", took.TotalSeconds.ToString("F3", CultureInfo.InvariantCulture));

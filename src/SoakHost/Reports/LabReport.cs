@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Text.Json;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Lab;
+using SoakHost.HostKernel.Lab.Images;
 using Spectre.Console;
 
 namespace SoakHost.Reports;
@@ -16,6 +17,7 @@ internal sealed record LabDocument(Verdict Verdict, double ElapsedSeconds, Immut
 /// <summary>One kernel of it.</summary>
 /// <param name="Image">The image's path, as it was given.</param>
 /// <param name="Sha256">The image's hash.</param>
+/// <param name="Modules">The modules that it was given: KVM is one on most kernels.</param>
 /// <param name="KernelRelease">As <c>uname -r</c> gives it inside; null where the kernel did not come so far.</param>
 /// <param name="Mmu">The MMU mode; null where the kernel did not come so far.</param>
 /// <param name="Cpu">The processor's model name inside; null where the kernel did not come so far.</param>
@@ -32,6 +34,7 @@ internal sealed record LabDocument(Verdict Verdict, double ElapsedSeconds, Immut
 internal sealed record LabKernelDocument(
     string Image,
     string? Sha256,
+    ImmutableArray<LabModuleDocument> Modules,
     string? KernelRelease,
     string? Mmu,
     string? Cpu,
@@ -45,6 +48,12 @@ internal sealed record LabKernelDocument(
     LabHangDocument? Control,
     ImmutableArray<LabBoundaryDocument> Boundaries,
     KernelCounterDocument? KernelCounter);
+
+/// <summary>A module that a kernel was given.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Path">The file.</param>
+/// <param name="Sha256">The hash of what was loaded.</param>
+internal sealed record LabModuleDocument(string Name, string Path, string Sha256);
 
 /// <summary>vCPUs that hung.</summary>
 /// <param name="VcpusHung">How many.</param>
@@ -141,6 +150,8 @@ internal static class LabReport
         output.WriteLine($"{run.Path}: {judgement.Verdict.ToString().ToLowerInvariant()}");
         if (run.Image is { } image)
             output.WriteLine($"  sha256 {image.Sha256}");
+        foreach (LabModule module in run.Modules)
+            output.WriteLine($"  module {module.Name}: {module.Path}, sha256 {module.Sha256}");
         foreach (string line in judgement.Reasons.Concat(judgement.Seen))
             output.WriteLine($"  {line}");
         foreach (string gap in judgement.NotCovered)
@@ -159,6 +170,7 @@ internal static class LabReport
         return new LabKernelDocument(
             run.Path,
             run.Image?.Sha256,
+            [.. run.Modules.Select(module => new LabModuleDocument(module.Name, module.Path, module.Sha256))],
             run.Machine?.KernelRelease,
             run.Machine?.MmuMode,
             run.Machine?.CpuModel,

@@ -65,6 +65,19 @@ public sealed class LabAttemptTests
     }
 
     [Fact]
+    public async Task A_kernel_that_hangs_some_time_past_a_boundary_is_no_pass()
+    {
+        // Faults are fixed past 2^31 for a while, more than are asked for, and then no more.
+        LabRun run = await RunAsync(
+            seq => seq < (1ul << 31) + (30 * FakeKernel.InvalidationsPerTick), boundaries: [Boundary.AtPower(31)],
+            stayPast: TimeSpan.FromSeconds(30));
+
+        Assert.Equal(Verdict.Violation, LabJudgement.Of(run).Verdict);
+        LabSide past = Assert.Single(run.Crossings).After;
+        Assert.True(past is { Hang.HasRecovered: true, FixedInAll: >= 2 * CrossingWatch.FixedMin });
+    }
+
+    [Fact]
     public async Task A_control_that_does_not_recover_ends_the_run()
     {
         LabRun run = await RunAsync(_ => true, recovers: false);
@@ -93,7 +106,8 @@ public sealed class LabAttemptTests
     }
 
     private static async Task<LabRun> RunAsync(
-        Func<ulong, bool> canFix, bool heedsInProgress = true, bool recovers = true, string? failsAt = null)
+        Func<ulong, bool> canFix, bool heedsInProgress = true, bool recovers = true, string? failsAt = null,
+        ImmutableArray<Boundary>? boundaries = null, TimeSpan? stayPast = null)
     {
         CancellationToken stop = TestContext.Current.CancellationToken;
         using var kernel = new FakeKernel(canFix) { HeedsInProgress = heedsInProgress, Recovers = recovers, FailsAt = failsAt };
@@ -101,11 +115,12 @@ public sealed class LabAttemptTests
         inside.Start();
         var stub = new GdbClient(kernel.Stub.Client, TimeProvider.System, TimeSpan.FromSeconds(10));
         var attempt = new LabAttempt(
-            new LabRun { Path = "vmlinuz", Boundaries = Boundaries }, new LabTimes
+            new LabRun { Path = "vmlinuz", Boundaries = boundaries ?? Boundaries }, new LabTimes
             {
                 HangWithin = TimeSpan.FromSeconds(1),
                 RecoverWithin = TimeSpan.FromSeconds(1),
                 OthersWithin = TimeSpan.FromSeconds(0.2),
+                StayPast = stayPast ?? TimeSpan.FromSeconds(0.2),
             },
             TimeProvider.System, null);
         await attempt.ControlAndCrossAsync(

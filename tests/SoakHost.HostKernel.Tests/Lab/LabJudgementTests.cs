@@ -37,7 +37,8 @@ public sealed class LabJudgementTests
         Assert.Equal(
             "This is about kernel 6.1.0, MMU mode npt, tdp_mmu=Y and CPU EPYC in a virtual machine (emulated), and nothing else.",
             judgement.NotCovered[0]);
-        Assert.Equal(3, judgement.NotCovered.Length);
+        Assert.Equal(4, judgement.NotCovered.Length);
+        Assert.StartsWith("Only hangs are seen", judgement.NotCovered[1], StringComparison.Ordinal);
     }
 
     [Fact]
@@ -161,6 +162,16 @@ public sealed class LabJudgementTests
         Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(Crossing(31) with { IsCrossed = false }));
         Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(Crossing(31) with { After = new LabSide(1, 2, [16, 15], null) }));
         Assert.Equal(Verdict.Inconclusive, LabJudgement.Of(Crossing(31) with { Before = new LabSide(1, 2, [], null) }));
+    }
+
+    [Fact]
+    public void A_vCPU_that_stops_past_a_boundary_and_is_not_called_hung_is_no_pass()
+    {
+        LabJudgement judgement = LabJudgement.Of(Sound with { Crossings = [Crossing(31) with { Stalled = 1 }, Crossing(32)] });
+
+        Assert.Equal(Verdict.Inconclusive, judgement.Verdict);
+        Assert.StartsWith("2^31: 1 of 2 vCPUs had no fault fixed any more at the end", Assert.Single(judgement.Reasons),
+            StringComparison.Ordinal);
     }
 
     [Fact]

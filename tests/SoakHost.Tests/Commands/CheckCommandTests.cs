@@ -257,7 +257,8 @@ public class CheckCommandTests
         (ProgramResult result, XElement suite) = await JUnitAsync([.. Small, "--kernel", "linux-6.1.y", "--min-crossings", "9"]);
         Assert.Equal(2, result.ExitCode);
         Assert.Matches(
-            @"linux-6-1-y: [1-8] crossings with a fault in flight, and at least 9 were asked for", result.Output);
+            @"linux-6-1-y: [1-8] crossings of 2\^31 or a higher boundary with a fault in flight, and at least 9 were "
+                + "asked for", result.Output);
 
         // No cohort is to blame, so the run has a test case of its own.
         Assert.Equal("run", Assert.Single(suite.Descendants("error")).Parent!.Attribute("name")!.Value);

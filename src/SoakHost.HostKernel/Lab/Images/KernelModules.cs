@@ -1,15 +1,26 @@
 using System.Diagnostics;
 using System.IO.Compression;
+using System.Security.Cryptography;
 using System.Text;
 
 namespace SoakHost.HostKernel.Lab.Images;
+
+/// <summary>A module that the kernel was given: KVM is one on most kernels, and then the code that was tried.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Path">The file.</param>
+/// <param name="Sha256">The hash of what was loaded, not compressed.</param>
+public sealed record LabModule(string Name, string Path, string Sha256);
 
 /// <summary>A module, ready to be loaded.</summary>
 /// <param name="Name">Its name, with <c>_</c> for <c>-</c>.</param>
 /// <param name="Path">The file that it comes from.</param>
 /// <param name="Content">What is loaded, not compressed.</param>
 /// <param name="Needs">The modules that must be loaded before it.</param>
-internal sealed record KernelModule(string Name, string Path, byte[] Content, IReadOnlyList<string> Needs);
+internal sealed record KernelModule(string Name, string Path, byte[] Content, IReadOnlyList<string> Needs)
+{
+    /// <summary>Which file it is, for the report.</summary>
+    public LabModule Identity => new(Name, Path, Convert.ToHexStringLower(SHA256.HashData(Content)));
+}
 
 /// <summary>Finds KVM's modules of a kernel, and the order in which they are loaded.</summary>
 internal static class KernelModules
@@ -91,7 +102,14 @@ internal static class KernelModules
         }
 
         Dictionary<string, string> files = new(StringComparer.Ordinal);
-        var all = new EnumerationOptions { RecurseSubdirectories = true, IgnoreInaccessible = true };
+
+        // Not through links: an installed kernel's folder links to the tree that it was built in, whose modules may be others.
+        var all = new EnumerationOptions
+        {
+            RecurseSubdirectories = true,
+            IgnoreInaccessible = true,
+            AttributesToSkip = FileAttributes.ReparsePoint,
+        };
         foreach (string path in Directory.EnumerateFiles(folder, "*.ko*", all).Order(StringComparer.Ordinal))
         {
             string file = Path.GetFileName(path);

@@ -71,6 +71,8 @@ public sealed record MachineOptions
 /// <summary>A machine that boots a kernel, and the two ways to it: a serial port to the program inside, and the stub.</summary>
 internal sealed class QemuMachine : IDisposable
 {
+    private static readonly TimeSpan EndMax = TimeSpan.FromSeconds(10);
+
     private const int ConsoleLinesKept = 60;
 
     private readonly Process _process;
@@ -152,8 +154,9 @@ internal sealed class QemuMachine : IDisposable
     {
         try
         {
-            _process.Kill();
-            _process.WaitForExit();
+            // All of it: --qemu may be a script that starts QEMU.
+            _process.Kill(entireProcessTree: true);
+            _process.WaitForExit(EndMax);
         }
         catch (InvalidOperationException)
         {
