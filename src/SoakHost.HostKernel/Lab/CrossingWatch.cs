@@ -51,7 +51,7 @@ internal sealed class CrossingWatch(Boundary boundary, ulong setTo, long endedBe
     /// <summary>The last look at which any was.</summary>
     public LabStatus? LastHung { get; private set; }
 
-    /// <summary>vCPUs that are not hung, and of which no fault was fixed since <see cref="Mark"/>.</summary>
+    /// <summary>vCPUs that made no progress since <see cref="Mark"/>, and are not called hung.</summary>
     public int Stalled => _last is null || _marked is null ? 0 : _last.Vcpus.Zip(_marked.Vcpus)
         .Count(pair => pair.First.State != VcpuState.Hung && pair.First.Progress <= pair.Second.Progress);
 
@@ -61,7 +61,7 @@ internal sealed class CrossingWatch(Boundary boundary, ulong setTo, long endedBe
     /// </summary>
     public bool IsHungAfter { get; private set; }
 
-    /// <summary>From here on every vCPU must go on: one that was fixed some times past a boundary may still hang there.</summary>
+    /// <summary>Every vCPU must make progress from here on: one may hang only after some faults past the boundary.</summary>
     public void Mark() => _marked = _last;
 
     /// <summary>Takes a look at the VM.</summary>

@@ -133,7 +133,8 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
             if (watch.Hung > 0)
                 return await AfterHangAsync(watch, boundary, setTo, inside, stage, words, addresses, stop);
 
-            // The vCPUs may have been looked at too late, or too seldom, below the boundary. What is amiss past it stays so.
+            // The VM may have crossed the boundary too quickly to be seen below it: try again from farther below. A problem past
+            // the boundary is kept, and not tried away.
             bool isSoundPast = watch is { IsSoundAfter: true, Stalled: 0 };
             if (isSoundPast && !watch.IsSoundBefore && attempt < TriesMax)
                 continue;
@@ -150,7 +151,7 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
         LabStatus hung = (await HangAsync(inside, stage, stop, watch.LastHung))!;
         if (await HasGoneOnAsync(inside, stage, stop))
         {
-            Fail($"{boundary}: vCPUs were called hung, and went on before the counter was put back.");
+            Fail($"{boundary}: vCPUs were called hung, and recovered before the counter was put back.");
             Add(new LabCrossing(boundary, setTo, watch.Before, watch.After, watch.IsPast) { Stalled = watch.Hung });
             return true;
         }
@@ -183,8 +184,12 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
         if (watch.Hung > 0)
         {
             LabStatus hung = (await HangAsync(inside, stage, stop, watch.LastHung))!;
+            bool hasGoneOn = await HasGoneOnAsync(inside, stage, stop);
             InvalidateWords at = await SetAsync(words, addresses, Run.Counter!.First, stop);
-            after = after with { Hang = await RecoverAsync(inside, stage, hung, at.Seq, stop) };
+            if (hasGoneOn)
+                Fail($"{boundary}: vCPUs were called hung, and recovered before the counter was put back.");
+            else
+                after = after with { Hang = await RecoverAsync(inside, stage, hung, at.Seq, stop) };
         }
 
         Run = Run with { Crossings = [.. Run.Crossings[..^1], crossing with { After = after, Stalled = watch.Stalled }] };
@@ -243,7 +248,7 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
         }
     }
 
-    /// <summary>Whether no vCPU is hung any more, though nothing was put back.</summary>
+    /// <summary>Whether the hung vCPUs recovered by themselves, before the counter was put back.</summary>
     private static async Task<bool> HasGoneOnAsync(LabInside inside, string stage, CancellationToken stop)
     {
         LabStatus now = await inside.StatusAsync(stage, stop);

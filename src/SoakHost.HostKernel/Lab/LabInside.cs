@@ -9,7 +9,9 @@ internal sealed class LabInside(Stream port, TimeProvider time) : IAsyncDisposab
     // The program inside takes a lab that says nothing for gone.
     private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(5);
 
-    private readonly Channel<LabMessage> _heard = Channel.CreateUnbounded<LabMessage>();
+    // Of a kernel that floods the port the last messages count.
+    private readonly Channel<LabMessage> _heard = Channel.CreateBounded<LabMessage>(
+        new BoundedChannelOptions(1024) { FullMode = BoundedChannelFullMode.DropOldest });
     private readonly CancellationTokenSource _end = new();
     private readonly SemaphoreSlim _turn = new(1);
     private Task _work = Task.CompletedTask;
@@ -42,7 +44,7 @@ internal sealed class LabInside(Stream port, TimeProvider time) : IAsyncDisposab
                 return status;
         }
 
-        throw new EndOfStreamException("The kernel stopped: the program inside says nothing any more.");
+        throw new EndOfStreamException("The kernel stopped: the program inside no longer answers.");
     }
 
     /// <summary>Begins a stage: the vCPUs are judged anew.</summary>

@@ -97,8 +97,8 @@ public sealed record LabJudgement(
     {
         if (crossing.Stalled > 0)
         {
-            return $"{crossing.Boundary}: {crossing.Stalled} of {crossing.After.Fixed.Length} vCPUs had no fault fixed any more "
-                + "at the end, and were not called hung: that their faults were refused is not proven.";
+            return $"{crossing.Boundary}: {crossing.Stalled} of {crossing.After.Fixed.Length} vCPUs stopped making progress, "
+                + "but nothing proves that they are hung.";
         }
 
         string counts = string.Create(

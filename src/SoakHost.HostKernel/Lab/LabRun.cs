@@ -37,7 +37,7 @@ public sealed record LabSide(ulong? First, ulong? Last, ImmutableArray<ulong> Fi
 /// </param>
 public sealed record LabCrossing(Boundary Boundary, ulong SetTo, LabSide Before, LabSide After, bool IsCrossed)
 {
-    /// <summary>vCPUs that were not called hung, and of which no fault was fixed any more at the end.</summary>
+    /// <summary>vCPUs that stopped making progress past the boundary, without proof that they are hung.</summary>
     public int Stalled { get; init; }
 }
 

@@ -170,7 +170,7 @@ public sealed class LabJudgementTests
         LabJudgement judgement = LabJudgement.Of(Sound with { Crossings = [Crossing(31) with { Stalled = 1 }, Crossing(32)] });
 
         Assert.Equal(Verdict.Inconclusive, judgement.Verdict);
-        Assert.StartsWith("2^31: 1 of 2 vCPUs had no fault fixed any more at the end", Assert.Single(judgement.Reasons),
+        Assert.StartsWith("2^31: 1 of 2 vCPUs stopped making progress", Assert.Single(judgement.Reasons),
             StringComparison.Ordinal);
     }
 
