@@ -79,15 +79,21 @@ internal sealed class SimulatedCohortSource : ICohortSource
             return null;
         Totals totals = shards.Aggregate(default(Totals), (sum, shard) => sum + shard.Totals);
 
-        // Shards that are over count in the totals alone. If all are over, the last one stands for the cohort.
+
+        // Shards that are over count in the sums alone. If all are over, the last one stands for the cohort. While a live patch
+        // reaches the shards one by one, some still run the kernel before it.
+        ShardSnapshot[] all = shards;
         shards = shards.Where(shard => !shard.InvalidateSeqs.IsEmpty).DefaultIfEmpty(shards[^1]).ToArray();
+        Kernel kernel = shards[0].Kernel;
+        CrossingCoverage coverage = CrossingCoverage.Union(
+            all.Where(shard => shard.Kernel.Info.Name == kernel.Info.Name).Select(shard => shard.Coverage));
         _findings.Sort(InOrder);
         ImmutableArray<Finding> findings = [.. _findings];
         _findings.Clear();
         _findings.TrimExcess();
         var snapshot = new SimulatedSnapshot
         {
-            Kernel = shards[0].Kernel,
+            Kernel = kernel,
             Vms = slots.Select((slot, s) => _latest[s]?.InvalidateSeqs.Length ?? slot.Plan.Vms).Sum(),
             Tick = shards.Min(shard => shard.Tick),
             Totals = totals.ForCohort(),
@@ -100,9 +106,10 @@ internal sealed class SimulatedCohortSource : ICohortSource
             InvalidationsPaused = Array.TrueForAll(shards, shard => shard.InvalidationsPaused),
             Failures = [.. slots.Where(slot => slot.Failure is not null).Select(Describe)],
             IsOutOfService = slots.All(slot => slot.Failure is not null),
-            HangExpectedFrom = _cohort.Expected == Defect.Hang ? VmLives.HangExpectedFrom(shards[0].Kernel.Info) : null,
+            HangExpectedFrom = _cohort.Expected == Defect.Hang ? VmLives.HangExpectedFrom(kernel.Info) : null,
             LastHangTick = shards.Max(shard => shard.LastHangTick),
             LastRecoveryTick = shards.Max(shard => shard.LastRecoveryTick),
+            Coverage = coverage,
         };
         bool hangsNow = Array.Exists(shards, shard => shard.Conditions.Any(condition => condition.IsForEver()));
         return snapshot with { Missing = [.. SimulatedEvidence.FindMissing(_cohort.Expected, snapshot, hangsNow)] };

@@ -22,6 +22,12 @@ public static class SimulatedEvidence
         long low = totals.CrossingsOf(Boundary.AtPower(15)) + totals.CrossingsOf(Boundary.AtPower(16));
         if (expected == Defect.None && low > 0 && totals.CrossingsInAll == low)
             yield return "no VM has crossed 2^31 or a higher boundary with a fault in flight yet";
+        if (expected == Defect.None && snapshot.Coverage.NeverReached is var never and not CrossingStates.None)
+        {
+            yield return "shows nothing yet about crossings "
+                + string.Join(" or ", never.Split().Select(state => state.Describe()));
+        }
+
         if (expected != Defect.Hang)
             yield break;
         KernelInfo kernel = snapshot.Kernel.Info;

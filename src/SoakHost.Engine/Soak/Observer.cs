@@ -28,6 +28,7 @@ internal sealed class Observer<TPages, TLanes>
     private bool[] _staleMappingSeen;
     private readonly SortedDictionary<int, StalledVcpu> _stalled = [];
     private readonly List<Finding> _findings = [];
+    private CoverageLog _coverage;
     private Totals _totals;
     private IncidentCounts _reported;
     private long _lastHangTick;
@@ -40,6 +41,7 @@ internal sealed class Observer<TPages, TLanes>
         _vmStride = options.Part.Count;
         _vms = vms;
         _vcpus = cohort.Vm.Vcpus;
+        _coverage = new(Interleavings.Of(cohort.Kernel, cohort.Vm));
         _stallRetries = options.StallRetries;
         _conditions = new VcpuCondition[vms * _vcpus];
         _unsafeInstallSeen = new bool[vms];
@@ -83,6 +85,7 @@ internal sealed class Observer<TPages, TLanes>
             Findings = [.. _findings],
             LastHangTick = _lastHangTick,
             LastRecoveryTick = _lastRecoveryTick,
+            Coverage = _coverage.Read(),
         };
         _reported = _reported.With(_findings);
         _findings.Clear();
@@ -91,6 +94,12 @@ internal sealed class Observer<TPages, TLanes>
 
     /// <summary>Sums over the VMs, those that are gone too.</summary>
     public Totals Totals => _totals;
+
+    /// <summary>The interleavings that are told apart, under the kernel that the VMs run.</summary>
+    public Interleavings Interleavings => _coverage.Interleavings;
+
+    /// <summary>Begins to count interleavings anew: those of another kernel are no evidence about this one.</summary>
+    public void PatchKernel(Interleavings interleavings) => _coverage = new(interleavings);
 
     /// <summary>Incidents among the findings that were given out.</summary>
     public IncidentCounts Reported => _reported;
@@ -107,10 +116,12 @@ internal sealed class Observer<TPages, TLanes>
         Findings = [.. _findings],
         LastHangTick = _lastHangTick,
         LastRecoveryTick = _lastRecoveryTick,
+        Coverage = _coverage.Read(),
     };
 
     public void WriteState(ObserverState state)
     {
+        _coverage.Write(state.Coverage);
         (_lastHangTick, _lastRecoveryTick) = (state.LastHangTick, state.LastRecoveryTick);
         _totals = state.Totals;
         _reported = state.Reported;
@@ -416,7 +427,7 @@ internal sealed class Observer<TPages, TLanes>
         uint crossing)
     {
         before.Vm.Totals = default;
-        var watch = new Watch(this, program.Kernel.Info, before, firstIndex, tick, (defective, crossing));
+        var watch = new Watch(this, program, before, firstIndex, tick, (defective, crossing));
         program.AdvanceObserved(before, bounds, Shard.ObservationTicks, ref watch);
     }
 
@@ -430,29 +441,37 @@ internal sealed class Observer<TPages, TLanes>
     private static Span<uint> Words(ref TLanes lanes) => MemoryMarshal.Cast<TLanes, uint>(MemoryMarshal.CreateSpan(ref lanes, 1));
 
     /// <summary>Watches the interesting lanes of one group, step by step.</summary>
-    private readonly struct Watch : IStepObserver<TPages, TLanes>
+    private struct Watch : IStepObserver<TPages, TLanes>
     {
         private readonly Observer<TPages, TLanes> _owner;
         private readonly ulong[] _seqs;
+        private readonly VmCrossing[] _crossings;
         private readonly int _firstIndex;
         private readonly long _firstTick;
         private readonly uint _defective;
         private readonly uint _crossing;
-        private readonly KernelInfo _kernel;
+        private readonly SoakProgram<TPages, TLanes> _program;
+
+        // The lanes that crossed a boundary and whose first attempt since is not over.
+        private uint _undecided;
 
         public Watch(
-            Observer<TPages, TLanes> owner, KernelInfo kernel, in VmGroup<TPages, TLanes> group, int firstIndex, long firstTick,
+            Observer<TPages, TLanes> owner, SoakProgram<TPages, TLanes> program, in VmGroup<TPages, TLanes> group, int firstIndex, long firstTick,
             (uint Defective, uint Crossing) interesting)
         {
-            (_owner, _kernel, _firstIndex, _firstTick) = (owner, kernel, firstIndex, firstTick);
+            (_owner, _program, _firstIndex, _firstTick) = (owner, program, firstIndex, firstTick);
             (_defective, _crossing) = interesting;
             _seqs = new ulong[TLanes.Count];
+            _crossings = new VmCrossing[TLanes.Count];
             for (int lane = 0; lane < TLanes.Count; lane++)
                 _seqs[lane] = group.Vm.InvalidateSeq[lane];
         }
 
         public void Stepped(in VmGroup<TPages, TLanes> group, int tick, int actor)
         {
+            for (uint rest = _undecided; rest != 0; rest &= rest - 1)
+                LookForFirst(group, BitOperations.TrailingZeroCount(rest), actor);
+
             // Only an invalidator moves the counter.
             uint interesting = actor < group.Vcpus.Length ? _defective : _defective | _crossing;
             for (uint rest = interesting; rest != 0; rest &= rest - 1)
@@ -472,13 +491,14 @@ internal sealed class Observer<TPages, TLanes>
                 if (power != 0)
                 {
                     bool inFlight = HasFaultInFlight(group.Vcpus, lane);
+                    NoteCrossing(group, lane, power, actor - group.Vcpus.Length);
                     if (inFlight)
                         _owner._totals = _owner._totals.WithCrossing(power);
 
                     // A VM crosses the same boundaries in life after life: its first crossing of each is reported, all are
                     // counted.
                     FindingKind kind = inFlight ? FindingKind.BoundaryCrossed : FindingKind.BoundaryCrossedIdle;
-                    if (_owner._lives.NoteCrossing(index, power, inFlight, tick, _kernel))
+                    if (_owner._lives.NoteCrossing(index, power, inFlight, tick, _program.Kernel.Info))
                         _owner.Report(new(kind, vm, vcpu: null, Sighting.AtTick(tick, seq), Boundary.AtPower(power)));
                 }
             }
@@ -506,6 +526,30 @@ internal sealed class Observer<TPages, TLanes>
                 _owner.Report(new(FindingKind.StaleMapping, vm, vcpu: null, Sighting.AtTick(tick, seq, page)));
             }
         }
+
+        /// <summary>Takes note of what a VM is like as an invalidator's step takes its counter across a boundary.</summary>
+        private void NoteCrossing(in VmGroup<TPages, TLanes> group, int lane, int power, int invalidator)
+        {
+            VmState state = _program.Read(group, lane);
+            var crossing = new VmCrossing(power, state, invalidator, Attempts(group, lane));
+            _owner._coverage.Note(power, crossing.States);
+            _crossings[lane] = crossing;
+            _undecided |= 1u << lane;
+        }
+
+        /// <summary>Whether the vCPU that has just stepped is the first whose attempt is over since the crossing.</summary>
+        private void LookForFirst(in VmGroup<TPages, TLanes> group, int lane, int actor)
+        {
+            VmCrossing crossing = _crossings[lane];
+            if (Attempts(group, lane) == crossing.Attempts)
+                return;
+            _undecided &= ~(1u << lane);
+            _owner._coverage.Note(crossing.Power, crossing.NumberIn(_owner.Interleavings, actor));
+        }
+
+        /// <summary>Attempts that are over, fixed or retried, since the interval's start.</summary>
+        private static uint Attempts(in VmGroup<TPages, TLanes> group, int lane) =>
+            group.Vm.Totals.Fixed[lane] + group.Vm.Totals.Retried[lane];
 
         /// <summary>
         /// The pages that an invalidator or the memslot updater has just changed and the guest still has. The change leaves both

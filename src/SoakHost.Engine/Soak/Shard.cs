@@ -272,6 +272,9 @@ public abstract class Shard
     /// <summary>Incidents among the findings that snapshots have given out.</summary>
     internal abstract IncidentCounts Reported { get; }
 
+    /// <summary>The interleavings of crossings that are told apart, under the kernel that the VMs run now.</summary>
+    internal abstract Interleavings Interleavings { get; }
+
     /// <summary>One VM's state, by its number in the cohort.</summary>
     public abstract VmState Read(int vm);
 
@@ -360,6 +363,8 @@ internal sealed class Shard<TPages, TLanes> : Shard
     internal override Totals Totals => _observer.Totals;
 
     internal override IncidentCounts Reported => _observer.Reported;
+
+    internal override Interleavings Interleavings => _observer.Interleavings;
 
     public override bool MayInvalidate
     {
@@ -477,6 +482,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
         }
 
         _program = program;
+        _observer.PatchKernel(Interleavings.Of(kernel, Cohort.Vm));
     }
 
     public override VmState Read(int vm) => _program.Read(GroupOf(vm, out int lane), lane);

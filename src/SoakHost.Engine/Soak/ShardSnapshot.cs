@@ -170,4 +170,7 @@ public sealed record ShardSnapshot
 
     /// <summary>Whether no invalidation begins until an intervention resumes them.</summary>
     public bool InvalidationsPaused { get; init; }
+
+    /// <summary>How far crossings covered what is possible, since the VMs run this kernel.</summary>
+    public required CrossingCoverage Coverage { get; init; }
 }

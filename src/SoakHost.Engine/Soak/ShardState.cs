@@ -36,6 +36,8 @@ internal sealed record ObserverState
     public required long LastHangTick { get; init; }
 
     public required long LastRecoveryTick { get; init; }
+
+    public required CrossingCoverage Coverage { get; init; }
 }
 
 /// <summary>
@@ -50,7 +52,7 @@ public static class ShardState
     /// </summary>
     public const int BytesMax = 16 << 20;
 
-    private const byte FormatVersion = 4;
+    private const byte FormatVersion = 5;
     private const int HashBytes = sizeof(ulong);
     private const int FindingBytes = 1 + 4 + 1 + 8 + 1 + 8 + 8 + 1 + 1;
     private const int OriginBytes = 1 + 4 + 8 + 8 + 2;
@@ -421,6 +423,7 @@ public static class ShardState
         writer.Write(seen.Reported.Deadlocks);
         writer.Write(seen.LastHangTick);
         writer.Write(seen.LastRecoveryTick);
+        WriteCoverage(writer, seen.Coverage);
         foreach (VcpuCondition condition in seen.Conditions)
             writer.Write((byte)condition);
         foreach (bool wasSeen in seen.UnsafeInstallSeen)
@@ -483,6 +486,7 @@ public static class ShardState
         var reported = new IncidentCounts(
             reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64(), reader.ReadInt64());
         (long lastHang, long lastRecovery) = (ReadTick(reader), ReadTick(reader));
+        CrossingCoverage coverage = ReadCoverage(reader, shard);
         var conditions = new VcpuCondition[shard.Vms * vcpus];
         foreach (ref VcpuCondition condition in conditions.AsSpan())
             condition = (VcpuCondition)reader.ReadByte();
@@ -524,7 +528,34 @@ public static class ShardState
             Findings = found,
             LastHangTick = lastHang,
             LastRecoveryTick = lastRecovery,
+            Coverage = coverage,
         };
+    }
+
+    private static void WriteCoverage(BinaryWriter writer, CrossingCoverage coverage)
+    {
+        foreach (BoundaryCoverage boundary in coverage.Boundaries)
+        {
+            writer.Write((byte)boundary.Reached);
+            writer.Write(!boundary.Bits.IsEmpty);
+            foreach (ulong word in boundary.Bits)
+                writer.Write(word);
+        }
+    }
+
+    private static CrossingCoverage ReadCoverage(BinaryReader reader, Shard shard)
+    {
+        CrossingCoverage none = CrossingCoverage.None(shard.Interleavings);
+        return none with { Boundaries = [.. none.Boundaries.Select(Read)] };
+
+        BoundaryCoverage Read(BoundaryCoverage boundary)
+        {
+            var reached = (CrossingStates)reader.ReadByte();
+            var bits = new ulong[reader.ReadBoolean() ? shard.Interleavings.Words : 0];
+            foreach (ref ulong word in bits.AsSpan())
+                word = reader.ReadUInt64();
+            return boundary with { Bits = [.. bits], Reached = reached };
+        }
     }
 
     private static Finding ReadFinding(BinaryReader reader)

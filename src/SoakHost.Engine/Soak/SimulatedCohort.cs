@@ -87,6 +87,9 @@ public sealed record SimulatedSnapshot : CohortSnapshot
     /// </summary>
     public long LastRecoveryTick { get; init; }
 
+    /// <summary>How far crossings covered what is possible, since the VMs run this kernel.</summary>
+    public required CrossingCoverage Coverage { get; init; }
+
     /// <summary>VMs that the cohort has in all parts of the fleet.</summary>
     public required int VmsInFleet { get; init; }
 

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Engine.Cohorts;
+using SoakHost.Engine.Soak;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Watchdogs;
@@ -25,7 +26,7 @@ public static class Verdicts
             return (Verdict.Violation, violations);
         if (FindMissing(expected, snapshot, incidents) is { Length: > 0 } missing)
             return (Verdict.Inconclusive, missing);
-        return (Verdict.Pass, snapshot.Seen.Length > 0 ? snapshot.Seen : [Describe(expected, snapshot.Totals)]);
+        return (Verdict.Pass, snapshot.Seen.Length > 0 ? snapshot.Seen : [Describe(expected, snapshot)]);
     }
 
     /// <summary>
@@ -68,7 +69,8 @@ public static class Verdicts
     }
 
     /// <summary>
-    /// What was seen, in one line: "41,200 crossings clean; the control hung in 10,233 of 10,233". Empty before anything was.
+    /// What was seen, in one line: "41,200 crossings clean; the control hung in 10,233 of 10,233; 310 of 360 interleavings of
+    /// crossings seen". Empty before anything was.
     /// </summary>
     /// <param name="cohorts">The cohorts that have figures.</param>
     public static string Evidence(IReadOnlyCollection<CohortReport> cohorts)
@@ -91,6 +93,16 @@ public static class Verdicts
                 $"the {(controls.Length == 1 ? "control" : "controls")} hung in {caught:N0} of {caught + missed:N0}"));
         }
 
+        CrossingCoverage[] coverages =
+        [
+            .. clean.Select(cohort => (cohort.Snapshot as SimulatedSnapshot)?.Coverage).OfType<CrossingCoverage>()
+                .Where(coverage => coverage.Seen > 0),
+        ];
+        if (coverages.Length > 0)
+            parts.Add(string.Create(
+                CultureInfo.InvariantCulture,
+                $"{coverages.Sum(coverage => coverage.Seen):N0} of {coverages.Sum(coverage => coverage.PossibleInAll):N0} "
+                    + $"interleavings of crossings seen"));
         return string.Join("; ", parts);
     }
 
@@ -141,12 +153,20 @@ public static class Verdicts
         };
     }
 
-    private static string Describe(Defect expected, CohortTotals totals) => (expected, totals.HangsCaught) switch
+    private static string Describe(Defect expected, CohortSnapshot snapshot)
     {
-        (Defect.None, _) => string.Create(
-            CultureInfo.InvariantCulture, $"{totals.CrossingsInAll:N0} crossings with faults in flight, and no defect"),
-        (Defect.Hang, > 0 and var caught) => string.Create(
-            CultureInfo.InvariantCulture, $"hung in {caught:N0} of {caught + totals.HangsMissed:N0} crossings"),
-        _ => "showed the expected defect",
-    };
+        CohortTotals totals = snapshot.Totals;
+        CrossingCoverage? coverage = (snapshot as SimulatedSnapshot)?.Coverage;
+        string covered = coverage is null ? "" : string.Create(
+            CultureInfo.InvariantCulture, $" in {coverage.Seen:N0} of {coverage.PossibleInAll:N0} interleavings");
+        return (expected, totals.HangsCaught) switch
+        {
+            (Defect.None, _) => string.Create(
+                CultureInfo.InvariantCulture,
+                $"{totals.CrossingsInAll:N0} crossings with faults in flight{covered}, and no defect"),
+            (Defect.Hang, > 0 and var caught) => string.Create(
+                CultureInfo.InvariantCulture, $"hung in {caught:N0} of {caught + totals.HangsMissed:N0} crossings"),
+            _ => "showed the expected defect",
+        };
+    }
 }

@@ -39,6 +39,15 @@ internal static class DeclaredMetrics
         "soakhost_boundary_crossings_total", "VMs whose counter crossed the boundary with a fault in flight",
         [.. OfCohort, "boundary"]);
 
+    public static readonly MetricDeclaration InterleavingsSeen = Gauge(
+        "soakhost_crossing_interleavings_seen",
+        "Interleavings of vCPUs and invalidators in which counters of a simulated cohort crossed the boundary",
+        [.. OfCohort, "boundary"]);
+
+    public static readonly MetricDeclaration InterleavingsPossible = Gauge(
+        "soakhost_crossing_interleavings_possible",
+        "Interleavings in which a counter of the cohort can cross a boundary, the same number for each boundary", OfCohort);
+
     public static readonly MetricDeclaration LivesStarted = Counter(
         "soakhost_vm_lives_started_total", "Lives that simulated VMs started in place of one that had ended", OfCohort);
 

@@ -37,6 +37,8 @@ internal sealed class FleetMetrics
         _stallInfo,
         _invalidateSeq,
         _crossings,
+        _interleavingsSeen,
+        _interleavingsPossible,
         _lives,
         _controlHangs,
         _detectionTicks,
@@ -68,6 +70,8 @@ internal sealed class FleetMetrics
         _stallInfo = registry.Add(DeclaredMetrics.StallInfo);
         _invalidateSeq = registry.Add(DeclaredMetrics.InvalidateSeq);
         _crossings = registry.Add(DeclaredMetrics.Crossings);
+        _interleavingsSeen = registry.Add(DeclaredMetrics.InterleavingsSeen);
+        _interleavingsPossible = registry.Add(DeclaredMetrics.InterleavingsPossible);
         _lives = registry.Add(DeclaredMetrics.LivesStarted);
         _controlHangs = registry.Add(DeclaredMetrics.ControlHangs);
         _detectionTicks = registry.Add(DeclaredMetrics.DetectionTicks);
@@ -104,6 +108,13 @@ internal sealed class FleetMetrics
             report?.KernelName ?? cohort.KernelName,
             cohort.Expected.Label());
         FillTotals(report?.Totals ?? cohort.NoTotals, cohort.Expected, name, kernel);
+        if (report?.Snapshot is SimulatedSnapshot { Coverage: var coverage })
+        {
+            _interleavingsPossible.Set(coverage.Possible, name, kernel);
+            foreach (BoundaryCoverage boundary in coverage.Crossed)
+                _interleavingsSeen.Set(boundary.Seen, name, kernel, boundary.Boundary.Name);
+        }
+
         foreach (BoundaryForecast crossing in report?.Snapshot.Forecast?.Crossings ?? [])
             _expectedCrossing.Set(Seconds(crossing.Expected), name, kernel, crossing.Boundary.Name);
 

@@ -132,6 +132,9 @@ internal static class CheckMerge
             if (cohort.FirstIncident is { } text && !(IncidentId.TryParse(text, out IncidentId id) && id.Cohort == cohort.Name
                 && part.Part.Has(id.Vm)))
                 yield return $"{name} has \"first_incident\": \"{text}\", which is no incident of part {part.Part}";
+            if (Kernel.Find(cohort.Kernel) is { } kernel && shape.InvalidateSeqStarts is { IsDefaultOrEmpty: false }
+                && cohort.Interleavings?.Read(kernel, CohortOf(cohort).Vm) is null)
+                yield return $"{name} has no interleavings of {cohort.Kernel} and its VMs";
             if (Counts(cohort).FirstOrDefault(count => count is null or < 0) is var wrong && Counts(cohort).Contains(wrong))
                 yield return $"{name} has a figure that is missing or below 0";
         }
@@ -200,6 +203,7 @@ internal static class CheckMerge
             Failures = [.. parts.SelectMany(part => part.Failures ?? [])],
             LastHangTick = parts.Max(part => part.LastHangTick!.Value),
             LastRecoveryTick = parts.Max(part => part.LastRecoveryTick!.Value),
+            Coverage = CrossingCoverage.Union(parts.Select(part => part.Interleavings!.Read(cohort.Kernel, cohort.Vm)!)),
         };
         bool hangsNow = Array.Exists(parts, part => part.VcpusHung + part.VcpusDeadlocked > 0);
         snapshot = snapshot with { Missing = [.. SimulatedEvidence.FindMissing(cohort.Expected, snapshot, hangsNow)] };

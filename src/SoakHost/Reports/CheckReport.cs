@@ -84,6 +84,10 @@ internal sealed record CheckCohortDocument(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public CohortShapeDocument? Shape { get; init; }
 
+    /// <summary>The interleavings in which simulated VMs crossed boundaries; absent for real VMs.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public CoverageDocument? Interleavings { get; init; }
+
     /// <summary>
     /// vCPUs that were stuck after invalidations had stopped. Absent where not all shards answered, and for a control, whose
     /// invalidations do not stop.

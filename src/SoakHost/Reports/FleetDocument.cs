@@ -261,6 +261,10 @@ internal sealed record CohortDocument
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public VcpuCells? VcpuCells { get; init; }
 
+    /// <summary>The interleavings in which simulated VMs crossed boundaries; absent for real VMs.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public CoverageDocument? Interleavings { get; init; }
+
     /// <summary>Figures that only real VMs have.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public HostDocument? Host { get; init; }

@@ -16,6 +16,7 @@ internal static class KindDocuments
         {
             InvalidationsPaused = simulated.InvalidationsPaused,
             Tick = simulated.Tick,
+            Interleavings = CoverageDocument.Of(simulated.Coverage, withBits: false),
         },
         HostSnapshot host => document with { Host = HostDocument.Of(host) },
         _ => document,
@@ -25,10 +26,13 @@ internal static class KindDocuments
     public static CheckCohortDocument Complete(
         CheckCohortDocument document,
         CohortSnapshot snapshot,
-        ImmutableArray<string> reasons) =>
-        snapshot is not HostSnapshot host
-            ? document
-            : document with
+        ImmutableArray<string> reasons) => snapshot switch
+        {
+            SimulatedSnapshot simulated => document with
+            {
+                Interleavings = CoverageDocument.Of(simulated.Coverage, withBits: true),
+            },
+            HostSnapshot host => document with
             {
                 KernelRelease = host.KernelRelease,
                 Mmu = host.Mmu,
@@ -38,7 +42,9 @@ internal static class KindDocuments
                 NotCovered = host.NotCovered,
                 KernelCounter = JsonSerializer.SerializeToElement(
                     KernelCounterDocument.Of(host.KernelCounter), ReportJson.Default.KernelCounterDocument!),
-            };
+            },
+            _ => document,
+        };
 
     /// <summary>VMs that crossed each boundary with a fault in flight, by the boundary's name.</summary>
     public static IReadOnlyDictionary<string, long> ByBoundary(this CohortTotals totals) =>

@@ -34,6 +34,9 @@ public sealed class ReferenceSoak
     private bool _isHangDue;
     private long? _hungSince;
 
+    // The last crossing in this interval after which no attempt has been over yet.
+    private (int Power, VcpuPhase[] Vcpus, InvalidatorPhase[] Others)? _undecided;
+
     public ReferenceSoak(SimulatedCohort cohort, ulong seed, uint stallRetries, int number)
     {
         VmParameters parameters = cohort.Vm;
@@ -72,10 +75,18 @@ public sealed class ReferenceSoak
 
     public int Life => _life;
 
+    /// <summary>The interleavings in which it crossed boundaries, under the kernel that it runs now.</summary>
+    public HashSet<(int Power, int Number)> Interleavings { get; } = [];
+
+    /// <summary>The named states in which it crossed them.</summary>
+    public HashSet<(int Power, CrossingStates State)> States { get; } = [];
+
     public void PatchKernel(KernelInfo kernel)
     {
         (_kernel, _kernelInfo, _crossed, _isHangDue) = (ReferenceKernel.Of(kernel.Name), kernel, null, false);
         _vm.PatchKernel(_kernel);
+        Interleavings.Clear();
+        States.Clear();
     }
 
     public void Advance(int ticks)
@@ -85,7 +96,11 @@ public sealed class ReferenceSoak
             Tick();
             _tick++;
             if (_tick % Shard.ObservationTicks == 0)
+            {
+                _undecided = null;
                 JudgeVcpus();
+            }
+
             if (_tick % 8192 == 0 && MayInvalidate && IsLifeOver())
                 StartNextLife();
         }
@@ -205,8 +220,14 @@ public sealed class ReferenceSoak
         ReferenceTotals before = _vm.Totals;
         (int page, ulong snapshot) = actor < _parameters.Vcpus ? _vm.FaultOf(actor) : default;
         step();
+        if (_undecided is { } crossed && (_vm.Totals.Fixed, _vm.Totals.Retried) != (before.Fixed, before.Retried))
+        {
+            Interleavings.Add((crossed.Power, Numbers().NumberOf(crossed.Vcpus, crossed.Others, crossed.Vcpus[actor])));
+            _undecided = null;
+        }
+
         if (_vm.InvalidateSeq != seqBefore)
-            NoteCrossing(_vm.InvalidateSeq);
+            NoteCrossing(_vm.InvalidateSeq, actor - _parameters.Vcpus);
         if (_vm.Totals.UnsafeInstalls == 1 && before.UnsafeInstalls == 0)
             Findings.Add(
                 new(FindingKind.UnsafeInstall, _number, actor, Sighting.AtTick(_tick, _vm.InvalidateSeq, page, snapshot)));
@@ -229,7 +250,7 @@ public sealed class ReferenceSoak
     }
 
     /// <summary>The counter moves by one, so that it crosses a boundary exactly as it reaches it.</summary>
-    private void NoteCrossing(ulong seq)
+    private void NoteCrossing(ulong seq, int invalidator)
     {
         foreach (int power in Boundaries)
         {
@@ -237,6 +258,7 @@ public sealed class ReferenceSoak
             if (seq != boundary)
                 continue;
             (_crossed, _crossedTick) = (power, _tick);
+            NoteInterleaving(power, boundary, invalidator);
             ulong hangsFrom = _kernelInfo.ExpectedFrom == 0 ? 1UL << 31 : _kernelInfo.ExpectedFrom;
             if (_cohort.Expected == Defect.Hang && _kernelInfo.Expected == Defect.Hang && boundary == hangsFrom)
                 _isHangDue = true;
@@ -257,6 +279,27 @@ public sealed class ReferenceSoak
             };
         }
     }
+
+    private void NoteInterleaving(int power, ulong boundary, int invalidator)
+    {
+        VmState state = State;
+        List<InvalidatorPhase> others = [.. state.Invalidators.Select(other => other.Phase)];
+        others.RemoveAt(invalidator);
+        _undecided = (power, [.. state.Vcpus.Select(vcpu => vcpu.Phase)], [.. others]);
+        if (others.Exists(phase => phase != InvalidatorPhase.Begin))
+            States.Add((power, CrossingStates.SecondInvalidation));
+        foreach (VcpuState vcpu in state.Vcpus.Where(vcpu => vcpu.Phase is not (VcpuPhase.Access or VcpuPhase.Retry)))
+        {
+            if (vcpu.Reloaded)
+                States.Add((power, CrossingStates.RootReplaced));
+
+            // A kernel may store less of it, but never fewer than 16 bits.
+            if (vcpu.Phase != VcpuPhase.Snapshot && (ushort)(vcpu.Snapshot % 32768) == (ushort)((boundary - 1) % 32768))
+                States.Add((power, CrossingStates.SnapshotJustBefore));
+        }
+    }
+
+    private Interleavings Numbers() => SoakHost.Engine.Soak.Interleavings.Of(Kernel.Find(_kernelInfo.Name)!, _parameters);
 
     private void JudgeVcpus()
     {

@@ -100,8 +100,19 @@ public abstract class ShardDifferentialTests(int vectorBits)
             references.SelectMany(vm => vm.Stalled).Take(CohortSnapshot.StalledMax),
             snapshot.Stalled.Select(vcpu => vcpu with { Origin = null }));
         Assert.Equal(references.Select(vm => vm.State.InvalidateSeq), snapshot.InvalidateSeqs);
+        Assert.Equal(
+            references.SelectMany(vm => vm.Interleavings).Distinct().Order(),
+            snapshot.Coverage.Boundaries.SelectMany(crossed => NumbersOf(crossed).Select(n => (crossed.Boundary.Power!.Value, n))));
+        Assert.Equal(
+            references.SelectMany(vm => vm.States).Distinct().Order(),
+            snapshot.Coverage.Boundaries.SelectMany(
+                crossed => crossed.Reached.Split().Select(state => (crossed.Boundary.Power!.Value, state))));
         AssertSameFindings(references.SelectMany(vm => vm.Findings), snapshot.Findings, run);
     }
+
+    /// <summary>The numbers of the interleavings that were seen.</summary>
+    internal static IEnumerable<int> NumbersOf(BoundaryCoverage crossed) => Enumerable.Range(0, crossed.Bits.Length * 64)
+        .Where(number => (crossed.Bits[number / 64] >> (number % 64) & 1) != 0);
 
     /// <summary>
     /// A shard runs its VMs in groups, so only the findings of one VM are in order of time.
