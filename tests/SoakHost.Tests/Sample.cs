@@ -44,6 +44,7 @@ internal static class Sample
         Conditions = [],
         Stalled = [],
         Findings = findings.IsDefault ? [] : findings,
+        Coverage = CrossingCoverage.None(Interleavings.Of(Kernel.Of<Linux61>(), new())),
     };
 
     public static CohortTotals Totals(long invalidations = 0) =>

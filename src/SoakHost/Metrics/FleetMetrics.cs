@@ -108,10 +108,10 @@ internal sealed class FleetMetrics
             report?.KernelName ?? cohort.KernelName,
             cohort.Expected.Label());
         FillTotals(report?.Totals ?? cohort.NoTotals, cohort.Expected, name, kernel);
-        if (report?.Snapshot is SimulatedSnapshot { Coverage: var coverage })
+        if (CoverageOf(cohort, report) is { } coverage)
         {
             _interleavingsPossible.Set(coverage.Possible, name, kernel);
-            foreach (BoundaryCoverage boundary in coverage.Crossed)
+            foreach (BoundaryCoverage boundary in coverage.Boundaries)
                 _interleavingsSeen.Set(boundary.Seen, name, kernel, boundary.Boundary.Name);
         }
 
@@ -171,6 +171,14 @@ internal sealed class FleetMetrics
                 vcpu.Snapshot is { } snapshot ? Hex(snapshot) : Unknown);
         }
     }
+
+    /// <summary>What crossings covered; null for cohorts of a kind that does not know.</summary>
+    private static CrossingCoverage? CoverageOf(Cohort cohort, CohortReport? report) => (report?.Snapshot, cohort) switch
+    {
+        (SimulatedSnapshot snapshot, _) => snapshot.Coverage,
+        (null, SimulatedCohort { Kernel: var kernel, Vm: var vm }) => CrossingCoverage.None(Interleavings.Of(kernel, vm)),
+        _ => null,
+    };
 
     private void FillTotals(CohortTotals totals, Defect expected, string name, string kernel)
     {

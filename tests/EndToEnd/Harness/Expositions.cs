@@ -76,6 +76,8 @@ public static class Expositions
             soakhost_invalidate_seq{{{of}},stat="min"} 2147483700
             soakhost_invalidate_seq{{{of}},stat="median"} 2147484000
             soakhost_invalidate_seq{{{of}},stat="max"} 2147490000
+            soakhost_crossing_interleavings_possible{{{of}}} 20
+            soakhost_crossing_interleavings_seen{{{of}},boundary="2^31"} 17
             soakhost_vm_lives_started_total{{{of}}} 7*n
             soakhost_boundary_crossings_total{{{of}},boundary="2^15"} 0
             soakhost_boundary_crossings_total{{{of}},boundary="2^16"} 0

@@ -199,10 +199,12 @@ public class CheckCommandTests
                 "verdict",
                 "elapsed_seconds",
                 "shape",
+                "interleavings",
                 "vcpus_stuck",
             ],
             Keys(cohort));
         Assert.Equal(["2^15", "2^16", "2^31", "2^32", "2^63", "2^64"], Keys(cohort.GetProperty("crossings")));
+        Assert.Equal(["possible", "boundaries", "never_reached"], Keys(cohort.GetProperty("interleavings")));
         Assert.Equal(("linux-6-1", "progress", 8, 32), (
             cohort.GetProperty("name").GetString(),
             cohort.GetProperty("expect").GetString(),

@@ -12,7 +12,7 @@ namespace SoakHost.Tests.Metrics;
 /// <summary>What a fleet costs in series: as many for a hundred thousand VMs as for a hundred.</summary>
 public sealed class FleetMetricsTests : IDisposable
 {
-    private const int SeriesOfACohort = 35;
+    private const int SeriesOfACohort = 42;
     private const int SeriesOfAControl = SeriesOfACohort + 4;
     private const int SeriesOfAWorker = 5;
     private const int SeriesOfTheFleet = 2;
@@ -103,6 +103,9 @@ public sealed class FleetMetricsTests : IDisposable
         Assert.True(Value("soakhost_vm_lives_started_total{cohort=\"good\",kernel=\"linux-6.1.y\"}") > 20);
         Assert.True(Value("soakhost_control_hangs_total{cohort=\"bad\",kernel=\"linux-6.1\",outcome=\"caught\"}") > 20);
         Assert.Equal(0, Value("soakhost_control_hangs_total{cohort=\"bad\",kernel=\"linux-6.1\",outcome=\"missed\"}"));
+        Assert.True(Value("soakhost_crossing_interleavings_seen{cohort=\"good\",kernel=\"linux-6.1.y\",boundary=\"2^31\"}") > 1);
+        Assert.Equal(0, Value("soakhost_crossing_interleavings_seen{cohort=\"good\",kernel=\"linux-6.1.y\",boundary=\"2^32\"}"));
+        Assert.True(Value("soakhost_crossing_interleavings_possible{cohort=\"good\",kernel=\"linux-6.1.y\"}") > 2);
         Assert.True(Value("soakhost_control_hang_detection_ticks_total{cohort=\"bad\",kernel=\"linux-6.1\"}") > 20 * 100);
         Assert.Equal(0, Count(series, "soakhost_control_hangs_total{cohort=\"good\""));
 
