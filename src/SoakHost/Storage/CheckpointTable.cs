@@ -31,15 +31,20 @@ internal sealed class CheckpointTable(DatabaseConnection connection)
     {
         using SqliteCommand insert = connection.Prepare(
             "INSERT OR REPLACE INTO checkpoints (run_id, cohort, first_vm, start_tick, tick, state, checksum) VALUES ($run, "
-                + "$cohort, $vm, "
-            + $"$start_tick, $tick, $state, {StoredTable.ChecksumFunction}($run, $cohort, $vm, $start_tick, $tick, $state))");
+                + "$cohort, $vm, $start_tick, $tick, $state, $checksum)");
         using SqliteCommand prune = connection.Prepare(
             $"DELETE FROM checkpoints WHERE {OfShard} AND tick < (SELECT min(tick) FROM (SELECT tick "
             + $"FROM checkpoints WHERE {OfShard} ORDER BY tick DESC LIMIT $keep))");
         foreach (ShardCheckpoint checkpoint in checkpoints)
         {
             (string, object?)[] key = Key(runId, checkpoint.Shard);
-            DatabaseConnection.Execute(insert, [.. key, ("$tick", checkpoint.Tick), ("$state", checkpoint.State)]);
+
+            // The checksum is computed here, and not by SQL, which would copy each state to the function.
+            ShardKey shard = checkpoint.Shard;
+            long checksum = StoredTable.Checksum(
+                [runId, shard.Cohort, (long)shard.FirstVm, shard.StartTick, checkpoint.Tick, checkpoint.State]);
+            DatabaseConnection.Execute(
+                insert, [.. key, ("$tick", checkpoint.Tick), ("$state", checkpoint.State), ("$checksum", checksum)]);
             DatabaseConnection.Execute(prune, [.. key, ("$keep", checkpoint.IsLast ? PerLastShard : PerShard)]);
         }
     }

@@ -142,6 +142,9 @@ public sealed class CheckMergeTests
         { "\"vms\": 1", "p1.json: cohort \"control\" has 1 VMs and 8 vCPUs; part 1/3 of 7 VMs of 4 vCPUs has 2 and 8" },
         { "\"faults_fixed\": -1", "p1.json: cohort \"control\" has a figure that is missing or below 0" },
         { "\"invalidations\": null", "p1.json: cohort \"control\" has a figure that is missing or below 0" },
+        { "\"bits\": \"AAAA\"", "p1.json: cohort \"control\" has no interleavings of linux-6.1 and its VMs" },
+        { "\"reached\": [\"elsewhere\"]", "p1.json: cohort \"control\" has no interleavings of linux-6.1 and its VMs" },
+        { "\"boundary\": \"2^30\"", "p1.json: cohort \"control\" has no interleavings of linux-6.1 and its VMs" },
         { "\"2^31_\": 1", "p1.json: cohort \"control\" has a figure that is missing or below 0" },
         { "\"first_incident\": \"hang:control/3/0@1\"", "which is no incident of part 1/3" },
     };
