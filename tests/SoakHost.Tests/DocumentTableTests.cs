@@ -30,7 +30,7 @@ public partial class DocumentTableTests
     {
         AssertSettings<SoakOptions>(SoakSettings.Table.Settings.Select(setting => setting.Key).Append(nameof(SoakOptions.Fleet)));
         AssertSettings<SoakHost.Model.VmParameters>(SimulatedCohortSettings.Shape.Select(setting => setting.Key)
-            .Except(["Vms", "LifeAfterBoundary", "LifeAfterHang"]));
+            .Except(["Vms", "PagesMin", "RangePagesMin", "LifeAfterBoundary", "LifeAfterHang"]));
         AssertSettings<SoakHost.HostKernel.HostCohortOptions>(
             HostCohortSettings.Cohort.Settings.Concat(HostCohortSettings.Section.Settings).Select(setting => setting.Key)
                 .Except(["SuspectAfter", "QuiesceFor"]).Append("Watch"));

@@ -312,7 +312,21 @@ public abstract class Shard
             : ShardState.RestoreOrigin(origin, Cohort.Vm);
         Write(vm, state);
         WriteRandom(vm, random);
+        BoundChoices();
     }
+
+    /// <summary>Overwrites what is remembered of a VM's present life.</summary>
+    internal void WriteLife(int vm, VmLife life, VmOrigin origin, ushort reported)
+    {
+        int index = IndexOf(vm);
+        Lives[index] = life;
+        Lives.SetOrigin(index, origin);
+        Lives.WriteReported(index, reported);
+        BoundChoices();
+    }
+
+    /// <summary>Has each VM choose from what the shape of its life has.</summary>
+    private protected abstract void BoundChoices();
 
     private protected VmState StartOf(long vm, int life)
     {
@@ -334,7 +348,9 @@ internal sealed class Shard<TPages, TLanes> : Shard
     private AlignedArray<RandomLanes<TLanes>> _randoms;
     private int _groups;
     private SoakProgram<TPages, TLanes> _program;
-    private ChoiceBounds<TPages, TLanes> _bounds;
+
+    // Of each group; of all of them together where every life has the same shape.
+    private ChoiceBounds<TPages, TLanes>[] _bounds;
     private bool _mayInvalidate = true;
 
     // Whether memslots were ever updated on request: then the program must be one that knows of updates and obsolete roots.
@@ -345,7 +361,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
     {
         Allocate(vms);
         _program = ProgramOf(cohort.Kernel, _hasObsoleteRoots);
-        _bounds = new(cohort.Vm, _mayInvalidate);
+        BoundChoices();
         _observer = new(cohort, firstVm, vms, options, Lives);
 
         // The lanes beyond the last VM run VMs of their own that nobody looks at.
@@ -372,7 +388,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
         set
         {
             _mayInvalidate = value;
-            _bounds = new(Cohort.Vm, value);
+            BoundChoices();
         }
     }
 
@@ -386,7 +402,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
             for (int done = 0; done < ticks; done += ObservationTicks)
             {
                 before.CopyFrom(group);
-                _program.Advance(group, _bounds, ObservationTicks);
+                _program.Advance(group, BoundsOf(g), ObservationTicks);
                 Look(before, group, g * TLanes.Count, Tick + done);
             }
         }
@@ -397,7 +413,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
     /// <summary>Looks at a group at the end of an interval.</summary>
     private void Look(in VmGroup<TPages, TLanes> before, in VmGroup<TPages, TLanes> group, int firstIndex, long tick)
     {
-        _observer.Observe(_program, _bounds, before, group, firstIndex, tick);
+        _observer.Observe(_program, BoundsOf(firstIndex / TLanes.Count), before, group, firstIndex, tick);
         if ((tick + ObservationTicks) % VmLives.GridTicks == 0)
             EndLives(group, firstIndex, tick + ObservationTicks);
     }
@@ -443,6 +459,23 @@ internal sealed class Shard<TPages, TLanes> : Shard
         int vm = NumberOf(index);
         _program.Write(group, lane, StartOf(vm, Lives[index].Number));
         group.Random.Write(lane, RandomStream.Start(Options.Seed, vm, Lives[index].Number));
+        if (Cohort.HasShapes)
+            BoundsOf(index / TLanes.Count) = BoundsOf(index / TLanes.Count).With(lane, ShapeOf(index));
+    }
+
+    private VmParameters ShapeOf(int index) => Cohort.ShapeOf(Options.Seed, NumberOf(index), Lives[index].Number);
+
+    private ref ChoiceBounds<TPages, TLanes> BoundsOf(int group) => ref _bounds[Cohort.HasShapes ? group : 0];
+
+    /// <summary>Has each VM choose from what the shape of its life has.</summary>
+    [MemberNotNull(nameof(_bounds))]
+    private protected override void BoundChoices()
+    {
+        var all = new ChoiceBounds<TPages, TLanes>(Cohort.Vm, _mayInvalidate);
+        _bounds = new ChoiceBounds<TPages, TLanes>[Cohort.HasShapes ? Math.Max(_groups, 1) : 1];
+        Array.Fill(_bounds, all);
+        for (int index = 0; Cohort.HasShapes && index < Vms; index++)
+            BoundsOf(index / TLanes.Count) = BoundsOf(index / TLanes.Count).With(index % TLanes.Count, ShapeOf(index));
     }
 
     private protected override void AdvanceUndisturbedTraced(int ticks, IStepListener listener)
@@ -452,7 +485,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
         {
             before.CopyFrom(group);
             var tracer = new StepTracer<TPages, TLanes>(_program, group, Tick + done, listener);
-            _program.AdvanceObserved(group, _bounds, ObservationTicks, ref tracer);
+            _program.AdvanceObserved(group, BoundsOf(0), ObservationTicks, ref tracer);
             Look(before, group, firstIndex: 0, Tick + done);
         }
 
@@ -508,12 +541,12 @@ internal sealed class Shard<TPages, TLanes> : Shard
         if (vm is { } one)
         {
             VmGroup<TPages, TLanes> its = GroupOf(one, out int lane);
-            _program.UpdateMemslots(its, _bounds, default(TLanes).With(lane, uint.MaxValue));
+            _program.UpdateMemslots(its, BoundsOf(IndexOf(one) / TLanes.Count), default(TLanes).With(lane, uint.MaxValue));
             return;
         }
 
         for (int g = 0; g < _groups; g++)
-            _program.UpdateMemslots(Group(g), _bounds, TLanes.Broadcast(uint.MaxValue));
+            _program.UpdateMemslots(Group(g), BoundsOf(g), TLanes.Broadcast(uint.MaxValue));
     }
 
     internal override void Shrink(int vms)

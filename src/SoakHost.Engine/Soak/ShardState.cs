@@ -210,10 +210,7 @@ public static class ShardState
 
         if (!origin.IsStart)
             RestoreOrigin(origin, shard.Cohort.Vm);
-        int index = shard.IndexOf(vm);
-        shard.Lives[index] = life;
-        shard.Lives.SetOrigin(index, origin);
-        shard.Lives.WriteReported(index, reported);
+        shard.WriteLife(vm, life, origin, reported);
     }
 
     private static void WriteOrigin(BinaryWriter writer, VmOrigin? origin)
@@ -260,6 +257,8 @@ public static class ShardState
         writer.Write((byte)shape.Invalidators);
         writer.Write((byte)shape.Pages);
         writer.Write((byte)shape.RangePages);
+        writer.Write((byte)shard.Cohort.PagesMin);
+        writer.Write((byte)shard.Cohort.RangePagesMin);
         writer.Write(shape.MemslotUpdates);
         writer.Write(shard.MayInvalidate);
         writer.Write(shard.Tick);
@@ -280,6 +279,8 @@ public static class ShardState
         Expect(shape.Invalidators, reader.ReadByte(), "number of invalidators");
         Expect(shape.Pages, reader.ReadByte(), "number of pages");
         Expect(shape.RangePages, reader.ReadByte(), "longest range");
+        Expect(cohort.PagesMin, reader.ReadByte(), "least number of pages");
+        Expect(cohort.RangePagesMin, reader.ReadByte(), "least longest range");
         Expect(shape.MemslotUpdates, reader.ReadBoolean(), "memslot updates");
         bool mayInvalidate = reader.ReadBoolean();
         long tick = reader.ReadInt64();

@@ -32,6 +32,18 @@ public sealed record SimulatedCohort : Cohort
     /// </summary>
     public long LifeAfterHang { get; init; }
 
+    /// <summary>
+    /// Each life of a VM has from so many guest pages to <see cref="VmParameters.Pages"/>, 1 to that number. Default 0: every
+    /// life has all of them.
+    /// </summary>
+    public int PagesMin { get; init; }
+
+    /// <summary>
+    /// The longest range of each life is from so many pages to <see cref="VmParameters.RangePages"/>, 1 to that number. Default
+    /// 0: it is the same in every life. A life with fewer pages has none longer than they are.
+    /// </summary>
+    public int RangePagesMin { get; init; }
+
     /// <inheritdoc/>
     public override string Kind => "simulated";
 
@@ -53,12 +65,33 @@ public sealed record SimulatedCohort : Cohort
     public ulong CounterOf(long vm, int life) => InvalidateSeqStarts.IsEmpty ? Vm.InvalidateSeqStart
         : InvalidateSeqStarts[(int)(((long)vm + life) % InvalidateSeqStarts.Length)];
 
+    /// <summary>Whether the shape of a VM may change from life to life.</summary>
+    public bool HasShapes => PagesMin > 0 || RangePagesMin > 0;
+
+    /// <summary>The shape of one life of a VM. It depends on nothing but the cohort, the seed and the two numbers.</summary>
+    /// <param name="seed">The run's seed.</param>
+    /// <param name="vm">The VM's number in its cohort.</param>
+    /// <param name="life">The number of the life, from 0.</param>
+    public VmParameters ShapeOf(ulong seed, long vm, int life)
+    {
+        if (!HasShapes)
+            return Vm;
+
+        // Two words from which the life's random stream starts: it goes on by sums of all four.
+        RandomState random = RandomStream.Start(seed, vm, life);
+        int pages = Draw(PagesMin, Vm.Pages, random.S1);
+        return Vm with { Pages = pages, RangePages = Math.Min(Draw(RangePagesMin, Vm.RangePages, random.S2), pages) };
+
+        static int Draw(int min, int max, uint random) => min == 0 ? max : min + (int)(random % (uint)(max - min + 1));
+    }
+
     /// <summary>Whether the VMs of another cohort have the same histories, under the same seed and stall threshold.</summary>
     public bool HasSameHistories(SimulatedCohort other) =>
         Kernel.Info.Name == other.Kernel.Info.Name
         && Vm with { InvalidateSeqStart = 0 } == other.Vm with { InvalidateSeqStart = 0 }
         && Starts.SequenceEqual(other.Starts)
-        && (LifeAfterBoundary, LifeAfterHang) == (other.LifeAfterBoundary, other.LifeAfterHang);
+        && (LifeAfterBoundary, LifeAfterHang) == (other.LifeAfterBoundary, other.LifeAfterHang)
+        && (PagesMin, RangePagesMin) == (other.PagesMin, other.RangePagesMin);
 
     /// <inheritdoc/>
     public override CohortTotals NoTotals => default(Totals).ForCohort();

@@ -28,7 +28,7 @@ internal readonly ref struct VmGroup<TPages, TLanes>(
     }
 }
 
-/// <summary>What choices are drawn from, the same for every VM of a cohort.</summary>
+/// <summary>What choices are drawn from, by the shape of the VM of each lane.</summary>
 internal readonly struct ChoiceBounds<TPages, TLanes>
     where TPages : unmanaged, IPages<TPages, TLanes>
     where TLanes : unmanaged, ILanes<TLanes>
@@ -40,6 +40,16 @@ internal readonly struct ChoiceBounds<TPages, TLanes>
         AllPages = TPages.Below(PageCount);
         MayInvalidate = TLanes.Broadcast(mayInvalidate ? uint.MaxValue : 0);
     }
+
+    private ChoiceBounds(TLanes pageCount, TLanes rangePages, TLanes mayInvalidate)
+    {
+        (PageCount, RangePages, MayInvalidate) = (pageCount, rangePages, mayInvalidate);
+        AllPages = TPages.Below(pageCount);
+    }
+
+    /// <summary>The same but for one lane, whose VM has another shape.</summary>
+    public ChoiceBounds<TPages, TLanes> With(int lane, VmParameters shape) => new(
+        PageCount.With(lane, (uint)shape.Pages), RangePages.With(lane, (uint)shape.RangePages), MayInvalidate);
 
     /// <summary>Guest pages.</summary>
     public TLanes PageCount { get; }

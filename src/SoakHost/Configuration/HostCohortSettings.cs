@@ -120,6 +120,8 @@ internal static class HostCohortSettings
         ("MemslotUpdates", "memslots of real VMs do not change"),
         ("Pages", "set Host:MemoryBytes"),
         ("RangePages", "set Host:VmasPerCall"),
+        ("PagesMin", "a real VM has one life"),
+        ("RangePagesMin", "a real VM has one life"),
         ("InvalidateSeqStart", "a real VM's counter starts at 0"),
         ("LifeAfterBoundary", "a real VM has one life"),
         ("LifeAfterHang", "a real VM has one life"),

@@ -59,6 +59,18 @@ internal static partial class SimulatedCohortSettings
             new WholeNumber<int>(1, VmParameters.PagesMax),
             vm => vm.Pages, (vm, value) => vm with { Pages = value }),
         RangePages,
+        new Setting<SimulatedCohort, int>(
+            nameof(SimulatedCohort.PagesMin),
+            "fewest guest pages: each life of a VM has from so many to `Pages`; 0 gives all of them to every life",
+            new WholeNumber<int>(0, VmParameters.PagesMax),
+            cohort => cohort.PagesMin, (cohort, value) => cohort with { PagesMin = value })
+        { OmitsDefault = true },
+        new Setting<SimulatedCohort, int>(
+            nameof(SimulatedCohort.RangePagesMin),
+            "least longest range in pages: that of each life of a VM is from so many to `RangePages`; 0 is the same for every life",
+            new WholeNumber<int>(0, VmParameters.PagesMax),
+            cohort => cohort.RangePagesMin, (cohort, value) => cohort with { RangePagesMin = value })
+        { OmitsDefault = true },
         new Setting<SimulatedCohort, IReadOnlyList<ulong>>(
             nameof(VmParameters.InvalidateSeqStart),
             "where `mmu_invalidate_seq` starts, or a list of starts: each VM, and each life of a VM, takes the next one",
@@ -108,6 +120,12 @@ internal static partial class SimulatedCohortSettings
             : cohort.Vm with { RangePages = Math.Min(cohort.Vm.RangePages, cohort.Vm.Pages) };
         foreach ((string key, string error) in vm.Errors())
             wrong(Table[key], error);
+        if (cohort.PagesMin > vm.Pages)
+            wrong(Table[nameof(SimulatedCohort.PagesMin)], $"is {cohort.PagesMin}; it must be at most Pages, which is {vm.Pages}");
+        if (cohort.RangePagesMin > vm.RangePages)
+            wrong(
+                Table[nameof(SimulatedCohort.RangePagesMin)],
+                $"is {cohort.RangePagesMin}; it must be at most RangePages, which is {vm.RangePages}");
         return cohort with { Vm = vm };
     }
 

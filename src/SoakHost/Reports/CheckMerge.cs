@@ -246,6 +246,8 @@ internal static class CheckMerge
                 InvalidateSeqStart = starts[0],
             },
             InvalidateSeqStarts = starts.Length > 1 ? [.. starts] : [],
+            PagesMin = shape.PagesMin,
+            RangePagesMin = shape.RangePagesMin,
             LifeAfterBoundary = shape.LifeAfterBoundary,
             LifeAfterHang = shape.LifeAfterHang,
         };

@@ -132,12 +132,14 @@ internal sealed record CheckCohortDocument(
 /// <param name="MemslotUpdates">Whether memslots are updated now and then.</param>
 /// <param name="Pages">Guest pages of each VM.</param>
 /// <param name="RangePages">Longest range of one invalidation in pages.</param>
+/// <param name="PagesMin">Fewest guest pages of a life; 0 where every life has all.</param>
+/// <param name="RangePagesMin">Least longest range of a life in pages; 0 where it is the same for every life.</param>
 /// <param name="InvalidateSeqStarts">Where the counters start, in hex.</param>
 /// <param name="LifeAfterBoundary">Invalidations after a boundary at which a life ends; 0 for none.</param>
 /// <param name="LifeAfterHang">Ticks of a hang after which a life ends; 0 for none.</param>
 internal sealed record CohortShapeDocument(
-    int Vms, int Vcpus, int Invalidators, bool MemslotUpdates, int Pages, int RangePages,
-    ImmutableArray<string> InvalidateSeqStarts, long LifeAfterBoundary, long LifeAfterHang)
+    int Vms, int Vcpus, int Invalidators, bool MemslotUpdates, int Pages, int RangePages, int PagesMin,
+    int RangePagesMin, ImmutableArray<string> InvalidateSeqStarts, long LifeAfterBoundary, long LifeAfterHang)
 {
     /// <summary>Whether two parts are of one cohort.</summary>
     public static bool AreSame(CohortShapeDocument? one, CohortShapeDocument? other) => one is null || other is null
@@ -148,6 +150,7 @@ internal sealed record CohortShapeDocument(
     public static CohortShapeDocument? Of(Cohort cohort) => cohort is not SimulatedCohort { Vm: var vm } simulated ? null
         : new(
             simulated.Vms, vm.Vcpus, vm.Invalidators, vm.MemslotUpdates, vm.Pages, vm.RangePages,
+            simulated.PagesMin, simulated.RangePagesMin,
             [.. simulated.Starts.Select(Hex64.Of)], simulated.LifeAfterBoundary, simulated.LifeAfterHang);
 }
 

@@ -29,6 +29,8 @@ public sealed class ReferenceSoak
     private Totals _earlierLives;
     private long _tick;
     private int _life;
+    private int _pages;
+    private int _rangePages;
     private int? _crossed;
     private long _crossedTick;
     private bool _isHangDue;
@@ -48,6 +50,7 @@ public sealed class ReferenceSoak
         _stallRetries = stallRetries;
         _vm = new ReferenceVm(_kernel, parameters with { InvalidateSeqStart = CounterStart() });
         _random = new ReferenceRandom(seed, number, life: 0);
+        Shape();
         _conditions = new VcpuCondition[parameters.Vcpus];
         _stalled = new StalledVcpu?[parameters.Vcpus];
     }
@@ -169,6 +172,18 @@ public sealed class ReferenceSoak
         _life++;
         _vm = new ReferenceVm(_kernel, _parameters with { InvalidateSeqStart = CounterStart() });
         _random = new ReferenceRandom(_seed, _number, _life);
+        Shape();
+    }
+
+    /// <summary>How many pages this life has, and its longest range: by two words from which its random stream starts.</summary>
+    private void Shape()
+    {
+        (_pages, _rangePages) = (_parameters.Pages, _parameters.RangePages);
+        if (_cohort.PagesMin > 0)
+            _pages = _cohort.PagesMin + (int)(_random.State.S1 % (_parameters.Pages - _cohort.PagesMin + 1));
+        if (_cohort.RangePagesMin > 0)
+            _rangePages = _cohort.RangePagesMin + (int)(_random.State.S2 % (_parameters.RangePages - _cohort.RangePagesMin + 1));
+        _rangePages = Math.Min(_rangePages, _pages);
     }
 
     private void Tick()
@@ -183,7 +198,7 @@ public sealed class ReferenceSoak
             if (v % vcpusPerDraw == 0)
                 bits = _random.Next();
             bool moves = Take(ref bits, 3) != 0;
-            int nextPage = Scale(Take(ref bits, pageBits), _parameters.Pages, pageBits);
+            int nextPage = Scale(Take(ref bits, pageBits), _pages, pageBits);
             if (moves)
                 Step(v, () => _vm.StepVcpu(v, nextPage));
         }
@@ -193,8 +208,8 @@ public sealed class ReferenceSoak
             if (i % InvalidatorsPerDraw == 0)
                 bits = _random.Next();
             bool moves = Take(ref bits, 3) != 0;
-            int start = Scale(Take(ref bits, pageBits), _parameters.Pages, pageBits);
-            int end = Math.Min(start + 1 + Scale(Take(ref bits, pageBits), _parameters.RangePages, pageBits), _parameters.Pages);
+            int start = Scale(Take(ref bits, pageBits), _pages, pageBits);
+            int end = Math.Min(start + 1 + Scale(Take(ref bits, pageBits), _rangePages, pageBits), _pages);
             if (moves && (MayInvalidate || _vm.IsBetweenBeginAndEnd(i)))
                 Step(_parameters.Vcpus + i, () => _vm.StepInvalidator(i, start, end));
         }
@@ -206,7 +221,7 @@ public sealed class ReferenceSoak
             bits = _random.Next();
             bool begins = Take(ref bits, 10) == 0 && MayInvalidate;
             updates = (Take(ref bits, 3) != 0 && updates) || begins;
-            slotPages = 1 + Scale(Take(ref bits, pageBits), _parameters.Pages, pageBits);
+            slotPages = 1 + Scale(Take(ref bits, pageBits), _pages, pageBits);
         }
 
         if (updates)

@@ -4,6 +4,7 @@ using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Tests.Scalar;
 using SoakHost.Engine.Timelines;
+using SoakHost.Model;
 using SoakHost.Model.Kernels;
 
 namespace SoakHost.Engine.Tests.Soak;
@@ -51,6 +52,8 @@ public sealed class LivesTests
             Vm = Sound.Vm with { Vcpus = 2, MemslotUpdates = kernel == "linux-5.15", Invalidators = 2 },
             Expected = Defect.Hang,
             LifeAfterHang = 3 * Shard.ObservationTicks,
+            PagesMin = kernel == "linux-6.1.y" ? 3 : 0,
+            RangePagesMin = kernel is "linux-6.1.y" or "linux-5.15" ? 2 : 0,
         };
         Shard shard = Shard.Create(cohort, 3, Few, options);
         ReferenceSoak[] references =
@@ -75,6 +78,32 @@ public sealed class LivesTests
         }
 
         Assert.All(references, reference => Assert.True(reference.Life > 0));
+    }
+
+    [Fact]
+    public void Each_life_has_a_shape_of_its_own_within_the_limits_which_a_state_goes_on_with()
+    {
+        SimulatedCohort cohort = Sound with { PagesMin = 3, RangePagesMin = 2 };
+        VmParameters[] shapes = [.. Enumerable.Range(0, 400).Select(life => cohort.ShapeOf(seed: 7, vm: 5, life))];
+        Assert.Equal(Enumerable.Range(3, 14), shapes.Select(shape => shape.Pages).Distinct().Order());
+        Assert.Equal(Enumerable.Range(2, 7), shapes.Select(shape => shape.RangePages).Distinct().Order());
+        Assert.All(shapes, shape => Assert.Empty(shape.Errors()));
+        Assert.All(shapes, shape => Assert.Equal(cohort.Vm, shape with { Pages = 16, RangePages = 8 }));
+        Assert.Equal(cohort.Vm with { Pages = 16 }, (cohort with { PagesMin = 0, RangePagesMin = 0 }).ShapeOf(7, 5, 1));
+
+        ShardOptions options = ShardStateTests.Options(256);
+        Shard shard = Shard.Create(cohort, 0, Vms, options);
+        shard.Advance(5 * Grid);
+        Shard resumed = ShardState.Read(ShardState.Write(shard), cohort, 0, Vms, options with { VectorBits = 32 });
+        shard.Advance(5 * Grid);
+        resumed.Advance(5 * Grid);
+        Assert.Equal(ShardState.Write(shard), ShardState.Write(resumed));
+        Assert.Throws<ShardStateException>(
+            () => ShardState.Read(ShardState.Write(shard), cohort with { PagesMin = 4 }, 0, Vms, options));
+
+        // Not one of them has a page beyond its life's.
+        Assert.All(Enumerable.Range(0, Vms), vm => Assert.Equal(
+            0UL, shard.Read(vm).Mapped >> cohort.ShapeOf(options.Seed, vm, shard.Lives[vm].Number).Pages));
     }
 
     [Fact]
