@@ -113,6 +113,7 @@ public sealed partial class VmDiscovery(ProcFiles files)
         ILookup<int, int> stats = ByNumber(descriptors, "kvm-vcpu-stats:");
         ILookup<int, int> threads = ThreadsOf(pid);
         string start = StartOf(pid);
+        double? age = AgeOf(pid);
         for (int i = 0; i < vms.Length; i++)
         {
             // Nothing shows which VM of a process a vCPU belongs to. VMs and vCPUs were opened in one order.
@@ -128,7 +129,8 @@ public sealed partial class VmDiscovery(ProcFiles files)
                         .Select(number => new WatchedVcpu(number, Nth(stats[number], nth), Nth(threads[number], nth))),
                 ],
                 QmpPathOf(arguments),
-                null);
+                null)
+            { AgeSeconds = age };
         }
     }
 
@@ -157,6 +159,13 @@ public sealed partial class VmDiscovery(ProcFiles files)
     private string StartOf(int pid) =>
         files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
         ? read.StartTicks.ToString(CultureInfo.InvariantCulture) : "0";
+
+    /// <summary>How long a process has run: both numbers count from boot, by one clock.</summary>
+    private double? AgeOf(int pid) =>
+        files.Text("proc/uptime")?.Split(' ')[0] is { } text
+        && double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double uptime)
+        && files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
+            ? Math.Max(0, uptime - (read.StartTicks / ThreadStat.TicksPerSecond)) : null;
 
     /// <summary>The threads that run vCPUs, by the names that VMMs give them.</summary>
     private ILookup<int, int> ThreadsOf(int pid) => files.Threads(pid)

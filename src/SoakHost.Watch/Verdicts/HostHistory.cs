@@ -6,7 +6,11 @@ namespace SoakHost.Watch.Verdicts;
 /// <param name="Last">Its last sample, with the sources of all its vCPUs.</param>
 /// <param name="Affected">Whether its host's kernel has the defect; null where that is not known.</param>
 /// <param name="Forecast">Its counter and when it crosses; null where the counter was never read.</param>
-public sealed record VmReport(VcpuSample Last, bool? Affected, CrossingForecast? Forecast);
+public sealed record VmReport(VcpuSample Last, bool? Affected, CrossingForecast? Forecast)
+{
+    /// <summary>What is known of the crossing where the counter has no rate.</summary>
+    public CrossingBound? Bound { get; init; }
+}
 
 /// <summary>A vCPU as it was last seen.</summary>
 /// <param name="Last">Its last sample.</param>
@@ -103,6 +107,7 @@ public sealed class HostHistory
             {
                 Pid = sample.Pid ?? _last.Pid,
                 KvmId = sample.KvmId ?? _last.KvmId,
+                StartedSeconds = sample.StartedSeconds ?? _last.StartedSeconds,
                 Mmu = sample.Mmu ?? _last.Mmu,
                 Kernel = sample.Kernel == new KernelFacts() ? _last.Kernel : sample.Kernel,
             };
@@ -116,7 +121,10 @@ public sealed class HostHistory
         {
             bool? affected = _last.Kernel.Affected ?? AffectedKernel.ByRelease(_last.Kernel.Release);
             string[] sources = [.. Vcpus.Values.SelectMany(vcpu => vcpu.Sources).Distinct()];
-            return new VmReport(_last with { Sources = sources }, affected, _forecast.Forecast(affected));
+            return new VmReport(_last with { Sources = sources }, affected, _forecast.Forecast(affected))
+            {
+                Bound = _forecast.Bound(affected, _last.StartedSeconds, _last.TimeSeconds),
+            };
         }
     }
 }

@@ -9,6 +9,9 @@ internal static partial class SoakLog
     [LoggerMessage(1101, LogLevel.Information, "{Reason}")]
     public static partial void WatchNotTraced(this ILogger log, string reason);
 
+    [LoggerMessage(1102, LogLevel.Information, "{Kernel}")]
+    public static partial void WatchKernel(this ILogger log, string kernel);
+
     [LoggerMessage(2101, LogLevel.Error, "VM {Vm}: vCPU {Vcpu} is hung, proven by {Proof}. {Reasons} {Evidence}")]
     public static partial void ProductionVcpuHung(
         this ILogger log, string vm, string vcpu, string proof, string reasons, string evidence);

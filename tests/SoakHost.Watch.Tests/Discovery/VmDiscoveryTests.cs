@@ -27,6 +27,22 @@ public sealed class VmDiscoveryTests : IDisposable
         Assert.Equal([new WatchedVcpu(0, 11, null), new WatchedVcpu(1, null, 103)], vm.Vcpus);
     }
 
+    [Theory]
+    [InlineData("147.11 500.00", 100.0)]
+    [InlineData("47.11 1", 0.0)]
+    [InlineData("40.00 1", 0.0)]
+    [InlineData("-1 1", null)]
+    [InlineData("", null)]
+    public void A_VM_is_at_most_as_old_as_its_process(string uptime, double? age)
+    {
+        _host.Write("proc/uptime", uptime);
+        _host.Process(100, "qemu", ["qemu"], 1, (3, "anon_inode:kvm-vm"));
+
+        double? found = Assert.Single(Find().Vms).AgeSeconds;
+
+        Assert.Equal(age, found is { } known ? Math.Round(known, 6) : null);
+    }
+
     [Fact]
     public void Several_VMs_of_one_process_are_told_apart()
     {

@@ -53,6 +53,28 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Fact]
+    public async Task A_sample_has_the_VMs_start_and_what_a_check_decided_about_the_kernel()
+    {
+        int pid = Start(Vcpu(1_000));
+        Describe(pid);
+        _host.Write("proc/uptime", "147.11 0\n");
+        bool? decided = null;
+        using var sampler = new HostSampler(
+            new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.FromMinutes(5), Affected = () => decided },
+            TimeProvider.System);
+
+        VcpuSample first = (await SampleAsync(sampler)).Samples[0];
+        decided = false;
+        VcpuSample second = (await SampleAsync(sampler)).Samples[0];
+
+        Assert.Equal((null, false), (first.Kernel.Affected, second.Kernel.Affected));
+        Assert.Equal(first.TimeSeconds - 100, first.StartedSeconds!.Value, 5.0);
+        Assert.Equal(first.StartedSeconds, second.StartedSeconds);
+        Assert.Equal(second.StartedSeconds, SampleLine.Parse(
+            System.Text.Encoding.UTF8.GetBytes(SampleLine.Write(second))).StartedSeconds);
+    }
+
+    [Fact]
     public async Task A_traced_vCPU_has_its_VM_s_counter_and_its_own_address()
     {
         int pid = Start(Vcpu(1_000));
