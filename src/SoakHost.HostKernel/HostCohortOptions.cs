@@ -75,7 +75,7 @@ public sealed record HostCohortOptions
     public VcpuWatchOptions Watch { get; init; } = new();
 
     /// <summary>Whether the long count is left out: then the run is never a pass.</summary>
-    public bool IsQuick { get; private init; }
+    internal bool IsQuick { get; private init; }
 
     /// <summary>What each vCPU runs instead of its sweep, for tests of other kinds of stop.</summary>
     internal GuestProgram Program { get; init; } = GuestProgram.Sweep;

@@ -30,7 +30,7 @@ public sealed record HostResult
     public string CommandLine { get; init; } = "";
 
     /// <summary>The version of SoakHost.</summary>
-    public string ProgramVersion { get; init; } = "";
+    public string SoakHostVersion { get; init; } = "";
 
     /// <summary>VMs that ran.</summary>
     public int Vms { get; init; }
@@ -79,10 +79,10 @@ public sealed record HostResult
     /// <param name="host">Its last figures.</param>
     /// <param name="verdict">The verdict on it.</param>
     /// <param name="reasons">Why.</param>
-    /// <param name="programVersion">The version of SoakHost.</param>
+    /// <param name="soakHostVersion">The version of SoakHost.</param>
     /// <param name="root">The root of the file system, for tests.</param>
     public static HostResult Of(
-        HostSnapshot host, Verdict verdict, IEnumerable<string> reasons, string programVersion, string root = "/")
+        HostSnapshot host, Verdict verdict, IEnumerable<string> reasons, string soakHostVersion, string root = "/")
     {
         ArgumentNullException.ThrowIfNull(host);
         return new HostResult
@@ -94,7 +94,7 @@ public sealed record HostResult
             Mmu = host.Mmu,
             Cpu = host.Cpu,
             CommandLine = KernelBuild.ReadCommandLine(root),
-            ProgramVersion = programVersion,
+            SoakHostVersion = soakHostVersion,
             Vms = host.Vms,
             Invalidations = host.Totals.Invalidations ?? 0,
             ElapsedSeconds = host.Elapsed.TotalSeconds,

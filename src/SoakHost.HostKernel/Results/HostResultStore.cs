@@ -140,7 +140,8 @@ public sealed class HostResultStore(string folder)
             return read is { Results.IsDefault: false } && read.Results.All(each => each is not null) ? read
                 : throw new InvalidDataException("it is no result of soakhost check --kernel host");
         }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException or JsonException or InvalidDataException)
+        catch (Exception error) when (
+            error is IOException or UnauthorizedAccessException or JsonException or InvalidDataException)
         {
             refused.Add($"{file} is left out: {error.Message.Split('\n')[0].TrimEnd('.')}.");
             return null;

@@ -120,8 +120,8 @@ internal static class WatchCommand
             if (!parsed.GetValue(once))
             {
                 return (int)await ServeAsync(
-                    sampler, kernel, parsed.GetValue(listen)!, TimeSpan.FromSeconds(interval.Of(parsed)), parsed.GetValue(evidence),
-                    stop);
+                    sampler, kernel, parsed.GetValue(listen)!, TimeSpan.FromSeconds(interval.Of(parsed)),
+                    parsed.GetValue(evidence), stop);
             }
 
             using TextWriter? recording = Create(parsed.GetValue(record));
@@ -133,7 +133,8 @@ internal static class WatchCommand
     }
 
     private static async Task<ExitCode> ServeAsync(
-        HostSampler sampler, RunningKernel kernel, string address, TimeSpan interval, DirectoryInfo? evidence, CancellationToken stop)
+        HostSampler sampler, RunningKernel kernel, string address, TimeSpan interval, DirectoryInfo? evidence,
+        CancellationToken stop)
     {
         WebApplicationBuilder builder = HostSettings.CreateBuilder([$"--urls={address}"]);
         Listening.Check(builder.Configuration);

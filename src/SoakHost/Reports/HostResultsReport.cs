@@ -2,7 +2,6 @@ using System.Collections.Immutable;
 using System.Globalization;
 using System.Text.Json;
 using SoakHost.Engine.Cohorts;
-using SoakHost.HostKernel;
 using SoakHost.HostKernel.Results;
 using Spectre.Console;
 

@@ -1,4 +1,3 @@
-using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Results;
 using SoakHost.HostKernel.Statistics;
@@ -14,8 +13,8 @@ public sealed class HostResultTests
     private static readonly DateTimeOffset Noon = new(2026, 1, 1, 12, 0, 0, TimeSpan.Zero);
 
     private static readonly HostVcpuSnapshot Vcpu = new(
-        0, VcpuRole.Soaked, VcpuState.Resting, 5000, 100, new FaultCounters(900, 800, 0, 0, 0, 2000, 0), null, Noon, 0, 0, 0, null,
-        null);
+        0, VcpuRole.Soaked, VcpuState.Resting, 5000, 100, new FaultCounters(900, 800, 0, 0, 0, 2000, 0), null, Noon, 0, 0, 0,
+        null, null);
 
     private static readonly HostVmSnapshot Vm = new(
         0, HostVmPhase.Finished, Boundary31 + 1024, Boundary31 + 1024, 0, null, null, null, [Crossing(Boundary31)], 0, [Vcpu]);
@@ -82,7 +81,7 @@ public sealed class HostResultTests
 
         Assert.Equal(
             (Noon, "pass", "npt, tdp_mmu=Y", "a CPU", "1.2.3", 1, Boundary31 + 1024, 60.0),
-            (result.CheckedAt, result.Verdict, result.Mmu, result.Cpu, result.ProgramVersion, result.Vms, result.Invalidations,
+            (result.CheckedAt, result.Verdict, result.Mmu, result.Cpu, result.SoakHostVersion, result.Vms, result.Invalidations,
                 result.ElapsedSeconds));
         Assert.Equal(["because"], result.Reasons);
         Assert.Equal("a gap", result.NotCovered[0]);

@@ -117,8 +117,8 @@ public sealed class HostResultsCommandTests : IDisposable
         Assert.Equal(KernelBuild.ReadCommandLine(), cohort.GetProperty("command_line").GetString());
         Assert.Equal(Sample.Time, cohort.GetProperty("checked_at").GetDateTimeOffset());
         Assert.Equal(
-            """{"workload":"madvise(MADV_DONTNEED)","events":7,"faults_fixed_before":3,"faults_fixed_after":null,"offered":true}""",
-            JsonSerializer.Serialize(cohort.GetProperty("coverage")[0]));
+            ["madvise(MADV_DONTNEED)", "7", "3", "", "True"],
+            cohort.GetProperty("coverage")[0].EnumerateObject().Select(each => each.Value.ToString()));
     }
 
     private static CohortReport Passed()

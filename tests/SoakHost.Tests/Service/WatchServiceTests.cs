@@ -32,7 +32,8 @@ public sealed class WatchServiceTests : IDisposable
         _results = HostResultStore.Of($"{_root}/data");
         _sampler = new HostSampler(new SamplerOptions { Root = _root, DiscoverEvery = TimeSpan.Zero }, _time);
         _service = new WatchService(
-            _sampler, new RunningKernel(_results, _time, _root), new HangEvidence($"{_root}/evidence", "Linux version 6.1.38", _time),
+            _sampler, new RunningKernel(_results, _time, _root),
+            new HangEvidence($"{_root}/evidence", "Linux version 6.1.38", _time),
             TimeSpan.FromSeconds(5), _time, new NoServer(), _log);
     }
 
