@@ -95,6 +95,7 @@ public sealed class HostSampler : IDisposable
     public async Task<HostSampling> SampleAsync(CancellationToken stop)
     {
         (HostInventory found, double foundSeconds) = Find();
+        found = SettleOwners(found);
         HashSet<string> here = [.. found.Vms.Select(vm => vm.KvmId)];
         foreach (string gone in _readers.Keys.Where(id => !here.Contains(id)))
         {
@@ -129,6 +130,21 @@ public sealed class HostSampler : IDisposable
         HostInventory found = _discovery.Find(_options.Processes);
         _inventory = (found, _time.GetTimestamp(), seconds);
         return (found, seconds);
+    }
+
+    /// <summary>Puts each vCPU to its VM, where a process holds several.</summary>
+    private HostInventory SettleOwners(HostInventory found)
+    {
+        ILookup<int, WatchedVm> byProcess = found.Vms.ToLookup(vm => vm.Pid);
+        if (byProcess.All(vms => vms.Count() == 1))
+            return found;
+        (IReadOnlyList<WatchedVm> Vms, string? Unknown)[] settled =
+        [
+            .. byProcess.Select(vms => vms.Count() == 1 ? (vms.ToList(), null) : VcpuOwners.Settle([.. vms], _faults)),
+        ];
+        return new HostInventory(
+            [.. settled.SelectMany(process => process.Vms)],
+            [.. found.Unread, .. settled.Select(process => process.Unknown).OfType<string>()]);
     }
 
     private double Now() => _time.GetUtcNow().ToUnixTimeMilliseconds() / 1000.0;

@@ -26,7 +26,11 @@ public sealed class HostHistory
     public const int VcpusMax = 10_000;
 
     private readonly SortedDictionary<string, Vm> _vms = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _names = new(StringComparer.Ordinal);
     private int _vcpus;
+
+    /// <summary>A KVM instance has another name than before: its history goes on under the new one.</summary>
+    public event Action<string, string>? Renamed;
 
     /// <summary>Every VM, by name.</summary>
     public IReadOnlyList<VmReport> Vms => [.. _vms.Values.Select(vm => vm.Report())];
@@ -40,6 +44,8 @@ public sealed class HostHistory
     public VcpuVerdict Add(VcpuSample sample)
     {
         ArgumentNullException.ThrowIfNull(sample);
+        Follow(sample);
+
         // A sum has no number; -1 keeps it apart.
         int number = sample.Vcpu ?? -1;
         Vcpu? known = _vms.GetValueOrDefault(sample.Vm)?.Vcpus.GetValueOrDefault(number);
@@ -65,6 +71,13 @@ public sealed class HostHistory
         }
 
         vcpu.Saw(sample);
+        if (sample.KvmId is { } id)
+        {
+            if (vm.KvmId is { } old)
+                _names.Remove(old);
+            _names[id] = sample.Vm;
+        }
+
         vm.Add(sample);
         return verdict;
     }
@@ -72,8 +85,27 @@ public sealed class HostHistory
     /// <summary>Forgets a VM that has ended.</summary>
     public void Remove(string vm)
     {
-        if (_vms.Remove(vm, out Vm? removed))
-            _vcpus -= removed.Vcpus.Count;
+        if (!_vms.Remove(vm, out Vm? removed))
+            return;
+        _vcpus -= removed.Vcpus.Count;
+        foreach (string id in _names.Where(name => name.Value == vm).Select(name => name.Key).ToList())
+            _names.Remove(id);
+    }
+
+    /// <summary>A VM is known by its KVM instance: one that is named anew keeps its history.</summary>
+    private void Follow(VcpuSample sample)
+    {
+        if (sample.KvmId is not { } id || !_names.TryGetValue(id, out string? before) || before == sample.Vm
+            || !_vms.TryGetValue(before, out Vm? vm) || sample.TimeSeconds <= vm.TimeSeconds
+            || _vms.GetValueOrDefault(sample.Vm)?.KvmId == id)
+            return;
+
+        // Who had that name has ended, or is about to be named anew itself.
+        Remove(sample.Vm);
+        _vms.Remove(before);
+        _vms.Add(sample.Vm, vm);
+        _names[id] = sample.Vm;
+        Renamed?.Invoke(before, sample.Vm);
     }
 
     private sealed class Vcpu(VcpuSample first)
@@ -99,6 +131,12 @@ public sealed class HostHistory
         private VcpuSample _last = first;
 
         public SortedDictionary<int, Vcpu> Vcpus { get; } = [];
+
+        /// <summary>The KVM instance that it was last; null where that is not known.</summary>
+        public string? KvmId => _last.KvmId;
+
+        /// <summary>When it was last seen.</summary>
+        public double TimeSeconds => _last.TimeSeconds;
 
         public void Add(VcpuSample sample)
         {

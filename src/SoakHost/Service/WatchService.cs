@@ -46,8 +46,10 @@ internal sealed class WatchService(
     internal async Task LookAsync(CancellationToken stop)
     {
         HostSampling sampling = await sampler.SampleAsync(stop);
+        _history.Renamed += Rename;
         foreach (VcpuSample sample in sampling.Samples)
             Take(sample);
+        _history.Renamed -= Rename;
         HashSet<string> here = [.. sampling.Samples.Select(sample => sample.Vm)];
         foreach (string gone in _history.Vms.Select(vm => vm.Last.Vm).Where(vm => !here.Contains(vm)).ToList())
             Forget(gone);
@@ -135,6 +137,18 @@ internal sealed class WatchService(
         {
             return $"Evidence could not be kept: {error.Message}";
         }
+    }
+
+    private void Rename(string before, string now)
+    {
+        evidence?.Rename(before, now);
+        foreach ((string Vm, int? Vcpu) key in _states.Keys.Where(key => key.Vm == before).ToList())
+        {
+            _states[(now, key.Vcpu)] = _states[key];
+            _states.Remove(key);
+        }
+
+        log.WatchRenamed(before, now);
     }
 
     private void Forget(string vm)

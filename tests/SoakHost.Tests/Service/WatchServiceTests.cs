@@ -155,6 +155,22 @@ public sealed class WatchServiceTests : IDisposable
     }
 
     [Fact]
+    public async Task A_hung_VM_that_gets_another_name_is_not_logged_again_and_keeps_its_evidence()
+    {
+        await LookAsync(0, 0);
+        await LookAsync(500_000, 0);
+        Write("proc/100/cmdline", "qemu\0-name\0renamed\0");
+        await LookAsync(1_000_000, 0);
+
+        Assert.Equal([2101, 1103], Events.Select(each => each.Id));
+        Assert.Equal("VM we b/17 is now named renamed; its history goes on", Events.Last().Message);
+        VcpuReport vcpu = Assert.Single(_service.Latest!.Vcpus);
+        Assert.Equal(("renamed", WatchState.Hung), (vcpu.Last.Vm, vcpu.Verdict.State));
+        await LookAsync(1_000_100, 100);
+        Assert.Equal(2102, Events.Last().Id);
+    }
+
+    [Fact]
     public async Task A_damaged_file_of_results_is_named_and_the_release_decides()
     {
         (string file, _) = _results.Keep(

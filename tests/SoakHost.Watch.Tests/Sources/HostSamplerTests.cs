@@ -53,6 +53,25 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Fact]
+    public async Task Of_two_VMs_of_one_process_it_is_said_whose_vCPUs_are_not_known_and_another_process_is_not_touched()
+    {
+        int pid = Start(Vcpu(1_000));
+        Describe(pid);
+        _host.Process(
+            2_000_000, "soakhost", ["soakhost"], 1, (5, "anon_inode:kvm-vm"), (6, "anon_inode:kvm-vcpu:0"),
+            (8, "anon_inode:kvm-vm"), (9, "anon_inode:kvm-vcpu:0"));
+        using HostSampler sampler = Sampler();
+
+        HostSampling sampling = await SampleAsync(sampler);
+
+        Assert.Equal(3, sampling.Samples.Count);
+        Assert.Contains(
+            sampling.Unread,
+            line => line.StartsWith("Process 2000000 holds 2 VMs. Of 2 of its 2 vCPUs", StringComparison.Ordinal));
+        Assert.DoesNotContain(sampling.Unread, line => line.Contains($"Process {pid} holds", StringComparison.Ordinal));
+    }
+
+    [Fact]
     public async Task A_sample_has_the_VMs_start_and_what_a_check_decided_about_the_kernel()
     {
         int pid = Start(Vcpu(1_000));
