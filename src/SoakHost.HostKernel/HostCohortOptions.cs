@@ -11,6 +11,9 @@ public sealed record HostCohortOptions
     /// <summary>The most vCPUs of a VM that are driven, whatever KVM allows.</summary>
     public const int VcpusMax = 64;
 
+    private const long QuickUntil = 3_000_000;
+    private const long QuickBoundary = 2_500_000;
+
     /// <summary>The device. Default <c>/dev/kvm</c>.</summary>
     public string DevicePath { get; init; } = HostKernelSupport.DefaultDevicePath;
 
@@ -71,6 +74,9 @@ public sealed record HostCohortOptions
     /// <summary>When a vCPU is suspected, and how it is confirmed.</summary>
     public VcpuWatchOptions Watch { get; init; } = new();
 
+    /// <summary>Whether the long count is left out: then the run is never a pass.</summary>
+    internal bool IsQuick { get; private init; }
+
     /// <summary>What each vCPU runs instead of its sweep, for tests of other kinds of stop.</summary>
     internal GuestProgram Program { get; init; } = GuestProgram.Sweep;
 
@@ -80,6 +86,12 @@ public sealed record HostCohortOptions
 
     /// <summary>Does without statistics, as on a kernel that has none, for tests.</summary>
     internal bool WithoutStatistics { get; init; }
+
+    /// <summary>
+    /// The same without the long count: everything that takes minutes at most, around a boundary far below 2^31.
+    /// </summary>
+    public HostCohortOptions WithoutLongCount() =>
+        this with { IsQuick = true, Until = QuickUntil, Boundaries = [QuickBoundary] };
 
     internal int Vmas => InvalidatorThreads * VmasPerCall;
 

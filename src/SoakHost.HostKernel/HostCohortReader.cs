@@ -64,6 +64,12 @@ internal sealed class HostCohortReader(HostCohort cohort)
             ExpectedEnd = last.ExpectedEnd,
             NotCovered = [.. now.NotCovered, Unproven],
             KernelCounter = KernelCounter.Sum(now.Vms.Select(vm => vm.Counter)),
+            At = now.At,
+            Crossed = [.. _boundaries.Where(boundary => now.Vms.All(vm => CrossingOf(vm, boundary) is { IsSeen: true }))],
+            HungAt = HungAt(now),
+            Coverage = [Coverage(now)],
+            IsQuick = _options.IsQuick,
+            IsQuickPass = now is { IsOver: true, Violations.IsEmpty: true, Missing: [HostEvidence.Quick] },
         };
     }
 
@@ -142,8 +148,28 @@ internal sealed class HostCohortReader(HostCohort cohort)
         };
     }
 
-    private static int CrossingsOf(HostSoakSnapshot now, Boundary boundary) => now.Vms.Count(
-        vm => vm.Crossings.Any(crossing => (ulong)crossing.Boundary == boundary.Count && crossing.ProbesInFlight > 0));
+    private static int CrossingsOf(HostSoakSnapshot now, Boundary boundary) =>
+        now.Vms.Count(vm => CrossingOf(vm, boundary) is { ProbesInFlight: > 0 });
+
+    private static BoundaryCrossing? CrossingOf(HostVmSnapshot vm, Boundary boundary) =>
+        vm.Crossings.FirstOrDefault(crossing => (ulong)crossing.Boundary == boundary.Count);
+
+    private static ulong? HungAt(HostSoakSnapshot now) => now.Vcpus.Where(vcpu => vcpu.Evidence is not null)
+        .Select(vcpu => (ulong?)vcpu.Evidence!.InvalidationsEnded).Min();
+
+    /// <summary>The one workload there is: pages that guests read are taken away.</summary>
+    private static WorkloadCoverage Coverage(HostSoakSnapshot now)
+    {
+        bool areFaultsCounted = now.Vcpus.Any(vcpu => vcpu.Faults is not null);
+        ulong after = now.Vms.Aggregate(
+            0ul, (sum, vm) => sum + (vm.Crossings.MaxBy(crossing => crossing.Boundary)?.FaultsFixedAfter ?? 0));
+        return new WorkloadCoverage(
+            "madvise(MADV_DONTNEED)",
+            now.Invalidations,
+            areFaultsCounted ? now.FaultsFixed - Math.Min(now.FaultsFixed, after) : null,
+            areFaultsCounted ? after : null,
+            Offered: true);
+    }
 
     private IEnumerable<Finding> Crossed(HostSoakSnapshot now)
     {
@@ -216,7 +242,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
                 $"The thread that drives the VMs has published nothing since {now.At:O}.");
         if (now.Violations.IsEmpty && !isStopping)
         {
-            foreach (string reason in now.Missing)
+            foreach (string reason in now.Missing.Where(reason => reason is not (HostEvidence.Quick or HostEvidence.EndsBelow)))
                 yield return reason;
         }
 

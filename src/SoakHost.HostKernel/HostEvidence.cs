@@ -9,6 +9,16 @@ namespace SoakHost.HostKernel;
 /// </summary>
 internal static class HostEvidence
 {
+    /// <summary>Why a run without the long count is no pass.</summary>
+    internal const string Quick =
+        "This was a quick run: the long count to 2^31 was left out, so it says nothing about that boundary.";
+
+    /// <summary>Why a run that crosses only lower boundaries is no pass.</summary>
+    internal const string EndsBelow = "The run ends below 2^31: a kernel with the defect passes there too.";
+
+    /// <summary>The lowest boundary whose crossing is worth a pass.</summary>
+    private static readonly Boundary Least = Boundary.AtPower(31);
+
     /// <summary>A sentence for each vCPU that is, or was, hung.</summary>
     internal static ImmutableArray<string> Violations(IEnumerable<HostVmSnapshot> vms) =>
     [
@@ -20,8 +30,11 @@ internal static class HostEvidence
     internal static ImmutableArray<string> Missing(HostCohortOptions options, IEnumerable<HostVmSnapshot> vms)
     {
         ImmutableArray<string> missing = [.. vms.SelectMany(vm => Missing(options, vm))];
-        return options.Boundaries.Any(boundary => boundary <= options.Until)
-            ? missing : [.. missing, "No boundary lies within the run, so none was crossed."];
+        if (!options.Boundaries.Any(boundary => boundary <= options.Until))
+            return [.. missing, "No boundary lies within the run, so none was crossed."];
+        return options.IsQuick ? [.. missing, Quick]
+            : options.Boundaries.Any(boundary => boundary <= options.Until && (ulong)boundary >= Least.Count) ? missing
+            : [.. missing, EndsBelow];
     }
 
     /// <summary>What a run saw.</summary>

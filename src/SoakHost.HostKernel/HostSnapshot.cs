@@ -3,6 +3,17 @@ using SoakHost.Engine.Cohorts;
 
 namespace SoakHost.HostKernel;
 
+/// <summary>What one workload did in a check of the host's kernel.</summary>
+/// <param name="Workload">Its name.</param>
+/// <param name="Events">How often it did what it does.</param>
+/// <param name="FaultsFixedBefore">
+/// Faults fixed before the highest boundary that was crossed; null where the kernel counts none.
+/// </param>
+/// <param name="FaultsFixedAfter">Faults fixed after it; null where the kernel counts none.</param>
+/// <param name="Offered">Whether this kernel offers it.</param>
+public sealed record WorkloadCoverage(
+    string Workload, long Events, ulong? FaultsFixedBefore, ulong? FaultsFixedAfter, bool Offered);
+
 /// <summary>
 /// The figures of a cohort of real VMs at one time. Unjustified retries, unsafe installs and accounting errors are not among its
 /// totals: nobody can see them on a real kernel.
@@ -32,6 +43,24 @@ public sealed record HostSnapshot : ExternalSnapshot
 
     /// <summary>The kernel's own counter, over all VMs; null where it was not read.</summary>
     public KernelCounter? KernelCounter { get; init; }
+
+    /// <summary>When the VMs were last looked at.</summary>
+    public DateTimeOffset At { get; init; }
+
+    /// <summary>Boundaries that every VM crossed with faults fixed on both sides, lowest first.</summary>
+    public ImmutableArray<Boundary> Crossed { get; init; } = [];
+
+    /// <summary>The least that the counter can have been at the first hang; null where no vCPU hung.</summary>
+    public ulong? HungAt { get; init; }
+
+    /// <summary>What each workload did.</summary>
+    public ImmutableArray<WorkloadCoverage> Coverage { get; init; } = [];
+
+    /// <summary>Whether the long count is left out.</summary>
+    public bool IsQuick { get; init; }
+
+    /// <summary>Whether nothing but the long count is missing for a pass.</summary>
+    public bool IsQuickPass { get; init; }
 
     /// <inheritdoc/>
     public override string KernelName => HostCohort.KindName;

@@ -32,6 +32,7 @@ internal static class Program
             IncidentsCommand.Create(),
             CtlCommand.Create(),
             WatchCommand.Create(),
+            HostResultsCommand.Create(),
             BackupCommand.Create(),
             DataCommand.Create(),
             KernelsCommand.Create(),

@@ -6,12 +6,18 @@ namespace SoakHost.EndToEnd;
 /// <summary>The files of deploy/grafana.</summary>
 public sealed class DashboardTests
 {
+    /// <summary>Those about a fleet.</summary>
+    public static TheoryData<string> OfFleet =>
+        [.. Dashboard.All.Where(dashboard => !dashboard.IsAboutWatch).Select(dashboard => dashboard.Name)];
+
     public static TheoryData<string> Names => [.. Dashboard.All.Select(dashboard => dashboard.Name)];
 
     [Fact]
-    public void The_three_dashboards_have_the_uids_that_links_rely_on() =>
+    public void The_dashboards_have_the_uids_that_links_rely_on() =>
         Assert.Equal(
-            ["fleet soakhost-fleet", "host soakhost-host", "hung-vcpus soakhost-hung-vcpus"],
+            [
+                "fleet soakhost-fleet", "host soakhost-host", "hung-vcpus soakhost-hung-vcpus", "this-host soakhost-this-host",
+            ],
             Dashboard.All.Select(dashboard => $"{dashboard.Name} {dashboard.Uid}"));
 
     [Theory]
@@ -41,7 +47,7 @@ public sealed class DashboardTests
     }
 
     [Theory]
-    [MemberData(nameof(Names))]
+    [MemberData(nameof(OfFleet))]
     public void A_dashboard_can_be_narrowed_to_cohorts_and_kernels(string name)
     {
         Assert.Equal(["cohort", "kernel"], Named(name).Variables.Keys);
@@ -50,11 +56,24 @@ public sealed class DashboardTests
     }
 
     [Theory]
-    [MemberData(nameof(Names))]
+    [MemberData(nameof(OfFleet))]
     public void A_dashboard_marks_crossings_kernel_changes_and_incidents(string name) =>
         Assert.Equal(
             ["Boundary crossed", "Kernel changed", "Intervention", "Incident", "Service started"],
             Named(name).Annotations.Keys);
+
+    [Fact]
+    public void The_dashboard_of_watched_VMs_can_be_narrowed_to_hosts_and_VMs_and_marks_hangs_and_starts()
+    {
+        Dashboard watched = Dashboard.All.Single(dashboard => dashboard.IsAboutWatch);
+
+        Assert.Equal(["instance", "vm"], watched.Variables.Keys);
+        Assert.Equal(["vCPU hung", "Watch started"], watched.Annotations.Keys);
+        Assert.All(
+            watched.Panels.SelectMany(panel => panel.Queries),
+            query => Assert.True(query.Contains("$instance", StringComparison.Ordinal)
+                || query.Contains("on (job, instance)", StringComparison.Ordinal), query));
+    }
 
     [Theory]
     [MemberData(nameof(Names))]

@@ -33,6 +33,12 @@ public sealed class HarnessTests
     }
 
     [Fact]
+    public void The_stub_of_a_watch_has_every_metric_of_it() => Assert.Equal(
+        MetricTable.OfWatch.Select(metric => metric.Name).Order(StringComparer.Ordinal),
+        Expositions.Watched.Split('\n').Select(line => line.Split('{', ' ')[0]).Where(name => name.Length > 0).Distinct()
+            .Order(StringComparer.Ordinal));
+
+    [Fact]
     public void A_difference_from_the_table_is_named()
     {
         string exposition = Expositions.StableRuns

@@ -45,10 +45,10 @@ public sealed class StubFleetTests
     {
         CancellationToken cancellationToken = TestContext.Current.CancellationToken;
         await using StubFleet fleet = await StubFleet.StartAsync(cancellationToken);
-        fleet.Exposition = Expositions.StableHangs;
+        fleet.Exposition = Expositions.StableHangs + Expositions.Watched;
         await using Monitoring monitoring = await Monitoring.StartAsync(fleet.Address, fleet.Webhook, cancellationToken);
 
         await monitoring.Prometheus.WaitForAsync("ALERTS{alertname=\"VcpuHung\"}", TimeSpan.FromSeconds(60), cancellationToken);
-        await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken, vcpuHangs: true);
+        await QueryRun.AssertAllAsync(monitoring.Prometheus, cancellationToken, vcpuHangs: true, watches: true);
     }
 }

@@ -54,6 +54,30 @@ public sealed class HostEvidenceTests
         HostEvidence.Missing(Options with { Boundaries = [1L << 32] }, [Vm]));
 
     [Fact]
+    public void A_run_that_ends_below_2_to_31_is_inconclusive_whatever_it_crossed()
+    {
+        HostCohortOptions low = Options with { Until = 300_000, Boundaries = [100_000, 1L << 31] };
+        HostVmSnapshot vm = Vm with { InvalidationsEnded = 300_032, Crossings = [Seen with { Boundary = 100_000 }] };
+
+        Assert.Equal(
+            ["The run ends below 2^31: a kernel with the defect passes there too."], HostEvidence.Missing(low, [vm]));
+    }
+
+    [Fact]
+    public void A_quick_run_is_inconclusive_and_says_that_it_was_quick()
+    {
+        HostCohortOptions quick = new HostCohortOptions().WithoutLongCount();
+        HostVmSnapshot vm = Vm with
+        {
+            InvalidationsEnded = quick.Until,
+            Crossings = [Seen with { Boundary = quick.Boundaries[0] }],
+        };
+
+        Assert.Equal([HostEvidence.Quick], HostEvidence.Missing(quick, [vm]));
+        Assert.Equal(2, HostEvidence.Missing(quick, [vm with { Crossings = [] }]).Length);
+    }
+
+    [Fact]
     public void A_crossing_that_no_vCPU_was_at_work_across_is_inconclusive() =>
         Inconclusive(
             Vm with

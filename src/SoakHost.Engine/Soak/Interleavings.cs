@@ -1,6 +1,5 @@
 using System.Collections.Immutable;
 using System.Numerics;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;
 
@@ -99,7 +98,7 @@ public sealed class Interleavings
         return inFault <= _vcpus && inInvalidation <= _others && (first == 0 ? inFault < _vcpus : isFirstThere);
     }
 
-    /// <summary>The phases that a kernel has between the access and its end, and the begin of an invalidation and its end.</summary>
+    /// <summary>The phases of a kernel's faults, and of its invalidations from begin to end.</summary>
     private sealed record Phases(
         VcpuPhase[] OfFaults, InvalidatorPhase[] OfInvalidations, Func<int, bool> RetriesInKernel, bool ZapsAllRoots);
 

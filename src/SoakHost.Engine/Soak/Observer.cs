@@ -456,7 +456,11 @@ internal sealed class Observer<TPages, TLanes>
         private uint _undecided;
 
         public Watch(
-            Observer<TPages, TLanes> owner, SoakProgram<TPages, TLanes> program, in VmGroup<TPages, TLanes> group, int firstIndex, long firstTick,
+            Observer<TPages, TLanes> owner,
+            SoakProgram<TPages, TLanes> program,
+            in VmGroup<TPages, TLanes> group,
+            int firstIndex,
+            long firstTick,
             (uint Defective, uint Crossing) interesting)
         {
             (_owner, _program, _firstIndex, _firstTick) = (owner, program, firstIndex, firstTick);

@@ -552,7 +552,7 @@ public static class ShardState
         BoundaryCoverage Read(BoundaryCoverage boundary)
         {
             var reached = (CrossingStates)reader.ReadByte();
-            var bits = new ulong[reader.ReadBoolean() ? shard.Interleavings.Words : 0];
+            ulong[] bits = new ulong[reader.ReadBoolean() ? shard.Interleavings.Words : 0];
             foreach (ref ulong word in bits.AsSpan())
                 word = reader.ReadUInt64();
             return boundary with { Bits = [.. bits], Reached = reached };

@@ -15,6 +15,10 @@ public sealed partial class VmDiscovery(ProcFiles files)
     /// <summary>Most vCPUs of one process.</summary>
     private const int VcpusMax = 4096;
 
+    private const string PidFile = ".pid";
+
+    private static readonly string[] LibvirtFolders = ["run/libvirt/qemu", "run/libvirt/ch"];
+
     private static readonly string[] Monitors = ["qemu", "kvm", "firecracker", "cloud-hyperviso", "crosvm", "soakhost"];
 
     /// <summary>Looks at every process.</summary>
@@ -25,16 +29,17 @@ public sealed partial class VmDiscovery(ProcFiles files)
         List<WatchedVm> vms = [];
         int refused = 0;
         int[] processes = [.. files.Processes()];
+        Dictionary<int, string> libvirt = NamesOfLibvirt();
         HashSet<int> chosen = only.Count == 0 ? [.. processes] : Descendants(processes, only);
         foreach (int pid in processes.Where(chosen.Contains))
         {
             try
             {
-                vms.AddRange(VmsOf(pid, files.Descriptors(pid)));
+                vms.AddRange(VmsOf(pid, files.Descriptors(pid), libvirt));
             }
             catch (UnauthorizedAccessException)
             {
-                if (Refused(pid) is { } vm)
+                if (Refused(pid, libvirt) is { } vm)
                     vms.Add(vm);
                 else
                     refused++;
@@ -67,7 +72,7 @@ public sealed partial class VmDiscovery(ProcFiles files)
                 _ => null,
             };
             if (name is { Length: > 0 })
-                return name.Length > NameCharactersMax ? name[..NameCharactersMax] : name;
+                return Bounded(name);
         }
 
         return null;
@@ -101,21 +106,23 @@ public sealed partial class VmDiscovery(ProcFiles files)
         return [.. vms.Select(vm => shared.Contains(vm.Name) ? vm with { Name = $"{vm.Name} ({vm.KvmId})" } : vm)];
     }
 
-    private IEnumerable<WatchedVm> VmsOf(int pid, IReadOnlyList<(int Descriptor, string Target)> descriptors)
+    private IEnumerable<WatchedVm> VmsOf(
+        int pid, IReadOnlyList<(int Descriptor, string Target)> descriptors, Dictionary<int, string> libvirt)
     {
         int[] vms = [.. descriptors.Where(each => IsAnonymous(each.Target, "kvm-vm")).Select(each => each.Descriptor)];
         if (vms.Length == 0)
             yield break;
         string[] arguments = ArgumentsOf(pid);
-        string name = NameOf(arguments) ?? $"pid {pid}";
+        string name = NameOf(pid, arguments, libvirt);
         int[] vmStats = [.. descriptors.Where(each => IsAnonymous(each.Target, "kvm-vm-stats")).Select(each => each.Descriptor)];
         ILookup<int, int> vcpus = ByNumber(descriptors, "kvm-vcpu:");
         ILookup<int, int> stats = ByNumber(descriptors, "kvm-vcpu-stats:");
         ILookup<int, int> threads = ThreadsOf(pid);
         string start = StartOf(pid);
+        double? age = AgeOf(pid);
         for (int i = 0; i < vms.Length; i++)
         {
-            // Nothing shows which VM of a process a vCPU belongs to. VMs and vCPUs were opened in one order.
+            // Descriptors do not say which VM of a process a vCPU belongs to. VMs and vCPUs were opened in one order.
             int nth = i;
             yield return new WatchedVm(
                 pid,
@@ -128,12 +135,13 @@ public sealed partial class VmDiscovery(ProcFiles files)
                         .Select(number => new WatchedVcpu(number, Nth(stats[number], nth), Nth(threads[number], nth))),
                 ],
                 QmpPathOf(arguments),
-                null);
+                null)
+            { AgeSeconds = age };
         }
     }
 
     /// <summary>A process that may not be looked into, if by its name it is a VMM.</summary>
-    private WatchedVm? Refused(int pid)
+    private WatchedVm? Refused(int pid, Dictionary<int, string> libvirt)
     {
         string command = files.Text($"proc/{pid}/comm") ?? "";
         if (!Monitors.Any(monitor => command.StartsWith(monitor, StringComparison.Ordinal)))
@@ -142,7 +150,7 @@ public sealed partial class VmDiscovery(ProcFiles files)
         if (threads.Count == 0)
             return null;
         return new WatchedVm(
-            pid, NameOf(ArgumentsOf(pid)) ?? $"pid {pid}", $"{pid}.{StartOf(pid)}", null, null,
+            pid, NameOf(pid, ArgumentsOf(pid), libvirt), $"{pid}.{StartOf(pid)}", null, null,
             [
                 .. threads.OrderBy(thread => thread.Key).Take(VcpusMax)
                     .Select(thread => new WatchedVcpu(thread.Key, null, thread.First())),
@@ -157,6 +165,50 @@ public sealed partial class VmDiscovery(ProcFiles files)
     private string StartOf(int pid) =>
         files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
         ? read.StartTicks.ToString(CultureInfo.InvariantCulture) : "0";
+
+    /// <summary>
+    /// A VM's name: QEMU's own, else libvirt's, by its pid file or by the scope in which systemd-machined runs it; else the pid.
+    /// </summary>
+    private string NameOf(int pid, string[] arguments, Dictionary<int, string> libvirt) =>
+        NameOf(arguments) ?? libvirt.GetValueOrDefault(pid) ?? NameOfScope(files.Text($"proc/{pid}/cgroup")) ?? $"pid {pid}";
+
+    /// <summary>The names that libvirt's drivers give to processes, in files that are named so and hold the pid.</summary>
+    private Dictionary<int, string> NamesOfLibvirt()
+    {
+        Dictionary<int, string> names = [];
+        foreach (string folder in LibvirtFolders)
+        {
+            foreach (string file in files.Folder(folder).Where(file => file.EndsWith(PidFile, StringComparison.Ordinal)))
+            {
+                if (int.TryParse(files.Text($"{folder}/{file}"), NumberStyles.None, CultureInfo.InvariantCulture, out int pid))
+                    names.TryAdd(pid, Bounded(file[..^PidFile.Length]));
+            }
+        }
+
+        return names;
+    }
+
+    /// <summary>
+    /// The VM's name in a cgroup such as <c>/machine.slice/machine-qemu\x2d3\x2dweb\x2d17.scope</c>: systemd's escapes, driver
+    /// and number before the name. Null where it is none.
+    /// </summary>
+    internal static string? NameOfScope(string? cgroup)
+    {
+        if (cgroup is null || MachineScope().Match(cgroup) is not { Success: true } match)
+            return null;
+        string name = Escape().Replace(
+            match.Groups["name"].Value, code => $"{(char)Convert.ToByte(code.Groups["hex"].Value, 16)}");
+        return MachineName().Match(name) is { Success: true } machine ? Bounded(machine.Groups["name"].Value) : null;
+    }
+
+    private static string Bounded(string name) => name.Length > NameCharactersMax ? name[..NameCharactersMax] : name;
+
+    /// <summary>How long a process has run: both numbers count from boot, by one clock.</summary>
+    private double? AgeOf(int pid) =>
+        files.Text("proc/uptime")?.Split(' ')[0] is { } text
+        && double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double uptime)
+        && files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
+            ? Math.Max(0, uptime - (read.StartTicks / ThreadStat.TicksPerSecond)) : null;
 
     /// <summary>The threads that run vCPUs, by the names that VMMs give them.</summary>
     private ILookup<int, int> ThreadsOf(int pid) => files.Threads(pid)
@@ -198,6 +250,15 @@ public sealed partial class VmDiscovery(ProcFiles files)
     private static bool IsAnonymous(string target, string name) => target == $"anon_inode:{name}";
 
     private static int? Nth(IEnumerable<int> numbers, int nth) => numbers.Cast<int?>().ElementAtOrDefault(nth);
+
+    [GeneratedRegex(@"/machine-(?<name>[^/\n]+)\.scope")]
+    private static partial Regex MachineScope();
+
+    [GeneratedRegex(@"\\x(?<hex>[0-9a-f]{2})")]
+    private static partial Regex Escape();
+
+    [GeneratedRegex(@"^[a-z]+-[0-9]+-(?<name>.+)$", RegexOptions.Singleline)]
+    private static partial Regex MachineName();
 
     [GeneratedRegex(@"^unix:(?<path>[^,]+)")]
     private static partial Regex QmpSocket();

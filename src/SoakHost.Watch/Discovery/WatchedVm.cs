@@ -11,7 +11,11 @@ namespace SoakHost.Watch.Discovery;
 /// <param name="Unread">Why the process may not be looked into; null where it may.</param>
 public sealed record WatchedVm(
     int Pid, string Name, string KvmId, int? Descriptor, int? StatsDescriptor, IReadOnlyList<WatchedVcpu> Vcpus, string? QmpPath,
-    string? Unread);
+    string? Unread)
+{
+    /// <summary>How long the process has run, in seconds, when the VM was found; null where that is not known.</summary>
+    public double? AgeSeconds { get; init; }
+}
 
 /// <summary>A vCPU of such a VM.</summary>
 /// <param name="Number">Its number.</param>

@@ -62,6 +62,7 @@ public static class SampleLine
         Vcpu = line.Integer("vcpu", 0, VcpuMax),
         Pid = line.Integer("pid", 1, int.MaxValue),
         KvmId = line.Text("kvm_id", NameCharactersMax),
+        StartedSeconds = line.Double("started_seconds", TimeSecondsMax),
         Mmu = line.Text("mmu", NameCharactersMax),
         Sources = line.Texts("sources"),
         Kernel = line.Object("kernel") is { } kernel
@@ -106,6 +107,8 @@ public static class SampleLine
             json.WriteNull("vcpu");
         Write(json, "pid", (ulong?)sample.Pid);
         Write(json, "kvm_id", sample.KvmId);
+        if (sample.StartedSeconds is { } started)
+            json.WriteNumber("started_seconds", started);
         Write(json, "mmu", sample.Mmu);
         if (sample.Sources.Count > 0)
         {

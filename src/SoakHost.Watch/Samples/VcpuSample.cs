@@ -21,6 +21,12 @@ public sealed record VcpuSample
     /// <summary>Which KVM instance it is. A migrated or restarted VM is another one, and its counter starts at 0 again.</summary>
     public string? KvmId { get; init; }
 
+    /// <summary>
+    /// When the process that holds it started, in seconds as <see cref="TimeSeconds"/>: this KVM instance is no older, and its
+    /// counter started at 0.
+    /// </summary>
+    public double? StartedSeconds { get; init; }
+
     /// <summary>The MMU mode of this VM, as far as it is known.</summary>
     public string? Mmu { get; init; }
 

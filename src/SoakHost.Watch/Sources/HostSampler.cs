@@ -27,6 +27,12 @@ public sealed record SamplerOptions
     /// <summary>How often VMs are looked for; between that the known ones are read. Default 5 s.</summary>
     public TimeSpan DiscoverEvery { get; init; } = TimeSpan.FromSeconds(5);
 
+    /// <summary>
+    /// Whether the kernel has the defect, where a check of this very build decided it; null, the default, leaves it to its
+    /// release. Asked at each look.
+    /// </summary>
+    public Func<bool?> Affected { get; init; } = () => null;
+
     /// <summary>The root of the file system, for tests.</summary>
     public string Root { get; init; } = "/";
 }
@@ -50,7 +56,7 @@ public sealed class HostSampler : IDisposable
     private readonly FaultTracer? _tracer;
     private readonly ReadFaults? _faults;
     private readonly ConcurrentDictionary<string, VmReader> _readers = new(StringComparer.Ordinal);
-    private (HostInventory Found, long At)? _inventory;
+    private (HostInventory Found, long At, double Seconds)? _inventory;
 
     /// <summary>A sampler that has read nothing yet.</summary>
     public HostSampler(SamplerOptions options, TimeProvider time)
@@ -88,7 +94,8 @@ public sealed class HostSampler : IDisposable
     /// <summary>Finds the VMs, and reads each once.</summary>
     public async Task<HostSampling> SampleAsync(CancellationToken stop)
     {
-        HostInventory found = Find();
+        (HostInventory found, double foundSeconds) = Find();
+        found = SettleOwners(found);
         HashSet<string> here = [.. found.Vms.Select(vm => vm.KvmId)];
         foreach (string gone in _readers.Keys.Where(id => !here.Contains(id)))
         {
@@ -97,8 +104,9 @@ public sealed class HostSampler : IDisposable
         }
 
         HostFacts facts = ReadFacts();
+        bool? affected = _options.Affected();
         (IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)[] all =
-            await Task.WhenAll(found.Vms.Select(vm => ReadAsync(vm, facts, stop)));
+            await Task.WhenAll(found.Vms.Select(vm => ReadAsync(vm, facts, affected, foundSeconds, stop)));
         return new HostSampling(
             [.. all.SelectMany(vm => vm.Samples)], [.. found.Unread, .. all.SelectMany(vm => vm.Unread).Distinct()]);
     }
@@ -112,29 +120,49 @@ public sealed class HostSampler : IDisposable
         _tracer?.Dispose();
     }
 
-    private HostInventory Find()
+    private (HostInventory Found, double Seconds) Find()
     {
         if (_inventory is { } known && _time.GetElapsedTime(known.At) < _options.DiscoverEvery)
-            return known.Found;
+            return (known.Found, known.Seconds);
+
+        // The time before the ages are read: a VM is never taken for younger than it is.
+        double seconds = Now();
         HostInventory found = _discovery.Find(_options.Processes);
-        _inventory = (found, _time.GetTimestamp());
-        return found;
+        _inventory = (found, _time.GetTimestamp(), seconds);
+        return (found, seconds);
     }
 
+    /// <summary>Puts each vCPU to its VM, where a process holds several.</summary>
+    private HostInventory SettleOwners(HostInventory found)
+    {
+        ILookup<int, WatchedVm> byProcess = found.Vms.ToLookup(vm => vm.Pid);
+        if (byProcess.All(vms => vms.Count() == 1))
+            return found;
+        (IReadOnlyList<WatchedVm> Vms, string? Unknown)[] settled =
+        [
+            .. byProcess.Select(vms => vms.Count() == 1 ? (vms.ToList(), null) : VcpuOwners.Settle([.. vms], _faults)),
+        ];
+        return new HostInventory(
+            [.. settled.SelectMany(process => process.Vms)],
+            [.. found.Unread, .. settled.Select(process => process.Unknown).OfType<string>()]);
+    }
+
+    private double Now() => _time.GetUtcNow().ToUnixTimeMilliseconds() / 1000.0;
+
     private async Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)> ReadAsync(
-        WatchedVm vm, HostFacts facts, CancellationToken stop)
+        WatchedVm vm, HostFacts facts, bool? affected, double foundSeconds, CancellationToken stop)
     {
         VmReader reader = _readers.GetOrAdd(vm.KvmId, _ => new VmReader(_files, _options, _time, _faults));
-        double now = _time.GetUtcNow().ToUnixTimeMilliseconds() / 1000.0;
         VcpuSample basis = new()
         {
-            TimeSeconds = now,
+            TimeSeconds = Now(),
             Vm = vm.Name,
             Pid = vm.Pid,
             KvmId = vm.KvmId,
+            StartedSeconds = foundSeconds - vm.AgeSeconds,
             // The module's parameter now, not what it was when the VM was created: nothing shows that from outside.
             Mmu = _machine.MmuMode,
-            Kernel = new KernelFacts(_machine.KernelRelease),
+            Kernel = new KernelFacts(_machine.KernelRelease, affected),
             Host = facts,
         };
         try

@@ -11,6 +11,16 @@ namespace SoakHost.Watch.Verdicts;
 public sealed record CrossingForecast(
     ulong InvalidateSeq, double? PerSecond, DateTimeOffset? Expected, DateTimeOffset? Earliest, DateTimeOffset? Latest);
 
+/// <summary>What is known of the crossing where no rate is.</summary>
+/// <param name="NotBefore">
+/// A moment still to come before which the counter cannot reach 2^31, however fast it moves; null where it may have reached it.
+/// </param>
+/// <param name="PassedAbovePerSecond">
+/// The mean rate since the VM's process started, above which the counter has passed 2^31 already; null where the counter was
+/// read, or the age is not known.
+/// </param>
+public sealed record CrossingBound(DateTimeOffset? NotBefore, double? PassedAbovePerSecond);
+
 /// <summary>
 /// Collects the counter of one KVM instance, and forecasts from it. Whatever their number, it keeps at most
 /// <see cref="ReadingsMax"/> readings.
@@ -19,6 +29,12 @@ public sealed class CounterForecast
 {
     /// <summary>Most readings kept. Of more, every other one is dropped.</summary>
     public const int ReadingsMax = 64;
+
+    /// <summary>
+    /// More than any counter moves in a second: each step takes the VM's mmu_lock twice. The fastest ever measured was 1.3
+    /// million.
+    /// </summary>
+    public const double PerSecondMax = 20e6;
 
     private const int Parts = 4;
 
@@ -70,6 +86,28 @@ public sealed class CounterForecast
         double rate = Rate(_readings[0], last);
         DateTimeOffset? At(double perSecond) => affected == false ? null : Crossing(last, perSecond);
         return new CrossingForecast(last.Seq, rate, At(rate), At(rates.Max()), At(rates.Min()));
+    }
+
+    /// <summary>
+    /// What is known of the crossing where no rate of the counter is; null where one is, and where nothing is known.
+    /// </summary>
+    /// <param name="affected">Whether the kernel has the defect. One without has no crossing to expect.</param>
+    /// <param name="startedSeconds">When the VM's process started; null where that is not known.</param>
+    /// <param name="nowSeconds">The time.</param>
+    public CrossingBound? Bound(bool? affected, double? startedSeconds, double nowSeconds)
+    {
+        if (affected == false || _readings is [_, _, ..] && _readings[^1].Seq > _readings[0].Seq)
+            return null;
+        if (_readings is [.., var last])
+            return last.Seq >= AffectedKernel.Boundary ? null : new CrossingBound(NotBefore(last, nowSeconds), null);
+        return startedSeconds is not { } started || nowSeconds <= started ? null
+            : new CrossingBound(NotBefore((started, 0), nowSeconds), AffectedKernel.Boundary / (nowSeconds - started));
+    }
+
+    private static DateTimeOffset? NotBefore((double Seconds, ulong Seq) known, double nowSeconds)
+    {
+        double at = known.Seconds + ((AffectedKernel.Boundary - known.Seq) / PerSecondMax);
+        return at <= nowSeconds || at >= UnixSecondsMax ? null : DateTimeOffset.FromUnixTimeMilliseconds((long)(at * 1000));
     }
 
     private static DateTimeOffset? Crossing((double Seconds, ulong Seq) last, double perSecond)

@@ -6,7 +6,11 @@ namespace SoakHost.Watch.Verdicts;
 /// <param name="Last">Its last sample, with the sources of all its vCPUs.</param>
 /// <param name="Affected">Whether its host's kernel has the defect; null where that is not known.</param>
 /// <param name="Forecast">Its counter and when it crosses; null where the counter was never read.</param>
-public sealed record VmReport(VcpuSample Last, bool? Affected, CrossingForecast? Forecast);
+public sealed record VmReport(VcpuSample Last, bool? Affected, CrossingForecast? Forecast)
+{
+    /// <summary>What is known of the crossing where the counter has no rate.</summary>
+    public CrossingBound? Bound { get; init; }
+}
 
 /// <summary>A vCPU as it was last seen.</summary>
 /// <param name="Last">Its last sample.</param>
@@ -22,7 +26,11 @@ public sealed class HostHistory
     public const int VcpusMax = 10_000;
 
     private readonly SortedDictionary<string, Vm> _vms = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, string> _names = new(StringComparer.Ordinal);
     private int _vcpus;
+
+    /// <summary>A KVM instance has another name than before: its history goes on under the new one.</summary>
+    public event Action<string, string>? Renamed;
 
     /// <summary>Every VM, by name.</summary>
     public IReadOnlyList<VmReport> Vms => [.. _vms.Values.Select(vm => vm.Report())];
@@ -36,6 +44,8 @@ public sealed class HostHistory
     public VcpuVerdict Add(VcpuSample sample)
     {
         ArgumentNullException.ThrowIfNull(sample);
+        Follow(sample);
+
         // A sum has no number; -1 keeps it apart.
         int number = sample.Vcpu ?? -1;
         Vcpu? known = _vms.GetValueOrDefault(sample.Vm)?.Vcpus.GetValueOrDefault(number);
@@ -61,6 +71,13 @@ public sealed class HostHistory
         }
 
         vcpu.Saw(sample);
+        if (sample.KvmId is { } id)
+        {
+            if (vm.KvmId is { } old)
+                _names.Remove(old);
+            _names[id] = sample.Vm;
+        }
+
         vm.Add(sample);
         return verdict;
     }
@@ -68,8 +85,27 @@ public sealed class HostHistory
     /// <summary>Forgets a VM that has ended.</summary>
     public void Remove(string vm)
     {
-        if (_vms.Remove(vm, out Vm? removed))
-            _vcpus -= removed.Vcpus.Count;
+        if (!_vms.Remove(vm, out Vm? removed))
+            return;
+        _vcpus -= removed.Vcpus.Count;
+        foreach (string id in _names.Where(name => name.Value == vm).Select(name => name.Key).ToList())
+            _names.Remove(id);
+    }
+
+    /// <summary>A VM is known by its KVM instance: one that is named anew keeps its history.</summary>
+    private void Follow(VcpuSample sample)
+    {
+        if (sample.KvmId is not { } id || !_names.TryGetValue(id, out string? before) || before == sample.Vm
+            || !_vms.TryGetValue(before, out Vm? vm) || sample.TimeSeconds <= vm.TimeSeconds
+            || _vms.GetValueOrDefault(sample.Vm)?.KvmId == id)
+            return;
+
+        // Who had that name has ended, or is about to be named anew itself.
+        Remove(sample.Vm);
+        _vms.Remove(before);
+        _vms.Add(sample.Vm, vm);
+        _names[id] = sample.Vm;
+        Renamed?.Invoke(before, sample.Vm);
     }
 
     private sealed class Vcpu(VcpuSample first)
@@ -96,6 +132,12 @@ public sealed class HostHistory
 
         public SortedDictionary<int, Vcpu> Vcpus { get; } = [];
 
+        /// <summary>The KVM instance that it was last; null where that is not known.</summary>
+        public string? KvmId => _last.KvmId;
+
+        /// <summary>When it was last seen.</summary>
+        public double TimeSeconds => _last.TimeSeconds;
+
         public void Add(VcpuSample sample)
         {
             // What one sample does not say, an earlier one of the same VM may have.
@@ -103,6 +145,7 @@ public sealed class HostHistory
             {
                 Pid = sample.Pid ?? _last.Pid,
                 KvmId = sample.KvmId ?? _last.KvmId,
+                StartedSeconds = sample.StartedSeconds ?? _last.StartedSeconds,
                 Mmu = sample.Mmu ?? _last.Mmu,
                 Kernel = sample.Kernel == new KernelFacts() ? _last.Kernel : sample.Kernel,
             };
@@ -116,7 +159,10 @@ public sealed class HostHistory
         {
             bool? affected = _last.Kernel.Affected ?? AffectedKernel.ByRelease(_last.Kernel.Release);
             string[] sources = [.. Vcpus.Values.SelectMany(vcpu => vcpu.Sources).Distinct()];
-            return new VmReport(_last with { Sources = sources }, affected, _forecast.Forecast(affected));
+            return new VmReport(_last with { Sources = sources }, affected, _forecast.Forecast(affected))
+            {
+                Bound = _forecast.Bound(affected, _last.StartedSeconds, _last.TimeSeconds),
+            };
         }
     }
 }

@@ -85,6 +85,17 @@ public static class WatchNames
         [HangProof.Repeats] = "repeats",
     }.ToFrozenDictionary();
 
+    /// <summary>A fact that may be unknown.</summary>
+    public static string YesOrNo(bool? fact) => fact switch { true => "yes", false => "no", null => "unknown" };
+
+    /// <summary>The evidence's name.</summary>
+    public static string Name(this KernelEvidence evidence) => evidence switch
+    {
+        KernelEvidence.Check => "check",
+        KernelEvidence.Release => "release",
+        _ => "nothing",
+    };
+
     /// <summary>Every state.</summary>
     public static IReadOnlyList<WatchState> All { get; } = [.. Enum.GetValues<WatchState>()];
 

@@ -5,6 +5,7 @@ using SoakHost.Engine.Checks;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
+using SoakHost.HostKernel.Results;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
 
@@ -32,6 +33,11 @@ internal static class CheckCommand
         Option<string?> part = CommonOptions.FleetPart();
         Option<bool> json = CommonOptions.Json();
         Option<FileInfo?> report = CommonOptions.Report();
+        var quick = new Option<bool>(CohortArguments.Quick)
+        {
+            Description = "Real VMs: leave out the long count to 2^31. Takes a minute, and is never a pass: exit code 2 at best.",
+        };
+        Option<string?> directory = DataOptions.Directory();
         var junit = new Option<FileInfo?>("--junit") { Description = "Write a JUnit report to this file.", HelpName = "file" };
         var command = new Command(
             "check",
@@ -42,7 +48,7 @@ internal static class CheckCommand
             + "the same, and --part runs one part of the fleet, for soakhost merge. "
             + "Exit code 0: pass; 1: violation; 2: too little was seen for a verdict; 3: this machine cannot run it.")
         {
-            operations, seconds, crossings, ticksMax, part, workers, seed, json, report, junit,
+            operations, seconds, crossings, ticksMax, part, workers, seed, json, report, junit, quick, directory,
         };
         foreach (Option option in cohorts.Options)
             command.Add(option);
@@ -52,7 +58,7 @@ internal static class CheckCommand
                 .With(parsed, seed, workers, ticksMax, part);
             FleetOptions fleet = settings.ToFleetOptions();
             IReadOnlyList<CohortOptions> configured = settings.Fleet;
-            if (cohorts.Read(parsed) is { } asked)
+            if (cohorts.Read(parsed, parsed.GetValue(quick)) is { } asked)
             {
                 configured = [asked];
                 Cohort cohort = asked.Cohort;
@@ -72,18 +78,21 @@ internal static class CheckCommand
             SoakResult Soak(IProgress<SoakProgress> progress) =>
                 new BoundedSoak(fleet, bounds, TimeProvider.System).Run(progress, stop);
             var outputs = new Outputs(parsed.GetValue(json), parsed.GetValue(report), parsed.GetValue(junit));
-            return Task.FromResult(Run(configured, Soak, fleet.Shards, outputs));
+            var kept = HostResultStore.Of(parsed.GetValue(directory) ?? settings.DataDirectory);
+            return Task.FromResult(Run(configured, Soak, fleet.Shards, outputs, kept));
         });
         return command;
     }
 
     private static int Run(
-        IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ShardOptions run, Outputs outputs)
+        IEnumerable<CohortOptions> cohorts, Func<IProgress<SoakProgress>, SoakResult> soak, ShardOptions run, Outputs outputs,
+        HostResultStore kept)
     {
         // Fail before the soak, not after it, where the report cannot be written.
         using FileStream? junitFile = Open(outputs.JUnit);
         using ReportFile? report = ReportFile.Open(outputs.Report, "--report");
         SoakResult result = Refuse(cohorts) ?? CheckProgress.Run(soak);
+        KeptHostResults.Keep(result, kept, Console.Error);
         return Tell(result, run, outputs.Json, report, junitFile);
     }
 

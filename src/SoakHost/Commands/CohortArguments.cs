@@ -10,6 +10,9 @@ namespace SoakHost.Commands;
 /// <summary>A cohort that options describe, instead of the configuration.</summary>
 internal sealed class CohortArguments
 {
+    /// <summary>The option that leaves the long count out.</summary>
+    public const string Quick = "--quick";
+
     private readonly bool _takesHost;
     private readonly Dictionary<string, Option> _options = [];
 
@@ -62,17 +65,21 @@ internal sealed class CohortArguments
         [.. SimulatedCohortSettings.Shape, SimulatedCohortSettings.Expect];
 
     /// <summary>The cohort that the arguments describe, or null where they name no kernel.</summary>
+    /// <param name="parsed">The arguments.</param>
+    /// <param name="isQuick">Whether real VMs do without the long count.</param>
     /// <exception cref="ConfigurationException">Lists every error.</exception>
-    public CohortOptions? Read(ParseResult parsed)
+    public CohortOptions? Read(ParseResult parsed, bool isQuick = false)
     {
         var errors = new ConfigurationErrors("on the command line");
         string? kernel = Text(parsed, SimulatedCohortSettings.Kernel.Option);
         CohortOptions? cohort = kernel switch
         {
             null => RefuseAll(parsed, errors),
-            HostCohortSettings.KernelName => ReadHost(parsed, errors),
+            HostCohortSettings.KernelName => ReadHost(parsed, errors, isQuick),
             _ => ReadSimulated(parsed, errors, Kernel.Find(kernel)!),
         };
+        if (isQuick && kernel != HostCohortSettings.KernelName)
+            errors.Add($"{Quick} is for real VMs: it needs --kernel {HostCohortSettings.KernelName}");
         errors.ThrowIfAny();
         return cohort;
     }
@@ -115,7 +122,7 @@ internal sealed class CohortArguments
         return new CohortOptions { Key = "--kernel", Cohort = cohort };
     }
 
-    private CohortOptions ReadHost(ParseResult parsed, ConfigurationErrors errors)
+    private CohortOptions ReadHost(ParseResult parsed, ConfigurationErrors errors, bool isQuick)
     {
         foreach ((string key, string instead) in HostCohortSettings.NotForRealVms)
         {
@@ -127,6 +134,18 @@ internal sealed class CohortArguments
         HostCohortOptions options = Read(
             parsed, errors, [.. HostCohortSettings.Cohort.Settings, .. HostCohortSettings.Section.Settings],
             HostCohortSettings.Section.Defaults);
+        if (isQuick)
+        {
+            foreach (string key in (string[])[nameof(HostCohortOptions.Until), nameof(HostCohortOptions.Boundaries)])
+            {
+                string option = HostCohortSettings.Section[key].Option;
+                if (parsed.IsGiven(_options[option]))
+                    errors.Add($"{Quick} and {option} exclude each other");
+            }
+
+            options = options.WithoutLongCount();
+        }
+
         HostKernelSupport support = HostKernelSupport.Probe(options.DevicePath);
         options = HostCohortSettings.Complete(
             options, parsed.IsGiven(_options[HostCohortSettings.MemoryBytes.Option]), support,

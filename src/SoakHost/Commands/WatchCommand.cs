@@ -1,6 +1,7 @@
 using System.CommandLine;
 using Microsoft.AspNetCore.Hosting.Server;
 using SoakHost.Configuration;
+using SoakHost.HostKernel.Results;
 using SoakHost.Logging;
 using SoakHost.Metrics;
 using SoakHost.Reports;
@@ -67,6 +68,11 @@ internal static class WatchCommand
             Description = "Judge a recording, JSON Lines of samples, instead of this host.",
             HelpName = "file",
         };
+        var directory = new Option<string?>("--data-directory")
+        {
+            Description = "Data directory with the results of \"soakhost check --kernel host\". Default: the configuration's.",
+            HelpName = "folder",
+        };
         Option<bool> json = CommonOptions.Json();
         var command = new Command(
             "watch",
@@ -74,7 +80,7 @@ internal static class WatchCommand
             + "with metrics. Exit code 0: none is; 1: at least one is hung; 2: the figures do not decide for at least one, or "
             + "there is none.")
         {
-            once, seconds, pids, qmp, noEbpf, record, from, json, listen, interval, evidence,
+            once, seconds, pids, qmp, noEbpf, record, from, json, listen, interval, evidence, directory,
         };
         command.Validators.Add(result =>
         {
@@ -86,7 +92,7 @@ internal static class WatchCommand
             [
                 (seconds, isOnce && !isFrom, "--once"), (record, isOnce && !isFrom, "--once"),
                 (pids, !isFrom, "this host, not a recording"), (qmp, !isFrom, "this host, not a recording"),
-                (noEbpf, !isFrom, "this host, not a recording"),
+                (noEbpf, !isFrom, "this host, not a recording"), (directory, !isFrom, "this host, not a recording"),
                 (json, isOnce || isFrom, "--once and --from"), (listen, !isOnce && !isFrom, "the service"),
                 (interval, !isOnce && !isFrom, "the service"), (evidence, !isOnce && !isFrom, "the service"),
             ];
@@ -101,8 +107,10 @@ internal static class WatchCommand
             IAnsiConsole? console = parsed.GetValue(json) ? null : Terminal.Output;
             if (parsed.GetValue(from) is { } file)
                 return (int)Judge(file, console, Console.Out, Console.Error);
+            var kernel = new RunningKernel(HostResultStore.Of(parsed.Of(directory)), TimeProvider.System);
             var options = new SamplerOptions
             {
+                Affected = () => kernel.AffectedByCheck,
                 Processes = [.. pids.Of(parsed)],
                 AsksQmp = parsed.GetValue(qmp),
                 TracesFaults = !parsed.GetValue(noEbpf),
@@ -112,20 +120,21 @@ internal static class WatchCommand
             if (!parsed.GetValue(once))
             {
                 return (int)await ServeAsync(
-                    sampler, parsed.GetValue(listen)!, TimeSpan.FromSeconds(interval.Of(parsed)), parsed.GetValue(evidence),
-                    stop);
+                    sampler, kernel, parsed.GetValue(listen)!, TimeSpan.FromSeconds(interval.Of(parsed)),
+                    parsed.GetValue(evidence), stop);
             }
 
             using TextWriter? recording = Create(parsed.GetValue(record));
             var length = TimeSpan.FromSeconds(seconds.Of(parsed));
             return (int)await OnceAsync(
-                sampler, length, TimeProvider.System, recording, console, Console.Out, Console.Error, stop);
+                sampler, kernel, length, TimeProvider.System, recording, console, Console.Out, Console.Error, stop);
         });
         return command;
     }
 
     private static async Task<ExitCode> ServeAsync(
-        HostSampler sampler, string address, TimeSpan interval, DirectoryInfo? evidence, CancellationToken stop)
+        HostSampler sampler, RunningKernel kernel, string address, TimeSpan interval, DirectoryInfo? evidence,
+        CancellationToken stop)
     {
         WebApplicationBuilder builder = HostSettings.CreateBuilder([$"--urls={address}"]);
         Listening.Check(builder.Configuration);
@@ -134,6 +143,7 @@ internal static class WatchCommand
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<MetricRegistry>().AddSingleton<ProcessMetrics>()
             .AddSingleton(services => new WatchService(
                 sampler,
+                kernel,
                 evidence is null ? null : new HangEvidence(evidence.FullName, KernelBuild(), TimeProvider.System),
                 interval, TimeProvider.System, services.GetRequiredService<IServer>(),
                 services.GetRequiredService<ILogger<WatchService>>()))
@@ -153,6 +163,7 @@ internal static class WatchCommand
 
     /// <summary>Looks at this host once a second, and judges.</summary>
     /// <param name="sampler">Reads the host.</param>
+    /// <param name="kernel">Whether its kernel has the defect.</param>
     /// <param name="length">How long it looks.</param>
     /// <param name="time">The clock.</param>
     /// <param name="recording">Where every sample is written; null for nowhere.</param>
@@ -161,8 +172,8 @@ internal static class WatchCommand
     /// <param name="error">Where it is said what could not be read.</param>
     /// <param name="stop">Ends it early, without a result.</param>
     internal static async Task<ExitCode> OnceAsync(
-        HostSampler sampler, TimeSpan length, TimeProvider time, TextWriter? recording, IAnsiConsole? console, TextWriter output,
-        TextWriter error, CancellationToken stop)
+        HostSampler sampler, RunningKernel kernel, TimeSpan length, TimeProvider time, TextWriter? recording,
+        IAnsiConsole? console, TextWriter output, TextWriter error, CancellationToken stop)
     {
         var host = new HostHistory();
         HostSampling last;
@@ -187,7 +198,9 @@ internal static class WatchCommand
 
         foreach (string gone in host.Vms.Select(vm => vm.Last.Vm).Except(last.Samples.Select(sample => sample.Vm)).ToList())
             host.Remove(gone);
-        Write(host, last.Unread, 0, console, output, error);
+        Write(
+            host, kernel.Verdict, [.. last.Unread, .. kernel.Refused is { } refused ? [refused] : Array.Empty<string>()], 0,
+            console, output, error);
         if (sampler.NotTraced is { } why)
             await error.WriteLineAsync(why);
         if (host.Vms.Count == 0)
@@ -216,18 +229,19 @@ internal static class WatchCommand
                 more++;
         }
 
-        Write(host, refusals, more, console, output, error);
+        Write(host, null, refusals, more, console, output, error);
         return WatchReport.ExitCodeOf(host);
     }
 
     private static void Write(
-        HostHistory host, IReadOnlyList<string> unread, long more, IAnsiConsole? console, TextWriter output, TextWriter error)
+        HostHistory host, KernelVerdict? kernel, IReadOnlyList<string> unread, long more, IAnsiConsole? console,
+        TextWriter output, TextWriter error)
     {
         WatchReport.WriteUnread(error, unread, more);
         if (console is null)
-            WatchReport.WriteJson(output, host, unread);
+            WatchReport.WriteJson(output, host, kernel, unread);
         else
-            WatchReport.WriteText(console, host);
+            WatchReport.WriteText(console, host, kernel);
     }
 
     private static void Take(HostHistory host, VcpuSample sample, TextWriter? recording)

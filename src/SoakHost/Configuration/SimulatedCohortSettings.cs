@@ -67,7 +67,8 @@ internal static partial class SimulatedCohortSettings
         { OmitsDefault = true },
         new Setting<SimulatedCohort, int>(
             nameof(SimulatedCohort.RangePagesMin),
-            "least longest range in pages: that of each life of a VM is from so many to `RangePages`; 0 is the same for every life",
+            "least longest range in pages: that of each life of a VM is from so many to `RangePages`; 0 is the same for every "
+                + "life",
             new WholeNumber<int>(0, VmParameters.PagesMax),
             cohort => cohort.RangePagesMin, (cohort, value) => cohort with { RangePagesMin = value })
         { OmitsDefault = true },
@@ -121,11 +122,19 @@ internal static partial class SimulatedCohortSettings
         foreach ((string key, string error) in vm.Errors())
             wrong(Table[key], error);
         if (cohort.PagesMin > vm.Pages)
-            wrong(Table[nameof(SimulatedCohort.PagesMin)], $"is {cohort.PagesMin}; it must be at most Pages, which is {vm.Pages}");
+        {
+            wrong(
+                Table[nameof(SimulatedCohort.PagesMin)],
+                $"is {cohort.PagesMin}; it must be at most the number of pages, {vm.Pages}");
+        }
+
         if (cohort.RangePagesMin > vm.RangePages)
+        {
             wrong(
                 Table[nameof(SimulatedCohort.RangePagesMin)],
-                $"is {cohort.RangePagesMin}; it must be at most RangePages, which is {vm.RangePages}");
+                $"is {cohort.RangePagesMin}; it must be at most the longest range, {vm.RangePages}");
+        }
+
         return cohort with { Vm = vm };
     }
 

@@ -9,6 +9,12 @@ internal static partial class SoakLog
     [LoggerMessage(1101, LogLevel.Information, "{Reason}")]
     public static partial void WatchNotTraced(this ILogger log, string reason);
 
+    [LoggerMessage(1102, LogLevel.Information, "{Kernel}")]
+    public static partial void WatchKernel(this ILogger log, string kernel);
+
+    [LoggerMessage(1103, LogLevel.Information, "VM {Before} is now named {Now}; its history goes on")]
+    public static partial void WatchRenamed(this ILogger log, string before, string now);
+
     [LoggerMessage(2101, LogLevel.Error, "VM {Vm}: vCPU {Vcpu} is hung, proven by {Proof}. {Reasons} {Evidence}")]
     public static partial void ProductionVcpuHung(
         this ILogger log, string vm, string vcpu, string proof, string reasons, string evidence);

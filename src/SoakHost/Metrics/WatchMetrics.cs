@@ -9,7 +9,7 @@ namespace SoakHost.Metrics;
 /// thousands.</summary>
 internal sealed class WatchMetrics
 {
-    private readonly MetricFamily _state, _faults, _seq, _crossing, _unread, _lastLook;
+    private readonly MetricFamily _state, _faults, _seq, _crossing, _notBefore, _kernel, _checked, _unread, _lastLook;
     private readonly Func<WatchedHost?> _latest;
 
     public WatchMetrics(MetricRegistry registry, Func<WatchedHost?> latest)
@@ -19,13 +19,17 @@ internal sealed class WatchMetrics
         _faults = registry.Add(Faults);
         _seq = registry.Add(InvalidateSeq);
         _crossing = registry.Add(ExpectedCrossing);
+        _notBefore = registry.Add(NotBefore);
+        _kernel = registry.Add(KernelInfo);
+        _checked = registry.Add(KernelChecked);
         _unread = registry.Add(Unread);
         _lastLook = registry.Add(LastLook);
         registry.BeforeScrape(Fill);
     }
 
     /// <summary>All of them, in the order of the documents.</summary>
-    public static IReadOnlyList<MetricDeclaration> All => [State, Faults, InvalidateSeq, ExpectedCrossing, Unread, LastLook];
+    public static IReadOnlyList<MetricDeclaration> All =>
+        [State, Faults, InvalidateSeq, ExpectedCrossing, NotBefore, KernelInfo, KernelChecked, Unread, LastLook];
 
     private static MetricDeclaration State { get; } = Gauge(
         "soakhost_watch_vcpu_state",
@@ -46,6 +50,21 @@ internal sealed class WatchMetrics
         "When the counter of a watched VM is expected at 2^31, in seconds since 1970. Absent where that is not known, and on a "
         + "kernel without the defect", "vm");
 
+    private static MetricDeclaration NotBefore { get; } = Gauge(
+        "soakhost_watch_crossing_not_before_timestamp_seconds",
+        "When the counter of a watched VM can be at 2^31 at the earliest, in seconds since 1970, where it has no known rate. "
+        + "Absent where it may be there already", "vm");
+
+    private static MetricDeclaration KernelInfo { get; } = Gauge(
+        "soakhost_watch_kernel_info",
+        "1, with whether this host's kernel has the defect (affected: yes, no or unknown) and what decides that (decided_by: "
+        + "check, release or nothing)", "release", "affected", "decided_by");
+
+    private static MetricDeclaration KernelChecked { get; } = Gauge(
+        "soakhost_watch_kernel_checked_timestamp_seconds",
+        "When soakhost check --kernel host last checked this build of the kernel, in seconds since 1970. Absent where it did not",
+        "verdict");
+
     private static MetricDeclaration Unread { get; } =
         Gauge("soakhost_watch_unread", "Things of this host that could not be read; the log names each");
 
@@ -58,8 +77,12 @@ internal sealed class WatchMetrics
             return;
         _unread.Set(host.Unread.Count);
         _lastLook.Set(host.At.ToUnixTimeMilliseconds() / 1000.0);
+        if (host.Kernel is { } kernel)
+            Fill(kernel);
         foreach (VmReport vm in host.Vms)
         {
+            if (vm.Bound?.NotBefore is { } earliest)
+                _notBefore.Set(earliest.ToUnixTimeSeconds(), vm.Last.Vm);
             if (vm.Forecast is not { } forecast)
                 continue;
             _seq.Set(forecast.InvalidateSeq, vm.Last.Vm);
@@ -69,6 +92,13 @@ internal sealed class WatchMetrics
 
         foreach (VcpuReport vcpu in host.Vcpus)
             Fill(vcpu);
+    }
+
+    private void Fill(KernelVerdict kernel)
+    {
+        _kernel.Set(1, kernel.Release, WatchNames.YesOrNo(kernel.Affected), kernel.DecidedBy.Name());
+        if (kernel.Quoted is { } result)
+            _checked.Set(result.CheckedAt.ToUnixTimeSeconds(), result.VerdictName);
     }
 
     private void Fill(VcpuReport vcpu)

@@ -7,6 +7,8 @@ using SoakHost.Engine.Checks;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
+using SoakHost.HostKernel;
+using SoakHost.HostKernel.Results;
 using SoakHost.Model;
 using Spectre.Console;
 
@@ -103,6 +105,25 @@ internal sealed record CheckCohortDocument(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? KernelRelease { get; init; }
 
+    /// <summary>The verdict with its bounds, such as "pass for 2^31".</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? VerdictName { get; init; }
+
+    /// <summary>When it ended.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public DateTimeOffset? CheckedAt { get; init; }
+
+    /// <summary>Which build of the kernel it is about.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public KernelBuild? KernelBuild { get; init; }
+
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public string? CommandLine { get; init; }
+
+    /// <summary>What each workload did.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<WorkloadCoverage>? Coverage { get; init; }
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Mmu { get; init; }
 
@@ -160,6 +181,12 @@ internal static class CheckReport
     public static void WriteText(IAnsiConsole console, SoakResult result, ShardOptions run)
     {
         SummaryTable.Write(console, result.Cohorts, result.Verdict, result.Reasons, result.Elapsed, run.Seed);
+
+        foreach (CohortReport cohort in result.Cohorts)
+        {
+            if (cohort.Snapshot is HostSnapshot host)
+                console.WriteLine($"{cohort.Cohort.Name}: {HostVerdictName.Of(cohort.Verdict, host)}");
+        }
 
         // People copy commands: a command is on a line of its own that nothing wraps.
         foreach (string line in Replays(result, result.Cohorts, run))

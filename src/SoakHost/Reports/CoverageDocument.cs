@@ -1,7 +1,6 @@
 using System.Collections.Immutable;
 using System.Runtime.InteropServices;
 using System.Text.Json.Serialization;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;

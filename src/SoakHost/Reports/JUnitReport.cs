@@ -9,6 +9,7 @@ using SoakHost.Engine.Timelines;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
 using SoakHost.HostKernel.Lab;
+using SoakHost.HostKernel.Results;
 
 namespace SoakHost.Reports;
 
@@ -168,7 +169,10 @@ internal static class JUnitReport
             if (cohort.Snapshot is not HostSnapshot host)
                 continue;
             string name = cohort.Cohort.Name;
+            yield return Property($"{name}.verdict_name", HostVerdictName.Of(cohort.Verdict, host));
             yield return Property($"{name}.kernel_release", host.KernelRelease);
+            if (KernelBuild.Read().BuildId is { } build)
+                yield return Property($"{name}.kernel_build_id", build);
             yield return Property($"{name}.mmu", host.Mmu);
             yield return Property($"{name}.cpu", host.Cpu);
             foreach (string sentence in host.NotCovered)

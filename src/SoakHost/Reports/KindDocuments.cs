@@ -3,6 +3,7 @@ using System.Text.Json;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Results;
 
 namespace SoakHost.Reports;
 
@@ -34,6 +35,11 @@ internal static class KindDocuments
             },
             HostSnapshot host => document with
             {
+                VerdictName = HostVerdictName.Of(document.Verdict, host),
+                CheckedAt = host.At,
+                KernelBuild = KernelBuild.Read(),
+                CommandLine = KernelBuild.ReadCommandLine(),
+                Coverage = host.Coverage,
                 KernelRelease = host.KernelRelease,
                 Mmu = host.Mmu,
                 Cpu = host.Cpu,

@@ -57,6 +57,7 @@ internal sealed record WorkerDocument(
 [JsonSerializable(typeof(KillMatrixDocument[]))]
 [JsonSerializable(typeof(ProveDocument[]))]
 [JsonSerializable(typeof(PartListDocument))]
+[JsonSerializable(typeof(HostResultsDocument))]
 internal sealed partial class ReportJson : JsonSerializerContext;
 
 /// <summary>Verdicts by their names in snake_case.</summary>

@@ -11,11 +11,19 @@ internal static class WatchReport
 {
     private const int RefusalsShownMax = 20;
 
-    public static void WriteJson(TextWriter output, HostHistory host, IReadOnlyList<string> unread) => output.WriteLine(
-        JsonSerializer.Serialize(Document(host, unread), WatchJson.Default.WatchDocument));
+    /// <summary>The JSON document.</summary>
+    /// <param name="output">Where it is written.</param>
+    /// <param name="host">The VMs.</param>
+    /// <param name="kernel">Whether this host's kernel has the defect; null for a recording.</param>
+    /// <param name="unread">What could not be read.</param>
+    public static void WriteJson(TextWriter output, HostHistory host, KernelVerdict? kernel, IReadOnlyList<string> unread) =>
+        output.WriteLine(JsonSerializer.Serialize(Document(host, kernel, unread), WatchJson.Default.WatchDocument));
 
-    public static void WriteText(IAnsiConsole console, HostHistory host)
+    /// <summary>The tables, below what is known of the kernel.</summary>
+    public static void WriteText(IAnsiConsole console, HostHistory host, KernelVerdict? kernel)
     {
+        if (kernel is not null)
+            console.WriteLine(Printable(kernel.Sentence));
         Table vms = new Table().RoundedBorder().AddColumns(
             "VM", "pid", "affected", "counter", "a second", "reaches 2^31", "sources");
         foreach (VmReport vm in host.Vms)
@@ -49,12 +57,16 @@ internal static class WatchReport
     internal static string Printable(string text) =>
         string.Concat(text.Select(letter => char.IsControl(letter) || char.IsSurrogate(letter) ? '?' : letter));
 
-    private static WatchDocument Document(HostHistory host, IReadOnlyList<string> unread) => new(
+    private static WatchDocument Document(HostHistory host, KernelVerdict? kernel, IReadOnlyList<string> unread) => new(
+        kernel is null ? null : new WatchedKernelDocument(
+            kernel.Release, kernel.Affected, kernel.DecidedBy.Name(), kernel.Sentence, kernel.Quoted?.CheckedAt,
+            kernel.Quoted?.VerdictName),
         [
             .. host.Vms.Select(vm => new WatchedVmDocument(
                 vm.Last.Vm, vm.Last.Pid, vm.Last.KvmId, vm.Last.Mmu, vm.Affected,
                 vm.Forecast is { } forecast ? Hex64.Of(forecast.InvalidateSeq) : null, vm.Forecast?.PerSecond,
-                vm.Forecast?.Expected, vm.Forecast?.Earliest, vm.Forecast?.Latest, vm.Last.Sources)),
+                vm.Forecast?.Expected, vm.Forecast?.Earliest, vm.Forecast?.Latest, vm.Bound?.NotBefore,
+                vm.Bound?.PassedAbovePerSecond, vm.Last.Sources)),
         ],
         [
             .. host.Vcpus.Select(vcpu => new WatchedVcpuDocument(
@@ -65,7 +77,7 @@ internal static class WatchReport
 
     private static string[] Row(VmReport vm) =>
     [
-        vm.Last.Vm, vm.Last.Pid is { } pid ? $"{pid}" : "", vm.Affected switch { true => "yes", false => "no", _ => "unknown" },
+        vm.Last.Vm, vm.Last.Pid is { } pid ? $"{pid}" : "", WatchNames.YesOrNo(vm.Affected),
         vm.Forecast is { } forecast ? Hex64.Of(forecast.InvalidateSeq) : "unknown", Number(vm.Forecast?.PerSecond),
         Crossing(vm), string.Join(", ", vm.Last.Sources),
     ];
@@ -81,21 +93,40 @@ internal static class WatchReport
 
     private static string Crossing(VmReport vm) =>
         vm.Affected == false ? "no matter"
-        : vm.Forecast is not { } forecast ? "unknown: the counter was not read"
-        : forecast.InvalidateSeq >= AffectedKernel.Boundary ? "has passed it"
-        : forecast.Expected is { } at ? at.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture)
-        : "unknown: it takes two readings, and a counter that moves";
+        : vm.Forecast?.InvalidateSeq >= AffectedKernel.Boundary ? "has passed it"
+        : vm.Forecast?.Expected is { } at ? at.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture)
+        : vm.Forecast is not null ? "unknown: it takes two readings, and a counter that moves" + NotBefore(vm)
+        : "unknown: the counter was not read" + NotBefore(vm);
+
+    /// <summary>Without a rate there is no date, only one before which it cannot be.</summary>
+    private static string NotBefore(VmReport vm) =>
+        vm.Bound?.NotBefore is { } at ? $"; not before {at.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)}"
+        : vm.Bound?.PassedAbovePerSecond is { } rate
+            ? $"; has passed it if it moved more than {Number(rate)} times a second since the VM started"
+        : "";
 
     private static string Number(double? value) =>
         value is { } known ? known.ToString("#,0.#", CultureInfo.InvariantCulture) : "";
 }
 
 /// <summary><c>soakhost watch --json</c>.</summary>
+/// <param name="Kernel">Whether this host's kernel has the defect; null for a recording, whose VMs have their own.</param>
 /// <param name="Vms">Every VM.</param>
 /// <param name="Vcpus">Every vCPU.</param>
 /// <param name="Unread">What could not be read and why, a sentence each.</param>
 internal sealed record WatchDocument(
-    IReadOnlyList<WatchedVmDocument> Vms, IReadOnlyList<WatchedVcpuDocument> Vcpus, IReadOnlyList<string> Unread);
+    WatchedKernelDocument? Kernel, IReadOnlyList<WatchedVmDocument> Vms, IReadOnlyList<WatchedVcpuDocument> Vcpus,
+    IReadOnlyList<string> Unread);
+
+/// <summary>The kernel of this host.</summary>
+/// <param name="Release">As <c>uname -r</c> gives it.</param>
+/// <param name="Affected">Whether it has the defect; null where that is not known.</param>
+/// <param name="DecidedBy">"check", "release" or "nothing".</param>
+/// <param name="Sentence">Both in sentences.</param>
+/// <param name="CheckedAt">When its build was checked; null where it was not.</param>
+/// <param name="VerdictName">What that check found.</param>
+internal sealed record WatchedKernelDocument(
+    string Release, bool? Affected, string DecidedBy, string Sentence, DateTimeOffset? CheckedAt, string? VerdictName);
 
 /// <summary>A watched VM.</summary>
 /// <param name="Vm">Its name.</param>
@@ -108,10 +139,15 @@ internal sealed record WatchDocument(
 /// <param name="ExpectedCrossing">When the counter reaches 2^31 at that rate.</param>
 /// <param name="EarliestCrossing">The same at the fastest rate seen.</param>
 /// <param name="LatestCrossing">The same at the slowest rate seen.</param>
+/// <param name="NotBefore">Where there is no rate: when the counter can be at 2^31 at the earliest, if that is to come.</param>
+/// <param name="PassedAboveRatePerSecond">
+/// Where the counter was not read: the mean rate since the VM's process started, above which it has passed 2^31.
+/// </param>
 /// <param name="Sources">Where the figures come from.</param>
 internal sealed record WatchedVmDocument(
     string Vm, int? Pid, string? KvmId, string? Mmu, bool? Affected, string? InvalidateSeq, double? RatePerSecond,
     DateTimeOffset? ExpectedCrossing, DateTimeOffset? EarliestCrossing, DateTimeOffset? LatestCrossing,
+    DateTimeOffset? NotBefore, double? PassedAboveRatePerSecond,
     IReadOnlyList<string> Sources);
 
 /// <summary>A watched vCPU.</summary>

@@ -35,6 +35,13 @@ internal sealed class HangEvidence(string folder, string kernelBuild, TimeProvid
         recent.Add(sample);
     }
 
+    /// <summary>Follows a VM that has another name.</summary>
+    public void Rename(string before, string now)
+    {
+        if (_recent.Remove(before, out SortedDictionary<int, Recent>? vcpus))
+            _recent[now] = vcpus;
+    }
+
     /// <summary>Forgets a VM that has ended.</summary>
     public void Forget(string vm) => _recent.Remove(vm);
 

@@ -13,24 +13,31 @@ namespace SoakHost.Service;
 /// <param name="Vcpus">Their vCPUs.</param>
 /// <param name="Unread">What could not be read, a sentence each.</param>
 internal sealed record WatchedHost(
-    DateTimeOffset At, IReadOnlyList<VmReport> Vms, IReadOnlyList<VcpuReport> Vcpus, IReadOnlyList<string> Unread);
+    DateTimeOffset At, IReadOnlyList<VmReport> Vms, IReadOnlyList<VcpuReport> Vcpus, IReadOnlyList<string> Unread)
+{
+    /// <summary>Whether this host's kernel has the defect; null where nobody asked.</summary>
+    public KernelVerdict? Kernel { get; init; }
+}
 
 /// <summary>
 /// Looks at this host's VMs again and again. It logs what changes, keeps evidence of every hang, and publishes what it saw last.
 /// </summary>
 /// <param name="sampler">Reads the host.</param>
+/// <param name="kernel">Whether this host's kernel has the defect.</param>
 /// <param name="evidence">Keeps evidence; null where nobody asked for it.</param>
 /// <param name="interval">The time between two looks.</param>
 /// <param name="time">The clock.</param>
 /// <param name="server">The server, for the address to log.</param>
 /// <param name="log">Where changes are logged.</param>
 internal sealed class WatchService(
-    HostSampler sampler, HangEvidence? evidence, TimeSpan interval, TimeProvider time, IServer server, ILogger<WatchService> log)
+    HostSampler sampler, RunningKernel kernel, HangEvidence? evidence, TimeSpan interval, TimeProvider time, IServer server,
+    ILogger<WatchService> log)
     : BackgroundService, IHostedLifecycleService
 {
     private readonly HostHistory _history = new();
     private readonly Dictionary<(string Vm, int? Vcpu), WatchState> _states = [];
     private HashSet<string> _unread = [];
+    private string? _kernel;
 
     /// <summary>What was seen last; null before the first look.</summary>
     public WatchedHost? Latest { get; private set; }
@@ -39,15 +46,21 @@ internal sealed class WatchService(
     internal async Task LookAsync(CancellationToken stop)
     {
         HostSampling sampling = await sampler.SampleAsync(stop);
+        _history.Renamed += Rename;
         foreach (VcpuSample sample in sampling.Samples)
             Take(sample);
+        _history.Renamed -= Rename;
         HashSet<string> here = [.. sampling.Samples.Select(sample => sample.Vm)];
         foreach (string gone in _history.Vms.Select(vm => vm.Last.Vm).Where(vm => !here.Contains(vm)).ToList())
             Forget(gone);
-        foreach (string reason in sampling.Unread.Where(reason => !_unread.Contains(reason)))
+        string[] unread = [.. sampling.Unread, .. kernel.Refused is { } refused ? [refused] : Array.Empty<string>()];
+        foreach (string reason in unread.Where(reason => !_unread.Contains(reason)))
             log.WatchUnread(reason);
-        _unread = [.. sampling.Unread];
-        Latest = new WatchedHost(time.GetUtcNow(), _history.Vms, _history.Vcpus, sampling.Unread);
+        _unread = [.. unread];
+        KernelVerdict verdict = kernel.Verdict;
+        if (verdict.Sentence != _kernel)
+            log.WatchKernel(_kernel = verdict.Sentence);
+        Latest = new WatchedHost(time.GetUtcNow(), _history.Vms, _history.Vcpus, unread) { Kernel = verdict };
     }
 
     /// <summary>Tells where the server listens, once it does.</summary>
@@ -124,6 +137,18 @@ internal sealed class WatchService(
         {
             return $"Evidence could not be kept: {error.Message}";
         }
+    }
+
+    private void Rename(string before, string now)
+    {
+        evidence?.Rename(before, now);
+        foreach ((string Vm, int? Vcpu) key in _states.Keys.Where(key => key.Vm == before).ToList())
+        {
+            _states[(now, key.Vcpu)] = _states[key];
+            _states.Remove(key);
+        }
+
+        log.WatchRenamed(before, now);
     }
 
     private void Forget(string vm)

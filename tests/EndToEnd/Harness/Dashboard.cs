@@ -40,6 +40,9 @@ public sealed partial class Dashboard
 
     public string Uid { get; }
 
+    /// <summary>Whether it is about VMs that <c>soakhost watch</c> watches, rather than about a fleet.</summary>
+    public bool IsAboutWatch => Name == "this-host";
+
     public string Title { get; }
 
     public IReadOnlyList<Panel> Panels { get; }
@@ -60,7 +63,9 @@ public sealed partial class Dashboard
     {
         string all = query
             .Replace("$cohort", ".*", StringComparison.Ordinal)
-            .Replace("$kernel", ".*", StringComparison.Ordinal);
+            .Replace("$kernel", ".*", StringComparison.Ordinal)
+            .Replace("$instance", ".*", StringComparison.Ordinal)
+            .Replace("$vm", ".*", StringComparison.Ordinal);
         return LabelValues().Replace(all, "group by ($2) ($1)");
     }
 

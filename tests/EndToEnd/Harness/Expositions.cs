@@ -17,6 +17,24 @@ public static class Expositions
         + Cohort("stable", "linux-6.1.y", "progress", running: 8, starved: 0, hung: 0, "pass", recoveries: 1)
         + Service;
 
+    /// <summary>
+    /// What a watch exposes of two VMs: vCPU 2 of one is hung, and its counter moves; the other's counter was not read.
+    /// </summary>
+    public static string Watched { get; } =
+        Vcpu("web-17", 2, "hung", "quiet", taken: 600_000, resolved: 0)
+        + Vcpu("web-17", 0, "running", "", taken: 900, resolved: 900)
+        + Vcpu("db", 0, "starved", "", taken: 5000, resolved: 300)
+        + """
+        soakhost_watch_invalidate_seq{vm="web-17"} 2000000*n
+        soakhost_watch_expected_crossing_timestamp_seconds{vm="web-17"} 4000000000
+        soakhost_watch_crossing_not_before_timestamp_seconds{vm="db"} 4000000000
+        soakhost_watch_kernel_info{release="6.1.38",affected="yes",decided_by="check"} 1
+        soakhost_watch_kernel_checked_timestamp_seconds{verdict="violation past 2^31"} now-90
+        soakhost_watch_unread 1
+        soakhost_watch_last_look_timestamp_seconds now-3
+
+        """;
+
     private const string Service =
         """
         soakhost_worker_last_slice_timestamp_seconds{worker="0"} now-0
@@ -98,6 +116,21 @@ public static class Expositions
 
             """
             + (expect == "hang" ? ControlHangs(of, hung) : "");
+    }
+
+    private static string Vcpu(string vm, int vcpu, string state, string proof, long taken, long resolved)
+    {
+        string of = $"vm=\"{vm}\",kvm_id=\"100.4711.9\",vcpu=\"{vcpu}\"";
+        return
+            $$"""
+            soakhost_watch_vcpu_state{vm="{{vm}}",vcpu="{{vcpu}}",state="{{state}}",proof="{{proof}}"} 1
+            soakhost_watch_vcpu_faults_total{{{of}},kind="taken"} {{taken}}*n
+            soakhost_watch_vcpu_faults_total{{{of}},kind="fixed"} {{resolved}}*n
+            soakhost_watch_vcpu_faults_total{{{of}},kind="emulated"} 0
+            soakhost_watch_vcpu_faults_total{{{of}},kind="spurious"} 0
+            soakhost_watch_vcpu_faults_total{{{of}},kind="fast"} 0
+
+            """;
     }
 
     private static string ControlHangs(string of, int hung) =>

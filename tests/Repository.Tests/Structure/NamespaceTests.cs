@@ -26,6 +26,7 @@ public sealed class NamespaceTests(ITestOutputHelper output)
         ["SoakHost.HostKernel.Statistics", "SoakHost.HostKernel.Guest", "SoakHost.HostKernel.Tracing"],
         ["SoakHost.HostKernel.Watch"],
         ["SoakHost.HostKernel"],
+        ["SoakHost.HostKernel.Results"],
         ["SoakHost.HostKernel.Lab.Images"],
         ["SoakHost.HostKernel.Lab.Machines"],
         ["SoakHost.HostKernel.Lab"],

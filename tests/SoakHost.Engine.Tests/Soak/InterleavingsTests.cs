@@ -1,5 +1,4 @@
 using System.Collections.Immutable;
-using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
 using SoakHost.Model;
@@ -28,7 +27,8 @@ public sealed class InterleavingsTests
     public void A_soak_sees_every_interleaving_that_is_possible_and_no_other(string kernel, int vcpus, int invalidators)
     {
         const int SlicesMax = 400;
-        SimulatedCohort cohort = CohortOf(kernel, new() { Vcpus = vcpus, Invalidators = invalidators, Pages = 2, RangePages = 2 });
+        SimulatedCohort cohort = CohortOf(
+            kernel, new() { Vcpus = vcpus, Invalidators = invalidators, Pages = 2, RangePages = 2 });
         Interleavings interleavings = Interleavings.Of(cohort.Kernel, cohort.Vm);
         Shard shard = Shard.Create(cohort, 0, 64, new());
         BoundaryCoverage crossed = At31(shard);

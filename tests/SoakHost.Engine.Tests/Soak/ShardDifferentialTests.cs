@@ -102,7 +102,8 @@ public abstract class ShardDifferentialTests(int vectorBits)
         Assert.Equal(references.Select(vm => vm.State.InvalidateSeq), snapshot.InvalidateSeqs);
         Assert.Equal(
             references.SelectMany(vm => vm.Interleavings).Distinct().Order(),
-            snapshot.Coverage.Boundaries.SelectMany(crossed => NumbersOf(crossed).Select(n => (crossed.Boundary.Power!.Value, n))));
+            snapshot.Coverage.Boundaries.SelectMany(
+                crossed => NumbersOf(crossed).Select(number => (crossed.Boundary.Power!.Value, number))));
         Assert.Equal(
             references.SelectMany(vm => vm.States).Distinct().Order(),
             snapshot.Coverage.Boundaries.SelectMany(

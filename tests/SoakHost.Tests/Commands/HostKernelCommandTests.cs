@@ -111,7 +111,8 @@ public class HostKernelCommandTests
         SkipUnlessItWorks();
         ProgramResult result = await ProgramProcess.RunAsync([.. Short, "--json"]);
 
-        Assert.True(result.ExitCode == 0, result.Error);
+        Assert.True(result.ExitCode == 2, result.Error);
+        Assert.Contains("The run ends below 2^31", result.Error, StringComparison.Ordinal);
         JsonElement[] cohorts = [.. JsonDocument.Parse(result.Output).RootElement.GetProperty("cohorts").EnumerateArray()];
         Assert.Equal(["control", "host"], cohorts.Select(cohort => cohort.GetProperty("name").GetString()));
         Assert.False(cohorts[0].TryGetProperty("mmu", out _));
@@ -123,6 +124,46 @@ public class HostKernelCommandTests
         Assert.All((string[])["kernel_release", "mmu", "cpu"], key => Assert.NotEqual("", host.GetProperty(key).GetString()));
         Assert.True(host.GetProperty("not_covered").GetArrayLength() >= 4);
         Assert.Matches("host: .* million invalidations of 0.6, .* million a second", result.Error);
+    }
+
+    [Fact]
+    public async Task A_quick_check_is_named_so_is_no_pass_and_is_kept()
+    {
+        SkipUnlessItWorks();
+        string data = Directory.CreateTempSubdirectory("soakhost-").FullName;
+        try
+        {
+            ProgramResult result = await ProgramProcess.RunAsync(
+                ["check", "--kernel", "host", "--quick", "--json", "--data-directory", data]);
+
+            Assert.True(result.ExitCode == 2, result.Error);
+            JsonElement host = JsonDocument.Parse(result.Output).RootElement.GetProperty("cohorts")[1];
+            Assert.Equal("quick pass, not for 2^31", host.GetProperty("verdict_name").GetString());
+            JsonElement kept = await HostResultsCommandTests.ListAsync(data);
+            Assert.Equal("quick pass, not for 2^31", kept[0].GetProperty("result").GetProperty("verdict_name").GetString());
+            Assert.True(kept[0].GetProperty("is_running").GetBoolean());
+        }
+        finally
+        {
+            Directory.Delete(data, recursive: true);
+        }
+    }
+
+    [Fact]
+    public async Task What_a_quick_check_leaves_out_cannot_be_asked_for_and_it_is_for_real_VMs()
+    {
+        ProgramResult host = await ProgramProcess.RunAsync(
+            ["check", "--kernel", "host", "--quick", "--until", "2^32", "--boundary", "2^31", "--device", "/dev/no-kvm"]);
+        ProgramResult simulated = await ProgramProcess.RunAsync(["check", "--kernel", "linux-6.1", "--quick"]);
+        ProgramResult configured = await ProgramProcess.RunAsync(["check", "--quick"]);
+
+        Assert.Equal((64, 64, 64), (host.ExitCode, simulated.ExitCode, configured.ExitCode));
+        Assert.Equal(
+            "2 errors on the command line:\n  --quick and --until exclude each other\n"
+                + "  --quick and --boundary exclude each other\n",
+            host.Error);
+        Assert.Contains("--quick is for real VMs: it needs --kernel host", simulated.Error, StringComparison.Ordinal);
+        Assert.Contains("--quick is for real VMs: it needs --kernel host", configured.Error, StringComparison.Ordinal);
     }
 
     [Fact]

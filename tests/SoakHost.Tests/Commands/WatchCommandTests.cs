@@ -1,6 +1,8 @@
 using System.Text.Json;
 using SoakHost.Commands;
 using SoakHost.Configuration;
+using SoakHost.HostKernel.Results;
+using SoakHost.Service;
 using SoakHost.Watch.Sources;
 using Spectre.Console;
 
@@ -39,7 +41,7 @@ public sealed class WatchCommandTests : IDisposable
         Assert.Equal(
             [
                 "vm", "pid", "kvm_id", "mmu", "affected", "invalidate_seq", "rate_per_second", "expected_crossing",
-                "earliest_crossing", "latest_crossing", "sources",
+                "earliest_crossing", "latest_crossing", "not_before", "passed_above_rate_per_second", "sources",
             ],
             vm.EnumerateObject().Select(key => key.Name));
         Assert.Equal(("web-17", true, "0x8002dc25", 1.0), (
@@ -123,6 +125,31 @@ public sealed class WatchCommandTests : IDisposable
         StringComparison.Ordinal);
 
     [Fact]
+    public async Task Without_a_counter_there_is_no_date_but_one_before_which_2_to_31_cannot_be()
+    {
+        const string young = """
+            {"time_seconds": 1700000010, "started_seconds": 1700000000, "vm": "a", "vcpu": 0, "kernel": {"release": "6.1.38"}}
+            """;
+        string old = young.Replace("\"a\"", "\"b\"", StringComparison.Ordinal)
+            .Replace("1700000000", "1698272010", StringComparison.Ordinal);
+
+        (_, JsonElement json) = await JudgeAsync(young, old);
+        string text = Judge(isJson: false).Output;
+
+        JsonElement[] vms = [.. json.GetProperty("vms").EnumerateArray()];
+        Assert.All(vms, vm => Assert.Equal(JsonValueKind.Null, vm.GetProperty("expected_crossing").ValueKind));
+        Assert.Equal(
+            DateTimeOffset.FromUnixTimeSeconds(1_700_000_107), vms[0].GetProperty("not_before").GetDateTimeOffset(),
+            TimeSpan.FromSeconds(1));
+        Assert.Equal(JsonValueKind.Null, vms[1].GetProperty("not_before").ValueKind);
+        Assert.Equal(1242.8, vms[1].GetProperty("passed_above_rate_per_second").GetDouble(), 0.1);
+        Assert.Equal(JsonValueKind.Null, json.GetProperty("kernel").ValueKind);
+        string words = System.Text.RegularExpressions.Regex.Replace(text, "[│\\s]+", " ");
+        Assert.Contains("not before 2023-11-14", words, StringComparison.Ordinal);
+        Assert.Contains("1,242.8", words, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task The_program_ends_with_the_verdict()
     {
         await File.WriteAllLinesAsync(_file, [Hung1, Hung2], TestContext.Current.CancellationToken);
@@ -170,16 +197,22 @@ public sealed class WatchCommandTests : IDisposable
             File.WriteAllText($"{thread}/stat", "102 (CPU 3/KVM) D 1 0 0 0 0 0 0 0 0 0 5 5 0 0 20 0 1 0 4711 0 0\n");
             File.WriteAllText($"{thread}/wchan", "io_schedule");
             using var sampler = new HostSampler(new SamplerOptions { Root = root }, TimeProvider.System);
+            var kernel = new RunningKernel(HostResultStore.Of(root), TimeProvider.System, root);
             using var seen = new StringWriter();
             await using (StreamWriter recording = File.CreateText(_file))
             {
                 ExitCode code = await WatchCommand.OnceAsync(
-                    sampler, TimeSpan.FromSeconds(0.05), TimeProvider.System, recording, null, seen, TextWriter.Null,
+                    sampler, kernel, TimeSpan.FromSeconds(0.05), TimeProvider.System, recording, null, seen, TextWriter.Null,
                     TestContext.Current.CancellationToken);
                 Assert.Equal(ExitCode.Pass, code);
             }
 
             JsonElement vcpu = JsonDocument.Parse(seen.ToString()).RootElement.GetProperty("vcpus")[0];
+            JsonElement its = JsonDocument.Parse(seen.ToString()).RootElement.GetProperty("kernel");
+            Assert.Equal(
+                ["release", "affected", "decided_by", "sentence", "checked_at", "verdict_name"],
+                its.EnumerateObject().Select(key => key.Name));
+            Assert.Equal("nothing", its.GetProperty("decided_by").GetString());
             Assert.Equal(
                 ("web-17", 3, "blocked-in-host", "io_schedule"),
                 (vcpu.GetProperty("vm").GetString(), vcpu.GetProperty("vcpu").GetInt32(), vcpu.GetProperty("state").GetString(),

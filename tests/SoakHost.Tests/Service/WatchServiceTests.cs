@@ -5,6 +5,7 @@ using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Commands;
+using SoakHost.HostKernel.Results;
 using SoakHost.Metrics;
 using SoakHost.Service;
 using SoakHost.Watch.Sources;
@@ -18,6 +19,7 @@ public sealed class WatchServiceTests : IDisposable
     private readonly string _root = Directory.CreateTempSubdirectory("soakhost-watch-").FullName;
     private readonly FakeTimeProvider _time = new(new DateTimeOffset(2026, 1, 2, 3, 4, 5, TimeSpan.Zero));
     private readonly Recorder _log = new();
+    private readonly HostResultStore _results;
     private readonly HostSampler _sampler;
     private readonly WatchService _service;
 
@@ -27,10 +29,12 @@ public sealed class WatchServiceTests : IDisposable
         File.CreateSymbolicLink($"{_root}/proc/100/fd/7", "anon_inode:kvm-vm");
         Write("proc/100/cmdline", "qemu\0-name\0we b/17\0");
         Write("proc/sys/kernel/osrelease", "6.1.38\n");
+        _results = HostResultStore.Of($"{_root}/data");
         _sampler = new HostSampler(new SamplerOptions { Root = _root, DiscoverEvery = TimeSpan.Zero }, _time);
         _service = new WatchService(
-            _sampler, new HangEvidence($"{_root}/evidence", "Linux version 6.1.38", _time), TimeSpan.FromSeconds(5), _time,
-            new NoServer(), _log);
+            _sampler, new RunningKernel(_results, _time, _root),
+            new HangEvidence($"{_root}/evidence", "Linux version 6.1.38", _time),
+            TimeSpan.FromSeconds(5), _time, new NoServer(), _log);
     }
 
     public void Dispose()
@@ -46,7 +50,7 @@ public sealed class WatchServiceTests : IDisposable
         for (int i = 0; i < 4; i++)
             await LookAsync(taken: 500_000 * i, fixedFaults: 3);
 
-        (int id, string message) = Assert.Single(_log.Events);
+        (int id, string message) = Assert.Single(Events);
         Assert.Equal(2101, id);
         Assert.Contains("VM we b/17: vCPU all is hung, proven by quiet.", message, StringComparison.Ordinal);
         string folder = Assert.Single(Directory.GetDirectories($"{_root}/evidence"));
@@ -58,7 +62,7 @@ public sealed class WatchServiceTests : IDisposable
 
         await LookAsync(taken: 2_000_100, fixedFaults: 2_000_100);
 
-        Assert.Equal([2101, 2102], _log.Events.Select(entry => entry.Id));
+        Assert.Equal([2101, 2102], Events.Select(entry => entry.Id));
     }
 
     [Fact]
@@ -93,7 +97,7 @@ public sealed class WatchServiceTests : IDisposable
         _time.Advance(TimeSpan.FromSeconds(5));
         await _service.LookAsync(Stop);
 
-        Assert.Equal([(3101, "Not read: VM we b/17 has no vCPU yet.")], _log.Events);
+        Assert.Equal([(3101, "Not read: VM we b/17 has no vCPU yet.")], Events);
         Assert.Contains("soakhost_watch_unread 1\n", await ScrapeAsync(registry), StringComparison.Ordinal);
         Directory.Delete($"{_root}/proc/100", recursive: true);
         await _service.LookAsync(Stop);
@@ -108,9 +112,83 @@ public sealed class WatchServiceTests : IDisposable
         await LookAsync(0, 0);
         await LookAsync(500_000, 0);
 
-        Assert.Contains("Evidence could not be kept:", Assert.Single(_log.Events).Message, StringComparison.Ordinal);
+        Assert.Contains("Evidence could not be kept:", Assert.Single(Events).Message, StringComparison.Ordinal);
         Assert.Equal(WatchState.Hung, Assert.Single(_service.Latest!.Vcpus).Verdict.State);
     }
+
+    [Fact]
+    public async Task The_kernel_s_kept_result_is_logged_and_shown_and_a_later_check_is_seen_within_a_minute()
+    {
+        using var registry = new MetricRegistry();
+        _ = new WatchMetrics(registry, () => _service.Latest);
+        await LookAsync(0, 0);
+        string before = await ScrapeAsync(registry);
+        _results.Keep(KernelBuild.Read(_root), new HostResult
+        {
+            CheckedAt = _time.GetUtcNow(),
+            Verdict = "pass",
+            VerdictName = "pass for 2^31",
+            Mmu = "unknown",
+            Cpu = "unknown",
+            Crossed = ["2^31"],
+        });
+        for (int look = 0; look < 13; look++)
+            await LookAsync(0, 0);
+        string after = await ScrapeAsync(registry);
+
+        Assert.Contains(
+            "soakhost_watch_kernel_info{release=\"6.1.38\",affected=\"yes\",decided_by=\"release\"} 1\n", before,
+            StringComparison.Ordinal);
+        Assert.DoesNotContain("kernel_checked_timestamp_seconds{", before, StringComparison.Ordinal);
+        Assert.Contains(
+            "soakhost_watch_kernel_info{release=\"6.1.38\",affected=\"no\",decided_by=\"check\"} 1\n", after,
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "soakhost_watch_kernel_checked_timestamp_seconds{verdict=\"pass for 2^31\"} 1767323050\n", after,
+            StringComparison.Ordinal);
+        Assert.Equal(
+            [
+                "This build of the kernel was not checked. By its release, 6.1.38, it has the defect.",
+                "This kernel was checked on 2026-01-02: pass for 2^31 (unknown; unknown).",
+            ],
+            _log.Events.Where(each => each.Id == 1102).Select(each => each.Message));
+    }
+
+    [Fact]
+    public async Task A_hung_VM_that_gets_another_name_is_not_logged_again_and_keeps_its_evidence()
+    {
+        await LookAsync(0, 0);
+        await LookAsync(500_000, 0);
+        Write("proc/100/cmdline", "qemu\0-name\0renamed\0");
+        await LookAsync(1_000_000, 0);
+
+        Assert.Equal([2101, 1103], Events.Select(each => each.Id));
+        Assert.Equal("VM we b/17 is now named renamed; its history goes on", Events.Last().Message);
+        VcpuReport vcpu = Assert.Single(_service.Latest!.Vcpus);
+        Assert.Equal(("renamed", WatchState.Hung), (vcpu.Last.Vm, vcpu.Verdict.State));
+        await LookAsync(1_000_100, 100);
+        Assert.Equal(2102, Events.Last().Id);
+    }
+
+    [Fact]
+    public async Task A_damaged_file_of_results_is_named_and_the_release_decides()
+    {
+        (string file, _) = _results.Keep(
+            KernelBuild.Read(_root),
+            new HostResult { CheckedAt = default, Verdict = "pass", VerdictName = "pass", Mmu = "", Cpu = "" });
+        Write(Path.GetRelativePath(_root, file), "garbage");
+
+        await LookAsync(0, 0);
+        await LookAsync(0, 0);
+
+        (int id, string message) = Assert.Single(Events);
+        Assert.Equal(3101, id);
+        Assert.StartsWith($"Not read: {file} is left out: ", message, StringComparison.Ordinal);
+        Assert.Equal(KernelEvidence.Release, _service.Latest!.Kernel!.DecidedBy);
+    }
+
+    /// <summary>What was logged of the VMs.</summary>
+    private IEnumerable<(int Id, string Message)> Events => _log.Events.Where(each => each.Id != 1102);
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 

@@ -27,6 +27,53 @@ public sealed class VmDiscoveryTests : IDisposable
         Assert.Equal([new WatchedVcpu(0, 11, null), new WatchedVcpu(1, null, 103)], vm.Vcpus);
     }
 
+    [Theory]
+    [InlineData("147.11 500.00", 100.0)]
+    [InlineData("47.11 1", 0.0)]
+    [InlineData("40.00 1", 0.0)]
+    [InlineData("-1 1", null)]
+    [InlineData("", null)]
+    public void A_VM_is_at_most_as_old_as_its_process(string uptime, double? age)
+    {
+        _host.Write("proc/uptime", uptime);
+        _host.Process(100, "qemu", ["qemu"], 1, (3, "anon_inode:kvm-vm"));
+
+        double? found = Assert.Single(Find().Vms).AgeSeconds;
+
+        Assert.Equal(age, found is { } known ? Math.Round(known, 6) : null);
+    }
+
+    [Theory]
+    [InlineData("own", "libvirt", "scope", "own")]
+    [InlineData(null, "libvirt", "scope", "libvirt")]
+    [InlineData(null, null, "scope", "scope")]
+    [InlineData(null, null, null, "pid 100")]
+    public void A_VM_s_name_is_QEMU_s_else_libvirt_s_else_the_pid(string? own, string? libvirt, string? scope, string expected)
+    {
+        _host.Process(
+            100, "qemu", own is null ? ["qemu", "-m", "1"] : ["qemu", "-name", $"guest={own}"], 1, (3, "anon_inode:kvm-vm"));
+        if (libvirt is not null)
+            _host.Write($"run/libvirt/qemu/{libvirt}.pid", "100\n");
+        _host.Write("run/libvirt/qemu/other.pid", "101\n");
+        _host.Write("run/libvirt/qemu/broken.pid", "garbage");
+        _host.Write("run/libvirt/qemu/note.txt", "100");
+        if (scope is not null)
+            _host.Write("proc/100/cgroup", $"0::/machine.slice/machine-qemu\\x2d3\\x2d{scope}.scope/libvirt/emulator\n");
+
+        Assert.Equal(expected, Assert.Single(Find().Vms).Name);
+    }
+
+    [Theory]
+    [InlineData(@"0::/machine.slice/machine-qemu\x2d3\x2dweb\x2d17.scope/libvirt/emulator", "web-17")]
+    [InlineData("12:cpu:/\n0::/machine.slice/machine-lxc\\x2d1\\x2da.b.scope", "a.b")]
+    [InlineData(@"0::/machine.slice/machine-qemu\x2d3\x2d.scope", null)]
+    [InlineData(@"0::/machine.slice/machine-other.scope", null)]
+    [InlineData("0::/user.slice/user-0.slice", null)]
+    [InlineData("", null)]
+    [InlineData(null, null)]
+    public void The_scope_of_a_machine_has_its_name(string? cgroup, string? name) =>
+        Assert.Equal(name, VmDiscovery.NameOfScope(cgroup));
+
     [Fact]
     public void Several_VMs_of_one_process_are_told_apart()
     {

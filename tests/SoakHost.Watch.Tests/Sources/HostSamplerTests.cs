@@ -53,6 +53,47 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Fact]
+    public async Task Of_two_VMs_of_one_process_it_is_said_whose_vCPUs_are_not_known_and_another_process_is_not_touched()
+    {
+        int pid = Start(Vcpu(1_000));
+        Describe(pid);
+        _host.Process(
+            2_000_000, "soakhost", ["soakhost"], 1, (5, "anon_inode:kvm-vm"), (6, "anon_inode:kvm-vcpu:0"),
+            (8, "anon_inode:kvm-vm"), (9, "anon_inode:kvm-vcpu:0"));
+        using HostSampler sampler = Sampler();
+
+        HostSampling sampling = await SampleAsync(sampler);
+
+        Assert.Equal(3, sampling.Samples.Count);
+        Assert.Contains(
+            sampling.Unread,
+            line => line.StartsWith("Process 2000000 holds 2 VMs. Of 2 of its 2 vCPUs", StringComparison.Ordinal));
+        Assert.DoesNotContain(sampling.Unread, line => line.Contains($"Process {pid} holds", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task A_sample_has_the_VMs_start_and_what_a_check_decided_about_the_kernel()
+    {
+        int pid = Start(Vcpu(1_000));
+        Describe(pid);
+        _host.Write("proc/uptime", "147.11 0\n");
+        bool? decided = null;
+        using var sampler = new HostSampler(
+            new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.FromMinutes(5), Affected = () => decided },
+            TimeProvider.System);
+
+        VcpuSample first = (await SampleAsync(sampler)).Samples[0];
+        decided = false;
+        VcpuSample second = (await SampleAsync(sampler)).Samples[0];
+
+        Assert.Equal((null, false), (first.Kernel.Affected, second.Kernel.Affected));
+        Assert.Equal(first.TimeSeconds - 100, first.StartedSeconds!.Value, 5.0);
+        Assert.Equal(first.StartedSeconds, second.StartedSeconds);
+        Assert.Equal(second.StartedSeconds, SampleLine.Parse(
+            System.Text.Encoding.UTF8.GetBytes(SampleLine.Write(second))).StartedSeconds);
+    }
+
+    [Fact]
     public async Task A_traced_vCPU_has_its_VM_s_counter_and_its_own_address()
     {
         int pid = Start(Vcpu(1_000));

@@ -85,6 +85,40 @@ public sealed class CounterForecastTests
         Assert.Equal(1, forecast.Forecast(true)!.PerSecond);
     }
 
+    [Fact]
+    public void A_counter_that_was_never_read_is_bounded_by_the_VMs_age_alone()
+    {
+        var forecast = new CounterForecast();
+        const double young = Start + 10;
+        const double old = Start + 1_000_000;
+
+        Assert.Equal(
+            Start + ((1UL << 31) / CounterForecast.PerSecondMax),
+            forecast.Bound(null, Start, young)!.NotBefore!.Value.ToUnixTimeMilliseconds() / 1000.0, 0.001);
+        Assert.Equal((1UL << 31) / 10.0, forecast.Bound(true, Start, young)!.PassedAbovePerSecond!.Value, 0.001);
+        Assert.Equal(new CrossingBound(null, (1UL << 31) / 1_000_000.0), forecast.Bound(true, Start, old));
+        Assert.Null(forecast.Bound(false, Start, young));
+        Assert.Null(forecast.Bound(true, null, young));
+        Assert.Null(forecast.Bound(true, Start, Start));
+    }
+
+    [Fact]
+    public void A_counter_that_was_read_is_bounded_from_there_and_not_where_it_has_a_rate()
+    {
+        CrossingBound once = Of(_ => 1 << 30, 1).Bound(true, Start - 1_000_000, Start + 1)!;
+
+        Assert.Equal(
+            Start + ((1UL << 30) / CounterForecast.PerSecondMax),
+            once.NotBefore!.Value.ToUnixTimeMilliseconds() / 1000.0, 0.001);
+        Assert.Null(once.PassedAbovePerSecond);
+        Assert.Equal(
+            Start + 8 + (((1UL << 31) - 5) / CounterForecast.PerSecondMax),
+            Of(_ => 5, 9).Bound(null, null, Start + 8)!.NotBefore!.Value.ToUnixTimeMilliseconds() / 1000.0, 0.001);
+        Assert.Null(Of(_ => 1 << 30, 1).Bound(true, null, Start + 1000)!.NotBefore);
+        Assert.Null(Of(_ => 1UL << 31, 1).Bound(true, Start, Start + 1));
+        Assert.Null(Of(i => (ulong)i, 9).Bound(true, Start, Start + 9));
+    }
+
     private static CounterForecast Of(Func<int, ulong> seq, int readings)
     {
         var forecast = new CounterForecast();

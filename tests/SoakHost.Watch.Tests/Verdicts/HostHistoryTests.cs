@@ -41,6 +41,75 @@ public sealed class HostHistoryTests
         Assert.Equal(["trace", "proc", "ebpf"], Assert.Single(host.Vms).Last.Sources);
     }
 
+    [Fact]
+    public void A_VM_that_is_named_anew_keeps_its_history()
+    {
+        var host = new HostHistory();
+        List<string> renamed = [];
+        host.Renamed += (before, now) => renamed.Add($"{before} -> {now}");
+        for (int i = 0; i < 4; i++)
+        {
+            foreach (int vcpu in (int[])[0, 1])
+            {
+                host.Add(At(i + (0.1 * vcpu), vcpu) with
+                {
+                    Vm = i < 2 ? "web" : "web (a)",
+                    KvmId = "a",
+                    Stats = Faults((ulong)(i * 1000)),
+                    Counter = vcpu == 0 ? new((ulong)i * 10, 0) : new(),
+                });
+            }
+        }
+
+        Assert.Equal(["web -> web (a)"], renamed);
+        VmReport vm = Assert.Single(host.Vms);
+        Assert.Equal(("web (a)", 10.0), (vm.Last.Vm, vm.Forecast!.PerSecond!.Value));
+        Assert.Equal(2, host.Vcpus.Count);
+        Assert.All(host.Vcpus, vcpu => Assert.Equal(3, vcpu.Verdict.SinceSeconds, 0.001));
+    }
+
+    [Fact]
+    public void Two_VMs_of_one_KVM_instance_s_name_at_one_time_stay_two()
+    {
+        var host = new HostHistory();
+        for (int i = 0; i < 3; i++)
+        {
+            host.Add(At(i) with { Vm = "a", KvmId = "k" });
+            host.Add(At(i) with { Vm = "b", KvmId = "k" });
+        }
+
+        Assert.Equal(["a", "b"], host.Vms.Select(vm => vm.Last.Vm));
+    }
+
+    [Fact]
+    public void A_name_that_another_VM_takes_over_is_that_one_s_with_a_history_of_its_own()
+    {
+        var host = new HostHistory();
+        host.Add(At(1) with { Vm = "web", KvmId = "a", Counter = new(5, 0) });
+        host.Add(At(1) with { Vm = "db", KvmId = "b", Counter = new(50, 0) });
+        host.Add(At(2) with { Vm = "web", KvmId = "b", Counter = new(60, 0) });
+        host.Add(At(2.1) with { Vm = "old", KvmId = "a", Counter = new(6, 0) });
+
+        Assert.Equal(
+            ["old b", "web"], host.Vms.Select(vm => vm.Last.Vm == "web" ? "web" : $"{vm.Last.Vm} b"));
+        Assert.Equal(10, host.Vms[1].Forecast!.PerSecond);
+        Assert.Null(host.Vms[0].Forecast!.PerSecond);
+    }
+
+    [Fact]
+    public void A_VM_that_was_removed_and_returns_is_new_whatever_its_name()
+    {
+        var host = new HostHistory();
+        int renamed = 0;
+        host.Renamed += (_, _) => renamed++;
+        host.Add(At(1) with { KvmId = "a", Counter = new(5, 0) });
+        host.Remove("web-17");
+        host.Add(At(2) with { Vm = "other", KvmId = "a", Counter = new(15, 0) });
+
+        Assert.Equal(0, renamed);
+        Assert.Null(Assert.Single(host.Vms).Forecast!.PerSecond);
+    }
+
     [Theory]
     [InlineData("b", 1)]
     [InlineData("a", 2)]

@@ -1,0 +1,157 @@
+using System.Collections.Immutable;
+using System.Text.Json;
+using SoakHost.Engine.Checks;
+using SoakHost.Engine.Cohorts;
+using SoakHost.Engine.Watchdogs;
+using SoakHost.HostKernel;
+using SoakHost.HostKernel.Results;
+using SoakHost.Model.Kernels;
+using SoakHost.Reports;
+
+namespace SoakHost.Tests.Commands;
+
+/// <summary>Results of host checks: kept by <c>check</c>, compared by <c>host-results</c>.</summary>
+public sealed class HostResultsCommandTests : IDisposable
+{
+    private static readonly CohortReport Control = Sample.Cohort("control", Defect.Hang) with
+    {
+        Incidents = new IncidentCounts(1, 0, 0, 0, 0),
+    };
+
+    private static readonly CohortReport Host = Passed();
+
+    private readonly string _data = Directory.CreateTempSubdirectory("soakhost-").FullName;
+
+    public void Dispose() => Directory.Delete(_data, recursive: true);
+
+    /// <summary>What <c>host-results --json</c> lists.</summary>
+    internal static async Task<JsonElement> ListAsync(string data)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(["host-results", "--json", "--data-directory", data]);
+        Assert.Equal(0, result.ExitCode);
+        return JsonDocument.Parse(result.Output).RootElement.GetProperty("results");
+    }
+
+    [Fact]
+    public async Task What_a_check_found_is_kept_by_kernel_and_compared()
+    {
+        (string told, string root) = (Keep(Result(Control, Host)), Path.Combine(_data, "root"));
+        Directory.CreateDirectory(Path.Combine(root, "proc/sys/kernel"));
+        await File.WriteAllTextAsync(
+            Path.Combine(root, "proc/sys/kernel/osrelease"), "6.1.38-\u001b[31m", TestContext.Current.CancellationToken);
+        Keep(Result(Control, Host with { Verdict = Verdict.Violation, Reasons = ["a vCPU hung"] }), root);
+        await File.WriteAllTextAsync(
+            Path.Combine(_data, "host-results/bad.json"), "garbage", TestContext.Current.CancellationToken);
+
+        ProgramResult text = await ProgramProcess.RunAsync(["host-results", "--data-directory", _data]);
+        JsonElement list = await ListAsync(_data);
+
+        Assert.Matches("^here: the result is kept in .*/host-results/.*\\.json\n$", told);
+        Assert.Equal(0, text.ExitCode);
+        Assert.Contains("bad.json is left out: ", text.Error, StringComparison.Ordinal);
+        Assert.Contains("pass for 2^31", text.Output, StringComparison.Ordinal);
+        Assert.Contains("6.1.38-?[31m", text.Output, StringComparison.Ordinal);
+        Assert.DoesNotContain('\u001b', text.Output);
+        JsonElement here = list.EnumerateArray().Single(each => each.GetProperty("is_running").GetBoolean());
+        JsonElement other = list.EnumerateArray().Single(each => !each.GetProperty("is_running").GetBoolean());
+        Assert.Equal(KernelBuild.Read().BuildId, here.GetProperty("kernel").GetProperty("build_id").GetString());
+        Assert.Equal("pass for 2^31", here.GetProperty("result").GetProperty("verdict_name").GetString());
+        Assert.Equal(
+            ["a vCPU hung"],
+            other.GetProperty("result").GetProperty("reasons").EnumerateArray().Select(reason => reason.GetString()));
+    }
+
+    [Fact]
+    public async Task Without_results_it_says_how_to_get_one()
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(["host-results", "--data-directory", _data]);
+
+        Assert.Equal(
+            (0, "No results. \"soakhost check --kernel host\" keeps one.\n", ""), (result.ExitCode, result.Output, result.Error));
+    }
+
+    [Fact]
+    public void A_pass_without_a_control_that_hung_is_kept_as_inconclusive()
+    {
+        Keep(Result(Host));
+        Keep(Result(Control with { Incidents = default }, Host));
+
+        Assert.Equal("inconclusive", Assert.Single(Kept()).Verdict);
+    }
+
+    [Fact]
+    public void Of_an_interrupted_check_only_a_violation_is_kept()
+    {
+        Keep(Result(Control, Host with { Verdict = Verdict.Inconclusive }) with { WasInterrupted = true });
+        Assert.Empty(Kept());
+        Keep(Result(Control, Host with { Verdict = Verdict.Violation }) with { WasInterrupted = true });
+
+        Assert.Equal("violation", Assert.Single(Kept()).Verdict);
+    }
+
+    [Fact]
+    public void What_this_machine_cannot_run_is_not_kept_and_neither_are_simulated_VMs()
+    {
+        Keep(Result(Control, Host with { Verdict = Verdict.Unsupported }));
+        Keep(Result(Control));
+
+        Assert.Empty(Kept());
+    }
+
+    [Fact]
+    public void A_result_that_cannot_be_kept_is_told_and_stops_nothing()
+    {
+        File.WriteAllText(Path.Combine(_data, HostResultStore.FolderName), "no folder");
+
+        Assert.StartsWith("here: the result is not kept: ", Keep(Result(Control, Host)), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void The_report_of_a_check_has_the_build_the_verdicts_name_and_the_coverage()
+    {
+        JsonElement cohort = JsonDocument.Parse(CheckReport.Json(Result(Control, Host), new())).RootElement
+            .GetProperty("cohorts")[1];
+
+        Assert.Equal("pass for 2^31", cohort.GetProperty("verdict_name").GetString());
+        Assert.Equal(KernelBuild.Read().BuildId, cohort.GetProperty("kernel_build").GetProperty("build_id").GetString());
+        Assert.Equal(KernelBuild.ReadCommandLine(), cohort.GetProperty("command_line").GetString());
+        Assert.Equal(Sample.Time, cohort.GetProperty("checked_at").GetDateTimeOffset());
+        Assert.Equal(
+            ["madvise(MADV_DONTNEED)", "7", "3", "", "True"],
+            cohort.GetProperty("coverage")[0].EnumerateObject().Select(each => each.Value.ToString()));
+    }
+
+    private static CohortReport Passed()
+    {
+        CohortReport cohort = Sample.Host("here", TimeSpan.FromMinutes(1));
+        return cohort with
+        {
+            Verdict = Verdict.Pass,
+            Snapshot = (HostSnapshot)cohort.Snapshot with
+            {
+                At = Sample.Time,
+                Crossed = [Boundary.AtPower(31)],
+                Coverage = [new WorkloadCoverage("madvise(MADV_DONTNEED)", 7, 3, null, true)],
+            },
+        };
+    }
+
+    private static SoakResult Result(params CohortReport[] cohorts) => new()
+    {
+        Verdict = Verdict.Pass,
+        Reasons = [],
+        Cohorts = [.. cohorts],
+        Elapsed = TimeSpan.FromMinutes(1),
+        WasInterrupted = false,
+        FirstIncidents = ImmutableDictionary<string, FirstIncident>.Empty,
+    };
+
+    private string Keep(SoakResult result, string root = "/")
+    {
+        using var error = new StringWriter();
+        KeptHostResults.Keep(result, HostResultStore.Of(_data), error, root);
+        return error.ToString();
+    }
+
+    private IEnumerable<HostResult> Kept() => HostResultStore.Of(_data).Read().Kernels.SelectMany(kernel => kernel.Results);
+}
