@@ -138,6 +138,20 @@ internal static partial class SimulatedCohortSettings
         return cohort with { Vm = vm };
     }
 
+    /// <summary>What is wrong with a cohort that was read from a file, in phrases such as "Vcpus is 9; it must be ...".</summary>
+    public static IEnumerable<string> FindErrors(SimulatedCohort cohort)
+    {
+        List<string> errors =
+        [
+            .. from setting in (IEnumerable<Setting<SimulatedCohort>>)[Name, .. Shape]
+               where !setting.TryRead(cohort, setting.Text(cohort), out _)
+               select $"{setting.Key} is {ConfigurationErrors.Quote(setting.Text(cohort))}; it must be {setting.Allowed}",
+        ];
+        if (errors.Count == 0)
+            Complete(cohort, isRangeGiven: true, (setting, error) => errors.Add($"{setting.Key} {error}"));
+        return errors;
+    }
+
     /// <summary>
     /// How two cohorts' VMs differ, in phrases such as "Vcpus of cohort lts was 4 and is 2"; empty where their histories are the
     /// same.

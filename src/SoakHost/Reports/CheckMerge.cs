@@ -118,10 +118,14 @@ internal static class CheckMerge
 
             if (shape.InvalidateSeqStarts is not { IsDefaultOrEmpty: false })
                 yield return $"{name} has no start of its counters";
-            if (Kernel.Find(cohort.Kernel) is null)
+            else if (Kernel.Find(cohort.Kernel) is null)
                 yield return $"{name} has the kernel \"{cohort.Kernel}\", which this program does not have";
-            if (!Enum.GetValues<Defect>().Any(defect => defect.Label() == cohort.Expect))
+            else if (!Enum.GetValues<Defect>().Any(defect => defect.Label() == cohort.Expect))
                 yield return $"{name} has \"expect\": \"{cohort.Expect}\", which is unknown";
+            else if (SimulatedCohortSettings.FindErrors(CohortOf(cohort)).FirstOrDefault() is { } error)
+                yield return $"{name}: {error}";
+            else if (cohort.Interleavings?.Read(Kernel.Find(cohort.Kernel)!, CohortOf(cohort).Vm) is null)
+                yield return $"{name} has no interleavings of {cohort.Kernel} and its VMs";
             int vms = part.Part.VmsOf(Math.Max(shape.Vms, 0));
             if (cohort.Vms != vms || cohort.Vcpus != (long)vms * shape.Vcpus)
             {
@@ -132,9 +136,6 @@ internal static class CheckMerge
             if (cohort.FirstIncident is { } text && !(IncidentId.TryParse(text, out IncidentId id) && id.Cohort == cohort.Name
                 && part.Part.Has(id.Vm)))
                 yield return $"{name} has \"first_incident\": \"{text}\", which is no incident of part {part.Part}";
-            if (Kernel.Find(cohort.Kernel) is { } kernel && shape.InvalidateSeqStarts is { IsDefaultOrEmpty: false }
-                && cohort.Interleavings?.Read(kernel, CohortOf(cohort).Vm) is null)
-                yield return $"{name} has no interleavings of {cohort.Kernel} and its VMs";
             if (Counts(cohort).FirstOrDefault(count => count is null or < 0) is var wrong && Counts(cohort).Contains(wrong))
                 yield return $"{name} has a figure that is missing or below 0";
         }

@@ -152,19 +152,8 @@ internal sealed record CohortIdentity(
             {
                 Kernel = Model.Kernels.Kernel.Of<Model.Kernels.Linux61Stable>().Info.Name,
             }).ToCohort()!;
-        foreach (
-            Setting<SimulatedCohort> setting in (IEnumerable<Setting<SimulatedCohort>>)
-                [SimulatedCohortSettings.Name, .. SimulatedCohortSettings.Shape])
-        {
-            if (!setting.TryRead(cohort, setting.Text(cohort), out _))
-                throw new InvalidDataException(
-                    $"{setting.Key} of a cohort is {ConfigurationErrors.Quote(setting.Text(cohort))}; it must be "
-                        + $"{setting.Allowed}"
-                );
-        }
-
-        if (cohort.Vm.Errors().FirstOrDefault() is { Key: { } key } wrong)
-            throw new InvalidDataException($"{key} of cohort {Name} {wrong.Error}");
+        if (SimulatedCohortSettings.FindErrors(cohort).FirstOrDefault() is { } error)
+            throw new InvalidDataException($"cohort {ConfigurationErrors.Quote(Name)}: {error}");
     }
 
     /// <summary>The run in the data directory names a kernel that this program does not have.</summary>

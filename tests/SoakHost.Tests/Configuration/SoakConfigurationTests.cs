@@ -150,6 +150,8 @@ public class SoakConfigurationTests
     [InlineData("Fleet:0:InvalidateSeqStart", "2^64", "a whole number from 0 to 2^64-1")]
     [InlineData("Fleet:0:InvalidateSeqStart", "1, 2^64", "a whole number from 0 to 2^64-1, or 1 to 64 of them")]
     [InlineData("Fleet:0:InvalidateSeqStart", ",", "a whole number from 0 to 2^64-1, or 1 to 64 of them")]
+    [InlineData("Fleet:0:PagesMin", "65", "a whole number from 0 to 64")]
+    [InlineData("Fleet:0:RangePagesMin", "-1", "a whole number from 0 to 64")]
     [InlineData("Fleet:0:LifeAfterBoundary", "-1", "a whole number from 0 to 2^62")]
     [InlineData("Fleet:0:LifeAfterHang", "2^63", "a whole number from 0 to 2^62")]
     [InlineData("Fleet:0:Name", "Upper", "1 to 63 of a-z, 0-9 and -")]
@@ -166,6 +168,8 @@ public class SoakConfigurationTests
     [InlineData("TicksMax", "1025", "is 1025; it must be a multiple of 1024")]
     [InlineData("StallAfter", "1s", "is 1s; it must be at least twice WatchdogInterval, 1s")]
     [InlineData("Fleet:0:RangePages", "33", "is 33; it must be 1 to 32")]
+    [InlineData("Fleet:0:PagesMin", "33", "is 33; it must be at most the number of pages, 32")]
+    [InlineData("Fleet:0:RangePagesMin", "17", "is 17; it must be at most the longest range, 16")]
     public void A_value_that_does_not_fit_the_others_is_named_with_what_would(string key, string value, string error) =>
         Assert.Equal($"Soak:{key} {error}", Assert.Single(Errors((key, value))));
 

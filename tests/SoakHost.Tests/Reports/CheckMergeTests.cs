@@ -139,6 +139,8 @@ public sealed class CheckMergeTests
         { "\"expect\": \"deadlock\"", "p1.json: cohort \"control\" differs from that of p0.json" },
         { "\"pages\": 31", "p1.json: cohort \"control\" differs from that of p0.json" },
         { "\"invalidate_seq_starts\": [\"0x1\"]", "p1.json: cohort \"control\" differs from that of p0.json" },
+        { "\"pages_min\": 40", "p1.json: cohort \"control\": PagesMin is 40; it must be at most the number of pages, 32" },
+        { "\"invalidators\": 2000000000", "p1.json: cohort \"control\": Invalidators is \"2_000_000_000\"; it must be a whole number from 1 to 4" },
         { "\"vms\": 1", "p1.json: cohort \"control\" has 1 VMs and 8 vCPUs; part 1/3 of 7 VMs of 4 vCPUs has 2 and 8" },
         { "\"faults_fixed\": -1", "p1.json: cohort \"control\" has a figure that is missing or below 0" },
         { "\"invalidations\": null", "p1.json: cohort \"control\" has a figure that is missing or below 0" },

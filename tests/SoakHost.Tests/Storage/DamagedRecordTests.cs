@@ -122,7 +122,7 @@ public sealed class DamagedRecordTests
     [InlineData(
         "runs",
         "fleet = replace(fleet, '\"vms\":3', '\"vms\":900000000')",
-        "Vms of a cohort is \"900_000_000\"; it must be"
+        "Vms is \"900_000_000\"; it must be"
     )]
     [InlineData(
         "runs",
