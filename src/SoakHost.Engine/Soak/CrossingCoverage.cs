@@ -14,6 +14,9 @@ public enum CrossingStates
     /// <summary>None of them.</summary>
     None = 0,
 
+    /// <summary>A fault was in flight.</summary>
+    FaultInFlight = 8,
+
     /// <summary>A fault was in flight that took its snapshot at the last count before the boundary.</summary>
     SnapshotJustBefore = 1,
 
@@ -35,16 +38,18 @@ public static class CrossingStateNames
     /// <param name="state">A single state.</param>
     public static string Label(this CrossingStates state) => state switch
     {
+        CrossingStates.FaultInFlight => "fault_in_flight",
         CrossingStates.SnapshotJustBefore => "snapshot_just_before",
         CrossingStates.SecondInvalidation => "second_invalidation",
         CrossingStates.RootReplaced => "root_replaced",
         _ => throw new ArgumentOutOfRangeException(nameof(state), state, "it is no single state"),
     };
 
-    /// <summary>What follows "crossed" in a sentence.</summary>
+    /// <summary>What follows "has crossed 2^31" in a sentence.</summary>
     /// <param name="state">A single state.</param>
     public static string Describe(this CrossingStates state) => state switch
     {
+        CrossingStates.FaultInFlight => "with a fault in flight",
         CrossingStates.SnapshotJustBefore => "with a snapshot taken at the last count before the boundary",
         CrossingStates.SecondInvalidation => "with a second invalidation in progress",
         CrossingStates.RootReplaced => "with a root replaced during a fault",
@@ -95,16 +100,16 @@ public sealed record CrossingCoverage
     public int PossibleInAll => Crossed.Count() * Possible;
 
     /// <summary>
-    /// Expected states in which no boundary from 2^31 on was crossed; those below are of mutants alone. None where none was
-    /// crossed at all.
+    /// Expected states in which no boundary from 2^31 on was crossed; those below are of mutants alone. Where none was crossed
+    /// with a fault in flight, that alone: the others follow from it.
     /// </summary>
     public CrossingStates NeverReached
     {
         get
         {
-            BoundaryCoverage[] counted = [.. Crossed.Where(crossed => crossed.Boundary.Count is 0 or >= 1UL << 31)];
-            return counted.Length == 0 ? CrossingStates.None
-                : counted.Aggregate(Expected, (left, boundary) => left & ~boundary.Reached);
+            CrossingStates reached = Boundaries.Where(crossed => crossed.Boundary.Count is 0 or >= 1UL << 31)
+                .Aggregate(CrossingStates.None, (states, crossed) => states | crossed.Reached);
+            return reached.HasFlag(CrossingStates.FaultInFlight) ? Expected & ~reached : CrossingStates.FaultInFlight;
         }
     }
 

@@ -33,7 +33,7 @@ public sealed class Interleavings
         _retryingVcpus = Enumerable.Range(0, shape.Vcpus).Count(phases.RetriesInKernel);
         Numbers = (int)BigInteger.Pow(Classes, _vcpuPhases.Length + _invalidatorPhases.Length) * (_vcpuPhases.Length + 1);
         Possible = Enumerable.Range(0, Numbers).Count(IsPossible);
-        Expected = CrossingStates.SnapshotJustBefore
+        Expected = CrossingStates.FaultInFlight | CrossingStates.SnapshotJustBefore
             | (shape.Invalidators > 1 ? CrossingStates.SecondInvalidation : CrossingStates.None)
             | (shape.MemslotUpdates && phases.ZapsAllRoots ? CrossingStates.RootReplaced : CrossingStates.None);
     }
@@ -141,7 +141,7 @@ internal readonly record struct VmCrossing(int Power, VmState State, int Invalid
     {
         get
         {
-            CrossingStates states = CrossingStates.None;
+            CrossingStates states = State.HasFaultInFlight ? CrossingStates.FaultInFlight : CrossingStates.None;
             foreach (VcpuState vcpu in State.Vcpus)
             {
                 if (vcpu.Phase is VcpuPhase.Access or VcpuPhase.Retry)
@@ -195,9 +195,10 @@ internal sealed class CoverageLog
         _latest = null;
     }
 
-    /// <summary>Takes note of named states in which 2^<paramref name="power"/> was crossed.</summary>
+    /// <summary>Takes note of a crossing of 2^<paramref name="power"/>, and of the named states that the VM was in.</summary>
     public void Note(int power, CrossingStates states)
     {
+        _bits[VmLives.Powers.IndexOf(power)] ??= new ulong[Interleavings.Words];
         ref CrossingStates reached = ref _reached[VmLives.Powers.IndexOf(power)];
         if ((reached | states) == reached)
             return;

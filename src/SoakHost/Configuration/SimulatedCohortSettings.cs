@@ -61,14 +61,13 @@ internal static partial class SimulatedCohortSettings
         RangePages,
         new Setting<SimulatedCohort, int>(
             nameof(SimulatedCohort.PagesMin),
-            "fewest guest pages: each life of a VM has from so many to `Pages`; 0 gives all of them to every life",
+            "lowest number of guest pages: each life draws one from here to `Pages`; 0 is always `Pages`",
             new WholeNumber<int>(0, VmParameters.PagesMax),
             cohort => cohort.PagesMin, (cohort, value) => cohort with { PagesMin = value })
         { OmitsDefault = true },
         new Setting<SimulatedCohort, int>(
             nameof(SimulatedCohort.RangePagesMin),
-            "least longest range in pages: that of each life of a VM is from so many to `RangePages`; 0 is the same for every "
-                + "life",
+            "lower limit of the longest range: each life draws one from here to `RangePages`; 0 is always `RangePages`",
             new WholeNumber<int>(0, VmParameters.PagesMax),
             cohort => cohort.RangePagesMin, (cohort, value) => cohort with { RangePagesMin = value })
         { OmitsDefault = true },

@@ -116,8 +116,9 @@ internal static class CheckMerge
                 continue;
             }
 
-            if (shape.InvalidateSeqStarts is not { IsDefaultOrEmpty: false })
-                yield return $"{name} has no start of its counters";
+            if (shape.InvalidateSeqStarts is not { IsDefaultOrEmpty: false }
+                || shape.InvalidateSeqStarts.Any(start => start is null || !NumberSyntax.TryParse(start, out _)))
+                yield return $"{name} has no start of its counters, or one that is no number";
             else if (Kernel.Find(cohort.Kernel) is null)
                 yield return $"{name} has the kernel \"{cohort.Kernel}\", which this program does not have";
             else if (!Enum.GetValues<Defect>().Any(defect => defect.Label() == cohort.Expect))
@@ -125,12 +126,14 @@ internal static class CheckMerge
             else if (SimulatedCohortSettings.FindErrors(CohortOf(cohort)).FirstOrDefault() is { } error)
                 yield return $"{name}: {error}";
             else if (cohort.Interleavings?.Read(Kernel.Find(cohort.Kernel)!, CohortOf(cohort).Vm) is null)
-                yield return $"{name} has no interleavings of {cohort.Kernel} and its VMs";
+                yield return $"{name} has \"interleavings\" that are missing, or not those of {cohort.Kernel} and its VMs";
+            else if (CrossedUnseen(cohort) is { } boundary)
+                yield return $"{name} has crossings of {boundary}, and no interleavings of it";
             int vms = part.Part.VmsOf(Math.Max(shape.Vms, 0));
             if (cohort.Vms != vms || cohort.Vcpus != (long)vms * shape.Vcpus)
             {
                 yield return $"{name} has {cohort.Vms} VMs and {cohort.Vcpus} vCPUs; part {part.Part} of {shape.Vms} VMs of "
-                    + $"{shape.Vcpus} vCPUs has {vms} and {vms * shape.Vcpus}";
+                    + $"{shape.Vcpus} vCPUs has {vms} and {(long)vms * shape.Vcpus}";
             }
 
             if (cohort.FirstIncident is { } text && !(IncidentId.TryParse(text, out IncidentId id) && id.Cohort == cohort.Name
@@ -139,6 +142,16 @@ internal static class CheckMerge
             if (Counts(cohort).FirstOrDefault(count => count is null or < 0) is var wrong && Counts(cohort).Contains(wrong))
                 yield return $"{name} has a figure that is missing or below 0";
         }
+    }
+
+    /// <summary>A boundary that was crossed with faults in flight, in no interleaving; null where there is none.</summary>
+    private static string? CrossedUnseen(CheckCohortDocument cohort)
+    {
+        string inFlight = CrossingStates.FaultInFlight.Label();
+        IEnumerable<string> seen = cohort.Interleavings!.Boundaries.Where(its => its.Reached.Contains(inFlight))
+            .Select(its => its.Boundary);
+        return cohort.Crossings.Where(crossing => crossing.Value > 0).Select(crossing => crossing.Key).Except(seen)
+            .FirstOrDefault();
     }
 
     private static IEnumerable<long?> Counts(CheckCohortDocument cohort) =>

@@ -30,30 +30,23 @@ internal sealed record CoverageDocument(
 
     /// <summary>What such a document with bits says, or null where no kernel and shape of VM has it.</summary>
     /// <param name="kernel">The kernel.</param>
-    /// <param name="shape">The shape of the VMs.</param>
+    /// <param name="shape">The shape of the VMs, each value within its range.</param>
     public CrossingCoverage? Read(Kernel kernel, VmParameters shape)
     {
-        CrossingCoverage none = CrossingCoverage.None(Interleavings.Of(kernel, shape));
-        BoundaryCoverage?[] boundaries = [.. none.Boundaries.Select(Read)];
-        return Boundaries.IsDefault || Boundaries.Any(its => !none.Boundaries.Any(known => known.Boundary.Name == its.Boundary))
-            || boundaries.Contains(null) ? null : none with { Boundaries = [.. boundaries.OfType<BoundaryCoverage>()] };
-
-        BoundaryCoverage? Read(BoundaryCoverage boundary)
-        {
-            if (Boundaries.IsDefault || Boundaries.FirstOrDefault(its => its.Boundary == boundary.Boundary.Name) is not { } its)
-                return boundary;
-            byte[] bytes = new byte[Interleavings.Of(kernel, shape).Words * sizeof(ulong)];
-            CrossingStates[] states = [.. Enum.GetValues<CrossingStates>().SelectMany(state => state.Split()).Distinct()];
-            if (its.Bits is null || !Convert.TryFromBase64String(its.Bits, bytes, out int read) || read != bytes.Length
-                || its.Reached.IsDefault || its.Reached.Any(name => !states.Any(state => state.Label() == name)))
-                return null;
-            return boundary with
-            {
-                Bits = [.. MemoryMarshal.Cast<byte, ulong>(bytes)],
-                Reached = states.Where(state => its.Reached.Contains(state.Label()))
-                    .Aggregate(CrossingStates.None, (set, state) => set | state),
-            };
-        }
+        var interleavings = Interleavings.Of(kernel, shape);
+        CrossingCoverage none = CrossingCoverage.None(interleavings);
+        if (Boundaries.IsDefault || Boundaries.Any(its => its is null))
+            return null;
+        string[] names = [.. Boundaries.Select(its => its.Boundary)];
+        if (names.Distinct().Count() < names.Length || names.Except(none.Boundaries.Select(its => its.Boundary.Name)).Any())
+            return null;
+        BoundaryCoverage?[] read =
+        [
+            .. none.Boundaries.Select(boundary =>
+                Boundaries.FirstOrDefault(its => its.Boundary == boundary.Boundary.Name) is not { } its ? boundary
+                    : its.Read(boundary, interleavings)),
+        ];
+        return read.Contains(null) ? null : none with { Boundaries = [.. read.OfType<BoundaryCoverage>()] };
     }
 }
 
@@ -69,4 +62,24 @@ internal sealed record BoundaryCoverageDocument(string Boundary, int Seen, Immut
     /// </summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Bits { get; init; }
+
+    /// <summary>What it says of a boundary, or null where that is impossible.</summary>
+    /// <param name="none">The boundary, not crossed.</param>
+    /// <param name="interleavings">Those of the kernel and the shape of the VMs.</param>
+    public BoundaryCoverage? Read(BoundaryCoverage none, Interleavings interleavings)
+    {
+        byte[] bytes = new byte[interleavings.Words * sizeof(ulong)];
+        if (Bits is null || !Convert.TryFromBase64String(Bits, bytes, out int read) || read != bytes.Length || Reached.IsDefault)
+            return null;
+        CrossingStates[] states = [.. interleavings.Expected.Split().Where(state => Reached.Contains(state.Label()))];
+        ImmutableArray<ulong> bits = [.. MemoryMarshal.Cast<byte, ulong>(bytes)];
+        bool areBitsPossible = Enumerable.Range(0, bits.Length * 64).All(
+            number => (bits[number / 64] >> (number % 64) & 1) == 0
+                || (number < interleavings.Numbers && interleavings.IsPossible(number)));
+        return states.Length < Reached.Length || !areBitsPossible ? null : none with
+        {
+            Bits = bits,
+            Reached = states.Aggregate(CrossingStates.None, (set, state) => set | state),
+        };
+    }
 }

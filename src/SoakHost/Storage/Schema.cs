@@ -15,7 +15,7 @@ internal static class Schema
     public const int ApplicationId = 0x534f414b;
 
     /// <summary>The schema's version, as <c>user_version</c>.</summary>
-    public const int Version = 5;
+    public const int Version = 6;
 
     // SQLite takes a file without a whole page, of 512 bytes at least, for an empty database.
     private const int PageBytesMin = 512;

@@ -303,6 +303,8 @@ public sealed class ReferenceSoak
         _undecided = (power, [.. state.Vcpus.Select(vcpu => vcpu.Phase)], [.. others]);
         if (others.Exists(phase => phase != InvalidatorPhase.Begin))
             States.Add((power, CrossingStates.SecondInvalidation));
+        if (state.Vcpus.Any(vcpu => vcpu.Phase != VcpuPhase.Access))
+            States.Add((power, CrossingStates.FaultInFlight));
         foreach (VcpuState vcpu in state.Vcpus.Where(vcpu => vcpu.Phase is not (VcpuPhase.Access or VcpuPhase.Retry)))
         {
             if (vcpu.Reloaded)

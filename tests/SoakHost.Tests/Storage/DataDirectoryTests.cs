@@ -113,8 +113,8 @@ public sealed class DataDirectoryTests
     }
 
     [Theory]
-    [InlineData("PRAGMA user_version = 6", "is from a newer version of SoakHost: it has schema 6, and this version reads 5")]
-    [InlineData("PRAGMA user_version = 0", "is from an older version of SoakHost: it has schema 0, and this version reads 5")]
+    [InlineData("PRAGMA user_version = 7", "is from a newer version of SoakHost: it has schema 7, and this version reads 6")]
+    [InlineData("PRAGMA user_version = 0", "is from an older version of SoakHost: it has schema 0, and this version reads 6")]
     [InlineData("PRAGMA application_id = 0", "is not a SoakHost database, or one from before the first release")]
     [InlineData("PRAGMA application_id = 0x0f055112", "(application_id 0x0f055112)")]
     public async Task A_database_of_another_version_or_another_program_is_refused_and_not_one_byte_is_changed(
