@@ -269,7 +269,8 @@ internal sealed class HostCohortReader(HostCohort cohort)
         foreach (Boundary boundary in _boundaries)
         {
             long count = (long)boundary.Count;
-            List<DateTimeOffset?> expected = [.. now.Vms.Where(vm => vm.Start + vm.InvalidationsEnded < count && count - vm.Start <= _options.Until)
+            List<DateTimeOffset?> expected = [.. now.Vms
+                .Where(vm => vm.Start + vm.InvalidationsEnded < count && count - vm.Start <= _options.Until)
                 .Select(vm => vm.NextBoundary == count ? vm.ExpectedCrossing : Extrapolate(now.At, vm, count))];
             if (!expected.Contains(null) && expected.Max() is { } last)
                 crossings.Add(new BoundaryForecast(boundary, last));

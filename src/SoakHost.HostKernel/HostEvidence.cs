@@ -71,7 +71,9 @@ internal static class HostEvidence
         return [mode, paths, .. counter, .. beyond, .. shortcomings];
     }
 
-    /// <summary>The longest that nobody may have looked around a boundary: a hang is suspected and confirmed within half.</summary>
+    /// <summary>
+    /// The longest that nobody may have looked around a boundary: a hang is suspected and confirmed within half of it.
+    /// </summary>
     internal static TimeSpan LookGapMax(HostCohortOptions options) =>
         2 * (options.Watch.SuspectAfter + options.Watch.QuiesceFor);
 
@@ -138,7 +140,8 @@ internal static class HostEvidence
             VcpuState.Resting or VcpuState.Running or VcpuState.Starved => null,
             VcpuState.Suspect or VcpuState.Quiescing =>
                 $"{name} ended as a suspect: it made no progress, and there was no time to confirm why. It may be the defect.",
-            VcpuState.Unexplained => $"{name} ended without progress, and nothing that can be read says why. It may be the defect.",
+            VcpuState.Unexplained =>
+                $"{name} ended without progress, and nothing that can be read says why. It may be the defect.",
             VcpuState.Hung => $"{name} ended hung.",
             _ => $"{name} ended as {vcpu.State}{why}. That is not the defect, and no pass either.",
         };
@@ -147,8 +150,12 @@ internal static class HostEvidence
     private static IEnumerable<string> Seen(HostVmSnapshot vm)
     {
         bool areFaultsCounted = vm.Vcpus.Any(vcpu => vcpu.Faults is not null);
-        if (vm.Start > 0)
-            yield return $"VM {vm.Index}: its counter started at {NumberOf(vm.Start)}, as {(vm.IsStartRead ? "read" : "declared")}.";
+        if (vm.Start > StartSlack)
+        {
+            string how = vm.IsStartRead ? "read" : "declared";
+            yield return $"VM {vm.Index}: its counter started at {NumberOf(vm.Start)}, as {how}.";
+        }
+
         foreach (BoundaryCrossing crossing in vm.Crossings)
         {
             string since = areFaultsCounted

@@ -230,7 +230,10 @@ internal sealed class HostVm : IHostVm
             // The statistics first: what is fixed by now was fixed with the counter at most at what is read next.
             FaultCounters? faults = vcpu.ReadFaults();
             if (_tracing.Read(vcpu.ThreadNumber) is { } reading)
-                _counter.Add(vcpu.Index, reading, SlowFixes(faults), CounterStart + _endedBefore, CounterStart + Invalidators.Begun);
+            {
+                _counter.Add(
+                    vcpu.Index, reading, SlowFixes(faults), CounterStart + _endedBefore, CounterStart + Invalidators.Begun);
+            }
         }
 
         _endedBefore = ended;

@@ -116,7 +116,9 @@ public sealed class HostEvidenceTests
         Inconclusive(Vm with { Vcpus = [Healthy with { State = state }] }, $"ended as {state}");
 
     [Theory]
-    [InlineData(VcpuState.Suspect, "ended as a suspect: it made no progress, and there was no time to confirm why. It may be the defect.")]
+    [InlineData(
+        VcpuState.Suspect,
+        "ended as a suspect: it made no progress, and there was no time to confirm why. It may be the defect.")]
     [InlineData(VcpuState.Quiescing, "ended as a suspect")]
     [InlineData(VcpuState.Unexplained, "nothing that can be read says why. It may be the defect.")]
     public void A_stop_that_was_not_explained_exonerates_nobody(VcpuState state, string sentence)

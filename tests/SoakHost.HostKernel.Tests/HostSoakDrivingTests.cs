@@ -40,7 +40,7 @@ public sealed class HostSoakDrivingTests
     }
 
     [Fact]
-    public async Task All_invalidations_stop_before_any_vCPU_is_asked_to_and_all_are_asked_before_any_is_waited_for_and_all_waits_share_one_deadline()
+    public async Task Invalidations_stop_first_then_every_vCPU_is_asked_to_then_all_are_waited_for_with_one_deadline()
     {
         List<string> calls = [];
         ScriptedVm[] vms = [.. Enumerable.Range(0, 3).Select(number => new ScriptedVm(_time)

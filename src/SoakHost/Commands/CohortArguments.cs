@@ -148,8 +148,8 @@ internal sealed class CohortArguments
 
             options = options.WithoutLongCount();
         }
-        else if (options.CounterStart is { } start && Text(parsed, HostCohortSettings.Section[nameof(HostCohortOptions.Until)].Option)
-            is null)
+        else if (options.CounterStart is { } start
+            && Text(parsed, HostCohortSettings.Section[nameof(HostCohortOptions.Until)].Option) is null)
         {
             // From there the first boundary may be close: nobody starts a counter there to count to 2^31 once more.
             long first = options.Boundaries.Where(boundary => boundary > start).DefaultIfEmpty(start).Min();

@@ -150,8 +150,10 @@ internal static class HostCohortSettings
         if (!complete.BoundariesFrom(start).Any())
         {
             long first = complete.Boundaries.Where(boundary => boundary > start).DefaultIfEmpty(Math.Max(start, 1L << 31)).Min();
-            string why = start > 0 ? $"from {NumberSyntax.Format(start)} on it reaches no boundary" : "every boundary is above it";
-            string other = first > start ? $"at least {NumberSyntax.Format(first - start)}, or a lower boundary" : "a higher boundary";
+            string why = start > 0 ? $"from {NumberSyntax.Format(start)} on it reaches no boundary"
+                : "every boundary is above it";
+            string other = first > start ? $"at least {NumberSyntax.Format(first - start)}, or a lower boundary"
+                : "a higher boundary";
             wrong(
                 Find(nameof(HostCohortOptions.Until)),
                 $"is {NumberSyntax.Format(complete.Until)}, and {why}: the run would show nothing. Give {other}");

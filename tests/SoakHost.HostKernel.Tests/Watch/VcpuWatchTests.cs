@@ -62,8 +62,8 @@ public sealed class VcpuWatchTests
         Assert.Equal(0x4000_3000ul, evidence.FaultingAddress);
         Assert.Equal(
             "hung, with invalidations stopped at 2147484160, reading guest address 0x40003000: in 2 s without any invalidation, "
-                + "12220 faults were taken and none fixed; its heartbeat last moved at 2147483648 to 2147484160, and its last fix "
-                + "was at 2147483648 to 2147484160",
+                + "12220 faults were taken and none fixed; its heartbeat last moved at 2147483648 to 2147484160, and its last "
+                + "fix was at 2147483648 to 2147484160",
             evidence.ToString());
     }
 

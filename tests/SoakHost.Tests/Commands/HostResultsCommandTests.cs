@@ -164,7 +164,8 @@ public sealed class HostResultsCommandTests : IDisposable
         Assert.Equal("violation past 2^31", cohort.GetProperty("verdict_name").GetString());
         using var text = new StringWriter();
         CheckReport.WriteText(
-            AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(text), Ansi = AnsiSupport.No }), result, new());
+            AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(text), Ansi = AnsiSupport.No }), result,
+            new());
         Assert.Equal(2, text.ToString().Split("hung, with invalidations stopped").Length);
         Assert.Contains("here: violation past 2^31", text.ToString(), StringComparison.Ordinal);
         Assert.Contains("not covered: a gap", text.ToString(), StringComparison.Ordinal);

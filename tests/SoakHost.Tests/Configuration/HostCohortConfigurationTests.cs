@@ -84,11 +84,14 @@ public class HostCohortConfigurationTests
         Assert.Contains(Errors((key, value)), told => told.StartsWith($"Soak:Fleet:0:{key} {error}", StringComparison.Ordinal));
 
     [Theory]
-    [InlineData("2^31-100000", "99_999", "is 99_999, and from 2^31-100_000 on it reaches no boundary: the run would show nothing. "
-        + "Give at least 100_000, or a lower boundary")]
+    [InlineData(
+        "2^31-100000", "99_999",
+        "is 99_999, and from 2^31-100_000 on it reaches no boundary: the run would show nothing. Give at least 100_000, or a "
+        + "lower boundary")]
     [InlineData("2^33", "5", "is 5, and from 2^33 on it reaches no boundary: the run would show nothing. Give a higher boundary")]
     public void A_run_must_reach_a_boundary_from_where_its_counter_starts(string start, string until, string error) =>
-        Assert.Equal($"Soak:Fleet:0:Host:Until {error}", Assert.Single(Errors(("Host:CounterStart", start), ("Host:Until", until))));
+        Assert.Equal(
+            $"Soak:Fleet:0:Host:Until {error}", Assert.Single(Errors(("Host:CounterStart", start), ("Host:Until", until))));
 
     [Fact]
     public void A_counter_that_starts_close_below_a_boundary_needs_a_short_run() => Assert.Equal(
