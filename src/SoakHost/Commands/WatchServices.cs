@@ -1,6 +1,5 @@
 using Microsoft.AspNetCore.Hosting.Server;
 using SoakHost.HostKernel.Results;
-using SoakHost.Logging;
 using SoakHost.Metrics;
 using SoakHost.Service;
 using SoakHost.Watch.Discovery;
