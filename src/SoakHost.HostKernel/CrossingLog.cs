@@ -22,6 +22,16 @@ internal sealed class CrossingLog(IReadOnlyList<Vcpu> vcpus, TimeProvider time)
         }
     }
 
+    /// <summary>How many there are.</summary>
+    internal int Count
+    {
+        get
+        {
+            lock (_gate)
+                return _crossings.Count;
+        }
+    }
+
     /// <summary>Notes a crossing, by the thread whose call crossed the boundary.</summary>
     /// <param name="boundary">The boundary.</param>
     /// <param name="count">The count after that call.</param>

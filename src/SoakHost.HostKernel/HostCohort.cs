@@ -31,8 +31,8 @@ public sealed record HostCohort : ExternalCohort
     /// <inheritdoc/>
     public override int? VcpusPerVm => Options.Vcpus;
 
-    /// <summary>A real VM's counter starts at 0.</summary>
-    public override ulong? InvalidateSeqStart => 0;
+    /// <summary>A real VM's counter starts at 0, unless its kernel was built to start elsewhere.</summary>
+    public override ulong? InvalidateSeqStart => (ulong)(Options.CounterStart ?? 0);
 
     /// <inheritdoc/>
     public override CohortTotals NoTotals => new()

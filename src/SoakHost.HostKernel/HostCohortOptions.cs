@@ -55,9 +55,15 @@ public sealed record HostCohortOptions
     /// <summary>Invalidations of each VM after which it has done its work, at least 1. Default 2^31 + 1,000,000.</summary>
     public long Until { get; init; } = (1L << 31) + 1_000_000;
 
-    /// <summary>Counts to watch closely, each above 0. Those past <see cref="Until"/> are not reached. Default 2^31 and
+    /// <summary>Counters to watch closely, each above 0. Those past the end of the run are not reached. Default 2^31 and
     /// 2^32.</summary>
     public IReadOnlyList<long> Boundaries { get; init; } = [1L << 31, 1L << 32];
+
+    /// <summary>
+    /// Where a new VM's counter starts on this kernel, for one that was built to start elsewhere; null, the default, for where it
+    /// is read, and 0 where it is not.
+    /// </summary>
+    public long? CounterStart { get; init; }
 
     /// <summary>Invalidations before and after a boundary during which every vCPU works without a rest. Default 2^21.</summary>
     public long BoundaryWindow { get; init; } = 1 << 21;
@@ -98,19 +104,26 @@ public sealed record HostCohortOptions
     /// <summary>The memory of each guest.</summary>
     internal GuestShape Shape => new(Vcpus, GuestPhysicalBase, MemoryBytes, Vmas, Memslots, Program);
 
-    /// <summary>Whether a count lies so close to a boundary that every vCPU works without a rest.</summary>
-    internal bool IsNearBoundary(long count)
+    /// <summary>Whether a VM is so close to a boundary that every vCPU works without a rest.</summary>
+    /// <param name="count">Invalidations that it has made.</param>
+    /// <param name="start">Where its counter started.</param>
+    internal bool IsNearBoundary(long count, long start)
     {
         if (count >= Until)
             return false;
         foreach (long boundary in Boundaries)
         {
-            if (Math.Abs(count - boundary) <= BoundaryWindow)
+            if (boundary > start && Math.Abs(start + count - boundary) <= BoundaryWindow)
                 return true;
         }
 
         return false;
     }
+
+    /// <summary>The boundaries that a counter crosses on its way, lowest first.</summary>
+    /// <param name="start">Where it starts.</param>
+    public IEnumerable<long> BoundariesFrom(long start) =>
+        Boundaries.Where(boundary => boundary > start && boundary - start <= Until).Distinct().Order();
 
     /// <summary>
     /// Everything that is wrong with these options: the option, and what is wrong with it. Empty where they can be used.
@@ -129,6 +142,8 @@ public sealed record HostCohortOptions
         Check(nameof(Until), Until, HostCohortRanges.Count);
         foreach (long boundary in Boundaries)
             Check(nameof(Boundaries), boundary, HostCohortRanges.Count);
+        if (CounterStart is { } start)
+            Check(nameof(CounterStart), start, HostCohortRanges.CounterStart);
         Check(nameof(BoundaryWindow), BoundaryWindow, HostCohortRanges.Count);
         Check(nameof(ProbePages), ProbePages, HostCohortRanges.ProbePages);
         Check(nameof(ProbeInterval), ProbeInterval, HostCohortRanges.ProbeInterval);

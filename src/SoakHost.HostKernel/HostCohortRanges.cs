@@ -49,6 +49,9 @@ public static class HostCohortRanges
     /// <summary>Invalidations of each VM, boundaries, and windows around them.</summary>
     public static ValueRange<long> Count { get; } = new(1, CountMax);
 
+    /// <summary>Where a VM's counter starts.</summary>
+    public static ValueRange<long> CounterStart { get; } = new(0, CountMax);
+
     /// <summary>Time between probes.</summary>
     public static ValueRange<TimeSpan> ProbeInterval { get; } = new(TimeSpan.FromMilliseconds(10), TimeSpan.FromHours(1));
 

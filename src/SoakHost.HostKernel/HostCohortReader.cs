@@ -62,11 +62,13 @@ internal sealed class HostCohortReader(HostCohort cohort)
             Elapsed = now.Elapsed,
             Until = _options.Until,
             ExpectedEnd = last.ExpectedEnd,
-            NotCovered = [.. now.NotCovered, Unproven],
+            NotCovered = [.. Gaps(now)],
             KernelCounter = KernelCounter.Sum(now.Vms.Select(vm => vm.Counter)),
             At = now.At,
             Crossed = [.. _boundaries.Where(boundary => now.Vms.All(vm => CrossingOf(vm, boundary) is { IsSeen: true }))],
             HungAt = HungAt(now),
+            Hangs = [.. now.Vms.SelectMany(vm => vm.Vcpus.Where(vcpu => vcpu.Evidence is not null)
+                .Select(vcpu => new VcpuHang(vm.Index, vcpu.Index, vcpu.State == VcpuState.Hung, vcpu.Evidence!)))],
             Coverage = [Coverage(now)],
             IsQuick = _options.IsQuick,
             IsQuickPass = now is { IsOver: true, Violations.IsEmpty: true, Missing: [HostEvidence.Quick] },
@@ -126,8 +128,13 @@ internal sealed class HostCohortReader(HostCohort cohort)
         return new CounterSpread(counters[0], counters[counters.Length / 2], counters.MaxBy(counter => counter.High));
     }
 
-    private static CounterRange CounterOf(HostVmSnapshot vm) =>
-        new((ulong)vm.InvalidationsEnded, (ulong)Math.Max(vm.InvalidationsEnded, vm.InvalidationsBegun));
+    private static CounterRange CounterOf(HostVmSnapshot vm) => new(
+        (ulong)(vm.Start + vm.InvalidationsEnded),
+        (ulong)(vm.Start + Math.Max(vm.InvalidationsEnded, vm.InvalidationsBegun)));
+
+    /// <summary>What the run cannot say. One that saw a hang ran on a kernel with a defect.</summary>
+    private static IEnumerable<string> Gaps(HostSoakSnapshot now) =>
+        now.Violations.IsEmpty ? now.NotCovered.Append(Unproven) : now.NotCovered;
 
     private CohortTotals Sum(HostSoakSnapshot now)
     {
@@ -262,7 +269,8 @@ internal sealed class HostCohortReader(HostCohort cohort)
         foreach (Boundary boundary in _boundaries)
         {
             long count = (long)boundary.Count;
-            List<DateTimeOffset?> expected = [.. now.Vms.Where(vm => vm.InvalidationsEnded < count && count <= _options.Until)
+            List<DateTimeOffset?> expected = [.. now.Vms
+                .Where(vm => vm.Start + vm.InvalidationsEnded < count && count - vm.Start <= _options.Until)
                 .Select(vm => vm.NextBoundary == count ? vm.ExpectedCrossing : Extrapolate(now.At, vm, count))];
             if (!expected.Contains(null) && expected.Max() is { } last)
                 crossings.Add(new BoundaryForecast(boundary, last));
@@ -274,7 +282,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
     private static DateTimeOffset? Extrapolate(DateTimeOffset at, HostVmSnapshot vm, long boundary)
     {
         // A rate close to nothing gives a date past the end of the calendar, that is, none.
-        double seconds = (boundary - vm.InvalidationsEnded) / vm.InvalidationsPerSecond;
+        double seconds = (boundary - vm.Start - vm.InvalidationsEnded) / vm.InvalidationsPerSecond;
         return vm.InvalidationsPerSecond > 0 && seconds < 1e9 ? at.AddSeconds(seconds) : null;
     }
 
@@ -285,7 +293,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
             CultureInfo.InvariantCulture,
             $"kernel {now.Machine.KernelRelease}, MMU {now.Machine.MmuMode}, CPU {now.Machine.CpuModel}; "
             + $"{totals.Invalidations:N0} invalidations in {now.Elapsed:hh\\:mm\\:ss}, {average:N0} a second");
-        return [subject, .. now.NotCovered.Append(Unproven).Select(gap => $"not covered: {gap}")];
+        return [subject, .. Gaps(now).Select(gap => $"not covered: {gap}")];
     }
 
     private string Progress(HostSoakSnapshot now, DateTimeOffset? end, CounterForecast forecast)
@@ -297,9 +305,13 @@ internal sealed class HostCohortReader(HostCohort cohort)
             ? string.Create(CultureInfo.InvariantCulture, $", {first.Boundary} expected at {first.Expected:u}") : "";
         return string.Create(
             CultureInfo.InvariantCulture,
-            $"{now.Invalidations / 1e6:N1} million of {(double)_options.Until * cohort.Vms / 1e6:N1} million invalidations, "
-            + $"{now.InvalidationsPerSecond / 1e6:N2} million a second{left}{next}");
+            $"{Millions(now.Invalidations)} of {Millions((double)_options.Until * cohort.Vms)} invalidations, "
+            + $"{Millions(now.InvalidationsPerSecond)} a second{left}{next}");
     }
+
+    private static string Millions(double number) => number < 1e5
+        ? number.ToString("N0", CultureInfo.InvariantCulture)
+        : (number / 1e6).ToString(number < 1e7 ? "N2" : "N1", CultureInfo.InvariantCulture) + " million";
 
     private string HowFar(HostSoakSnapshot now)
     {

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Globalization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Watch;
 
@@ -16,6 +17,9 @@ internal static class HostEvidence
     /// <summary>Why a run that crosses only lower boundaries is no pass.</summary>
     internal const string EndsBelow = "The run ends below 2^31: a kernel with the defect passes there too.";
 
+    /// <summary>How far a counter may be past its declared start when it is first read: other sources move it too.</summary>
+    private const long StartSlack = 4096;
+
     /// <summary>The lowest boundary whose crossing is worth a pass.</summary>
     private static readonly Boundary Least = Boundary.AtPower(31);
 
@@ -27,13 +31,13 @@ internal static class HostEvidence
     ];
 
     /// <summary>What a run that is over did not see.</summary>
-    internal static ImmutableArray<string> Missing(HostCohortOptions options, IEnumerable<HostVmSnapshot> vms)
+    internal static ImmutableArray<string> Missing(HostCohortOptions options, IReadOnlyCollection<HostVmSnapshot> vms)
     {
         ImmutableArray<string> missing = [.. vms.SelectMany(vm => Missing(options, vm))];
-        if (!options.Boundaries.Any(boundary => boundary <= options.Until))
+        if (vms.Any(vm => !options.BoundariesFrom(vm.Start).Any()))
             return [.. missing, "No boundary lies within the run, so none was crossed."];
         return options.IsQuick ? [.. missing, Quick]
-            : options.Boundaries.Any(boundary => boundary <= options.Until && (ulong)boundary >= Least.Count) ? missing
+            : vms.All(vm => options.BoundariesFrom(vm.Start).Any(boundary => (ulong)boundary >= Least.Count)) ? missing
             : [.. missing, EndsBelow];
     }
 
@@ -45,11 +49,13 @@ internal static class HostEvidence
     /// <param name="machine">Where.</param>
     /// <param name="shortcomings">What the VMs lack.</param>
     /// <param name="whyNoCounter">Why the kernel's counter was not read; null where it was.</param>
+    /// <param name="start">Where the VMs' counters started; the lowest.</param>
     internal static ImmutableArray<string> NotCovered(
         HostCohortOptions options,
         HostMachine machine,
         IEnumerable<string> shortcomings,
-        string? whyNoCounter)
+        string? whyNoCounter,
+        long start = 0)
     {
         string mode =
             $"This is about kernel {machine.KernelRelease}, MMU mode {machine.MmuMode} and CPU {machine.CpuModel}, and nothing "
@@ -60,10 +66,18 @@ internal static class HostEvidence
         IEnumerable<string> counter = whyNoCounter is null ? []
             : [$"The kernel's counter was not read ({whyNoCounter}): it lies between the invalidations ended and begun, plus "
                 + "those of other sources."];
-        IEnumerable<string> beyond = options.Boundaries.Where(each => each > options.Until).Order()
+        IEnumerable<string> beyond = options.Boundaries.Where(each => each > start && each - start > options.Until).Order()
             .Select(each => $"{Name(each)} lies past the end of the run.");
         return [mode, paths, .. counter, .. beyond, .. shortcomings];
     }
+
+    /// <summary>
+    /// The longest that nobody may have looked around a boundary: a hang is suspected and confirmed within half of it.
+    /// </summary>
+    internal static TimeSpan LookGapMax(HostCohortOptions options) =>
+        2 * (options.Watch.SuspectAfter + options.Watch.QuiesceFor);
+
+    private static string NumberOf(long counter) => string.Create(CultureInfo.InvariantCulture, $"0x{counter:x}");
 
     /// <summary>A count as people write it: 2^31 rather than 2147483648.</summary>
     internal static string Name(long count) => new Boundary((ulong)count).Name;
@@ -72,14 +86,30 @@ internal static class HostEvidence
     {
         if (vm.InvalidationsEnded < options.Until)
             yield return $"VM {vm.Index} made {vm.InvalidationsEnded} of {options.Until} invalidations.";
-        foreach (long boundary in options.Boundaries.Where(each => each <= options.Until).Order())
+        foreach (long boundary in options.BoundariesFrom(vm.Start))
         {
             BoundaryCrossing? crossing = vm.Crossings.FirstOrDefault(each => each.Boundary == boundary);
             if (crossing is null)
                 yield return $"VM {vm.Index} did not cross {Name(boundary)}.";
+            else if (crossing.ProbesInFlight == 0)
+                yield return $"VM {vm.Index} crossed {Name(boundary)} with no vCPU at work, which shows nothing.";
             else if (!crossing.IsSeen)
-                yield return $"VM {vm.Index} crossed {Name(boundary)} with no vCPU taking faults on both sides, which shows "
-                    + "nothing.";
+                yield return $"VM {vm.Index} crossed {Name(boundary)}, and no fault was seen to be fixed after it: that shows "
+                    + "nothing yet, and may be the defect.";
+        }
+
+        if (options.CounterStart is { } declared && vm.IsStartRead && (vm.Start < declared || vm.Start - declared > StartSlack))
+        {
+            yield return $"VM {vm.Index}: its counter started at {NumberOf(vm.Start)}, as the kernel shows it, and not at "
+                + $"{NumberOf(declared)}, as was declared.";
+        }
+
+        if (vm.LookGap > LookGapMax(options))
+        {
+            yield return string.Create(
+                CultureInfo.InvariantCulture,
+                $"VM {vm.Index} was not looked at for {vm.LookGap.TotalSeconds:0.0} s around a boundary: what its vCPUs did "
+                + $"meanwhile is not known.");
         }
 
         if (vm.Counter is { IsBelow: true })
@@ -90,12 +120,8 @@ internal static class HostEvidence
 
         foreach (HostVcpuSnapshot vcpu in vm.Vcpus)
         {
-            if (vcpu.State is not (VcpuState.Resting or VcpuState.Running or VcpuState.Starved))
-            {
-                string why = vcpu.StopReason is { } reason ? $" ({reason})" : "";
-                yield return $"vCPU {vcpu.Index} of VM {vm.Index} ended as {vcpu.State}{why}. That is not the defect, and no "
-                    + "pass either.";
-            }
+            if (EndOf(vm, vcpu) is { } end)
+                yield return end;
 
             if (vcpu.Role == VcpuRole.Soaked && vcpu.Faults is { Fixed: 0 })
                 yield return $"vCPU {vcpu.Index} of VM {vm.Index} had no fault fixed, so its fault path was not tested.";
@@ -104,19 +130,46 @@ internal static class HostEvidence
         }
     }
 
+    /// <summary>What is wrong with how a vCPU ended; null where it runs, or is the violation itself.</summary>
+    private static string? EndOf(HostVmSnapshot vm, HostVcpuSnapshot vcpu)
+    {
+        string name = $"vCPU {vcpu.Index} of VM {vm.Index}";
+        string why = vcpu.StopReason is { } reason ? $" ({reason})" : "";
+        return vcpu.State switch
+        {
+            VcpuState.Resting or VcpuState.Running or VcpuState.Starved => null,
+            VcpuState.Suspect or VcpuState.Quiescing =>
+                $"{name} ended as a suspect: it made no progress, and there was no time to confirm why. It may be the defect.",
+            VcpuState.Unexplained =>
+                $"{name} ended without progress, and nothing that can be read says why. It may be the defect.",
+            VcpuState.Hung => $"{name} ended hung.",
+            _ => $"{name} ended as {vcpu.State}{why}. That is not the defect, and no pass either.",
+        };
+    }
+
     private static IEnumerable<string> Seen(HostVmSnapshot vm)
     {
+        bool areFaultsCounted = vm.Vcpus.Any(vcpu => vcpu.Faults is not null);
+        if (vm.Start > StartSlack)
+        {
+            string how = vm.IsStartRead ? "read" : "declared";
+            yield return $"VM {vm.Index}: its counter started at {NumberOf(vm.Start)}, as {how}.";
+        }
+
         foreach (BoundaryCrossing crossing in vm.Crossings)
         {
+            string since = areFaultsCounted
+                ? $"{crossing.FaultsTakenAfter} faults were taken and {crossing.FaultsFixedAfter} fixed for them"
+                : $"they have read {crossing.AccessesAfter} pages (this kernel counts no faults)";
             yield return $"VM {vm.Index} crossed {Name(crossing.Boundary)} with {crossing.ProbesInFlight} vCPUs at work; "
-                + $"since then {crossing.FaultsTakenAfter} faults were taken and {crossing.FaultsFixedAfter} fixed for them.";
+                + $"since then {since}.";
         }
 
         if (vm.Counter is { } counter)
             yield return $"VM {vm.Index}: {Describe(counter)}";
 
-        yield return $"VM {vm.Index}: after {vm.InvalidationsEnded} invalidations every vCPU makes progress; "
-            + $"{vm.FaultsTaken} faults taken, {vm.FaultsFixed} fixed.";
+        yield return $"VM {vm.Index}: after {vm.InvalidationsEnded} invalidations every vCPU makes progress"
+            + (areFaultsCounted ? $"; {vm.FaultsTaken} faults taken, {vm.FaultsFixed} fixed." : ".");
     }
 
     /// <summary>What the kernel showed of a counter, in a sentence.</summary>

@@ -1,7 +1,15 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel;
+
+/// <summary>A vCPU that is, or was, hung.</summary>
+/// <param name="Vm">Its VM's number.</param>
+/// <param name="Vcpu">Its number.</param>
+/// <param name="IsHung">Whether it still is.</param>
+/// <param name="Evidence">Why it was called so.</param>
+public sealed record VcpuHang(int Vm, int Vcpu, bool IsHung, HangEvidence Evidence);
 
 /// <summary>What one workload did in a check of the host's kernel.</summary>
 /// <param name="Workload">Its name.</param>
@@ -52,6 +60,9 @@ public sealed record HostSnapshot : ExternalSnapshot
 
     /// <summary>The least that the counter can have been at the first hang; null where no vCPU hung.</summary>
     public ulong? HungAt { get; init; }
+
+    /// <summary>Each vCPU that is, or was, hung.</summary>
+    public ImmutableArray<VcpuHang> Hangs { get; init; } = [];
 
     /// <summary>What each workload did.</summary>
     public ImmutableArray<WorkloadCoverage> Coverage { get; init; } = [];

@@ -174,6 +174,11 @@ public sealed class HostSoak : IDisposable
     private void StopVms()
     {
         var deadline = new Deadline(_time, VmsStopWithin);
+
+        // VMs of one process share its mmap_lock and notifiers: while one of them is invalidated, no vCPU of another leaves the
+        // kernel soon.
+        foreach (IHostVm vm in _vms)
+            vm.StopInvalidating();
         foreach (IHostVm vm in _vms)
             vm.RequestStop();
         bool haveStopped = true;
@@ -217,7 +222,8 @@ public sealed class HostSoak : IDisposable
             Violations = HostEvidence.Violations(states),
             Missing = isOver ? [.. Failures(states), .. HostEvidence.Missing(_options, states)] : [],
             Seen = isOver ? HostEvidence.Seen(states) : [],
-            NotCovered = HostEvidence.NotCovered(_options, _machine, shortcomings, WhyNoCounter(states)),
+            NotCovered = HostEvidence.NotCovered(
+                _options, _machine, shortcomings, WhyNoCounter(states), states.Select(vm => vm.Start).DefaultIfEmpty().Min()),
             Machine = _machine,
             Vms = states,
         };

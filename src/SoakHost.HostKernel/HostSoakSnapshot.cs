@@ -7,6 +7,9 @@ namespace SoakHost.HostKernel;
 /// <summary>What a VM is doing.</summary>
 public enum HostVmPhase
 {
+    /// <summary>Nothing is invalidated yet: every vCPU makes a round, and the counter's start is read.</summary>
+    Preparing,
+
     /// <summary>Invalidating, with probes at intervals.</summary>
     Soaking,
 
@@ -104,6 +107,15 @@ public sealed record HostVmSnapshot(
     /// <summary>The kernel's own counter; null where it was not read.</summary>
     public KernelCounter? Counter { get; init; }
 
+    /// <summary>Where its counter started: read, declared, or else 0.</summary>
+    public long Start { get; init; }
+
+    /// <summary>Whether that was read.</summary>
+    public bool IsStartRead { get; init; }
+
+    /// <summary>The longest time between two looks at its vCPUs around a boundary.</summary>
+    public TimeSpan LookGap { get; init; }
+
     /// <summary>Faults taken by its vCPUs.</summary>
     public ulong FaultsTaken => Vcpus.Aggregate(0ul, (sum, vcpu) => sum + (vcpu.Faults?.Taken ?? 0));
 
@@ -140,10 +152,10 @@ public sealed record HostVcpuSnapshot(
     HangEvidence? Evidence,
     string? StopReason);
 
-/// <summary>A boundary that a VM's count has crossed.</summary>
-/// <param name="Boundary">The count.</param>
+/// <summary>A boundary that a VM's counter has crossed.</summary>
+/// <param name="Boundary">The boundary.</param>
 /// <param name="At">When the call that crossed it had ended.</param>
-/// <param name="CountAfter">The count after that call.</param>
+/// <param name="CountAfter">The counter after that call.</param>
 /// <param name="ProbesInFlight">Soaked vCPUs that were at work on pages being invalidated as it was crossed.</param>
 /// <param name="FaultsTakenBefore">Faults that the soaked vCPUs had taken when the call had ended.</param>
 /// <param name="FaultsFixedBefore">Faults that had been fixed for them by then.</param>

@@ -9,6 +9,12 @@ namespace SoakHost.HostKernel;
 /// <summary>One real VM: its memory, its vCPUs and its invalidators, and what it is doing.</summary>
 internal sealed class HostVm : IHostVm
 {
+    /// <summary>
+    /// The longest that vCPUs have for a first round before anything is invalidated. One that does not answer is judged with the
+    /// others.
+    /// </summary>
+    private static readonly TimeSpan PrepareWithin = TimeSpan.FromSeconds(2);
+
     private readonly HostCohortOptions _options;
     private readonly TimeProvider _time;
     private readonly KvmDescriptor _descriptor;
@@ -19,7 +25,13 @@ internal sealed class HostVm : IHostVm
     private readonly RateMeter _rate;
     private readonly CounterTracing _tracing;
     private readonly CounterLog _counter;
+    private readonly long _created;
     private long _endedBefore;
+    private long? _lastLook;
+    private bool _wasNearBoundary;
+    private int _crossingsBefore;
+    private TimeSpan _lookGap;
+    private long? _startRead;
     private HostVmPhase _phase;
 
     internal HostVm(KvmDevice device, HostCohortOptions options, int index, CounterTracing tracing, TimeProvider time)
@@ -44,6 +56,7 @@ internal sealed class HostVm : IHostVm
             _suspects = new SuspectWatch(options, Invalidators, _vcpus, time);
             _probes = new Probes(options, Memory, _vcpus, time);
             _rate = new RateMeter(time);
+            _created = time.GetTimestamp();
         }
         catch
         {
@@ -76,6 +89,9 @@ internal sealed class HostVm : IHostVm
         }
     }
 
+    /// <summary>Where the counter started.</summary>
+    private long CounterStart => _startRead ?? _options.CounterStart ?? 0;
+
     internal int Index { get; }
 
     internal GuestMemory Memory { get; }
@@ -85,12 +101,14 @@ internal sealed class HostVm : IHostVm
     internal static VcpuRole RoleOf(int vcpu, int vcpus) =>
         vcpus > 1 && (vcpu % 4 == 3 || vcpu == vcpus - 1) ? VcpuRole.Sibling : VcpuRole.Soaked;
 
-    /// <inheritdoc/>
+    /// <summary>
+    /// Starts the vCPUs. Invalidations begin once each has made a round: until then nothing waits for the process's mmap_lock
+    /// behind an invalidator, and everything that a look touches is there.
+    /// </summary>
     public void Start()
     {
         foreach (Vcpu vcpu in _vcpus)
             vcpu.Start();
-        Invalidators.Start();
     }
 
     /// <inheritdoc/>
@@ -99,15 +117,22 @@ internal sealed class HostVm : IHostVm
         long now = _time.GetTimestamp();
         long ended = Invalidators.Ended;
         _rate.Note(now, ended);
-        _probes.GiveWork(now, _options.IsNearBoundary(ended));
+        bool isNearBoundary = _options.IsNearBoundary(ended, CounterStart);
+        NoteGap(now, isNearBoundary);
+        _probes.GiveWork(now, isNearBoundary && _phase != HostVmPhase.Preparing);
         _suspects.Observe();
         ReadCounter(ended);
         _crossings.FollowLast();
+        if (_phase == HostVmPhase.Preparing && !TryBegin(now))
+            return;
         _suspects.Settle();
         if (_suspects.HasHung)
             _probes.LetSiblingsTouchSoakedPages();
         _phase = NextPhase(now);
     }
+
+    /// <inheritdoc/>
+    public void StopInvalidating() => Invalidators.RequestStop();
 
     /// <inheritdoc/>
     public void RequestStop()
@@ -131,7 +156,9 @@ internal sealed class HostVm : IHostVm
     {
         long ended = Invalidators.Ended;
         double rate = _rate.PerSecond;
-        long next = _options.Boundaries.Where(each => each > ended && each <= _options.Until).DefaultIfEmpty(0).Min();
+        long start = CounterStart;
+        long next = _options.BoundariesFrom(start).FirstOrDefault(each => each > start + ended);
+        bool isAtWork = _phase is HostVmPhase.Soaking or HostVmPhase.AtBoundary;
         return new HostVmSnapshot(
             Index,
             _phase,
@@ -139,13 +166,16 @@ internal sealed class HostVm : IHostVm
             Invalidators.Begun,
             rate,
             next > 0 ? next : null,
-            next > 0 ? Expected(next - ended) : null,
-            ended < _options.Until ? Expected(_options.Until - ended) : null,
+            next > 0 && isAtWork ? Expected(next - start - ended) : null,
+            ended < _options.Until && isAtWork ? Expected(_options.Until - ended) : null,
             _crossings.Crossings,
             _suspects.Quiesces,
             [.. _vcpus.Select(_suspects.Describe)])
         {
             Counter = _counter.Seen,
+            Start = start,
+            IsStartRead = _startRead is not null,
+            LookGap = _lookGap,
         };
 
         DateTimeOffset? Expected(long invalidations)
@@ -168,6 +198,31 @@ internal sealed class HostVm : IHostVm
         Invalidators?.Dispose();
     }
 
+    /// <summary>Begins to invalidate once every vCPU has made a round, or had time enough for one.</summary>
+    private bool TryBegin(long now)
+    {
+        bool isLate = _time.GetElapsedTime(_created, now) >= PrepareWithin;
+        if (!isLate && !Array.TrueForAll(_vcpus, vcpu => vcpu.Rounds > 0))
+            return false;
+
+        // Nothing was invalidated so far: wherever the counter is, there it started.
+        _startRead = (long?)_counter.Seen?.Last;
+        _suspects.Start = CounterStart;
+        Invalidators.Start(CounterStart);
+        _phase = HostVmPhase.Soaking;
+        return true;
+    }
+
+    /// <summary>Notes how long nobody looked, where a boundary was near before or after it, or was crossed meanwhile.</summary>
+    private void NoteGap(long now, bool isNearBoundary)
+    {
+        int crossings = _crossings.Count;
+        bool matters = isNearBoundary || _wasNearBoundary || crossings != _crossingsBefore;
+        if (_lastLook is { } last && matters && _time.GetElapsedTime(last, now) is var gap && gap > _lookGap)
+            _lookGap = gap;
+        (_lastLook, _wasNearBoundary, _crossingsBefore) = (now, isNearBoundary, crossings);
+    }
+
     private void ReadCounter(long ended)
     {
         foreach (Vcpu vcpu in _vcpus)
@@ -175,7 +230,10 @@ internal sealed class HostVm : IHostVm
             // The statistics first: what is fixed by now was fixed with the counter at most at what is read next.
             FaultCounters? faults = vcpu.ReadFaults();
             if (_tracing.Read(vcpu.ThreadNumber) is { } reading)
-                _counter.Add(vcpu.Index, reading, SlowFixes(faults), _endedBefore, Invalidators.Begun);
+            {
+                _counter.Add(
+                    vcpu.Index, reading, SlowFixes(faults), CounterStart + _endedBefore, CounterStart + Invalidators.Begun);
+            }
         }
 
         _endedBefore = ended;
@@ -195,6 +253,6 @@ internal sealed class HostVm : IHostVm
             return HostVmPhase.Quiesced;
         if (Invalidators.AreDone)
             return _probes.AreLastRoundsDone(now, _suspects) ? HostVmPhase.Finished : HostVmPhase.Finishing;
-        return _options.IsNearBoundary(Invalidators.Ended) ? HostVmPhase.AtBoundary : HostVmPhase.Soaking;
+        return _options.IsNearBoundary(Invalidators.Ended, CounterStart) ? HostVmPhase.AtBoundary : HostVmPhase.Soaking;
     }
 }

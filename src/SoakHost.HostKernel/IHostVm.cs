@@ -25,6 +25,9 @@ internal interface IHostVm : IDisposable
     /// <summary>Its state now.</summary>
     HostVmSnapshot Snapshot(DateTimeOffset at);
 
+    /// <summary>Asks the threads that invalidate to stop. Returns at once.</summary>
+    void StopInvalidating();
+
     /// <summary>Asks its threads to stop. Returns at once.</summary>
     void RequestStop();
 

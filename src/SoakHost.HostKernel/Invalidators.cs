@@ -20,7 +20,8 @@ internal sealed unsafe class Invalidators : IDisposable
     private readonly GuestMemory _memory;
     private readonly TimeProvider _time;
     private readonly Action<long, long> _crossed;
-    private readonly long[] _boundaries;
+    private long[] _boundaries = [];
+    private long _start;
     private readonly Thread[] _threads;
     private readonly InvalidatorGate _gate;
     private Counters _counters;
@@ -29,11 +30,10 @@ internal sealed unsafe class Invalidators : IDisposable
     /// <param name="options">Validated options.</param>
     /// <param name="memory">The memory, cut into VMAs.</param>
     /// <param name="time">The clock of the duty cycle.</param>
-    /// <param name="crossed">Called once for each boundary, with the count, by the thread whose call crossed it.</param>
+    /// <param name="crossed">Called once for each boundary, with the counter, by the thread whose call crossed it.</param>
     internal Invalidators(HostCohortOptions options, GuestMemory memory, TimeProvider time, Action<long, long> crossed)
     {
         (_options, _memory, _time, _crossed) = (options, memory, time, crossed);
-        _boundaries = [.. options.Boundaries.Order()];
         _gate = new InvalidatorGate(options.InvalidatorThreads);
         _threads = new Thread[options.InvalidatorThreads];
         for (int index = 0; index < _threads.Length; index++)
@@ -69,8 +69,12 @@ internal sealed unsafe class Invalidators : IDisposable
     /// </summary>
     internal long BytesAllocated { get; private set; }
 
-    internal void Start()
+    /// <summary>Begins.</summary>
+    /// <param name="start">Where the counter is now.</param>
+    internal void Start(long start)
     {
+        _start = start;
+        _boundaries = [.. _options.BoundariesFrom(start).Select(boundary => boundary - start)];
         foreach (Thread thread in _threads)
             thread.Start();
     }
@@ -151,7 +155,7 @@ internal sealed unsafe class Invalidators : IDisposable
         while ((next = Volatile.Read(ref _boundary)) < _boundaries.Length && ended >= _boundaries[next])
         {
             if (Interlocked.CompareExchange(ref _boundary, next + 1, next) == next)
-                _crossed(_boundaries[next], ended);
+                _crossed(_start + _boundaries[next], _start + ended);
         }
     }
 

@@ -19,6 +19,9 @@ internal sealed class SuspectWatch
         _seen = new VcpuObservation[vcpus.Count];
     }
 
+    /// <summary>Where the counter started.</summary>
+    internal long Start { get; set; }
+
     /// <summary>Times that invalidations were stopped.</summary>
     internal int Quiesces { get; private set; }
 
@@ -45,7 +48,7 @@ internal sealed class SuspectWatch
                 _vcpus[index].RequestSample();
             else
                 _vcpus[index].ForgetSample();
-            _seen[index] = _vcpus[index].Observe(areStopped, ended, begun);
+            _seen[index] = _vcpus[index].Observe(areStopped, Start + ended, Start + begun);
             _watches[index].Observe(_seen[index]);
         }
     }

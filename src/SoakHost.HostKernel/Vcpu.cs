@@ -38,6 +38,7 @@ internal sealed unsafe class Vcpu : IDisposable
     private readonly SemaphoreSlim _bell = new(0);
     private readonly Lock _threadGate = new();
     private readonly ManualResetEventSlim? _gate;
+    private readonly bool _cannotStandStill;
     private SafeFileHandle? _schedule;
     private nint _nativeThread;
     private int _requests;
@@ -47,6 +48,7 @@ internal sealed unsafe class Vcpu : IDisposable
     private long _sampledRip;
     private long _sampledAddress;
     private int _sampled;
+    private long _samples;
     private int _threadNumber;
 
     internal Vcpu(
@@ -60,6 +62,7 @@ internal sealed unsafe class Vcpu : IDisposable
     {
         _memory = memory;
         _gate = options.VcpuGate;
+        _cannotStandStill = options.Program == GuestProgram.Sweep;
         Index = index;
         Role = role;
         _descriptor = new KvmDescriptor(vm.Request($"create vCPU {index}", KvmAbi.CreateVcpu, index));
@@ -155,6 +158,9 @@ internal sealed unsafe class Vcpu : IDisposable
             Stop = Stop,
             InvalidationsEnded = ended,
             InvalidationsBegun = begun,
+            InstructionPointer = isSampled ? (ulong)Volatile.Read(ref _sampledRip) : null,
+            Samples = Volatile.Read(ref _samples),
+            CannotStandStill = _cannotStandStill,
             AtAccess = isSampled ? atAccess : null,
             AccessAddress = atAccess ? (ulong)Volatile.Read(ref _sampledAddress) : null,
         };
@@ -277,6 +283,7 @@ internal sealed unsafe class Vcpu : IDisposable
                 Volatile.Write(ref _sampledRip, (long)registers.Rip);
                 Volatile.Write(ref _sampledAddress, (long)registers.Rax);
                 Volatile.Write(ref _sampled, 1);
+                Volatile.Write(ref _samples, _samples + 1);
             }
         }
 

@@ -40,6 +40,35 @@ public sealed class HostCohortOptionsTests
         Assert.Equal("GuestPhysicalBase", Assert.Single(options.Validate(Limits with { PhysicalAddressBits = 38 })).Key);
     }
 
+    [Theory]
+    [InlineData(0, 1L << 40, "10 20 30")]
+    [InlineData(10, 1L << 40, "20 30")]
+    [InlineData(0, 20, "10 20")]
+    [InlineData(15, 5, "20")]
+    [InlineData(15, 4, "")]
+    public void A_run_reaches_the_boundaries_between_the_counter_s_start_and_its_end(long start, long until, string reached) =>
+        Assert.Equal(
+            reached,
+            string.Join(' ', new HostCohortOptions { Until = until, Boundaries = [30, 10, 20, 10] }.BoundariesFrom(start)));
+
+    [Theory]
+    [InlineData(899, 0, false)]
+    [InlineData(900, 0, true)]
+    [InlineData(1100, 0, true)]
+    [InlineData(1101, 0, false)]
+    [InlineData(50, 900, true)]
+    [InlineData(250, 900, false)]
+    [InlineData(50, 1000, false)]
+    [InlineData(5000, 0, false)]
+    public void A_boundary_is_near_by_the_counter(long count, long start, bool isNear) => Assert.Equal(
+        isNear,
+        new HostCohortOptions { Until = 5000, Boundaries = [1000, 5000], BoundaryWindow = 100 }.IsNearBoundary(count, start));
+
+    [Fact]
+    public void A_start_that_no_counter_can_have_is_refused() => Assert.Equal(
+        ("CounterStart", "is -1; it must be 0 to 4611686018427387904"),
+        Assert.Single(new HostCohortOptions { CounterStart = -1 }.Validate(Limits)));
+
     [Fact]
     public void Every_error_is_reported_at_once_with_its_name_and_value()
     {

@@ -277,6 +277,47 @@ public sealed class HostCohortReaderTests
     }
 
     [Fact]
+    public void A_run_that_saw_a_hang_does_not_say_that_no_kernel_with_the_defect_ran()
+    {
+        HostSnapshot read = Read(Snapshot(Vm(Hung)) with { Violations = ["hung"], NotCovered = ["a gap"] });
+
+        Assert.Equal(["a gap"], read.NotCovered);
+        Assert.DoesNotContain(read.Remarks, line => line.Contains("No kernel with the defect", StringComparison.Ordinal));
+        Assert.Equal(new VcpuHang(0, 0, true, Evidence), Assert.Single(read.Hangs));
+        Assert.Equal((ulong)Boundary + 5, read.HungAt);
+    }
+
+    [Fact]
+    public void The_counter_and_its_crossings_count_from_where_it_started()
+    {
+        HostVmSnapshot vm = Vm(Healthy) with
+        {
+            Start = Boundary - 100_000,
+            InvalidationsPerSecond = 1000,
+            InvalidationsEnded = 40_000,
+            InvalidationsBegun = 40_512,
+            NextBoundary = Boundary,
+            ExpectedCrossing = Noon.AddSeconds(60),
+        };
+
+        HostSnapshot read = Read(vm);
+
+        Assert.Equal("0x7fff15a0-0x7fff17a0", read.InvalidateSeq!.Value.Min.ToString());
+        Assert.Equal(
+            [new BoundaryForecast(new((ulong)Boundary), Noon.AddSeconds(60))],
+            read.Forecast!.Crossings);
+        Assert.Equal(40_000, read.Totals.Invalidations);
+    }
+
+    [Theory]
+    [InlineData(300, "300 of 2,147.5 million invalidations, 20 a second")]
+    [InlineData(150_000, "0.15 million of 2,147.5 million invalidations, 20 a second")]
+    [InlineData(20_000_000, "20.0 million of 2,147.5 million invalidations, 20 a second")]
+    public void Progress_never_rounds_to_nothing(long ended, string progress) => Assert.StartsWith(
+        progress, Read(Vm(Healthy) with { InvalidationsEnded = ended, InvalidationsPerSecond = 20 }).Progress,
+        StringComparison.Ordinal);
+
+    [Fact]
     public void Why_a_run_ended_early_is_a_failure_unless_it_was_asked_to()
     {
         HostSoakSnapshot end = Snapshot(Vm(Healthy)) with { IsOver = true, Missing = ["madvise failed."] };

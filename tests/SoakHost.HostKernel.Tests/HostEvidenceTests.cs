@@ -84,7 +84,7 @@ public sealed class HostEvidenceTests
             {
                 Crossings = [Seen with { ProbesInFlight = 0 }],
             },
-            "crossed 2^31 with no vCPU taking faults on both sides");
+            "crossed 2^31 with no vCPU at work, which shows nothing");
 
     [Fact]
     public void A_crossing_after_which_no_fault_was_fixed_is_inconclusive() =>
@@ -93,7 +93,7 @@ public sealed class HostEvidenceTests
             {
                 Crossings = [Seen with { FaultsFixedAfter = 0 }],
             },
-            "crossed 2^31 with no vCPU taking faults on both sides");
+            "and no fault was seen to be fixed after it: that shows nothing yet, and may be the defect");
 
     [Fact]
     public void Where_no_faults_are_counted_progress_across_the_crossing_stands_for_them() =>
@@ -112,9 +112,79 @@ public sealed class HostEvidenceTests
     [InlineData(VcpuState.LoopingInGuest)]
     [InlineData(VcpuState.NotScheduled)]
     [InlineData(VcpuState.FixedInVain)]
-    [InlineData(VcpuState.Unexplained)]
     public void A_stop_of_another_kind_is_inconclusive_and_never_the_defect(VcpuState state) =>
         Inconclusive(Vm with { Vcpus = [Healthy with { State = state }] }, $"ended as {state}");
+
+    [Theory]
+    [InlineData(
+        VcpuState.Suspect,
+        "ended as a suspect: it made no progress, and there was no time to confirm why. It may be the defect.")]
+    [InlineData(VcpuState.Quiescing, "ended as a suspect")]
+    [InlineData(VcpuState.Unexplained, "nothing that can be read says why. It may be the defect.")]
+    public void A_stop_that_was_not_explained_exonerates_nobody(VcpuState state, string sentence)
+    {
+        string missing = Assert.Single(HostEvidence.Missing(Options, [Vm with { Vcpus = [Healthy with { State = state }] }]));
+
+        Assert.Contains(sentence, missing, StringComparison.Ordinal);
+        Assert.DoesNotContain("not the defect", missing, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Boundaries_are_those_of_the_counter_where_its_start_is_known()
+    {
+        HostCohortOptions near = Options with { Until = 300_000, CounterStart = (1L << 31) - 100_000 };
+        HostVmSnapshot vm = Vm with { Start = near.CounterStart!.Value, InvalidationsEnded = 300_032 };
+
+        Assert.Empty(HostEvidence.Missing(near, [vm]));
+        Assert.Equal(["VM 0 did not cross 2^31."], HostEvidence.Missing(near, [vm with { Crossings = [] }]));
+        Assert.Equal("VM 0: its counter started at 0x7ffe7960, as declared.", HostEvidence.Seen([vm])[0]);
+        Assert.Equal(
+            "VM 0: its counter started at 0x7ffe7960, as read.", HostEvidence.Seen([vm with { IsStartRead = true }])[0]);
+        Assert.Contains(
+            "2^32 lies past the end of the run.",
+            HostEvidence.NotCovered(near, new HostMachine("6.1", "npt", "a CPU"), [], null, vm.Start));
+    }
+
+    [Theory]
+    [InlineData(0, false)]
+    [InlineData(4096, false)]
+    [InlineData(4097, true)]
+    [InlineData(-1, true)]
+    public void A_counter_that_did_not_start_where_it_was_declared_to_is_inconclusive(long off, bool isWrong)
+    {
+        HostCohortOptions near = Options with { Until = 300_000, CounterStart = (1L << 31) - 100_000 };
+        HostVmSnapshot vm = Vm with { Start = near.CounterStart!.Value + off, IsStartRead = true, InvalidationsEnded = 300_032 };
+
+        Assert.Equal(isWrong, HostEvidence.Missing(near, [vm]).Any(each => each.Contains(
+            "as the kernel shows it, and not at 0x7ffe7960, as was declared", StringComparison.Ordinal)));
+        Assert.Empty(HostEvidence.Missing(near, [vm with { IsStartRead = false }]));
+    }
+
+    [Fact]
+    public void A_long_time_without_a_look_around_a_boundary_is_inconclusive()
+    {
+        Assert.Empty(HostEvidence.Missing(Options, [Vm with { LookGap = TimeSpan.FromSeconds(6) }]));
+        Inconclusive(
+            Vm with { LookGap = TimeSpan.FromSeconds(6.1) },
+            "VM 0 was not looked at for 6.1 s around a boundary: what its vCPUs did meanwhile is not known.");
+    }
+
+    [Fact]
+    public void Without_statistics_no_number_of_faults_is_said()
+    {
+        HostVmSnapshot vm = Vm with
+        {
+            Vcpus = [Healthy with { Faults = null }],
+            Crossings = [Seen with { FaultsTakenBefore = 0, FaultsTakenAfter = 0, FaultsFixedAfter = 0 }],
+        };
+
+        Assert.Equal(
+            [
+                "VM 0 crossed 2^31 with 1 vCPUs at work; since then they have read 350 pages (this kernel counts no faults).",
+                "VM 0: after 2147484672 invalidations every vCPU makes progress.",
+            ],
+            HostEvidence.Seen([vm]));
+    }
 
     [Fact]
     public void What_lies_past_the_end_is_named_as_not_covered()

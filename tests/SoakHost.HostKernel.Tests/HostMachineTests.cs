@@ -20,6 +20,30 @@ public sealed class HostMachineTests : IDisposable
         Assert.Equal(expected, HostMachine.Read(_root).MmuMode);
     }
 
+    [Theory]
+    [InlineData("fpu svm", "npt, tdp_mmu=Y")]
+    [InlineData("fpu vmx", "ept, tdp_mmu=Y")]
+    [InlineData("fpu", "unknown")]
+    public void Of_two_modules_that_are_built_in_the_one_for_this_CPU_counts(string flags, string expected)
+    {
+        Write("proc/cpuinfo", $"model name\t: a CPU\nflags\t\t: {flags}\n");
+        Write("sys/module/kvm/parameters/tdp_mmu", "Y");
+        Write("sys/module/kvm_intel/parameters/ept", "Y");
+        Write("sys/module/kvm_amd/parameters/npt", "1");
+
+        Assert.Equal(expected, HostMachine.Read(_root).MmuMode);
+    }
+
+    [Fact]
+    public void With_nested_paging_switched_off_on_AMD_the_mode_is_shadow_whatever_Intels_module_says()
+    {
+        Write("proc/cpuinfo", "flags\t\t: svm\n");
+        Write("sys/module/kvm_intel/parameters/ept", "Y");
+        Write("sys/module/kvm_amd/parameters/npt", "0");
+
+        Assert.Equal("shadow (npt=0)", HostMachine.Read(_root).MmuMode);
+    }
+
     [Fact]
     public void Release_and_processor_are_read_as_the_kernel_gives_them()
     {

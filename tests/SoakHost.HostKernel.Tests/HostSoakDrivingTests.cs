@@ -40,11 +40,12 @@ public sealed class HostSoakDrivingTests
     }
 
     [Fact]
-    public async Task Every_VM_is_asked_to_stop_before_any_is_waited_for_and_all_waits_share_one_deadline()
+    public async Task Invalidations_stop_first_then_every_vCPU_is_asked_to_then_all_are_waited_for_with_one_deadline()
     {
         List<string> calls = [];
         ScriptedVm[] vms = [.. Enumerable.Range(0, 3).Select(number => new ScriptedVm(_time)
         {
+            OnStopInvalidating = () => calls.Add($"quiet {number}"),
             OnRequestStop = () => calls.Add($"stop {number}"),
             OnJoin = () => calls.Add($"join {number}"),
             JoinTakes = TimeSpan.FromSeconds(2),
@@ -53,7 +54,8 @@ public sealed class HostSoakDrivingTests
         soak.RequestStop();
         await End(soak);
 
-        Assert.Equal(["stop 0", "stop 1", "stop 2", "join 0", "join 1", "join 2"], calls);
+        Assert.Equal(
+            ["quiet 0", "quiet 1", "quiet 2", "stop 0", "stop 1", "stop 2", "join 0", "join 1", "join 2"], calls);
         Assert.Equal([4.5, 2.5, 0.5], vms.Select(vm => vm.LeftAtJoin!.Value.TotalSeconds));
     }
 
@@ -85,6 +87,8 @@ public sealed class HostSoakDrivingTests
 
         public Action? OnRequestStop { get; init; }
 
+        public Action? OnStopInvalidating { get; init; }
+
         public Action? OnJoin { get; init; }
 
         public TimeSpan JoinTakes { get; init; }
@@ -106,6 +110,8 @@ public sealed class HostSoakDrivingTests
         public void Step() => OnStep?.Invoke();
 
         public HostVmSnapshot Snapshot(DateTimeOffset at) => new(0, HostVmPhase.Soaking, 0, 0, 0, null, null, null, [], 0, []);
+
+        public void StopInvalidating() => OnStopInvalidating?.Invoke();
 
         public void RequestStop() => OnRequestStop?.Invoke();
 

@@ -65,7 +65,7 @@ internal sealed class LabVm : IDisposable
     {
         foreach (Vcpu vcpu in _vcpus)
             vcpu.Start();
-        _invalidators.Start();
+        _invalidators.Start(start: 0);
     }
 
     /// <summary>Forgets what the vCPUs did so far: they are judged anew.</summary>

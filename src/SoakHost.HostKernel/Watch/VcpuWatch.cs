@@ -13,11 +13,17 @@ namespace SoakHost.HostKernel.Watch;
 /// </remarks>
 public sealed class VcpuWatch
 {
+    /// <summary>Looks at the registers in quiet, all at one instruction, that show that a guest stands still.</summary>
+    private const int StandstillSamplesMin = 3;
+
     private readonly VcpuWatchOptions _options;
     private readonly TimeProvider _time;
     private Mark _lastHeartbeat;
     private Mark _lastFix;
     private Mark _quiesced;
+    private ulong? _quietInstruction;
+    private long _quietSamples;
+    private bool _hasMovedInQuiet;
     private bool _started;
     private bool _fixSeen;
 
@@ -109,11 +115,7 @@ public sealed class VcpuWatch
                 break;
             case VcpuState.Suspect:
                 if (now.Seen.InvalidationsStopped)
-                {
-                    State = VcpuState.Quiescing;
-                    _quiesced = now;
-                }
-
+                    Quiesce(now);
                 break;
             case VcpuState.Quiescing:
                 Confirm(now);
@@ -149,10 +151,7 @@ public sealed class VcpuWatch
             Suspicions++;
             // If nothing was being invalidated anyway, the quiet time starts here.
             if (now.Seen.InvalidationsStopped)
-            {
-                State = VcpuState.Quiescing;
-                _quiesced = now;
-            }
+                Quiesce(now);
         }
         else
         {
@@ -171,8 +170,17 @@ public sealed class VcpuWatch
             BecomeStarved();
     }
 
+    private void Quiesce(Mark now)
+    {
+        State = VcpuState.Quiescing;
+        _quiesced = now;
+        (_quietInstruction, _quietSamples, _hasMovedInQuiet) = (now.Seen.InstructionPointer, now.Seen.Samples, false);
+    }
+
     private void Confirm(Mark now)
     {
+        _quietInstruction ??= now.Seen.InstructionPointer;
+        _hasMovedInQuiet |= now.Seen.InstructionPointer is { } at && at != _quietInstruction;
         if (!now.Seen.InvalidationsStopped)
         {
             State = VcpuState.Suspect;
@@ -184,7 +192,7 @@ public sealed class VcpuWatch
         if (SlowFixes(_quiesced, now) > 0)
             State = VcpuState.FixedInVain;
         else if (now.Seen.Faults is null)
-            State = IsNotScheduled(_quiesced, now) || now.Seen.AtAccess == false ? WithoutFaults(_quiesced, now) : VcpuState.Hung;
+            State = IsStandingStill(now) ? VcpuState.Hung : WithoutFaults(_quiesced, now);
         else
             State = Taken(_quiesced, now) >= (ulong)_options.FaultsTakenMin ? VcpuState.Hung : WithoutFaults(_quiesced, now);
         if (State == VcpuState.Hung)
@@ -192,6 +200,13 @@ public sealed class VcpuWatch
         else
             _lastFix = now;
     }
+
+    /// <summary>
+    /// Without statistics: it uses processor time and is at the instruction that reads a page, or at one that no guest can stand
+    /// still at. Whatever the page is, its own code or its tables, that is a fault which is not fixed.
+    /// </summary>
+    private bool IsStandingStill(Mark now) => !IsNotScheduled(_quiesced, now) && (now.Seen.AtAccess != false
+        || (now.Seen.CannotStandStill && !_hasMovedInQuiet && now.Seen.Samples - _quietSamples >= StandstillSamplesMin));
 
     private HangEvidence Describe(Mark now) => new(
         now.Seen.Faults is null ? HangProof.HeartbeatAlone : HangProof.Statistics,
@@ -203,13 +218,19 @@ public sealed class VcpuWatch
         _lastFix.Seen.Faults,
         _quiesced.Seen.Faults,
         now.Seen.Faults,
-        now.Seen.AccessAddress);
+        now.Seen.AccessAddress)
+    {
+        AtLastHeartbeat = BoundsOf(_lastHeartbeat),
+        AtLastFix = now.Seen.Faults is null ? null : BoundsOf(_lastFix),
+    };
+
+    private static CounterBounds BoundsOf(Mark mark) => new(mark.Seen.InvalidationsEnded, mark.Seen.InvalidationsBegun);
 
     private VcpuState WithoutFaults(Mark since, Mark now) =>
         now.Seen.ProcessorTime is null || since.Seen.ProcessorTime is null ? VcpuState.Unexplained
         : IsNotScheduled(since, now) ? VcpuState.NotScheduled
-        // A guest at the instruction that reads a page, running and yet not faulting, is no loop of its own making.
-        : now.Seen.AtAccess == true ? VcpuState.Unexplained
+        // A guest at the instruction that reads a page, or one whose program never stays anywhere, is in no loop of its own.
+        : now.Seen.AtAccess == true || now.Seen.CannotStandStill ? VcpuState.Unexplained
         : VcpuState.LoopingInGuest;
 
     private void BecomeStarved()

@@ -13,6 +13,8 @@ internal sealed class CohortArguments
     /// <summary>The option that leaves the long count out.</summary>
     public const string Quick = "--quick";
 
+    private const long PastBoundary = 1_000_000;
+
     private readonly bool _takesHost;
     private readonly Dictionary<string, Option> _options = [];
 
@@ -136,7 +138,8 @@ internal sealed class CohortArguments
             HostCohortSettings.Section.Defaults);
         if (isQuick)
         {
-            foreach (string key in (string[])[nameof(HostCohortOptions.Until), nameof(HostCohortOptions.Boundaries)])
+            foreach (string key in (string[])
+                [nameof(HostCohortOptions.Until), nameof(HostCohortOptions.Boundaries), nameof(HostCohortOptions.CounterStart)])
             {
                 string option = HostCohortSettings.Section[key].Option;
                 if (parsed.IsGiven(_options[option]))
@@ -144,6 +147,13 @@ internal sealed class CohortArguments
             }
 
             options = options.WithoutLongCount();
+        }
+        else if (options.CounterStart is { } start
+            && Text(parsed, HostCohortSettings.Section[nameof(HostCohortOptions.Until)].Option) is null)
+        {
+            // From there the first boundary may be close: nobody starts a counter there to count to 2^31 once more.
+            long first = options.Boundaries.Where(boundary => boundary > start).DefaultIfEmpty(start).Min();
+            options = options with { Until = first - start + PastBoundary };
         }
 
         HostKernelSupport support = HostKernelSupport.Probe(options.DevicePath);

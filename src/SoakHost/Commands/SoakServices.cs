@@ -46,6 +46,14 @@ internal static class SoakServices
             .AddSingleton<ReplayService>()
             .AddMetrics()
             .AddHostedService<SoakService>();
+        if (options.Watch)
+        {
+            builder.Services.AddWatch(new WatchOptions
+            {
+                Evidence = options.WatchEvidence.Length > 0 ? options.WatchEvidence : null,
+                DataDirectory = options.DataDirectory,
+            });
+        }
     }
 
     private static IServiceCollection AddMetrics(this IServiceCollection services) => services

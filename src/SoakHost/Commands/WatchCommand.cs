@@ -1,12 +1,10 @@
 using System.CommandLine;
-using Microsoft.AspNetCore.Hosting.Server;
 using SoakHost.Configuration;
 using SoakHost.HostKernel.Results;
 using SoakHost.Logging;
 using SoakHost.Metrics;
 using SoakHost.Reports;
 using SoakHost.Service;
-using SoakHost.Watch.Discovery;
 using SoakHost.Watch.Samples;
 using SoakHost.Watch.Sources;
 using SoakHost.Watch.Verdicts;
@@ -24,9 +22,6 @@ internal static class WatchCommand
 
     // A state takes two.
     private const int SamplesMin = 2;
-
-    // On a host with thousands of processes, looking at each of them costs more than reading the VMs.
-    private static readonly TimeSpan DiscoverEvery = TimeSpan.FromSeconds(15);
 
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(1);
 
@@ -107,23 +102,23 @@ internal static class WatchCommand
             IAnsiConsole? console = parsed.GetValue(json) ? null : Terminal.Output;
             if (parsed.GetValue(from) is { } file)
                 return (int)Judge(file, console, Console.Out, Console.Error);
-            var kernel = new RunningKernel(HostResultStore.Of(parsed.Of(directory)), TimeProvider.System);
-            var options = new SamplerOptions
+            var watch = new WatchOptions
             {
-                Affected = () => kernel.AffectedByCheck,
+                Interval = TimeSpan.FromSeconds(interval.Of(parsed)),
+                Evidence = parsed.GetValue(evidence)?.FullName,
+                DataDirectory = parsed.Of(directory),
+            };
+            SamplerOptions options = watch.Sampler with
+            {
                 Processes = [.. pids.Of(parsed)],
                 AsksQmp = parsed.GetValue(qmp),
                 TracesFaults = !parsed.GetValue(noEbpf),
-                DiscoverEvery = parsed.GetValue(once) ? Period : DiscoverEvery,
             };
-            using var sampler = new HostSampler(options, TimeProvider.System);
             if (!parsed.GetValue(once))
-            {
-                return (int)await ServeAsync(
-                    sampler, kernel, parsed.GetValue(listen)!, TimeSpan.FromSeconds(interval.Of(parsed)),
-                    parsed.GetValue(evidence), stop);
-            }
-
+                return (int)await ServeAsync(watch with { Sampler = options }, parsed.GetValue(listen)!, stop);
+            var kernel = new RunningKernel(HostResultStore.Of(watch.DataDirectory), TimeProvider.System);
+            using var sampler = new HostSampler(
+                options with { DiscoverEvery = Period, Affected = () => kernel.AffectedByCheck }, TimeProvider.System);
             using TextWriter? recording = Create(parsed.GetValue(record));
             var length = TimeSpan.FromSeconds(seconds.Of(parsed));
             return (int)await OnceAsync(
@@ -132,34 +127,22 @@ internal static class WatchCommand
         return command;
     }
 
-    private static async Task<ExitCode> ServeAsync(
-        HostSampler sampler, RunningKernel kernel, string address, TimeSpan interval, DirectoryInfo? evidence,
-        CancellationToken stop)
+    private static async Task<ExitCode> ServeAsync(WatchOptions options, string address, CancellationToken stop)
     {
         WebApplicationBuilder builder = HostSettings.CreateBuilder([$"--urls={address}"]);
         Listening.Check(builder.Configuration);
         LogSetup.Configure(builder, LogFormat.Auto);
         builder.Services.AddListening();
         builder.Services.AddSingleton(TimeProvider.System).AddSingleton<MetricRegistry>().AddSingleton<ProcessMetrics>()
-            .AddSingleton(services => new WatchService(
-                sampler,
-                kernel,
-                evidence is null ? null : new HangEvidence(evidence.FullName, KernelBuild(), TimeProvider.System),
-                interval, TimeProvider.System, services.GetRequiredService<IServer>(),
-                services.GetRequiredService<ILogger<WatchService>>()))
-            .AddHostedService(services => services.GetRequiredService<WatchService>());
+            .AddWatch(options);
         await using WebApplication app = builder.Build();
-        MetricRegistry registry = app.Services.GetRequiredService<MetricRegistry>();
-        WatchService service = app.Services.GetRequiredService<WatchService>();
         app.Services.GetRequiredService<ProcessMetrics>();
-        _ = new WatchMetrics(registry, () => service.Latest);
-        app.MapMetrics(registry);
+        app.Services.GetRequiredService<WatchMetrics>();
+        app.MapMetrics(app.Services.GetRequiredService<MetricRegistry>());
         await app.StartAsync(stop);
         await app.WaitForShutdownAsync(stop);
         return ExitCode.Pass;
     }
-
-    private static string KernelBuild() => new ProcFiles().Text("proc/version") ?? "unknown";
 
     /// <summary>Looks at this host once a second, and judges.</summary>
     /// <param name="sampler">Reads the host.</param>

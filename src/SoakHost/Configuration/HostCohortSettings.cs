@@ -46,10 +46,16 @@ internal static class HostCohortSettings
             new WholeNumber<long>(HostCohortRanges.Count),
             options => options.Until, (options, value) => options with { Until = value }),
         new Setting<HostCohortOptions, IReadOnlyList<long>>(
-            nameof(HostCohortOptions.Boundaries), "list of counts to watch closely; at least one must be at most `Until`",
+            nameof(HostCohortOptions.Boundaries), "list of counters to watch closely; the run must reach at least one",
             new Several<long>(new WholeNumber<long>(HostCohortRanges.Count)),
             options => options.Boundaries, (options, value) => options with { Boundaries = value })
         { Option = "--boundary" },
+        new Setting<HostCohortOptions, long?>(
+            nameof(HostCohortOptions.CounterStart),
+            "where a new VM's counter starts, for a kernel that was built to start elsewhere; by default it is read, and else 0",
+            new OptionalNumber(HostCohortRanges.CounterStart),
+            options => options.CounterStart, (options, value) => options with { CounterStart = value })
+        { DefaultText = "not set" },
         new Setting<HostCohortOptions, long>(
             nameof(HostCohortOptions.BoundaryWindow),
             "invalidations before and after a boundary during which every vCPU works without a rest",
@@ -122,7 +128,7 @@ internal static class HostCohortSettings
         ("RangePages", "set Host:VmasPerCall"),
         ("PagesMin", "a real VM has one life"),
         ("RangePagesMin", "a real VM has one life"),
-        ("InvalidateSeqStart", "a real VM's counter starts at 0"),
+        ("InvalidateSeqStart", "set Host:CounterStart"),
         ("LifeAfterBoundary", "a real VM has one life"),
         ("LifeAfterHang", "a real VM has one life"),
         ("Expect", "a real kernel passes if nothing hangs"),
@@ -142,14 +148,17 @@ internal static class HostCohortSettings
         HostCohortOptions complete = isMemoryGiven ? options : options with { MemoryBytes = LeastMemoryBytes(options) };
         foreach ((string key, string error) in complete.Validate(support.Limits ?? AssumedLimits))
             wrong(Find(key), error);
-        if (complete.Boundaries.All(boundary => boundary > complete.Until))
+        long start = complete.CounterStart ?? 0;
+        if (!complete.BoundariesFrom(start).Any())
         {
-            string least = NumberSyntax.Format(complete.Boundaries.DefaultIfEmpty(1L << 31).Min());
+            long first = complete.Boundaries.Where(boundary => boundary > start).DefaultIfEmpty(Math.Max(start, 1L << 31)).Min();
+            string why = start > 0 ? $"from {NumberSyntax.Format(start)} on it reaches no boundary"
+                : "every boundary is above it";
+            string other = first > start ? $"at least {NumberSyntax.Format(first - start)}, or a lower boundary"
+                : "a higher boundary";
             wrong(
                 Find(nameof(HostCohortOptions.Until)),
-                $"is {NumberSyntax.Format(complete.Until)}, and every boundary is above it: the run would show nothing. Give at "
-                + $"least {least}, "
-                + "or a lower boundary");
+                $"is {NumberSyntax.Format(complete.Until)}, and {why}: the run would show nothing. Give {other}");
         }
 
         return complete;

@@ -54,6 +54,12 @@ internal sealed record SoakOptions
     /// <summary>Incidents that are kept, and as many crossings; the oldest go first.</summary>
     public int IncidentsMax { get; init; } = 100_000;
 
+    /// <summary>Whether the VMs that other processes of this host run are watched too.</summary>
+    public bool Watch { get; init; }
+
+    /// <summary>The folder in which the watch keeps evidence of hangs; empty for none.</summary>
+    public string WatchEvidence { get; init; } = "";
+
     /// <summary>The token that interventions need; null for none.</summary>
     public string? ApiToken { get; init; }
 

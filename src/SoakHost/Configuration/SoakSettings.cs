@@ -65,6 +65,15 @@ internal static class SoakSettings
             "incidents that are kept, and as many crossings; the oldest of the cohort with the most go first",
             new WholeNumber<int>(1, 10_000_000),
             options => options.IncidentsMax, (options, value) => options with { IncidentsMax = value }),
+        new Setting<SoakOptions, bool>(
+            nameof(SoakOptions.Watch),
+            "also watch the VMs that other processes of this host run, as `soakhost watch` does", new Flag(),
+            options => options.Watch, (options, value) => options with { Watch = value }),
+        new Setting<SoakOptions, string>(
+            nameof(SoakOptions.WatchEvidence), "folder in which that watch keeps evidence of hangs",
+            new Words("the path of a folder", "path", _ => true, range: ""),
+            options => options.WatchEvidence, (options, value) => options with { WatchEvidence = value })
+        { DefaultText = "not set" },
         new Setting<SoakOptions, string>(
             nameof(SoakOptions.ApiToken),
             $"token that interventions need, at least {NamedToken.LengthMin} characters; without any token only clients on this "

@@ -74,6 +74,31 @@ internal sealed class WholeNumber<T>(T min, T max) : ValueSyntax<T>
         ? string.Create(CultureInfo.InvariantCulture, $"0x{value:x}") : string.Create(CultureInfo.InvariantCulture, $"{value}");
 }
 
+/// <summary>A whole number that may be left out.</summary>
+internal sealed class OptionalNumber(ValueRange<long> range) : ValueSyntax<long?>
+{
+    private readonly WholeNumber<long> _number = new(range);
+
+    public override string Allowed => _number.Allowed;
+
+    public override string Range => _number.Range;
+
+    public override string Placeholder => _number.Placeholder;
+
+    public override bool IsNumber => true;
+
+    public override bool TryParse(string text, out long? value)
+    {
+        bool isAllowed = _number.TryParse(text, out long number);
+        value = isAllowed ? number : null;
+        return isAllowed;
+    }
+
+    public override string Format(long? value) => value is { } number ? _number.Format(number) : "";
+
+    public override string FormatArgument(long? value) => value is { } number ? _number.FormatArgument(number) : "";
+}
+
 /// <summary>
 /// Numbers of worker threads. More of them than a few for each processor soak no faster. They only keep the threads that answer
 /// clients, watch and stop the fleet from their turn.

@@ -62,6 +62,10 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
             Write(cohort, finding);
     }
 
+    /// <summary>Of a real VM it is seen that a vCPU works on the pages, not that a fault is in flight.</summary>
+    private static string Probe(CohortReport cohort, string article) =>
+        cohort.Cohort is ExternalCohort ? $"{article} vCPU at work" : $"{article} fault in flight";
+
     private void Write(CohortReport cohort, in Finding found)
     {
         (string name, string kernel, FindingTime time) = (cohort.Cohort.Name, cohort.KernelName, found.Time);
@@ -73,10 +77,10 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         switch (found.Kind)
         {
             case FindingKind.BoundaryCrossed:
-                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with a fault in flight", seq, time);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, $"with {Probe(cohort, "a")}", seq, time);
                 break;
             case FindingKind.BoundaryCrossedIdle:
-                log.BoundaryCrossed(name, kernel, found.Vm, boundary, "with no fault in flight", seq, time);
+                log.BoundaryCrossed(name, kernel, found.Vm, boundary, $"with {Probe(cohort, "no")}", seq, time);
                 break;
             case FindingKind.VcpuStarved:
                 log.VcpuStarved(name, kernel, found.Vm, vcpu, page, seq, snapshot, time);

@@ -12,6 +12,7 @@ internal static class MetricsEndpoint
         app.Services.GetRequiredService<AlertMetrics>();
         app.Services.GetRequiredService<StorageMetrics>();
         app.Services.GetRequiredService<InterventionMetrics>();
+        app.Services.GetService<WatchMetrics>();
 
         app.MapMetrics(registry);
     }

@@ -120,6 +120,10 @@ internal sealed record CheckCohortDocument(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? CommandLine { get; init; }
 
+    /// <summary>The evidence of each vCPU that is, or was, hung.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<HangDocument>? Hangs { get; init; }
+
     /// <summary>What each workload did.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableArray<WorkloadCoverage>? Coverage { get; init; }

@@ -4,6 +4,8 @@ using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
 using SoakHost.HostKernel.Results;
+using SoakHost.HostKernel.Statistics;
+using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.Reports;
 
@@ -39,6 +41,7 @@ internal static class KindDocuments
                 CheckedAt = host.At,
                 KernelBuild = KernelBuild.Read(),
                 CommandLine = KernelBuild.ReadCommandLine(),
+                Hangs = [.. host.Hangs.Select(HangDocument.Of)],
                 Coverage = host.Coverage,
                 KernelRelease = host.KernelRelease,
                 Mmu = host.Mmu,
@@ -55,6 +58,48 @@ internal static class KindDocuments
     /// <summary>VMs that crossed each boundary with a fault in flight, by the boundary's name.</summary>
     public static IReadOnlyDictionary<string, long> ByBoundary(this CohortTotals totals) =>
         totals.Crossings.ToDictionary(crossing => crossing.Boundary.Name, crossing => crossing.Vms);
+}
+
+/// <summary>Why a real vCPU was called hung, in the figures that were read.</summary>
+/// <param name="Vm">Its VM's number.</param>
+/// <param name="Vcpu">Its number.</param>
+/// <param name="IsHung">Whether it still is.</param>
+/// <param name="Proof">What the verdict rests on: "statistics" or "heartbeat_alone".</param>
+/// <param name="LastHeartbeatAt">When its heartbeat was last seen to move.</param>
+/// <param name="QuiescedAt">When invalidations had stopped.</param>
+/// <param name="ConfirmedAt">When it was looked at again.</param>
+/// <param name="CounterAtLastHeartbeat">The least and the most that the counter can have been then, in hex.</param>
+/// <param name="CounterAtLastFix">The same when its last fault was fixed; null where the kernel counts none.</param>
+/// <param name="CounterWhenStopped">The same when invalidations were stopped.</param>
+/// <param name="FaultsBefore">Faults when one was last seen to be fixed; null where the kernel counts none.</param>
+/// <param name="FaultsAtQuiesce">Faults when invalidations had stopped.</param>
+/// <param name="FaultsAfter">Faults when it was looked at again.</param>
+/// <param name="FaultingAddress">The guest address that it reads in vain, in hex; null where that is not known.</param>
+internal sealed record HangDocument(
+    int Vm, int Vcpu, bool IsHung, string Proof, DateTimeOffset LastHeartbeatAt, DateTimeOffset QuiescedAt,
+    DateTimeOffset ConfirmedAt, string[]? CounterAtLastHeartbeat, string[]? CounterAtLastFix, string[] CounterWhenStopped,
+    FaultsDocument? FaultsBefore, FaultsDocument? FaultsAtQuiesce, FaultsDocument? FaultsAfter, string? FaultingAddress)
+{
+    public static HangDocument Of(VcpuHang hang)
+    {
+        HangEvidence evidence = hang.Evidence;
+        return new HangDocument(
+            hang.Vm, hang.Vcpu, hang.IsHung, evidence.Proof == HangProof.Statistics ? "statistics" : "heartbeat_alone",
+            evidence.LastHeartbeatAt, evidence.QuiescedAt, evidence.ConfirmedAt, Of(evidence.AtLastHeartbeat),
+            Of(evidence.AtLastFix), Of(evidence.Stopped)!, FaultsDocument.Of(evidence.FaultsBefore),
+            FaultsDocument.Of(evidence.FaultsAtQuiesce), FaultsDocument.Of(evidence.FaultsAfter),
+            evidence.FaultingAddress is { } address ? Hex64.Of(address) : null);
+    }
+
+    private static string[]? Of(CounterBounds? bounds) =>
+        bounds is { } known ? [Hex64.Of((ulong)known.Ended), Hex64.Of((ulong)known.Begun)] : null;
+}
+
+/// <summary>Faults of a vCPU, as its statistics count them.</summary>
+internal sealed record FaultsDocument(ulong Taken, ulong Fixed, ulong Emulated, ulong Spurious, ulong Fast)
+{
+    public static FaultsDocument? Of(FaultCounters? faults) => faults is { } known
+        ? new(known.Taken, known.Fixed, known.Emulate, known.Spurious, known.Fast) : null;
 }
 
 /// <summary>Where real VMs run, and how far they are.</summary>

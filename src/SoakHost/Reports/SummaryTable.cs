@@ -99,7 +99,9 @@ internal static class SummaryTable
     private static void WriteRemarks(IAnsiConsole console, CohortReport cohort, string subject, IEnumerable<string> others)
     {
         console.WriteLine($"{cohort.Cohort.Name}: {subject}");
-        foreach (string line in cohort.Reasons.Concat(others))
+
+        // Why it is no pass stands among the reasons already.
+        foreach (string line in cohort.Verdict == Verdict.Pass ? cohort.Reasons.Concat(others) : others)
             console.WriteLine($"  {line}");
     }
 

@@ -61,8 +61,9 @@ public sealed class VcpuWatchTests
         Assert.Equal(50ul, evidence.FaultsAfter.Value.Fixed);
         Assert.Equal(0x4000_3000ul, evidence.FaultingAddress);
         Assert.Equal(
-            "hung at 2147484160 invalidations, reading guest address 0x40003000: in 2 s without any invalidation, 12220 faults "
-                + "were taken and none fixed",
+            "hung, with invalidations stopped at 2147484160, reading guest address 0x40003000: in 2 s without any invalidation, "
+                + "12220 faults were taken and none fixed; its heartbeat last moved at 2147483648 to 2147484160, and its last "
+                + "fix was at 2147483648 to 2147484160",
             evidence.ToString());
     }
 
@@ -188,6 +189,67 @@ public sealed class VcpuWatchTests
     }
 
     [Fact]
+    public void The_evidence_has_the_counter_at_the_last_heartbeat_the_last_fix_and_the_stop()
+    {
+        _vcpu = _vcpu with { InvalidationsEnded = 1000, InvalidationsBegun = 1512 };
+        Play(1, Progress);
+        _vcpu = _vcpu with { InvalidationsEnded = 2000, InvalidationsBegun = 2512 };
+        Play(1, each => Faults(each, taken: 1, @fixed: 1));
+        _vcpu = _vcpu with { InvalidationsEnded = 5000, InvalidationsBegun = 5512 };
+        Play(11, Hang);
+        _vcpu = _vcpu with { InvalidationsStopped = true, InvalidationsEnded = 6000, InvalidationsBegun = 6000 };
+        Play(21, Hang);
+
+        HangEvidence evidence = _watch.Evidence!;
+        Assert.Equal(
+            (new CounterBounds(1000, 1512), new CounterBounds(2000, 2512), new CounterBounds(6000, 6000)),
+            (evidence.AtLastHeartbeat!.Value, evidence.AtLastFix!.Value, evidence.Stopped));
+        Assert.Equal("1000 to 1512 6000", $"{evidence.AtLastHeartbeat} {evidence.Stopped}");
+    }
+
+    [Fact]
+    public void Without_pf_taken_a_sweep_that_stands_still_at_any_instruction_is_hung()
+    {
+        StopWithoutStatistics();
+        Play(21, each => Sample(each, at: 0x1000));
+
+        Assert.Equal(VcpuState.Hung, _watch.State);
+        Assert.Equal((HangProof.HeartbeatAlone, null), (_watch.Evidence!.Proof, _watch.Evidence.AtLastFix));
+        Assert.Contains("heartbeat last moved at", _watch.Evidence.ToString(), StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Without_pf_taken_a_sweep_that_moves_in_quiet_or_was_hardly_looked_at_is_unexplained_and_not_looping()
+    {
+        StopWithoutStatistics();
+        ulong at = 0x1000;
+        Play(21, each => Sample(each, at++));
+        Assert.Equal(VcpuState.Unexplained, _watch.State);
+
+        StopWithoutStatistics();
+        Play(2, each => Sample(each, at: 0x1000));
+        Play(19, Spin);
+        Assert.Equal((VcpuState.Unexplained, (HangEvidence?)null), (_watch.State, _watch.Evidence));
+    }
+
+    [Fact]
+    public void Without_pf_taken_a_sweep_that_gets_no_processor_time_is_not_scheduled()
+    {
+        StopWithoutStatistics();
+        Play(21, each => Sample(each, at: 0x1000) with { ProcessorTime = each.ProcessorTime });
+
+        Assert.Equal(VcpuState.NotScheduled, _watch.State);
+    }
+
+    [Fact]
+    public void A_sweep_that_runs_without_faults_or_heartbeat_is_unexplained()
+    {
+        _vcpu = _vcpu with { CannotStandStill = true };
+        Play(30, Spin);
+        Assert.Equal(VcpuState.Unexplained, _watch.State);
+    }
+
+    [Fact]
     public void Without_pf_taken_a_guest_that_loops_elsewhere_is_not_called_hung()
     {
         _vcpu = _vcpu with { Faults = null };
@@ -277,6 +339,27 @@ public sealed class VcpuWatchTests
         Play(6, Hang);
         Assert.Equal(VcpuState.Hung, _watch.State);
     }
+
+    /// <summary>A sweep, without statistics, that is suspected; from the next look on its invalidations are stopped.</summary>
+    private void StopWithoutStatistics()
+    {
+        _vcpu = _vcpu with
+        {
+            Faults = null,
+            CannotStandStill = true,
+            InvalidationsStopped = false,
+            AtAccess = null,
+            InstructionPointer = null,
+        };
+        Play(1, Progress);
+        Play(12, Spin);
+        Assert.Equal(VcpuState.Suspect, _watch.State);
+        _vcpu = _vcpu with { InvalidationsStopped = true };
+    }
+
+    /// <summary>A look at the registers of a guest that runs, elsewhere than at the instruction that reads a page.</summary>
+    private static VcpuObservation Sample(VcpuObservation vcpu, ulong at) =>
+        Spin(vcpu) with { AtAccess = false, InstructionPointer = at, Samples = vcpu.Samples + 1 };
 
     private void BringToHung()
     {

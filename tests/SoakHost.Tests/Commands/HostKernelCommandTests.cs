@@ -1,4 +1,6 @@
+using System.CommandLine;
 using System.Text.Json;
+using SoakHost.Commands;
 using SoakHost.HostKernel;
 
 namespace SoakHost.Tests.Commands;
@@ -153,17 +155,41 @@ public class HostKernelCommandTests
     public async Task What_a_quick_check_leaves_out_cannot_be_asked_for_and_it_is_for_real_VMs()
     {
         ProgramResult host = await ProgramProcess.RunAsync(
-            ["check", "--kernel", "host", "--quick", "--until", "2^32", "--boundary", "2^31", "--device", "/dev/no-kvm"]);
+            ["check", "--kernel", "host", "--quick", "--until", "2^32", "--boundary", "2^31", "--counter-start", "5",
+                "--device", "/dev/no-kvm"]);
         ProgramResult simulated = await ProgramProcess.RunAsync(["check", "--kernel", "linux-6.1", "--quick"]);
         ProgramResult configured = await ProgramProcess.RunAsync(["check", "--quick"]);
 
         Assert.Equal((64, 64, 64), (host.ExitCode, simulated.ExitCode, configured.ExitCode));
         Assert.Equal(
-            "2 errors on the command line:\n  --quick and --until exclude each other\n"
-                + "  --quick and --boundary exclude each other\n",
+            "3 errors on the command line:\n  --quick and --until exclude each other\n"
+                + "  --quick and --boundary exclude each other\n  --quick and --counter-start exclude each other\n",
             host.Error);
         Assert.Contains("--quick is for real VMs: it needs --kernel host", simulated.Error, StringComparison.Ordinal);
         Assert.Contains("--quick is for real VMs: it needs --kernel host", configured.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("2^31-100000", null, 1_100_000)]
+    [InlineData("2^31-100000", "300000", 300_000)]
+    [InlineData("2^31", null, (1L << 31) + 1_000_000)]
+    [InlineData(null, null, (1L << 31) + 1_000_000)]
+    public void A_declared_start_makes_the_run_as_short_as_its_first_boundary_allows(string? start, string? until, long expected)
+    {
+        var arguments = new CohortArguments(takesHost: true, "kernel");
+        var command = new Command("check");
+        foreach (Option option in arguments.Options)
+            command.Add(option);
+        string[] words = ["--kernel", "host", "--device", "/dev/no-kvm"];
+        if (start is not null)
+            words = [.. words, "--counter-start", start];
+        if (until is not null)
+            words = [.. words, "--until", until];
+
+        HostCohortOptions options = ((HostCohort)arguments.Read(command.Parse(words))!.Cohort).Options;
+
+        Assert.Equal(expected, options.Until);
+        Assert.Equal(start is null, options.CounterStart is null);
     }
 
     [Fact]

@@ -5,8 +5,11 @@ using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
 using SoakHost.HostKernel.Results;
+using SoakHost.HostKernel.Statistics;
+using SoakHost.HostKernel.Watch;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
+using Spectre.Console;
 
 namespace SoakHost.Tests.Commands;
 
@@ -119,6 +122,53 @@ public sealed class HostResultsCommandTests : IDisposable
         Assert.Equal(
             ["madvise(MADV_DONTNEED)", "7", "3", "", "True"],
             cohort.GetProperty("coverage")[0].EnumerateObject().Select(each => each.Value.ToString()));
+    }
+
+    [Fact]
+    public void A_hang_has_its_evidence_in_the_report_and_stands_in_the_text_once()
+    {
+        DateTimeOffset at = Sample.Time;
+        var evidence = new HangEvidence(
+            HangProof.Statistics, at, at.AddSeconds(1), at.AddSeconds(3), 0x80000200, 0x80000200,
+            new FaultCounters(900, 800, 1, 2, 3, 0, 0), new FaultCounters(5000, 800, 1, 2, 3, 0, 0),
+            new FaultCounters(9000, 800, 1, 2, 3, 0, 0), 0x40003000)
+        {
+            AtLastHeartbeat = new CounterBounds(0x7fffff00, 0x80000000),
+            AtLastFix = new CounterBounds(0x7fffff80, 0x80000000),
+        };
+        CohortReport hung = Host with
+        {
+            Verdict = Verdict.Violation,
+            Reasons = [$"vCPU 0 of VM 0 {evidence}."],
+            Snapshot = (HostSnapshot)Host.Snapshot with
+            {
+                Hangs = [new VcpuHang(0, 0, true, evidence)],
+                HungAt = 0x80000200,
+                Remarks = ["kernel 6.18.0", "not covered: a gap"],
+            },
+        };
+        SoakResult result = Result(Control, hung) with { Verdict = Verdict.Violation, Reasons = [$"here: {hung.Reasons[0]}"] };
+
+        JsonElement cohort = JsonDocument.Parse(CheckReport.Json(result, new())).RootElement.GetProperty("cohorts")[1];
+        JsonElement hang = Assert.Single(cohort.GetProperty("hangs").EnumerateArray());
+        Assert.Equal(
+            ("statistics", true, "0x40003000", 5000, 800),
+            (hang.GetProperty("proof").GetString(), hang.GetProperty("is_hung").GetBoolean(),
+                hang.GetProperty("faulting_address").GetString(),
+                hang.GetProperty("faults_at_quiesce").GetProperty("taken").GetInt32(),
+                hang.GetProperty("faults_after").GetProperty("fixed").GetInt32()));
+        Assert.Equal(
+            ["0x7fffff00 0x80000000", "0x7fffff80 0x80000000", "0x80000200 0x80000200"],
+            ((string[])["counter_at_last_heartbeat", "counter_at_last_fix", "counter_when_stopped"]).Select(key =>
+                string.Join(' ', hang.GetProperty(key).EnumerateArray().Select(each => each.GetString()))));
+        Assert.Equal("violation past 2^31", cohort.GetProperty("verdict_name").GetString());
+        using var text = new StringWriter();
+        CheckReport.WriteText(
+            AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(text), Ansi = AnsiSupport.No }), result,
+            new());
+        Assert.Equal(2, text.ToString().Split("hung, with invalidations stopped").Length);
+        Assert.Contains("here: violation past 2^31", text.ToString(), StringComparison.Ordinal);
+        Assert.Contains("not covered: a gap", text.ToString(), StringComparison.Ordinal);
     }
 
     private static CohortReport Passed()

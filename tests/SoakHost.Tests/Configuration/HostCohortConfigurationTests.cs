@@ -77,10 +77,27 @@ public class HostCohortConfigurationTests
     [InlineData("Host:MemoryBytes", "5000", "is 5000; it must be a multiple of 2097152")]
     [InlineData("Host:GuestPhysicalBase", "2^40", "is 0x10000000000; it must be a multiple of 2 MiB from ")]
     [InlineData("Host:Until", "2^31-1", "is 2^31-1, and every boundary is above it")]
+    [InlineData("Host:CounterStart", "-1", "is \"-1\"; it must be a whole number from 0 to 2^62")]
     [InlineData("Host:Colour", "red", "is unknown; known here are Until, ")]
     [InlineData("Host", "yes", "is \"yes\"; it must be a section")]
     public void A_value_that_is_not_allowed_is_named_with_its_key_and_what_is(string key, string value, string error) =>
         Assert.Contains(Errors((key, value)), told => told.StartsWith($"Soak:Fleet:0:{key} {error}", StringComparison.Ordinal));
+
+    [Theory]
+    [InlineData(
+        "2^31-100000", "99_999",
+        "is 99_999, and from 2^31-100_000 on it reaches no boundary: the run would show nothing. Give at least 100_000, or a "
+        + "lower boundary")]
+    [InlineData("2^33", "5", "is 5, and from 2^33 on it reaches no boundary: the run would show nothing. Give a higher boundary")]
+    public void A_run_must_reach_a_boundary_from_where_its_counter_starts(string start, string until, string error) =>
+        Assert.Equal(
+            $"Soak:Fleet:0:Host:Until {error}", Assert.Single(Errors(("Host:CounterStart", start), ("Host:Until", until))));
+
+    [Fact]
+    public void A_counter_that_starts_close_below_a_boundary_needs_a_short_run() => Assert.Equal(
+        (1L << 31) - 100_000,
+        ((HostCohort)Read(("Host:CounterStart", "2^31-100000"), ("Host:Until", "300000")).Fleet[0].Cohort)
+            .Options.CounterStart);
 
     [Fact]
     public void All_errors_are_told_at_once() =>

@@ -143,7 +143,7 @@ public class ReportLogTests
             Assert.Single(_lines.Lines, line => line.Event.Id == 2001).Text,
             StringComparison.Ordinal);
         Assert.Contains(
-            "crossed 3000000 with a fault in flight",
+            "crossed 3000000 with a vCPU at work",
             Assert.Single(_lines.Lines, line => line.Event.Id == 1003).Text,
             StringComparison.Ordinal);
     }

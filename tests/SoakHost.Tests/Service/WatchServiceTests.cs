@@ -155,6 +155,23 @@ public sealed class WatchServiceTests : IDisposable
     }
 
     [Fact]
+    public async Task A_soak_watches_the_host_beside_its_fleet_where_it_is_asked_to()
+    {
+        await using ProgramProcess program = await ProgramProcess.ServeAsync(
+            Fleets.Small(("Soak__DutyCycle", "0.1"), ("Soak__Watch", "true")));
+        string text = "";
+        for (int scrape = 0; scrape < 200 && !text.Contains("soakhost_watch_last_look", StringComparison.Ordinal); scrape++)
+        {
+            text = await program.Http.GetStringAsync("/metrics", Stop);
+            await Task.Delay(50, Stop);
+        }
+
+        Assert.Matches("\nsoakhost_watch_last_look_timestamp_seconds [0-9]", text);
+        Assert.Contains("\nsoakhost_watch_kernel_info{", text, StringComparison.Ordinal);
+        Assert.Contains("\nsoakhost_vms{", text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public async Task A_hung_VM_that_gets_another_name_is_not_logged_again_and_keeps_its_evidence()
     {
         await LookAsync(0, 0);
