@@ -16,6 +16,7 @@ internal static class KindDocuments
         {
             InvalidationsPaused = simulated.InvalidationsPaused,
             Tick = simulated.Tick,
+            VmsCrossed = ByBoundary(simulated.VmsCrossed),
         },
         HostSnapshot host => document with { Host = HostDocument.Of(host) },
         _ => document,
@@ -41,8 +42,10 @@ internal static class KindDocuments
             };
 
     /// <summary>VMs that crossed each boundary with a fault in flight, by the boundary's name.</summary>
-    public static IReadOnlyDictionary<string, long> ByBoundary(this CohortTotals totals) =>
-        totals.Crossings.ToDictionary(crossing => crossing.Boundary.Name, crossing => crossing.Vms);
+    public static IReadOnlyDictionary<string, long> ByBoundary(this CohortTotals totals) => ByBoundary(totals.Crossings);
+
+    private static Dictionary<string, long> ByBoundary(ImmutableArray<BoundaryCrossings> crossings) =>
+        crossings.ToDictionary(crossing => crossing.Boundary.Name, crossing => crossing.Vms);
 }
 
 /// <summary>Where real VMs run, and how far they are.</summary>
