@@ -236,16 +236,16 @@ function rowOf(step, culprit) {
   row.dataset.verdict = step.verdict;
   row.dataset.actor = step.actor === culprit ? 'own' : 'other';
   const what = textElement('td', step.action);
+  if (step.function) what.prepend(textElement('code', step.function, 'function'));
   if (step.verdict in DEFECTS) {
     row.dataset.defect = step.verdict;
-    what.prepend(textElement('strong', `Defect: ${DEFECTS[step.verdict]}`, 'defect'), ' ');
+    what.prepend(textElement('strong', `Defect: ${DEFECTS[step.verdict]}`, 'defect'));
   }
   for (const more of [step.truth, step.explanation].filter(text => text !== '')) what.append(textElement('span', more, 'truth'));
   row.append(
     textElement('td', grouped(step.tick), 'number'),
     textElement('td', step.actor),
     what,
-    textElement('td', step.function, 'mono function'),
     textElement('td', step.invalidate_seq, 'mono'),
     textElement('td', step.snapshot ?? '', 'mono'),
     textElement('td', String(step.in_progress), 'number'),
