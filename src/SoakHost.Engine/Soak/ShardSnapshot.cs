@@ -152,8 +152,8 @@ public sealed record ShardSnapshot
     public required ImmutableArray<ulong> InvalidateSeqs { get; init; }
 
     /// <summary>
-    /// VMs that have crossed each of <see cref="VmLives.Powers"/> with a fault in flight, in any of their lives; VMs that are gone
-    /// do not count.
+    /// VMs that have crossed each of <see cref="VmLives.Powers"/> with a fault in flight, in any of their lives; VMs that are
+    /// gone do not count.
     /// </summary>
     public ImmutableArray<int> VmsCrossed { get; init; } = [];
 

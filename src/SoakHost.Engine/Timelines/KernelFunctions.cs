@@ -36,7 +36,8 @@ internal static class KernelFunctions
     private static Version ReleaseOf(KernelInfo kernel)
     {
         string release = kernel.Name.Split('-').LastOrDefault(part => part.Contains('.', StringComparison.Ordinal), "");
-        string numbers = string.Join('.', release.Split('.').Where(part => int.TryParse(part, CultureInfo.InvariantCulture, out _)));
+        string numbers = string.Join(
+            '.', release.Split('.').Where(part => int.TryParse(part, CultureInfo.InvariantCulture, out _)));
         return kernel.Group != KernelGroup.Mutant && Version.TryParse(numbers, out Version? version) ? version : OfMutants;
     }
 

@@ -23,8 +23,8 @@ internal static class IncidentEndpoint
             .WithSummary(
                 "Incidents, newest first. Pass a page's \"next\" as \"before\" to get the page after it. Filters: \"cohort\", "
                     + "\"run\", \"vm\" with the number of "
-                    + "\"vms\" from it on (1), \"vcpu\", \"kind\", and \"hung\": true for vCPUs that are still hung, false for all "
-                    + "others.");
+                    + "\"vms\" from it on (1), \"vcpu\", \"kind\", and \"hung\": true for vCPUs that are still hung, false for "
+                    + "all others.");
         app.MapGet("/api/v1/incidents/groups", ReadGroupsAsync)
             .Produces<IncidentGroupList>()
             .ProducesProblem(StatusCodes.Status400BadRequest)
@@ -32,8 +32,8 @@ internal static class IncidentEndpoint
             .WithName("incident-groups")
             .WithTags("incidents")
             .WithSummary(
-                "How many incidents of one kind there are in one cohort and one run, with the times of the first and of the newest; "
-                    + $"the {IncidentGroupList.GroupsMax} groups with the newest incidents. Filter: \"cohort\".");
+                "How many incidents of one kind there are in one cohort and one run, with the times of the first and of the "
+                    + $"newest; the {IncidentGroupList.GroupsMax} groups with the newest incidents. Filter: \"cohort\".");
     }
 
     private static Task<Results<JsonHttpResult<IncidentPage>, ProblemHttpResult>> ReadAsync(
@@ -145,8 +145,8 @@ internal sealed record IncidentGroupList(IReadOnlyList<IncidentGroupDocument> Gr
 }
 
 /// <summary>
-/// The incidents of one kind in one cohort and one run. Times are null where a record is damaged; kernel and expectation, those of
-/// the newest incident, where they are not known any more.
+/// The incidents of one kind in one cohort and one run. Times are null where a record is damaged; kernel and expectation, those
+/// of the newest incident, where they are not known any more.
 /// </summary>
 internal sealed record IncidentGroupDocument(
     long Run,

@@ -7,7 +7,8 @@ namespace SoakHost.Api;
 /// <summary>
 /// Which incidents are asked for. All of it is text: errors must name the parameter, and numbers are spelled as in configuration.
 /// </summary>
-internal sealed record IncidentQuery(string? Cohort, string? Run, string? Vm, string? Vms, string? Vcpu, string? Kind, string? Hung)
+internal sealed record IncidentQuery(
+    string? Cohort, string? Run, string? Vm, string? Vms, string? Vcpu, string? Kind, string? Hung)
 {
     /// <summary>The filter.</summary>
     /// <exception cref="ArgumentException">A parameter is out of its range.</exception>

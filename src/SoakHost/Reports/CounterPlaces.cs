@@ -6,15 +6,18 @@ using SoakHost.Engine.Soak;
 namespace SoakHost.Reports;
 
 /// <summary>
-/// How far the counters of a cohort's VMs are from one boundary, for the live page's axis: a few numbers for any number of VMs. Each
-/// VM counts at the boundary that is nearest to its counter.
+/// How far the counters of a cohort's VMs are from one boundary, for the live page's axis: a few numbers for any number of VMs.
+/// Each VM counts at the boundary that is nearest to its counter.
 /// </summary>
 /// <param name="Boundary">The boundary, such as "2^31".</param>
 /// <param name="Before">
-/// VMs before the boundary, by their distance: entry k counts distances of k bits, from 2^(k-1) to 2^k - 1. The last entry is not 0.
+/// VMs before the boundary, by their distance: entry k counts distances of k bits, from 2^(k-1) to 2^k - 1. The last entry is not
+/// 0.
 /// </param>
 /// <param name="Past">VMs past the boundary, likewise; entry 0 counts those that are exactly at it.</param>
-/// <param name="NearestBefore">Invalidations that the first VM to cross the boundary still needs, in hex; null where none is before it.</param>
+/// <param name="NearestBefore">
+/// Invalidations that the first VM to cross the boundary still needs, in hex; null where none is before it.
+/// </param>
 internal sealed record CounterPlaces(string Boundary, int[] Before, int[] Past, string? NearestBefore)
 {
     private const int BitsMax = 65;

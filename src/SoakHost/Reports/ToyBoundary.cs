@@ -5,8 +5,8 @@ using SoakHost.HostKernel;
 namespace SoakHost.Reports;
 
 /// <summary>
-/// What a cohort crosses where that is no boundary of a real kernel's counter: people try SoakHost out with a boundary that is near,
-/// and must not take the result for a real one.
+/// What a cohort crosses where that is no boundary of a real kernel's counter: people try SoakHost out with a boundary that is
+/// near, and must not take the result for a real one.
 /// </summary>
 internal static class ToyBoundary
 {
@@ -14,8 +14,8 @@ internal static class ToyBoundary
     private static readonly Boundary Real = Boundary.AtPower(31);
 
     /// <summary>
-    /// The highest boundary that the cohort crosses, where that is below 2^31; null for every other cohort, and once a VM has crossed
-    /// 2^31 or a higher boundary.
+    /// The highest boundary that the cohort crosses, where that is below 2^31; null for every other cohort, and once a VM has
+    /// crossed 2^31 or a higher boundary.
     /// </summary>
     public static Boundary? Of(Cohort cohort, CohortTotals totals)
     {

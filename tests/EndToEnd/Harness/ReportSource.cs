@@ -34,8 +34,8 @@ public sealed class ReportSource : IAsyncLifetime
     }
 
     /// <summary>
-    /// The page that most tests share, for loading it takes longer than they do. A report of a run that starts anew leaves nothing of
-    /// the one before: <see cref="Restart"/>.
+    /// The page that most tests share, for loading it takes longer than they do. A report of a run that starts anew leaves
+    /// nothing of the one before: <see cref="Restart"/>.
     /// </summary>
     public async Task<ReportedPage> PageAsync(Browser browser) => _page ??= await ReportedPage.OpenAsync(browser, Service);
 
@@ -51,7 +51,8 @@ public sealed class ReportSource : IAsyncLifetime
     }
 
     /// <summary>
-    /// The service's first report, of the cohorts "control" and "healthy", with a verdict of pass, each VM at 2^31 and nothing hung.
+    /// The service's first report, of the cohorts "control" and "healthy", with a verdict of pass, each VM at 2^31 and nothing
+    /// hung.
     /// </summary>
     /// <param name="second">When, in seconds after the start.</param>
     public JsonNode Report(int second = 0)
@@ -72,7 +73,7 @@ public sealed class ReportSource : IAsyncLifetime
             cohort["vcpus_running"] = 64;
             cohort["stalled"] = new JsonArray();
             cohort["vcpu_cells"] = JsonNode.Parse($$"""{"vcpus_per_cell":1,"hung":{{Cells(0)}},"starved":{{Cells(0)}}}""");
-            cohort["counters"] = JsonNode.Parse("""[{"boundary":"2^31","before":[],"past":[0,0,0,0,0,0,0,16],"nearest_before":null}]""");
+            cohort["counters"] = new JsonArray(Places("2^31", before: [], past: [0, 0, 0, 0, 0, 0, 0, 16]));
             cohort["crossings"]!["2^31"] = 16;
             cohort["vms_crossed"]!["2^31"] = 16;
         }
@@ -98,6 +99,15 @@ public sealed class ReportSource : IAsyncLifetime
         copy["name"] = name;
         return copy;
     }
+
+    /// <summary>VMs near a boundary, by the bits of their distance.</summary>
+    public static JsonNode Places(string boundary, int[] before, int[] past, string? nearestBefore = null) => new JsonObject
+    {
+        ["boundary"] = boundary,
+        ["before"] = new JsonArray([.. before.Select(vms => JsonValue.Create(vms))]),
+        ["past"] = new JsonArray([.. past.Select(vms => JsonValue.Create(vms))]),
+        ["nearest_before"] = nearestBefore,
+    };
 
     private static string Cells(int each) => $"[{string.Join(',', Enumerable.Repeat(each, 64))}]";
 }

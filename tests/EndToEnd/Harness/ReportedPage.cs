@@ -3,8 +3,9 @@ using System.Text.Json.Nodes;
 namespace SoakHost.EndToEnd.Harness;
 
 /// <summary>
-/// The real service's page, which is told the reports that a test makes up instead of the service's: states that take a real fleet
-/// hours, or a defect, are a report away. Everything else that the page asks for comes from the service, unless the test answers it.
+/// The real service's page, which is told the reports that a test makes up instead of the service's: states that take a real
+/// fleet hours, or a defect, are a report away. Everything else that the page asks for comes from the service, unless the test
+/// answers it.
 /// </summary>
 public sealed class ReportedPage : IAsyncDisposable
 {
@@ -41,7 +42,12 @@ public sealed class ReportedPage : IAsyncDisposable
 
     /// <summary>Tells the page a report, and waits until it is drawn.</summary>
     public Task TellAsync(JsonNode report) => Live.Page.EvaluateAsync(
-        "async report => { stubbedStream.tell(report); for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame); }",
+        """
+        async report => {
+          stubbedStream.tell(report);
+          for (let frame = 0; frame < 2; frame++) await new Promise(requestAnimationFrame);
+        }
+        """,
         report.ToJsonString());
 
     /// <summary>The connection breaks.</summary>

@@ -140,7 +140,9 @@ public sealed partial class IncidentPageTests(Browser browser)
         async Task ExpectGroupAsync(string cohort, string title, string expected)
         {
             ILocator summary = page.Group(cohort).Locator("summary");
-            await Assertions.Expect(summary.Locator("[data-part=title]")).ToHaveTextAsync(title, new() { Timeout = LivePage.Ms(Soon) });
+            await Assertions
+                .Expect(summary.Locator("[data-part=title]"))
+                .ToHaveTextAsync(title, new() { Timeout = LivePage.Ms(Soon) });
             await Assertions.Expect(summary.Locator("[data-part=expected]")).ToHaveTextAsync(expected);
         }
     }

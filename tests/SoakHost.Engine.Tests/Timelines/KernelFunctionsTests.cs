@@ -33,12 +33,15 @@ public sealed class KernelFunctionsTests
     {
         TimelineStep[] steps = Steps(Kernel.Find(kernel)!, memslotUpdates: false);
         Assert.Equal(functions.Split(' ').Order(), Functions(steps.Where(step => IsVcpu(step))));
-        Assert.Equal([End, Begin], Functions(steps.Where(step => step.Actor.StartsWith("invalidator", StringComparison.Ordinal))));
+        Assert.Equal(
+            [End, Begin],
+            Functions(steps.Where(step => step.Actor.StartsWith("invalidator", StringComparison.Ordinal))));
 
         // Guests and the primary MMU run no function of KVM.
         Assert.All(
             steps.Where(step => step.Function.Length == 0),
-            step => Assert.True(step.Verdict == StepVerdict.Progress || step.Action.StartsWith("changes", StringComparison.Ordinal)));
+            step => Assert.True(
+                step.Verdict == StepVerdict.Progress || step.Action.StartsWith("changes", StringComparison.Ordinal)));
     }
 
     [Theory]
@@ -54,7 +57,11 @@ public sealed class KernelFunctionsTests
     public void The_defective_step_of_a_historical_defect_is_in_a_function_that_its_source_has()
     {
         foreach ((string kernel, string function) in ((string, string)[])
-            [("zap-gfn-5.14", "kvm_zap_gfn_range()"), ("tdp-flush-5.11", "zap_gfn_range()"), ("tdp-nx-5.11", "kvm_recover_nx_lpages()")])
+            [
+                ("zap-gfn-5.14", "kvm_zap_gfn_range()"),
+                ("tdp-flush-5.11", "zap_gfn_range()"),
+                ("tdp-nx-5.11", "kvm_recover_nx_lpages()"),
+            ])
         {
             Assert.Contains(function, Kernel.Find(kernel)!.Info.Source, StringComparison.Ordinal);
             Assert.Contains(function, Functions(Steps(Kernel.Find(kernel)!, memslotUpdates: false)));

@@ -134,8 +134,10 @@ public sealed class IncidentEndpointTests(SmallService small)
         [
             .. list.GetProperty("groups").EnumerateArray().Select(group =>
             {
-                Assert.True(group.GetProperty("first_seen").GetDateTimeOffset() <= group.GetProperty("newest_seen").GetDateTimeOffset());
-                return string.Join(' ', ((string[])["run", "cohort", "kind", "count", "kernel", "expected"]).Select(key => group.GetProperty(key)));
+                Assert.True(
+                    group.GetProperty("first_seen").GetDateTimeOffset() <= group.GetProperty("newest_seen").GetDateTimeOffset());
+                string[] keys = ["run", "cohort", "kind", "count", "kernel", "expected"];
+                return string.Join(' ', keys.Select(key => group.GetProperty(key)));
             }),
         ];
     }

@@ -30,10 +30,11 @@ public sealed class ToyBoundaryTests
     [InlineData("2^20", 1L << 20, 1L << 10)]
     [InlineData("1000", 1000L)]
     [InlineData(null, 1L << 20, 1L << 31)]
-    public void A_real_VM_is_a_toy_where_it_looks_at_no_boundary_from_2_to_the_31_on(string? expected, params long[] boundaries) =>
-        Assert.Equal(
-            expected,
-            ToyBoundary.Of(new HostCohort("here", new HostCohortOptions { Boundaries = [.. boundaries] }), Sample.Totals())?.Name);
+    public void A_real_VM_is_a_toy_where_it_looks_at_no_boundary_from_2_to_the_31_on(string? expected, params long[] boundaries)
+    {
+        var cohort = new HostCohort("here", new HostCohortOptions { Boundaries = [.. boundaries] });
+        Assert.Equal(expected, ToyBoundary.Of(cohort, Sample.Totals())?.Name);
+    }
 
     [Fact]
     public void One_that_has_crossed_2_to_the_31_after_all_is_none()
