@@ -50,7 +50,7 @@ public sealed class ReportPageTests(Browser browser, ReportSource source) : ICla
         (healthy["crossings"]!["2^31"], healthy["vms_crossed"]!["2^31"], healthy["lives_started"]) = (41_200, 15, 7);
         JsonNode control = ReportSource.Cohort(report, "control");
         foreach (string boundary in (string[])["2^15", "2^16", "2^32", "2^63", "2^64"])
-            (control["crossings"]![boundary], control["vms_crossed"]![boundary]) = (20, 16);
+            (control["crossings"]![boundary], control["vms_crossed"]![boundary]) = (20, boundary == "2^63" ? 14 : 16);
         await page.TellAsync(report);
 
         ILocator card = page.Live.Card("healthy");
@@ -58,7 +58,7 @@ public sealed class ReportPageTests(Browser browser, ReportSource source) : ICla
         await Assertions.Expect(card.Locator("[data-part=crossings]")).ToHaveTextAsync("41,200 in all lives");
         await Assertions
             .Expect(page.Live.Card("control").Locator("[data-part=crossed]"))
-            .ToHaveTextAsync("16 of 16 VMs crossed 6 boundaries, 2^15 to 2^64");
+            .ToHaveTextAsync("16 of 16 VMs crossed 2^3114 to 16 crossed each of 2^15, 2^16, 2^32, 2^63, 2^64");
         page.Live.AssertNoFaults();
     }
 
@@ -315,12 +315,18 @@ public sealed class ReportPageTests(Browser browser, ReportSource source) : ICla
         if (width > 600)
             await Assertions.Expect(chosen).ToBeInViewportAsync();
         ILocator alone = page.Live.Timeline.GetByRole(AriaRole.Button, new() { Name = "Only vCPU 2" });
-        await Assertions.Expect(page.Live.Timeline.Locator("tbody tr:visible")).ToHaveCountAsync(90);
+        ILocator shown = page.Live.Timeline.Locator("tbody tr:visible");
+        if (width < 600)
+        {
+            // A phone begins with the one, because there is no room for all.
+            await Assertions.Expect(shown).ToHaveCountAsync(30);
+            await alone.ClickAsync();
+        }
+
+        await Assertions.Expect(shown).ToHaveCountAsync(90);
         await alone.ClickAsync();
-        await Assertions.Expect(page.Live.Timeline.Locator("tbody tr:visible")).ToHaveCountAsync(30);
+        await Assertions.Expect(shown).ToHaveCountAsync(30);
         await Assertions.Expect(alone).ToHaveAttributeAsync("aria-pressed", "true");
-        await alone.ClickAsync();
-        await Assertions.Expect(page.Live.Timeline.Locator("tbody tr:visible")).ToHaveCountAsync(90);
         if (width < 600)
         {
             Assert.True(await page.Live.Timeline.EvaluateAsync<bool>(

@@ -25,6 +25,9 @@ let isOpenedHere = false;
 // Whether the dialog was closed because the address changed, not by the user.
 let isClosedByAddress = false;
 
+// On a phone the steps of the chosen vCPU are far from each other between those of all others.
+const small = matchMedia('(max-width: 34rem)');
+
 // Whether only the steps of the incident's own vCPU are shown, and the row to which the steps are scrolled.
 let isAlone = false;
 /** @type {HTMLElement | null} */
@@ -157,7 +160,7 @@ function show(timeline, id) {
   // The first defect of the chosen vCPU, or else what it did last.
   const last = steps.findLastIndex(step => step.actor === actor);
   chosen = defect ? rows[steps.indexOf(defect)] : (rows[last] ?? null);
-  isAlone = false;
+  isAlone = small.matches && last >= 0;
   parts.alone.hidden = last < 0;
   setText(parts.alone, `Only ${actor}`);
   showAlone();
