@@ -18,9 +18,10 @@ public sealed class ReportSource : IAsyncLifetime
 
     public async ValueTask InitializeAsync()
     {
-        // At 1 % of its speed it leaves the processors to the browser.
+        // It soaks for a moment, and then leaves the processors to the browser.
         _service = await SoakHostServer.StartAsync(
-            PageFleet.Settings(start: "2^31-100", ("Soak__DutyCycle", "0.01")), TestContext.Current.CancellationToken);
+            PageFleet.Settings(start: "2^31-100", ("Soak__DutyCycle", "1"), ("Soak__TicksMax", "8192")),
+            TestContext.Current.CancellationToken);
         using HttpClient http = new();
         using var lines = new StreamReader(await http.GetStreamAsync(new Uri(Service, "/api/v1/fleet/stream")));
         while (await lines.ReadLineAsync() is { } line)
