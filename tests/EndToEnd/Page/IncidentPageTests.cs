@@ -105,7 +105,9 @@ public sealed partial class IncidentPageTests(Browser browser)
         await page.Filter.SelectOptionAsync("late");
         await ExpectGroupAsync("late", "16 hung in late", "unexpected");
 
-        // What nobody expected is open by itself.
+        // What nobody expected is open by itself, a little.
+        await Assertions.Expect(page.Incidents).ToHaveCountAsync(5);
+        await page.Group("late").GetByRole(AriaRole.Button, new() { Name = "Show older" }).ClickAsync();
         await Assertions.Expect(page.Incidents).ToHaveCountAsync(16);
 
         await soakHost.InterveneAsync("/late/remove", new { }, stop);

@@ -11,10 +11,13 @@ import { counted, counterText, grouped, longMoment, span } from './format.js';
 import { countOf, fragmentOf, lasts, ofStall, stateOf, titleOf } from './incident-text.js';
 
 const FIRST_ROWS = 20;
-const FIRST_ROWS_SMALL = 5;
+const FIRST_ROWS_FEW = 5;
 const MORE_ROWS = 100;
 const ROWS_MAX = 1000;
 const REFRESH_MS = 5000;
+
+// The service counts every incident that it keeps: where that takes long, the page asks less often.
+const REST_FOR_EACH_MS = 20;
 const REFRESH_MAX_MS = 15_000;
 const COHORTS_MAX = 1000;
 
@@ -61,6 +64,7 @@ export class IncidentList {
     this.problem = '';
     this.signature = '';
     this.refreshed = 0;
+    this.interval = REFRESH_MS;
     this.recheck = 0;
     this.timer = 0;
     this.turn = 0;
@@ -142,7 +146,7 @@ export class IncidentList {
 
   /** @param {number} ms */
   refreshWithin(ms) {
-    this.timer ||= setTimeout(() => this.refresh(), Math.max(ms, this.refreshed + REFRESH_MS - Date.now()));
+    this.timer ||= setTimeout(() => this.refresh(), Math.max(ms, this.refreshed + this.interval - Date.now()));
   }
 
   /** Fetches the groups, and the incidents of those that are open. */
@@ -161,6 +165,7 @@ export class IncidentList {
     };
     try {
       const answer = await request(`incidents/groups${filter ? `?cohort=${encodeURIComponent(filter)}` : ''}`);
+      this.interval = Math.max(REFRESH_MS, REST_FOR_EACH_MS * (Date.now() - this.refreshed));
       if (isOutdated()) return;
       this.recorded = answer.groups;
       this.problem = '';
@@ -203,7 +208,7 @@ export class IncidentList {
     const key = this.keyOf(group);
     const known = this.rows.get(key);
     if (known) return known;
-    const limit = small.matches ? FIRST_ROWS_SMALL : FIRST_ROWS;
+    const limit = small.matches ? FIRST_ROWS_FEW : FIRST_ROWS;
     const rows = { isOpen: false, isFetched: false, isShown: false, limit, recorded: [], hasMore: false, problem: '' };
     this.rows.set(key, rows);
     return rows;
@@ -273,12 +278,14 @@ export class IncidentList {
     setText(parts.empty, this.problem || 'No incidents yet.');
   }
 
-  /** The first unexpected group opens by itself, once: nobody should have to look for it. @param {readonly IncidentGroup[]} groups */
+  /** The first unexpected group opens a little by itself, once: nobody should have to look for it. @param {readonly IncidentGroup[]} groups */
   openFirst(groups) {
     const [first] = groups;
     if (this.hasOpened || !first || first.expected !== false || this.isPast(first)) return;
     this.hasOpened = true;
-    this.rowsOf(first).isOpen = true;
+    const rows = this.rowsOf(first);
+    rows.isOpen = true;
+    rows.limit = FIRST_ROWS_FEW;
     this.refreshWithin(0);
   }
 
