@@ -98,6 +98,8 @@ internal sealed class SimulatedCohortSource : ICohortSource
             Tick = shards.Min(shard => shard.Tick),
             Totals = totals.ForCohort(),
             InvalidateSeq = Spread(shards),
+            InvalidateSeqs = [.. shards.Select(shard => shard.InvalidateSeqs)],
+            VmsCrossed = [.. VmsCrossed(shards)],
             Conditions = [.. shards.Select(shard => shard.Conditions)],
             Stalled = [.. shards.SelectMany(shard => shard.Stalled).Take(CohortSnapshot.StalledMax)],
             Findings = findings,
@@ -124,6 +126,10 @@ internal sealed class SimulatedCohortSource : ICohortSource
 
     private static string Describe(ShardSlot slot) =>
         $"{slot.Numbers} were taken out of service: {slot.Failure!.Message}";
+
+    private static IEnumerable<BoundaryCrossings> VmsCrossed(ShardSnapshot[] shards) =>
+        SimulatedCohort.Boundaries.Select((boundary, b) => new BoundaryCrossings(
+            boundary, shards.Sum(shard => shard.VmsCrossed.IsEmpty ? 0 : shard.VmsCrossed[b])));
 
     private CounterSpread? Spread(ShardSnapshot[] shards)
     {

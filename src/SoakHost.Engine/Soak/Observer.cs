@@ -79,6 +79,7 @@ internal sealed class Observer<TPages, TLanes>
             Kernel = kernel,
             Totals = _totals,
             InvalidateSeqs = invalidateSeqs,
+            VmsCrossed = _lives.CountCrossed(),
             Conditions = [.. _conditions],
             Stalled = [.. _stalled.Values.Take(CohortSnapshot.StalledMax)
                 .Select(vcpu => vcpu with { Origin = _lives.OriginOf(IndexOf(vcpu.Vm)) })],

@@ -151,6 +151,12 @@ public sealed record ShardSnapshot
     /// <summary><c>mmu_invalidate_seq</c> of each VM, in their order.</summary>
     public required ImmutableArray<ulong> InvalidateSeqs { get; init; }
 
+    /// <summary>
+    /// VMs that have crossed each of <see cref="VmLives.Powers"/> with a fault in flight, in any of their lives; VMs that are
+    /// gone do not count.
+    /// </summary>
+    public ImmutableArray<int> VmsCrossed { get; init; } = [];
+
     /// <summary>The condition of each vCPU: the first VM's, then the second's, and so on.</summary>
     public required ImmutableArray<VcpuCondition> Conditions { get; init; }
 

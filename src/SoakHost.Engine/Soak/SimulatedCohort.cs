@@ -56,6 +56,9 @@ public sealed record SimulatedCohort : Cohort
     /// <inheritdoc/>
     public override ulong? InvalidateSeqStart => CounterOf(vm: 0, life: 0);
 
+    /// <summary>The boundaries at which crossings are counted, lowest first; the last is 2^64.</summary>
+    public static ImmutableArray<Boundary> Boundaries { get; } = [.. VmLives.Powers.ToArray().Select(Boundary.AtPower)];
+
     /// <summary>Every start, at least one.</summary>
     public ImmutableArray<ulong> Starts => InvalidateSeqStarts.IsEmpty ? [Vm.InvalidateSeqStart] : InvalidateSeqStarts;
 
@@ -122,6 +125,14 @@ public sealed record SimulatedSnapshot : CohortSnapshot
 
     /// <summary>How far crossings covered what is possible, since the VMs run this kernel.</summary>
     public required CrossingCoverage Coverage { get; init; }
+
+    /// <summary><c>mmu_invalidate_seq</c> of each VM, in runs of consecutive VMs.</summary>
+    public ImmutableArray<ImmutableArray<ulong>> InvalidateSeqs { get; init; } = [];
+
+    /// <summary>
+    /// VMs of the cohort that have crossed each boundary with a fault in flight, in any of their lives, lowest boundary first.
+    /// </summary>
+    public ImmutableArray<BoundaryCrossings> VmsCrossed { get; init; } = [];
 
     /// <summary>VMs that the cohort has in all parts of the fleet.</summary>
     public required int VmsInFleet { get; init; }

@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Numerics;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Model.Kernels;
@@ -127,7 +128,7 @@ internal sealed class VmLives
         (life.CrossedPower, life.CrossedTick) = ((byte)power, tick);
         if (_cohort.Expected == Defect.Hang && kernel.Expected == Defect.Hang && power == PowerOfHang(kernel))
             life.IsHangDue = true;
-        int bit = 1 << ((2 * Powers.IndexOf(power)) + (inFlight ? 1 : 0));
+        int bit = 1 << (InFlightBit(Powers.IndexOf(power)) - (inFlight ? 0 : 1));
         bool isFirst = (_reported[index] & bit) == 0;
         _reported[index] |= (ushort)bit;
         return isFirst;
@@ -167,6 +168,21 @@ internal sealed class VmLives
         Array.Resize(ref _reported, vms);
     }
 
+    /// <summary>
+    /// How many VMs have crossed each boundary of <see cref="Powers"/> with a fault in flight, in any of their lives.
+    /// </summary>
+    public ImmutableArray<int> CountCrossed()
+    {
+        int[] crossed = new int[Powers.Length];
+        foreach (ushort reported in _reported)
+        {
+            for (int power = 0; power < crossed.Length; power++)
+                crossed[power] += (reported >> InFlightBit(power)) & 1;
+        }
+
+        return [.. crossed];
+    }
+
     /// <summary>The kinds of crossings that were reported of a VM, a bit each.</summary>
     public ushort ReadReported(int index) => _reported[index];
 
@@ -175,6 +191,9 @@ internal sealed class VmLives
 
     /// <summary>The counter from which a kernel is expected to hang.</summary>
     public static ulong HangExpectedFrom(KernelInfo kernel) => kernel.ExpectedFrom == 0 ? 1UL << HangPower : kernel.ExpectedFrom;
+
+    // Two bits for each boundary; the upper one is for a crossing with a fault in flight.
+    private static int InFlightBit(int powerIndex) => (2 * powerIndex) + 1;
 
     private static int PowerOfHang(KernelInfo kernel) => BitOperations.Log2(HangExpectedFrom(kernel));
 }

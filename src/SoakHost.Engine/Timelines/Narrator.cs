@@ -21,11 +21,11 @@ internal static class Narrator
         if (!HasMoved(actor, before, after, judged))
             return null;
         int vcpus = before.Vcpus.Length;
-        if (actor < vcpus)
-            return DescribeVcpu(kernel, tick, actor, before, after, judged);
-        if (actor < vcpus + before.Invalidators.Length)
-            return DescribeInvalidator(tick, actor - vcpus, before, after, judged);
-        return DescribeMemslotUpdater(kernel, tick, before, after, judged);
+        TimelineStep step =
+            actor < vcpus ? DescribeVcpu(kernel, tick, actor, before, after, judged)
+            : actor < vcpus + before.Invalidators.Length ? DescribeInvalidator(tick, actor - vcpus, before, after, judged)
+            : DescribeMemslotUpdater(kernel, tick, before, after, judged);
+        return step with { Function = KernelFunctions.Of(kernel, actor, before, after, judged) };
     }
 
     /// <summary>Whether the actor moved in a step: whether there is anything to tell.</summary>

@@ -48,6 +48,12 @@ public sealed record TimelineStep
     /// <summary>What it did.</summary>
     public required string Action { get; init; }
 
+    /// <summary>
+    /// The function of Linux that does it, such as "is_page_fault_stale()"; empty where the guest or the primary MMU moves, or
+    /// where nobody knows it.
+    /// </summary>
+    public string Function { get; init; } = "";
+
     /// <summary><c>mmu_invalidate_seq</c> after it.</summary>
     public required ulong InvalidateSeq { get; init; }
 

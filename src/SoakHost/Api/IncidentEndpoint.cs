@@ -6,10 +6,14 @@ using SoakHost.Storage;
 
 namespace SoakHost.Api;
 
-/// <summary><c>GET /api/v1/incidents</c>: recorded incidents, newest first, a page at a time.</summary>
+/// <summary>
+/// <c>GET /api/v1/incidents</c>: recorded incidents, newest first, a page at a time; <c>/groups</c> under it: how many there are
+/// of each kind.
+/// </summary>
 internal static class IncidentEndpoint
 {
-    public static void MapIncidents(this WebApplication app) =>
+    public static void MapIncidents(this WebApplication app)
+    {
         app.MapGet("/api/v1/incidents", ReadAsync)
             .Produces<IncidentPage>()
             .ProducesProblem(StatusCodes.Status400BadRequest)
@@ -19,8 +23,18 @@ internal static class IncidentEndpoint
             .WithSummary(
                 "Incidents, newest first. Pass a page's \"next\" as \"before\" to get the page after it. Filters: \"cohort\", "
                     + "\"run\", \"vm\" with the number of "
-                    + "\"vms\" from it on (1), \"vcpu\", and \"hung\": true for vCPUs that are still hung, false for all others."
-            );
+                    + "\"vms\" from it on (1), \"vcpu\", \"kind\", and \"hung\": true for vCPUs that are still hung, false for "
+                    + "all others.");
+        app.MapGet("/api/v1/incidents/groups", ReadGroupsAsync)
+            .Produces<IncidentGroupList>()
+            .ProducesProblem(StatusCodes.Status400BadRequest)
+            .ProducesProblem(StatusCodes.Status503ServiceUnavailable)
+            .WithName("incident-groups")
+            .WithTags("incidents")
+            .WithSummary(
+                "How many incidents of one kind there are in one cohort and one run, with the times of the first and of the "
+                    + $"newest; the {IncidentGroupList.GroupsMax} groups with the newest incidents. Filter: \"cohort\".");
+    }
 
     private static Task<Results<JsonHttpResult<IncidentPage>, ProblemHttpResult>> ReadAsync(
         HttpContext http,
@@ -34,6 +48,15 @@ internal static class IncidentEndpoint
             page,
             (before, limit) => IncidentPage.Read(options.DataDirectory, before, limit, query.ToFilter()),
             IncidentJson.Default.IncidentPage);
+
+    private static Task<Results<JsonHttpResult<IncidentGroupList>, ProblemHttpResult>> ReadGroupsAsync(
+        HttpContext http, SoakOptions options, StorageReads reads, string? cohort = null) =>
+        Paging.ReadAsync(
+            http,
+            reads,
+            new PageQuery(null, null),
+            (_, _) => IncidentGroupList.Read(options.DataDirectory, cohort),
+            IncidentJson.Default.IncidentGroupList);
 }
 
 /// <summary>A page of incidents.</summary>
@@ -83,7 +106,7 @@ internal sealed record IncidentDocument(
         new(
             incident.Id.ToString(),
             incident.RunId,
-            Name(incident.Id.Kind),
+            IncidentKinds.NameOf(incident.Id.Kind),
             incident.Id.Cohort,
             incident.Id.Vm,
             incident.Id.Vcpu,
@@ -101,18 +124,74 @@ internal sealed record IncidentDocument(
             incident.Origin?.Life,
             context.Kernel,
             context.IsExpected);
+}
 
-    private static string Name(FindingKind kind) => kind switch
+/// <summary>How many incidents of each kind there are.</summary>
+/// <param name="Groups">The groups, the one with the newest incident first.</param>
+internal sealed record IncidentGroupList(IReadOnlyList<IncidentGroupDocument> Groups)
+{
+    /// <summary>The most groups of an answer.</summary>
+    public const int GroupsMax = 100;
+
+    /// <summary>Reads the groups from a data directory that a service may be using.</summary>
+    public static IncidentGroupList Read(string directory, string? cohort)
     {
-        FindingKind.VcpuHung => "hang",
-        FindingKind.UnsafeInstall => "unsafe_install",
-        FindingKind.StaleMapping => "stale_mapping",
-        FindingKind.Deadlock => "deadlock",
-        _ => "accounting_error",
-    };
+        using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
+        if (database is null)
+            return new([]);
+        Func<IncidentRecord, IncidentContext> find = IncidentContext.Finder(database);
+        return new([.. database.Incidents.Groups(GroupsMax, cohort).Select(group => IncidentGroupDocument.Of(group, find))]);
+    }
+}
+
+/// <summary>
+/// The incidents of one kind in one cohort and one run. Times are null where a record is damaged; kernel and expectation, those
+/// of the newest incident, where they are not known any more.
+/// </summary>
+internal sealed record IncidentGroupDocument(
+    long Run,
+    string Cohort,
+    string Kind,
+    long Count,
+    DateTimeOffset? FirstSeen,
+    DateTimeOffset? NewestSeen,
+    string? Kernel,
+    bool? Expected)
+{
+    public static IncidentGroupDocument Of(IncidentGroup group, Func<IncidentRecord, IncidentContext> find)
+    {
+        IncidentContext context = group.Newest is { } newest ? find(newest) : default;
+        return new(
+            group.RunId, group.Cohort, IncidentKinds.NameOf(group.Kind), group.Count, group.First?.FirstSeen,
+            group.Newest?.FirstSeen, context.Kernel, context.IsExpected);
+    }
+}
+
+/// <summary>Kinds of incidents as the API spells them.</summary>
+internal static class IncidentKinds
+{
+    private static readonly (FindingKind Kind, string Name)[] All =
+    [
+        (FindingKind.VcpuHung, "hang"),
+        (FindingKind.UnsafeInstall, "unsafe_install"),
+        (FindingKind.StaleMapping, "stale_mapping"),
+        (FindingKind.AccountingError, "accounting_error"),
+        (FindingKind.Deadlock, "deadlock"),
+    ];
+
+    /// <summary>Every name.</summary>
+    public static IEnumerable<string> Names => All.Select(entry => entry.Name);
+
+    /// <summary>The kind's name.</summary>
+    public static string NameOf(FindingKind kind) => Array.Find(All, entry => entry.Kind == kind).Name;
+
+    /// <summary>The kind of that name, or null.</summary>
+    public static FindingKind? Find(string name) =>
+        Array.Find(All, entry => entry.Name == name) is { Name: not null } found ? found.Kind : null;
 }
 
 /// <summary>How pages of incidents are written.</summary>
 [JsonSourceGenerationOptions(PropertyNamingPolicy = JsonKnownNamingPolicy.SnakeCaseLower, WriteIndented = true)]
 [JsonSerializable(typeof(IncidentPage))]
+[JsonSerializable(typeof(IncidentGroupList))]
 internal sealed partial class IncidentJson : JsonSerializerContext;

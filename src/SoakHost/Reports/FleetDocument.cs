@@ -1,3 +1,4 @@
+using System.Collections.Immutable;
 using System.Text.Json.Serialization;
 using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
@@ -106,7 +107,14 @@ internal sealed record FleetDocument
             Version = ProgramVersion.Current,
             Run = runId == 0 ? null : runId,
             IntervalSeconds = run.WatchdogInterval.TotalSeconds,
-            Cohorts = [.. document.Cohorts.Select((cohort, c) => cohort with { VcpuCells = cells[c] })],
+            Cohorts =
+            [
+                .. document.Cohorts.Select((cohort, c) => cohort with
+                {
+                    VcpuCells = cells[c],
+                    Counters = CounterPlaces.Of(report.Cohorts[c].Snapshot),
+                }),
+            ],
         };
     }
 
@@ -133,6 +141,8 @@ internal sealed record FleetDocument
             HangsCaught = totals.HangsCaught,
             HangsMissed = totals.HangsMissed,
             Crossings = totals.ByBoundary(),
+            VmsCrossed = totals.ByBoundary(),
+            ToyBoundary = ToyBoundary.Of(report.Cohort, totals)?.Name,
             InvalidateSeq = snapshot.InvalidateSeq is { } seq ? CounterDocument.Of(seq) : null,
             VcpusRunning = report.Running,
             VcpusStarved = report.Starved,
@@ -221,7 +231,16 @@ internal sealed record CohortDocument
     /// <summary>VMs of a control that crossed that boundary, and whose lives ended without a hang.</summary>
     public required long? HangsMissed { get; init; }
 
+    /// <summary>Crossings of each boundary with a fault in flight; a VM that crosses again counts again.</summary>
     public required IReadOnlyDictionary<string, long> Crossings { get; init; }
+
+    /// <summary>VMs that crossed each boundary with a fault in flight, in any of their lives: each VM once.</summary>
+    public required IReadOnlyDictionary<string, long> VmsCrossed { get; init; }
+
+    /// <summary>
+    /// The highest boundary that the cohort crosses, where it is below 2^31 and so says nothing about a real kernel; else null.
+    /// </summary>
+    public required string? ToyBoundary { get; init; }
 
     public required CounterDocument? InvalidateSeq { get; init; }
 
@@ -264,6 +283,10 @@ internal sealed record CohortDocument
     /// <summary>The interleavings in which simulated VMs crossed boundaries; absent for real VMs.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public CoverageDocument? Interleavings { get; init; }
+
+    /// <summary>Where the counters are; in the stream only, and absent where not each of them is known.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<CounterPlaces>? Counters { get; init; }
 
     /// <summary>Figures that only real VMs have.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]

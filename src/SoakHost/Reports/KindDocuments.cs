@@ -20,6 +20,7 @@ internal static class KindDocuments
             InvalidationsPaused = simulated.InvalidationsPaused,
             Tick = simulated.Tick,
             Interleavings = CoverageDocument.Of(simulated.Coverage, withBits: false),
+            VmsCrossed = ByBoundary(simulated.VmsCrossed),
         },
         HostSnapshot host => document with { Host = HostDocument.Of(host) },
         _ => document,
@@ -56,8 +57,10 @@ internal static class KindDocuments
         };
 
     /// <summary>VMs that crossed each boundary with a fault in flight, by the boundary's name.</summary>
-    public static IReadOnlyDictionary<string, long> ByBoundary(this CohortTotals totals) =>
-        totals.Crossings.ToDictionary(crossing => crossing.Boundary.Name, crossing => crossing.Vms);
+    public static IReadOnlyDictionary<string, long> ByBoundary(this CohortTotals totals) => ByBoundary(totals.Crossings);
+
+    private static Dictionary<string, long> ByBoundary(ImmutableArray<BoundaryCrossings> crossings) =>
+        crossings.ToDictionary(crossing => crossing.Boundary.Name, crossing => crossing.Vms);
 }
 
 /// <summary>Why a real vCPU was called hung, in the figures that were read.</summary>

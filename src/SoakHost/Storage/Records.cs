@@ -66,9 +66,21 @@ internal sealed record IncidentFilter
 
     public int? Vcpu { get; init; }
 
+    public FindingKind? Kind { get; init; }
+
     /// <summary>Whether the vCPU is still hung.</summary>
     public bool? IsHung { get; init; }
 }
+
+/// <summary>The incidents of one kind in one cohort and one run.</summary>
+/// <param name="RunId">The run.</param>
+/// <param name="Cohort">The cohort's name.</param>
+/// <param name="Kind">The kind.</param>
+/// <param name="Count">How many are stored.</param>
+/// <param name="First">The one that was stored first; null where that record is damaged.</param>
+/// <param name="Newest">The one that was stored last; null where that record is damaged.</param>
+internal sealed record IncidentGroup(
+    long RunId, string Cohort, FindingKind Kind, long Count, IncidentRecord? First, IncidentRecord? Newest);
 
 /// <summary>How an incident ended.</summary>
 /// <param name="Time">The time at which the vCPU was seen to have recovered.</param>

@@ -41,9 +41,13 @@ public sealed class Browser : IAsyncDisposable
     /// <param name="isHidden">
     /// Whether the tab is hidden behind another one, which a headless browser has to be made to believe.
     /// </param>
-    public async Task<LivePage> OpenAsync(Uri service, BrowserNewContextOptions? options = null, bool isHidden = false)
+    /// <param name="script">Runs before the page's own scripts.</param>
+    public async Task<LivePage> OpenAsync(
+        Uri service, BrowserNewContextOptions? options = null, bool isHidden = false, string? script = null)
     {
         IBrowserContext context = await (await _started.Value).Browser.NewContextAsync(options);
+        if (script is not null)
+            await context.AddInitScriptAsync(script);
         if (isHidden)
             await context.AddInitScriptAsync(
                 "Object.defineProperty(Document.prototype, 'hidden', { get: () => true }); requestAnimationFrame = () => 1;");

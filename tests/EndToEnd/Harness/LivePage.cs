@@ -43,10 +43,19 @@ public sealed class LivePage : IAsyncDisposable
     /// <summary>A cohort's card.</summary>
     public ILocator Card(string cohort) => Page.GetByRole(AriaRole.Article, new() { Name = cohort, Exact = true });
 
+    /// <summary>A cohort's row where the cohorts are a table.</summary>
+    public ILocator Row(string cohort) => Page.Locator($"#cohorts tbody[data-cohort={cohort}]");
+
     /// <summary>A cohort's vCPUs as a picture.</summary>
     public ILocator HeatMap(string cohort) => Page.GetByRole(AriaRole.Application, new() { Name = $"vCPUs of {cohort}:" });
 
-    /// <summary>The incidents that are listed, newest first.</summary>
+    /// <summary>The groups of incidents, the unexpected ones first.</summary>
+    public ILocator Groups => Page.Locator("#incidents .group");
+
+    /// <summary>The group of a cohort's incidents.</summary>
+    public ILocator Group(string cohort) => Page.Locator($"#incidents .group[data-cohort={cohort}]");
+
+    /// <summary>The incidents that are listed, newest first, in the groups that are open.</summary>
     public ILocator Incidents => Page.Locator("#incidents li[data-incident]");
 
     /// <summary>The cohort whose incidents are listed.</summary>
@@ -60,6 +69,14 @@ public sealed class LivePage : IAsyncDisposable
         Assertions
             .Expect(Page.GetByRole(AriaRole.Heading, new() { Name = $"Verdict: {word}", Exact = true }))
             .ToBeVisibleAsync(new() { Timeout = Ms(patience) });
+
+    /// <summary>Opens the newest group of a cohort's incidents, unless it is open.</summary>
+    public async Task OpenGroupAsync(string cohort)
+    {
+        ILocator group = Group(cohort).First;
+        if (await group.Locator("details[open]").CountAsync() == 0)
+            await group.Locator("summary").ClickAsync();
+    }
 
     /// <summary>Waits until a cohort has so many hung vCPUs, by the number that its card shows.</summary>
     public Task ExpectHungAsync(string cohort, int count, TimeSpan patience) =>

@@ -61,11 +61,13 @@ public sealed partial class ChangePageTests(Browser browser)
         await page.ExpectVerdictAsync("DISCONNECTED", Soon);
         await Assertions.Expect(page.Page.Locator("#verdict")).ToContainTextAsync("No report since");
         await Assertions.Expect(page.Page.Locator("#connection")).ToContainTextAsync("Disconnected");
+        await Assertions.Expect(page.Page.Locator("#cohorts article button:enabled")).ToHaveCountAsync(0);
         await Assertions.Expect(hidden.Page).ToHaveTitleAsync(IsDisconnected(), new() { Timeout = LivePage.Ms(Soon) });
 
         await using SoakHostServer second = await SoakHostServer.StartAsync(PageFleet.Settings(start: "2^31-100"), stop, port);
         await page.ExpectVerdictAsync("PASS", HungWithin);
         await Assertions.Expect(page.Page.Locator("#connection")).ToContainTextAsync("the service was restarted");
+        await Assertions.Expect(page.Page.Locator("#cohorts article button:disabled")).ToHaveCountAsync(0);
         page.AssertNoFaults(tolerated: Absence);
 
         // What one had chosen is as it was, and a tab that nobody looks at has it in its title.
@@ -83,6 +85,8 @@ public sealed partial class ChangePageTests(Browser browser)
             stop);
         await using LivePage page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 16, HungWithin);
+        await page.Group("control").WaitForAsync();
+        await page.OpenGroupAsync("control");
         ILocator states = page.Incidents.Locator("[data-part=state]");
         string[] hung = [.. Enumerable.Repeat("hung", 16)];
         await Assertions.Expect(states).ToHaveTextAsync(hung, new() { Timeout = LivePage.Ms(Soon) });
@@ -90,24 +94,24 @@ public sealed partial class ChangePageTests(Browser browser)
         // The first question about the control waits for its answer until after the second one.
         TaskCompletionSource<IRoute> held = new();
         await page.Page.RouteAsync(
-            "**/api/v1/incidents?*cohort=control*",
+            "**/api/v1/incidents/groups?cohort=control",
             route => held.TrySetResult(route) ? Task.CompletedTask : route.ContinueAsync());
         await page.Filter.SelectOptionAsync("control");
         IRoute first = await held.Task.WaitAsync(Soon, stop);
         await page.Filter.SelectOptionAsync("");
         await page.Page.RunAndWaitForResponseAsync(
             () => page.Filter.SelectOptionAsync("control"),
-            "**/api/v1/incidents?*cohort=control*");
+            "**/api/v1/incidents/groups?cohort=control");
         await Assertions.Expect(states).ToHaveTextAsync(hung);
         await page.Page.RunAndWaitForResponseAsync(
-            () => first.FulfillAsync(new() { ContentType = "application/json", Body = """{"incidents":[],"next":null}""" }),
+            () => first.FulfillAsync(new() { ContentType = "application/json", Body = """{"groups":[]}""" }),
             response => response.Request == first.Request);
         await page.Page.EvaluateAsync("() => new Promise(resolve => setTimeout(resolve))");
         Assert.Equal(hung, await states.AllInnerTextsAsync());
 
         // Twice, since once it is asked again after a while because something had happened.
         for (int i = 0; i < 2; i++)
-            await page.Page.WaitForResponseAsync("**/api/v1/incidents?*", new() { Timeout = LivePage.Ms(HungWithin) });
+            await page.Page.WaitForResponseAsync("**/api/v1/incidents/groups*", new() { Timeout = LivePage.Ms(HungWithin) });
         page.AssertNoFaults();
     }
 

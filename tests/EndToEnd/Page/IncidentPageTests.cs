@@ -44,6 +44,7 @@ public sealed partial class IncidentPageTests(Browser browser)
             .ToBeVisibleAsync();
 
         // By mouse.
+        await page.OpenGroupAsync("control");
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         (string? conclusion, string? command) = await page.ReadTimelineAsync();
         await Assertions
@@ -102,7 +103,12 @@ public sealed partial class IncidentPageTests(Browser browser)
         await page.ExpectHungAsync("late", 16, HungWithin);
         await page.ExpectVerdictAsync("VIOLATION", Soon);
         await page.Filter.SelectOptionAsync("late");
-        await ExpectRowsAsync("late", 16, "unexpected");
+        await ExpectGroupAsync("late", "16 hung in late", "unexpected");
+
+        // What nobody expected is open by itself, a little.
+        await Assertions.Expect(page.Incidents).ToHaveCountAsync(5);
+        await page.Group("late").GetByRole(AriaRole.Button, new() { Name = "Show older" }).ClickAsync();
+        await Assertions.Expect(page.Incidents).ToHaveCountAsync(16);
 
         await soakHost.InterveneAsync("/late/remove", new { }, stop);
         await Assertions.Expect(page.Card("late")).ToHaveCountAsync(0, new() { Timeout = LivePage.Ms(Soon) });
@@ -113,21 +119,34 @@ public sealed partial class IncidentPageTests(Browser browser)
             .Expect(page.Incidents.First.Locator("[data-part=state]"))
             .ToContainTextAsync("by remove at tick", new() { Timeout = LivePage.Ms(Soon) });
         await Assertions.Expect(page.Filter).ToHaveValueAsync("late");
-        await ExpectRowsAsync("late", 16, "unexpected");
+        await ExpectGroupAsync("late", "16 hung in late", "unexpected");
         await page.Filter.SelectOptionAsync("control");
-        await ExpectRowsAsync("control", 20, "as expected");
+        await ExpectGroupAsync("control", "64 hung in control", "expected");
+        await Assertions.Expect(page.Group("late")).ToHaveCountAsync(0);
         await page.Filter.SelectOptionAsync("");
-        await ExpectRowsAsync("late", 16, "unexpected");
-        await ExpectRowsAsync("control", 4, "as expected");
+        await ExpectGroupAsync("late", "16 hung in late", "unexpected");
+        await ExpectGroupAsync("control", "64 hung in control", "expected");
+        await Assertions
+            .Expect(page.Groups.Locator("summary [data-part=title]"))
+            .ToHaveTextAsync(["16 hung in late", "64 hung in control"]);
+        await page.OpenGroupAsync("control");
+        await Assertions.Expect(page.Group("control").Locator("li")).ToHaveCountAsync(20);
+        await page.Group("control").GetByRole(AriaRole.Button, new() { Name = "Show older" }).ClickAsync();
+        await Assertions.Expect(page.Group("control").Locator("li")).ToHaveCountAsync(64);
         await Assertions
             .Expect(page.Filter.GetByRole(AriaRole.Option))
             .ToHaveTextAsync(["all", "control", "healthy"], new() { Timeout = LivePage.Ms(Soon) });
         await page.ExpectVerdictAsync("VIOLATION", Soon);
         page.AssertNoFaults();
 
-        Task ExpectRowsAsync(string cohort, int count, string expected) => Assertions.Expect(
-            page.Page.Locator($"#incidents li[data-cohort={cohort}] [data-part=expected]"))
-            .ToHaveTextAsync([.. Enumerable.Repeat(expected, count)], new() { Timeout = LivePage.Ms(Soon) });
+        async Task ExpectGroupAsync(string cohort, string title, string expected)
+        {
+            ILocator summary = page.Group(cohort).Locator("summary");
+            await Assertions
+                .Expect(summary.Locator("[data-part=title]"))
+                .ToHaveTextAsync(title, new() { Timeout = LivePage.Ms(Soon) });
+            await Assertions.Expect(summary.Locator("[data-part=expected]")).ToHaveTextAsync(expected);
+        }
     }
 
     [Fact]
@@ -143,6 +162,8 @@ public sealed partial class IncidentPageTests(Browser browser)
         {
             await using LivePage seen = await browser.OpenAsync(earlier.Address);
             await seen.ExpectHungAsync("control", 8, HungWithin);
+            await seen.Group("control").WaitForAsync();
+            await seen.OpenGroupAsync("control");
             await Assertions.Expect(seen.Incidents.Locator("[data-part=state]")).ToHaveTextAsync(
                 [.. Enumerable.Repeat("hung", 8)], new() { Timeout = LivePage.Ms(Soon) });
         }
@@ -154,14 +175,18 @@ public sealed partial class IncidentPageTests(Browser browser)
             stop);
         await using LivePage page = await browser.OpenAsync(soakHost.Address);
         await page.ExpectHungAsync("control", 8, HungWithin);
+        await Assertions.Expect(page.Groups).ToHaveCountAsync(2, new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions
+            .Expect(page.Groups.Locator("summary [data-part=state]"))
+            .ToHaveTextAsync(["8 hung now", "in run 1"]);
+        foreach (ILocator group in await page.Groups.AllAsync())
+            await group.Locator("summary").ClickAsync();
         await Assertions
             .Expect(page.Incidents.Locator("[data-part=state]"))
             .ToHaveTextAsync(
                 [.. Enumerable.Repeat("hung, not recorded yet", 8), .. Enumerable.Repeat("hung when run 1 ended", 8)],
                 new() { Timeout = LivePage.Ms(Soon) });
-        await Assertions
-            .Expect(page.Incidents.Locator("[data-part=expected]"))
-            .ToHaveTextAsync([.. Enumerable.Repeat("as expected", 8), .. Enumerable.Repeat("", 8)]);
+        await Assertions.Expect(page.Groups.Locator("summary [data-part=expected]")).ToHaveTextAsync(["expected", "expected"]);
         await Assertions.Expect(page.Page.Locator("#incidents li[data-state=hung]")).ToHaveCountAsync(8);
 
         // The cell's incident is the present one.

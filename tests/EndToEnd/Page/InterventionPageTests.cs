@@ -41,6 +41,7 @@ public sealed class InterventionPageTests(Browser browser)
             .ToContainTextAsync("64 hung vCPUs recovered", new() { Timeout = LivePage.Ms(Soon) });
         Assert.NotEqual(hung, await page.FirstCellAsync("control"));
         Assert.Equal(await page.FirstCellAsync("healthy"), await page.FirstCellAsync("control"));
+        await page.OpenGroupAsync("control");
         await Assertions
             .Expect(page.Incidents.First)
             .ToHaveAttributeAsync("data-state", "recovered", new() { Timeout = LivePage.Ms(Soon) });

@@ -68,6 +68,7 @@ public sealed class LargeFleetTests(Browser browser)
         await page.HeatMap("control").FocusAsync();
         await page.Page.Keyboard.PressAsync("h");
         await Assertions.Expect(page.Page.Locator("#heatmap [data-part=readout]")).ToContainTextAsync("hung");
+        await page.OpenGroupAsync("control");
         await page.Incidents.First.GetByRole(AriaRole.Link).ClickAsync();
         await Assertions
             .Expect(page.Timeline.Locator("[data-part=conclusion]"))

@@ -57,6 +57,36 @@ public sealed class CohortSourceTests
     }
 
     [Fact]
+    public void Each_counter_and_the_VMs_that_crossed_are_those_of_all_shards()
+    {
+        var cohort = new SimulatedCohort
+        {
+            Name = "sound",
+            Kernel = Kernel.Of<Linux61Stable>(),
+            Vms = FleetOptions.ShardVms + 5,
+            Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 10 },
+        };
+        using var fleet = new Fleet(
+            new FleetOptions { Cohorts = [cohort], Workers = 1, TicksMax = 8192 }, TimeProvider.System);
+        ICohortSource source = fleet.Cohorts[0];
+        SimulatedSnapshot? latest = null;
+        fleet.Start();
+        while (latest is not { Tick: 8192 })
+        {
+            source.Request();
+            latest = source.Take() as SimulatedSnapshot ?? latest;
+        }
+
+        ulong[] seqs = [.. latest.InvalidateSeqs.SelectMany(run => run)];
+        Assert.Equal(cohort.Vms, seqs.Length);
+        Assert.Equal((latest.InvalidateSeq!.Value.Min.Low, latest.InvalidateSeq!.Value.Max.Low), (seqs.Min(), seqs.Max()));
+
+        // One life: a VM that crossed did so once.
+        Assert.Equal(latest.Totals.Crossings, latest.VmsCrossed);
+        Assert.InRange(latest.VmsCrossed[2].Vms, cohort.Vms / 2, cohort.Vms);
+    }
+
+    [Fact]
     public void The_value_at_a_place_is_the_one_that_sorting_would_put_there()
     {
         // Few different values, many, ascending, descending: all that trips a selection.

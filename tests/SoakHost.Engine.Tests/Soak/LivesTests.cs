@@ -122,6 +122,13 @@ public sealed class LivesTests
         foreach (BoundaryCrossings crossings in totals.ForCohort().Crossings)
             Assert.InRange(crossings.Vms, totals.Crossings / 8, totals.Crossings / 4);
 
+        // VMs that crossed count once, whatever their lives, as the findings have them.
+        Assert.Equal(
+            VmLives.Powers.ToArray().Select(power => snapshot.Findings.Count(finding =>
+                finding.Kind == FindingKind.BoundaryCrossed && finding.Boundary == Boundary.AtPower(power))),
+            snapshot.VmsCrossed);
+        Assert.All(snapshot.VmsCrossed, vms => Assert.InRange(vms, Vms / 2, Vms));
+
         // Each VM reports each boundary once, at most twice if it also crossed it with no fault in flight.
         Assert.All(
             snapshot.Findings.GroupBy(finding => (finding.Vm, finding.Boundary, finding.Kind)),

@@ -12,6 +12,7 @@ public class ProofCommandTests
         "tick",
         "actor",
         "action",
+        "function",
         "invalidate_seq",
         "snapshot",
         "in_progress",

@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Text.Json;
 using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
+using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
@@ -76,6 +77,26 @@ public sealed class FleetDocumentTests
         Assert.Equal(
             ("0xfffffffffffffffe", "0xffffffffffffffff"),
             (stall.GetProperty("invalidate_seq").GetString(), stall.GetProperty("snapshot").GetString()));
+    }
+
+    [Fact]
+    public void VMs_that_crossed_count_once_and_crossings_every_time()
+    {
+        CohortReport cohort = Sample.Cohort("stable", Defect.None);
+        CohortTotals totals = cohort.Totals with { Crossings = [new(Boundary.AtPower(31), 41_200)] };
+        SimulatedSnapshot snapshot = Sample.Simulated() with
+        {
+            Totals = totals,
+            VmsCrossed = [new(Boundary.AtPower(31), 62)],
+        };
+        JsonElement document = Document(Sample.Report(cohort with { Snapshot = snapshot }), 1).GetProperty("cohorts")[0];
+        Assert.Equal(41_200, document.GetProperty("crossings").GetProperty("2^31").GetInt64());
+        Assert.Equal(62, document.GetProperty("vms_crossed").GetProperty("2^31").GetInt64());
+
+        // A real VM crosses a boundary once.
+        JsonElement host = Document(Sample.Report(Sample.Host("here", TimeSpan.Zero)), 1).GetProperty("cohorts")[0];
+        Assert.Equal(host.GetProperty("crossings").ToString(), host.GetProperty("vms_crossed").ToString());
+        Assert.Equal(JsonValueKind.Null, host.GetProperty("toy_boundary").ValueKind);
     }
 
     private static JsonElement Document(FleetReport report, ulong seed) =>

@@ -1,146 +1,134 @@
-/** The cohorts: one card each. */
-
-import { showCounter } from './counter-axis.js';
-import { cloneOf, partsOf, patchChildren, setAttribute, setList, setProperty, setText } from './dom.js';
-import { counted, fitted, grouped, moment, sentenceOf, si } from './format.js';
-import { showSparkline } from './sparkline.js';
-
-const EXPECTATIONS = {
-  progress: 'Expected: progress.',
-  hang: 'Expected: a hang (control).',
-  unsafe_install: 'Expected: an unsafe install.',
-  stale_mapping: 'Expected: a stale mapping.',
-  accounting_error: 'Expected: an accounting error.',
-  deadlock: 'Expected: a deadlock.',
-};
-
-const cards = /** @type {HTMLElement} */ (document.querySelector('#cohorts [data-part=cards]'));
-
-/** @type {WeakMap<Element, import('./dom.js').Parts>} */
-const partsOfCards = new WeakMap();
-
 /**
- * @param {import('./types.js').Fleet} fleet
- * @param {import('./history.js').RateHistory} history
+ * The cohorts: a card each or, where there are many or the screen is small, a table with a row each that opens its card. There the
+ * incidents stand above the picture of the vCPUs.
  */
-export function showCohorts(fleet, history) {
-  patchChildren(
-    cards,
-    fleet.cohorts,
-    cohort => cohort.name,
-    createCard,
-    (card, cohort) => {
-      const parts = /** @type {import('./dom.js').Parts} */ (partsOfCards.get(card));
-      showVerdict(/** @type {HTMLElement} */ (card), parts, cohort);
-      showStates(parts, cohort);
-      const rate = history.rate(cohort.name);
-      setText(parts.rate, rate === null ? '–' : si(rate));
-      showSparkline(parts, history.samples(cohort.name));
-      showCounter(parts, cohort);
-      showTotals(parts, cohort);
-      showNotes(parts, cohort);
-    },
-  );
-}
 
-/** @param {import('./types.js').Cohort} cohort */
-function createCard(cohort) {
-  const card = cloneOf('cohort-card');
-  const parts = partsOf(card);
-  partsOfCards.set(card, parts);
-  parts.name.id = `cohort-${cohort.name}`;
-  card.setAttribute('aria-labelledby', parts.name.id);
-  card.dataset.cohort = cohort.name;
-  setText(parts.name, cohort.name);
-  setAttribute(parts.interventions, 'aria-label', `Interventions on ${cohort.name}`);
-  return card;
-}
+import { createCard, crossedLines, crossingsOf, showCard, showRates, showStates, showToy } from './cohort-card.js';
+import { cloneOf, partsOf, patchChildren, setAttribute, setText } from './dom.js';
+import { expectsHangs, hasCrossed, isExpected } from './expectation.js';
+import { counted, sentenceOf } from './format.js';
 
-/**
- * @param {HTMLElement} card
- * @param {import('./dom.js').Parts} parts
- * @param {import('./types.js').Cohort} cohort
- */
-function showVerdict(card, parts, cohort) {
-  setAttribute(card, 'data-verdict', cohort.verdict);
-  setAttribute(card, 'data-kernel', cohort.kernel);
-  setAttribute(card, 'data-paused', String(cohort.invalidations_paused));
-  setAttribute(parts['verdict-icon'], 'href', `#icon-${cohort.verdict}`);
-  setText(parts['verdict-word'], cohort.verdict);
-  setText(parts.kernel, cohort.kernel);
-  setText(parts.expect, EXPECTATIONS[cohort.expect]);
-  setText(parts.reason, sentenceOf(cohort.reason));
-}
+const CARDS_MAX = 4;
 
-/**
- * @param {import('./dom.js').Parts} parts
- * @param {import('./types.js').Cohort} cohort
- */
-function showStates(parts, cohort) {
-  const counts = { running: cohort.vcpus_running, starved: cohort.vcpus_starved, hung: cohort.vcpus_hung };
-  for (const segment of parts.bar.children) {
-    const state = /** @type {import('./types.js').VcpuState} */ (segment.dataset.state);
-    setProperty(segment, '--count', counts[state]);
-    segment.hidden = counts[state] === 0;
-    setText(parts[state], grouped(counts[state]));
-    setAttribute(parts[state].parentElement, 'data-count', String(counts[state]));
+const section = /** @type {HTMLElement} */ (document.getElementById('cohorts'));
+const { cards, table } = partsOf(section);
+const [map, incidents] = ['heatmap', 'incidents'].map(id => /** @type {HTMLElement} */ (document.getElementById(id)));
+const small = matchMedia('(max-width: 56rem)');
+
+/** @typedef {import('./types.js').Cohort} Cohort */
+/** @typedef {import('./dom.js').Parts} Parts */
+
+export class Cohorts {
+  constructor() {
+    /** @type {Map<string, HTMLElement>} */
+    this.cards = new Map();
+    /** @type {WeakMap<Element, Parts>} */
+    this.partsOfRows = new WeakMap();
+    /** The cohorts whose rows are open. @type {Set<string>} */
+    this.open = new Set();
+    /** @type {(() => void) | null} */
+    this.repeat = null;
+    small.addEventListener('change', () => this.repeat?.());
   }
-  setText(parts.size, `${counted(cohort.vms, 'VM')}, ${counted(cohort.vcpus, 'vCPU')}`);
-}
 
-/**
- * @param {import('./dom.js').Parts} parts
- * @param {import('./types.js').Cohort} cohort
- */
-function showTotals(parts, cohort) {
-  const crossed = Object.entries(cohort.crossings).filter(([, count]) => count > 0);
-  setText(
-    parts.crossings,
-    crossed.length === 0
-      ? 'none yet'
-      : crossed.map(([boundary, count]) => `${boundary}: ${cohort.lives_started ? grouped(count) : counted(count, 'VM')}`).join(', '),
-  );
-  showDefect(parts['unjustified-retries'], cohort.unjustified_retries, cohort.expect === 'hang');
-  showDefect(parts['unsafe-installs'], cohort.unsafe_installs, cohort.expect === 'unsafe_install');
-  const expectsStale = cohort.expect === 'stale_mapping' || cohort.expect === 'unsafe_install';
-  showDefect(parts['stale-mappings'], cohort.stale_mappings, expectsStale);
-  showDefect(parts['accounting-errors'], cohort.accounting_errors, cohort.expect === 'accounting_error');
-}
-
-/**
- * @param {HTMLElement} element
- * @param {number} count
- * @param {boolean} isExpected
- */
-function showDefect(element, count, isExpected) {
-  setText(element, fitted(count));
-  setAttribute(element, 'title', grouped(count));
-  setAttribute(
-    /** @type {HTMLElement} */ (element.parentElement),
-    'data-defect',
-    count === 0 ? 'none' : isExpected ? 'expected' : 'unexpected',
-  );
-}
-
-/**
- * @param {import('./dom.js').Parts} parts
- * @param {import('./types.js').Cohort} cohort
- */
-function showNotes(parts, cohort) {
-  const notes = [];
-  if (cohort.invalidations_paused) notes.push('Invalidations are paused.');
-  if (cohort.lives_started) notes.push(`VMs were replaced ${grouped(cohort.lives_started)} times, each by its next life.`);
-  if (cohort.host) {
-    const { kernel_release: release, mmu, cpu, invalidations_per_second: rate, until } = cohort.host;
-    const { expected_crossings: expected, not_covered: left } = cohort.host;
-    notes.push(
-      `Real VMs on ${release} (${mmu}; ${cpu}): ${si(rate)} invalidations/s, up to ${grouped(until)}.`,
-      'Interventions are not possible: these VMs run on this machine’s own kernel.',
+  /**
+   * @param {readonly Cohort[]} cohorts
+   * @param {import('./history.js').RateHistory} history
+   * @param {(cohort: Cohort) => string} reasonOf why the verdict of a cohort is what it is
+   */
+  show(cohorts, history, reasonOf) {
+    this.repeat = () => this.show(cohorts, history, reasonOf);
+    const isTable = cohorts.length > CARDS_MAX || small.matches;
+    lay(isTable);
+    const names = new Set(cohorts.map(({ name }) => name));
+    for (const name of this.cards.keys()) {
+      if (!names.has(name)) this.cards.delete(name);
+    }
+    for (const cohort of cohorts) {
+      const card = this.cards.get(cohort.name) ?? createCard(cohort.name);
+      this.cards.set(cohort.name, card);
+      showCard(card, cohort, history, reasonOf(cohort));
+    }
+    const cardOf = (/** @type {Cohort} */ { name }) => /** @type {HTMLElement} */ (this.cards.get(name));
+    patchChildren(cards, isTable ? [] : cohorts, ({ name }) => name, cardOf, () => {});
+    patchChildren(
+      table,
+      isTable ? cohorts : [],
+      ({ name }) => name,
+      cohort => this.createRow(cohort),
+      (row, cohort) => this.showRow(row, cohort, history, reasonOf(cohort)),
     );
-    notes.push(...Object.entries(expected).map(([boundary, time]) => `Expected to cross ${boundary} at ${moment(time)}.`));
-    if (left.length > 0) notes.push(`Not covered: ${left.join('; ')}.`);
   }
-  notes.push(...cohort.failures);
-  setList(parts.notes, notes);
-  parts.notes.hidden = notes.length === 0;
+
+  /** @param {Cohort} cohort */
+  createRow({ name }) {
+    const row = cloneOf('cohort-row');
+    const parts = partsOf(row);
+    this.partsOfRows.set(row, parts);
+    row.dataset.cohort = name;
+    setText(parts.name, name);
+    setAttribute(parts.toggle, 'aria-controls', `card-${name}`);
+    parts.toggle.addEventListener('click', () => {
+      if (!this.open.delete(name)) this.open.add(name);
+      this.repeat?.();
+    });
+    return row;
+  }
+
+  /**
+   * @param {Element} row
+   * @param {Cohort} cohort
+   * @param {import('./history.js').RateHistory} history
+   * @param {string} reason
+   */
+  showRow(row, cohort, history, reason) {
+    const parts = /** @type {Parts} */ (this.partsOfRows.get(row));
+    const isOpen = this.open.has(cohort.name);
+    const card = /** @type {HTMLElement} */ (this.cards.get(cohort.name));
+    if (card.parentElement !== parts.card) parts.card.append(card);
+    parts.details.hidden = !isOpen;
+    setAttribute(parts.toggle, 'aria-expanded', String(isOpen));
+    setAttribute(row, 'data-verdict', cohort.verdict);
+    setAttribute(parts['verdict-icon'], 'href', `#icon-${cohort.verdict}`);
+    setText(parts['verdict-word'], cohort.verdict);
+    setText(parts.kernel, cohort.kernel);
+    showToy(parts, cohort);
+    showStates(parts, cohort);
+    showRates(parts, cohort.name, history);
+    setText(parts.crossed, hasCrossed(cohort) ? crossedLines(cohort).join('; ') : `0 of ${counted(cohort.vms, 'VM')}`);
+    setText(parts.crossings, hasCrossed(cohort) ? counted(crossingsOf(cohort), 'crossing') : '');
+    const defects = defectsOf(cohort);
+    setText(parts.defects, defects.length === 0 ? 'none' : defects.join(', '));
+    setAttribute(parts.defects, 'data-defect', defects.length === 0 ? 'none' : 'unexpected');
+    setText(parts.reason, cohort.verdict === 'pass' ? '' : sentenceOf(reason));
+    parts.why.hidden = cohort.verdict === 'pass';
+  }
+}
+
+/** @param {Cohort} cohort @returns {string[]} what it shows and nobody expects of it: "4 hung vCPUs" */
+function defectsOf(cohort) {
+  /** @type {[string, number | null, string][]} */
+  const counts = [
+    ['hang', cohort.vcpus_hung, 'hung vCPU'],
+    ['unsafe_install', cohort.unsafe_installs, 'unsafe install'],
+    ['stale_mapping', cohort.stale_mappings, 'stale mapping'],
+    ['accounting_error', cohort.accounting_errors, 'accounting error'],
+    ['hang', cohort.unjustified_retries, 'unjustified retry'],
+  ];
+  return counts
+    .filter(([kind, count]) => count && !(kind === 'hang' ? expectsHangs(cohort) : isExpected(kind, cohort.expect)))
+    .map(([, count, what]) => counted(/** @type {number} */ (count), what, what.replace(/y$/, 'ie') + 's'));
+}
+
+/** @param {boolean} isTable */
+function lay(isTable) {
+  const layout = isTable ? 'table' : 'cards';
+  if (section.dataset.layout === layout) return;
+  section.dataset.layout = layout;
+  cards.hidden = isTable;
+  table.hidden = !isTable;
+
+  // The order of the document is also that of the keyboard and of screen readers.
+  if (isTable) map.before(incidents);
+  else incidents.before(map);
 }

@@ -67,7 +67,7 @@ export function textElement(tag, text, className) {
 /**
  * Makes an element's children match a list, in its order. An element whose key stays is kept, with its focus.
  * @template T
- * @param {Element} parent whose children all come from here
+ * @param {Element} parent whose children all come from here, but those without a data-key, which stand before them
  * @param {readonly T[]} items
  * @param {(item: T) => string} keyOf unique among the items
  * @param {(item: T) => Element} create
@@ -76,11 +76,12 @@ export function textElement(tag, text, className) {
 export function patchChildren(parent, items, keyOf, create, update) {
   // Removing first avoids moving the elements that stay: a moved element loses its focus.
   const keys = new Set(items.map(keyOf));
-  for (const child of [...parent.children]) {
-    if (!keys.has(child.getAttribute('data-key') ?? '')) child.remove();
+  const present = [...parent.children].filter(child => child.hasAttribute('data-key'));
+  const before = new Map(present.map(child => [child.getAttribute('data-key'), child]));
+  for (const [key, child] of before) {
+    if (!keys.has(key ?? '')) child.remove();
   }
-  const before = new Map([...parent.children].map(child => [child.getAttribute('data-key'), child]));
-  let next = parent.firstElementChild;
+  let next = present.find(child => child.parentElement === parent) ?? null;
   for (const item of items) {
     const key = keyOf(item);
     let element = before.get(key);

@@ -10,6 +10,8 @@ const date = new Intl.DateTimeFormat('en-GB', {
   minute: '2-digit',
   second: '2-digit',
 });
+const day = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short' });
+const dayOfYear = new Intl.DateTimeFormat('en-GB', { day: 'numeric', month: 'short', year: 'numeric' });
 const prefixes = ['', 'k', 'M', 'G', 'T', 'P', 'E'];
 
 /** @param {number | bigint} value @returns {string} "1,234,567" */
@@ -61,6 +63,23 @@ export function duration(seconds) {
 export function moment(time) {
   const then = new Date(time);
   return (then.toDateString() === new Date().toDateString() ? clock : date).format(then);
+}
+
+/** @param {string | number | Date} time @returns {string} the date, with the year unless it is this year's: "26 Nov" */
+const dateOf = time => (new Date(time).getFullYear() === new Date().getFullYear() ? day : dayOfYear).format(new Date(time));
+
+/** @param {string | number | Date} time @returns {string} always with the date: "26 Nov 18:53:03" */
+export const longMoment = time => `${dateOf(time)} ${clock.format(new Date(time))}`;
+
+/**
+ * @param {string | number | Date} first
+ * @param {string | number | Date} last
+ * @returns {string} "26 Nov, 18:53:03 to 18:53:18", with both dates where they differ
+ */
+export function span(first, last) {
+  const [from, to] = [longMoment(first), longMoment(last)];
+  if (from === to) return from;
+  return dateOf(first) === dateOf(last) ? `${dateOf(first)}, ${clock.format(new Date(first))} to ${clock.format(new Date(last))}` : `${from} to ${to}`;
 }
 
 /** @typedef {{ name: string, value: bigint }} Boundary */
@@ -116,7 +135,7 @@ export function distanceText(counter, boundary) {
       : `${grouped(-past)} before ${boundary.name}`;
 }
 
-const common = /** @type {Boundary[]} */ (['2^31', '2^32', '2^63', '2^64'].map(parseBoundary));
+const common = /** @type {Boundary[]} */ (['2^15', '2^16', '2^31', '2^32', '2^63', '2^64'].map(parseBoundary));
 
 /** @param {string} hex @returns {string} "0x800003f3, 1,011 past 2^31"; other text, such as "unknown", is returned as it is */
 export function counterText(hex) {

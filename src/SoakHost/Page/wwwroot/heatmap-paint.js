@@ -1,9 +1,9 @@
 /**
  * How a cell looks. States differ in shape and size as well as in colour: a running vCPU is a dot, a starved one a triangle, a hung one a
- * square with a cross. In a cell of several vCPUs the hung and the starved ones fill their share from the bottom.
+ * square with a cross, or a hatched one where the hang is expected. In a cell of several vCPUs the hung and the starved ones fill their share from the bottom.
  */
 
-/** @typedef {{ running: string, starved: string, hung: string, cut: string }} Palette */
+/** @typedef {{ running: string, starved: string, hung: string, expected: string, cut: string }} Palette */
 
 const CROSS_FROM = 7;
 
@@ -13,9 +13,10 @@ const CROSS_FROM = 7;
  * @param {{ x: number, y: number }} corner
  * @param {number} hung share of the cell's vCPUs, 0 to 1
  * @param {number} starved likewise
+ * @param {boolean} isExpected whether the hung ones are meant to hang
  * @param {Palette} palette
  */
-export function paintCell(context, { pitch }, { x, y }, hung, starved, palette) {
+export function paintCell(context, { pitch }, { x, y }, hung, starved, isExpected, palette) {
   context.clearRect(x, y, pitch, pitch);
   const size = pitch - Math.max(1, Math.round(pitch * 0.14));
   if (hung < 1 && starved < 1) {
@@ -28,8 +29,9 @@ export function paintCell(context, { pitch }, { x, y }, hung, starved, palette) 
   if (starved === 1) paintTriangle(context, x, y, size, palette.starved);
   else if (starved > 0)
     paintBar(context, x, y + size - hungHeight, size, Math.min(heightOf(starved, size), size - hungHeight), palette.starved);
-  if (hung > 0) paintBar(context, x, y + size, size, hungHeight, palette.hung);
-  if (hung === 1 && size >= CROSS_FROM) paintCross(context, x, y, size, palette.cut);
+  if (hung > 0) paintBar(context, x, y + size, size, hungHeight, isExpected ? palette.expected : palette.hung);
+  if (hung > 0 && isExpected) paintHatch(context, x, y + size - hungHeight, size, hungHeight, palette.cut);
+  else if (hung === 1 && size >= CROSS_FROM) paintCross(context, x, y, size, palette.cut);
 }
 
 /** A cell must show even a single hung vCPU. */
@@ -82,4 +84,28 @@ function paintCross(context, x, y, size, color) {
   context.moveTo(x + size - inset, y + inset);
   context.lineTo(x + inset, y + size - inset);
   context.stroke();
+}
+
+/**
+ * @param {CanvasRenderingContext2D} context
+ * @param {number} x
+ * @param {number} y
+ * @param {number} width
+ * @param {number} height
+ * @param {string} color
+ */
+function paintHatch(context, x, y, width, height, color) {
+  context.save();
+  context.beginPath();
+  context.rect(x, y, width, height);
+  context.clip();
+  context.strokeStyle = color;
+  context.lineWidth = Math.max(1, width * 0.14);
+  context.beginPath();
+  for (const offset of [0, 0.7, 1.4]) {
+    context.moveTo(x + offset * width, y - 1);
+    context.lineTo(x + offset * width - height - 2, y + height + 1);
+  }
+  context.stroke();
+  context.restore();
 }

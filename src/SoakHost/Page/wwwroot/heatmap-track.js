@@ -1,7 +1,8 @@
 /** The map of one cohort: a canvas, a cursor, and a tooltip that describes the cell at the cursor. */
 
 import { partsOf, setAttribute, setProperty, setText } from './dom.js';
-import { counted, grouped, moment } from './format.js';
+import { expectsHangs } from './expectation.js';
+import { counted, grouped, longMoment } from './format.js';
 import { cellAt, cornerOf, gridOf, moved } from './heatmap-grid.js';
 import { paintCell } from './heatmap-paint.js';
 
@@ -32,6 +33,7 @@ export class HeatMapTrack {
     this.cells = NO_CELLS;
     this.hasMap = false;
     this.isPainted = false;
+    this.isExpected = false;
     this.rows = 1;
     this.perVm = 1;
     this.ratio = 1;
@@ -85,6 +87,10 @@ export class HeatMapTrack {
     this.perVm = Math.max(1, Math.round(cohort.vcpus / cohort.vms));
     this.rows = cells.vcpus_per_cell === 1 ? this.perVm : 1;
     this.caption(cohort);
+
+    // Another colour for every hung cell.
+    if (this.isExpected !== expectsHangs(cohort)) this.isPainted = false;
+    this.isExpected = expectsHangs(cohort);
     if (isResized) {
       this.isPainted = false;
       this.place = Math.max(0, Math.min(this.place, cells.hung.length - 1));
@@ -98,10 +104,13 @@ export class HeatMapTrack {
   }
 
   /** @param {import('./types.js').Cohort} cohort */
-  caption({ name, expect, vcpus_running: running, vcpus_starved: starved, vcpus_hung: hung }) {
-    const { counts, share, canvas, map, absent } = this.parts;
+  caption(cohort) {
+    const { name, vcpus_running: running, vcpus_starved: starved, vcpus_hung: hung } = cohort;
+    const { counts, expected, share, canvas, map, absent } = this.parts;
     const vmsPerCell = this.cells.vcpus_per_cell / this.perVm;
-    setText(counts, hung > 0 ? `${grouped(hung)} hung${expect === 'hang' ? ' as expected' : ''}` : '');
+    setText(counts, hung > 0 ? `${grouped(hung)} hung` : '');
+    setAttribute(counts, 'data-hangs', expectsHangs(cohort) ? 'expected' : 'unexpected');
+    expected.hidden = hung === 0 || !expectsHangs(cohort);
     setText(share, vmsPerCell > 1 ? `${counted(vmsPerCell, 'VM')} per cell` : '');
     setAttribute(canvas, 'aria-label', `vCPUs of ${name}: ${statesText(hung, starved, running)}`);
     setAttribute(canvas, 'data-hung', String(hung));
@@ -151,6 +160,7 @@ export class HeatMapTrack {
       cornerOf(this.grid, index),
       hung[index] / size,
       starved[index] / size,
+      this.isExpected,
       this.surroundings.palette,
     );
   }
@@ -232,8 +242,9 @@ export class HeatMapTrack {
     if (size === 1) {
       const vcpu = index % this.perVm;
       const stall = this.stalled.find(each => each.vm === vm && each.vcpu === vcpu);
-      const details = stall ? ` on page ${stall.page} since ${moment(stall.last_progress)}` : '';
-      return `${this.name}: VM ${grouped(vm)}, vCPU ${vcpu}: ${this.stateOf(index)}${details}`;
+      const details = stall ? ` on page ${stall.page} since ${longMoment(stall.last_progress)}` : '';
+      const expected = this.isExpected && hung[index] > 0 ? ' as expected' : '';
+      return `${this.name}: VM ${grouped(vm)}, vCPU ${vcpu}: ${this.stateOf(index)}${expected}${details}`;
     }
     const last = this.numberOf(Math.min(this.vms, (index * size + size) / this.perVm) - 1);
     const all = this.vcpusIn(index);

@@ -74,6 +74,7 @@ function readPalette() {
     running: color('running'),
     starved: color('starved'),
     hung: color('hung'),
+    expected: color('expected'),
     cut: getComputedStyle(/** @type {Element} */ (document.querySelector('#heatmap'))).getPropertyValue('background-color'),
   };
 }

@@ -1,17 +1,27 @@
-/** Operations per second of each cohort over the last two minutes, from the totals of successive reports. */
+/** Rates of each cohort over the last two minutes, from the totals of successive reports. */
 
-/** @typedef {{ time: number, rate: number }} Sample time in ms, rate in operations per second since the sample before */
+/**
+ * What happened per second since the sample before. Guest accesses are the progress of vCPUs: a cohort that only retries has operations
+ * and none of them.
+ * @typedef {object} Sample
+ * @property {number} time ms
+ * @property {number} rate operations
+ * @property {number | null} accesses guest accesses; null where they are not measured
+ * @property {number | null} invalidations likewise
+ */
 
 const WINDOW_MS = 120_000;
 
 // The rate of a single report varies with the slices that happened to end in it.
 const AVERAGE_MS = 5000;
 
+/** @typedef {Pick<import('./types.js').Cohort, 'operations' | 'guest_accesses' | 'invalidations'>} Totals */
+
 export class RateHistory {
   constructor() {
     this.started = '';
     this.time = 0;
-    /** @type {Map<string, { operations: number, samples: Sample[] }>} */
+    /** @type {Map<string, { totals: Totals, samples: Sample[] }>} */
     this.cohorts = new Map();
   }
 
@@ -23,16 +33,24 @@ export class RateHistory {
     const seconds = (time - this.time) / 1000;
     const before = this.cohorts;
     this.cohorts = new Map(
-      fleet.cohorts.map(({ name, operations }) => {
+      fleet.cohorts.map(({ name, operations, guest_accesses, invalidations }) => {
+        const totals = { operations, guest_accesses, invalidations };
         const known = before.get(name);
 
         // Fewer operations than before: another cohort of the same name. An earlier time: the clock was set back, and the older
         // samples are useless.
-        if (!known || operations < known.operations || seconds <= 0)
-          return [name, { operations, samples: known && seconds === 0 ? known.samples : [] }];
+        if (!known || operations < known.totals.operations || seconds <= 0)
+          return [name, { totals, samples: known && seconds === 0 ? known.samples : [] }];
+        const perSecond = (/** @type {number | null} */ now, /** @type {number | null} */ then) =>
+          typeof now === 'number' && typeof then === 'number' ? (now - then) / seconds : null;
         const samples = known.samples.filter(sample => sample.time > time - WINDOW_MS);
-        samples.push({ time, rate: (operations - known.operations) / seconds });
-        return [name, { operations, samples }];
+        samples.push({
+          time,
+          rate: (operations - known.totals.operations) / seconds,
+          accesses: perSecond(guest_accesses, known.totals.guest_accesses),
+          invalidations: perSecond(invalidations, known.totals.invalidations),
+        });
+        return [name, { totals, samples }];
       }),
     );
     this.started = fleet.started;
@@ -49,16 +67,22 @@ export class RateHistory {
 
   /**
    * @param {string} cohort
-   * @returns {number | null} the average of the last seconds; null before the second report
+   * @param {'rate' | 'accesses' | 'invalidations'} [of]
+   * @returns {number | null} the average of the last seconds; null before the second report and where it is not measured
    */
-  rate(cohort) {
-    const recent = this.samples(cohort).filter(sample => sample.time > this.time - AVERAGE_MS);
-    return recent.length === 0 ? null : recent.reduce((sum, sample) => sum + sample.rate, 0) / recent.length;
+  rate(cohort, of = 'rate') {
+    const recent = this.samples(cohort)
+      .filter(sample => sample.time > this.time - AVERAGE_MS)
+      .flatMap(sample => sample[of] ?? []);
+    return recent.length === 0 ? null : recent.reduce((sum, rate) => sum + rate, 0) / recent.length;
   }
 
-  /** Only over the cohorts of the last report, so an added or removed cohort leaves no spike. */
-  total() {
-    const rates = [...this.cohorts.keys()].map(name => this.rate(name)).filter(rate => rate !== null);
+  /**
+   * Only over the cohorts of the last report, so an added or removed cohort leaves no spike.
+   * @param {'rate' | 'accesses'} [of]
+   */
+  total(of = 'rate') {
+    const rates = [...this.cohorts.keys()].map(name => this.rate(name, of)).filter(rate => rate !== null);
     return rates.length === 0 ? null : rates.reduce((sum, rate) => sum + rate, 0);
   }
 }

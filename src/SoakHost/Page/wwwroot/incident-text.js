@@ -1,6 +1,6 @@
 /** How an incident is written: its title, its state and the fragment that opens its timeline. */
 
-import { moment } from './format.js';
+import { counted, grouped, longMoment } from './format.js';
 
 /** @typedef {import('./types.js').Incident} Incident */
 
@@ -8,6 +8,22 @@ import { moment } from './format.js';
 export function fragmentOf(id, run) {
   const readable = encodeURIComponent(id).replaceAll('%3A', ':').replaceAll('%2F', '/').replaceAll('%40', '@');
   return `#incident=${readable}${run === null ? '' : `&run=${run}`}`;
+}
+
+/** @param {import('./types.js').IncidentGroup} group @returns {string} "4,000 hung in stable" */
+export function countOf({ kind, count, cohort }) {
+  switch (kind) {
+    case 'hang':
+      return `${grouped(count)} hung in ${cohort}`;
+    case 'deadlock':
+      return `${grouped(count)} deadlocked in ${cohort}`;
+    case 'unsafe_install':
+      return `${counted(count, 'unsafe install')} in ${cohort}`;
+    case 'stale_mapping':
+      return `${counted(count, 'stale mapping')} in ${cohort}`;
+    default:
+      return `${counted(count, 'accounting error')} in ${cohort}`;
+  }
 }
 
 /** @param {Incident} incident @returns {string} "vCPU 0 of VM 2 hung on page 17" */
@@ -30,7 +46,7 @@ export function titleOf({ kind, vm, vcpu, page }) {
 
 /** @param {Incident} incident @param {boolean} isPast whether it is of an earlier run */
 export function stateOf({ kind, run, recovered, recovered_by: by }, isPast) {
-  if (recovered) return `recovered ${moment(recovered)}${by ? ` by ${by}` : ''}`;
+  if (recovered) return `recovered ${longMoment(recovered)}${by ? ` by ${by}` : ''}`;
   if (!lasts(kind)) return '';
   const state = kind === 'hang' ? 'hung' : 'deadlocked';
   return run === null ? `${state}, not recorded yet` : isPast ? `${state} when run ${run} ended` : state;

@@ -16,7 +16,7 @@ const REPORTS_MAX = 30;
 
 const dialog = /** @type {HTMLDialogElement} */ (document.getElementById('intervention'));
 const parts = partsOf(dialog);
-const cards = /** @type {HTMLElement} */ (document.querySelector('#cohorts [data-part=cards]'));
+const cards = /** @type {HTMLElement} */ (document.getElementById('cohorts'));
 const refused = /** @type {HTMLElement} */ (document.getElementById('interventions-refused'));
 const statusBar = /** @type {HTMLElement} */ (document.getElementById('status'));
 const status = partsOf(statusBar);
@@ -29,6 +29,7 @@ export class Interventions {
     /** @type {import('./types.js').Access} */
     this.access = { interventions: 'refused', reason: null };
     this.isAnswered = true;
+    this.isLive = false;
     /** @type {import('./types.js').KernelInfo[]} */
     this.kernels = [];
     /** @type {Map<string, Cohort>} */
@@ -66,6 +67,17 @@ export class Interventions {
     this.showAccess();
   }
 
+  /**
+   * Without a connection a button would act on a fleet that is not the one in sight.
+   * @param {boolean} isLive
+   */
+  setLive(isLive) {
+    this.isLive = isLive;
+    parts.confirm.disabled = !isLive;
+    parts.offline.hidden = isLive;
+    this.showAccess();
+  }
+
   /** @param {import('./types.js').Fleet} fleet */
   take(fleet) {
     this.cohorts = new Map(fleet.cohorts.map(cohort => [cohort.name, cohort]));
@@ -82,7 +94,7 @@ export class Interventions {
     for (const card of cards.querySelectorAll('article')) {
       const cohort = this.cohorts.get(card.dataset.cohort ?? '');
       for (const button of card.querySelectorAll('button')) {
-        button.disabled = isRefused || Boolean(cohort?.host);
+        button.disabled = isRefused || !this.isLive || Boolean(cohort?.host);
         setAttribute(button, 'aria-describedby', reason ? refused.id : null);
       }
       if (cohort)
@@ -103,7 +115,7 @@ export class Interventions {
     setText(parts.confirm, confirm);
     setText(parts.effect, effect);
     parts.problem.hidden = true;
-    parts.confirm.disabled = false;
+    parts.confirm.disabled = !this.isLive;
     for (const each of ['kernel', 'vm', 'counter']) field(each).hidden = !fields.includes(each);
 
     // An accepted token is not asked for again.
@@ -182,7 +194,7 @@ export class Interventions {
       if (this.asked === asked && dialog.open) this.showProblem(/** @type {Error} */ (error));
       else this.say(`${DIALOGS[kind].confirm}, ${cohort}: ${/** @type {Error} */ (error).message}`);
     } finally {
-      if (this.asked === asked) parts.confirm.disabled = false;
+      if (this.asked === asked) parts.confirm.disabled = !this.isLive;
     }
   }
 

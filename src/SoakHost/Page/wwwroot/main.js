@@ -1,6 +1,7 @@
 /** Ties the modules together: what happens when a report comes, the connection changes or a second passes. */
 
-import { showCohorts } from './cohorts.js';
+import { Cohorts } from './cohorts.js';
+import { countdownOf, isWaiting } from './countdown.js';
 import { duration, moment } from './format.js';
 import { HeatMap } from './heatmap.js';
 import { RateHistory } from './history.js';
@@ -9,9 +10,10 @@ import { IncidentList } from './incidents.js';
 import { Interventions } from './interventions.js';
 import { FleetStream } from './stream.js';
 import { listenForTimelines } from './timeline.js';
-import { showConnection, showRun, showVerdict } from './verdict.js';
+import { showAbout, showConnection, showRun, showVerdict } from './verdict.js';
 
 const history = new RateHistory();
+const cohorts = new Cohorts();
 const incidents = new IncidentList();
 const interventions = new Interventions();
 const heatMap = new HeatMap(openIncident);
@@ -44,8 +46,9 @@ function render() {
     for (const section of document.querySelectorAll('main > [hidden]')) section.removeAttribute('hidden');
     showNewVerdict(fleet);
     showConnection(connection, note);
-    showRun(fleet, history.total());
-    showCohorts(fleet, history);
+    showAbout(fleet);
+    showRun(fleet, history.total(), history.total('accesses'));
+    cohorts.show(fleet.cohorts, history, reasonOf);
     interventions.take(fleet);
     heatMap.show(fleet.cohorts);
     incidents.take(fleet);
@@ -54,16 +57,24 @@ function render() {
 
 /** @param {import('./types.js').Fleet} report */
 function showNewVerdict(report) {
-  showVerdict(report, connection, news);
+  showVerdict(report, connection, boundaryAhead, news);
   news = '';
 }
+
+/** @param {import('./types.js').Cohort} cohort */
+const boundaryAhead = cohort => countdownOf(cohort, history.rate(cohort.name, 'invalidations'), Date.now());
+
+/** @param {import('./types.js').Cohort} cohort @returns {string} why its verdict is what it is */
+const reasonOf = cohort => (isWaiting(cohort) && boundaryAhead(cohort)?.text) || cohort.reason;
 
 /** @param {import('./stream.js').Connection} changed */
 function connect(changed) {
   if (changed.state === 'lost' && connection.state === 'live') lostAt = changed.since;
   connection = changed;
   if (changed.state === 'live') interventions.connect();
-  else showVerdict(fleet, connection);
+  else showVerdict(fleet, connection, boundaryAhead);
+  interventions.setLive(changed.state === 'live');
+  incidents.setLive(changed.state === 'live');
   showConnection(connection, note);
 }
 
@@ -85,7 +96,7 @@ async function openIncident(cohort, from, vms) {
 
 setInterval(() => {
   if (connection.state !== 'live') {
-    showVerdict(fleet, connection);
+    showVerdict(fleet, connection, boundaryAhead);
     showConnection(connection, note);
   }
 }, 1000);

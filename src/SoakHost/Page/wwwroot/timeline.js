@@ -25,6 +25,14 @@ let isOpenedHere = false;
 // Whether the dialog was closed because the address changed, not by the user.
 let isClosedByAddress = false;
 
+// On a phone the steps of the chosen vCPU are far from each other between those of all others.
+const small = matchMedia('(max-width: 34rem)');
+
+// Whether only the steps of the incident's own vCPU are shown, and the row to which the steps are scrolled.
+let isAlone = false;
+/** @type {HTMLElement | null} */
+let chosen = null;
+
 export function listenForTimelines() {
   addEventListener('hashchange', event => {
     isOpenedHere = incidentOf(new URL(event.oldURL).hash) === null;
@@ -32,6 +40,10 @@ export function listenForTimelines() {
   });
   parts.close.addEventListener('click', () => dialog.close());
   parts.copy.addEventListener('click', copy);
+  parts.alone.addEventListener('click', () => {
+    isAlone = !isAlone;
+    showAlone();
+  });
   dialog.addEventListener('click', event => {
     if (event.target === dialog) dialog.close();
   });
@@ -130,7 +142,8 @@ function showCommand(command) {
 function show(timeline, id) {
   const { conclusion, kernel, command, steps } = timeline;
   setText(parts.conclusion, /[.!?]$/.test(conclusion) ? conclusion : `${conclusion}.`);
-  const defect = defectOf(steps, id);
+  const own = actorOf(id);
+  const defect = defectOf(steps, own);
   compare(defect?.verdict === 'unjustified_retry' && defect.snapshot !== null ? defect : null);
   parts.facts.replaceChildren(
     ...fact('Kernel', kernel),
@@ -138,28 +151,50 @@ function show(timeline, id) {
     ...(defect ? fact('Defect', `${DEFECTS[defect.verdict]}, tick ${grouped(defect.tick)}, ${defect.actor}`) : []),
     ...fact('Incident', id),
   );
-  const rows = steps.map(step => rowOf(step, defect?.actor ?? ''));
+  const actor = own ?? defect?.actor ?? '';
+  const rows = steps.map(step => rowOf(step, actor));
   parts.steps.replaceChildren(...rows);
   parts.story.hidden = false;
   showCommand(command);
-  showRow(defect ? rows[steps.indexOf(defect)] : null);
+
+  // The first defect of the chosen vCPU, or else what it did last.
+  const last = steps.findLastIndex(step => step.actor === actor);
+  chosen = defect ? rows[steps.indexOf(defect)] : (rows[last] ?? null);
+  isAlone = small.matches && last >= 0;
+  parts.alone.hidden = last < 0;
+  setText(parts.alone, `Only ${actor}`);
+  showAlone();
+}
+
+/** @param {string} id of an incident @returns {string | null} the actor that it is about; null where that is the whole VM */
+function actorOf(id) {
+  const vcpu = /\/(\d+)@/.exec(id)?.[1];
+  return vcpu === undefined ? null : `vCPU ${vcpu}`;
 }
 
 /**
  * The defective step of this incident; other vCPUs of the VM can have defective steps before it.
  * @param {import('./types.js').Step[]} steps
- * @param {string} id
+ * @param {string | null} own the actor that the incident is about
  */
-function defectOf(steps, id) {
-  const vcpu = /\/(\d+)@/.exec(id)?.[1];
+function defectOf(steps, own) {
   const defects = steps.filter(step => step.verdict in DEFECTS);
-  return defects.find(step => step.actor === `vCPU ${vcpu}`) ?? defects[0];
+  return defects.find(step => step.actor === own) ?? (own === null ? defects[0] : undefined);
+}
+
+/** Hides the steps of all others, or shows them again; the chosen step stays in sight. */
+function showAlone() {
+  parts.alone.setAttribute('aria-pressed', String(isAlone));
+  for (const row of parts.steps.children) row.hidden = isAlone && row.dataset.actor === 'other';
+  showRow(chosen);
 }
 
 /** Scrolls the steps but not the dialog, so its conclusion stays in sight. @param {HTMLElement | null} row */
 function showRow(row) {
   const scroller = /** @type {HTMLElement} */ (parts.steps.closest('.steps'));
   scroller.scrollTop = row ? row.offsetTop - scroller.clientHeight / 2 : 0;
+  for (const other of parts.steps.querySelectorAll('[aria-current]')) other.removeAttribute('aria-current');
+  row?.setAttribute('aria-current', 'true');
 }
 
 /** @param {string} term @param {string} text */
@@ -204,9 +239,10 @@ function rowOf(step, culprit) {
   row.dataset.verdict = step.verdict;
   row.dataset.actor = step.actor === culprit ? 'own' : 'other';
   const what = textElement('td', step.action);
+  if (step.function) what.prepend(textElement('code', step.function, 'function'));
   if (step.verdict in DEFECTS) {
     row.dataset.defect = step.verdict;
-    what.prepend(textElement('strong', `Defect: ${DEFECTS[step.verdict]}`, 'defect'), ' ');
+    what.prepend(textElement('strong', `Defect: ${DEFECTS[step.verdict]}`, 'defect'));
   }
   for (const more of [step.truth, step.explanation].filter(text => text !== '')) what.append(textElement('span', more, 'truth'));
   row.append(

@@ -29,6 +29,12 @@
  * @property {number[]} hung
  * @property {number[]} starved
  *
+ * @typedef {object} Places the VMs whose counters are nearest to one boundary
+ * @property {string} boundary
+ * @property {number[]} before VMs before it; entry k counts distances of k bits, from 2^(k-1) to 2^k - 1
+ * @property {number[]} past VMs past it, likewise; entry 0 counts those at it
+ * @property {string | null} nearest_before invalidations that the first VM to cross it still needs; null where none is before it
+ *
  * @typedef {object} Host
  * @property {string} kernel_release
  * @property {string} mmu
@@ -40,6 +46,7 @@
  *
  * @typedef {object} Cohort
  * @property {string} name
+ * @property {'simulated' | 'host'} kind
  * @property {string} kernel
  * @property {'progress' | 'hang' | 'unsafe_install' | 'stale_mapping' | 'accounting_error' | 'deadlock'} expect
  * @property {number} vms
@@ -47,10 +54,15 @@
  * @property {number} vm_step the distance between the numbers of two VMs that follow each other
  * @property {number} vcpus
  * @property {number} operations
+ * @property {number | null} invalidations
+ * @property {number | null} guest_accesses the progress of the vCPUs; null where it is not measured
  * @property {number | null} lives_started lives that replaced one that had ended; null where VMs are not replaced
  * @property {number | null} hangs_caught
  * @property {number | null} hangs_missed
- * @property {Record<string, number>} crossings
+ * @property {Record<string, number>} crossings with a fault in flight; a VM that crosses again counts again
+ * @property {Record<string, number>} vms_crossed VMs that crossed each boundary at least once
+ * @property {string | null} toy_boundary the highest boundary that it crosses, where that is below 2^31
+ * @property {Places[]} [counters]
  * @property {{ min: string, median: string, max: string }} invalidate_seq
  * @property {number} vcpus_running
  * @property {number} vcpus_starved
@@ -97,11 +109,22 @@
  * @property {string | null} first_seen
  * @property {string | null} recovered
  * @property {string | null} recovered_by
+ * @property {boolean | null} expected null where that is not known
+ *
+ * @typedef {object} IncidentGroup the incidents of one kind in one cohort and one run
+ * @property {number | null} run null until one is recorded
+ * @property {string} cohort
+ * @property {Incident['kind']} kind
+ * @property {number} count
+ * @property {string | null} first_seen
+ * @property {string | null} newest_seen
+ * @property {boolean | null} expected null where that is not known
  *
  * @typedef {object} Step
  * @property {number} tick
  * @property {string} actor
  * @property {string} action
+ * @property {string} function of Linux that does it; empty where there is none
  * @property {string} invalidate_seq
  * @property {string | null} snapshot
  * @property {number} in_progress

@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import {
-  counterText, counted, decimalOf, distanceText, duration, fitted, nearestBoundary, pagesText, parseBoundary, powerOfTen, sentenceOf, si,
+  counterText, counted, decimalOf, distanceText, duration, fitted, longMoment, nearestBoundary, pagesText, parseBoundary, powerOfTen,
+  sentenceOf, si, span,
 } from '../../../../src/SoakHost/Page/wwwroot/format.js';
 
 const boundaries = ['2^31', '2^32', '2^63', '2^64'].map(parseBoundary);
@@ -52,11 +53,20 @@ test('a counter that came round to 0 is past 2^64, and one of which that is not 
   assert.equal(distanceText(0n, last), 'at 2^64');
   assert.equal(distanceText((1n << 63n) - 1n, last), '9,223,372,036,854,775,807 past 2^64');
   assert.equal(distanceText(1n << 63n, last), '9,223,372,036,854,775,808 before 2^64');
-  assert.equal(counterText('0x3'), '0x3, 2,147,483,645 before 2^31');
+  assert.equal(counterText('0x3'), '0x3, 32,765 before 2^15');
 });
 
 test('pages are told as ranges', () => {
   assert.deepEqual(['0x0', '0x1', '0x8f', '0x8000000000000000', '0xffffffffffffffff'].map(pagesText), [
     'none', '0', '0-3, 7', '63', '0-63',
   ]);
+});
+
+test('a span has its date once, both dates where they differ, and the year where it is not this one', () => {
+  const at = (day, second, year = new Date().getFullYear()) => new Date(year, 10, day, 18, 53, second);
+  assert.equal(longMoment(at(6, 3)), '6 Nov 18:53:03');
+  assert.equal(span(at(6, 3), at(6, 18)), '6 Nov, 18:53:03 to 18:53:18');
+  assert.equal(span(at(6, 3), at(6, 3)), '6 Nov 18:53:03');
+  assert.equal(span(at(6, 3), at(7, 1)), '6 Nov 18:53:03 to 7 Nov 18:53:01');
+  assert.equal(longMoment(at(6, 3, 2001)), '6 Nov 2001 18:53:03');
 });

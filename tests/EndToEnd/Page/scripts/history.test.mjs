@@ -55,3 +55,14 @@ test('when the clock is set back the samples from before it go', () => {
   assert.deepEqual(history.samples('a').map(sample => sample.rate), [40]);
   assert.equal(history.rate('a'), 40);
 });
+
+test('a cohort that only retries has operations and no progress', () => {
+  const at = (second, operations, guest_accesses) => ({
+    started: 'once', time: new Date(1_800_000_000_000 + 1000 * second).toISOString(),
+    cohorts: [{ name: 'a', operations, guest_accesses, invalidations: null }, { name: 'b', operations: 0, guest_accesses: 0 }],
+  });
+  const history = historyOf(at(0, 0, 70), at(1, 900, 70), at(2, 1800, 70));
+  assert.deepEqual([history.rate('a'), history.rate('a', 'accesses'), history.rate('a', 'invalidations')], [900, 0, null]);
+  assert.deepEqual([history.total(), history.total('accesses')], [900, 0]);
+  assert.equal(historyOf(at(0, 0, null), at(1, 900, null)).rate('a', 'accesses'), null);
+});

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { fragmentOf, ofStall, stateOf, titleOf } from '../../../../src/SoakHost/Page/wwwroot/incident-text.js';
+import { countOf, fragmentOf, ofStall, stateOf, titleOf } from '../../../../src/SoakHost/Page/wwwroot/incident-text.js';
 
 const hang = ofStall('control', {
   vm: 2, vcpu: 0, state: 'hung', page: 17, invalidate_seq: '0x800003f3', snapshot: '0xffffffff800003f2', tick: 689152,
@@ -24,4 +24,12 @@ test('a hang is recorded or not, of this run or an earlier one, or over', () => 
 test('the fragment is readable and keeps every character of the id', () => {
   assert.equal(fragmentOf(hang.id, null), '#incident=hang:control/2/0@689152');
   assert.equal(fragmentOf('hang:a&b/0/0@1', 3), '#incident=hang:a%26b/0/0@1&run=3');
+});
+
+test('a group says how many of what are where', () => {
+  const of = (kind, count) => countOf({ kind, count, cohort: 'stable' });
+  assert.deepEqual([of('hang', 4000), of('deadlock', 1), of('unsafe_install', 1), of('stale_mapping', 2), of('accounting_error', 3)], [
+    '4,000 hung in stable', '1 deadlocked in stable', '1 unsafe install in stable', '2 stale mappings in stable',
+    '3 accounting errors in stable',
+  ]);
 });

@@ -1,0 +1,36 @@
+using SoakHost.Engine.Cohorts;
+using SoakHost.Engine.Soak;
+using SoakHost.HostKernel;
+
+namespace SoakHost.Reports;
+
+/// <summary>
+/// What a cohort crosses where that is no boundary of a real kernel's counter: people try SoakHost out with a boundary that is
+/// near, and must not take the result for a real one.
+/// </summary>
+internal static class ToyBoundary
+{
+    /// <summary>The lowest boundary at which a kernel of Linux ever failed.</summary>
+    private static readonly Boundary Real = Boundary.AtPower(31);
+
+    /// <summary>
+    /// The highest boundary that the cohort crosses, where that is below 2^31; null for every other cohort, and once a VM has
+    /// crossed 2^31 or a higher boundary.
+    /// </summary>
+    public static Boundary? Of(Cohort cohort, CohortTotals totals)
+    {
+        if (totals.CrossingsFrom31 > 0)
+            return null;
+        IEnumerable<Boundary> crossed = cohort switch
+        {
+            SimulatedCohort simulated => simulated.Starts.Select(After),
+            HostCohort host => host.NoTotals.Crossings.Select(crossing => crossing.Boundary),
+            _ => [],
+        };
+        return crossed.DefaultIfEmpty(Real).Max() is var highest && highest < Real ? highest : null;
+    }
+
+    /// <summary>The next boundary after a start.</summary>
+    private static Boundary After(ulong start) => SimulatedCohort.Boundaries
+        .First(boundary => boundary.Count == 0 || boundary.Count > start);
+}
