@@ -65,6 +65,36 @@ public sealed class ContainerTests : IDisposable
     }
 
     [Fact]
+    public async Task The_pods_of_the_proof_merge_to_the_verdict_of_every_kernel()
+    {
+        V1Job job = Manifests.Parse(await Manifests.RenderAsync(["prove", "prove/parts"], Stop))
+            .Single(manifest => manifest.Name == "soakhost-prove").Read<V1Job>();
+        V1Container prove = Assert.Single(job.Spec.Template.Spec.Containers);
+        string[] kernels = Assert.Single(prove.Args, argument => argument.StartsWith("--kernel=", StringComparison.Ordinal))
+            .Split('=')[1].Split(',');
+        int count = job.Spec.Completions!.Value;
+        Assert.Equal(kernels.Length, count);
+
+        // A proof with fixed memslots takes a second instead of several.
+        prove.Args.Add("--memslots=fixed");
+        for (int index = 0; index < count; index++)
+        {
+            Command.Outcome proven = await RunAsync(prove, Small, ("JOB_INDEX", $"{index}"));
+            Assert.True(proven.ExitCode == 0, proven.Output);
+        }
+
+        V1Container merge = await ContainerAsync<V1Job>("soakhost-prove-merge", found => found.Spec.Template);
+        Command.Outcome merged = await RunAsync(merge, Small);
+        Assert.True(merged.ExitCode == 0, merged.Output);
+        JsonElement report = JsonElement.Parse(await File.ReadAllTextAsync(Path.Combine(_root, "results/report.json"), Stop));
+        Assert.Equal(
+            kernels.Select(kernel => (kernel, "proven")),
+            report.EnumerateArray().Select(proof =>
+                (proof.GetProperty("kernel").GetString()!, proof.GetProperty("verdict").GetString()!)));
+        Assert.True(File.Exists(Path.Combine(_root, "results/junit.xml")));
+    }
+
+    [Fact]
     public async Task A_pod_of_the_stateful_set_runs_its_part_and_answers_its_probes()
     {
         V1Container container = await ContainerAsync<V1StatefulSet>("soakhost", set => set.Spec.Template);

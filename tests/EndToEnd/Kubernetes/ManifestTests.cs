@@ -22,6 +22,7 @@ public sealed class ManifestTests
     [Theory]
     [InlineData("soak", "soak/parts")]
     [InlineData("check", "check/parts")]
+    [InlineData("prove", "prove/parts")]
     [InlineData("qualify")]
     [InlineData("watch")]
     [InlineData("watch", "node-problem-detector", "node-problem-detector/image")]
@@ -44,7 +45,24 @@ public sealed class ManifestTests
                from parts in Parts(manifest)
                select (manifest.Name, Count(manifest), parts),
         ];
-        Assert.Equal([("soakhost", 4, 4), ("soakhost-check", 16, 16)], split.Order());
+        Assert.Equal([("soakhost", 4, 4), ("soakhost-check", 16, 16), ("soakhost-prove", 2, 2)], split.Order());
+    }
+
+    [Fact]
+    public async Task The_problem_detector_may_do_what_the_watch_may_and_neither_may_do_more()
+    {
+        IReadOnlyList<Manifest> manifests = Manifests.Parse(await Example.Value);
+        string[] Rights(string name)
+        {
+            V1PodSpec pod = manifests.Single(manifest => manifest.Kind == "DaemonSet" && manifest.Name == name)
+                .Read<V1DaemonSet>().Spec.Template.Spec;
+            V1SecurityContext rights = Assert.Single(pod.Containers).SecurityContext;
+            return [$"host's processes: {pod.HostPID}", rights.AppArmorProfile.Type, .. rights.Capabilities.Add.Order()];
+        }
+
+        string[] watch = Rights("soakhost-watch");
+        Assert.Equal(["host's processes: True", "Unconfined", "BPF", "DAC_READ_SEARCH", "PERFMON", "SYS_PTRACE"], watch);
+        Assert.Equal(watch, Rights("soakhost-problem-detector"));
     }
 
     [Fact]
@@ -55,10 +73,11 @@ public sealed class ManifestTests
         string[] images =
         [
             .. (await Example.Value).Split('\n').Select(line => line.Trim(' ', '-'))
-                .Where(line => line.Contains(": soakhost:", StringComparison.Ordinal)).Select(line => line.Split(": ")[1]),
+                .Where(line => line.Contains(": soakhost:", StringComparison.Ordinal)
+                    || line.Contains(": soakhost-prove:", StringComparison.Ordinal)).Select(line => line.Split(": ")[1]),
         ];
-        Assert.Equal(6, images.Length);
-        Assert.All(images, image => Assert.Equal($"soakhost:{version}", image));
+        Assert.Equal(8, images.Length);
+        Assert.Equal([$"soakhost-prove:{version}", $"soakhost:{version}"], images.Distinct().Order(StringComparer.Ordinal));
     }
 
     public static TheoryData<string, string, string> Typos => new()
@@ -257,7 +276,7 @@ public sealed class ManifestTests
             _ => null,
         };
         return (template?.Spec.Containers ?? []).SelectMany(container => container.Env ?? [])
-            .Where(variable => variable.Name == "Soak__Part")
+            .Where(variable => variable.Name is "Soak__Part" or "PART")
             .Select(variable => int.Parse(variable.Value.Split('/')[1], System.Globalization.CultureInfo.InvariantCulture));
     }
 
