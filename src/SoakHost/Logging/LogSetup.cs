@@ -1,7 +1,9 @@
 using System.Globalization;
+using System.Reflection;
 using Serilog;
 using Serilog.Debugging;
 using Serilog.Events;
+using Serilog.Settings.Configuration;
 using Serilog.Sinks.SystemConsole.Themes;
 using SoakHost.Configuration;
 using SoakHost.Reports;
@@ -12,6 +14,13 @@ namespace SoakHost.Logging;
 internal static class LogSetup
 {
     private const string Template = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj}{NewLine}{Exception}";
+
+    // Named, because Serilog looks for them in files of their own, and a released program is one file.
+    private static readonly Assembly[] Sinks =
+    [
+        typeof(ConsoleLoggerConfigurationExtensions).Assembly, typeof(FileLoggerConfigurationExtensions).Assembly,
+        typeof(OpenTelemetryLoggerConfigurationExtensions).Assembly,
+    ];
 
     /// <summary>Makes Serilog the host's only logger.</summary>
     /// <returns>The format of lines: text or JSON.</returns>
@@ -42,7 +51,7 @@ internal static class LogSetup
         SelfLog.Enable(line => complaints.Add(line.Split('\n')[0]));
         try
         {
-            configuration.ReadFrom.Configuration(builder.Configuration);
+            configuration.ReadFrom.Configuration(builder.Configuration, new ConfigurationReaderOptions(Sinks));
         }
         catch (Exception exception) when (exception is InvalidOperationException or ArgumentException or FormatException)
         {

@@ -19,7 +19,7 @@ public sealed class CommandTests
     private const string Images = "it needs kernel images; LabBootTests boot Debian's stock kernel";
     private const string Recording = "it needs a recording; SoakHost.Watch.Tests judge those of field cases";
     private const string Measures = "it measures an idle machine for minutes";
-    private const string OnlyInTests = "the program does not have the example's kernel; AddAKernelTests explore and soak it";
+    private const string OnlyInTests = "the program does not have the example's kernel; AddAKernelTests add it and run them";
 
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
 
@@ -71,7 +71,9 @@ public sealed class CommandTests
         ["dotnet run -c Release --project tests/Benchmarks -- checkpoints 20"] = Measures,
         ["soakhost prove --kernel snapshot-u24"] = OnlyInTests,
         ["soakhost explore --kernel snapshot-u24 --start 2^24-1"] = OnlyInTests,
-        ["soakhost check --kernel snapshot-u24 --start 2^24-10000"] = OnlyInTests,
+        ["soakhost check --kernel snapshot-u24 --boundary 2^24"] = OnlyInTests,
+        ["dotnet build src/SoakHost -c Release"] = Compiles,
+        ["alias soakhost=src/SoakHost/bin/Release/net10.0/soakhost"] = "the tests run the program beside them",
     };
 
     /// <summary>The exit codes of commands that do not end with 0.</summary>

@@ -179,28 +179,21 @@ public sealed class ContainerTests : IDisposable
     {
         // A smaller bound comes with the settings.
         Dictionary<string, string> environment = Environment(container, [], ports, downward);
-        return (container.Args ?? []).Where(argument => !argument.StartsWith("--ticks-max=", StringComparison.Ordinal))
-            .Select(argument => Here(Expand(argument, environment), ports));
+        return Kubelet.Arguments(container, environment)
+            .Where(argument => !argument.StartsWith("--ticks-max=", StringComparison.Ordinal))
+            .Select(argument => Here(argument, ports));
     }
 
     private Dictionary<string, string> Environment(
         V1Container container, Dictionary<string, string> settings, (int Port, int Here)[] ports,
         (string Name, string Value)[] downward)
     {
-        Dictionary<string, string> environment = new(settings) { ["DOTNET_CONTENTROOT"] = _root };
+        Dictionary<string, string> given = new(settings) { ["DOTNET_CONTENTROOT"] = _root };
+        Dictionary<string, string> environment = Kubelet.Environment(container, given, downward);
         foreach (V1EnvVar variable in container.Env ?? [])
-        {
-            string value = variable.Value is { } given ? Expand(given, environment)
-                : downward.Single(field => field.Name == variable.Name).Value;
-            environment[variable.Name] = Here(value, ports);
-        }
-
+            environment[variable.Name] = Here(environment[variable.Name], ports);
         return environment;
     }
-
-    /// <summary>As the kubelet expands it: a variable that is there before, and nothing else.</summary>
-    private static string Expand(string text, Dictionary<string, string> environment) => Regex.Replace(
-        text, @"\$\(([A-Za-z_][A-Za-z0-9_]*)\)", match => environment[match.Groups[1].Value]);
 
     private string Here(string text, (int Port, int Here)[] ports)
     {
