@@ -23,7 +23,8 @@ internal sealed class CohortArguments
     /// <summary>Creates the options.</summary>
     /// <param name="takesHost">Whether the command can run real VMs.</param>
     /// <param name="kernel">What the option <c>--kernel</c> means to the command, without a full stop.</param>
-    public CohortArguments(bool takesHost, string kernel)
+    /// <param name="takesBoundary">Whether <c>--boundary</c> may say where counters start.</param>
+    public CohortArguments(bool takesHost, string kernel, bool takesBoundary = true)
     {
         _takesHost = takesHost;
         var option = new Option<string?>(SimulatedCohortSettings.Kernel.Option)
@@ -50,7 +51,8 @@ internal sealed class CohortArguments
         foreach (Setting<HostCohortOptions> setting in takesHost ? HostCohortSettings.Section.Settings : [])
             Add(setting, CommonOptions.Describe($"real VMs: {setting.Sentence}", setting.Range,
                 HostCohortSettings.Section.Default(setting)));
-        AddBoundary();
+        if (takesBoundary)
+            AddBoundary();
     }
 
     /// <summary>All of them, to add to a command.</summary>
@@ -117,7 +119,7 @@ internal sealed class CohortArguments
         cohort = Read(parsed, errors, Simulated.Where(setting => !isAuto || setting.Option != AutoStart.Name), cohort);
         if (isAuto)
             cohort = SimulatedCohortSettings.SetStarts(cohort, [AutoStart.ForSoak(kernel, cohort.Vm)]);
-        if (Text(parsed, Boundary) is { } boundaries)
+        if (_options.ContainsKey(Boundary) && Text(parsed, Boundary) is { } boundaries)
             cohort = StartBelow(parsed, errors, cohort, boundaries);
         cohort = SimulatedCohortSettings.Complete(
             cohort, parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),

@@ -41,9 +41,9 @@ internal static class Listening
         errors.ThrowIfAny();
     }
 
-    private static void Check(IReadOnlyList<string> urls, string prefix, ConfigurationErrors errors)
+    private static void Check(string[] urls, string prefix, ConfigurationErrors errors)
     {
-        for (int u = 0; u < urls.Count; u++)
+        for (int u = 0; u < urls.Length; u++)
         {
             if (WhyNot(urls[u]) is { } why)
                 errors.Add($"{prefix}cannot listen on \"{urls[u]}\": {why}");

@@ -13,6 +13,7 @@ public sealed class CommandTests
     private const string Compiles = "it compiles over the program that these tests run; RealServiceTests run the same program";
     private const string Docker = "it needs Docker; ComposeTests read its files";
     private const string Cluster = "it needs a cluster; ManifestTests and ContainerTests read and run what it would apply";
+    private const string Releases = "it compiles; ReleaseTests run the script, and check with the file that it publishes";
     private const string Parts = "it needs a service for each part; PartServiceTests run the same";
     private const string Breaks = "it takes long, and it compiles; BreakTests run the same with one round";
     private const string Kvm = "it needs /dev/kvm; SoakHost.HostKernel.Tests drive real VMs where there is one";
@@ -30,6 +31,8 @@ public sealed class CommandTests
     {
         ["dotnet run -c Release --project src/SoakHost"] = Compiles,
         ["time dotnet run -c Release --project src/SoakHost -- kernels"] = Compiles,
+        ["deploy/ci/release"] = Releases,
+        ["artifacts/release/linux-x64/soakhost check"] = Releases,
         ["tests/run.sh"] = "it runs this test",
         ["tests/break-test.sh --rounds 20"] = Breaks,
         ["tests/break-test.sh --class \"one call\" --every-call"] = Breaks,

@@ -103,7 +103,7 @@ public sealed class EngineTests : IAsyncLifetime
     }
 
     [Fact]
-    public async Task The_pod_of_the_watch_answers_its_probes_and_reads_every_process_of_its_node()
+    public async Task The_pod_of_the_watch_answers_its_probes_and_leaves_nothing_of_its_node_unread()
     {
         V1PodSpec pod = await PodAsync<V1DaemonSet>("soakhost-watch", set => set.Spec.Template);
         V1Container container = Assert.Single(pod.Containers);
