@@ -62,8 +62,12 @@ public sealed class ReleaseTests : IDisposable
     [Fact]
     public async Task What_the_image_for_arm64_is_made_of_is_for_arm64()
     {
-        string[] lines = [.. File.ReadAllText(Path.Combine(Repository.Root, "Dockerfile")).Replace("\\\n", "", StringComparison.Ordinal)
-            .Split('\n').Where(line => line.StartsWith("RUN dotnet ", StringComparison.Ordinal)).Select(line => line[4..])];
+        string dockerfile = await File.ReadAllTextAsync(Path.Combine(Repository.Root, "Dockerfile"), Stop);
+        string[] lines =
+        [
+            .. dockerfile.Replace("\\\n", "", StringComparison.Ordinal).Split('\n')
+                .Where(line => line.StartsWith("RUN dotnet ", StringComparison.Ordinal)).Select(line => line[4..]),
+        ];
         Assert.Equal(2, lines.Length);
         foreach (string line in lines)
         {
@@ -74,7 +78,9 @@ public sealed class ReleaseTests : IDisposable
             Assert.True(built.ExitCode == 0, built.Output);
         }
 
-        Assert.All((string[])["soakhost", "libe_sqlite3.so"], name => Assert.Equal(Aarch64, MachineOf(Path.Combine(_folder, name))));
+        Assert.All(
+            (string[])["soakhost", "libe_sqlite3.so"],
+            name => Assert.Equal(Aarch64, MachineOf(Path.Combine(_folder, name))));
     }
 
     [Fact]

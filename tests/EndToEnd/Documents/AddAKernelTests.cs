@@ -6,7 +6,7 @@ using Xunit;
 namespace SoakHost.EndToEnd.Documents;
 
 /// <summary>
-/// What src/README.md says about adding a kernel, done as it is printed: the file added, the line changed, the model built anew, and
+/// What src/README.md says about adding a kernel, done as it is printed: the file added, the line changed, the model built, and
 /// the commands run by the program with that model.
 /// </summary>
 public sealed class AddAKernelTests : IDisposable
@@ -26,7 +26,8 @@ public sealed class AddAKernelTests : IDisposable
     {
         Document map = Document.At("src/README.md");
         Block[] printed = [.. map.Blocks.Where(block => block.Line > LineOf(map, Section))];
-        Assert.Contains(File, map.Text, StringComparison.Ordinal);
+        Assert.Contains($"`{Path.GetDirectoryName(File)}`", map.Text, StringComparison.Ordinal);
+        Assert.Contains($"`{Path.GetFileName(File)}`", map.Text, StringComparison.Ordinal);
         Assert.Contains(List, map.Text, StringComparison.Ordinal);
 
         CopyModel();
@@ -85,7 +86,8 @@ public sealed class AddAKernelTests : IDisposable
         string model = Path.Combine(_folder, "model");
         Command.Outcome build = await Command.RunAsync(
             "dotnet",
-            ["build", Path.Combine(_folder, "src/SoakHost.Model"), "-c", "Release", "--nologo", "-v", "quiet", "-o", model], Stop);
+            ["build", Path.Combine(_folder, "src/SoakHost.Model"), "-c", "Release", "--nologo", "-v", "quiet", "-o", model],
+            Stop);
         Assert.True(build.ExitCode == 0, build.Output);
         string program = Directory.CreateDirectory(Path.Combine(_folder, "program")).FullName;
         foreach (string file in Directory.EnumerateFiles(Path.Combine(Document.Root, "src/SoakHost/bin/Release/net10.0")))

@@ -71,8 +71,8 @@ public sealed class ContainerEngine : IAsyncDisposable
     }
 
     /// <summary>The text of a file in a volume.</summary>
-    public Task<string> ReadAsync(string image, string volume, string path, CancellationToken stop) =>
-        WithVolumeAsync(image, volume, keeper => RunAsync($"{Program} cp --quiet {keeper}:/volume/{Top}/{path} - | tar -xO", stop), stop);
+    public static Task<string> ReadAsync(string image, string volume, string path, CancellationToken stop) => WithVolumeAsync(
+        image, volume, keeper => RunAsync($"{Program} cp --quiet {keeper}:/volume/{Top}/{path} - | tar -xO", stop), stop);
 
     /// <summary>Starts the container of a pod.</summary>
     /// <param name="pod">The pod.</param>
@@ -136,9 +136,10 @@ public sealed class ContainerEngine : IAsyncDisposable
     {
         long? user = container.SecurityContext?.RunAsUser ?? pod.SecurityContext?.RunAsUser;
         long? group = container.SecurityContext?.RunAsGroup ?? pod.SecurityContext?.RunAsGroup;
-        if (user is { } its)
-            yield return $"--user={its}{(group is null ? "" : $":{group}")}";
-        foreach (long? more in (IEnumerable<long?>)[.. pod.SecurityContext?.SupplementalGroups ?? [], pod.SecurityContext?.FsGroup])
+        if (user is not null)
+            yield return $"--user={user}{(group is null ? "" : $":{group}")}";
+        V1PodSecurityContext? its = pod.SecurityContext;
+        foreach (long? more in (IEnumerable<long?>)[.. its?.SupplementalGroups ?? [], its?.FsGroup])
         {
             if (more is not null)
                 yield return $"--group-add={more}";
@@ -202,8 +203,9 @@ public sealed class ContainerEngine : IAsyncDisposable
         Stream output, int group, IReadOnlyDictionary<string, string> files, CancellationToken stop)
     {
         await using var archive = new TarWriter(output, TarEntryFormat.Ustar);
+        var mode = (UnixFileMode)Convert.ToInt32("2775", 8);
         await archive.WriteEntryAsync(
-            new UstarTarEntry(TarEntryType.Directory, $"{Top}/") { Mode = (UnixFileMode)Convert.ToInt32("2775", 8), Gid = group }, stop);
+            new UstarTarEntry(TarEntryType.Directory, $"{Top}/") { Mode = mode, Gid = group }, stop);
         foreach ((string name, string text) in files)
         {
             using var content = new MemoryStream(Encoding.UTF8.GetBytes(text));

@@ -7,8 +7,8 @@ using Xunit;
 namespace SoakHost.EndToEnd.Kubernetes;
 
 /// <summary>
-/// The pods of deploy/kubernetes/example as containers: with the rendered arguments, environment, user, rights, read-only root and
-/// volumes, and their probes asked. Needs an engine that has the images; elsewhere <see cref="ContainerTests"/> run the same
+/// The pods of deploy/kubernetes/example as containers: with the rendered arguments, environment, user, rights, read-only root
+/// and volumes, and their probes asked. Needs an engine that has the images; elsewhere <see cref="ContainerTests"/> run the same
 /// commands as processes. The pod of node-problem-detector is not among them: its image is not built here.
 /// </summary>
 public sealed class EngineTests : IAsyncLifetime
@@ -47,7 +47,7 @@ public sealed class EngineTests : IAsyncLifetime
 
         Command.Outcome stopped = await ContainerEngine.StopAsync(id, pod.TerminationGracePeriodSeconds!.Value, Stop);
         Assert.True(stopped.ExitCode == 0, stopped.Output);
-        string database = await _engine.ReadAsync(container.Image, data, "run/soakhost.db", Stop);
+        string database = await ContainerEngine.ReadAsync(container.Image, data, "run/soakhost.db", Stop);
         Assert.StartsWith("SQLite format 3", database, StringComparison.Ordinal);
     }
 
@@ -67,7 +67,8 @@ public sealed class EngineTests : IAsyncLifetime
         Assert.True(merged.ExitCode == 2, merged.Output);
         JsonElement whole = await ReportAsync(merge, results, "report.json");
         Assert.Equal("inconclusive", whole.GetProperty("verdict").GetString());
-        Assert.Contains("<testsuite", await _engine.ReadAsync(Image(merge), results, "junit.xml", Stop), StringComparison.Ordinal);
+        string junit = await ContainerEngine.ReadAsync(Image(merge), results, "junit.xml", Stop);
+        Assert.Contains("<testsuite", junit, StringComparison.Ordinal);
     }
 
     [Fact]
@@ -155,8 +156,8 @@ public sealed class EngineTests : IAsyncLifetime
         V1PodSpec pod, string[] without, string results, params (string Name, string Value)[] downward) =>
         await ContainerEngine.WaitAsync(await StartAsync(pod, without, new() { ["results"] = results }, downward), Stop);
 
-    private async Task<JsonElement> ReportAsync(V1PodSpec pod, string results, string path) =>
-        JsonElement.Parse(await _engine.ReadAsync(Image(pod), results, path, Stop));
+    private static async Task<JsonElement> ReportAsync(V1PodSpec pod, string results, string path) =>
+        JsonElement.Parse(await ContainerEngine.ReadAsync(Image(pod), results, path, Stop));
 
     private static async Task AssertReadyAsync(string id, V1Container container, V1Probe[] probes)
     {
