@@ -48,7 +48,7 @@ internal static class LogSetup
 
         // Serilog ignores what it does not understand, such as an unknown sink, and only reports it here.
         var complaints = new List<string>();
-        SelfLog.Enable(line => complaints.Add(line.Split('\n')[0]));
+        SelfLog.Enable(line => complaints.Add(Complaint(line)));
         try
         {
             configuration.ReadFrom.Configuration(builder.Configuration, new ConfigurationReaderOptions(Sinks));
@@ -70,6 +70,13 @@ internal static class LogSetup
         builder.Logging.ClearProviders();
         builder.Services.AddSerilog(configuration.CreateLogger(), dispose: true);
         return format;
+    }
+
+    /// <summary>What Serilog complains of, without the time, and without the list of what else there would be.</summary>
+    private static string Complaint(string line)
+    {
+        string first = line.Split('\n')[0].Split(" Candidate methods are")[0].TrimEnd(' ', '.');
+        return first[(first.IndexOf(' ', StringComparison.Ordinal) + 1)..];
     }
 
     private static LogFormat Resolve(LogFormat asked) =>

@@ -133,6 +133,63 @@ public sealed class ManifestTests
             Manifests.Faults(Manifests.Parse(changed)), found => found.Contains(fault, StringComparison.Ordinal));
     }
 
+    /// <summary>What is below these is not fields, but names that people choose; the test above has typos in some.</summary>
+    private static readonly string[] FreeNames =
+        ["labels", "matchLabels", "annotations", "data", "requests", "limits", "nodeSelector", "selector"];
+
+    [Fact]
+    public async Task A_typo_in_any_field_is_seen()
+    {
+        Manifest[] its =
+        [
+            .. Manifests.Parse(await Example.Value)
+                .Where(manifest => !IsOfOperator(manifest) && !manifest.Text.Contains("grafana_dashboard", StringComparison.Ordinal)),
+        ];
+        List<string> unseen = [];
+        int count = 0;
+        foreach (Manifest manifest in its)
+        {
+            Type type = Manifests.Types[$"{manifest.ApiVersion}/{manifest.Kind}"];
+            foreach ((YamlMappingNode map, YamlNode key) in Fields(manifest.Yaml))
+            {
+                count++;
+                YamlNode value = map.Children[key];
+                map.Children.Remove(key);
+                var typo = new YamlScalarNode($"{key}"[..^1] + "x");
+                map.Add(typo, value);
+                if (IsRead(manifest, type))
+                    unseen.Add($"{manifest}: {typo} instead of {key}");
+                map.Children.Remove(typo);
+                map.Add(key, value);
+            }
+        }
+
+        Assert.True(count > 500, $"only {count} fields were found");
+        Assert.Empty(unseen);
+    }
+
+    private static IEnumerable<(YamlMappingNode Map, YamlNode Key)> Fields(YamlNode node) => node switch
+    {
+        YamlMappingNode map => [.. map.Children.SelectMany(pair => (IEnumerable<(YamlMappingNode, YamlNode)>)
+            [(map, pair.Key), .. FreeNames.Contains($"{pair.Key}") && pair.Value is YamlMappingNode below
+                && !below.Children.ContainsKey("matchLabels") ? [] : Fields(pair.Value)])],
+        YamlSequenceNode list => [.. list.Children.SelectMany(Fields)],
+        _ => [],
+    };
+
+    private static bool IsRead(Manifest manifest, Type type)
+    {
+        try
+        {
+            typeof(Manifest).GetMethod(nameof(Manifest.Read))!.MakeGenericMethod(type).Invoke(manifest, null);
+            return true;
+        }
+        catch (System.Reflection.TargetInvocationException)
+        {
+            return false;
+        }
+    }
+
     [Fact]
     public async Task Prometheus_Operators_objects_are_of_its_published_types_and_typos_in_them_are_seen()
     {

@@ -212,6 +212,7 @@ public class CommandLineTests(SmallService service)
     [InlineData("--Soak:Workers", "--Soak:Workers needs a value")]
     [InlineData("--url=http://127.0.0.1:0", "; did you mean \"--urls\"?")]
     [InlineData("--Sok:Workers=1", "; did you mean \"--Soak:Workers\"?")]
+    [InlineData("ctl migrate control --vm x", "--vm is \"x\"; it must be a whole number from 0 to 999_999")]
     public async Task A_command_or_setting_that_is_nearly_right_is_suggested(string arguments, string suggestion)
     {
         ProgramResult result = await ProgramProcess.RunAsync(arguments.Split(' '));
@@ -297,7 +298,7 @@ public class CommandLineTests(SmallService service)
 
     [Theory]
     [InlineData("--Serilog:MinimumLevel=Loud", "Loud")]
-    [InlineData("--Serilog:WriteTo:0:Name=Nowhere", "Nowhere")]
+    [InlineData("--Serilog:WriteTo:0:Name=Nowhere", "cannot be used: Unable to find a method called Nowhere\n")]
     public async Task A_log_setting_that_is_not_understood_is_an_error(string setting, string named)
     {
         ProgramResult result = await ProgramProcess.RunAsync(["serve", setting]);
