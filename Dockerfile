@@ -1,6 +1,7 @@
 # Pinned by version. A digest must be resolved at a registry: pin it in your own copy if you build for production.
-# For linux/amd64 and linux/arm64: each is built on a machine (or a node of a builder) of its own kind. See deploy/README.md.
-FROM mcr.microsoft.com/dotnet/sdk:10.0.401 AS build
+# For linux/amd64 and linux/arm64. The build runs on the builder's own processor and publishes for the target's. See deploy/README.md.
+FROM --platform=$BUILDPLATFORM mcr.microsoft.com/dotnet/sdk:10.0.401 AS build
+ARG TARGETARCH
 WORKDIR /build
 
 # Copy only the files that determine the packages, so that this layer is rebuilt when a dependency changes, not when code does.
@@ -10,12 +11,14 @@ COPY src/SoakHost.Model/SoakHost.Model.csproj src/SoakHost.Model/packages.lock.j
 COPY src/SoakHost.Engine/SoakHost.Engine.csproj src/SoakHost.Engine/packages.lock.json src/SoakHost.Engine/
 COPY src/SoakHost.HostKernel/SoakHost.HostKernel.csproj src/SoakHost.HostKernel/packages.lock.json src/SoakHost.HostKernel/
 COPY src/SoakHost.Watch/SoakHost.Watch.csproj src/SoakHost.Watch/packages.lock.json src/SoakHost.Watch/
-COPY src/SoakHost/SoakHost.csproj src/SoakHost/packages.lock.json src/SoakHost/
-RUN dotnet restore src/SoakHost/SoakHost.csproj --locked-mode && dotnet tool restore
+COPY src/SoakHost/SoakHost.csproj src/SoakHost/packages.release.lock.json src/SoakHost/
+RUN dotnet restore src/SoakHost/SoakHost.csproj -p:ForRelease=true --locked-mode && dotnet tool restore
 
 # Building one project runs no analysers; the build of the solution does. Publishing also writes the bill of materials.
 COPY src src
-RUN dotnet publish src/SoakHost/SoakHost.csproj --no-restore --configuration Release --output /app && mkdir /data
+RUN dotnet publish src/SoakHost/SoakHost.csproj -p:ForRelease=true --arch $TARGETARCH --no-self-contained --no-restore \
+      --configuration Release --output /app \
+    && mkdir /data
 
 # For proofs: the same program with an SMT solver. docker build --target prove --tag soakhost-prove:0.1.0 .
 FROM mcr.microsoft.com/dotnet/aspnet:10.0.12-noble AS prove

@@ -25,7 +25,11 @@ public sealed record HostKernelSupport(string? Reason, KvmLimits? Limits)
         if (!isLinux)
             return Unsupported("KVM is a part of Linux, and this is another operating system.");
         if (architecture != Architecture.X64)
-            return Unsupported($"Only x86-64 is known, and this process is {architecture}.");
+        {
+            return Unsupported(
+                $"Real VMs can be driven on x86-64 alone, and this machine is {architecture}. Simulated ones run here.");
+        }
+
         if (!File.Exists(devicePath))
             return Unsupported($"There is no {devicePath}: KVM is not loaded, or the device was not passed to this container.");
         try

@@ -62,6 +62,19 @@ public sealed class CiTests : IDisposable
         Assert.All(left, path => Assert.True(File.Exists(Path.Combine(_folder, path)), path));
     }
 
+    [Fact]
+    public void The_release_of_GitHub_runs_the_script_and_keeps_what_it_leaves()
+    {
+        var steps = (YamlSequenceNode)Read("github-actions-release.yml")["jobs"]["release"]["steps"];
+        string run = Assert.Single(Runs((YamlMappingNode)Read("github-actions-release.yml")["jobs"]["release"]));
+        Assert.Equal("deploy/ci/release linux-x64 linux-arm64", run);
+        Assert.True(File.Exists(Path.Combine(Repository.Root, run.Split(' ')[0])));
+        Assert.Contains(
+            "output=${OUTPUT:-artifacts/release}", File.ReadAllText(Path.Combine(Repository.Root, run.Split(' ')[0])),
+            StringComparison.Ordinal);
+        Assert.Equal("artifacts/release/", $"{steps.Children[^1]["with"]["path"]}");
+    }
+
     [Theory]
     [InlineData("gitlab-ci.yml")]
     [InlineData("github-actions.yml")]

@@ -72,7 +72,7 @@ public sealed class ComposeTests
     public void Images_of_the_build_are_pinned_to_a_version() => Assert.All(
         File.ReadAllLines(Path.Combine(Repository.Root, "Dockerfile"))
             .Where(line => line.StartsWith("FROM", StringComparison.Ordinal)),
-        line => Assert.Matches(@"^FROM \S+:\d+\.\d+\.\d+\S*( AS \w+)?$", line));
+        line => Assert.Matches(@"^FROM (--platform=\$BUILDPLATFORM )?\S+:\d+\.\d+\.\d+\S*( AS \w+)?$", line));
 
     [Fact]
     public void Both_images_say_what_they_are_and_the_one_without_a_shell_is_the_default()

@@ -60,6 +60,20 @@ public partial class DocumentTableTests
             $"The documents differ from the code. In the code, and not there:\n{string.Join('\n', declared.Except(written))}");
     }
 
+    /// <summary>A value that an option does not take is told by what the option takes, in words.</summary>
+    [Fact]
+    public void No_option_tells_a_type_of_NET()
+    {
+        IEnumerable<string> told =
+            from top in Commands()
+            from command in (IEnumerable<Command>)[top, .. top.Subcommands]
+            from option in command.Options
+            from error in command.Parse([option.Name, "\u0001"]).Errors
+            where error.Message.Contains("System.", StringComparison.Ordinal)
+            select $"{command.Name}: {error.Message}";
+        Assert.Empty(told);
+    }
+
     [Fact]
     public void Every_alert_is_listed_with_its_severity_and_has_a_runbook()
     {

@@ -27,7 +27,7 @@ internal static class HttpLimits
             limits.RequestHeadersTimeout = IdleTimeout;
             limits.KeepAliveTimeout = IdleTimeout;
         });
-        builder.Services.AddProblemDetails();
+        builder.Services.AddProblemDetails(problems => problems.CustomizeProblemDetails = UnknownPath.Describe);
         builder.Services.AddOpenApi("v1");
 
         // Documents have serialiser contexts of their own; the API's description takes its spelling from here.

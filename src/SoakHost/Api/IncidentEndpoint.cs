@@ -46,6 +46,7 @@ internal static class IncidentEndpoint
             http,
             reads,
             page,
+            IncidentQuery.Names,
             (before, limit) => IncidentPage.Read(options.DataDirectory, before, limit, query.ToFilter()),
             IncidentJson.Default.IncidentPage);
 
@@ -65,6 +66,14 @@ internal static class IncidentEndpoint
 /// <param name="Next">The "before" of the next page; null where this is the last.</param>
 internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, IReadOnlyList<string> Refused, long? Next)
 {
+    /// <summary>The cohorts of the latest run in a data directory, those that interventions added too.</summary>
+    public static IEnumerable<string> CohortsOf(string directory)
+    {
+        using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
+        return database?.Runs.Latest() is not { } run ? []
+            : [.. run.Identity.Fleet.Select(cohort => cohort.Name), .. database.Interventions.Of(run.Id).Select(done => done.Cohort)];
+    }
+
     /// <summary>Reads a page from a data directory that a service may be using.</summary>
     public static IncidentPage Read(string directory, long before, int limit, IncidentFilter filter)
     {

@@ -75,6 +75,7 @@ internal static class InterventionEndpoints
             http,
             reads,
             page,
+            ["cohort"],
             (before, limit) => InterventionPage.Read(options.DataDirectory, before, limit, cohort),
             InterventionJson.Default.InterventionPage);
 

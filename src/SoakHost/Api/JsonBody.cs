@@ -86,7 +86,7 @@ internal sealed class JsonBody
             if (table.Settings.FirstOrDefault(setting => setting.Field == name) is not { } setting)
                 errors.Add($"{Cut(name)} is unknown{Hint(name, table)}");
             else if ((setting.IsList ? ListText(value) : Text(value)) is not { } text)
-                errors.Add(name, value.ValueKind.ToString().ToLowerInvariant(), setting.Allowed);
+                errors.Add($"{name} is {(value.ValueKind == JsonValueKind.Array ? "a list" : "an object")}; it must be {setting.Allowed}");
             else if (value.ValueKind != JsonValueKind.Null && !setting.TryRead(options, text, out options))
                 errors.Add(name, text, setting.Allowed + Suggestion.For(text, setting.Names));
         }

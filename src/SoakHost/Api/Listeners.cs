@@ -54,13 +54,15 @@ internal static class ListenersSetup
     {
         string[] main = [.. HostSettings.Urls(builder.Configuration)];
         string? health = HostSettings.HealthUrl(options.HealthUrl, main);
-        if (health is null || (options.HealthUrl == HostSettings.AutoHealthUrl && IsTaken(BindingAddress.Parse(health).Port)))
+        bool isAuto = options.HealthUrl == HostSettings.AutoHealthUrl;
+        if (health is null || (isAuto && (IsTaken(BindingAddress.Parse(health).Port)
+            || Array.Exists(main, url => Listening.Overlap(url, health)))))
         {
             AddListeners(builder.Services, hasHealth: false);
             return false;
         }
 
-        Listening.Check([health], $"{SoakConfiguration.Section}:{nameof(SoakOptions.HealthUrl)}: ");
+        Listening.Check(health, $"{SoakConfiguration.Section}:{nameof(SoakOptions.HealthUrl)}", main);
         if (builder.Configuration.GetSection("Kestrel:Endpoints").GetChildren().Any())
             builder.Configuration[EndpointKey] = health;
         else

@@ -26,6 +26,18 @@ internal sealed record PageQuery(string? Before, string? Limit)
 /// <summary>Parameters of a query.</summary>
 internal static class QueryText
 {
+    /// <summary>A misspelled filter would return everything, which looks like an answer.</summary>
+    /// <exception cref="ArgumentException">A parameter is unknown.</exception>
+    public static void RejectUnknown(IQueryCollection query, IReadOnlyList<string> names)
+    {
+        if (query.Keys.FirstOrDefault(key => !names.Contains(key, StringComparer.OrdinalIgnoreCase)) is not { } unknown)
+            return;
+        string hint = Suggestion.For(unknown, names);
+        throw new ArgumentException(
+            $"{ConfigurationErrors.Quote(unknown)} is no parameter of this path"
+                + (hint.Length > 0 ? hint : $"; known here are {string.Join(", ", names)}"));
+    }
+
     /// <summary>A whole number, or null where it is not given.</summary>
     /// <exception cref="ArgumentException">It is out of its range.</exception>
     public static long? Number(string name, string? text, long min, long max) =>
@@ -48,13 +60,16 @@ internal static class Paging
     /// <param name="http">The request.</param>
     /// <param name="reads">What bounds the time of the read.</param>
     /// <param name="page">Which page.</param>
+    /// <param name="filters">The query's parameters besides those of the page.</param>
     /// <param name="read">Reads it.</param>
     /// <param name="json">How it is written.</param>
     public static async Task<Results<JsonHttpResult<T>, ProblemHttpResult>> ReadAsync<T>(
-        HttpContext http, StorageReads reads, PageQuery page, Func<long, int, T> read, JsonTypeInfo<T> json)
+        HttpContext http, StorageReads reads, PageQuery page, IReadOnlyList<string> filters, Func<long, int, T> read,
+        JsonTypeInfo<T> json)
     {
         try
         {
+            QueryText.RejectUnknown(http.Request.Query, [.. filters, "before", "limit"]);
             (long before, int limit) = page.Read();
             return TypedResults.Json(await reads.ReadAsync(() => read(before, limit), http.RequestAborted), json);
         }

@@ -36,6 +36,15 @@ internal static class TimelineEndpoint
         string incident = "",
         string? run = null)
     {
+        try
+        {
+            QueryText.RejectUnknown(http.Request.Query, ["incident", "run"]);
+        }
+        catch (ArgumentException exception)
+        {
+            return Problem(StatusCodes.Status400BadRequest, exception.Message);
+        }
+
         if (!IncidentId.TryParse(incident, out IncidentId id))
         {
             return Problem(

@@ -14,6 +14,12 @@ internal sealed class CohortArguments
     public const string Quick = "--quick";
 
     private const long PastBoundary = 1_000_000;
+    private const string Boundary = "--boundary";
+
+    // Far enough below for faults to be under way, near enough to be crossed at once.
+    private const ulong BelowBoundary = 20_000;
+
+    private static readonly Several<UInt128> Boundaries = new(new WholeNumber<UInt128>(1, UInt128.One << 64), min: 1, max: 64);
 
     private readonly bool _takesHost;
     private readonly Dictionary<string, Option> _options = [];
@@ -21,7 +27,8 @@ internal sealed class CohortArguments
     /// <summary>Creates the options.</summary>
     /// <param name="takesHost">Whether the command can run real VMs.</param>
     /// <param name="kernel">What the option <c>--kernel</c> means to the command, without a full stop.</param>
-    public CohortArguments(bool takesHost, string kernel)
+    /// <param name="takesBoundary">Whether <c>--boundary</c> may say where counters start.</param>
+    public CohortArguments(bool takesHost, string kernel, bool takesBoundary = true)
     {
         _takesHost = takesHost;
         var option = new Option<string?>(SimulatedCohortSettings.Kernel.Option)
@@ -48,6 +55,8 @@ internal sealed class CohortArguments
         foreach (Setting<HostCohortOptions> setting in takesHost ? HostCohortSettings.Section.Settings : [])
             Add(setting, CommonOptions.Describe($"real VMs: {setting.Sentence}", setting.Range,
                 HostCohortSettings.Section.Default(setting)));
+        if (takesBoundary)
+            AddBoundary();
     }
 
     /// <summary>All of them, to add to a command.</summary>
@@ -60,7 +69,7 @@ internal sealed class CohortArguments
         Kernel = Kernel.Of<Linux61>(),
         Vms = 64,
         Expected = Defect.Hang,
-        Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - 20_000 },
+        Vm = new VmParameters { InvalidateSeqStart = (1UL << 31) - BelowBoundary },
     };
 
     private static IEnumerable<Setting<SimulatedCohort>> Simulated =>
@@ -105,7 +114,7 @@ internal sealed class CohortArguments
         foreach (Option option in Options.Where(option => parsed.IsGiven(option))
             .ExceptBy(Simulated.Select(setting => setting.Option), option => option.Name))
         {
-            if (option.Name != SimulatedCohortSettings.Kernel.Option)
+            if (option.Name != SimulatedCohortSettings.Kernel.Option && option.Name != Boundary)
                 errors.Add($"{option.Name} is for real VMs: it needs --kernel {HostCohortSettings.KernelName}");
         }
 
@@ -118,10 +127,26 @@ internal sealed class CohortArguments
         cohort = Read(parsed, errors, Simulated.Where(setting => !isAuto || setting.Option != AutoStart.Name), cohort);
         if (isAuto)
             cohort = SimulatedCohortSettings.SetStarts(cohort, [AutoStart.ForSoak(kernel, cohort.Vm)]);
+        if (_options.ContainsKey(Boundary) && Text(parsed, Boundary) is { } boundaries)
+            cohort = StartBelow(parsed, errors, cohort, boundaries);
         cohort = SimulatedCohortSettings.Complete(
             cohort, parsed.IsGiven(_options[SimulatedCohortSettings.RangePages.Option]),
             (setting, error) => errors.Add($"{setting.Option} {error}"));
         return new CohortOptions { Key = "--kernel", Cohort = cohort };
+    }
+
+    /// <summary>Starts the counters a little below boundaries. For real VMs the same option says where to look closely.</summary>
+    private SimulatedCohort StartBelow(ParseResult parsed, ConfigurationErrors errors, SimulatedCohort cohort, string text)
+    {
+        if (parsed.IsGiven(_options[AutoStart.Name]))
+            errors.Add($"{Boundary} and {AutoStart.Name} both say where the counter starts; give one of them");
+        else if (Boundaries.TryParse(text, out IReadOnlyList<UInt128> values))
+            return SimulatedCohortSettings.SetStarts(cohort, [.. values.Select(value => (ulong)(value - Below(value)))]);
+        else
+            errors.Add(Boundary, text, Boundaries.Allowed);
+        return cohort;
+
+        static UInt128 Below(UInt128 boundary) => UInt128.Min(boundary, BelowBoundary);
     }
 
     private CohortOptions ReadHost(ParseResult parsed, ConfigurationErrors errors, bool isQuick)
@@ -186,6 +211,27 @@ internal sealed class CohortArguments
         Option<string[]> several => parsed.IsGiven(several) ? string.Join(',', parsed.GetValue(several)!) : null,
         var option => parsed.GetValue((Option<string?>)option),
     };
+
+    private void AddBoundary()
+    {
+        string counted = string.Join(", ", Control.NoTotals.Crossings.Select(crossings => crossings.Boundary));
+        string meaning = CommonOptions.Describe(
+            $"mmu_invalidate_seq starts {NumberSyntax.Format(BelowBoundary)} below this, or below each of several, instead of at "
+                + $"{AutoStart.Name}. Crossings are counted at {counted}; a pass needs one of 2^31 or higher",
+            Boundaries.Range, "");
+        if (_options.TryGetValue(Boundary, out Option? real))
+        {
+            real.Description = $"{meaning} {real.Description}";
+            return;
+        }
+
+        _options.Add(Boundary, new Option<string[]>(Boundary)
+        {
+            Description = meaning,
+            HelpName = Boundaries.Placeholder,
+            AllowMultipleArgumentsPerToken = true,
+        });
+    }
 
     private void Add<TOptions>(Setting<TOptions> setting, string description)
     {

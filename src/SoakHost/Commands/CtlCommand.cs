@@ -50,7 +50,7 @@ internal static class CtlCommand
             Description = "The counter's new value. Default: 0.",
             HelpName = "number",
         };
-        var vm = new Option<int?>("--vm") { Description = "One VM only, by its number.", HelpName = "number" };
+        ValueOption<int> vm = CommonOptions.Number("--vm", "one VM only, by its number", 0, 0, SoakOptions.VmsMax - 1, "all of them");
         Option<Uri[]> urls = Urls();
         Option<bool> json = CommonOptions.Json();
         if (kind == InterventionKind.PatchKernel)
@@ -73,8 +73,8 @@ internal static class CtlCommand
             if ((kind == InterventionKind.SetCounter ? parsed.GetValue(value) : kind == InterventionKind.Migrate
                 ? parsed.GetValue(from) : null) is { } counter)
                 body["invalidate_seq"] = counter;
-            if (command.Options.Contains(vm) && parsed.GetValue(vm) is { } one)
-                body["vm"] = one;
+            if (parsed.IsGiven(vm))
+                body["vm"] = vm.Of(parsed);
             if (kind == InterventionKind.ResizeCohort)
                 body["vms"] = parsed.GetValue(vms);
             string name = parsed.GetValue(cohort)!;

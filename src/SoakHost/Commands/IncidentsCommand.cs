@@ -1,4 +1,5 @@
 using System.CommandLine;
+using SoakHost.Configuration;
 using System.Text.Json;
 using SoakHost.Api;
 using SoakHost.Reports;
@@ -30,6 +31,8 @@ internal static class IncidentsCommand
             string folder = parsed.Of(directory);
             IncidentPage page = IncidentPage.Read(
                 folder, before.Of(parsed), limit.Of(parsed), new IncidentFilter { Cohort = parsed.GetValue(cohort) });
+            if (page.Incidents.Count == 0 && parsed.GetValue(cohort) is { } name)
+                Demand(folder, name);
             if (parsed.GetValue(json))
                 Console.Out.WriteLine(JsonSerializer.Serialize(page, IncidentJson.Default.IncidentPage));
             else
@@ -37,6 +40,21 @@ internal static class IncidentsCommand
             return (int)ExitCode.Pass;
         });
         return command;
+    }
+
+    /// <summary>A cohort without incidents is well; one that is misspelled is not.</summary>
+    private static void Demand(string folder, string cohort)
+    {
+        string[] known =
+        [
+            .. IncidentPage.CohortsOf(folder)
+                .Union(SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).Fleet.Select(each => each.Cohort.Name)),
+        ];
+        if (!known.Contains(cohort))
+        {
+            throw new ConfigurationException(
+                $"--cohort is {ConfigurationErrors.Quote(cohort)}; there is no such cohort{Suggestion.For(cohort, known)}");
+        }
     }
 
     private static string Expectation(IncidentDocument incident) => incident.Expected switch
@@ -59,13 +77,13 @@ internal static class IncidentsCommand
         // People copy ids: a terminal may wrap lines, and no cell is split.
         Terminal.Output.Profile.Width = Math.Max(Terminal.Output.Profile.Width, WidthMin);
         Table table = new Table().Border(TableBorder.Simple).AddColumns(
-            "incident", "kernel", "expected", "run", "first seen", "last seen", "recovered by");
+            "incident", "cohort", "kernel", "expected", "run", "first seen", "last seen", "recovered by");
         foreach (TableColumn column in table.Columns)
             column.NoWrap().Padding(0, 0, 1, 0);
         foreach (IncidentDocument incident in page.Incidents)
         {
             table.AddRow(
-                incident.Id, incident.Kernel ?? "-", Expectation(incident), $"{incident.Run}",
+                incident.Id, incident.Cohort, incident.Kernel ?? "-", Expectation(incident), $"{incident.Run}",
                 $"{incident.FirstSeen:yyyy-MM-dd HH:mm:ss}",
                 $"{incident.LastSeen:yyyy-MM-dd HH:mm:ss}",
                 Markup.Escape(incident.RecoveredBy ?? ""));

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Runtime.InteropServices;
 using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel;
@@ -56,6 +57,8 @@ internal static class LabCommand
         };
         command.SetAction((parsed, stop) =>
         {
+            if (WhyUnsupported(RuntimeInformation.ProcessArchitecture) is { } why)
+                throw new UnsupportedException(why);
             var options = new LabOptions
             {
                 Modules = parsed.GetValue(modules)?.FullName,
@@ -74,6 +77,10 @@ internal static class LabCommand
         });
         return command;
     }
+
+    /// <summary>Why no kernel can be tried on a processor; null where one can.</summary>
+    internal static string? WhyUnsupported(Architecture architecture) => architecture == Architecture.X64 ? null
+        : $"The lab boots kernels for x86-64 with this very program inside, and this machine is {architecture}.";
 
     private static async Task<int> RunAsync(string[] paths, LabOptions options, Outputs outputs, CancellationToken stop)
     {

@@ -17,7 +17,8 @@ internal static class ReplayCommand
 
     public static Command Create()
     {
-        var cohorts = new CohortArguments(takesHost: false, "replay a cohort of this kernel, instead of the configuration's");
+        var cohorts = new CohortArguments(
+            takesHost: false, "replay a cohort of this kernel, instead of the configuration's", takesBoundary: false);
         var incident = new Argument<string?>("incident")
         {
             Description = "The id of an incident from a log or a report, such as hang:control/12/3@3411968. Its run and the "

@@ -38,6 +38,7 @@ internal static class ServeCommand
         WebApplicationBuilder builder = HostSettings.CreateBuilder(settings);
         bool hasNewToken = TokenFile.CreateIfMissing(builder.Configuration);
         SoakOptions options = SoakConfiguration.Read(builder.Configuration);
+        UnknownKeys.CheckKestrel(builder.Configuration);
         Listening.Check(builder.Configuration);
         if (SoakOptions.WhyUnsupported(options.Fleet) is { } reason)
             throw new UnsupportedException(reason);

@@ -63,7 +63,7 @@ internal static class SoakServices
             SoakRun run = services.GetRequiredService<SoakRun>();
             return new FleetMetrics(
                 services.GetRequiredService<MetricRegistry>(),
-                () => run.Cohorts, run.FleetOptions.Shards.VectorBits, () => run.Latest);
+                () => run.Cohorts, run.FleetOptions.Shards.Part, run.FleetOptions.Shards.VectorBits, () => run.Latest);
         })
         .AddSingleton(services => new InterventionMetrics(
             services.GetRequiredService<MetricRegistry>(),

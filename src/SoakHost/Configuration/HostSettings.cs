@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
 using System.Text.Json;
+using Microsoft.Extensions.Configuration.Memory;
 
 namespace SoakHost.Configuration;
 
@@ -15,6 +16,8 @@ internal static class HostSettings
 
     // Where ASP.NET Core looks for addresses; the first one with a value counts.
     private static readonly string[] AddressKeys = ["urls", "http_ports", "https_ports"];
+
+    private const string FileName = "appsettings.json";
 
     private static readonly string[] Sections = [SoakConfiguration.Section, "Kestrel", "Serilog"];
 
@@ -71,6 +74,16 @@ internal static class HostSettings
         return null;
     }
 
+    /// <summary>
+    /// What appsettings.json has, from inside the program: a released program is one file, without one beside it.
+    /// </summary>
+    private static IEnumerable<KeyValuePair<string, string?>> Defaults()
+    {
+        using Stream file = typeof(HostSettings).Assembly.GetManifestResourceStream(FileName)
+            ?? throw new InvalidOperationException($"the program lacks its {FileName}");
+        return [.. new ConfigurationBuilder().AddJsonStream(file).Build().AsEnumerable()];
+    }
+
     /// <summary>The host, with configuration from appsettings.json, the environment and these arguments.</summary>
     /// <exception cref="ConfigurationException">A file cannot be read.</exception>
     public static WebApplicationBuilder CreateBuilder(IReadOnlyList<string> settings)
@@ -86,6 +99,8 @@ internal static class HostSettings
         try
         {
             WebApplicationBuilder builder = WebApplication.CreateSlimBuilder(options);
+            if (options.ContentRootPath is { } folder && !File.Exists(Path.Combine(folder, FileName)))
+                builder.Configuration.Sources.Insert(0, new MemoryConfigurationSource { InitialData = Defaults() });
             if (!HasAddress(builder.Configuration))
                 builder.WebHost.UseUrls(DefaultUrl);
             builder.WebHost.UseKestrelHttpsConfiguration();
@@ -155,10 +170,16 @@ internal static class HostSettings
             [.. configuration.GetSection("Kestrel:Endpoints").GetChildren().Select(endpoint => endpoint["Url"]).OfType<string>()];
         if (endpoints.Length > 0)
             return endpoints;
-        string? addresses = AddressKeys.Select(key => configuration[key])
-            .FirstOrDefault(value => !string.IsNullOrWhiteSpace(value));
-        return (addresses ?? DefaultUrl).Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
-            .Select(address => address.All(char.IsAsciiDigit) ? $"http://*:{address}" : address);
+        string? key = Array.Find(AddressKeys, key => !string.IsNullOrWhiteSpace(configuration[key]));
+        string addresses = key is null ? DefaultUrl : configuration[key]!;
+        return addresses.Split(';', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries)
+            .Select(address => key switch
+            {
+                // Ports alone, of every address.
+                "http_ports" => $"http://*:{address}",
+                "https_ports" => $"https://*:{address}",
+                _ => address,
+            });
     }
 
     private static bool HasAddress(ConfigurationManager configuration) =>

@@ -1,4 +1,5 @@
 using System.Net;
+using System.Net.Sockets;
 using Microsoft.AspNetCore.Connections;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http.Features;
@@ -16,22 +17,59 @@ internal static class Listening
     /// Checks the addresses of the configuration. The server takes some that it should not: a name becomes every address.
     /// </summary>
     /// <exception cref="ConfigurationException">Lists every address that cannot be used.</exception>
-    public static void Check(IConfiguration configuration) => Check(HostSettings.Urls(configuration));
-
-    /// <summary>Checks addresses.</summary>
-    /// <param name="urls">The addresses.</param>
-    /// <param name="setting">Where they are from, or nothing.</param>
-    /// <exception cref="ConfigurationException">Lists every address that cannot be used.</exception>
-    public static void Check(IEnumerable<string> urls, string setting = "")
+    public static void Check(IConfiguration configuration)
     {
         var errors = new ConfigurationErrors();
-        foreach (string url in urls)
-        {
-            if (WhyNot(url) is { } why)
-                errors.Add($"{setting}cannot listen on \"{url}\": {why}");
-        }
-
+        string[] urls = [.. HostSettings.Urls(configuration)];
+        if (urls.Length == 0)
+            errors.Add($"there is no address to listen on; give one such as --urls={HostSettings.DefaultUrl}");
+        Check(urls, "", errors);
         errors.ThrowIfAny();
+    }
+
+    /// <summary>Checks one more address.</summary>
+    /// <param name="url">The address.</param>
+    /// <param name="setting">Where it is from.</param>
+    /// <param name="others">The addresses that were checked before.</param>
+    /// <exception cref="ConfigurationException">The address cannot be used.</exception>
+    public static void Check(string url, string setting, IReadOnlyList<string> others)
+    {
+        var errors = new ConfigurationErrors();
+        Check([url], $"{setting}: ", errors);
+        if (others.FirstOrDefault(other => Overlap(other, url)) is { } taken)
+            errors.Add($"{setting}: cannot listen on \"{url}\": the service listens on \"{taken}\" already; give another port");
+        errors.ThrowIfAny();
+    }
+
+    private static void Check(string[] urls, string prefix, ConfigurationErrors errors)
+    {
+        for (int u = 0; u < urls.Length; u++)
+        {
+            if (WhyNot(urls[u]) is { } why)
+                errors.Add($"{prefix}cannot listen on \"{urls[u]}\": {why}");
+            else if (urls.Take(u).FirstOrDefault(other => Overlap(other, urls[u])) is { } taken)
+                errors.Add($"{prefix}cannot listen on \"{urls[u]}\": it is the address of \"{taken}\" again; give another port");
+        }
+    }
+
+    /// <summary>Whether the operating system refuses one of the two addresses once it has given the other.</summary>
+    public static bool Overlap(string left, string right)
+    {
+        if (WhyNot(left) is not null || WhyNot(right) is not null)
+            return false;
+        (BindingAddress one, BindingAddress two) = (BindingAddress.Parse(left), BindingAddress.Parse(right));
+        if (one.IsUnixPipe || two.IsUnixPipe || one.IsNamedPipe || two.IsNamedPipe)
+            return left == right;
+
+        // The operating system chooses a port for 0, another one each time.
+        if (one.Port != two.Port || one.Port == 0)
+            return false;
+        return IsAny(one.Host) || IsAny(two.Host) || one.Host == two.Host
+            || (IsLocalhost(one.Host) && IsLoopback(two.Host)) || (IsLocalhost(two.Host) && IsLoopback(one.Host));
+
+        static bool IsAny(string host) => host is "*" or "+" or "0.0.0.0" or "[::]";
+        static bool IsLocalhost(string host) => host == "localhost";
+        static bool IsLoopback(string host) => IsLocalhost(host) || host is "127.0.0.1" or "[::1]";
     }
 
     /// <summary>Reports what the server refuses as it starts, and nothing else, as an error of the configuration.</summary>
@@ -88,6 +126,10 @@ internal static class Listening
             catch (Exception exception) when (exception is not OperationCanceledException)
             {
                 string cause = exception.InnerException is AddressInUseException ? "another process uses the port"
+                    : exception is SocketException { SocketErrorCode: SocketError.AccessDenied }
+                        ? "this user may not listen on the port; give one above 1023"
+                    : exception is SocketException { SocketErrorCode: SocketError.AddressNotAvailable }
+                        ? "this machine has no such address"
                     : exception.Message.Split('\n')[0].TrimEnd();
                 throw new ConfigurationException($"cannot listen on {string.Join(", ", Concerned(exception))}: {cause}");
             }

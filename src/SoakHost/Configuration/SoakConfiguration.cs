@@ -25,6 +25,7 @@ internal static class SoakConfiguration
                 .Select(entry => ReadCohort(entry, errors, probe ?? HostKernelSupport.Probe))],
         };
         reader.RejectUnknownKeys();
+        UnknownKeys.CheckSections(configuration, errors);
         options = ReadTokenFile(reader, options);
         CheckTokens(reader, options);
         CheckTimes(reader, options);

@@ -1,7 +1,9 @@
 using System.Globalization;
+using System.Reflection;
 using Serilog;
 using Serilog.Debugging;
 using Serilog.Events;
+using Serilog.Settings.Configuration;
 using Serilog.Sinks.SystemConsole.Themes;
 using SoakHost.Configuration;
 using SoakHost.Reports;
@@ -12,6 +14,13 @@ namespace SoakHost.Logging;
 internal static class LogSetup
 {
     private const string Template = "{Timestamp:HH:mm:ss} {Level:u3} {Message:lj}{NewLine}{Exception}";
+
+    // Named, because Serilog looks for them in files of their own, and a released program is one file.
+    private static readonly Assembly[] Sinks =
+    [
+        typeof(ConsoleLoggerConfigurationExtensions).Assembly, typeof(FileLoggerConfigurationExtensions).Assembly,
+        typeof(OpenTelemetryLoggerConfigurationExtensions).Assembly,
+    ];
 
     /// <summary>Makes Serilog the host's only logger.</summary>
     /// <returns>The format of lines: text or JSON.</returns>
@@ -39,10 +48,10 @@ internal static class LogSetup
 
         // Serilog ignores what it does not understand, such as an unknown sink, and only reports it here.
         var complaints = new List<string>();
-        SelfLog.Enable(line => complaints.Add(line.Split('\n')[0]));
+        SelfLog.Enable(line => complaints.Add(Complaint(line)));
         try
         {
-            configuration.ReadFrom.Configuration(builder.Configuration);
+            configuration.ReadFrom.Configuration(builder.Configuration, new ConfigurationReaderOptions(Sinks));
         }
         catch (Exception exception) when (exception is InvalidOperationException or ArgumentException or FormatException)
         {
@@ -61,6 +70,13 @@ internal static class LogSetup
         builder.Logging.ClearProviders();
         builder.Services.AddSerilog(configuration.CreateLogger(), dispose: true);
         return format;
+    }
+
+    /// <summary>What Serilog complains of, without the time, and without the list of what else there would be.</summary>
+    private static string Complaint(string line)
+    {
+        string first = line.Split('\n')[0].Split(" Candidate methods are")[0].TrimEnd(' ', '.');
+        return first[(first.IndexOf(' ', StringComparison.Ordinal) + 1)..];
     }
 
     private static LogFormat Resolve(LogFormat asked) =>

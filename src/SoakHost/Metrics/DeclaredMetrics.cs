@@ -127,6 +127,11 @@ internal static class DeclaredMetrics
 
     public static readonly MetricDeclaration Workers = Gauge("soakhost_workers", "Workers; 0 in a fleet of real VMs only");
 
+    public static readonly MetricDeclaration FleetParts = Gauge(
+        "soakhost_fleet_parts",
+        "Parts that the fleet is split into, 1 if it is not; the label part is the one that this process runs, counted from 0",
+        "part", "parts");
+
     public static readonly MetricDeclaration CheckpointInterval =
         Gauge("soakhost_checkpoint_interval_seconds", "Configured time between two checkpoints, in seconds");
 

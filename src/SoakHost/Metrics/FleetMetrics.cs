@@ -20,6 +20,7 @@ internal sealed class FleetMetrics
     private const ulong HangBoundary = 1UL << 31;
 
     private readonly Func<IReadOnlyList<Cohort>> _cohorts;
+    private readonly FleetPart _part;
     private readonly int _vectorBits;
     private readonly Func<FleetReport> _latest;
     private readonly MetricFamily _invalidations,
@@ -46,15 +47,18 @@ internal sealed class FleetMetrics
         _incidents;
     private readonly MetricFamily _expectedCrossing;
     private readonly MetricFamily _lastSlice, _slices, _busy, _sliceMax, _idle, _workers, _hangExpectedFrom, _buildInfo;
+    private readonly MetricFamily _fleetParts;
 
     /// <summary>Registers every family.</summary>
     /// <param name="registry">Where.</param>
     /// <param name="cohorts">Returns the cohorts that there are now.</param>
+    /// <param name="part">The part of the fleet that this process runs.</param>
     /// <param name="vectorBits">Width of the vectors in bits.</param>
     /// <param name="latest">Returns the watchdog's latest report.</param>
-    public FleetMetrics(MetricRegistry registry, Func<IReadOnlyList<Cohort>> cohorts, int vectorBits, Func<FleetReport> latest)
+    public FleetMetrics(
+        MetricRegistry registry, Func<IReadOnlyList<Cohort>> cohorts, FleetPart part, int vectorBits, Func<FleetReport> latest)
     {
-        (_cohorts, _vectorBits, _latest) = (cohorts, vectorBits, latest);
+        (_cohorts, _part, _vectorBits, _latest) = (cohorts, part, vectorBits, latest);
         _invalidations = registry.Add(DeclaredMetrics.Invalidations);
         _guestAccesses = registry.Add(DeclaredMetrics.GuestAccesses);
         _faults = registry.Add(DeclaredMetrics.Faults);
@@ -84,6 +88,7 @@ internal sealed class FleetMetrics
         _sliceMax = registry.Add(DeclaredMetrics.SliceMax);
         _idle = registry.Add(DeclaredMetrics.Idle);
         _workers = registry.Add(DeclaredMetrics.Workers);
+        _fleetParts = registry.Add(DeclaredMetrics.FleetParts);
         _hangExpectedFrom = registry.Add(DeclaredMetrics.HangExpectedFrom);
         _buildInfo = registry.Add(DeclaredMetrics.BuildInfo);
         registry.BeforeScrape(Fill);
@@ -98,6 +103,7 @@ internal sealed class FleetMetrics
         foreach (WorkerReport worker in report.Workers)
             Fill(worker);
         _workers.Set(report.Workers.Length);
+        _fleetParts.Set(_part.Count, Text(_part.Index), Text(_part.Count));
         _buildInfo.Set(1, ProgramVersion.Current, Text(ModelVersion.Current), Text(_vectorBits));
     }
 

@@ -13,13 +13,14 @@ public sealed class CommandTests
     private const string Compiles = "it compiles over the program that these tests run; RealServiceTests run the same program";
     private const string Docker = "it needs Docker; ComposeTests read its files";
     private const string Cluster = "it needs a cluster; ManifestTests and ContainerTests read and run what it would apply";
+    private const string Releases = "it compiles; ReleaseTests run the script, and check with the file that it publishes";
     private const string Parts = "it needs a service for each part; PartServiceTests run the same";
     private const string Breaks = "it takes long, and it compiles; BreakTests run the same with one round";
     private const string Kvm = "it needs /dev/kvm; SoakHost.HostKernel.Tests drive real VMs where there is one";
     private const string Images = "it needs kernel images; LabBootTests boot Debian's stock kernel";
     private const string Recording = "it needs a recording; SoakHost.Watch.Tests judge those of field cases";
     private const string Measures = "it measures an idle machine for minutes";
-    private const string OnlyInTests = "the program does not have the example's kernel; AddAKernelTests explore and soak it";
+    private const string OnlyInTests = "the program does not have the example's kernel; AddAKernelTests add it and run them";
 
     private static readonly TimeSpan Limit = TimeSpan.FromMinutes(5);
 
@@ -30,6 +31,8 @@ public sealed class CommandTests
     {
         ["dotnet run -c Release --project src/SoakHost"] = Compiles,
         ["time dotnet run -c Release --project src/SoakHost -- kernels"] = Compiles,
+        ["deploy/ci/release"] = Releases,
+        ["artifacts/release/linux-x64/soakhost check"] = Releases,
         ["tests/run.sh"] = "it runs this test",
         ["tests/break-test.sh --rounds 20"] = Breaks,
         ["tests/break-test.sh --class \"one call\" --every-call"] = Breaks,
@@ -72,7 +75,9 @@ public sealed class CommandTests
         ["dotnet run -c Release --project tests/Benchmarks -- checkpoints 20"] = Measures,
         ["soakhost prove --kernel snapshot-u24"] = OnlyInTests,
         ["soakhost explore --kernel snapshot-u24 --start 2^24-1"] = OnlyInTests,
-        ["soakhost check --kernel snapshot-u24 --start 2^24-10000"] = OnlyInTests,
+        ["soakhost check --kernel snapshot-u24 --boundary 2^24"] = OnlyInTests,
+        ["dotnet build src/SoakHost -c Release"] = Compiles,
+        ["alias soakhost=src/SoakHost/bin/Release/net10.0/soakhost"] = "the tests run the program beside them",
     };
 
     /// <summary>The exit codes of commands that do not end with 0.</summary>

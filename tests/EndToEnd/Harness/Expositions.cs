@@ -43,6 +43,7 @@ public static class Expositions
         soakhost_worker_slice_max_seconds{worker="0"} 0.004
         soakhost_worker_idle{worker="0"} 0
         soakhost_workers 1
+        soakhost_fleet_parts{part="0",parts="1"} 1
         soakhost_hang_expected_from{cohort="control",kernel="linux-6.1"} 2147483648
         soakhost_checkpoint_interval_seconds 10
         soakhost_checkpoint_last_success_timestamp_seconds now-3

@@ -46,8 +46,8 @@ public static partial class MetricTable
         new("ALERTS", "gauge", ["alertname", "alertstate"]),
     ];
 
-    /// <summary>Labels that every series has once it is scraped.</summary>
-    public static IReadOnlyList<string> TargetLabels { get; } = ["job", "instance"];
+    /// <summary>Labels that every series has once it is scraped; Prometheus Operator adds the namespace.</summary>
+    public static IReadOnlyList<string> TargetLabels { get; } = ["job", "instance", "namespace"];
 
     /// <summary>The differences between an exposition and the table, a sentence each; none if they agree.</summary>
     public static IReadOnlyList<string> DifferencesFrom(string exposition)

@@ -64,6 +64,31 @@ public sealed class ContainerTests : IDisposable
         Assert.Equal(WithoutTimes($"{whole}.xml"), WithoutTimes(Path.Combine(_root, "results/junit.xml")));
     }
 
+    /// <summary>With a solver that never answers, which takes no time. EngineTests prove kernels with the image's own.</summary>
+    [Fact]
+    public async Task The_pods_of_the_proof_merge_to_one_report_and_what_is_not_proven_is_no_pass()
+    {
+        V1Container prove = await ContainerAsync<V1Job>("soakhost-prove", job => job.Spec.Template);
+        string[] kernels = Assert.Single(prove.Args, argument => argument.StartsWith("--kernel=", StringComparison.Ordinal))
+            .Split('=')[1].Split(',');
+        prove.Args.Add("--solver=cat -");
+        foreach (string index in (string[])["0", "1"])
+        {
+            Command.Outcome part = await RunAsync(prove, Small, ("JOB_INDEX", index));
+            Assert.True(part.ExitCode == 2, part.Output);
+        }
+
+        V1Container merge = await ContainerAsync<V1Job>("soakhost-prove-merge", found => found.Spec.Template);
+        Command.Outcome merged = await RunAsync(merge, Small);
+        Assert.True(merged.ExitCode == 2, merged.Output);
+        JsonElement report = JsonElement.Parse(await File.ReadAllTextAsync(Path.Combine(_root, "results/report.json"), Stop));
+        Assert.Equal(
+            kernels.Select(kernel => (kernel, "not_proven")),
+            report.EnumerateArray().Select(proof =>
+                (proof.GetProperty("kernel").GetString()!, proof.GetProperty("verdict").GetString()!)));
+        Assert.True(File.Exists(Path.Combine(_root, "results/junit.xml")));
+    }
+
     [Fact]
     public async Task A_pod_of_the_stateful_set_runs_its_part_and_answers_its_probes()
     {
@@ -149,28 +174,21 @@ public sealed class ContainerTests : IDisposable
     {
         // A smaller bound comes with the settings.
         Dictionary<string, string> environment = Environment(container, [], ports, downward);
-        return (container.Args ?? []).Where(argument => !argument.StartsWith("--ticks-max=", StringComparison.Ordinal))
-            .Select(argument => Here(Expand(argument, environment), ports));
+        return Kubelet.Arguments(container, environment)
+            .Where(argument => !argument.StartsWith("--ticks-max=", StringComparison.Ordinal))
+            .Select(argument => Here(argument, ports));
     }
 
     private Dictionary<string, string> Environment(
         V1Container container, Dictionary<string, string> settings, (int Port, int Here)[] ports,
         (string Name, string Value)[] downward)
     {
-        Dictionary<string, string> environment = new(settings) { ["DOTNET_CONTENTROOT"] = _root };
+        Dictionary<string, string> given = new(settings) { ["DOTNET_CONTENTROOT"] = _root };
+        Dictionary<string, string> environment = Kubelet.Environment(container, given, downward);
         foreach (V1EnvVar variable in container.Env ?? [])
-        {
-            string value = variable.Value is { } given ? Expand(given, environment)
-                : downward.Single(field => field.Name == variable.Name).Value;
-            environment[variable.Name] = Here(value, ports);
-        }
-
+            environment[variable.Name] = Here(environment[variable.Name], ports);
         return environment;
     }
-
-    /// <summary>As the kubelet expands it: a variable that is there before, and nothing else.</summary>
-    private static string Expand(string text, Dictionary<string, string> environment) => Regex.Replace(
-        text, @"\$\(([A-Za-z_][A-Za-z0-9_]*)\)", match => environment[match.Groups[1].Value]);
 
     private string Here(string text, (int Port, int Here)[] ports)
     {

@@ -22,6 +22,7 @@ public sealed class ManifestTests
     [Theory]
     [InlineData("soak", "soak/parts")]
     [InlineData("check", "check/parts")]
+    [InlineData("prove", "prove/parts")]
     [InlineData("qualify")]
     [InlineData("watch")]
     [InlineData("watch", "node-problem-detector", "node-problem-detector/image")]
@@ -44,7 +45,24 @@ public sealed class ManifestTests
                from parts in Parts(manifest)
                select (manifest.Name, Count(manifest), parts),
         ];
-        Assert.Equal([("soakhost", 4, 4), ("soakhost-check", 16, 16)], split.Order());
+        Assert.Equal([("soakhost", 4, 4), ("soakhost-check", 16, 16), ("soakhost-prove", 2, 2)], split.Order());
+    }
+
+    [Fact]
+    public async Task The_problem_detector_may_do_what_the_watch_may_and_neither_may_do_more()
+    {
+        IReadOnlyList<Manifest> manifests = Manifests.Parse(await Example.Value);
+        string[] Rights(string name)
+        {
+            V1PodSpec pod = manifests.Single(manifest => manifest.Kind == "DaemonSet" && manifest.Name == name)
+                .Read<V1DaemonSet>().Spec.Template.Spec;
+            V1SecurityContext rights = Assert.Single(pod.Containers).SecurityContext;
+            return [$"host's processes: {pod.HostPID}", rights.AppArmorProfile.Type, .. rights.Capabilities.Add.Order()];
+        }
+
+        string[] watch = Rights("soakhost-watch");
+        Assert.Equal(["host's processes: True", "Unconfined", "BPF", "DAC_READ_SEARCH", "PERFMON", "SYS_PTRACE"], watch);
+        Assert.Equal(watch, Rights("soakhost-problem-detector"));
     }
 
     [Fact]
@@ -55,10 +73,11 @@ public sealed class ManifestTests
         string[] images =
         [
             .. (await Example.Value).Split('\n').Select(line => line.Trim(' ', '-'))
-                .Where(line => line.Contains(": soakhost:", StringComparison.Ordinal)).Select(line => line.Split(": ")[1]),
+                .Where(line => line.Contains(": soakhost:", StringComparison.Ordinal)
+                    || line.Contains(": soakhost-prove:", StringComparison.Ordinal)).Select(line => line.Split(": ")[1]),
         ];
-        Assert.Equal(6, images.Length);
-        Assert.All(images, image => Assert.Equal($"soakhost:{version}", image));
+        Assert.Equal(8, images.Length);
+        Assert.Equal([$"soakhost-prove:{version}", $"soakhost:{version}"], images.Distinct().Order(StringComparer.Ordinal));
     }
 
     public static TheoryData<string, string, string> Typos => new()
@@ -112,6 +131,63 @@ public sealed class ManifestTests
         string changed = $"{rendered[..at]}{typo}{rendered[(at + was.Length)..]}";
         Assert.Contains(
             Manifests.Faults(Manifests.Parse(changed)), found => found.Contains(fault, StringComparison.Ordinal));
+    }
+
+    /// <summary>What is below these is not fields, but names that people choose; the test above has typos in some.</summary>
+    private static readonly string[] FreeNames =
+        ["labels", "matchLabels", "annotations", "data", "requests", "limits", "nodeSelector", "selector"];
+
+    [Fact]
+    public async Task A_typo_in_any_field_is_seen()
+    {
+        Manifest[] its =
+        [
+            .. Manifests.Parse(await Example.Value)
+                .Where(manifest => !IsOfOperator(manifest) && !manifest.Text.Contains("grafana_dashboard", StringComparison.Ordinal)),
+        ];
+        List<string> unseen = [];
+        int count = 0;
+        foreach (Manifest manifest in its)
+        {
+            Type type = Manifests.Types[$"{manifest.ApiVersion}/{manifest.Kind}"];
+            foreach ((YamlMappingNode map, YamlNode key) in Fields(manifest.Yaml))
+            {
+                count++;
+                YamlNode value = map.Children[key];
+                map.Children.Remove(key);
+                var typo = new YamlScalarNode($"{key}"[..^1] + "x");
+                map.Add(typo, value);
+                if (IsRead(manifest, type))
+                    unseen.Add($"{manifest}: {typo} instead of {key}");
+                map.Children.Remove(typo);
+                map.Add(key, value);
+            }
+        }
+
+        Assert.True(count > 500, $"only {count} fields were found");
+        Assert.Empty(unseen);
+    }
+
+    private static IEnumerable<(YamlMappingNode Map, YamlNode Key)> Fields(YamlNode node) => node switch
+    {
+        YamlMappingNode map => [.. map.Children.SelectMany(pair => (IEnumerable<(YamlMappingNode, YamlNode)>)
+            [(map, pair.Key), .. FreeNames.Contains($"{pair.Key}") && pair.Value is YamlMappingNode below
+                && !below.Children.ContainsKey("matchLabels") ? [] : Fields(pair.Value)])],
+        YamlSequenceNode list => [.. list.Children.SelectMany(Fields)],
+        _ => [],
+    };
+
+    private static bool IsRead(Manifest manifest, Type type)
+    {
+        try
+        {
+            typeof(Manifest).GetMethod(nameof(Manifest.Read))!.MakeGenericMethod(type).Invoke(manifest, null);
+            return true;
+        }
+        catch (System.Reflection.TargetInvocationException)
+        {
+            return false;
+        }
     }
 
     [Fact]
@@ -257,7 +333,7 @@ public sealed class ManifestTests
             _ => null,
         };
         return (template?.Spec.Containers ?? []).SelectMany(container => container.Env ?? [])
-            .Where(variable => variable.Name == "Soak__Part")
+            .Where(variable => variable.Name is "Soak__Part" or "PART")
             .Select(variable => int.Parse(variable.Value.Split('/')[1], System.Globalization.CultureInfo.InvariantCulture));
     }
 

@@ -1,12 +1,13 @@
-using SoakHost.Model.Kernels;
+// The example of src/README.md, word for word between the two lines. Its namespace is that of the file that it says to add.
+// --8<--
 using SoakHost.Model.Lanes;
 
-namespace SoakHost.Engine.Tests.Kernels;
+namespace SoakHost.Model.Kernels;
 
-/// <summary>The example of src/README.md, word for word between the two lines.</summary>
-// --8<--
+/// <summary>The snapshot zero-extended from 24 bits.</summary>
 public readonly struct SnapshotU24 : IKernel
 {
+    /// <inheritdoc/>
     public static KernelInfo Info { get; } = new(
         "snapshot-u24",
         "the snapshot is kept in 24 bits, so that from 2^24 on it never matches",
@@ -15,6 +16,7 @@ public readonly struct SnapshotU24 : IKernel
         ExpectedFrom: 1UL << 24)
     { Group = KernelGroup.Mutant, SnapshotKeptAs = "24 bits" };
 
+    /// <inheritdoc/>
     public static Counter<T> Snapshot<T>(Counter<T> seq, Counter<T> stored, T isRetry)
         where T : unmanaged, ILanes<T> => new(seq.Low & T.Broadcast(0xffffff), T.Broadcast(0));
 }

@@ -1,6 +1,5 @@
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Prove;
-using SoakHost.Engine.Tests.Kernels;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;

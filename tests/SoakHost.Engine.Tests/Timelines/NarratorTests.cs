@@ -4,7 +4,6 @@ using SoakHost.Engine.Checks;
 using SoakHost.Engine.Explore;
 using SoakHost.Engine.Replays;
 using SoakHost.Engine.Soak;
-using SoakHost.Engine.Tests.Kernels;
 using SoakHost.Engine.Timelines;
 using SoakHost.Model;
 using SoakHost.Model.Kernels;

@@ -107,6 +107,9 @@ public sealed class IncidentEndpointTests(SmallService small)
         "hung is \"0123456789012345678901234567890123456789012345678901234567890123...\"; it must be true or false")]
     [InlineData("before=first", "before is \"first\"; it must be a whole number from 1 to 2^63-1")]
     [InlineData("limit=1e30", "limit is \"1e30\"; it must be a whole number from 1 to 1_000")]
+    [InlineData("chort=control", "\"chort\" is no parameter of this path; did you mean \"cohort\"?")]
+    [InlineData(
+        "since=1", "\"since\" is no parameter of this path; known here are cohort, run, vm, vms, vcpu, hung, before, limit")]
     [InlineData("limit=1001", "limit is \"1001\"; it must be a whole number from 1 to 1_000")]
     public async Task What_is_not_allowed_is_told_by_name_with_what_is(string query, string detail)
     {
@@ -114,6 +117,34 @@ public sealed class IncidentEndpointTests(SmallService small)
         Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
         Assert.Equal("application/problem+json", response.Content.Headers.ContentType?.MediaType);
         Assert.Equal(detail, (await response.Content.ReadFromJsonAsync<JsonElement>(Stop)).GetProperty("detail").GetString());
+    }
+
+    [Theory]
+    [InlineData("/api/v1/incidnts", "there is no such path; did you mean \"/api/v1/incidents\"?; /openapi/v1.json describes the API")]
+    [InlineData("/api/v1/fleets", "there is no such path; did you mean \"/api/v1/fleet\"?; /openapi/v1.json describes the API")]
+    [InlineData("/api/v9", "there is no such path; /openapi/v1.json describes the API")]
+    [InlineData("/nothing", null)]
+    public async Task A_path_that_is_not_there_is_told_with_the_one_that_was_probably_meant(string path, string? detail)
+    {
+        using HttpResponseMessage response = await small.Program.Http.GetAsync(path, Stop);
+        Assert.Equal(HttpStatusCode.NotFound, response.StatusCode);
+        JsonElement problem = await response.Content.ReadFromJsonAsync<JsonElement>(Stop);
+        Assert.Equal(detail, problem.TryGetProperty("detail", out JsonElement found) ? found.GetString() : null);
+    }
+
+    [Fact]
+    public async Task A_cohort_without_incidents_has_none_and_one_that_is_misspelled_is_an_error()
+    {
+        using var folder = new DataFolder();
+        using (SoakDatabase database = SoakDatabase.Open(folder.Path))
+            database.AddRun(RunIdentity.Of(new SoakOptions { Fleet = [] }.ToFleetOptions()), Sample.Time);
+        string[] list = ["incidents", "--data-directory", folder.Path, "--cohort"];
+        ProgramResult none = await ProgramProcess.RunAsync([.. list, "control"]);
+        Assert.Equal((0, "No incidents.\n"), (none.ExitCode, none.Output));
+        ProgramResult wrong = await ProgramProcess.RunAsync([.. list, "contrl"]);
+        Assert.Equal(
+            (64, "", "--cohort is \"contrl\"; there is no such cohort; did you mean \"control\"?\n"),
+            (wrong.ExitCode, wrong.Output, wrong.Error));
     }
 
     private static IEnumerable<(string Cohort, Finding Finding)> Hang(

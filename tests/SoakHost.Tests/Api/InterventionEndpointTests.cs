@@ -69,13 +69,15 @@ public sealed class InterventionEndpointTests(SmallService small)
     [InlineData("control/kernel", """{"kernel":"linux-6.1.x"}""", 400, "did you mean \"linux-6.1.y\"?")]
     [InlineData("control/kernel", """{"kernel":"host"}""", 400, "kernel is \"host\"; it must be one of ")]
     [InlineData("control/kernel", "{}", 400, "kernel is missing")]
+    [InlineData("control/kernel", """{"kernel":{}}""", 400, "kernel is an object; it must be one of ")]
+    [InlineData("control/migrat", "{}", 404, "did you mean \"/api/v1/cohorts/control/migrate\"?")]
     [InlineData("control/kernel", "{", 400, "the body is not valid JSON: line 1, position 2")]
     [InlineData("control/pause", """{"vm":0}""", 400, "vm is unknown; known here are tick")]
     [InlineData("control/pause", """{"what":0}""", 400, "what is unknown")]
     [InlineData("control/migrate", """{"vm":2}""", 400, "has VMs 0 to 1")]
     [InlineData("control/migrate", """{"vm":"one"}""", 400, "vm is \"one\"; it must be a whole number from 0 to 999_999")]
     [InlineData("control/migrate", """{"vm":4294967296}""", 400, "vm is \"4294967296\"; it must be a whole number")]
-    [InlineData("control/migrate", """{"vm":[1]}""", 400, "vm is \"array\"; it must be a whole number")]
+    [InlineData("control/migrate", """{"vm":[1]}""", 400, "vm is a list; it must be a whole number")]
     [InlineData("control/migrate", """{"invalidate_sec":1}""", 400, "did you mean \"invalidate_seq\"?")]
     [InlineData("control/counter", """{"invalidate_seq":"2^65"}""", 400, "invalidate_seq is \"2^65\"; it must be ")]
     [InlineData("nobody/pause", "{}", 404, "there is no cohort \"nobody\"")]
@@ -238,7 +240,7 @@ public sealed class InterventionEndpointTests(SmallService small)
             ["incidents", "--json", "--limit", "5", "--data-directory", folder.Path, "--before", page.GetProperty("next")
                 .ToString()]);
         ProgramResult table = await ProgramProcess.RunAsync(["incidents", "--data-directory", folder.Path]);
-        Assert.Matches(@"hang:control/[01]/[0-3]@[0-9]+ +linux-6\.1 +as expected ", table.Output);
+        Assert.Matches(@"hang:control/[01]/[0-3]@[0-9]+ +control +linux-6\.1 +as expected ", table.Output);
         JsonElement rest = JsonDocument.Parse(second.Output).RootElement;
         Assert.Equal(3, rest.GetProperty("incidents").GetArrayLength());
         Assert.Equal(JsonValueKind.Null, rest.GetProperty("next").ValueKind);

@@ -20,6 +20,34 @@ public class CheckCommandTests
         Assert.StartsWith("control: ", result.Error, StringComparison.Ordinal);
     }
 
+    [Theory]
+    [InlineData("linux-6.1.y", "2^31,2^64", 0, "Verdict: pass")]
+    [InlineData("snapshot-u32", "2^32", 1, "--start 0xffffb1e0")]
+    [InlineData("snapshot-u8", "0x100", 1, "--start 0 ")]
+
+    // Nobody can take a run at a made-up boundary for a real one.
+    [InlineData("linux-6.1.y", "2^24", 2, "no VM has crossed a boundary with a fault in flight yet")]
+    [InlineData("linux-6.1.y", "2^16", 2, "no VM has crossed 2^31 or a higher boundary with a fault in flight yet")]
+    public async Task Simulated_VMs_start_a_little_below_the_boundaries_that_are_given(
+        string kernel, string boundary, int exitCode, string says)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["check", "--vms", "8", "--operations", "2e7", "--workers", "1", "--kernel", kernel, "--boundary", boundary]);
+        Assert.True(exitCode == result.ExitCode, result.Output + result.Error);
+        Assert.Contains(says, result.Output, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("2^31 --start 5", "--boundary and --start both say where the counter starts; give one of them")]
+    [InlineData("0", "--boundary is \"0\"; it must be a whole number from 1 to 2^64, or 1 to 64 of them")]
+    [InlineData("2^31,x", "--boundary is \"2^31,x\"; it must be a whole number from 1 to 2^64, or 1 to 64 of them")]
+    public async Task A_boundary_that_cannot_be_is_exit_code_64(string arguments, string error)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["check", "--kernel", "linux-6.1.y", "--boundary", .. arguments.Split(' ')]);
+        Assert.Equal((64, $"1 error on the command line:\n  {error}\n"), (result.ExitCode, result.Error));
+    }
+
     [Fact]
     public async Task A_violation_is_exit_code_1_and_the_command_that_it_prints_tells_how_it_came_about()
     {

@@ -133,11 +133,63 @@ public class CommandLineTests(SmallService service)
     [InlineData("http://127.0.0.1:0/base", "it must not have a path")]
     [InlineData("ftp://127.0.0.1:0", "it must begin with http:// or https://")]
     [InlineData("nonsense", "it must be an address such as http://127.0.0.1:8080")]
+    [InlineData("-1", "it must be an address such as http://127.0.0.1:8080")]
+    [InlineData("8080", "it must be an address such as http://127.0.0.1:8080")]
     public async Task An_address_that_cannot_be_listened_on_is_a_sentence_and_never_another_address(string url, string why)
     {
         ProgramResult result = await ProgramProcess.RunAsync(["serve", $"--urls={url}"], Fleets.Small());
         Assert.Equal((64, ""), (result.ExitCode, result.Output));
         Assert.Equal($"1 error in the configuration:\n  cannot listen on \"{url}\": {why}\n", result.Error);
+    }
+
+    [Theory]
+    [InlineData("http://127.0.0.1:9991;http://127.0.0.1:9991", "http://127.0.0.1:9991")]
+    [InlineData("http://*:9991;http://127.0.0.1:9991", "http://127.0.0.1:9991")]
+    [InlineData("http://127.0.0.1:9991;http://localhost:9991", "http://localhost:9991")]
+    public async Task An_address_that_is_given_twice_is_not_taken_for_another_process(string urls, string second)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(["serve", $"--urls={urls}"], Fleets.Small());
+        Assert.Equal((64, ""), (result.ExitCode, result.Output));
+        Assert.Equal(
+            $"1 error in the configuration:\n  cannot listen on \"{second}\": it is the address of "
+                + $"\"{urls.Split(';')[0]}\" again; give another port\n",
+            result.Error);
+    }
+
+    [Theory]
+    [InlineData("http://127.0.0.1:9991", "the service listens on \"http://127.0.0.1:9991\" already; give another port")]
+    [InlineData("http://0.0.0.0:9991", "the service listens on \"http://127.0.0.1:9991\" already; give another port")]
+    [InlineData("http://127.0.0.1:-1", "the port must be 0 to 65535")]
+    public async Task An_address_for_health_that_cannot_be_listened_on_is_a_sentence_with_its_key(string health, string why)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(
+            ["serve", "--urls=http://127.0.0.1:9991", $"--Soak:HealthUrl={health}"], Fleets.Small());
+        Assert.Equal(
+            (64, "", $"1 error in the configuration:\n  Soak:HealthUrl: cannot listen on \"{health}\": {why}\n"),
+            (result.ExitCode, result.Output, result.Error));
+    }
+
+    [Theory]
+    [InlineData("--urls=;", "there is no address to listen on; give one such as --urls=http://127.0.0.1:8080")]
+    [InlineData("--Kestrel:Endpoint:H:Url=http://127.0.0.1:0", "Kestrel:Endpoint is unknown; did you mean \"Endpoints\"?")]
+    [InlineData("--Kestrel:Endpoints:H:Ulr=http://127.0.0.1:0", "Kestrel:Endpoints:H:Ulr is unknown; did you mean \"Url\"?")]
+    [InlineData("--Kestrel:Endpoints:H:Protocols=Http1", "Kestrel:Endpoints:H:Url is missing")]
+    public async Task A_key_of_the_server_that_nobody_reads_is_an_error(string setting, string error)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(["serve", setting], Fleets.Small());
+        Assert.Equal((64, ""), (result.ExitCode, result.Output));
+        Assert.Contains(error, result.Error, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("Sok__Workers", "Sok is unknown; did you mean \"Soak\"?")]
+    [InlineData("Soaks__Fleet__0__Vms", "Soaks is unknown; did you mean \"Soak\"?")]
+    [InlineData("Soak__Workrs", "Soak:Workrs is unknown; did you mean \"Workers\"?")]
+    public async Task A_setting_in_the_environment_that_is_nearly_right_is_an_error(string name, string error)
+    {
+        ProgramResult result = await ProgramProcess.RunAsync(["serve"], Fleets.Small((name, "1")));
+        Assert.Equal((64, ""), (result.ExitCode, result.Output));
+        Assert.Contains(error, result.Error, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -160,6 +212,7 @@ public class CommandLineTests(SmallService service)
     [InlineData("--Soak:Workers", "--Soak:Workers needs a value")]
     [InlineData("--url=http://127.0.0.1:0", "; did you mean \"--urls\"?")]
     [InlineData("--Sok:Workers=1", "; did you mean \"--Soak:Workers\"?")]
+    [InlineData("ctl migrate control --vm x", "--vm is \"x\"; it must be a whole number from 0 to 999_999")]
     public async Task A_command_or_setting_that_is_nearly_right_is_suggested(string arguments, string suggestion)
     {
         ProgramResult result = await ProgramProcess.RunAsync(arguments.Split(' '));
@@ -245,7 +298,7 @@ public class CommandLineTests(SmallService service)
 
     [Theory]
     [InlineData("--Serilog:MinimumLevel=Loud", "Loud")]
-    [InlineData("--Serilog:WriteTo:0:Name=Nowhere", "Nowhere")]
+    [InlineData("--Serilog:WriteTo:0:Name=Nowhere", "cannot be used: Unable to find a method called Nowhere\n")]
     public async Task A_log_setting_that_is_not_understood_is_an_error(string setting, string named)
     {
         ProgramResult result = await ProgramProcess.RunAsync(["serve", setting]);

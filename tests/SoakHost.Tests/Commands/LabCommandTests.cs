@@ -1,5 +1,7 @@
+using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
+using SoakHost.Commands;
 
 namespace SoakHost.Tests.Commands;
 
@@ -9,6 +11,13 @@ public sealed class LabCommandTests : IDisposable
     private readonly string _folder = Directory.CreateTempSubdirectory().FullName;
 
     public void Dispose() => Directory.Delete(_folder, recursive: true);
+
+    [Fact]
+    public void Another_processor_is_refused_by_its_name()
+    {
+        Assert.Null(LabCommand.WhyUnsupported(Architecture.X64));
+        Assert.EndsWith("this machine is Arm64.", LabCommand.WhyUnsupported(Architecture.Arm64), StringComparison.Ordinal);
+    }
 
     [Fact]
     public async Task What_is_wrong_with_the_arguments_is_said_before_any_kernel_is_booted()

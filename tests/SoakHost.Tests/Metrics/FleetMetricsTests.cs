@@ -15,7 +15,7 @@ public sealed class FleetMetricsTests : IDisposable
     private const int SeriesOfACohort = 42;
     private const int SeriesOfAControl = SeriesOfACohort + 4;
     private const int SeriesOfAWorker = 5;
-    private const int SeriesOfTheFleet = 2;
+    private const int SeriesOfTheFleet = 3;
     private static readonly TimeSpan Patience = TimeSpan.FromSeconds(60);
 
     private readonly MetricRegistry _registry = new();
@@ -113,6 +113,20 @@ public sealed class FleetMetricsTests : IDisposable
             series.Single(line => line.StartsWith(start, StringComparison.Ordinal)).Split(' ')[^1], CultureInfo.InvariantCulture);
     }
 
+    [Fact]
+    public async Task A_part_of_a_fleet_says_which_of_how_many_it_is()
+    {
+        Start(new FleetPart(2, 3), Known("bad", 9));
+        Assert.Contains("soakhost_fleet_parts{part=\"2\",parts=\"3\"} 3", await ScrapeAsync());
+    }
+
+    [Fact]
+    public async Task A_fleet_that_is_not_split_is_one_part_of_one()
+    {
+        Start(Known("bad", 1));
+        Assert.Contains("soakhost_fleet_parts{part=\"0\",parts=\"1\"} 1", await ScrapeAsync());
+    }
+
     private static SimulatedCohort Known(string name, int vms) => new()
     {
         Name = name,
@@ -122,14 +136,22 @@ public sealed class FleetMetricsTests : IDisposable
         Vm = new VmParameters { Vcpus = 8, InvalidateSeqStart = 1UL << 31 },
     };
 
-    private void Start(params SimulatedCohort[] cohorts)
+    private void Start(params SimulatedCohort[] cohorts) => Start(FleetPart.Whole, cohorts);
+
+    private void Start(FleetPart part, params SimulatedCohort[] cohorts)
     {
-        var options = new FleetOptions { Cohorts = cohorts, Workers = 1, Shards = new ShardOptions { StallRetries = 100 } };
+        var options = new FleetOptions
+        {
+            Cohorts = cohorts,
+            Workers = 1,
+            Shards = new ShardOptions { StallRetries = 100, Part = part },
+        };
         _fleet = new Fleet(options, TimeProvider.System);
         _watchdog = new Watchdog(_fleet, TimeProvider.System, TimeSpan.FromMilliseconds(20), TimeSpan.FromSeconds(10));
         _ = new FleetMetrics(
             _registry,
             () => [.. _fleet.Cohorts.Select(source => source.Cohort)],
+            options.Shards.Part,
             options.Shards.VectorBits,
             () => _watchdog.Latest);
         _fleet.Start();
