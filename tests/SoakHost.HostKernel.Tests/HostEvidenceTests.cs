@@ -235,6 +235,68 @@ public sealed class HostEvidenceTests
         Vm with { Counter = new KernelCounter(false, 5, 6, 0, [], 0, IsBelow: true) },
         "below the invalidations that had ended, so the count is wrong");
 
+    /// <summary>Whole sentences: what is left out of one is missed by nobody else.</summary>
+    [Fact]
+    public void What_is_missing_is_said_in_full()
+    {
+        HostVmSnapshot vm = Vm with
+        {
+            InvalidationsEnded = 12,
+            Crossings = [],
+            Counter = new KernelCounter(false, 5, 6, 0, [], 0, IsBelow: true),
+            Vcpus =
+            [
+                Healthy with
+                {
+                    State = VcpuState.Halted,
+                    StopReason = "KVM_RUN ended with KVM_EXIT_HLT",
+                    Faults = default(FaultCounters),
+                    Rounds = 0,
+                },
+                Healthy with { Index = 1, Role = VcpuRole.Sibling, Faults = default(FaultCounters), Rounds = 0 },
+                Healthy with { Index = 2, State = VcpuState.Hung },
+            ],
+        };
+
+        Assert.Equal(
+            [
+                "VM 0 made 12 of 2147484648 invalidations.",
+                "VM 0 did not cross 2^31.",
+                "VM 0: the kernel's counter was below the invalidations that had ended, so the count is wrong.",
+                "vCPU 0 of VM 0 ended as Halted (KVM_RUN ended with KVM_EXIT_HLT). That is not the defect, and no pass either.",
+                "vCPU 0 of VM 0 had no fault fixed, so its fault path was not tested.",
+                "vCPU 0 of VM 0 finished no probe.",
+                "vCPU 2 of VM 0 ended hung.",
+            ],
+            HostEvidence.Missing(Options, [vm]));
+    }
+
+    [Fact]
+    public void What_was_seen_and_what_was_not_covered_is_said_in_full()
+    {
+        Assert.Equal(
+            [
+                "VM 0 crossed 2^31 with 1 vCPUs at work; since then 400 faults were taken and 350 fixed for them.",
+                "VM 0: after 2147484672 invalidations every vCPU makes progress; 900 faults taken, 800 fixed.",
+            ],
+            HostEvidence.Seen([Vm]));
+        Assert.Equal(
+            [
+                "This is about kernel 6.1, MMU mode npt and CPU a CPU, and nothing else.",
+                "The guests read private anonymous memory through 4 KiB mappings; writes, huge pages, file-backed memory, dirty "
+                + "logging, nesting and migration were not tested.",
+                "2^32 lies past the end of the run.",
+                "a shortcoming",
+            ],
+            HostEvidence.NotCovered(Options, new HostMachine("6.1", "npt", "a CPU"), ["a shortcoming"], null));
+        Assert.Equal(
+            "VM 0 crossed 2^31, and no fault was seen to be fixed after it: that shows nothing yet, and may be the defect.",
+            Assert.Single(HostEvidence.Missing(Options, [Vm with { Crossings = [Seen with { FaultsFixedAfter = 0 }] }])));
+        Assert.Equal(
+            "VM 0 crossed 2^31 with no vCPU at work, which shows nothing.",
+            Assert.Single(HostEvidence.Missing(Options, [Vm with { Crossings = [Seen with { ProbesInFlight = 0 }] }])));
+    }
+
     private static void Inconclusive(HostVmSnapshot vm, string reason) =>
         Assert.Contains(reason, Assert.Single(HostEvidence.Missing(Options, [vm])));
 }

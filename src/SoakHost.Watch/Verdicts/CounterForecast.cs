@@ -67,6 +67,9 @@ public sealed class CounterForecast
             Thin();
     }
 
+    /// <summary>Readings that are kept.</summary>
+    internal int Kept => _readings.Count;
+
     /// <summary>Forgets everything: the VM is another KVM instance.</summary>
     public void Restart()
     {
@@ -118,13 +121,10 @@ public sealed class CounterForecast
         return at < UnixSecondsMax ? DateTimeOffset.FromUnixTimeMilliseconds((long)(at * 1000)) : null;
     }
 
-    /// <summary>The rate over the whole, and over each of its parts.</summary>
+    /// <summary>The rate over each part of the whole. That over the whole lies between them.</summary>
     private IEnumerable<double> Rates()
     {
         int steps = _readings.Count - 1;
-        if (steps < 1)
-            yield break;
-        yield return Rate(_readings[0], _readings[^1]);
         for (int part = 0; part < Math.Min(Parts, steps); part++)
         {
             int parts = Math.Min(Parts, steps);

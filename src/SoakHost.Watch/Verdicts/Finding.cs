@@ -1,4 +1,3 @@
-using System.Collections.Frozen;
 using SoakHost.Watch.Samples;
 
 namespace SoakHost.Watch.Verdicts;
@@ -77,9 +76,9 @@ internal static class Limits
     public const int ErrorInterrupted = 4;
     public const int ErrorAgain = 11;
 
-    /// <summary>Kernel functions in which the vCPU of an idle guest waits (kvm_vcpu_block, virt/kvm/kvm_main.c).</summary>
-    public static readonly FrozenSet<string> HaltWaits = FrozenSet.ToFrozenSet(
-        ["kvm_vcpu_block", "kvm_vcpu_halt", "kvm_vcpu_check_block", "kvm_arch_vcpu_ioctl_run", "vcpu_block", "vcpu_run"]);
+    /// <summary>Whether the vCPU of an idle guest waits in this kernel function (kvm_vcpu_block, virt/kvm/kvm_main.c).</summary>
+    public static bool IsHaltWait(string function) => function is "kvm_vcpu_block" or "kvm_vcpu_halt" or "kvm_vcpu_check_block"
+        or "kvm_arch_vcpu_ioctl_run" or "vcpu_block" or "vcpu_run";
 
     /// <summary>
     /// Seconds without invalidations that prove a hang. The counter leaves no gap; a range that began before the window may be in

@@ -243,7 +243,7 @@ public sealed class VcpuHistory
             return Finding.Unknown("Its thread runs, and its faults are not known: a hung vCPU looks the same.");
         if (seen.CpuShare >= Limits.CpuShareMin)
             return new Finding(WatchState.Running, $"Its thread ran for {seen.CpuSeconds:0.###} s.");
-        if (sample.Thread.Wchan is { } wait && Limits.HaltWaits.Contains(wait))
+        if (sample.Thread.Wchan is { } wait && Limits.IsHaltWait(wait))
             return new Finding(WatchState.Running, "The guest is idle: its vCPU waits in HLT.");
         if (seen.MovedOn == true)
             return new Finding(WatchState.Running, "It faults at one address after another.");
@@ -283,7 +283,7 @@ public sealed class VcpuHistory
             "T" or "t" => "Its thread is stopped, by a signal or a debugger",
             "R" when hasNoTime => "Its thread is runnable, and gets no processor time",
             // An idle guest's vCPU sleeps too: in HLT, or nobody knows where.
-            "S" or "I" when wait.Length > 0 && !Limits.HaltWaits.Contains(wait) => "Its thread sleeps in the host",
+            "S" or "I" when wait.Length > 0 && !Limits.IsHaltWait(wait) => "Its thread sleeps in the host",
             "S" or "I" when wait.Length == 0 && sample.Stats.HaltExits == 0 && hasNoTime =>
                 "Its thread sleeps in the host, and the guest never executed HLT",
             _ => null,

@@ -1,5 +1,3 @@
-using System.Collections.Frozen;
-
 namespace SoakHost.Watch.Verdicts;
 
 /// <summary>What a watched vCPU does. Only <see cref="Hung"/> is the defect.</summary>
@@ -65,26 +63,6 @@ public sealed record VcpuVerdict(
 /// <summary>Names of states and proofs, as documents and metrics spell them.</summary>
 public static class WatchNames
 {
-    private static readonly FrozenDictionary<WatchState, string> States = new Dictionary<WatchState, string>
-    {
-        [WatchState.Unknown] = "unknown",
-        [WatchState.Running] = "running",
-        [WatchState.Stalled] = "stalled",
-        [WatchState.Starved] = "starved",
-        [WatchState.Hung] = "hung",
-        [WatchState.HaltSpin] = "halt-spin",
-        [WatchState.BlockedInHost] = "blocked-in-host",
-        [WatchState.EmulationFailed] = "emulation-failed",
-        [WatchState.RunFailed] = "run-failed",
-    }.ToFrozenDictionary();
-
-    private static readonly FrozenDictionary<HangProof, string> Proofs = new Dictionary<HangProof, string>
-    {
-        [HangProof.Counter] = "counter",
-        [HangProof.Quiet] = "quiet",
-        [HangProof.Repeats] = "repeats",
-    }.ToFrozenDictionary();
-
     /// <summary>A fact that may be unknown.</summary>
     public static string YesOrNo(bool? fact) => fact switch { true => "yes", false => "no", null => "unknown" };
 
@@ -100,8 +78,24 @@ public static class WatchNames
     public static IReadOnlyList<WatchState> All { get; } = [.. Enum.GetValues<WatchState>()];
 
     /// <summary>The state's name.</summary>
-    public static string Name(this WatchState state) => States[state];
+    public static string Name(this WatchState state) => state switch
+    {
+        WatchState.Running => "running",
+        WatchState.Stalled => "stalled",
+        WatchState.Starved => "starved",
+        WatchState.Hung => "hung",
+        WatchState.HaltSpin => "halt-spin",
+        WatchState.BlockedInHost => "blocked-in-host",
+        WatchState.EmulationFailed => "emulation-failed",
+        WatchState.RunFailed => "run-failed",
+        _ => "unknown",
+    };
 
     /// <summary>The proof's name.</summary>
-    public static string Name(this HangProof proof) => Proofs[proof];
+    public static string Name(this HangProof proof) => proof switch
+    {
+        HangProof.Counter => "counter",
+        HangProof.Quiet => "quiet",
+        _ => "repeats",
+    };
 }

@@ -340,6 +340,124 @@ public sealed class VcpuWatchTests
         Assert.Equal(VcpuState.Hung, _watch.State);
     }
 
+    [Theory]
+    [InlineData(15, VcpuState.LoopingInGuest)]
+    [InlineData(16, VcpuState.Suspect)]
+    public void Sixteen_faults_without_a_fix_make_a_suspect_and_fewer_do_not(ulong taken, VcpuState expected)
+    {
+        Play(1, each => Faults(each, taken, @fixed: 0));
+        Play(9, Spin);
+        Assert.Equal(expected, _watch.State);
+    }
+
+    [Theory]
+    [InlineData(15, VcpuState.LoopingInGuest)]
+    [InlineData(16, VcpuState.Hung)]
+    public void Sixteen_faults_in_quiet_are_a_hang_and_fewer_are_not(ulong taken, VcpuState expected)
+    {
+        Play(10, Hang);
+        _vcpu = _vcpu with { InvalidationsStopped = true };
+        Play(1, Spin);
+        Play(1, each => Faults(each, taken, @fixed: 0));
+        Play(18, Spin);
+        Assert.Equal(VcpuState.Quiescing, _watch.State);
+        Play(1, Spin);
+        Assert.Equal(expected, _watch.State);
+    }
+
+    [Theory]
+    [InlineData(9, VcpuState.NotScheduled)]
+    [InlineData(10, VcpuState.LoopingInGuest)]
+    public void A_hundredth_of_the_time_on_a_processor_is_scheduled_and_less_is_not(int milliseconds, VcpuState expected)
+    {
+        Play(1, each => each with { ProcessorTime = each.ProcessorTime + TimeSpan.FromMilliseconds(milliseconds) });
+        Play(9, each => each);
+        Assert.Equal(expected, _watch.State);
+    }
+
+    [Fact]
+    public void More_fast_fixes_than_fixes_are_no_fix()
+    {
+        Play(10, each => Faults(each, HungFaultsATick, @fixed: 1, fast: 5));
+        Assert.Equal(VcpuState.Suspect, _watch.State);
+    }
+
+    [Fact]
+    public void A_fix_beside_a_fast_one_is_a_fix()
+    {
+        Play(30, each => Faults(each, HungFaultsATick, @fixed: 2, fast: 1));
+        Assert.Equal((VcpuState.Starved, 0), (_watch.State, _watch.Suspicions));
+    }
+
+    [Fact]
+    public void A_hung_vCPU_that_is_asked_for_nothing_stays_hung_and_every_recovery_counts()
+    {
+        BringToHung();
+        Play(5, each => each with { ProgressDue = false });
+        Assert.Equal((VcpuState.Hung, 0), (_watch.State, _watch.Recoveries));
+        _vcpu = _vcpu with { ProgressDue = true };
+        Play(1, Progress);
+        _vcpu = _vcpu with { InvalidationsStopped = false };
+        Play(1, Progress);
+        BringToHung();
+        Play(1, Progress);
+        Assert.Equal((VcpuState.Running, 2, 2), (_watch.State, _watch.Recoveries, _watch.Suspicions));
+    }
+
+    [Fact]
+    public void The_evidence_is_that_of_the_first_hang()
+    {
+        BringToHung();
+        HangEvidence first = _watch.Evidence!;
+        _vcpu = _vcpu with { InvalidationsStopped = false };
+        Play(1, Progress);
+        BringToHung();
+
+        Assert.Same(first, _watch.Evidence);
+        Assert.Equal(
+            (_time.Start, _time.Start + (11 * Tick), _time.Start + (31 * Tick)),
+            (first.LastHeartbeatAt, first.QuiescedAt, first.ConfirmedAt));
+    }
+
+    [Fact]
+    public void Its_last_progress_is_its_last_heartbeat_or_when_it_was_given_work()
+    {
+        Assert.Null(new VcpuWatch(new VcpuWatchOptions(), _time).LastProgressAt);
+        Play(3, Progress);
+        Play(4, Hang);
+        Assert.Equal(_time.Start + (3 * Tick), _watch.LastProgressAt);
+        Play(1, each => each with { ProgressDue = false });
+        Play(5, each => each with { ProgressDue = true });
+        Assert.Equal(_time.Start + (9 * Tick), _watch.LastProgressAt);
+    }
+
+    [Fact]
+    public void A_vCPU_that_moved_in_quiet_stays_starved_until_it_moves_in_a_storm()
+    {
+        Play(10, Hang);
+        _vcpu = _vcpu with { InvalidationsStopped = true };
+        Play(2, Hang);
+        Play(3, Progress);
+        Assert.Equal((VcpuState.Starved, 1), (_watch.State, _watch.Starvations));
+        _vcpu = _vcpu with { ProgressDue = false };
+        Play(1, Progress);
+        Assert.Equal(VcpuState.Starved, _watch.State);
+        _vcpu = _vcpu with { InvalidationsStopped = false };
+        Play(1, Progress);
+        Assert.Equal(VcpuState.Resting, _watch.State);
+    }
+
+    [Fact]
+    public void Without_a_look_at_its_registers_a_stop_in_quiet_without_statistics_is_a_hang()
+    {
+        _vcpu = _vcpu with { Faults = null };
+        Play(12, Spin);
+        _vcpu = _vcpu with { InvalidationsStopped = true };
+        Play(21, Spin);
+        Assert.Equal((VcpuState.Hung, (ulong?)null), (_watch.State, _watch.Evidence!.FaultingAddress));
+        Assert.DoesNotContain("reading guest address", _watch.Evidence.ToString(), StringComparison.Ordinal);
+    }
+
     /// <summary>A sweep, without statistics, that is suspected; from the next look on its invalidations are stopped.</summary>
     private void StopWithoutStatistics()
     {

@@ -86,6 +86,42 @@ public sealed class CounterForecastTests
     }
 
     [Fact]
+    public void Of_many_readings_few_are_kept_and_they_still_show_when_the_rate_changed()
+    {
+        // 10 a second for the first 5,000 s, 30 for the others.
+        CounterForecast forecast = Of(i => (ulong)(i < 5000 ? 10 * i : 50_000 + (30 * (i - 5000))), 10_000);
+
+        Assert.InRange(forecast.Kept, CounterForecast.ReadingsMax / 2, CounterForecast.ReadingsMax);
+        CrossingForecast crossing = forecast.Forecast(true)!;
+        double left = (1UL << 31) - crossing.InvalidateSeq;
+        Assert.Equal(20.0, crossing.PerSecond!.Value, 0.1);
+        Assert.Equal(left / 30, crossing.Earliest!.Value.ToUnixTimeSeconds() - Start - 9999, left / 30 / 20);
+        Assert.Equal(left / 10, crossing.Latest!.Value.ToUnixTimeSeconds() - Start - 9999, left / 10 / 20);
+    }
+
+    [Fact]
+    public void As_many_readings_as_are_kept_are_all_kept() =>
+        Assert.Equal(CounterForecast.ReadingsMax, Of(i => (ulong)i, CounterForecast.ReadingsMax).Kept);
+
+    [Fact]
+    public void A_counter_at_the_boundary_has_crossed_it() =>
+        Assert.Null(Of(i => (1UL << 31) - 8 + (ulong)i, 9).Forecast(true)!.Expected);
+
+    [Fact]
+    public void Two_readings_of_one_moment_are_one()
+    {
+        CounterForecast forecast = Of(i => (ulong)i, 2);
+        forecast.Add(At(Start + 1) with { Counter = new(50, 0) });
+
+        Assert.Equal(2, forecast.Kept);
+        Assert.Equal((1UL, 1.0), (forecast.Forecast(true)!.InvalidateSeq, forecast.Forecast(true)!.PerSecond!.Value));
+    }
+
+    [Fact]
+    public void A_moment_that_has_come_is_not_one_before_which_nothing_happens() => Assert.Null(
+        new CounterForecast().Bound(null, Start, Start + ((1UL << 31) / CounterForecast.PerSecondMax))!.NotBefore);
+
+    [Fact]
     public void A_counter_that_was_never_read_is_bounded_by_the_VMs_age_alone()
     {
         var forecast = new CounterForecast();

@@ -8,11 +8,11 @@ public sealed class HostHistoryTests
     public void VMs_and_vCPUs_are_in_order_and_a_sum_comes_first()
     {
         var host = new HostHistory();
-        foreach ((string vm, int? vcpu) in ((string, int?)[])[("b", 10), ("b", 2), ("a", 0), ("b", null)])
+        foreach ((string vm, int? vcpu) in ((string, int?)[])[("b", 10), ("b", 1), ("a", 0), ("b", null)])
             host.Add(At(1, vcpu) with { Vm = vm });
 
         Assert.Equal(["a", "b"], host.Vms.Select(vm => vm.Last.Vm));
-        Assert.Equal([("a", 0), ("b", null), ("b", 2), ("b", 10)], host.Vcpus.Select(vcpu => (vcpu.Last.Vm, vcpu.Last.Vcpu)));
+        Assert.Equal([("a", 0), ("b", null), ("b", 1), ("b", 10)], host.Vcpus.Select(vcpu => (vcpu.Last.Vm, vcpu.Last.Vcpu)));
     }
 
     [Fact]
@@ -25,16 +25,20 @@ public sealed class HostHistoryTests
             Pid = 9,
             KvmId = "k",
             Mmu = "ept",
+            StartedSeconds = 0.5,
             Sources = ["proc"],
             Counter = new(5, 0),
         });
+        Assert.NotNull(Assert.Single(host.Vms).Bound!.NotBefore);
         host.Add(At(2) with { Kernel = new(), Counter = new(15, 0) });
 
         VmReport vm = Assert.Single(host.Vms);
         Assert.Equal((9, "k", "ept", true, 10.0), (vm.Last.Pid, vm.Last.KvmId, vm.Last.Mmu, vm.Affected, vm.Forecast!.PerSecond));
         Assert.Equal(["proc"], vm.Last.Sources);
-        host.Add(At(3) with { Kernel = new("6.1.38", false), Mmu = "npt", Sources = ["trace"] });
+        Assert.Equal((0.5, null), (vm.Last.StartedSeconds, vm.Bound));
+        host.Add(At(3) with { Kernel = new("6.1.38", false), Mmu = "npt", StartedSeconds = 0.7, Sources = ["trace"] });
         vm = Assert.Single(host.Vms);
+        Assert.Equal(0.7, vm.Last.StartedSeconds);
         Assert.Equal(("npt", false), (vm.Last.Mmu, vm.Affected));
         Assert.Equal(["trace"], vm.Last.Sources);
         host.Add(At(3, vcpu: 1) with { Sources = ["proc", "ebpf"] });
