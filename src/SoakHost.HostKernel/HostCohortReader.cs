@@ -11,6 +11,11 @@ namespace SoakHost.HostKernel;
 /// </summary>
 internal sealed class HostCohortReader(HostCohort cohort)
 {
+    private const long Boundary31 = 1L << 31;
+
+    // A vCPU may work on unseen for a few looks: at the fastest rate that was measured so many invalidations.
+    private const long HeartbeatCounts = 1 << 18;
+
     /// <summary>The age from which on a snapshot means that the VMs' own thread is stuck; it looks many times a second.</summary>
     internal static readonly TimeSpan SilenceMax = TimeSpan.FromSeconds(10);
 
@@ -161,8 +166,16 @@ internal sealed class HostCohortReader(HostCohort cohort)
     private static BoundaryCrossing? CrossingOf(HostVmSnapshot vm, Boundary boundary) =>
         vm.Crossings.FirstOrDefault(crossing => (ulong)crossing.Boundary == boundary.Count);
 
-    private static ulong? HungAt(HostSoakSnapshot now) => now.Vcpus.Where(vcpu => vcpu.Evidence is not null)
-        .Select(vcpu => (ulong?)vcpu.Evidence!.InvalidationsEnded).Min();
+    /// <summary>
+    /// Where the counter was at hangs that lasted, the furthest of them. A hang that recovered is none of the defect's, and one
+    /// whose vCPU had stopped well below 2^31 did not begin past it, wherever it was confirmed.
+    /// </summary>
+    private static ulong? HungAt(HostSoakSnapshot now) => now.Vcpus
+        .Where(vcpu => vcpu is { State: VcpuState.Hung, Recoveries: 0, Evidence: not null })
+        .Select(vcpu => vcpu.Evidence!)
+        .Select(evidence => evidence.AtLastHeartbeat is { } alive && alive.Begun + HeartbeatCounts < Boundary31
+            ? (ulong?)alive.Begun : (ulong)evidence.InvalidationsEnded)
+        .Max();
 
     /// <summary>The one workload there is: pages that guests read are taken away.</summary>
     private static WorkloadCoverage Coverage(HostSoakSnapshot now)

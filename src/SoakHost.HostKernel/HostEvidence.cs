@@ -15,6 +15,8 @@ internal static class HostEvidence
         "This was a quick run: the long count to 2^31 was left out, so it says nothing about that boundary.";
 
     /// <summary>Why a run that crosses only lower boundaries is no pass.</summary>
+    internal const string NotWatched = "2^31 is not among the boundaries of the run, so nobody watched that crossing.";
+
     internal const string EndsBelow = "The run ends below 2^31: a kernel with the defect passes there too.";
 
     /// <summary>How far a counter may be past its declared start when it is first read: other sources move it too.</summary>
@@ -38,7 +40,7 @@ internal static class HostEvidence
             return [.. missing, "No boundary lies within the run, so none was crossed."];
         return options.IsQuick ? [.. missing, Quick]
             : vms.All(vm => options.BoundariesFrom(vm.Start).Any(boundary => (ulong)boundary >= Least.Count)) ? missing
-            : [.. missing, EndsBelow];
+            : [.. missing, vms.All(vm => vm.Start + options.Until > (long)Least.Count) ? NotWatched : EndsBelow];
     }
 
     /// <summary>What a run saw.</summary>

@@ -58,7 +58,10 @@ public sealed record HostSnapshot : ExternalSnapshot
     /// <summary>Boundaries that every VM crossed with faults fixed on both sides, lowest first.</summary>
     public ImmutableArray<Boundary> Crossed { get; init; } = [];
 
-    /// <summary>The least that the counter can have been at the first hang; null where no vCPU hung.</summary>
+    /// <summary>
+    /// Where the counter was when a hang was confirmed that lasted, or when its vCPU was last seen to work if that was well below
+    /// 2^31; of several hangs the furthest. Null where none lasted.
+    /// </summary>
     public ulong? HungAt { get; init; }
 
     /// <summary>Each vCPU that is, or was, hung.</summary>

@@ -288,6 +288,22 @@ public sealed class HostCohortReaderTests
     }
 
     [Fact]
+    public void A_hang_that_recovered_or_whose_vCPU_stopped_well_below_the_boundary_is_not_past_it()
+    {
+        Assert.Null(Read(Snapshot(Vm(Healthy with { Evidence = Evidence, Recoveries = 1 }))).HungAt);
+        Assert.Null(Read(Snapshot(Vm(Hung with { Recoveries = 1 }))).HungAt);
+        Assert.Equal((ulong)Boundary - 500_000, HungAt(Boundary - 500_000));
+        Assert.Equal((ulong)Boundary + 5, HungAt(Boundary - 100_000));
+
+        // One that did begin past it decides, whatever hung before.
+        HostVcpuSnapshot early = Hung with { Evidence = Evidence with { AtLastHeartbeat = new(7, 7) } };
+        Assert.Equal((ulong)Boundary + 5, Read(Snapshot(Vm(early, Hung))).HungAt);
+
+        ulong? HungAt(long alive) => Read(Snapshot(Vm(
+            Hung with { Evidence = Evidence with { AtLastHeartbeat = new(alive, alive) } }))).HungAt;
+    }
+
+    [Fact]
     public void The_counter_and_its_crossings_count_from_where_it_started()
     {
         HostVmSnapshot vm = Vm(Healthy) with

@@ -8,6 +8,9 @@ namespace SoakHost.HostKernel.Results;
 /// <summary>A result of <c>soakhost check --kernel host</c>, as it is kept.</summary>
 public sealed record HostResult
 {
+    /// <summary>The most reasons that are kept.</summary>
+    public const int ReasonsMax = 50;
+
     /// <summary>When the check ended.</summary>
     public required DateTimeOffset CheckedAt { get; init; }
 
@@ -45,8 +48,8 @@ public sealed record HostResult
     public ImmutableArray<string> Crossed { get; init; } = [];
 
     /// <summary>
-    /// The least that the counter can have been at the first hang, in hex; null where no vCPU hung. From 0x80000000 on it is the
-    /// defect that this project is about.
+    /// Where the counter was when a hang was confirmed that lasted, in hex; where its vCPU had stopped well below 2^31, when that
+    /// was last seen to work. Null where no hang lasted. From 0x80000000 on it is the defect that this project is about.
     /// </summary>
     public string? HungAt { get; init; }
 
@@ -65,7 +68,15 @@ public sealed record HostResult
     /// <summary>What it does not say, a sentence each.</summary>
     public ImmutableArray<string> NotCovered { get; init; } = [];
 
-    /// <summary>Whether a vCPU hung with the counter at 2^31 or above.</summary>
+    /// <summary>As many sentences as a file has room for: a run may have one for each of thousands of vCPUs.</summary>
+    private static ImmutableArray<string> Bounded(string[] reasons) => reasons.Length <= ReasonsMax ? [.. reasons]
+        : [.. reasons.Take(ReasonsMax), $"And {reasons.Length - ReasonsMax} more."];
+
+    /// <summary>Whether it is a violation.</summary>
+    [JsonIgnore]
+    public bool IsViolation => Verdict == HostVerdictName.Word(Engine.Cohorts.Verdict.Violation);
+
+    /// <summary>Whether a vCPU hung for good with the counter at 2^31 or above.</summary>
     [JsonIgnore]
     public bool HungPastBoundary => HungAt is ['0', 'x', .. var digits]
         && ulong.TryParse(digits, NumberStyles.AllowHexSpecifier, CultureInfo.InvariantCulture, out ulong at)
@@ -103,7 +114,7 @@ public sealed record HostResult
             CounterSource = host.KernelCounter?.Source,
             CounterLast = host.KernelCounter is { } counter ? CounterRange.Exactly(counter.Last).ToString() : null,
             Coverage = host.Coverage,
-            Reasons = [.. reasons],
+            Reasons = Bounded([.. reasons]),
             NotCovered = host.NotCovered,
         };
     }

@@ -30,6 +30,10 @@ public sealed class HostResultStore(string folder)
     private const string Extension = ".json";
     private const int ReleaseCharactersMax = 100;
 
+    // A result is written in milliseconds.
+    private const int LockAttempts = 100;
+    private static readonly TimeSpan LockRetry = TimeSpan.FromMilliseconds(50);
+
     /// <summary>The folder.</summary>
     public string Folder { get; } = Path.GetFullPath(folder);
 
@@ -82,9 +86,17 @@ public sealed class HostResultStore(string folder)
         ArgumentNullException.ThrowIfNull(result);
         Directory.CreateDirectory(Folder);
         string file = FileOf(build);
+
+        // Two checks may end at once: none of their results may be lost.
+        using FileStream held = Hold($"{file}.lock");
         (KernelResults? before, string? refused) = Read(build);
         if (refused is not null)
         {
+            // A file that cannot be opened may be sound.
+            using (File.OpenRead(file))
+            {
+            }
+
             File.Move(file, $"{file}.damaged", overwrite: true);
             refused += $" It is kept as {Path.GetFileName(file)}.damaged.";
         }
@@ -96,6 +108,24 @@ public sealed class HostResultStore(string folder)
         ];
         Write(file, new KernelResults(build, [.. Newest(results)]));
         return (file, refused);
+    }
+
+    /// <summary>Waits for a lock that another process holds.</summary>
+    /// <exception cref="IOException">It is held for too long, or cannot be made.</exception>
+    private static FileStream Hold(string path)
+    {
+        for (int attempt = 1; ; attempt++)
+        {
+            try
+            {
+                return new FileStream(path, FileMode.OpenOrCreate, FileAccess.Write, FileShare.None);
+            }
+            catch (IOException) when (attempt < LockAttempts && File.Exists(path))
+            {
+                using var never = new ManualResetEventSlim();
+                never.Wait(LockRetry);
+            }
+        }
     }
 
     private static (string Mmu, string Cpu, string Verdict) Place(HostResult result) =>

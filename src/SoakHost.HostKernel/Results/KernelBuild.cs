@@ -10,7 +10,10 @@ namespace SoakHost.HostKernel.Results;
 /// <param name="Release">As <c>uname -r</c> gives it; "unknown" where it cannot be read.</param>
 /// <param name="Version">The first line of <c>/proc/version</c>: who built it, with what, and when.</param>
 /// <param name="BuildId">The GNU build id of the kernel image, in hex; null where it has none or it cannot be read.</param>
-/// <param name="Modules">The build ids of KVM's modules that are loaded, by name; none where KVM is built in.</param>
+/// <param name="Modules">
+/// The build ids of KVM's modules that are loaded, by name, or the checksums of their sources where they have none; empty where
+/// KVM is built in.
+/// </param>
 /// <param name="LivePatches">The live patches that are enabled, by name.</param>
 public sealed record KernelBuild(
     string Release, string Version, string? BuildId, ImmutableSortedDictionary<string, string> Modules,
@@ -51,7 +54,8 @@ public sealed record KernelBuild(
             Line(Path.Combine(root, "proc/version")) ?? "unknown",
             BuildIdIn(Bytes(Path.Combine(root, "sys/kernel/notes"))),
             Folders(modules).Where(name => name is "kvm" || name.StartsWith("kvm_", StringComparison.Ordinal))
-                .Select(name => (name, Id: BuildIdIn(Bytes(Path.Combine(modules, name, "notes/.note.gnu.build-id")))))
+                .Select(name => (name, Id: BuildIdIn(Bytes(Path.Combine(modules, name, "notes/.note.gnu.build-id")))
+                    ?? Line(Path.Combine(modules, name, "srcversion"))))
                 .Where(module => module.Id is not null)
                 .ToImmutableSortedDictionary(module => module.name, module => module.Id!, StringComparer.Ordinal),
             Folders(patches).Where(name => Line(Path.Combine(patches, name, "enabled")) == "1")

@@ -41,7 +41,16 @@ public sealed record KernelVerdict(
         if (Array.Find(here, result => result.HungPastBoundary) is { } hung)
             return new KernelVerdict(machine.KernelRelease, true, KernelEvidence.Check, Quote(hung), hung);
         if (Array.Find(here, result => result.PassesBoundary) is { } passed)
-            return new KernelVerdict(machine.KernelRelease, false, KernelEvidence.Check, Quote(passed), passed);
+        {
+            // A hang below 2^31 is another defect, but nobody should overlook it.
+            HostResult? later = Array.Find(here, result => result.IsViolation && result.CheckedAt > passed.CheckedAt);
+            string sentence = later is null ? Quote(passed)
+                : string.Create(
+                    CultureInfo.InvariantCulture,
+                    $"{Quote(passed)} A later check, on {later.CheckedAt:yyyy-MM-dd}: {later.VerdictName}.");
+            return new KernelVerdict(machine.KernelRelease, false, KernelEvidence.Check, sentence, passed);
+        }
+
         HostResult? closest = here.Concat(all).FirstOrDefault();
         bool? affected = AffectedKernel.ByRelease(machine.KernelRelease);
         return new KernelVerdict(
@@ -55,14 +64,14 @@ public sealed record KernelVerdict(
 
     private static string Describe(HostResult? closest, HostMachine machine) =>
         closest is null ? "This build of the kernel was not checked."
-        : closest.Mmu == machine.MmuMode && closest.Cpu == machine.CpuModel ? $"{Quote(closest)} That does not decide."
-        : $"{Quote(closest)} Here it is {machine.MmuMode}; {machine.CpuModel}: that does not decide.";
+        : closest.Mmu == machine.MmuMode && closest.Cpu == machine.CpuModel ? $"{Quote(closest)} That says nothing about 2^31."
+        : $"{Quote(closest)} This host now has {machine.MmuMode} and {machine.CpuModel}, so that does not apply.";
 
     private static string ByRelease(string release, bool? affected) => affected switch
     {
         true => $"By its release, {release}, it has the defect.",
         false => $"By its release, {release}, it does not have the defect.",
-        null => $"Its release, {release}, does not decide either: whether it has the defect is unknown. "
-            + "soakhost check --kernel host decides.",
+        null => $"Its release, {release}, does not decide: whether it has the defect is unknown. Find out with: "
+            + "soakhost check --kernel host (with the data directory of this watch, if it has one of its own).",
     };
 }

@@ -86,7 +86,10 @@ internal sealed class JsonBody
             if (table.Settings.FirstOrDefault(setting => setting.Field == name) is not { } setting)
                 errors.Add($"{Cut(name)} is unknown{Hint(name, table)}");
             else if ((setting.IsList ? ListText(value) : Text(value)) is not { } text)
-                errors.Add($"{name} is {(value.ValueKind == JsonValueKind.Array ? "a list" : "an object")}; it must be {setting.Allowed}");
+            {
+                string kind = value.ValueKind == JsonValueKind.Array ? "a list" : "an object";
+                errors.Add($"{name} is {kind}; it must be {setting.Allowed}");
+            }
             else if (value.ValueKind != JsonValueKind.Null && !setting.TryRead(options, text, out options))
                 errors.Add(name, text, setting.Allowed + Suggestion.For(text, setting.Names));
         }

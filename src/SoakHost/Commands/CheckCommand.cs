@@ -91,8 +91,9 @@ internal static class CheckCommand
         // Fail before the soak, not after it, where the report cannot be written.
         using FileStream? junitFile = Open(outputs.JUnit);
         using ReportFile? report = ReportFile.Open(outputs.Report, "--report");
+        var kernel = KernelBuild.Read();
         SoakResult result = Refuse(cohorts) ?? CheckProgress.Run(soak);
-        KeptHostResults.Keep(result, kept, Console.Error);
+        KeptHostResults.Keep(result, kept, Console.Error, kernel);
         return Tell(result, run, outputs.Json, report, junitFile);
     }
 

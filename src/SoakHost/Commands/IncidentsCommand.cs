@@ -48,7 +48,8 @@ internal static class IncidentsCommand
         string[] known =
         [
             .. IncidentPage.CohortsOf(folder)
-                .Union(SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).Fleet.Select(each => each.Cohort.Name)),
+                .Union(SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).Fleet
+                    .Select(each => each.Cohort.Name)),
         ];
         if (!known.Contains(cohort))
         {

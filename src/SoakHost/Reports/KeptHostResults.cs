@@ -14,14 +14,23 @@ internal static class KeptHostResults
     /// <param name="result">The check's result.</param>
     /// <param name="store">Where results are kept.</param>
     /// <param name="error">Where it is said.</param>
+    /// <param name="began">The kernel as it was when the check began.</param>
     /// <param name="root">The root of the file system, for tests.</param>
-    public static void Keep(SoakResult result, HostResultStore store, TextWriter error, string root = "/")
+    public static void Keep(SoakResult result, HostResultStore store, TextWriter error, KernelBuild began, string root = "/")
     {
         bool isProven = result.Cohorts.Any(cohort => cohort.Cohort.Expected == Defect.Hang && cohort.Incidents.Hangs > 0);
+        bool isSameKernel = KernelBuild.Read(root).Key == began.Key;
         foreach (CohortReport cohort in result.Cohorts)
         {
-            if (cohort.Snapshot is HostSnapshot host && IsWorthKeeping(cohort.Verdict, result.WasInterrupted))
+            if (cohort.Snapshot is not HostSnapshot host || !IsWorthKeeping(cohort.Verdict, result.WasInterrupted))
+                continue;
+            if (isSameKernel)
                 Keep(cohort, host, isProven, store, error, root);
+            else
+            {
+                error.WriteLine(
+                    $"{cohort.Cohort.Name}: the result is not kept: the kernel's modules or live patches changed during the check");
+            }
         }
     }
 

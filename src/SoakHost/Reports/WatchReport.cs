@@ -92,17 +92,18 @@ internal static class WatchReport
     ];
 
     private static string Crossing(VmReport vm) =>
-        vm.Affected == false ? "no matter"
+        vm.Affected == false ? "the kernel is not affected"
         : vm.Forecast?.InvalidateSeq >= AffectedKernel.Boundary ? "has passed it"
         : vm.Forecast?.Expected is { } at ? at.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture)
-        : vm.Forecast is not null ? "unknown: it takes two readings, and a counter that moves" + NotBefore(vm)
+        : vm.Forecast is not null ? "unknown: the counter has not moved between two readings" + NotBefore(vm)
         : "unknown: the counter was not read" + NotBefore(vm);
 
     /// <summary>Without a rate there is no date, only one before which it cannot be.</summary>
     private static string NotBefore(VmReport vm) =>
-        vm.Bound?.NotBefore is { } at ? $"; not before {at.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)}"
+        vm.Bound?.NotBefore is { } at
+            ? $"; even at the fastest rate not before {at.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)}"
         : vm.Bound?.PassedAbovePerSecond is { } rate
-            ? $"; has passed it if it moved more than {Number(rate)} times a second since the VM started"
+            ? $"; already past 2^31 if it averaged more than {Number(rate)} invalidations a second since its process started"
         : "";
 
     private static string Number(double? value) =>

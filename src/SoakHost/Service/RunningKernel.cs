@@ -5,8 +5,8 @@ using SoakHost.Watch.Verdicts;
 namespace SoakHost.Service;
 
 /// <summary>
-/// Whether the kernel that runs has the defect, by the results that are kept of its build. They are read again once a minute: a
-/// check may end while this host is watched. Used by one thread at a time.
+/// Whether the kernel that runs has the defect, by the results that are kept of its build. Both are read again once a minute: a
+/// check may end, a live patch be enabled or a module be loaded while this host is watched. Used by one thread at a time.
 /// </summary>
 /// <param name="store">Where results are kept.</param>
 /// <param name="time">The clock.</param>
@@ -15,8 +15,6 @@ internal sealed class RunningKernel(HostResultStore store, TimeProvider time, st
 {
     private static readonly TimeSpan ReadEvery = TimeSpan.FromMinutes(1);
 
-    private readonly KernelBuild _build = KernelBuild.Read(root);
-    private readonly HostMachine _machine = HostMachine.Read(root);
     private (KernelVerdict Verdict, string? Refused, long At)? _read;
 
     /// <summary>The verdict.</summary>
@@ -32,8 +30,8 @@ internal sealed class RunningKernel(HostResultStore store, TimeProvider time, st
     {
         if (_read is not { } known || time.GetElapsedTime(known.At) >= ReadEvery)
         {
-            (KernelResults? kept, string? refused) = store.Read(_build);
-            _read = known = (KernelVerdict.Of(kept, _machine), refused, time.GetTimestamp());
+            (KernelResults? kept, string? refused) = store.Read(KernelBuild.Read(root));
+            _read = known = (KernelVerdict.Of(kept, HostMachine.Read(root)), refused, time.GetTimestamp());
         }
 
         return (known.Verdict, known.Refused);

@@ -143,7 +143,8 @@ public sealed class ManifestTests
         Manifest[] its =
         [
             .. Manifests.Parse(await Example.Value)
-                .Where(manifest => !IsOfOperator(manifest) && !manifest.Text.Contains("grafana_dashboard", StringComparison.Ordinal)),
+                .Where(manifest => !IsOfOperator(manifest)
+                    && !manifest.Text.Contains("grafana_dashboard", StringComparison.Ordinal)),
         ];
         List<string> unseen = [];
         int count = 0;

@@ -120,7 +120,8 @@ public sealed class IncidentEndpointTests(SmallService small)
     }
 
     [Theory]
-    [InlineData("/api/v1/incidnts", "there is no such path; did you mean \"/api/v1/incidents\"?; /openapi/v1.json describes the API")]
+    [InlineData(
+        "/api/v1/incidnts", "there is no such path; did you mean \"/api/v1/incidents\"?; /openapi/v1.json describes the API")]
     [InlineData("/api/v1/fleets", "there is no such path; did you mean \"/api/v1/fleet\"?; /openapi/v1.json describes the API")]
     [InlineData("/api/v9", "there is no such path; /openapi/v1.json describes the API")]
     [InlineData("/nothing", null)]

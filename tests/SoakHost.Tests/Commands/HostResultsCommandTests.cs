@@ -102,6 +102,17 @@ public sealed class HostResultsCommandTests : IDisposable
     }
 
     [Fact]
+    public void A_result_of_a_kernel_that_was_patched_meanwhile_is_of_no_kernel_and_not_kept()
+    {
+        KernelBuild unpatched = KernelBuild.Read() with { LivePatches = ["before"] };
+
+        Assert.StartsWith(
+            "here: the result is not kept: the kernel's modules or live patches changed", Keep(Result(Control, Host), "/", unpatched),
+            StringComparison.Ordinal);
+        Assert.Empty(Kept());
+    }
+
+    [Fact]
     public void A_result_that_cannot_be_kept_is_told_and_stops_nothing()
     {
         File.WriteAllText(Path.Combine(_data, HostResultStore.FolderName), "no folder");
@@ -196,10 +207,10 @@ public sealed class HostResultsCommandTests : IDisposable
         FirstIncidents = ImmutableDictionary<string, FirstIncident>.Empty,
     };
 
-    private string Keep(SoakResult result, string root = "/")
+    private string Keep(SoakResult result, string root = "/", KernelBuild? began = null)
     {
         using var error = new StringWriter();
-        KeptHostResults.Keep(result, HostResultStore.Of(_data), error, root);
+        KeptHostResults.Keep(result, HostResultStore.Of(_data), error, began ?? KernelBuild.Read(root), root);
         return error.ToString();
     }
 

@@ -139,19 +139,37 @@ public sealed class CheckMergeTests
         { "\"expect\": \"deadlock\"", "p1.json: cohort \"control\" differs from that of p0.json" },
         { "\"pages\": 31", "p1.json: cohort \"control\" differs from that of p0.json" },
         { "\"invalidate_seq_starts\": [\"0x1\"]", "p1.json: cohort \"control\" differs from that of p0.json" },
-        { "\"bits\": \"/////////////////////////////////////////////w==\"", "p1.json: cohort \"control\" has \"interleavings\" that are missing" },
+        {
+            "\"bits\": \"/////////////////////////////////////////////w==\"",
+            "p1.json: cohort \"control\" has \"interleavings\" that are missing"
+        },
         { "\"boundaries\": [null]", "p1.json: cohort \"control\" has \"interleavings\" that are missing" },
         { "\"boundaries\": []", "p1.json: cohort \"control\" has crossings of 2^31, and no interleavings of it" },
         { "\"expect\": \"xx\"", "p1.json: cohort \"control\" has \"expect\": \"xx\", which is unknown" },
-        { "\"invalidate_seq_starts\": [null]", "p1.json: cohort \"control\" has no start of its counters, or one that is no number" },
+        {
+            "\"invalidate_seq_starts\": [null]",
+            "p1.json: cohort \"control\" has no start of its counters, or one that is no number"
+        },
         { "\"pages_min\": 40", "p1.json: cohort \"control\": PagesMin is 40; it must be at most the number of pages, 32" },
-        { "\"invalidators\": 2000000000", "p1.json: cohort \"control\": Invalidators is \"2_000_000_000\"; it must be a whole number from 1 to 4" },
+        {
+            "\"invalidators\": 2000000000",
+            "p1.json: cohort \"control\": Invalidators is \"2_000_000_000\"; it must be a whole number from 1 to 4"
+        },
         { "\"vms\": 1", "p1.json: cohort \"control\" has 1 VMs and 8 vCPUs; part 1/3 of 7 VMs of 4 vCPUs has 2 and 8" },
         { "\"faults_fixed\": -1", "p1.json: cohort \"control\" has a figure that is missing or below 0" },
         { "\"invalidations\": null", "p1.json: cohort \"control\" has a figure that is missing or below 0" },
-        { "\"bits\": \"AAAA\"", "p1.json: cohort \"control\" has \"interleavings\" that are missing, or not those of linux-6.1 and its VMs" },
-        { "\"reached\": [\"elsewhere\"]", "p1.json: cohort \"control\" has \"interleavings\" that are missing, or not those of linux-6.1 and its VMs" },
-        { "\"boundary\": \"2^30\"", "p1.json: cohort \"control\" has \"interleavings\" that are missing, or not those of linux-6.1 and its VMs" },
+        {
+            "\"bits\": \"AAAA\"",
+            "p1.json: cohort \"control\" has \"interleavings\" that are missing, or not those of linux-6.1 and its VMs"
+        },
+        {
+            "\"reached\": [\"elsewhere\"]",
+            "p1.json: cohort \"control\" has \"interleavings\" that are missing, or not those of linux-6.1 and its VMs"
+        },
+        {
+            "\"boundary\": \"2^30\"",
+            "p1.json: cohort \"control\" has \"interleavings\" that are missing, or not those of linux-6.1 and its VMs"
+        },
         { "\"2^31_\": 1", "p1.json: cohort \"control\" has a figure that is missing or below 0" },
         { "\"first_incident\": \"hang:control/3/0@1\"", "which is no incident of part 1/3" },
     };

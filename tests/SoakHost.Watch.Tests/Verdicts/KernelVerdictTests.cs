@@ -60,9 +60,22 @@ public sealed class KernelVerdictTests
         Assert.Equal(
             (true, KernelEvidence.Release,
                 "This kernel was checked on 2026-11-20: quick pass, not for 2^31 (npt, tdp_mmu=Y; a CPU). "
-                + "That does not decide. By its release, 6.1.38, it has the defect."),
+                + "That says nothing about 2^31. By its release, 6.1.38, it has the defect."),
             Parts(Of(Quick)));
         Assert.Equal(KernelEvidence.Release, Of(Hung with { HungAt = "0x5" }).DecidedBy);
+    }
+
+    [Fact]
+    public void A_violation_below_2_to_31_that_came_after_a_pass_is_not_hidden_by_it()
+    {
+        HostResult low = Hung with { HungAt = "0x5", CheckedAt = Noon.AddDays(3), Verdict = "violation", VerdictName = "violation" };
+
+        KernelVerdict verdict = Of(Passed, low);
+
+        Assert.Equal((false, KernelEvidence.Check), (verdict.Affected, verdict.DecidedBy));
+        Assert.EndsWith(" A later check, on 2026-11-23: violation.", verdict.Sentence, StringComparison.Ordinal);
+        Assert.DoesNotContain(
+            "later", Of(Passed, low with { CheckedAt = Noon.AddDays(-3) }).Sentence, StringComparison.Ordinal);
     }
 
     [Theory]
@@ -76,7 +89,7 @@ public sealed class KernelVerdictTests
 
             Assert.Equal(KernelEvidence.Release, verdict.DecidedBy);
             Assert.Contains(
-                $" ({mmu}; {cpu}). Here it is npt, tdp_mmu=Y; a CPU: that does not decide.", verdict.Sentence,
+                $" ({mmu}; {cpu}). This host now has npt, tdp_mmu=Y and a CPU, so that does not apply.", verdict.Sentence,
                 StringComparison.Ordinal);
         }
     }
@@ -94,8 +107,8 @@ public sealed class KernelVerdictTests
     [InlineData("6.1.38", true, KernelEvidence.Release, "By its release, 6.1.38, it has the defect.")]
     [InlineData("6.18.0", false, KernelEvidence.Release, "By its release, 6.18.0, it does not have the defect.")]
     [InlineData("6.1.0-25-amd64", null, KernelEvidence.Nothing,
-        "Its release, 6.1.0-25-amd64, does not decide either: whether it has the defect is unknown. soakhost check --kernel host "
-        + "decides.")]
+        "Its release, 6.1.0-25-amd64, does not decide: whether it has the defect is unknown. Find out with: soakhost check "
+        + "--kernel host (with the data directory of this watch, if it has one of its own).")]
     public void Without_a_result_the_release_decides_or_nothing_does(
         string release, bool? affected, KernelEvidence by, string sentence)
     {
