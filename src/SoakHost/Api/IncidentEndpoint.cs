@@ -48,7 +48,11 @@ internal sealed record IncidentPage(IReadOnlyList<IncidentDocument> Incidents, I
     {
         using SoakDatabase? database = SoakDatabase.OpenForReading(directory);
         return database?.Runs.Latest() is not { } run ? []
-            : [.. run.Identity.Fleet.Select(cohort => cohort.Name), .. database.Interventions.Of(run.Id).Select(done => done.Cohort)];
+            :
+            [
+                .. run.Identity.Fleet.Select(cohort => cohort.Name),
+                .. database.Interventions.Of(run.Id).Select(done => done.Cohort),
+            ];
     }
 
     /// <summary>Reads a page from a data directory that a service may be using.</summary>

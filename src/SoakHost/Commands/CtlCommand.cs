@@ -50,7 +50,8 @@ internal static class CtlCommand
             Description = "The counter's new value. Default: 0.",
             HelpName = "number",
         };
-        ValueOption<int> vm = CommonOptions.Number("--vm", "one VM only, by its number", 0, 0, SoakOptions.VmsMax - 1, "all of them");
+        ValueOption<int> vm = CommonOptions.Number(
+            "--vm", "one VM only, by its number", 0, 0, SoakOptions.VmsMax - 1, "all of them");
         Option<Uri[]> urls = Urls();
         Option<bool> json = CommonOptions.Json();
         if (kind == InterventionKind.PatchKernel)
