@@ -86,10 +86,7 @@ internal sealed class JsonBody
             if (table.Settings.FirstOrDefault(setting => setting.Field == name) is not { } setting)
                 errors.Add($"{Cut(name)} is unknown{Hint(name, table)}");
             else if ((setting.IsList ? ListText(value) : Text(value)) is not { } text)
-            {
-                string kind = value.ValueKind == JsonValueKind.Array ? "a list" : "an object";
-                errors.Add($"{name} is {kind}; it must be {setting.Allowed}");
-            }
+                errors.Add($"{name} is {NameOf(value.ValueKind)}; it must be {setting.Allowed}");
             else if (value.ValueKind != JsonValueKind.Null && !setting.TryRead(options, text, out options))
                 errors.Add(name, text, setting.Allowed + Suggestion.For(text, setting.Names));
         }
@@ -160,6 +157,8 @@ internal sealed class JsonBody
         return hint.Length > 0 ? hint : fields.Length == 0 ? "; no fields are allowed here"
             : $"; known here are {string.Join(", ", fields)}";
     }
+
+    private static string NameOf(JsonValueKind kind) => kind == JsonValueKind.Array ? "a list" : "an object";
 
     // Repeat only a part of what somebody sent.
     private static string Cut(string text) => text.Length <= 40 ? text : $"{text[..40]}...";

@@ -21,8 +21,9 @@ internal static class UnknownPath
             .OfType<RouteEndpoint>()
             .Select(endpoint => Fill(endpoint.RoutePattern, asked))
             .Where(known => known.StartsWith(Root, StringComparison.Ordinal));
+        string hint = Suggestion.For(path, paths.Distinct());
         context.ProblemDetails.Detail =
-            $"there is no such path{Suggestion.For(path, paths.Distinct())}; /openapi/v1.json describes the API";
+            $"there is no such path{(hint.Length > 0 ? hint : "; /openapi/v1.json describes the API")}";
     }
 
     /// <summary>A path of the API with what was asked for in the place of its parameters.</summary>

@@ -45,12 +45,8 @@ internal static class IncidentsCommand
     /// <summary>A cohort without incidents is well; one that is misspelled is not.</summary>
     private static void Demand(string folder, string cohort)
     {
-        string[] known =
-        [
-            .. IncidentPage.CohortsOf(folder)
-                .Union(SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).Fleet
-                    .Select(each => each.Cohort.Name)),
-        ];
+        SoakOptions settings = SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration);
+        string[] known = [.. IncidentPage.CohortsOf(folder).Union(settings.Fleet.Select(each => each.Cohort.Name))];
         if (!known.Contains(cohort))
         {
             throw new ConfigurationException(

@@ -29,7 +29,8 @@ internal static class KeptHostResults
             else
             {
                 error.WriteLine(
-                    $"{cohort.Cohort.Name}: the result is not kept: the kernel's modules or live patches changed during the check");
+                    $"{cohort.Cohort.Name}: the result is not kept: the kernel's modules or live patches changed during the "
+                        + "check");
             }
         }
     }

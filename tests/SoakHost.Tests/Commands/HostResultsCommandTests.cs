@@ -107,7 +107,8 @@ public sealed class HostResultsCommandTests : IDisposable
         KernelBuild unpatched = KernelBuild.Read() with { LivePatches = ["before"] };
 
         Assert.StartsWith(
-            "here: the result is not kept: the kernel's modules or live patches changed", Keep(Result(Control, Host), "/", unpatched),
+            "here: the result is not kept: the kernel's modules or live patches changed",
+            Keep(Result(Control, Host), "/", unpatched),
             StringComparison.Ordinal);
         Assert.Empty(Kept());
     }

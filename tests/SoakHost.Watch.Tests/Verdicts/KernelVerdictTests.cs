@@ -68,7 +68,13 @@ public sealed class KernelVerdictTests
     [Fact]
     public void A_violation_below_2_to_31_that_came_after_a_pass_is_not_hidden_by_it()
     {
-        HostResult low = Hung with { HungAt = "0x5", CheckedAt = Noon.AddDays(3), Verdict = "violation", VerdictName = "violation" };
+        HostResult low = Hung with
+        {
+            HungAt = "0x5",
+            CheckedAt = Noon.AddDays(3),
+            Verdict = "violation",
+            VerdictName = "violation",
+        };
 
         KernelVerdict verdict = Of(Passed, low);
 
