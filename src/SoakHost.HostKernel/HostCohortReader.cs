@@ -167,7 +167,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
         vm.Crossings.FirstOrDefault(crossing => (ulong)crossing.Boundary == boundary.Count);
 
     /// <summary>
-    /// Where the counter was at hangs that lasted, the furthest of them. A hang that recovered is none of the defect's, and one
+    /// Where the counter was at hangs that lasted, the first of them. A hang that recovered is none of the defect's, and one
     /// whose vCPU had stopped well below 2^31 did not begin past it, wherever it was confirmed.
     /// </summary>
     private static ulong? HungAt(HostSoakSnapshot now) => now.Vcpus
@@ -175,7 +175,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
         .Select(vcpu => vcpu.Evidence!)
         .Select(evidence => evidence.AtLastHeartbeat is { } alive && alive.Begun + HeartbeatCounts < Boundary31
             ? (ulong?)alive.Begun : (ulong)evidence.InvalidationsEnded)
-        .Max();
+        .Min();
 
     /// <summary>The one workload there is: pages that guests read are taken away.</summary>
     private static WorkloadCoverage Coverage(HostSoakSnapshot now)

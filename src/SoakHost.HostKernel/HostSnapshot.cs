@@ -60,7 +60,7 @@ public sealed record HostSnapshot : ExternalSnapshot
 
     /// <summary>
     /// Where the counter was when a hang was confirmed that lasted, or when its vCPU was last seen to work if that was well below
-    /// 2^31; of several hangs the furthest. Null where none lasted.
+    /// 2^31; of several hangs the first. Null where none lasted.
     /// </summary>
     public ulong? HungAt { get; init; }
 

@@ -88,7 +88,7 @@ public sealed class HostResultStore(string folder)
         string file = FileOf(build);
 
         // Two checks may end at once: none of their results may be lost.
-        using FileStream held = Hold($"{file}.lock");
+        using FileStream held = Hold($"{Folder}.lock");
         (KernelResults? before, string? refused) = Read(build);
         if (refused is not null)
         {

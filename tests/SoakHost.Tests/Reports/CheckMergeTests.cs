@@ -143,8 +143,6 @@ public sealed class CheckMergeTests
             "\"bits\": \"/////////////////////////////////////////////w==\"",
             "p1.json: cohort \"control\" has \"interleavings\" that are missing"
         },
-        { "\"boundaries\": [null]", "p1.json: cohort \"control\" has \"interleavings\" that are missing" },
-        { "\"boundaries\": []", "p1.json: cohort \"control\" has crossings of 2^31, and no interleavings of it" },
         { "\"expect\": \"xx\"", "p1.json: cohort \"control\" has \"expect\": \"xx\", which is unknown" },
         {
             "\"invalidate_seq_starts\": [null]",
@@ -190,6 +188,24 @@ public sealed class CheckMergeTests
         parts[1] = new CheckPart("p1.json", part, changed);
         ConfigurationException refused = Assert.Throws<ConfigurationException>(() => Merge(parts));
         Assert.Contains(message, refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Interleavings_that_are_missing_from_a_report_are_named()
+    {
+        CheckPart[] parts = [.. Parts.Value];
+        Assert.Contains(
+            "p1.json: cohort \"control\" has crossings of 2^31, and no interleavings of it", Refusal([]), StringComparison.Ordinal);
+        Assert.Contains("cohort \"control\" has \"interleavings\" that are missing", Refusal([null!]), StringComparison.Ordinal);
+
+        string Refusal(ImmutableArray<BoundaryCoverageDocument> boundaries)
+        {
+            parts[1] = Change(Parts.Value[1], cohort => cohort with
+            {
+                Interleavings = cohort.Interleavings! with { Boundaries = boundaries },
+            });
+            return Assert.Throws<ConfigurationException>(() => Merge(parts)).Message;
+        }
     }
 
     private static (SoakResult Result, ShardOptions Run) Merge(IReadOnlyList<CheckPart> parts) =>
