@@ -205,8 +205,9 @@ internal sealed class HostVm : IHostVm
         if (!isLate && !Array.TrueForAll(_vcpus, vcpu => vcpu.Rounds > 0))
             return false;
 
-        // Nothing was invalidated so far: wherever the counter is, there it started.
-        _startRead = (long?)_counter.Seen?.Last;
+        // Nothing was invalidated so far: wherever the counter is, there it started. From past the last boundary that can be
+        // asked for none is reached, and the run shows nothing.
+        _startRead = _counter.Seen is { } seen ? (long)Math.Min(seen.Last, (ulong)HostCohortRanges.CounterStart.Max) : null;
         _suspects.Start = CounterStart;
         Invalidators.Start(CounterStart);
         _phase = HostVmPhase.Soaking;
