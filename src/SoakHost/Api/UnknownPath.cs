@@ -27,7 +27,11 @@ internal static class UnknownPath
     }
 
     /// <summary>A path of the API with what was asked for in the place of its parameters.</summary>
-    private static string Fill(RoutePattern pattern, string[] asked) => string.Concat(
-        pattern.PathSegments.Select((segment, index) => "/" + (segment.Parts is [RoutePatternLiteralPart literal]
-            ? literal.Content : asked.ElementAtOrDefault(index + 1) ?? "")));
+    private static string Fill(RoutePattern pattern, string[] asked)
+    {
+        return string.Concat(pattern.PathSegments.Select((segment, index) => $"/{Fill(segment, index + 1)}"));
+
+        string Fill(RoutePatternPathSegment segment, int index) =>
+            segment.Parts is [RoutePatternLiteralPart literal] ? literal.Content : asked.ElementAtOrDefault(index) ?? "";
+    }
 }
