@@ -195,8 +195,10 @@ public sealed class CheckMergeTests
     {
         CheckPart[] parts = [.. Parts.Value];
         Assert.Contains(
-            "p1.json: cohort \"control\" has crossings of 2^31, and no interleavings of it", Refusal([]), StringComparison.Ordinal);
-        Assert.Contains("cohort \"control\" has \"interleavings\" that are missing", Refusal([null!]), StringComparison.Ordinal);
+            "p1.json: cohort \"control\" has crossings of 2^31, and no interleavings of it", Refusal([]),
+            StringComparison.Ordinal);
+        Assert.Contains(
+            "cohort \"control\" has \"interleavings\" that are missing", Refusal([null!]), StringComparison.Ordinal);
 
         string Refusal(ImmutableArray<BoundaryCoverageDocument> boundaries)
         {
