@@ -329,8 +329,8 @@ public sealed class HostEvidenceTests
             [Vm with { Counter = counter, Vcpus = [Healthy, Healthy with { Index = 1, Faults = null }] }]);
 
         Assert.Equal(
-            "VM 0: the kernel's counter, as read at kvm_page_fault, went from 0x5 to 0x9; 3 faults were fixed with the counter at "
-            + "6 or above, the first at 0x7, the last at 0x9. It lay within the counted bounds all along.",
+            "VM 0: the kernel's counter, as read at kvm_page_fault, went from 0x5 to 0x9; 3 faults were fixed with the counter "
+            + "at 6 or above, the first at 0x7, the last at 0x9. It lay within the counted bounds all along.",
             seen[1]);
         Assert.EndsWith("400 faults were taken and 350 fixed for them.", seen[0], StringComparison.Ordinal);
         Assert.EndsWith("; 900 faults taken, 800 fixed.", seen[2], StringComparison.Ordinal);
