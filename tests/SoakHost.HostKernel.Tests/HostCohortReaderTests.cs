@@ -362,6 +362,79 @@ public sealed class HostCohortReaderTests
         Assert.True(Read(Snapshot(lost, Vm(Healthy) with { Index = 1 }) with { Violations = ["hung"] }).IsOver);
     }
 
+    [Theory]
+    [InlineData(-1, null)]
+    [InlineData(0, 0)]
+    [InlineData((2 << 20) - 1, 511)]
+    [InlineData(2 << 20, null)]
+    public void An_address_is_a_page_of_the_soaked_memory_or_none(long offset, int? page)
+    {
+        HostVcpuSnapshot hung = Hung with { Evidence = Evidence with { FaultingAddress = (ulong)((1L << 30) + offset) } };
+
+        Assert.Equal(page, Assert.Single(Read(Vm(hung)).Stalled).Page);
+    }
+
+    [Fact]
+    public void The_slowest_VM_says_how_far_the_cohort_is_and_sums_are_over_all()
+    {
+        HostVmSnapshot second = Vm(Healthy with { Recoveries = 1 }) with { Index = 1, InvalidationsEnded = 500 };
+        HostSnapshot read = Read(Vm(Healthy with { Recoveries = 1 }), second);
+
+        Assert.Equal(500.0 / (Boundary + 1000), read.Share, 1e-12);
+        Assert.Equal(["The run is not over: VM 1 has made 500 of 2147484648 invalidations."], read.Missing);
+        Assert.Equal((154, 2, 1500), (read.Totals.Retried, read.Totals.Recoveries, read.Totals.Invalidations));
+    }
+
+    [Fact]
+    public void A_cohort_is_over_early_only_with_a_violation_and_a_VM_that_is_lost()
+    {
+        Assert.False(Read(Snapshot(Vm(Hung)) with { Violations = ["hung"] }).IsOver);
+        Assert.False(Read(Vm(Healthy) with { Phase = HostVmPhase.Lost }).IsOver);
+        Assert.Equal((true, true), (_reader.Refused("no").IsOver, _reader.Refused("no").IsOutOfService));
+    }
+
+    [Theory]
+    [InlineData(-20, 40)]
+    [InlineData(5, 60)]
+    [InlineData(-70, 60)]
+    [InlineData(0, 60)]
+    public void A_crossing_has_its_own_time_unless_the_clock_was_set(int seconds, int elapsed)
+    {
+        HostVmSnapshot vm = Vm(Healthy) with
+        {
+            Crossings = [Crossing(Boundary, probes: 1) with { At = Noon.AddSeconds(seconds) }],
+        };
+
+        Assert.Equal(FindingTime.After(TimeSpan.FromSeconds(elapsed)), Assert.Single(Read(vm).Findings).Time);
+    }
+
+    [Fact]
+    public void Coverage_counts_the_faults_after_the_highest_boundary_also_beside_a_sibling_without_statistics()
+    {
+        HostVmSnapshot vm = Vm(Healthy, Sibling) with
+        {
+            Crossings = [Crossing(3_000_000, probes: 1) with { FaultsFixedAfter = 9 }, Crossing(Boundary, probes: 1)],
+        };
+
+        Assert.Equal(new WorkloadCoverage("madvise(MADV_DONTNEED)", 1000, 450, 350, true), Assert.Single(Read(vm).Coverage));
+    }
+
+    [Fact]
+    public void A_boundary_after_the_next_is_expected_from_where_the_counter_is()
+    {
+        HostVmSnapshot vm = Vm(Healthy) with
+        {
+            Start = 2_000_000,
+            InvalidationsPerSecond = 1000,
+            NextBoundary = 3_000_000,
+            ExpectedCrossing = Noon.AddSeconds(999),
+        };
+
+        Assert.Equal(
+            new BoundaryForecast(new((ulong)Boundary), Noon.AddSeconds((Boundary - 2_001_000) / 1000.0)),
+            Read(vm).Forecast!.Crossings[1]);
+    }
+
     private static BoundaryCrossing Crossing(long boundary, int probes) =>
         new(boundary, Noon, boundary + 10, probes, 500, 450, 400, 350, 350);
 

@@ -297,6 +297,45 @@ public sealed class HostEvidenceTests
             Assert.Single(HostEvidence.Missing(Options, [Vm with { Crossings = [Seen with { ProbesInFlight = 0 }] }])));
     }
 
+    [Fact]
+    public void Every_VM_must_reach_a_boundary_from_2_to_31_on()
+    {
+        HostCohortOptions options = Options with { Until = 300_000, Boundaries = [100_000, 1L << 31] };
+        HostVmSnapshot near = Vm with { Start = (1L << 31) - 100_000, InvalidationsEnded = 300_000 };
+        HostVmSnapshot low = near with { Index = 1, Start = 0, Crossings = [Seen with { Boundary = 100_000 }] };
+        HostVmSnapshot past = near with { Index = 1, Start = 1L << 31, Crossings = [] };
+
+        Assert.Empty(HostEvidence.Missing(options, [near]));
+        Assert.Equal([HostEvidence.EndsBelow], HostEvidence.Missing(options, [near, low]));
+        Assert.Equal(
+            ["No boundary lies within the run, so none was crossed."], HostEvidence.Missing(options, [near, past]));
+    }
+
+    [Fact]
+    public void What_lies_past_the_end_counts_from_where_the_counter_started()
+    {
+        HostCohortOptions options = Options with { Until = 100, Boundaries = [50, 150, 151] };
+
+        Assert.Equal(
+            ["151 lies past the end of the run."],
+            HostEvidence.NotCovered(options, new HostMachine("6.1", "npt", "a CPU"), [], null, start: 50).Skip(2));
+    }
+
+    [Fact]
+    public void A_counter_read_at_each_fault_is_said_to_be_so_and_a_sibling_without_statistics_hides_no_faults()
+    {
+        var counter = new KernelCounter(false, 5, 9, 8, [new(new Boundary(6), 3, 7, 9)], 0, false);
+        ImmutableArray<string> seen = HostEvidence.Seen(
+            [Vm with { Counter = counter, Vcpus = [Healthy, Healthy with { Index = 1, Faults = null }] }]);
+
+        Assert.Equal(
+            "VM 0: the kernel's counter, as read at kvm_page_fault, went from 0x5 to 0x9; 3 faults were fixed with the counter "
+            + "at 6 or above, the first at 0x7, the last at 0x9. It lay within the counted bounds all along.",
+            seen[1]);
+        Assert.EndsWith("400 faults were taken and 350 fixed for them.", seen[0], StringComparison.Ordinal);
+        Assert.EndsWith("; 900 faults taken, 800 fixed.", seen[2], StringComparison.Ordinal);
+    }
+
     private static void Inconclusive(HostVmSnapshot vm, string reason) =>
         Assert.Contains(reason, Assert.Single(HostEvidence.Missing(Options, [vm])));
 }

@@ -75,6 +75,19 @@ public sealed class HostResultTests
     }
 
     [Fact]
+    public void Names_at_the_edges()
+    {
+        HostSnapshot seen = new HostCohortReader(new HostCohort("here", new HostCohortOptions()))
+            .Read(Snapshot(Vm), Noon, isStopping: false);
+
+        Assert.Equal("pass for 2^31", HostVerdictName.Of(Verdict.Pass, seen));
+        Assert.Equal("pass (quick)", HostVerdictName.Of(Verdict.Pass, seen with { IsQuick = true }));
+        Assert.Equal("pass", HostVerdictName.Of(Verdict.Pass, seen with { Crossed = [] }));
+        Assert.Equal("violation past 2^31", HostVerdictName.Of(Verdict.Violation, seen with { HungAt = 1UL << 31 }));
+        Assert.Equal("unsupported", HostVerdictName.Of(Verdict.Unsupported, seen));
+    }
+
+    [Fact]
     public void The_result_has_where_when_and_what_was_seen()
     {
         HostResult result = Of(Verdict.Pass, Vm);

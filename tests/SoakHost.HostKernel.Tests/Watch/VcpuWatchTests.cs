@@ -232,6 +232,18 @@ public sealed class VcpuWatchTests
         Assert.Equal((VcpuState.Unexplained, (HangEvidence?)null), (_watch.State, _watch.Evidence));
     }
 
+    [Theory]
+    [InlineData(3, VcpuState.Unexplained)]
+    [InlineData(4, VcpuState.Hung)]
+    public void Three_looks_at_one_instruction_after_the_first_are_enough(int looks, VcpuState expected)
+    {
+        StopWithoutStatistics();
+        Play(looks, each => Sample(each, at: 0x1000));
+        Play(21 - looks, Spin);
+
+        Assert.Equal(expected, _watch.State);
+    }
+
     [Fact]
     public void Without_pf_taken_a_sweep_that_gets_no_processor_time_is_not_scheduled()
     {
