@@ -187,7 +187,7 @@ internal sealed class CoverageLog
     /// <summary>Takes note of an interleaving of 2^<paramref name="power"/>.</summary>
     public void Note(int power, int number)
     {
-        ulong[] bits = _bits[VmLives.Powers.IndexOf(power)] ??= new ulong[Interleavings.Words];
+        ulong[] bits = BitsOf(power);
         ulong bit = 1UL << (number % 64);
         if ((bits[number / 64] & bit) != 0)
             return;
@@ -198,12 +198,20 @@ internal sealed class CoverageLog
     /// <summary>Takes note of a crossing of 2^<paramref name="power"/>, and of the named states that the VM was in.</summary>
     public void Note(int power, CrossingStates states)
     {
-        _bits[VmLives.Powers.IndexOf(power)] ??= new ulong[Interleavings.Words];
+        BitsOf(power);
         ref CrossingStates reached = ref _reached[VmLives.Powers.IndexOf(power)];
         if ((reached | states) == reached)
             return;
         reached |= states;
         _latest = null;
+    }
+
+    private ulong[] BitsOf(int power)
+    {
+        ref ulong[]? bits = ref _bits[VmLives.Powers.IndexOf(power)];
+        if (bits is null)
+            (bits, _latest) = (new ulong[Interleavings.Words], null);
+        return bits;
     }
 
     public CrossingCoverage Read()

@@ -11,7 +11,7 @@ internal sealed record IncidentQuery(
     string? Cohort, string? Run, string? Vm, string? Vms, string? Vcpu, string? Kind, string? Hung)
 {
     /// <summary>The parameters.</summary>
-    public static IReadOnlyList<string> Names { get; } = ["cohort", "run", "vm", "vms", "vcpu", "hung"];
+    public static IReadOnlyList<string> Names { get; } = ["cohort", "run", "vm", "vms", "vcpu", "kind", "hung"];
 
     /// <summary>The filter.</summary>
     /// <exception cref="ArgumentException">A parameter is out of its range.</exception>

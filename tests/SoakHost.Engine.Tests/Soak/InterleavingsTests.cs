@@ -114,6 +114,19 @@ public sealed class InterleavingsTests
     }
 
     [Fact]
+    public void A_crossing_in_no_named_state_is_not_lost_where_the_log_was_read_before()
+    {
+        var log = new CoverageLog(Interleavings.Of(Kernel.Find("linux-6.1.y")!, new()));
+        Assert.Empty(log.Read().Crossed);
+        log.Note(31, CrossingStates.None);
+        Assert.Equal(31, Assert.Single(log.Read().Crossed).Boundary.Power);
+        log.Note(31, number: 0);
+        Assert.Equal(1, log.Read().Seen);
+        log.Note(31, CrossingStates.FaultInFlight);
+        Assert.Equal(CrossingStates.FaultInFlight, Assert.Single(log.Read().Crossed).Reached);
+    }
+
+    [Fact]
     public void A_sound_cohort_shows_nothing_about_a_state_in_which_it_never_crossed()
     {
         CrossingCoverage coverage = CrossingCoverage.None(
