@@ -71,6 +71,9 @@ public sealed record SoakResult
     /// <summary>Time that each cohort ran for, by its name.</summary>
     public ImmutableDictionary<string, TimeSpan> Times { get; init; } = ImmutableDictionary<string, TimeSpan>.Empty;
 
+    /// <summary>Whether a control hung, which shows that a hang would have been seen.</summary>
+    public bool HasProvenControl => Cohorts.Any(cohort => cohort.Cohort.Expected == Defect.Hang && cohort.Incidents.Hangs > 0);
+
     /// <summary>Operations of all cohorts.</summary>
     public long Operations => Cohorts.Sum(cohort => cohort.Totals.Operations);
 

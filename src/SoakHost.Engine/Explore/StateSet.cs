@@ -68,7 +68,7 @@ internal sealed class StateSet
 
         private void Grow()
         {
-            var slots = new StateKey[_slots.Length * 2];
+            StateKey[] slots = HugePages.Allocate<StateKey>(_slots.Length * 2);
             foreach (StateKey state in _slots)
             {
                 if (state != default)

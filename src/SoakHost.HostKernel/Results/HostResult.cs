@@ -126,6 +126,9 @@ public static class HostVerdictName
     /// <summary>What a quick check that found nothing wrong is called.</summary>
     public const string QuickPass = "quick pass, not for 2^31";
 
+    /// <summary>What a pass is called where nothing shows that a hang would have been seen.</summary>
+    public const string Unproven = "inconclusive: no control hung";
+
     internal const string Pass = "pass";
 
     private static readonly Boundary Least = Boundary.AtPower(31);
@@ -134,13 +137,17 @@ public static class HostVerdictName
     public static string Word(Verdict verdict) => verdict.ToString().ToLowerInvariant();
 
     /// <summary>The verdict with its bounds: "pass for 2^31 and 2^32", "violation past 2^31".</summary>
-    public static string Of(Verdict verdict, HostSnapshot host)
+    /// <param name="verdict">The cohort's verdict.</param>
+    /// <param name="host">Its figures.</param>
+    /// <param name="isProven">Whether a control hung in the same run.</param>
+    public static string Of(Verdict verdict, HostSnapshot host, bool isProven = true)
     {
         ArgumentNullException.ThrowIfNull(host);
         string suffix = host.IsQuick ? " (quick)" : "";
         Boundary[] passed = [.. host.Crossed.Where(boundary => boundary >= Least).Order()];
         return verdict switch
         {
+            Verdict.Pass when !isProven => Unproven,
             Verdict.Pass when !host.IsQuick && passed.Length > 0 => $"{Pass} for {string.Join(" and ", passed)}",
             Verdict.Inconclusive when host.IsQuickPass => QuickPass,
             Verdict.Violation when host.HungAt >= Least.Count => $"{Word(verdict)} past {Least}{suffix}",

@@ -161,6 +161,9 @@ public sealed class HostResultStore(string folder)
     {
         try
         {
+            // A pipe has no length either, and would be waited for.
+            if (new FileInfo(file).Length == 0)
+                throw new InvalidDataException("it is empty");
             using FileStream stream = File.OpenRead(file);
             if (stream.Length > BytesMax)
                 throw new InvalidDataException($"it has {stream.Length} bytes, and {BytesMax} are read");

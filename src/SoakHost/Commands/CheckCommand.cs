@@ -35,7 +35,8 @@ internal static class CheckCommand
         Option<FileInfo?> report = CommonOptions.Report();
         var quick = new Option<bool>(CohortArguments.Quick)
         {
-            Description = "Real VMs: leave out the long count to 2^31. Takes a minute. Never a pass: exit code 2 if nothing is wrong.",
+            Description = "Real VMs: leave out the long count to 2^31. Takes a minute. Never a pass: exit code 2 if nothing is "
+                + "wrong.",
         };
         Option<string?> directory = DataOptions.Directory();
         var junit = new Option<FileInfo?>("--junit") { Description = "Write a JUnit report to this file.", HelpName = "file" };

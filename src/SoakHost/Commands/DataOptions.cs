@@ -12,6 +12,13 @@ internal static class DataOptions
         HelpName = "folder",
     };
 
+    /// <summary>The folder that was given, which must be there, or else the configuration's.</summary>
+    public static string OfExisting(this ParseResult parsed, Option<string?> directory) =>
+        parsed.GetValue(directory) is { } given && !System.IO.Directory.Exists(given)
+            ? throw new ConfigurationException(
+                $"{directory.Name} is {ConfigurationErrors.Quote(given)}; there is no such folder")
+            : parsed.Of(directory);
+
     /// <summary>The folder that was given, or else the configuration's.</summary>
     public static string Of(this ParseResult parsed, Option<string?> directory) =>
         parsed.GetValue(directory) ?? SoakConfiguration.Read(HostSettings.CreateBuilder([]).Configuration).DataDirectory;

@@ -20,12 +20,13 @@ internal static class HostResultsCommand
         };
         command.SetAction(parsed =>
         {
-            KeptResults kept = HostResultStore.Of(parsed.Of(directory)).Read();
+            var store = HostResultStore.Of(parsed.OfExisting(directory));
+            KeptResults kept = store.Read();
             string running = KernelBuild.Read().Key;
             if (parsed.GetValue(json))
                 HostResultsReport.WriteJson(Console.Out, kept, running);
             else
-                HostResultsReport.WriteText(Terminal.Output, Console.Error, kept, running);
+                HostResultsReport.WriteText(Terminal.Output, Console.Error, kept, store.Folder, running);
             return (int)ExitCode.Pass;
         });
         return command;

@@ -28,7 +28,7 @@ internal static class IncidentsCommand
         };
         command.SetAction(parsed =>
         {
-            string folder = parsed.Of(directory);
+            string folder = parsed.OfExisting(directory);
             IncidentPage page = IncidentPage.Read(
                 folder, before.Of(parsed), limit.Of(parsed), new IncidentFilter { Cohort = parsed.GetValue(cohort) });
             if (page.Incidents.Count == 0 && parsed.GetValue(cohort) is { } name)

@@ -59,9 +59,7 @@ internal static class MergeCommand
         errors.ThrowIfAny();
         if (parts[0].Check is not null)
         {
-            (SoakResult result, ShardOptions run) =
-                CheckMerge.Merge(
-                    [.. parts.Select(part => new CheckPart(part.File, part.Part, part.Check!))], errors, crossingsMin);
+            (SoakResult result, ShardOptions run) = Merge(parts, errors, crossingsMin);
             return (ExitCode)CheckCommand.Tell(result, run, json, file, junit);
         }
 
@@ -72,6 +70,20 @@ internal static class MergeCommand
         file?.Write(list.Json);
         CheckCommand.WriteJUnit(junit, output => JUnitReport.Write(output, list));
         return CheckCommand.ExitCodeOf(list.Verdict);
+    }
+
+    private static (SoakResult Result, ShardOptions Run) Merge(
+        IReadOnlyList<PartReport> parts, ConfigurationErrors errors, long crossingsMin)
+    {
+        try
+        {
+            return CheckMerge.Merge(
+                [.. parts.Select(part => new CheckPart(part.File, part.Part, part.Check!))], errors, crossingsMin);
+        }
+        catch (OverflowException)
+        {
+            throw new ConfigurationException("the figures of the reports are too large to be added");
+        }
     }
 
     /// <summary>Reads the reports, and waits for parts that are missing if that is wanted.</summary>
@@ -107,6 +119,8 @@ internal static class MergeCommand
             CheckDocument? check = root.TryGetProperty("cohorts", out _)
                 ? root.Deserialize(PartJson.Default.CheckDocument) : null;
             PartListDocument? list = check is null ? root.Deserialize(PartJson.Default.PartListDocument) : null;
+            if (check is not null && (check.Cohorts.IsDefault || check.Cohorts.Contains(null!)))
+                throw new JsonException("a cohort is null");
             string text = check?.Part ?? list!.Part;
             return new PartSyntax().TryParse(text, out FleetPart part) ? new PartReport(path, part, check, list)
                 : throw new JsonException($"its part is \"{text}\"; it must be {new PartSyntax().Allowed}");

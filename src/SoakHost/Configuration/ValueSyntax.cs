@@ -74,7 +74,7 @@ internal sealed class WholeNumber<T>(T min, T max) : ValueSyntax<T>
         ? string.Create(CultureInfo.InvariantCulture, $"0x{value:x}") : string.Create(CultureInfo.InvariantCulture, $"{value}");
 }
 
-/// <summary>A whole number that may be left out.</summary>
+/// <summary>A whole number, or nothing: an empty text, such as a variable that is set to nothing, leaves it out.</summary>
 internal sealed class OptionalNumber(ValueRange<long> range) : ValueSyntax<long?>
 {
     private readonly WholeNumber<long> _number = new(range);
@@ -91,7 +91,7 @@ internal sealed class OptionalNumber(ValueRange<long> range) : ValueSyntax<long?
     {
         bool isAllowed = _number.TryParse(text, out long number);
         value = isAllowed ? number : null;
-        return isAllowed;
+        return isAllowed || text.Length == 0;
     }
 
     public override string Format(long? value) => value is { } number ? _number.Format(number) : "";

@@ -24,6 +24,9 @@ internal sealed record CheckPart(string File, FleetPart Part, CheckDocument Docu
 /// </summary>
 internal static class CheckMerge
 {
+    // A century.
+    private const double SecondsMax = 100 * 366 * 24 * 3600.0;
+
     private static readonly int[] Boundaries = [15, 16, 31, 32, 63, 64];
 
     /// <summary>Merges reports.</summary>
@@ -107,6 +110,8 @@ internal static class CheckMerge
     /// <summary>What no part of such a fleet says of itself.</summary>
     private static IEnumerable<string> Impossible(CheckPart part)
     {
+        if (part.Document.ElapsedSeconds is not (>= 0 and <= SecondsMax))
+            yield return $"\"elapsed_seconds\" is {part.Document.ElapsedSeconds}; it must be 0 to {SecondsMax}";
         foreach (CheckCohortDocument cohort in part.Document.Cohorts)
         {
             string name = $"cohort \"{cohort.Name}\"";
@@ -139,6 +144,13 @@ internal static class CheckMerge
             if (cohort.FirstIncident is { } text && !(IncidentId.TryParse(text, out IncidentId id) && id.Cohort == cohort.Name
                 && part.Part.Has(id.Vm)))
                 yield return $"{name} has \"first_incident\": \"{text}\", which is no incident of part {part.Part}";
+            if (cohort.ElapsedSeconds is not (>= 0 and <= SecondsMax))
+                yield return $"{name} has \"elapsed_seconds\": {cohort.ElapsedSeconds}; it must be 0 to {SecondsMax}";
+            if ((long)cohort.VcpusHung + cohort.VcpusStarved > cohort.Vcpus || cohort.VcpusDeadlocked > cohort.VcpusHung)
+                yield return $"{name} has more vCPUs hung, deadlocked or starved than it has vCPUs";
+            if (cohort.VcpusHung > 0 && cohort.Incidents.GetValueOrDefault("hang") == 0
+                && cohort.Incidents.GetValueOrDefault("deadlock") == 0)
+                yield return $"{name} has {cohort.VcpusHung} hung vCPUs, and no incident of a hang";
             if (Counts(cohort).FirstOrDefault(count => count is null or < 0) is var wrong && Counts(cohort).Contains(wrong))
                 yield return $"{name} has a figure that is missing or below 0";
         }

@@ -189,7 +189,10 @@ internal static class CheckReport
         foreach (CohortReport cohort in result.Cohorts)
         {
             if (cohort.Snapshot is HostSnapshot host)
-                console.WriteLine($"{cohort.Cohort.Name}: {HostVerdictName.Of(cohort.Verdict, host)}");
+            {
+                string name = HostVerdictName.Of(cohort.Verdict, host, result.HasProvenControl);
+                console.WriteLine($"{cohort.Cohort.Name}: {name}");
+            }
         }
 
         // People copy commands: a command is on a line of its own that nothing wraps.
@@ -288,7 +291,7 @@ internal static class CheckReport
             VcpusStuck = result.Stuck.GetValueOrDefault(cohort.Cohort.Name),
             Failures = cohort.Snapshot.Failures is { Length: > 0 } failures ? failures : null,
         };
-        return KindDocuments.Complete(document, cohort.Snapshot, cohort.Reasons);
+        return KindDocuments.Complete(document, cohort.Snapshot, cohort.Reasons, result.HasProvenControl);
     }
 }
 

@@ -25,14 +25,15 @@ internal static class HostResultsReport
     /// <param name="console">Where the table is drawn.</param>
     /// <param name="error">Standard error.</param>
     /// <param name="kept">What is kept.</param>
+    /// <param name="folder">Where it was looked for.</param>
     /// <param name="running">The key of the kernel that runs.</param>
-    public static void WriteText(IAnsiConsole console, TextWriter error, KeptResults kept, string running)
+    public static void WriteText(IAnsiConsole console, TextWriter error, KeptResults kept, string folder, string running)
     {
         foreach (string refused in kept.Refused)
             error.WriteLine(WatchReport.Printable(refused));
         if (kept.Kernels.All(kernel => kernel.Results.IsEmpty))
         {
-            console.WriteLine("No results. \"soakhost check --kernel host\" keeps one.");
+            console.Profile.Out.Writer.WriteLine($"No results in {folder}. \"soakhost check --kernel host\" keeps one.");
             return;
         }
 

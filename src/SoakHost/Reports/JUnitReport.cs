@@ -169,7 +169,7 @@ internal static class JUnitReport
             if (cohort.Snapshot is not HostSnapshot host)
                 continue;
             string name = cohort.Cohort.Name;
-            yield return Property($"{name}.verdict_name", HostVerdictName.Of(cohort.Verdict, host));
+            yield return Property($"{name}.verdict_name", HostVerdictName.Of(cohort.Verdict, host, result.HasProvenControl));
             yield return Property($"{name}.kernel_release", host.KernelRelease);
             if (KernelBuild.Read().BuildId is { } build)
                 yield return Property($"{name}.kernel_build_id", build);

@@ -3,7 +3,6 @@ using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
 using SoakHost.HostKernel.Results;
-using SoakHost.Model.Kernels;
 
 namespace SoakHost.Reports;
 
@@ -18,14 +17,13 @@ internal static class KeptHostResults
     /// <param name="root">The root of the file system, for tests.</param>
     public static void Keep(SoakResult result, HostResultStore store, TextWriter error, KernelBuild began, string root = "/")
     {
-        bool isProven = result.Cohorts.Any(cohort => cohort.Cohort.Expected == Defect.Hang && cohort.Incidents.Hangs > 0);
         bool isSameKernel = KernelBuild.Read(root).Key == began.Key;
         foreach (CohortReport cohort in result.Cohorts)
         {
             if (cohort.Snapshot is not HostSnapshot host || !IsWorthKeeping(cohort.Verdict, result.WasInterrupted))
                 continue;
             if (isSameKernel)
-                Keep(cohort, host, isProven, store, error, root);
+                Keep(cohort, host, result.HasProvenControl, store, error, root);
             else
             {
                 error.WriteLine(

@@ -30,7 +30,8 @@ internal static class KindDocuments
     public static CheckCohortDocument Complete(
         CheckCohortDocument document,
         CohortSnapshot snapshot,
-        ImmutableArray<string> reasons) => snapshot switch
+        ImmutableArray<string> reasons,
+        bool isProven) => snapshot switch
         {
             SimulatedSnapshot simulated => document with
             {
@@ -38,8 +39,8 @@ internal static class KindDocuments
             },
             HostSnapshot host => document with
             {
-                VerdictName = HostVerdictName.Of(document.Verdict, host),
-                CheckedAt = host.At,
+                VerdictName = HostVerdictName.Of(document.Verdict, host, isProven),
+                CheckedAt = host.At == default ? null : host.At,
                 KernelBuild = KernelBuild.Read(),
                 CommandLine = KernelBuild.ReadCommandLine(),
                 Hangs = [.. host.Hangs.Select(HangDocument.Of)],

@@ -126,7 +126,8 @@ internal static class PartList
             return new(item, isOk ? "as_expected" : "not_as_expected", isOk ? Verdict.Pass : Verdict.Violation);
         }
 
-        string word = there.TryGetProperty("verdict", out JsonElement verdict) ? verdict.ToString() : "without_a_verdict";
+        string word = there.TryGetProperty("verdict", out JsonElement verdict) && verdict.ValueKind == JsonValueKind.String
+            ? verdict.ToString() : "without_a_verdict";
         return new(item, word, word switch
         {
             "proven" => Verdict.Pass,

@@ -85,7 +85,10 @@ internal static class SummaryTable
 
         console.Write("Verdict: ");
         console.Write(Styled(verdict));
-        console.WriteLine(Verdicts.Evidence(cohorts) is { Length: > 0 } evidence ? $": {evidence}" : "");
+
+        // Beside a violation, what else was seen would read as its reason.
+        string evidence = verdict == Verdict.Violation ? "" : Verdicts.Evidence(cohorts);
+        console.WriteLine(evidence.Length > 0 ? $": {evidence}" : "");
         foreach (string reason in reasons)
             console.WriteLine($"  {reason}");
         foreach (CohortReport cohort in cohorts)

@@ -55,7 +55,9 @@ internal static class WatchReport
 
     /// <summary>A text from a VM or a recording, without what a terminal would obey.</summary>
     internal static string Printable(string text) =>
-        string.Concat(text.Select(letter => char.IsControl(letter) || char.IsSurrogate(letter) ? '?' : letter));
+        string.Concat(text.Select(letter =>
+            char.IsControl(letter) || char.IsSurrogate(letter) || char.GetUnicodeCategory(letter) == UnicodeCategory.Format
+                ? '?' : letter));
 
     private static WatchDocument Document(HostHistory host, KernelVerdict? kernel, IReadOnlyList<string> unread) => new(
         kernel is null ? null : new WatchedKernelDocument(

@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using System.Diagnostics;
 using SoakHost.HostKernel.Results;
 
 namespace SoakHost.HostKernel.Tests.Results;
@@ -60,6 +61,15 @@ public sealed class HostResultStoreTests : IDisposable
         Assert.True(read.PassesBoundary);
         Assert.Equal(
             [$"6.1.38_.._x-{Build.Key}.json"], Directory.GetFiles(_store.Folder).Select(file => Path.GetFileName(file)));
+    }
+
+    [Fact]
+    public void A_pipe_in_the_place_of_a_result_is_named_and_not_waited_for()
+    {
+        Directory.CreateDirectory(_store.Folder);
+        using (var mkfifo = Process.Start("mkfifo", [Path.Combine(_store.Folder, "pipe.json")]))
+            mkfifo.WaitForExit();
+        Assert.EndsWith("pipe.json is left out: it is empty.", Assert.Single(_store.Read().Refused), StringComparison.Ordinal);
     }
 
     [Fact]

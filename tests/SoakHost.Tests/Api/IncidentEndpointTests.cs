@@ -98,7 +98,8 @@ public sealed class IncidentEndpointTests(SmallService small)
     [InlineData("limit=1e30", "limit is \"1e30\"; it must be a whole number from 1 to 1_000")]
     [InlineData("chort=control", "\"chort\" is no parameter of this path; did you mean \"cohort\"?")]
     [InlineData(
-        "since=1", "\"since\" is no parameter of this path; known here are cohort, run, vm, vms, vcpu, hung, before, limit")]
+        "since=1",
+        "\"since\" is no parameter of this path; known here are cohort, run, vm, vms, vcpu, kind, hung, before, limit")]
     [InlineData("limit=1001", "limit is \"1001\"; it must be a whole number from 1 to 1_000")]
     public async Task What_is_not_allowed_is_told_by_name_with_what_is(string query, string detail)
     {

@@ -69,8 +69,10 @@ public sealed class HostResultsCommandTests : IDisposable
     {
         ProgramResult result = await ProgramProcess.RunAsync(["host-results", "--data-directory", _data]);
 
+        string folder = Path.Combine(_data, HostResultStore.FolderName);
         Assert.Equal(
-            (0, "No results. \"soakhost check --kernel host\" keeps one.\n", ""), (result.ExitCode, result.Output, result.Error));
+            (0, $"No results in {folder}. \"soakhost check --kernel host\" keeps one.\n", ""),
+            (result.ExitCode, result.Output, result.Error));
     }
 
     [Fact]
@@ -134,6 +136,10 @@ public sealed class HostResultsCommandTests : IDisposable
         Assert.Equal(
             ["madvise(MADV_DONTNEED)", "7", "3", "", "True"],
             cohort.GetProperty("coverage")[0].EnumerateObject().Select(each => each.Value.ToString()));
+
+        // Where no control hung nothing is a pass, by whatever name.
+        JsonElement alone = JsonDocument.Parse(CheckReport.Json(Result(Host), new())).RootElement.GetProperty("cohorts")[0];
+        Assert.Equal("inconclusive: no control hung", alone.GetProperty("verdict_name").GetString());
     }
 
     [Fact]

@@ -1,8 +1,9 @@
+using System.Text.RegularExpressions;
 
 namespace SoakHost.Tests.Commands;
 
 /// <summary>Runs in parts, and <c>soakhost merge</c>, as CI jobs and Kubernetes start them.</summary>
-public sealed class MergeCommandTests : IDisposable
+public sealed partial class MergeCommandTests : IDisposable
 {
     private static readonly Dictionary<string, string> Fleet = Fleets.Small(
         ("Soak__Fleet__0__Vms", "9"), ("Soak__Fleet__1__Vms", "11"), ("Soak__StallRetries", "200"));
@@ -40,6 +41,22 @@ public sealed class MergeCommandTests : IDisposable
         ProgramResult twice = await Run(["merge", parts]);
         Assert.Equal(64, twice.ExitCode);
         Assert.Contains("part 2/3 is there 2 times: ", twice.Error, StringComparison.Ordinal);
+
+        // Figures that cannot be added, and cohorts that are not there.
+        string sound = await File.ReadAllTextAsync(Path.Combine(parts, "part-2.json"), TestContext.Current.CancellationToken);
+        File.Delete(Path.Combine(parts, "part-1.json"));
+        await File.WriteAllTextAsync(
+            Path.Combine(parts, "part-2.json"), LargeFigure().Replace(sound, $"\"guest_accesses\": {long.MaxValue}"),
+            TestContext.Current.CancellationToken);
+        ProgramResult large = await Run(["merge", parts]);
+        Assert.Equal((64, ""), (large.ExitCode, large.Output));
+        Assert.Contains("too large to be added", large.Error, StringComparison.Ordinal);
+        await File.WriteAllTextAsync(
+            Path.Combine(parts, "part-2.json"), sound[..sound.IndexOf("\"cohorts\"", StringComparison.Ordinal)]
+                + "\"cohorts\": [null]}", TestContext.Current.CancellationToken);
+        ProgramResult empty = await Run(["merge", parts]);
+        Assert.Equal(64, empty.ExitCode);
+        Assert.Contains("part-2.json cannot be merged: a cohort is null", empty.Error, StringComparison.Ordinal);
 
         await File.WriteAllTextAsync(
             Path.Combine(parts, "part-1.json"), "{\"cohorts\": [", TestContext.Current.CancellationToken);
@@ -142,4 +159,7 @@ public sealed class MergeCommandTests : IDisposable
 
     private static string WithoutTimes(string text) => System.Text.RegularExpressions.Regex.Replace(
         text, "(\"(elapsed_seconds|operations_per_second)\": |time=\")[0-9.E+-]+", "$1");
+
+    [GeneratedRegex("\"guest_accesses\": [0-9]+")]
+    private static partial Regex LargeFigure();
 }

@@ -143,6 +143,8 @@ public sealed class CheckMergeTests
             "\"bits\": \"/////////////////////////////////////////////w==\"",
             "p1.json: cohort \"control\" has \"interleavings\" that are missing"
         },
+        { "\"elapsed_seconds\": 1e308", "p1.json: \"elapsed_seconds\" is 1E+308; it must be 0 to 3162240000" },
+        { "\"vcpus_hung\": 9", "p1.json: cohort \"control\" has more vCPUs hung, deadlocked or starved than it has vCPUs" },
         { "\"expect\": \"xx\"", "p1.json: cohort \"control\" has \"expect\": \"xx\", which is unknown" },
         {
             "\"invalidate_seq_starts\": [null]",
@@ -188,6 +190,16 @@ public sealed class CheckMergeTests
         parts[1] = new CheckPart("p1.json", part, changed);
         ConfigurationException refused = Assert.Throws<ConfigurationException>(() => Merge(parts));
         Assert.Contains(message, refused.Message, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_hung_vCPU_without_an_incident_contradicts_itself()
+    {
+        CheckPart[] parts = [.. Parts.Value];
+        parts[1] = Change(parts[1], cohort => cohort.Name == "healthy" ? cohort with { VcpusHung = 1 } : cohort);
+        Assert.Contains(
+            "p1.json: cohort \"healthy\" has 1 hung vCPUs, and no incident of a hang",
+            Assert.Throws<ConfigurationException>(() => Merge(parts)).Message, StringComparison.Ordinal);
     }
 
     [Fact]
