@@ -312,7 +312,7 @@ public abstract class Shard
             : ShardState.RestoreOrigin(origin, Cohort.Vm);
         Write(vm, state);
         WriteRandom(vm, random);
-        BoundChoices();
+        BoundChoices(IndexOf(vm));
     }
 
     /// <summary>Overwrites what is remembered of a VM's present life.</summary>
@@ -322,11 +322,11 @@ public abstract class Shard
         Lives[index] = life;
         Lives.SetOrigin(index, origin);
         Lives.WriteReported(index, reported);
-        BoundChoices();
+        BoundChoices(index);
     }
 
-    /// <summary>Has each VM choose from what the shape of its life has.</summary>
-    private protected abstract void BoundChoices();
+    /// <summary>Has a VM choose from what the shape of its life has.</summary>
+    private protected abstract void BoundChoices(int index);
 
     private protected VmState StartOf(long vm, int life)
     {
@@ -350,7 +350,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
     private SoakProgram<TPages, TLanes> _program;
 
     // Of each group; of all of them together where every life has the same shape.
-    private ChoiceBounds<TPages, TLanes>[] _bounds;
+    private AlignedArray<ChoiceBounds<TPages, TLanes>> _bounds;
     private bool _mayInvalidate = true;
 
     // Whether memslots were ever updated on request: then the program must be one that knows of updates and obsolete roots.
@@ -459,23 +459,30 @@ internal sealed class Shard<TPages, TLanes> : Shard
         int vm = NumberOf(index);
         _program.Write(group, lane, StartOf(vm, Lives[index].Number));
         group.Random.Write(lane, RandomStream.Start(Options.Seed, vm, Lives[index].Number));
-        if (Cohort.HasShapes)
-            BoundsOf(index / TLanes.Count) = BoundsOf(index / TLanes.Count).With(lane, ShapeOf(index));
+        BoundChoices(index);
     }
 
     private VmParameters ShapeOf(int index) => Cohort.ShapeOf(Options.Seed, NumberOf(index), Lives[index].Number);
 
-    private ref ChoiceBounds<TPages, TLanes> BoundsOf(int group) => ref _bounds[Cohort.HasShapes ? group : 0];
+    private ref ChoiceBounds<TPages, TLanes> BoundsOf(int group) => ref _bounds.Span[Cohort.HasShapes ? group : 0];
 
     /// <summary>Has each VM choose from what the shape of its life has.</summary>
     [MemberNotNull(nameof(_bounds))]
-    private protected override void BoundChoices()
+    private void BoundChoices()
     {
         var all = new ChoiceBounds<TPages, TLanes>(Cohort.Vm, _mayInvalidate);
-        _bounds = new ChoiceBounds<TPages, TLanes>[Cohort.HasShapes ? Math.Max(_groups, 1) : 1];
-        Array.Fill(_bounds, all);
-        for (int index = 0; Cohort.HasShapes && index < Vms; index++)
-            BoundsOf(index / TLanes.Count) = BoundsOf(index / TLanes.Count).With(index % TLanes.Count, ShapeOf(index));
+        _bounds = new(Cohort.HasShapes ? Math.Max(_groups, 1) : 1);
+        _bounds.Span.Fill(all);
+        for (int index = 0; index < Vms; index++)
+            BoundChoices(index);
+    }
+
+    private protected override void BoundChoices(int index)
+    {
+        if (!Cohort.HasShapes)
+            return;
+        ref ChoiceBounds<TPages, TLanes> bounds = ref BoundsOf(index / TLanes.Count);
+        bounds = bounds.With(index % TLanes.Count, ShapeOf(index));
     }
 
     private protected override void AdvanceUndisturbedTraced(int ticks, IStepListener listener)
