@@ -60,7 +60,7 @@ public partial class DocumentTableTests
             $"The documents differ from the code. In the code, and not there:\n{string.Join('\n', declared.Except(written))}");
     }
 
-    /// <summary>A value that an option does not take is told by what the option takes, in words.</summary>
+    /// <summary>The error for a value that an option does not take says in words what it takes.</summary>
     [Fact]
     public void No_option_tells_a_type_of_NET()
     {

@@ -6,14 +6,14 @@ using SoakHost.Model.Kernels;
 namespace SoakHost.Engine.Soak;
 
 /// <summary>
-/// The interleavings in which the counter of a VM can cross a boundary, numbered. One is told by
+/// The interleavings in which a VM's counter can cross a boundary, each with a number. Three facts define one:
 /// <list type="bullet">
 /// <item>how many vCPUs are at each phase of a fault as the counter crosses: none, one or several;</item>
 /// <item>how many invalidators, besides the one that moves the counter, are at each phase of an invalidation, likewise;</item>
-/// <item>at which phase that vCPU was then whose attempt is the first to be over afterwards, fixed or retried; it may have been
-/// in no fault.</item>
+/// <item>the phase, at the crossing, of the vCPU that completes the first fault attempt after it, fixed or retried. It may have
+/// been in no fault.</item>
 /// </list>
-/// vCPUs are alike, and so are invalidators: which one it is does not matter.
+/// vCPUs are interchangeable, and so are invalidators: only their numbers at each phase count.
 /// </summary>
 public sealed class Interleavings
 {

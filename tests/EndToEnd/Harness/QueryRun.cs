@@ -22,7 +22,7 @@ public static class QueryRun
     /// labels.
     /// </param>
     /// <param name="watches">
-    /// Whether VMs are watched too, of which one hangs: then no panel of their dashboard may be empty.
+    /// Whether VMs are watched as well, one of them with a hung vCPU. Then every panel of their dashboard must show data.
     /// </param>
     public static async Task AssertAllAsync(
         PrometheusServer prometheus,
