@@ -10,7 +10,10 @@ internal sealed class RunningService : IAsyncDisposable
     private readonly Process _process;
     private readonly HttpClient _http;
 
-    private RunningService(Process process, Uri address) => (_process, _http) = (process, new() { BaseAddress = address });
+    private readonly string _dataDirectory;
+
+    private RunningService(Process process, Uri address, string dataDirectory) =>
+        (_process, _http, _dataDirectory) = (process, new() { BaseAddress = address }, dataDirectory);
 
     public double ResidentMb
     {
@@ -20,6 +23,14 @@ internal sealed class RunningService : IAsyncDisposable
             return _process.WorkingSet64 / 1e6;
         }
     }
+
+    /// <summary>Everything in the data directory: the database and its write-ahead log.</summary>
+    public double DatabaseMb => new DirectoryInfo(_dataDirectory).EnumerateFiles().Sum(file => file.Length) / 1e6;
+
+    /// <summary>Open file descriptors.</summary>
+    public int Handles => Directory.GetFileSystemEntries($"/proc/{_process.Id}/fd").Length;
+
+    public int ThreadCount => Threads().Length;
 
     /// <summary>Processor time of the process, that of threads which ended too, in steps of 10 ms.</summary>
     public TimeSpan TotalCpu
@@ -45,23 +56,51 @@ internal sealed class RunningService : IAsyncDisposable
             RedirectStandardOutput = true,
             RedirectStandardError = true,
         };
-        start.Environment["Soak__DataDirectory"] = Directory.CreateTempSubdirectory("soakhost-bench-").FullName;
+        string dataDirectory = Directory.CreateTempSubdirectory("soakhost-bench-").FullName;
+        start.Environment["Soak__DataDirectory"] = dataDirectory;
         foreach ((string key, string value) in settings)
             start.Environment[key] = value;
         Process process = Process.Start(start)!;
         process.BeginOutputReadLine();
         process.BeginErrorReadLine();
-        var service = new RunningService(process, address);
+        var service = new RunningService(process, address, dataDirectory);
         while (!await service.IsReadyAsync())
+        {
+            if (process.HasExited)
+                throw new InvalidOperationException($"the service ended with exit code {process.ExitCode} before it was ready");
             await Task.Delay(100);
+        }
+
         return service;
     }
 
     public async Task<string[]> ScrapeAsync() =>
         (await _http.GetStringAsync(new Uri("/metrics", UriKind.Relative))).Split('\n');
 
-    public async Task<JsonElement> FleetAsync() =>
-        JsonElement.Parse(await _http.GetStringAsync(new Uri("/api/v1/fleet", UriKind.Relative)));
+    public Task<JsonElement> FleetAsync() => ReadAsync("/api/v1/fleet");
+
+    /// <summary>How many incidents are kept.</summary>
+    public async Task<long> IncidentsAsync() =>
+        (await ReadAsync("/api/v1/incidents/groups")).GetProperty("groups").EnumerateArray()
+            .Sum(group => group.GetProperty("count").GetInt64());
+
+    /// <summary>The ids of all incidents that are kept.</summary>
+    public async Task<List<string>> IncidentIdsAsync()
+    {
+        List<string> ids = [];
+        string page = "/api/v1/incidents?limit=1000";
+        while (true)
+        {
+            JsonElement answer = await ReadAsync(page);
+            ids.AddRange(answer.GetProperty("incidents").EnumerateArray().Select(incident => incident.GetProperty("id").GetString()!));
+            if (answer.GetProperty("next") is not { ValueKind: JsonValueKind.Number } next)
+                return ids;
+            page = $"/api/v1/incidents?limit=1000&before={next.GetRawText()}";
+        }
+    }
+
+    /// <summary>The steps of an incident.</summary>
+    public Task<JsonElement> TimelineAsync(string id) => ReadAsync($"/api/v1/timeline?incident={Uri.EscapeDataString(id)}");
 
     /// <summary>Operations as of the latest report; the watchdog makes one a second.</summary>
     public async Task<double> OperationsAsync() => (await FleetAsync()).GetProperty("operations").GetDouble();
@@ -98,6 +137,9 @@ internal sealed class RunningService : IAsyncDisposable
         await _process.WaitForExitAsync();
         _process.Dispose();
     }
+
+    private async Task<JsonElement> ReadAsync(string path) =>
+        JsonElement.Parse(await _http.GetStringAsync(new Uri(path, UriKind.Relative)));
 
     private string[] Threads() => Directory.GetDirectories($"/proc/{_process.Id}/task");
 

@@ -52,7 +52,7 @@ internal sealed record SoakOptions
     public MismatchChoice OnMismatch { get; init; }
 
     /// <summary>Incidents that are kept, and as many crossings; the oldest go first.</summary>
-    public int IncidentsMax { get; init; } = 100_000;
+    public int IncidentsMax { get; init; } = 20_000;
 
     /// <summary>Whether the VMs that other processes of this host run are watched too.</summary>
     public bool Watch { get; init; }

@@ -82,6 +82,12 @@ internal sealed record CheckCohortDocument(
     /// <summary>Time that it ran for.</summary>
     public double ElapsedSeconds { get; init; }
 
+    /// <summary>
+    /// The highest boundary that the cohort crosses, where that is below 2^31: its result says nothing about a real kernel. Null
+    /// for every other cohort.
+    /// </summary>
+    public string? ToyBoundary { get; init; }
+
     /// <summary>What the histories of simulated VMs depend on besides kernel and seed; absent for real VMs.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public CohortShapeDocument? Shape { get; init; }
@@ -287,6 +293,7 @@ internal static class CheckReport
             cohort.Verdict)
         {
             ElapsedSeconds = result.Times.GetValueOrDefault(cohort.Cohort.Name).TotalSeconds,
+            ToyBoundary = Reports.ToyBoundary.Of(cohort.Cohort, cohort.Totals)?.Name,
             Shape = CohortShapeDocument.Of(cohort.WholeCohort),
             VcpusStuck = result.Stuck.GetValueOrDefault(cohort.Cohort.Name),
             Failures = cohort.Snapshot.Failures is { Length: > 0 } failures ? failures : null,

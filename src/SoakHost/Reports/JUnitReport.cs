@@ -30,8 +30,11 @@ internal static class JUnitReport
         // What went wrong with a cohort fails its test case, and is not counted again.
         if (result.Verdict != Verdict.Pass && result.Cohorts.All(cohort => cohort.Verdict == Verdict.Pass))
             cases.Add(Case("run", result.Verdict, string.Join("; ", result.Reasons), body: ""));
-        string evidence = Verdicts.Evidence(result.Cohorts);
-        string[] told = [$"Verdict: {Word(result.Verdict)}{(evidence.Length > 0 ? $": {evidence}" : "")}", .. result.Reasons];
+        string[] told =
+        [
+            $"Verdict: {Word(result.Verdict)}{VerdictLines.OwnLine(result.Verdict, result.Cohorts)}",
+            .. VerdictLines.Rest(result.Verdict, result.Reasons, result.Cohorts),
+        ];
         Write(output, "soakhost check", result.Elapsed, cases, Properties(result, run), string.Join('\n', told));
     }
 
@@ -114,6 +117,8 @@ internal static class JUnitReport
     {
         foreach (string reason in cohort.Reasons.Concat(cohort.Snapshot.Failures).Concat(cohort.Snapshot.Remarks))
             yield return reason;
+        if (ToyBoundary.Of(cohort.Cohort, cohort.Totals) is { } toy)
+            yield return $"This is a toy: {ToyBoundary.Explain(toy)}";
         CohortTotals totals = cohort.Totals;
         (string Name, long? Number)[] figures =
         [
@@ -166,9 +171,11 @@ internal static class JUnitReport
         yield return Property("seed", run.Seed.ToString(CultureInfo.InvariantCulture));
         foreach (CohortReport cohort in result.Cohorts)
         {
+            string name = cohort.Cohort.Name;
+            if (ToyBoundary.Of(cohort.Cohort, cohort.Totals) is { } toy)
+                yield return Property($"{name}.toy_boundary", toy.Name);
             if (cohort.Snapshot is not HostSnapshot host)
                 continue;
-            string name = cohort.Cohort.Name;
             yield return Property($"{name}.verdict_name", HostVerdictName.Of(cohort.Verdict, host, result.HasProvenControl));
             yield return Property($"{name}.kernel_release", host.KernelRelease);
             if (KernelBuild.Read().BuildId is { } build)

@@ -67,7 +67,7 @@ internal static class SummaryTable
                 new Text(cohort.Cohort.Name),
                 new Text(cohort.KernelName),
                 .. shown.Select(column => Number(column.Number(cohort))),
-                Styled(cohort.Verdict),
+                Styled(cohort.Verdict, isToy: ToyBoundary.Of(cohort.Cohort, cohort.Totals) is not null),
             ]);
         }
 
@@ -84,13 +84,10 @@ internal static class SummaryTable
         }
 
         console.Write("Verdict: ");
-        console.Write(Styled(verdict));
-
-        // Beside a violation, what else was seen would read as its reason.
-        string evidence = verdict == Verdict.Violation ? "" : Verdicts.Evidence(cohorts);
-        console.WriteLine(evidence.Length > 0 ? $": {evidence}" : "");
-        foreach (string reason in reasons)
-            console.WriteLine($"  {reason}");
+        console.Write(Styled(verdict, isToy: false));
+        console.WriteLine(VerdictLines.OwnLine(verdict, cohorts));
+        foreach (string line in VerdictLines.Rest(verdict, reasons, cohorts))
+            console.WriteLine($"  {line}");
         foreach (CohortReport cohort in cohorts)
         {
             if (cohort.Snapshot.Remarks is [string subject, .. var others])
@@ -110,10 +107,13 @@ internal static class SummaryTable
 
     private static Text Number(long? value) => new(value?.ToString("N0", CultureInfo.InvariantCulture) ?? "-");
 
-    private static Text Styled(Verdict verdict) => new(verdict.ToString().ToLowerInvariant(), verdict switch
-    {
-        Verdict.Pass => Color.Green,
-        Verdict.Violation => Color.Red,
-        _ => Color.Yellow,
-    });
+    private static Text Styled(Verdict verdict, bool isToy) => new(
+        $"{verdict.ToString().ToLowerInvariant()}{(isToy ? " (toy)" : "")}",
+        verdict switch
+        {
+            Verdict.Pass when isToy => Color.Yellow,
+            Verdict.Pass => Color.Green,
+            Verdict.Violation => Color.Red,
+            _ => Color.Yellow,
+        });
 }

@@ -30,6 +30,10 @@ internal static class ToyBoundary
         return crossed.DefaultIfEmpty(Real).Max() is var highest && highest < Real ? highest : null;
     }
 
+    /// <summary>What the result of such a cohort is worth.</summary>
+    public static string Explain(Boundary toy) =>
+        $"its counters cross nothing above {toy.Name}. No Linux kernel failed below {Real.Name}, so this says nothing about a real one.";
+
     /// <summary>The next boundary after a start.</summary>
     private static Boundary After(ulong start) => SimulatedCohort.Boundaries
         .First(boundary => boundary.Count == 0 || boundary.Count > start);

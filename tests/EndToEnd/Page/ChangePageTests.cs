@@ -115,6 +115,40 @@ public sealed partial class ChangePageTests(Browser browser)
         page.AssertNoFaults();
     }
 
+    [Fact]
+    public async Task A_group_that_somebody_opens_stays_open_though_the_list_changes_at_that_moment()
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        await using SoakHostServer soakHost = await SoakHostServer.StartAsync(
+            PageFleet.Settings(
+                start: "2^31-100",
+                ("Soak__Fleet__0__Vms", "4"),
+                ("Soak__Fleet__1__Kernel", "linux-6.1"),
+                ("Soak__Fleet__1__Expect", "hang"),
+                ("Soak__Fleet__1__Vms", "4")),
+            stop);
+        await using LivePage page = await browser.OpenAsync(soakHost.Address);
+        await page.Group("control").WaitForAsync(new() { Timeout = LivePage.Ms(HungWithin) });
+        await page.Group("healthy").WaitForAsync(new() { Timeout = LivePage.Ms(HungWithin) });
+
+        // The browser tells of a click on a summary later; what happens to another group shows the list anew before that.
+        await page.Page.EvaluateAsync(
+            """
+            () => {
+              const details = cohort => document.querySelector(`#incidents .group[data-cohort=${cohort}] details`);
+              details('control').querySelector('summary').click();
+              details('healthy').open = true;
+              details('healthy').dispatchEvent(new Event('toggle'));
+            }
+            """);
+        await Assertions
+            .Expect(page.Incidents.And(page.Page.Locator("[data-cohort=control]")))
+            .ToHaveCountAsync(16, new() { Timeout = LivePage.Ms(Soon) });
+        await Assertions.Expect(page.Group("control").Locator("details")).ToHaveAttributeAsync("open", "");
+        await Assertions.Expect(page.Group("healthy").Locator("details")).ToHaveAttributeAsync("open", "");
+        page.AssertNoFaults();
+    }
+
     // What the console says where there is no service.
     private static string[] Absence { get; } =
     [

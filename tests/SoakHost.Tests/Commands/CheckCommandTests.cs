@@ -38,6 +38,30 @@ public class CheckCommandTests
     }
 
     [Theory]
+    [InlineData("linux-6.1.y", 2, "inconclusive (toy)")]
+    [InlineData("snapshot-u16", 1, "violation (toy)")]
+    public async Task A_toy_boundary_marks_its_result_in_every_format(string kernel, int exitCode, string verdict)
+    {
+        const string Explains = "its counters cross nothing above 2^16. No Linux kernel failed below 2^31";
+        string name = kernel.Replace('.', '-');
+        string[] toy = ["--vms", "8", "--operations", "2e7", "--workers", "1", "--kernel", kernel, "--boundary", "2^16"];
+        ProgramResult text = await ProgramProcess.RunAsync(["check", .. toy]);
+        Assert.Equal(exitCode, text.ExitCode);
+        Assert.Contains(verdict, text.Output, StringComparison.Ordinal);
+        Assert.Contains($"  {name} is a toy: {Explains}", text.Output, StringComparison.Ordinal);
+        (ProgramResult junit, XElement suite) = await JUnitAsync(["check", .. toy, "--json"]);
+        Assert.Contains($"{name} is a toy: {Explains}", suite.Element("system-out")!.Value, StringComparison.Ordinal);
+        Assert.Contains($"This is a toy: {Explains}", suite.Elements("testcase").Last().Value, StringComparison.Ordinal);
+        Assert.Equal(
+            [$"{name}.toy_boundary"],
+            suite.Descendants("property").Select(property => property.Attribute("name")!.Value).Where(key => key != "seed"));
+        Assert.Equal(
+            [null, "2^16"],
+            JsonElement.Parse(junit.Output).GetProperty("cohorts").EnumerateArray()
+                .Select(cohort => cohort.GetProperty("toy_boundary").GetString()));
+    }
+
+    [Theory]
     [InlineData("2^31 --start 5", "--boundary and --start both say where the counter starts; give one of them")]
     [InlineData("0", "--boundary is \"0\"; it must be a whole number from 1 to 2^64, or 1 to 64 of them")]
     [InlineData("2^31,x", "--boundary is \"2^31,x\"; it must be a whole number from 1 to 2^64, or 1 to 64 of them")]
@@ -226,6 +250,7 @@ public class CheckCommandTests
                 "accounting_errors",
                 "verdict",
                 "elapsed_seconds",
+                "toy_boundary",
                 "shape",
                 "interleavings",
                 "vcpus_stuck",
@@ -271,7 +296,7 @@ public class CheckCommandTests
         Assert.Matches(@"vCPU [0-9] hangs.*was kept as an int and came back as", failure.Value);
         string command = failure.Value.Split('\n')[^1];
         Assert.StartsWith("Reproduce with: soakhost replay hang:linux-6-1/", command, StringComparison.Ordinal);
-        Assert.StartsWith("Verdict: violation: ", suite.Element("system-out")!.Value, StringComparison.Ordinal);
+        Assert.StartsWith("Verdict: violation\nlinux-6-1 (linux-6.1): ", suite.Element("system-out")!.Value, StringComparison.Ordinal);
     }
 
     [Fact]

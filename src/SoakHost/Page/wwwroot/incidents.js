@@ -36,6 +36,7 @@ const ICONS = { hang: 'hung', unsafe_install: 'violation', stale_mapping: 'viola
  * What is known of the incidents of a group.
  * @typedef {object} Rows
  * @property {boolean} isOpen
+ * @property {boolean} mustOpen whether the page itself opens the group, and has not done so yet
  * @property {number} limit
  * @property {boolean} isFetched
  * @property {boolean} isShown whether incidents that are not recorded were shown already
@@ -209,7 +210,8 @@ export class IncidentList {
     const known = this.rows.get(key);
     if (known) return known;
     const limit = small.matches ? FIRST_ROWS_FEW : FIRST_ROWS;
-    const rows = { isOpen: false, isFetched: false, isShown: false, limit, recorded: [], hasMore: false, problem: '' };
+    const [isOpen, mustOpen, isFetched, isShown] = [false, false, false, false];
+    const rows = { isOpen, mustOpen, isFetched, isShown, limit, recorded: [], hasMore: false, problem: '' };
     this.rows.set(key, rows);
     return rows;
   }
@@ -285,6 +287,7 @@ export class IncidentList {
     this.hasOpened = true;
     const rows = this.rowsOf(first);
     rows.isOpen = true;
+    rows.mustOpen = true;
     rows.limit = FIRST_ROWS_FEW;
     this.refreshWithin(0);
   }
@@ -296,6 +299,7 @@ export class IncidentList {
     partsOfElements.set(element, fields);
     element.dataset.kind = group.kind;
     element.dataset.cohort = group.cohort;
+    fields.details.open = this.rowsOf(group).isOpen;
     fields.details.addEventListener('toggle', () => {
       const rows = this.rowsOf(group);
       if (rows.isOpen === fields.details.open) return;
@@ -328,7 +332,10 @@ export class IncidentList {
     setText(fields.span, group.first_seen && group.newest_seen ? span(group.first_seen, group.newest_seen) : '');
     const hung = isPast || !lasts(group.kind) ? null : (this.cohorts.get(group.cohort)?.vcpus_hung ?? null);
     setText(fields.state, isPast ? `in run ${group.run}` : hung === null ? '' : hung === 0 ? 'none hung now' : `${grouped(hung)} hung now`);
-    if (fields.details.open !== rows.isOpen) fields.details.open = rows.isOpen;
+
+    // Never closed here: the toggle event comes after the click, and a report between them must not undo the click.
+    if (rows.mustOpen) fields.details.open = true;
+    rows.mustOpen = false;
     if (rows.isOpen) this.showRows(fields, group, rows);
   }
 
