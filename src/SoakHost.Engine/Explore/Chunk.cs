@@ -1,18 +1,17 @@
 namespace SoakHost.Engine.Explore;
 
 /// <summary>A state that one step led to.</summary>
-/// <param name="Seen">By what it is known: with merging, that of all states which differ in who is who.</param>
 /// <param name="State">The state itself.</param>
-/// <param name="Hash">The hash of <paramref name="Seen"/>.</param>
+/// <param name="Rank">The rank of its vCPUs.</param>
 /// <param name="Parent">The number of the state that it came from.</param>
 /// <param name="Action">The step.</param>
-internal readonly record struct Candidate(StateKey Seen, StateKey State, ulong Hash, int Parent, Action Action);
+internal readonly record struct Candidate(StateKey State, uint Rank, int Parent, Action Action);
 
 /// <summary>What came of a part of a block, by one thread.</summary>
 internal sealed class Chunk(ExploreOptions options)
 {
-    private const int RecentStates = 1 << 13;
-    private readonly StateKey[] _recent = new StateKey[RecentStates];
+    private const int RecentBits = 13;
+    private readonly StateKey[] _recent = new StateKey[1 << RecentBits];
     private Candidate[] _candidates = new Candidate[256];
     private readonly int[] _partEnds = new int[StateSet.Parts];
     private int[] _byPart = [];
@@ -39,17 +38,18 @@ internal sealed class Chunk(ExploreOptions options)
     }
 
     /// <summary>Notes a candidate, and asks for the memory that will tell whether it was seen.</summary>
-    public void Add(StateSet seen, StateKey key, StateKey state, int parent, Action action)
+    public void Add(StateSet seen, StateKey state, int parent, Action action)
     {
         if (_count == _candidates.Length)
             Array.Resize(ref _candidates, 2 * _count);
-        ulong hash = key.Hash();
-        ref StateKey recent = ref _recent[(int)(hash >> 32) & (RecentStates - 1)];
+        StateKey key = state.Sorted();
+        uint rank = seen.Ranks.Of(key);
+        ref StateKey recent = ref _recent[(int)(((key.Low ^ key.High) * 0x9e3779b97f4a7c15) >> (64 - RecentBits))];
         if (recent == key)
             return;
         recent = key;
-        seen.Prefetch(hash);
-        _candidates[_count++] = new(key, state, hash, parent, action);
+        seen.Prefetch(key, rank);
+        _candidates[_count++] = new(state, rank, parent, action);
     }
 
     /// <summary>Drops what earlier blocks have seen, and sorts what is left by parts of the set.</summary>
@@ -59,9 +59,9 @@ internal sealed class Chunk(ExploreOptions options)
         _partEnds.AsSpan().Clear();
         foreach (ref readonly Candidate candidate in _candidates.AsSpan(0, _count))
         {
-            if (seen.Contains(candidate.Seen, candidate.Hash))
+            if (seen.Contains(candidate.State.Sorted(), candidate.Rank))
                 continue;
-            _partEnds[StateSet.PartOf(candidate.Hash)]++;
+            _partEnds[StateSet.PartOf(candidate.State)]++;
             _candidates[kept++] = candidate;
         }
 
@@ -72,7 +72,7 @@ internal sealed class Chunk(ExploreOptions options)
         for (int part = 0, end = 0; part < StateSet.Parts; part++)
             (_partEnds[part], end) = (end, end + _partEnds[part]);
         for (int i = 0; i < kept; i++)
-            _byPart[_partEnds[StateSet.PartOf(_candidates[i].Hash)]++] = i;
+            _byPart[_partEnds[StateSet.PartOf(_candidates[i].State)]++] = i;
     }
 
     /// <summary>Adds those of one part of the set.</summary>
@@ -80,10 +80,10 @@ internal sealed class Chunk(ExploreOptions options)
     {
         ReadOnlySpan<int> indices = _byPart.AsSpan((part == 0 ? 0 : _partEnds[part - 1]).._partEnds[part]);
         foreach (int i in indices)
-            seen.Prefetch(_candidates[i].Hash);
+            seen.Prefetch(_candidates[i].State.Sorted(), _candidates[i].Rank);
         foreach (int i in indices)
         {
-            if (seen.Add(_candidates[i].Seen, _candidates[i].Hash))
+            if (seen.Add(_candidates[i].State.Sorted(), _candidates[i].Rank))
                 _isNew[i] = true;
         }
     }

@@ -54,7 +54,7 @@ public sealed record ExploreOptions
     public bool StopsAtFirstDefect { get; init; }
 
     /// <summary>
-    /// States to hold at the most, 1,000 to 100,000,000, about 70 bytes each, and up to 500 with four invalidators. Default
+    /// States to hold at the most, 1,000 to 100,000,000, 15 to 90 bytes each, and up to 500 with four invalidators. Default
     /// 20,000,000.
     /// </summary>
     public int StatesMax { get; init; } = 20_000_000;

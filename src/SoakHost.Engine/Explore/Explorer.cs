@@ -65,7 +65,7 @@ internal sealed class Explorer<TKernel, TMemslots>
     private readonly CancellationToken _cancellation;
     private readonly ParallelOptions _workers;
     private readonly Parts<TKernel, TMemslots> _parts;
-    private readonly StateSet _seen = new();
+    private readonly StateSet _seen;
     private readonly List<Chunk> _chunks = [];
     private readonly int _successorsMax;
     private readonly BigList<(int Parent, Action Action)> _paths = new();
@@ -79,6 +79,7 @@ internal sealed class Explorer<TKernel, TMemslots>
         (_options, _progress, _cancellation) = (options, progress, cancellation);
         _workers = new() { MaxDegreeOfParallelism = options.Workers };
         _parts = new(options);
+        _seen = new(options.Vcpus);
         _successorsMax = _parts.SuccessorsMax + options.Pages;
     }
 
@@ -106,8 +107,8 @@ internal sealed class Explorer<TKernel, TMemslots>
     {
         StateKey start = _parts.KeyOf(Steps<TKernel, TMemslots>.Start(_options));
         _level.Add(start);
-        start = _parts.SeenAs(start);
-        _seen.Add(start, start.Hash());
+        start = start.Sorted();
+        _seen.Add(start, _seen.Ranks.Of(start));
         _paths.Add((-1, default));
         int reported = -1;
         for (int firstId = 0; _level.Count > 0; firstId += _level.Count, NextLevel())
@@ -281,7 +282,7 @@ internal sealed class Explorer<TKernel, TMemslots>
         if (shown != Shown.Nothing)
             Note(id, action, shown, chunk);
         if (next != from)
-            chunk.Add(_seen, _parts.SeenAs(next), next, id, action);
+            chunk.Add(_seen, next, id, action);
     }
 
     /// <summary>Notes what a step showed that was not shown before.</summary>

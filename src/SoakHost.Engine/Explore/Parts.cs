@@ -61,9 +61,6 @@ internal sealed class Parts<TKernel, TMemslots>
         return key;
     }
 
-    /// <summary>By what a state is known: with merging, states that differ in who is who are known as one.</summary>
-    public StateKey SeenAs(StateKey key) => _options.MergesSymmetric ? key.Sorted() : key;
-
     /// <summary>
     /// The step as an actor of this VM takes it: with merging, the invalidators of shared parts stand in order.
     /// </summary>

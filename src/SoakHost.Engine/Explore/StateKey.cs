@@ -36,7 +36,10 @@ internal readonly record struct StateKey(ulong Low, ulong High)
         return v < 2 ? new((Low & ~mask) | ((ulong)part << shift), High) : new(Low, (High & ~mask) | ((ulong)part << shift));
     }
 
-    /// <summary>The same with its vCPUs in an order that does not depend on which is which.</summary>
+    /// <summary>
+    /// The same with the numbers of its vCPUs' parts in falling order: by that a state is known. Without merging no two vCPUs
+    /// have a number in common, so that even then no two states are taken for one.
+    /// </summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public StateKey Sorted()
     {

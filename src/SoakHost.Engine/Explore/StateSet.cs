@@ -1,13 +1,12 @@
-using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
-
 namespace SoakHost.Engine.Explore;
 
 /// <summary>
-/// The states that were seen, in parts by their hash's upper bits: any number of threads may ask it at once, or each add to a
-/// part of its own. At most 43 bytes a state: slots of 16 bytes, between three and six eighths full.
+/// The states that were seen, in parts by what their vCPUs share: any number of threads may ask it at once, or each add to a part
+/// of its own. A state that has a rank is a bit (<see cref="RankedStates"/>) as long as bits take less memory than keys; the
+/// others are keys (<see cref="HashedStates"/>). At most 43 bytes a state, after the first million.
 /// </summary>
-internal sealed class StateSet
+/// <param name="vcpus">vCPUs of a state, 1 to 4.</param>
+internal sealed class StateSet(int vcpus)
 {
     private const int PartBits = 4;
 
@@ -16,66 +15,60 @@ internal sealed class StateSet
     /// <summary>How many parts there are.</summary>
     public static int Parts => 1 << PartBits;
 
-    /// <summary>The part that a hash belongs to.</summary>
-    public static int PartOf(ulong hash) => (int)(hash >> (64 - PartBits));
+    /// <summary>The ranks of the states.</summary>
+    public StateRanks Ranks { get; } = new(vcpus);
+
+    /// <summary>The part that a state belongs to.</summary>
+    public static int PartOf(StateKey state) => state.Shared & (Parts - 1);
 
     /// <summary>Brings the memory near in which a state is looked for, without waiting for it.</summary>
-    public void Prefetch(ulong hash) => _parts[PartOf(hash)].Prefetch(hash);
+    public void Prefetch(StateKey state, uint rank) => _parts[PartOf(state)].Prefetch(state, rank);
 
     /// <summary>Whether it was added before.</summary>
-    public bool Contains(StateKey state, ulong hash) => _parts[PartOf(hash)].Contains(state, hash);
+    /// <param name="state">The state, its vCPUs in order.</param>
+    /// <param name="rank">Its rank.</param>
+    public bool Contains(StateKey state, uint rank) => _parts[PartOf(state)].Contains(state, rank);
 
     /// <summary>Adds it; returns false where it is there already.</summary>
-    public bool Add(StateKey state, ulong hash) => _parts[PartOf(hash)].Add(state, hash);
+    /// <param name="state">The state, its vCPUs in order.</param>
+    /// <param name="rank">Its rank.</param>
+    public bool Add(StateKey state, uint rank) => _parts[PartOf(state)].Add(state, rank);
 
     private sealed class Part
     {
-        // Zero marks a free slot: no state is zero, as the number of a vCPU's part is at least 1.
-        private StateKey[] _slots = new StateKey[1 << 6];
-        private int _count;
+        // What a key takes where its table is least full, and how many states may take more than that in bits.
+        private const long KeyBytes = 43;
+        private const long FewStates = 1 << (20 - PartBits);
 
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public unsafe void Prefetch(ulong hash)
+        private readonly RankedStates _ranked = new();
+        private readonly HashedStates _hashed = new();
+        private long _count;
+        private bool _isRankedFull;
+
+        public void Prefetch(StateKey state, uint rank)
         {
-            // A hint: it does no harm where the array has moved.
-            StateKey[] slots = _slots;
-            if (Sse.IsSupported)
-                Sse.Prefetch0(Unsafe.AsPointer(ref slots[(int)(uint)hash & (slots.Length - 1)]));
+            if (!_ranked.Prefetch(state.Shared >> PartBits, rank))
+                _hashed.Prefetch(state.Hash());
         }
 
-        public bool Contains(StateKey state, ulong hash) => _slots[SlotOf(_slots, state, hash)] != default;
+        public bool Contains(StateKey state, uint rank) =>
+            _ranked.Find(state.Shared >> PartBits, rank) is { HasPage: true } found
+                ? found.Contains : _hashed.Contains(state, state.Hash());
 
-        public bool Add(StateKey state, ulong hash)
+        public bool Add(StateKey state, uint rank)
         {
-            int slot = SlotOf(_slots, state, hash);
-            if (_slots[slot] != default)
-                return false;
-            _slots[slot] = state;
-            _count++;
-            if (_count > _slots.Length / 8 * 6)
-                Grow();
-            return true;
-        }
-
-        private static int SlotOf(StateKey[] slots, StateKey state, ulong hash)
-        {
-            int mask = slots.Length - 1;
-            int slot = (int)(uint)hash & mask;
-            while (slots[slot] != default && slots[slot] != state)
-                slot = (slot + 1) & mask;
-            return slot;
-        }
-
-        private void Grow()
-        {
-            StateKey[] slots = HugePages.Allocate<StateKey>(_slots.Length * 2);
-            foreach (StateKey state in _slots)
+            // A rank whose page is not there when the bits are full never gets one: its states are keys from then on.
+            int shared = state.Shared >> PartBits;
+            if (rank != StateRanks.None && !_isRankedFull && !_ranked.HasPage(shared, rank))
             {
-                if (state != default)
-                    slots[SlotOf(slots, state, state.Hash())] = state;
+                _isRankedFull = _ranked.BytesWith(shared, rank) > KeyBytes * Math.Max(_count, FewStates);
+                if (!_isRankedFull)
+                    _ranked.AddPage(shared, rank);
             }
 
-            _slots = slots;
+            bool isNew = _ranked.HasPage(shared, rank) ? _ranked.Add(shared, rank) : _hashed.Add(state, state.Hash());
+            _count += isNew ? 1 : 0;
+            return isNew;
         }
     }
 }

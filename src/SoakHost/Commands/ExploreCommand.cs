@@ -37,7 +37,7 @@ internal static class ExploreCommand
         ValueOption<int> updates = CommonOptions.Number("--memslot-updates", "memslot updates in all", Defaults.MemslotUpdates,
             0, 100);
         ValueOption<int> statesMax = CommonOptions.Number(
-            "--max-states", "most states to keep, about 70 bytes each, up to 500 with 4 invalidators", Defaults.StatesMax, 1_000,
+            "--max-states", "most states to keep, 15 to 90 bytes each, up to 500 with 4 invalidators", Defaults.StatesMax, 1_000,
             100_000_000);
         var target = new ValueOption<TargetChoice>(
             "--target", "look for one kind of defect, and stop at the first", Targets, new(null), "all kinds, to the end");
