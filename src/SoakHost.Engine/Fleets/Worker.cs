@@ -35,6 +35,9 @@ internal sealed class Worker
     // A sleep shorter than this costs more than it gives back.
     private static readonly TimeSpan RestMin = TimeSpan.FromMilliseconds(5);
 
+    // A longer rest would look like a stall. Only a slice that had to wait for a processor is owed more, and waiting is no work.
+    private static readonly TimeSpan RestMax = TimeSpan.FromSeconds(3);
+
     private readonly RunQueue _queue;
     private readonly FleetOptions _options;
     private readonly TimeProvider _time;
@@ -123,7 +126,7 @@ internal sealed class Worker
             owed += took * ((1 / _options.DutyCycle) - 1);
             if (owed >= RestMin)
             {
-                _stop.WaitHandle.WaitOne(owed);
+                _stop.WaitHandle.WaitOne(owed < RestMax ? owed : RestMax);
                 owed = TimeSpan.Zero;
             }
         }

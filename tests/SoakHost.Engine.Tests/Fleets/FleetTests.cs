@@ -130,6 +130,33 @@ public sealed class FleetTests
     private sealed class ShardSlotTests;
 
     /// <summary>Remembers which threads asked for the time, in order.</summary>
+    [Fact]
+    public void A_slice_that_took_long_is_not_followed_by_a_rest_that_looks_like_a_stall()
+    {
+        using var fleet = new Fleet(
+            new FleetOptions
+            {
+                Cohorts = [SoakRun.CohortOf("linux-6.1.y", 1, new())],
+                Workers = 1,
+                DutyCycle = 0.01,
+            },
+            new HurriedClock());
+        fleet.Start();
+
+        // A rest in proportion would be 16 minutes and more.
+        Assert.True(SpinWait.SpinUntil(() => fleet.Workers[0].Slices >= 2, Patience));
+        Assert.True(fleet.Stop(Patience));
+    }
+
+    private sealed class HurriedClock : TimeProvider
+    {
+        private long _seconds;
+
+        public override long TimestampFrequency => 1;
+
+        public override long GetTimestamp() => Interlocked.Add(ref _seconds, 10);
+    }
+
     private sealed class SharedClock : TimeProvider
     {
         public ConcurrentQueue<string> Readers { get; } = new();
