@@ -12,12 +12,14 @@ internal static class FleetEndpoint
         app.MapGet(
                 "/api/v1/fleet",
                 (SoakRun run) => TypedResults.Json(FleetDocument.Of(run.Latest, run.Options), ReportJson.Default.FleetDocument))
+            .WithoutParameters()
             .Produces<FleetDocument>()
             .WithName("fleet")
             .WithTags("fleet")
             .WithSummary(
                 "The watchdog's latest report. Values of 64 bits (counters, snapshots, the seed) are strings of hex digits.");
         app.MapGet("/api/v1/fleet/stream", Follow)
+            .WithoutParameters()
             .Produces<FleetDocument>(contentType: "text/event-stream")
             .ProducesProblem(StatusCodes.Status503ServiceUnavailable)
             .WithName("fleet-stream")

@@ -55,7 +55,7 @@ internal static class IncidentEndpoint
         Paging.ReadAsync(
             http,
             reads,
-            new PageQuery(null, null),
+            page: null,
             ["cohort"],
             (_, _) => IncidentGroupList.Read(options.DataDirectory, cohort),
             IncidentJson.Default.IncidentGroupList);

@@ -25,9 +25,17 @@ internal sealed class JsonBody
         using JsonDocument document = await ParseAsync(
             request, "valid JSON", (body, stop) => new ValueTask<JsonDocument>(JsonDocument.ParseAsync(body, default, stop)));
         JsonElement root = document.RootElement;
-        return root.ValueKind == JsonValueKind.Object
-            ? new JsonBody([.. root.EnumerateObject().Select(property => (property.Name, property.Value.Clone()))])
-            : throw new BadHttpRequestException("the body must be a JSON object");
+        if (root.ValueKind != JsonValueKind.Object)
+            throw new BadHttpRequestException("the body must be a JSON object");
+        List<(string Name, JsonElement Value)> fields = [];
+        foreach (JsonProperty property in root.EnumerateObject())
+        {
+            if (fields.Exists(field => field.Name == property.Name))
+                throw new BadHttpRequestException($"{ConfigurationErrors.Quote(property.Name)} is given twice in the body");
+            fields.Add((property.Name, property.Value.Clone()));
+        }
+
+        return new JsonBody(fields);
     }
 
     /// <summary>Parses the body of a request: the one place where bodies are read.</summary>

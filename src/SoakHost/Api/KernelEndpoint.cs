@@ -7,6 +7,6 @@ internal static class KernelEndpoint
 {
     public static void MapKernels(this WebApplication app) => app
         .MapGet("/api/v1/kernels", () => TypedResults.Json(KernelList.Documents, ReportJson.Default.KernelDocumentArray))
-        .Produces<KernelDocument[]>().WithName("kernels").WithTags("kernels")
+        .WithoutParameters().Produces<KernelDocument[]>().WithName("kernels").WithTags("kernels")
         .WithSummary("The kernels and mutants, with what each is expected to do and where that was taken from.");
 }

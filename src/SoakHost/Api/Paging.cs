@@ -35,8 +35,26 @@ internal static class QueryText
         string hint = Suggestion.For(unknown, names);
         throw new ArgumentException(
             $"{ConfigurationErrors.Quote(unknown)} is no parameter of this path"
-                + (hint.Length > 0 ? hint : $"; known here are {string.Join(", ", names)}"));
+                + (hint.Length > 0 ? hint
+                    : names.Count == 0 ? "; it has none" : $"; known here are {string.Join(", ", names)}"));
     }
+
+    /// <summary>Refuses every parameter, on a path that has none.</summary>
+    public static RouteHandlerBuilder WithoutParameters(this RouteHandlerBuilder path) => path
+        .ProducesProblem(StatusCodes.Status400BadRequest)
+        .AddEndpointFilter(async (call, next) =>
+        {
+            try
+            {
+                RejectUnknown(call.HttpContext.Request.Query, []);
+            }
+            catch (ArgumentException exception)
+            {
+                return TypedResults.Problem(exception.Message, statusCode: StatusCodes.Status400BadRequest);
+            }
+
+            return await next(call);
+        });
 
     /// <summary>A whole number, or null where it is not given.</summary>
     /// <exception cref="ArgumentException">It is out of its range.</exception>
@@ -59,18 +77,18 @@ internal static class Paging
     /// <summary>A page, or the problem: a parameter that is not allowed, or a database that cannot be read.</summary>
     /// <param name="http">The request.</param>
     /// <param name="reads">What bounds the time of the read.</param>
-    /// <param name="page">Which page.</param>
+    /// <param name="page">Which page; null for a list that has none.</param>
     /// <param name="filters">The query's parameters besides those of the page.</param>
     /// <param name="read">Reads it.</param>
     /// <param name="json">How it is written.</param>
     public static async Task<Results<JsonHttpResult<T>, ProblemHttpResult>> ReadAsync<T>(
-        HttpContext http, StorageReads reads, PageQuery page, IReadOnlyList<string> filters, Func<long, int, T> read,
+        HttpContext http, StorageReads reads, PageQuery? page, IReadOnlyList<string> filters, Func<long, int, T> read,
         JsonTypeInfo<T> json)
     {
         try
         {
-            QueryText.RejectUnknown(http.Request.Query, [.. filters, "before", "limit"]);
-            (long before, int limit) = page.Read();
+            QueryText.RejectUnknown(http.Request.Query, page is null ? filters : [.. filters, "before", "limit"]);
+            (long before, int limit) = (page ?? new PageQuery(null, null)).Read();
             return TypedResults.Json(await reads.ReadAsync(() => read(before, limit), http.RequestAborted), json);
         }
         catch (ArgumentException exception)

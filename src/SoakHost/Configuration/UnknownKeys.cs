@@ -43,6 +43,14 @@ internal static class UnknownKeys
             if (!isOurs && Suggestion.Closest(section.Key, [SoakConfiguration.Section]) is { } meant
                 && section.GetChildren().Any(child => known.Contains(child.Key, StringComparer.OrdinalIgnoreCase)))
                 errors.Add($"{section.Key} is unknown; did you mean \"{meant}\"?");
+
+            // In the environment a section ends with two underscores; with one it is a key of no section.
+            const string One = SoakConfiguration.Section + "_";
+            if (section.Key.StartsWith(One, StringComparison.OrdinalIgnoreCase)
+                && known.Contains(section.Key[One.Length..].Split('_')[0], StringComparer.OrdinalIgnoreCase))
+                errors.Add(
+                    $"{section.Key} is unknown; did you mean \"{SoakConfiguration.Section}__{section.Key[One.Length..]}\", with two "
+                        + "underscores?");
         }
     }
 

@@ -180,7 +180,7 @@ internal sealed class ReportLog(SoakOptions options, TimeProvider time, ILogger<
         {
             [] => $"every cohort behaved as expected: {report.Evidence}",
             [var only] => only.ToString(),
-            [var first, .. var others] => $"{first}, and {others.Length} more",
+            [var first, .. var others] => $"{first} (and {others.Length} more {(others.Length == 1 ? "reason" : "reasons")})",
         };
         log.VerdictChanged(report.Verdict.ToString().ToLowerInvariant(), reason);
     }

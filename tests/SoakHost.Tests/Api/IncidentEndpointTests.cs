@@ -110,6 +110,19 @@ public sealed class IncidentEndpointTests(SmallService small)
     }
 
     [Theory]
+    [InlineData("fleet?x=2", "\"x\" is no parameter of this path; it has none")]
+    [InlineData("fleet/stream?cohort=control", "\"cohort\" is no parameter of this path; it has none")]
+    [InlineData("kernels?x=1", "\"x\" is no parameter of this path; it has none")]
+    [InlineData("access?x=1", "\"x\" is no parameter of this path; it has none")]
+    [InlineData("incidents/groups?limit=1", "\"limit\" is no parameter of this path; known here are cohort")]
+    public async Task A_parameter_that_a_path_does_not_have_is_refused(string request, string detail)
+    {
+        using HttpResponseMessage response = await small.Program.Http.GetAsync($"/api/v1/{request}", Stop);
+        Assert.Equal(HttpStatusCode.BadRequest, response.StatusCode);
+        Assert.Equal(detail, (await response.Content.ReadFromJsonAsync<JsonElement>(Stop)).GetProperty("detail").GetString());
+    }
+
+    [Theory]
     [InlineData("/api/v1/incidnts", "there is no such path; did you mean \"/api/v1/incidents\"?")]
     [InlineData("/api/v1/fleets", "there is no such path; did you mean \"/api/v1/fleet\"?")]
     [InlineData("/api/v9", "there is no such path; /openapi/v1.json describes the API")]

@@ -183,6 +183,9 @@ public class CommandLineTests(SmallService service)
 
     [Theory]
     [InlineData("Sok__Workers", "Sok is unknown; did you mean \"Soak\"?")]
+    [InlineData("Soak_Workers", "Soak_Workers is unknown; did you mean \"Soak__Workers\", with two underscores?")]
+    [InlineData(
+        "SOAK_FLEET_0_VMS", "SOAK_FLEET_0_VMS is unknown; did you mean \"Soak__FLEET_0_VMS\", with two underscores?")]
     [InlineData("Soaks__Fleet__0__Vms", "Soaks is unknown; did you mean \"Soak\"?")]
     [InlineData("Soak__Workrs", "Soak:Workrs is unknown; did you mean \"Workers\"?")]
     public async Task A_setting_in_the_environment_that_is_nearly_right_is_an_error(string name, string error)
