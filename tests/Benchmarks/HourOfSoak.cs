@@ -3,9 +3,9 @@ using System.Globalization;
 using System.Text.Json;
 
 /// <summary>
-/// An hour of the default fleet: <c>dotnet run -c Release --project tests/Benchmarks -- hour [MINUTES]</c>. Once a minute, what it
-/// did and what it holds; at the end the growth since the tenth minute, and how long each of twenty incidents drawn at random takes
-/// to be told.
+/// An hour of the default fleet: <c>dotnet run -c Release --project tests/Benchmarks -- hour [MINUTES]</c>. Once a minute, what
+/// it did and what it holds; at the end the growth since the tenth minute, and how long each of twenty incidents drawn at random
+/// takes to be told.
 /// </summary>
 internal static class HourOfSoak
 {
@@ -19,7 +19,8 @@ internal static class HourOfSoak
     {
         await using RunningService service = await RunningService.StartAsync(
             new() { ["DOTNET_CONTENTROOT"] = AppContext.BaseDirectory });
-        Console.WriteLine("minute  operations  crossings  hangs caught  incidents kept  resident MB  database MB  handles  threads");
+        Console.WriteLine(
+            "minute  operations  crossings  hangs caught  incidents kept  resident MB  database MB  handles  threads");
         List<Held> held = [];
         JsonElement fleet = default;
         long start = Stopwatch.GetTimestamp();
@@ -34,7 +35,8 @@ internal static class HourOfSoak
             Console.WriteLine(
                 string.Create(
                     Culture,
-                    $"{minute,6}  {fleet.GetProperty("operations").GetDouble(),10:0.000e+0}  {Crossings(fleet).Values.Sum(),9:N0}  "
+                    $"{minute,6}  {fleet.GetProperty("operations").GetDouble(),10:0.000e+0}  "
+                        + $"{Crossings(fleet).Values.Sum(),9:N0}  "
                         + $"{Sum(fleet, "hangs_caught"),12:N0}  {incidents,14:N0}  {now.ResidentMb,11:N1}  "
                         + $"{now.DatabaseMb,11:N1}  {now.Handles,7}  {now.Threads,7}"
                 ));
@@ -56,7 +58,10 @@ internal static class HourOfSoak
         Held[] after = [.. held.Skip(WarmUpMinutes)];
         int half = after.Length / 2;
         foreach ((string what, Func<Held, double> read) in new (string, Func<Held, double>)[]
-            { ("resident MB", h => h.ResidentMb), ("database MB", h => h.DatabaseMb), ("handles", h => h.Handles), ("threads", h => h.Threads) })
+            {
+                ("resident MB", h => h.ResidentMb), ("database MB", h => h.DatabaseMb), ("handles", h => h.Handles),
+                ("threads", h => h.Threads),
+            })
         {
             Console.WriteLine(
                 string.Create(

@@ -92,7 +92,8 @@ internal sealed class RunningService : IAsyncDisposable
         while (true)
         {
             JsonElement answer = await ReadAsync(page);
-            ids.AddRange(answer.GetProperty("incidents").EnumerateArray().Select(incident => incident.GetProperty("id").GetString()!));
+            ids.AddRange(
+                answer.GetProperty("incidents").EnumerateArray().Select(incident => incident.GetProperty("id").GetString()!));
             if (answer.GetProperty("next") is not { ValueKind: JsonValueKind.Number } next)
                 return ids;
             page = $"/api/v1/incidents?limit=1000&before={next.GetRawText()}";

@@ -7,7 +7,8 @@ namespace SoakHost.Api;
 internal static class AccessEndpoint
 {
     public static void MapAccess(this WebApplication app) => app
-        .MapGet("/api/v1/access", Tell).WithoutParameters().Produces<AccessDocument>().WithName("access").WithTags("interventions")
+        .MapGet("/api/v1/access", Tell).WithoutParameters()
+        .Produces<AccessDocument>().WithName("access").WithTags("interventions")
         .WithSummary("Whether the page that asks may intervene, needs the token, or is refused, and why.");
 
     private static JsonHttpResult<AccessDocument> Tell(OperatorAccess access, HttpContext http)

@@ -49,8 +49,8 @@ internal static class UnknownKeys
             if (section.Key.StartsWith(One, StringComparison.OrdinalIgnoreCase)
                 && known.Contains(section.Key[One.Length..].Split('_')[0], StringComparer.OrdinalIgnoreCase))
                 errors.Add(
-                    $"{section.Key} is unknown; did you mean \"{SoakConfiguration.Section}__{section.Key[One.Length..]}\", with two "
-                        + "underscores?");
+                    $"{section.Key} is unknown; did you mean \"{SoakConfiguration.Section}__{section.Key[One.Length..]}\", with "
+                        + "two underscores?");
         }
     }
 

@@ -32,7 +32,8 @@ internal static class ToyBoundary
 
     /// <summary>What the result of such a cohort is worth.</summary>
     public static string Explain(Boundary toy) =>
-        $"its counters cross nothing above {toy.Name}. No Linux kernel failed below {Real.Name}, so this says nothing about a real one.";
+        $"its counters cross nothing above {toy.Name}. No Linux kernel failed below {Real.Name}, so this says nothing about a "
+            + "real one.";
 
     /// <summary>The next boundary after a start.</summary>
     private static Boundary After(ulong start) => SimulatedCohort.Boundaries

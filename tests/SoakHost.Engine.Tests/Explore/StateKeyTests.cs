@@ -72,7 +72,8 @@ public sealed class StateKeyTests
         HashSet<StateKey> expected = [];
         for (int i = 0; i < 100_000; i++)
         {
-            StateKey key = Key(random.Next(sharedParts), [.. Enumerable.Range(0, 3).Select(_ => random.Next(1, highest))]).Sorted();
+            int shared = random.Next(sharedParts);
+            StateKey key = Key(shared, [.. Enumerable.Range(0, 3).Select(_ => random.Next(1, highest))]).Sorted();
             uint rank = set.Ranks.Of(key);
             set.Prefetch(key, rank);
             Assert.Equal(expected.Contains(key), set.Contains(key, rank));

@@ -94,7 +94,8 @@ public sealed class InterventionEndpointTests(SmallService small)
     [InlineData("", """{"name":"new","kernel":"linux-6.1","pages":2,"range_pages":3}""", 400, "range_pages is 3; ")]
     [InlineData("", """{"name":"new","kernel":"linux-6.1","memslot_updates":"perhaps"}""", 400, "it must be true or false")]
     [InlineData("", """{"name":"control","kernel":"linux-6.1"}""", 409, "has, or had, a cohort")]
-    [InlineData("control/kernel", """{"kernel":"linux-6.9","kernel":"linux-6.1"}""", 400, "\"kernel\" is given twice in the body")]
+    [InlineData(
+        "control/kernel", """{"kernel":"linux-6.9","kernel":"linux-6.1"}""", 400, "\"kernel\" is given twice in the body")]
     [InlineData("", "[]", 400, "the body must be a JSON object")]
     [InlineData("", "null", 400, "the body must be a JSON object")]
     [InlineData("control/destroy", "{}", 404, null)]

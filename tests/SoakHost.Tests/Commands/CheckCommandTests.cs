@@ -296,7 +296,8 @@ public class CheckCommandTests
         Assert.Matches(@"vCPU [0-9] hangs.*was kept as an int and came back as", failure.Value);
         string command = failure.Value.Split('\n')[^1];
         Assert.StartsWith("Reproduce with: soakhost replay hang:linux-6-1/", command, StringComparison.Ordinal);
-        Assert.StartsWith("Verdict: violation\nlinux-6-1 (linux-6.1): ", suite.Element("system-out")!.Value, StringComparison.Ordinal);
+        Assert.StartsWith(
+            "Verdict: violation\nlinux-6-1 (linux-6.1): ", suite.Element("system-out")!.Value, StringComparison.Ordinal);
     }
 
     [Fact]
