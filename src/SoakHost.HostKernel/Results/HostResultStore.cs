@@ -176,7 +176,8 @@ public sealed class HostResultStore(string folder)
         catch (Exception error) when (
             error is IOException or UnauthorizedAccessException or JsonException or InvalidDataException)
         {
-            refused.Add($"{file} is left out: {error.Message.Split('\n')[0].TrimEnd('.')}.");
+            string why = error is JsonException fault ? JsonFault.Describe(fault) : error.Message.Split('\n')[0].TrimEnd('.');
+            refused.Add($"{file} is left out: {why}.");
             return null;
         }
     }

@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.CommandLine.Invocation;
 using System.CommandLine.Parsing;
 using SoakHost.Configuration;
+using SoakHost.Logging;
 using SoakHost.Reports;
 
 namespace SoakHost.Commands;
@@ -55,17 +56,17 @@ internal static class CommandLine
         }
         catch (ConfigurationException exception)
         {
-            await Console.Error.WriteLineAsync(exception.Message);
+            await Console.Error.WriteLineAsync(Visible(exception.Message));
             return (int)ExitCode.Usage;
         }
         catch (UnsupportedException exception)
         {
-            await Console.Error.WriteLineAsync(exception.Message);
+            await Console.Error.WriteLineAsync(Visible(exception.Message));
             return (int)ExitCode.Unsupported;
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {
-            await Console.Error.WriteLineAsync(exception.Message);
+            await Console.Error.WriteLineAsync(Visible(exception.Message));
             return (int)ExitCode.Output;
         }
     }
@@ -82,10 +83,13 @@ internal static class CommandLine
         return [.. unknown, .. others];
     }
 
+    // A message quotes arguments and files, which may have what a terminal obeys. Its own lines stay.
+    private static string Visible(string message) => string.Join('\n', message.Split('\n').Select(line => VisibleText.Of(line)));
+
     private static int Fail(string message, Command command)
     {
         string name = string.Join(' ', Path(command));
-        Console.Error.WriteLine($"{message}\nSee \"{name} --help\".");
+        Console.Error.WriteLine($"{Visible(message)}\nSee \"{name} --help\".");
         return (int)ExitCode.Usage;
     }
 

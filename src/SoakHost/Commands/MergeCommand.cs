@@ -3,6 +3,7 @@ using System.Text.Json;
 using SoakHost.Configuration;
 using SoakHost.Engine.Checks;
 using SoakHost.Engine.Soak;
+using SoakHost.HostKernel.Results;
 using SoakHost.Reports;
 
 namespace SoakHost.Commands;
@@ -123,11 +124,11 @@ internal static class MergeCommand
                 throw new JsonException("a cohort is null");
             string text = check?.Part ?? list!.Part;
             return new PartSyntax().TryParse(text, out FleetPart part) ? new PartReport(path, part, check, list)
-                : throw new JsonException($"its part is \"{text}\"; it must be {new PartSyntax().Allowed}");
+                : throw new JsonException($"its part is {ConfigurationErrors.Quote(text)}; it must be {new PartSyntax().Allowed}");
         }
         catch (JsonException exception)
         {
-            throw new ConfigurationException($"{path} cannot be merged: {exception.Message}");
+            throw new ConfigurationException($"{path} cannot be merged: {JsonFault.Describe(exception)}");
         }
         catch (Exception exception) when (exception is IOException or UnauthorizedAccessException)
         {

@@ -63,6 +63,19 @@ public sealed class HostResultStoreTests : IDisposable
             [$"6.1.38_.._x-{Build.Key}.json"], Directory.GetFiles(_store.Folder).Select(file => Path.GetFileName(file)));
     }
 
+    [Theory]
+    [InlineData("""{"kernel": }""", "it is not valid JSON: line 1, position 12")]
+    [InlineData("{\n\"results\": []}", "it lacks 'kernel'")]
+    [InlineData("""{"kernel": {"release": 6}, "results": []}""",
+        "$.kernel.release has a value that is not allowed there: line 1, position 25")]
+    public void A_fault_in_a_file_is_told_by_its_place(string text, string fault)
+    {
+        Directory.CreateDirectory(_store.Folder);
+        File.WriteAllText(Path.Combine(_store.Folder, "bad.json"), text);
+
+        Assert.EndsWith($"bad.json is left out: {fault}.", Assert.Single(_store.Read().Refused), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_pipe_in_the_place_of_a_result_is_named_and_not_waited_for()
     {
@@ -129,6 +142,7 @@ public sealed class HostResultStoreTests : IDisposable
 
         Assert.Equal(Build.Key, Assert.Single(kept.Kernels).Kernel.Key);
         Assert.Matches("^/.*/host-results/bad\\.json is left out: .*\\.$", Assert.Single(kept.Refused));
+        Assert.DoesNotMatch("SoakHost\\.|System\\.|LineNumber|deserializ", kept.Refused[0]);
     }
 
     [Fact]

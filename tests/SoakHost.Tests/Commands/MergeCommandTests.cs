@@ -62,7 +62,22 @@ public sealed partial class MergeCommandTests : IDisposable
             Path.Combine(parts, "part-1.json"), "{\"cohorts\": [", TestContext.Current.CancellationToken);
         ProgramResult cut = await Run(["merge", parts]);
         Assert.Equal(64, cut.ExitCode);
-        Assert.Contains("part-1.json cannot be merged: ", cut.Error, StringComparison.Ordinal);
+        Assert.Contains(
+            "part-1.json cannot be merged: it is not valid JSON: line 1, position 14", cut.Error, StringComparison.Ordinal);
+
+        await File.WriteAllTextAsync(
+            Path.Combine(parts, "part-1.json"), "{\"verdict\": \"pass\"}", TestContext.Current.CancellationToken);
+        ProgramResult other = await Run(["merge", parts]);
+        Assert.Equal(64, other.ExitCode);
+        Assert.Contains("part-1.json cannot be merged: it lacks 'command', 'part', ", other.Error, StringComparison.Ordinal);
+
+        await File.WriteAllTextAsync(
+            Path.Combine(parts, "part-1.json"),
+            sound.Replace("\"part\": \"2/3\"", "\"part\": \"\\u001b[31m\\u202e\"", StringComparison.Ordinal),
+            TestContext.Current.CancellationToken);
+        ProgramResult forged = await Run(["merge", parts]);
+        Assert.Equal(64, forged.ExitCode);
+        Assert.Contains("its part is \"\\u001b[31m\\u202e\"; it must be ", forged.Error, StringComparison.Ordinal);
     }
 
     [Fact]
