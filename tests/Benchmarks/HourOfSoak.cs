@@ -77,10 +77,15 @@ internal static class HourOfSoak
         List<string> ids = await service.IncidentIdsAsync();
         var random = new Random(1);
         List<double> seconds = [];
-        foreach (string id in random.GetItems([.. ids], IncidentsDrawn))
+        while (seconds.Count < IncidentsDrawn)
         {
+            string id = ids[random.Next(ids.Count)];
             long start = Stopwatch.GetTimestamp();
-            int steps = (await service.TimelineAsync(id)).GetProperty("steps").GetArrayLength();
+
+            // The oldest make room for new ones meanwhile: another is drawn.
+            if (await service.TimelineAsync(id) is not { } timeline)
+                continue;
+            int steps = timeline.GetProperty("steps").GetArrayLength();
             seconds.Add(Stopwatch.GetElapsedTime(start).TotalSeconds);
             Console.WriteLine(string.Create(Culture, $"  {id}: {steps} steps in {seconds[^1]:N3} s"));
         }

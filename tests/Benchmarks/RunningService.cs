@@ -100,8 +100,18 @@ internal sealed class RunningService : IAsyncDisposable
         }
     }
 
-    /// <summary>The steps of an incident.</summary>
-    public Task<JsonElement> TimelineAsync(string id) => ReadAsync($"/api/v1/timeline?incident={Uri.EscapeDataString(id)}");
+    /// <summary>The steps of an incident; null where it is not kept any more.</summary>
+    public async Task<JsonElement?> TimelineAsync(string id)
+    {
+        try
+        {
+            return await ReadAsync($"/api/v1/timeline?incident={Uri.EscapeDataString(id)}");
+        }
+        catch (HttpRequestException exception) when (exception.StatusCode == HttpStatusCode.NotFound)
+        {
+            return null;
+        }
+    }
 
     /// <summary>Operations as of the latest report; the watchdog makes one a second.</summary>
     public async Task<double> OperationsAsync() => (await FleetAsync()).GetProperty("operations").GetDouble();

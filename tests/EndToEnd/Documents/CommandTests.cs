@@ -73,6 +73,11 @@ public sealed class CommandTests
         ["dotnet run -c Release --project tests/Benchmarks -- page"] = Measures,
         ["dotnet run -c Release --project tests/Benchmarks -- monitoring"] = Measures,
         ["dotnet run -c Release --project tests/Benchmarks -- checkpoints 20"] = Measures,
+        ["dotnet run -c Release --project tests/Benchmarks -- hour"] = Measures,
+        [
+            "soakhost explore --kernel linux-6.1.y --start 2^31-4 --vcpus 3 --invalidators 2 --pages 3 --invalidations 8 "
+                + "--max-states 2^26"
+        ] = Measures,
         ["soakhost prove --kernel snapshot-u24"] = OnlyInTests,
         ["soakhost explore --kernel snapshot-u24 --start 2^24-1"] = OnlyInTests,
         ["soakhost check --kernel snapshot-u24 --boundary 2^24"] = OnlyInTests,
