@@ -223,7 +223,8 @@ public sealed class HostSoak : IDisposable
             Missing = isOver ? [.. Failures(states), .. HostEvidence.Missing(_options, states)] : [],
             Seen = isOver ? HostEvidence.Seen(states) : [],
             NotCovered = HostEvidence.NotCovered(
-                _options, _machine, shortcomings, WhyNoCounter(states), states.Select(vm => vm.Start).DefaultIfEmpty().Min()),
+                _options, _machine, shortcomings, WhyNoCounter(states), states.Select(vm => vm.Start).DefaultIfEmpty().Min(),
+                states),
             Machine = _machine,
             Vms = states,
         };

@@ -71,6 +71,27 @@ internal sealed unsafe class MappedMemory : SafeHandleZeroOrMinusOneIsInvalid
     internal static MappedMemory Shared(KvmDescriptor descriptor, long length) =>
         Map(length, Libc.MapShared, descriptor.Number, "map the vCPU's run page");
 
+    /// <summary>Pages of a file, shared with all who map it.</summary>
+    internal static MappedMemory Shared(int file, long length) => Map(length, Libc.MapShared, file, "map a file");
+
+    /// <summary>Private anonymous memory with huge pages, where the kernel has any, at a multiple of their size.</summary>
+    /// <param name="length">Bytes, whole huge pages.</param>
+    /// <param name="hugePage">Bytes of one.</param>
+    internal static MappedMemory Huge(long length, long hugePage)
+    {
+        const int flags = Libc.MapPrivate | Libc.MapAnonymous | Libc.MapNoReserve;
+        using MappedMemory found = Map(length + hugePage, flags, -1, $"map {length} bytes of memory");
+        nint start = (nint)((found.handle + hugePage - 1) / hugePage * hugePage);
+
+        // Only this part is kept.
+        nint whole = found.handle;
+        found.SetHandleAsInvalid();
+        if (start > whole)
+            _ = Libc.Unmap(whole, (nuint)(start - whole));
+        _ = Libc.Unmap(start + (nint)length, (nuint)(whole + hugePage - start));
+        return new MappedMemory(start, length);
+    }
+
     /// <inheritdoc/>
     protected override bool ReleaseHandle() => Libc.Unmap(handle, (nuint)Length) == 0;
 
