@@ -76,7 +76,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
             HungAt = HungAt(now),
             Hangs = [.. now.Vms.SelectMany(vm => vm.Vcpus.Where(vcpu => vcpu.Evidence is not null)
                 .Select(vcpu => new VcpuHang(vm.Index, vcpu.Index, vcpu.State == VcpuState.Hung, vcpu.Evidence!)))],
-            Coverage = [Coverage(now), .. WorkloadsOf(now)],
+            Coverage = CoverageOf(now),
             StaleMappings = [.. now.Vms.Where(vm => vm.Stale is not null).Select(vm => new VmStaleMapping(vm.Index, vm.Stale!))],
             IsQuick = _options.IsQuick,
             IsQuickPass = now is { IsOver: true, Violations.IsEmpty: true, Missing: [HostEvidence.Quick] },
@@ -181,6 +181,9 @@ internal sealed class HostCohortReader(HostCohort cohort)
         .Select(evidence => evidence.AtLastHeartbeat is { } alive && alive.Begun + HeartbeatCounts < Boundary31
             ? (ulong?)alive.Begun : (ulong)evidence.InvalidationsEnded)
         .Min();
+
+    /// <summary>What each workload did, the plain one first.</summary>
+    internal static ImmutableArray<WorkloadCoverage> CoverageOf(HostSoakSnapshot now) => [Coverage(now), .. WorkloadsOf(now)];
 
     /// <summary>The workloads, over all VMs, in the order in which they take turns.</summary>
     private static IEnumerable<WorkloadCoverage> WorkloadsOf(HostSoakSnapshot now) =>
