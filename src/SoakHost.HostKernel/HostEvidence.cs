@@ -55,13 +55,15 @@ internal static class HostEvidence
     /// <param name="whyNoCounter">Why the kernel's counter was not read; null where it was.</param>
     /// <param name="start">Where the VMs' counters started; the lowest.</param>
     /// <param name="vms">What the VMs did; null before they did anything.</param>
+    /// <param name="isOver">Whether they are done.</param>
     internal static ImmutableArray<string> NotCovered(
         HostCohortOptions options,
         HostMachine machine,
         IEnumerable<string> shortcomings,
         string? whyNoCounter,
         long start = 0,
-        IReadOnlyCollection<HostVmSnapshot>? vms = null)
+        IReadOnlyCollection<HostVmSnapshot>? vms = null,
+        bool isOver = false)
     {
         string mode =
             $"This is about kernel {machine.KernelRelease}, MMU mode {machine.MmuMode} and CPU {machine.CpuModel}, and nothing "
@@ -71,11 +73,12 @@ internal static class HostEvidence
                 + "those of other sources."];
         IEnumerable<string> beyond = options.Boundaries.Where(each => each > start && each - start > options.Until).Order()
             .Select(each => $"{Name(each)} lies past the end of the run.");
-        return [mode, .. Untested(options, vms ?? []), .. counter, .. beyond, .. shortcomings];
+        return [mode, .. Untested(options, vms ?? [], isOver), .. counter, .. beyond, .. shortcomings];
     }
 
     /// <summary>What is not done to the guests' memory: never, here, or because it was switched off.</summary>
-    private static IEnumerable<string> Untested(HostCohortOptions options, IReadOnlyCollection<HostVmSnapshot> vms)
+    private static IEnumerable<string> Untested(
+        HostCohortOptions options, IReadOnlyCollection<HostVmSnapshot> vms, bool isOver)
     {
         yield return "Nesting, migration to another host, guest_memfd and the dirty ring were not tested.";
         if (options.Workloads.Count == 0)
@@ -95,9 +98,13 @@ internal static class HostEvidence
                 yield return $"The workload {each.Key} did not run: {whyNot}.";
             else if (each.FirstOrDefault(state => state.Failure is not null) is { Failure: { } failure })
                 yield return $"The workload {each.Key} ended early: {failure}.";
-            else if (each.Any(state => state.Events == 0))
-                yield return $"The workload {each.Key} had no time to run.";
         }
+
+        // While the run goes on, their turn may come.
+        string[] late = [.. vms.SelectMany(vm => vm.Workloads)
+            .Where(state => isOver && state is { Events: 0, WhyNot: null, Failure: null }).Select(state => state.Name).Distinct()];
+        if (late.Length > 0)
+            yield return $"Workloads that had no time to run: {string.Join(", ", late)}.";
     }
 
     /// <summary>

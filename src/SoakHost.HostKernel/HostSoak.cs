@@ -224,7 +224,7 @@ public sealed class HostSoak : IDisposable
             Seen = isOver ? HostEvidence.Seen(states) : [],
             NotCovered = HostEvidence.NotCovered(
                 _options, _machine, shortcomings, WhyNoCounter(states), states.Select(vm => vm.Start).DefaultIfEmpty().Min(),
-                states),
+                states, isOver),
             Machine = _machine,
             Vms = states,
         };

@@ -5,9 +5,6 @@ namespace SoakHost.HostKernel.Workloads;
 /// <summary>The workloads that there are.</summary>
 public static class WorkloadNames
 {
-    /// <summary>What an option says for no workload at all.</summary>
-    public const string None = "none";
-
     private static readonly ImmutableArray<Func<Workload>> Makers =
     [
         () => new GuestWrites(), () => new MemoryProtection(), () => new LazyFree(), () => new HolePunching(),

@@ -6,18 +6,6 @@ using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel.Workloads;
 
-/// <summary>What a workload did in one VM so far.</summary>
-/// <param name="Name">Its name.</param>
-/// <param name="Events">Events that it has finished.</param>
-/// <param name="FixedBefore">
-/// Faults of its guest fixed in them before the last boundary that was crossed; null where the kernel counts none.
-/// </param>
-/// <param name="FixedAfter">The same after it.</param>
-/// <param name="WhyNot">Why it cannot run here, as a part of a sentence; null where it can.</param>
-/// <param name="Failure">Why it could not go on; null where it could.</param>
-public sealed record WorkloadState(
-    string Name, long Events, ulong? FixedBefore, ulong? FixedAfter, string? WhyNot, string? Failure);
-
 /// <summary>
 /// Runs a VM's workloads on a thread of its own, one event after another, in turn: at the beginning, around boundaries, and at the
 /// end until each has had some.
@@ -30,6 +18,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     /// <summary>The longest that a run waits for these at its end.</summary>
     private static readonly TimeSpan FinishWithin = TimeSpan.FromSeconds(60);
 
+    private static readonly TimeSpan RestMax = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan Idle = TimeSpan.FromMilliseconds(20);
 
     private readonly InvalidatorGate _gate = new(1);
@@ -83,7 +72,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
         {
             int crossings = _crossings();
             lock (_lock)
-                return [.. _turns.Select(turn => turn.Describe(crossings))];
+                return [.. _turns.Select(turn => turn.Tally.Describe(crossings))];
         }
     }
 
@@ -160,7 +149,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
                     _gate.Rest(Idle);
                 EndRest();
                 if (_isDue && _turns[next % _turns.Length] is { CanRun: true } turn)
-                    RunOne(turn);
+                    RunOneAndRest(turn);
             }
         }
         catch (WorkloadStoppedException)
@@ -184,7 +173,18 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
         }
 
         lock (_lock)
-            (turn.WhyNot, turn.IsPrepared) = (whyNot, true);
+            (turn.Tally.WhyNot, turn.IsPrepared) = (whyNot, true);
+    }
+
+    /// <summary>Half of the time is the others': where processors are few, workloads would slow the count down by much.</summary>
+    private void RunOneAndRest(Turn turn)
+    {
+        long began = _time.GetTimestamp();
+        RunOne(turn);
+        BeginRest();
+        TimeSpan took = _time.GetElapsedTime(began);
+        _gate.Rest(took < RestMax ? took : RestMax);
+        EndRest();
     }
 
     private void RunOne(Turn turn)
@@ -192,7 +192,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
         int crossings = _crossings();
         ulong? before = _vcpu.ReadFaults()?.Fixed;
         Interlocked.Add(ref _invalidationsMax, turn.Workload.InvalidationsMax);
-        _guest.Begin(turn.Workload.Name, turn.Events + 1);
+        _guest.Begin(turn.Workload.Name, turn.Tally.Events + 1);
         string? failure = null;
         try
         {
@@ -206,7 +206,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
         ulong? fixedNow = _vcpu.ReadFaults()?.Fixed - before;
         lock (_lock)
         {
-            turn.Add(crossings, fixedNow, failure);
+            turn.Tally.Add(crossings, fixedNow, failure);
             Stale = _guest.Stale;
         }
     }
@@ -215,68 +215,20 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     {
         int crossings = _crossings();
         lock (_lock)
-            return Array.TrueForAll(_turns, turn => turn.IsPrepared && (!turn.CanRun || turn.EventsSince(crossings) >= events));
+            return Array.TrueForAll(_turns, turn => turn.IsPrepared && (!turn.CanRun || turn.Tally.EventsSince(crossings) >= events));
     }
 
     /// <summary>A workload, and what it did.</summary>
     private sealed class Turn(Workload workload, WorkloadSpace space)
     {
-        private ulong? _fixedBefore;
-        private ulong? _fixedAfter;
-        private long _eventsSince;
-        private int _crossings;
-
         public Workload Workload => workload;
 
         public WorkloadSpace Space => space;
 
+        public WorkloadTally Tally { get; } = new(workload.Name);
+
         public bool IsPrepared { get; set; }
 
-        public string? WhyNot { get; set; }
-
-        public string? Failure { get; private set; }
-
-        public long Events { get; private set; }
-
-        public bool CanRun => IsPrepared && WhyNot is null && Failure is null;
-
-        /// <summary>Events since the last of so many crossings.</summary>
-        public long EventsSince(int crossings) => crossings == _crossings ? _eventsSince : 0;
-
-        /// <summary>Takes an event that began after so many crossings.</summary>
-        public void Add(int crossings, ulong? fixedNow, string? failure)
-        {
-            Cross(crossings);
-            Failure = failure;
-            if (failure is null)
-            {
-                Events++;
-                _eventsSince++;
-            }
-
-            if (crossings == 0)
-                _fixedBefore = (_fixedBefore ?? 0) + fixedNow;
-            else
-                _fixedAfter = (_fixedAfter ?? 0) + fixedNow;
-        }
-
-        public WorkloadState Describe(int crossings)
-        {
-            bool isSame = crossings == _crossings;
-            bool isCounted = Events == 0 || _fixedBefore is not null || _fixedAfter is not null;
-            ulong all = (_fixedBefore ?? 0) + (_fixedAfter ?? 0);
-            ulong after = isSame ? _fixedAfter ?? 0 : 0;
-            return new WorkloadState(
-                workload.Name, Events, isCounted ? all - after : null, isCounted ? after : null, WhyNot, Failure);
-        }
-
-        private void Cross(int crossings)
-        {
-            if (crossings == _crossings)
-                return;
-            if (_fixedAfter is { } after)
-                _fixedBefore = (_fixedBefore ?? 0) + after;
-            (_crossings, _eventsSince, _fixedAfter) = (crossings, 0, null);
-        }
+        public bool CanRun => IsPrepared && Tally.CanRun;
     }
 }

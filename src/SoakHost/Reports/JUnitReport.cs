@@ -175,10 +175,17 @@ internal static class JUnitReport
                 yield return Property($"{name}.kernel_build_id", build);
             yield return Property($"{name}.mmu", host.Mmu);
             yield return Property($"{name}.cpu", host.Cpu);
+            foreach (WorkloadCoverage each in host.Coverage)
+                yield return Property($"{name}.coverage.{each.Workload}", Describe(each));
             foreach (string sentence in host.NotCovered)
                 yield return Property($"{name}.not_covered", sentence);
         }
     }
+
+    private static string Describe(WorkloadCoverage workload) => !workload.Offered ? "not offered" : string.Create(
+        CultureInfo.InvariantCulture,
+        $"{workload.Events} events; faults fixed: {workload.FaultsFixedBefore?.ToString(CultureInfo.InvariantCulture) ?? "unknown"} "
+        + $"before the boundary, {workload.FaultsFixedAfter?.ToString(CultureInfo.InvariantCulture) ?? "unknown"} after it");
 
     private static IEnumerable<XElement> Properties(LabRun run, LabJudgement judgement)
     {
