@@ -30,7 +30,7 @@ public sealed class LabSoakTests
     [Fact(Explicit = true)]
     public async Task A_guest_that_gets_other_memory_than_its_host_works_on_is_a_stale_mapping()
     {
-        IReadOnlyList<string> lines = await RunAsync("stale=mremap");
+        IReadOnlyList<string> lines = await RunAsync("stale=hole-punching");
 
         string violation = Assert.Single(lines, line => line.StartsWith("violation", StringComparison.Ordinal));
         Assert.Contains("stale mapping in mremap, event 1", violation, StringComparison.Ordinal);
