@@ -79,8 +79,8 @@ public sealed record HostCohortOptions
     public TimeSpan SampleInterval { get; init; } = TimeSpan.FromMilliseconds(50);
 
     /// <summary>
-    /// What guests and hosts do besides, around boundaries: names of <see cref="WorkloadNames.All"/>, each once. Default all. They
-    /// have one more vCPU in each VM.
+    /// What guests and hosts do besides, around boundaries: names of <see cref="WorkloadNames.All"/>, each once. Default all.
+    /// They have one more vCPU in each VM.
     /// </summary>
     public IReadOnlyList<string> Workloads { get; init; } = WorkloadNames.All;
 
@@ -118,7 +118,9 @@ public sealed record HostCohortOptions
     internal GuestShape Shape => new(
         VcpusInAll, GuestPhysicalBase, MemoryBytes, Vmas, Memslots, Program, Workloads.Count * WorkloadSpace.Bytes);
 
-    /// <summary>Why there is no room for workloads in a VM beside all else, as a part of a sentence; null where there is.</summary>
+    /// <summary>
+    /// Why there is no room for workloads in a VM beside all else, as a part of a sentence; null where there is.
+    /// </summary>
     /// <param name="limits">What KVM allows here.</param>
     internal string? WhyNoWorkloads(KvmLimits limits) =>
         VcpusInAll > limits.VcpusMax ? "KVM allows no further vCPU"

@@ -101,8 +101,9 @@ internal static class HostEvidence
         }
 
         // While the run goes on, their turn may come.
-        string[] late = [.. vms.SelectMany(vm => vm.Workloads)
-            .Where(state => isOver && state is { Events: 0, WhyNot: null, Failure: null }).Select(state => state.Name).Distinct()];
+        IEnumerable<WorkloadState> idle = vms.SelectMany(vm => vm.Workloads)
+            .Where(state => isOver && state is { Events: 0, WhyNot: null, Failure: null });
+        string[] late = [.. idle.Select(state => state.Name).Distinct()];
         if (late.Length > 0)
             yield return $"Workloads that had no time to run: {string.Join(", ", late)}.";
     }

@@ -65,8 +65,8 @@ internal sealed class HostVm : IHostVm
             if (options.Workloads.Count > 0)
             {
                 _workloads = new WorkloadRunner(
-                    _descriptor, options, _vcpus[^1], () => _crossings.Count, () => new CounterBounds(CounterStart + Invalidators.Ended,
-                        CounterStart + Begun), time);
+                    _descriptor, options, _vcpus[^1], () => _crossings.Count,
+                    () => new CounterBounds(CounterStart + Invalidators.Ended, CounterStart + Begun), time);
             }
 
             _suspects = new SuspectWatch(options, Invalidators, _vcpus, time, _workloads);

@@ -5,8 +5,8 @@ using SoakHost.HostKernel.Lab.Machines;
 namespace SoakHost.HostKernel.Lab;
 
 /// <summary>
-/// The check of a host's kernel, run inside a kernel in the lab: there it meets a real KVM on any machine. It is how the tests see
-/// workloads work.
+/// The check of a host's kernel, run inside a kernel in the lab: there it meets a real KVM on any machine. It is how the tests
+/// see workloads work.
 /// </summary>
 /// <param name="options">The machine.</param>
 /// <param name="time">The clock.</param>
@@ -94,6 +94,7 @@ public sealed class LabSoak(LabOptions options, TimeProvider time)
 
         foreach (HostVcpuSnapshot vcpu in end.Vcpus)
             Say($"vcpu {vcpu.Index} {vcpu.Role} {vcpu.State} suspicions={vcpu.Suspicions} starvations={vcpu.Starvations}");
+        Say($"longest without a look {end.Vms[0].LookGap.TotalSeconds:0.0} s");
         Say($"elapsed {end.Elapsed.TotalSeconds:0}");
         port.Say(new LabMessage("end"));
 
@@ -108,7 +109,8 @@ public sealed class LabSoak(LabOptions options, TimeProvider time)
 
     private static HostCohortOptions Read(IReadOnlyList<string> told)
     {
-        Dictionary<string, string> values = told.Select(each => each.Split('=', 2)).ToDictionary(each => each[0], each => each[^1]);
+        Dictionary<string, string> values = told.Select(each => each.Split('=', 2))
+            .ToDictionary(each => each[0], each => each[^1]);
         var options = new HostCohortOptions
         {
             Until = Number("until", 300_000),

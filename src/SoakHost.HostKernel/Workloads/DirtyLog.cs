@@ -3,8 +3,8 @@ using SoakHost.HostKernel.Kvm;
 namespace SoakHost.HostKernel.Workloads;
 
 /// <summary>
-/// The log of pages that the guest writes, as a migration reads it: on, read and so cleared, off. What the guest writes must be in
-/// it.
+/// The log of pages that the guest writes, as a migration reads it: on, read and so cleared, off. What the guest writes must be
+/// in it.
 /// </summary>
 internal sealed unsafe class DirtyLog : Workload
 {

@@ -13,6 +13,7 @@ internal sealed class DiskFile : Workload
     public override void Prepare(WorkloadSpace space)
     {
         _file = SharedFile.OnDisk(WorkloadPages.BytesUsual);
+        _file.Reserve();
         _pages = new WorkloadPages(space, _file.Map());
         _pages.SetSlot();
     }
@@ -25,6 +26,7 @@ internal sealed class DiskFile : Workload
         guest.ExpectStamp(_pages, stamp, "a write to the file");
         _file!.Resize(0);
         _file.Resize(_file.Length);
+        _file.Reserve();
         guest.Expect(_pages, _ => 0, "the file was cut off and made longer");
         guest.WriteAndCheck(_pages, guest.NextStamp(), "a write to a page of the file");
     }

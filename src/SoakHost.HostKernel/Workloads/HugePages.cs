@@ -50,7 +50,9 @@ internal sealed unsafe class HugePages : Workload
 
     public override void Dispose() => _pages?.Dispose();
 
-    /// <summary>MADV_COLLAPSE is there since Linux 6.1, and may find no memory. Without it khugepaged collapses in time.</summary>
+    /// <summary>
+    /// MADV_COLLAPSE is there since Linux 6.1, and may find no memory. Without it khugepaged collapses in time.
+    /// </summary>
     private bool TryCollapse()
     {
         _canCollapse &= Libc.Advise((nint)_pages!.Host, (nuint)_pages.Length, Libc.AdviseCollapse) == 0

@@ -65,6 +65,15 @@ internal sealed unsafe class SharedFile : IDisposable
             throw KvmException.Last("set a file's length");
     }
 
+    /// <summary>
+    /// Takes the room for all of it. A page without room that the guest writes would end its vCPU, or this process.
+    /// </summary>
+    public void Reserve()
+    {
+        if (Libc.Allocate(_number, 0, 0, (nint)Length) != 0)
+            throw KvmException.Last("reserve room for a file");
+    }
+
     /// <summary>Writes a word.</summary>
     public void Write(long offset, ulong value)
     {

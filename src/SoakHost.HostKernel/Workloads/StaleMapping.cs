@@ -2,7 +2,7 @@ using SoakHost.HostKernel.Watch;
 
 namespace SoakHost.HostKernel.Workloads;
 
-/// <summary>What a guest and its host saw of one word, after the host had changed the memory or the guest had written it.</summary>
+/// <summary>What a guest and its host saw of one word, after the host had changed it or the guest had written it.</summary>
 /// <param name="Expected">What it must be.</param>
 /// <param name="Allowed">What else it may be; null for nothing else.</param>
 /// <param name="Guest">What the guest read.</param>
@@ -81,7 +81,8 @@ public sealed record StaleMapping(
     }
 
     /// <summary>
-    /// Judges a look. Only where the host's memory is certainly as it was made, and the guest's is not, a mapping is called stale.
+    /// Judges a look. Only where the host's memory is certainly as it was made, and the guest's is not, a mapping is called
+    /// stale.
     /// </summary>
     internal static WordVerdict Judge(WordSeen seen)
     {

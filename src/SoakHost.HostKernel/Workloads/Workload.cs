@@ -1,8 +1,8 @@
 namespace SoakHost.HostKernel.Workloads;
 
 /// <summary>
-/// Something that guests and hosts really do to a VM's memory, beside the plain invalidations. Each has memory and memslots of its
-/// own, in the same VM, so that it moves the same counter.
+/// Something that guests and hosts really do to a VM's memory, beside the plain invalidations. Each has memory and a memslot of
+/// its own, in the same VM, so that it moves the same counter.
 /// </summary>
 internal abstract class Workload : IDisposable
 {

@@ -7,10 +7,11 @@ namespace SoakHost.HostKernel.Workloads;
 /// <param name="Vm">The VM.</param>
 /// <param name="Slot">The memslot's number.</param>
 /// <param name="Address">The first guest-physical address, a multiple of 2 MiB.</param>
+/// <param name="Vmas">VMAs of all other memory of the VM, about.</param>
 /// <param name="IsFedStale">
 /// Whether the guest gets other memory than the host works on, for tests: what a stale mapping looks like.
 /// </param>
-internal sealed record WorkloadSpace(KvmDescriptor Vm, uint Slot, long Address, bool IsFedStale)
+internal sealed record WorkloadSpace(KvmDescriptor Vm, uint Slot, long Address, long Vmas, bool IsFedStale)
 {
     /// <summary>Guest addresses of each workload, in bytes.</summary>
     internal const long Bytes = 2 * GuestMemory.LargePageBytes;
@@ -25,7 +26,8 @@ internal sealed record WorkloadSpace(KvmDescriptor Vm, uint Slot, long Address, 
 /// <param name="count">How many pages the guest touches.</param>
 /// <param name="stride">Bytes from one to the next.</param>
 internal sealed unsafe class WorkloadPages(
-    WorkloadSpace space, MappedMemory memory, int count = WorkloadPages.CountUsual, int stride = GuestMemory.PageBytes) : IDisposable
+    WorkloadSpace space, MappedMemory memory, int count = WorkloadPages.CountUsual, int stride = GuestMemory.PageBytes)
+    : IDisposable
 {
     /// <summary>Enough for a few faults in each event, and few enough for an emulated machine.</summary>
     internal const int CountUsual = 8;

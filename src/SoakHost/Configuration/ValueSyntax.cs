@@ -278,7 +278,8 @@ internal sealed class Subset(ImmutableArray<string> all) : ValueSyntax<IReadOnly
     public override string Format(IReadOnlyList<string> value) =>
         value.Count == 0 ? None : value.Count == all.Length ? All : string.Join(", ", value);
 
-    public override string FormatArgument(IReadOnlyList<string> value) => Format(value).Replace(" ", "", StringComparison.Ordinal);
+    public override string FormatArgument(IReadOnlyList<string> value) =>
+        Format(value).Replace(" ", "", StringComparison.Ordinal);
 }
 
 /// <summary>Several values, separated by commas.</summary>

@@ -205,7 +205,7 @@ internal static class CheckReport
             console.Profile.Out.Writer.WriteLine($"  {line}");
     }
 
-    /// <summary>What was done to the guests' memory, and that faults were fixed on both sides of the boundary meanwhile.</summary>
+    /// <summary>What was done to the guests' memory, and the faults fixed meanwhile on both sides of the boundary.</summary>
     private static void WriteCoverage(IAnsiConsole console, HostSnapshot host)
     {
         if (host.Coverage.IsEmpty)

@@ -182,10 +182,15 @@ internal static class JUnitReport
         }
     }
 
-    private static string Describe(WorkloadCoverage workload) => !workload.Offered ? "not offered" : string.Create(
-        CultureInfo.InvariantCulture,
-        $"{workload.Events} events; faults fixed: {workload.FaultsFixedBefore?.ToString(CultureInfo.InvariantCulture) ?? "unknown"} "
-        + $"before the boundary, {workload.FaultsFixedAfter?.ToString(CultureInfo.InvariantCulture) ?? "unknown"} after it");
+    private static string Describe(WorkloadCoverage workload)
+    {
+        return !workload.Offered ? "not offered" : string.Create(
+            CultureInfo.InvariantCulture,
+            $"{workload.Events} events; faults fixed: {Number(workload.FaultsFixedBefore)} before the boundary, "
+            + $"{Number(workload.FaultsFixedAfter)} after it");
+
+        static string Number(ulong? number) => number?.ToString(CultureInfo.InvariantCulture) ?? "unknown";
+    }
 
     private static IEnumerable<XElement> Properties(LabRun run, LabJudgement judgement)
     {

@@ -18,7 +18,8 @@ public sealed class StaleMappingTests
     [InlineData(4ul, 4ul, WordVerdict.Unknown)] // the host's memory is not what it was made either
     [InlineData(4ul, 3ul, WordVerdict.Unknown)]
     [InlineData(4ul, null, WordVerdict.Stale)] // nothing may be there at all
-    internal void A_read_is_stale_only_where_the_host_has_what_the_guest_must_see(ulong guest, ulong? host, WordVerdict verdict) =>
+    internal void A_read_is_stale_only_where_the_host_has_what_the_guest_must_see(
+        ulong guest, ulong? host, WordVerdict verdict) =>
         Assert.Equal(verdict, StaleMapping.Judge(new WordSeen(5, 0, guest, host, IsWrite: false)));
 
     [Theory]
@@ -33,6 +34,6 @@ public sealed class StaleMappingTests
     [InlineData(StaleKind.WrittenThrough, "the host reads 0x20001 at guest address 0x40200000, where 0x30001 had to stay")]
     [InlineData(StaleKind.Unlogged, "the guest wrote 0x30001 to guest address 0x40200000, and the dirty log does not have it")]
     public void The_evidence_is_a_sentence(StaleKind kind, string seen) => Assert.Equal(
-        $"stale mapping in fork, event 7: after fork and a write by the host, {seen}; some time later the guest reads 0x20001; the "
-        + "counter was at 100 to 140", $"{Found with { Kind = kind }}");
+        $"stale mapping in fork, event 7: after fork and a write by the host, {seen}; some time later the guest reads 0x20001; "
+        + "the counter was at 100 to 140", $"{Found with { Kind = kind }}");
 }

@@ -7,7 +7,8 @@ namespace SoakHost.HostKernel.Tests.Workloads;
 /// <summary>The judgement of a guest's reads and writes, with a guest that is scripted: none of these needs KVM.</summary>
 public sealed class WorkloadGuestTests : IDisposable
 {
-    private readonly WorkloadPages _pages = new(new WorkloadSpace(null!, 1, 0x40200000, false), MappedMemory.Anonymous(8 * 4096));
+    private readonly WorkloadPages _pages = new(
+        new WorkloadSpace(null!, 1, 0x40200000, 1, false), MappedMemory.Anonymous(8 * 4096));
     private readonly ScriptedVcpu _vcpu;
     private readonly ScriptedPace _pace = new();
     private readonly WorkloadGuest _guest;

@@ -35,7 +35,8 @@ public class HostCohortConfigurationTests
             ("Host:InvalidatorCpus:0", "1"), ("Host:InvalidatorCpus:1", "3"), ("Host:VcpuCpus:0", "2"), ("Host:Until", "2^32+5"),
             ("Host:Boundaries:0", "2^31"), ("Host:Boundaries:1", "3_000_000"), ("Host:BoundaryWindow", "1000"),
             ("Host:ProbeInterval", "250ms"),
-            ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:Workloads:0", "thp"), ("Host:Workloads:1", "fork"), ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s"))
+            ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:Workloads:0", "thp"), ("Host:Workloads:1", "fork"),
+            ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s"))
                 .Fleet[0]);
 
         Assert.Equal((3, 16, "/dev/kvm2", 1L << 23, 1L << 32),

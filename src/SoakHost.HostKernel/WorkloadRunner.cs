@@ -1,14 +1,14 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
-using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
-namespace SoakHost.HostKernel.Workloads;
+namespace SoakHost.HostKernel;
 
 /// <summary>
-/// Runs a VM's workloads on a thread of its own, one event after another, in turn: at the beginning, around boundaries, and at the
-/// end until each has had some.
+/// Runs a VM's workloads on a thread of its own, one event after another, in turn: at the beginning, around boundaries, and at
+/// the end until each has had some.
 /// </summary>
 internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
 {
@@ -41,14 +41,16 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     /// <param name="counter">Where the counter lies.</param>
     /// <param name="time">The clock.</param>
     internal WorkloadRunner(
-        KvmDescriptor vm, HostCohortOptions options, Vcpu vcpu, Func<int> crossings, Func<CounterBounds> counter, TimeProvider time)
+        KvmDescriptor vm, HostCohortOptions options, Vcpu vcpu, Func<int> crossings, Func<CounterBounds> counter,
+        TimeProvider time)
     {
         (_vcpu, _crossings, _time) = (vcpu, crossings, time);
         long address = options.Shape.WorkloadBase;
         _turns = [.. options.Workloads.Select((name, index) => new Turn(
             WorkloadNames.Create(name),
             new WorkloadSpace(
-                vm, (uint)(options.Memslots + 1 + index), address + (index * WorkloadSpace.Bytes), options.StaleWorkload == name)))];
+                vm, (uint)(options.Memslots + 1 + index), address + (index * WorkloadSpace.Bytes), options.Vmas,
+                options.StaleWorkload == name)))];
         _guest = new WorkloadGuest(vcpu, this, counter, time);
         _thread = new Thread(Run) { Name = "workloads", IsBackground = true };
     }
@@ -215,7 +217,9 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     {
         int crossings = _crossings();
         lock (_lock)
-            return Array.TrueForAll(_turns, turn => turn.IsPrepared && (!turn.CanRun || turn.Tally.EventsSince(crossings) >= events));
+            return Array.TrueForAll(_turns, HasEnough);
+
+        bool HasEnough(Turn turn) => turn.IsPrepared && (!turn.CanRun || turn.Tally.EventsSince(crossings) >= events);
     }
 
     /// <summary>A workload, and what it did.</summary>
