@@ -79,10 +79,10 @@ public sealed record HostCohortOptions
     public TimeSpan SampleInterval { get; init; } = TimeSpan.FromMilliseconds(50);
 
     /// <summary>
-    /// What guests and hosts do besides, around boundaries: names of <see cref="WorkloadNames.All"/>, each once. Default all.
-    /// They have one more vCPU in each VM.
+    /// What guests and hosts do besides, around boundaries: names of <see cref="WorkloadNames.All"/>, each once. Default
+    /// <see cref="WorkloadNames.Usual"/>. They have one more vCPU in each VM.
     /// </summary>
-    public IReadOnlyList<string> Workloads { get; init; } = WorkloadNames.All;
+    public IReadOnlyList<string> Workloads { get; init; } = WorkloadNames.Usual;
 
     /// <summary>When a vCPU is suspected, and how it is confirmed.</summary>
     public VcpuWatchOptions Watch { get; init; } = new();
@@ -110,6 +110,9 @@ public sealed record HostCohortOptions
         this with { IsQuick = true, Until = QuickUntil, Boundaries = [QuickBoundary] };
 
     internal int Vmas => InvalidatorThreads * VmasPerCall;
+
+    /// <summary>Whether dirty pages are logged in rings.</summary>
+    internal bool HasRings => Workloads.Contains(DirtyRing.RingName);
 
     /// <summary>vCPUs of each VM, with the one of the workloads.</summary>
     internal int VcpusInAll => Vcpus + (Workloads.Count > 0 ? 1 : 0);
@@ -175,6 +178,8 @@ public sealed record HostCohortOptions
         Check(nameof(SampleInterval), SampleInterval, HostCohortRanges.SampleInterval);
         foreach (string name in Workloads.Where(name => !WorkloadNames.All.Contains(name)))
             errors.Add((nameof(Workloads), $"has \"{name}\"; it must be some of {string.Join(", ", WorkloadNames.All)}"));
+        if (HasRings && Workloads.Contains(DirtyLog.LogName))
+            errors.Add((nameof(Workloads), $"has {DirtyLog.LogName} and {DirtyRing.RingName}; a VM has one of them"));
         foreach (int cpu in InvalidatorCpus)
             Check(nameof(InvalidatorCpus), cpu, HostCohortRanges.Cpu);
         foreach (int cpu in VcpuCpus)

@@ -80,14 +80,16 @@ internal static class HostEvidence
     private static IEnumerable<string> Untested(
         HostCohortOptions options, IReadOnlyCollection<HostVmSnapshot> vms, bool isOver)
     {
-        yield return "Nesting, migration to another host, guest_memfd and the dirty ring were not tested.";
+        yield return "Nesting, migration to another host and guest_memfd were not tested.";
         if (options.Workloads.Count == 0)
         {
             yield return "All workloads were switched off: the guests read private anonymous memory through 4 KiB mappings.";
             yield break;
         }
 
-        string[] off = [.. WorkloadNames.All.Except(options.Workloads)];
+        if (!options.HasRings)
+            yield return "The dirty ring was not tested: a VM has it or the bitmap (--workloads all,-dirty-log,dirty-ring).";
+        string[] off = [.. WorkloadNames.Usual.Except(options.Workloads)];
         if (off.Length > 0)
             yield return $"Workloads that were switched off: {string.Join(", ", off)}.";
         foreach (string why in vms.Select(vm => vm.WhyNoWorkloads).OfType<string>().Distinct())

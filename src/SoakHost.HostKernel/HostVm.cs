@@ -46,6 +46,7 @@ internal sealed class HostVm : IHostVm
         IEnumerable<Boundary> boundaries = options.Boundaries.Distinct().Order().Select(count => new Boundary((ulong)count));
         _counter = new CounterLog(boundaries, options.VcpusInAll, tracing.HasSnapshots);
         _descriptor = device.CreateVm();
+        bool hasRings = options.HasRings && DirtyRing.TryEnable(_descriptor);
         _vcpus = new Vcpu[options.VcpusInAll];
         try
         {
@@ -65,7 +66,7 @@ internal sealed class HostVm : IHostVm
             if (options.Workloads.Count > 0)
             {
                 _workloads = new WorkloadRunner(
-                    _descriptor, options, _vcpus[^1], () => _crossings.Count,
+                    _descriptor, options, _vcpus[^1], hasRings, () => _crossings.Count,
                     () => new CounterBounds(CounterStart + Invalidators.Ended, CounterStart + Begun), time);
             }
 

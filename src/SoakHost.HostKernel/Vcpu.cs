@@ -93,6 +93,9 @@ internal sealed unsafe class Vcpu : IWorkloadVcpu, IDisposable
 
     internal int Index { get; }
 
+    /// <summary>Its file, for what only its workloads ask of it.</summary>
+    internal KvmDescriptor Descriptor => _descriptor;
+
     internal VcpuRole Role { get; }
 
     /// <summary>Why faults are not counted for this vCPU; null where they are.</summary>

@@ -37,12 +37,13 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     /// <param name="vm">The VM.</param>
     /// <param name="options">Options with workloads.</param>
     /// <param name="vcpu">Their vCPU.</param>
+    /// <param name="hasRings">Whether the vCPUs have dirty rings.</param>
     /// <param name="crossings">How many boundaries were crossed.</param>
     /// <param name="counter">Where the counter lies.</param>
     /// <param name="time">The clock.</param>
     internal WorkloadRunner(
-        KvmDescriptor vm, HostCohortOptions options, Vcpu vcpu, Func<int> crossings, Func<CounterBounds> counter,
-        TimeProvider time)
+        KvmDescriptor vm, HostCohortOptions options, Vcpu vcpu, bool hasRings, Func<int> crossings,
+        Func<CounterBounds> counter, TimeProvider time)
     {
         (_vcpu, _crossings, _time) = (vcpu, crossings, time);
         long address = options.Shape.WorkloadBase;
@@ -50,7 +51,11 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
             WorkloadNames.Create(name),
             new WorkloadSpace(
                 vm, (uint)(options.Memslots + 1 + index), address + (index * WorkloadSpace.Bytes), options.Vmas,
-                options.StaleWorkload == name)))];
+                options.StaleWorkload == name)
+            {
+                Vcpu = vcpu.Descriptor,
+                HasRings = hasRings,
+            }))];
         _guest = new WorkloadGuest(vcpu, this, counter, time);
         _thread = new Thread(Run) { Name = "workloads", IsBackground = true };
     }

@@ -46,6 +46,7 @@ internal static class KvmAbi
     internal static readonly nuint GetSpecialRegisters = IoRead(0x83, Marshal.SizeOf<KvmSpecialRegisters>());
     internal static readonly nuint SetSpecialRegisters = IoWrite(0x84, Marshal.SizeOf<KvmSpecialRegisters>());
     internal static readonly nuint SetCpuid = IoWrite(0x90, 8);
+    internal static readonly nuint EnableCapability = IoWrite(0xa3, Marshal.SizeOf<KvmEnableCapability>());
     internal static readonly nuint GetStatsDescriptor = Io(0xce);
 
     private const uint KvmIo = 0xAE;
@@ -94,6 +95,24 @@ internal struct KvmDirtyLog
     internal uint Slot;
     internal uint Padding;
     internal ulong Bitmap;
+}
+
+/// <summary><c>struct kvm_dirty_gfn</c>, 16 bytes: an entry of a dirty ring.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct KvmDirtyPage
+{
+    internal uint Flags;
+    internal uint Slot;
+    internal ulong Offset;
+}
+
+/// <summary><c>struct kvm_enable_cap</c>, 104 bytes.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 104)]
+internal struct KvmEnableCapability
+{
+    internal uint Capability;
+    internal uint Flags;
+    internal ulong Argument;
 }
 
 /// <summary><c>struct kvm_regs</c>, 144 bytes.</summary>

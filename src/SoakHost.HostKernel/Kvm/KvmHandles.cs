@@ -72,7 +72,8 @@ internal sealed unsafe class MappedMemory : SafeHandleZeroOrMinusOneIsInvalid
         Map(length, Libc.MapShared, descriptor.Number, "map the vCPU's run page");
 
     /// <summary>Pages of a file, shared with all who map it.</summary>
-    internal static MappedMemory Shared(int file, long length) => Map(length, Libc.MapShared, file, "map a file");
+    internal static MappedMemory Shared(int file, long length, long offset = 0) =>
+        Map(length, Libc.MapShared, file, "map a file", offset);
 
     /// <summary>Private anonymous memory with huge pages, where the kernel has any, at a multiple of their size.</summary>
     /// <param name="length">Bytes, whole huge pages.</param>
@@ -95,9 +96,9 @@ internal sealed unsafe class MappedMemory : SafeHandleZeroOrMinusOneIsInvalid
     /// <inheritdoc/>
     protected override bool ReleaseHandle() => Libc.Unmap(handle, (nuint)Length) == 0;
 
-    private static MappedMemory Map(long length, int flags, int descriptor, string what)
+    private static MappedMemory Map(long length, int flags, int descriptor, string what, long offset = 0)
     {
-        nint address = Libc.Map(0, (nuint)length, Libc.ProtectRead | Libc.ProtectWrite, flags, descriptor, 0);
+        nint address = Libc.Map(0, (nuint)length, Libc.ProtectRead | Libc.ProtectWrite, flags, descriptor, (nint)offset);
         return address != -1 ? new MappedMemory(address, length) : throw KvmException.Last(what);
     }
 }

@@ -8,10 +8,13 @@ namespace SoakHost.HostKernel.Workloads;
 /// </summary>
 internal sealed unsafe class DirtyLog : Workload
 {
+    /// <summary>Its name.</summary>
+    public const string LogName = "dirty-log";
+
     private WorkloadPages? _pages;
     private WorkloadSpace? _space;
 
-    public override string Name => "dirty-log";
+    public override string Name => LogName;
 
     public override void Prepare(WorkloadSpace space) => (_space, _pages) = (space, WorkloadPages.Anonymous(space));
 

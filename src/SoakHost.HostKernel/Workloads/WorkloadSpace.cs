@@ -16,6 +16,12 @@ internal sealed record WorkloadSpace(KvmDescriptor Vm, uint Slot, long Address, 
     /// <summary>Guest addresses of each workload, in bytes.</summary>
     internal const long Bytes = 2 * GuestMemory.LargePageBytes;
 
+    /// <summary>The workloads' vCPU; null in tests that have none.</summary>
+    public KvmDescriptor? Vcpu { get; init; }
+
+    /// <summary>Whether the vCPUs have dirty rings.</summary>
+    public bool HasRings { get; init; }
+
     /// <summary>Whether this VM's KVM has a capability.</summary>
     public bool Has(int capability) => Vm.TryRequest(KvmAbi.CheckExtension, capability) > 0;
 }

@@ -95,7 +95,7 @@ internal static class HostCohortSettings
         { DefaultText = "empty" },
         new Setting<HostCohortOptions, IReadOnlyList<string>>(
             nameof(HostCohortOptions.Workloads), "list of workloads that run around boundaries, beside the plain invalidations",
-            new Subset(WorkloadNames.All),
+            new Subset(WorkloadNames.All, WorkloadNames.Usual),
             options => options.Workloads, (options, value) => options with { Workloads = value }),
         new Setting<HostCohortOptions, TimeSpan>(
             nameof(HostCohortOptions.ProbeInterval), "time between two probes of a vCPU away from boundaries",

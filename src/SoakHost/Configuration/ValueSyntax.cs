@@ -236,7 +236,8 @@ internal sealed class Words(string allowed, string placeholder, Func<string, boo
 /// leaves it out of those before it.
 /// </summary>
 /// <param name="all">The names.</param>
-internal sealed class Subset(ImmutableArray<string> all) : ValueSyntax<IReadOnlyList<string>>
+/// <param name="usual">What "all" stands for: those that go together.</param>
+internal sealed class Subset(ImmutableArray<string> all, ImmutableArray<string> usual) : ValueSyntax<IReadOnlyList<string>>
 {
     private const string All = "all";
     private const string None = "none";
@@ -260,7 +261,7 @@ internal sealed class Subset(ImmutableArray<string> all) : ValueSyntax<IReadOnly
             bool isOff = part[0] == '-';
             string name = isOff ? part[1..] : part;
             if (!isOff && name == All)
-                chosen.UnionWith(all);
+                chosen.UnionWith(usual);
             else if (!isOff && name == None)
                 chosen.Clear();
             else if (!all.Contains(name))
@@ -276,7 +277,7 @@ internal sealed class Subset(ImmutableArray<string> all) : ValueSyntax<IReadOnly
     }
 
     public override string Format(IReadOnlyList<string> value) =>
-        value.Count == 0 ? None : value.Count == all.Length ? All : string.Join(", ", value);
+        value.Count == 0 ? None : value.SequenceEqual(usual) ? All : string.Join(", ", value);
 
     public override string FormatArgument(IReadOnlyList<string> value) =>
         Format(value).Replace(" ", "", StringComparison.Ordinal);

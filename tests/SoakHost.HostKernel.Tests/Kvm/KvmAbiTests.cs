@@ -25,6 +25,7 @@ public sealed class KvmAbiTests
         Assert.Equal(0x8138ae83u, KvmAbi.GetSpecialRegisters);
         Assert.Equal(0x4138ae84u, KvmAbi.SetSpecialRegisters);
         Assert.Equal(0x4008ae90u, KvmAbi.SetCpuid);
+        Assert.Equal(0x4068aea3u, KvmAbi.EnableCapability);
         Assert.Equal(0xaeceu, KvmAbi.GetStatsDescriptor);
     }
 
@@ -33,6 +34,8 @@ public sealed class KvmAbiTests
     {
         Assert.Equal(32, Unsafe.SizeOf<KvmUserMemoryRegion>());
         Assert.Equal(16, Unsafe.SizeOf<KvmDirtyLog>());
+        Assert.Equal(16, Unsafe.SizeOf<KvmDirtyPage>());
+        Assert.Equal(104, Unsafe.SizeOf<KvmEnableCapability>());
         Assert.Equal(144, Unsafe.SizeOf<KvmRegisters>());
         Assert.Equal(24, Unsafe.SizeOf<KvmSegment>());
         Assert.Equal(16, Unsafe.SizeOf<KvmDescriptorTable>());

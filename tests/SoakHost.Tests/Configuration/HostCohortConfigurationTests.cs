@@ -17,7 +17,7 @@ public class HostCohortConfigurationTests
         CohortOptions cohort = Assert.Single(Read().Fleet);
 
         HostCohortOptions host = Host(cohort);
-        Assert.Equal(WorkloadNames.All, host.Workloads);
+        Assert.Equal(WorkloadNames.Usual, host.Workloads);
 
         // The workloads have a vCPU of their own.
         Assert.Equal((1, 3, null), (cohort.Cohort.Vms, cohort.Cohort.VcpusPerVm, cohort.Unsupported));
@@ -58,7 +58,7 @@ public class HostCohortConfigurationTests
     [InlineData("-fork", "none")]
     public void Workloads_are_chosen_by_name(string text, string chosen)
     {
-        var syntax = new Subset(WorkloadNames.All);
+        var syntax = new Subset(WorkloadNames.All, WorkloadNames.Usual);
 
         Assert.True(syntax.TryParse(text, out IReadOnlyList<string> names));
         Assert.Equal(chosen, syntax.Format(names));
@@ -67,12 +67,21 @@ public class HostCohortConfigurationTests
     }
 
     [Fact]
+    public void A_VM_logs_dirty_pages_in_one_way()
+    {
+        Assert.Contains(
+            "has dirty-log and dirty-ring; a VM has one of them",
+            Assert.Single(Errors(("Host:Workloads:0", "all"), ("Host:Workloads:1", "dirty-ring"))), StringComparison.Ordinal);
+        Assert.Contains("dirty-ring", Host(Read(("Host:Workloads:0", "all,-dirty-log,dirty-ring")).Fleet[0]).Workloads);
+    }
+
+    [Fact]
     public void All_workloads_but_some_can_be_asked_for()
     {
-        Assert.True(new Subset(WorkloadNames.All).TryParse("all,-fork,-ksm", out IReadOnlyList<string> names));
-        Assert.Equal(WorkloadNames.All.Except(["fork", "ksm"]), names);
-        Assert.False(new Subset(WorkloadNames.All).TryParse("fork,madness", out _));
-        Assert.False(new Subset(WorkloadNames.All).TryParse("-madness", out _));
+        Assert.True(new Subset(WorkloadNames.All, WorkloadNames.Usual).TryParse("all,-fork,-ksm", out IReadOnlyList<string> names));
+        Assert.Equal(WorkloadNames.Usual.Except(["fork", "ksm"]), names);
+        Assert.False(new Subset(WorkloadNames.All, WorkloadNames.Usual).TryParse("fork,madness", out _));
+        Assert.False(new Subset(WorkloadNames.All, WorkloadNames.Usual).TryParse("-madness", out _));
     }
 
     [Fact]
