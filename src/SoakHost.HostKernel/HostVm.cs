@@ -65,8 +65,10 @@ internal sealed class HostVm : IHostVm
             Invalidators = new Invalidators(options, Memory, time, _crossings.Note);
             if (options.Workloads.Count > 0)
             {
+                Vcpu guest = _vcpus[^1];
                 _workloads = new WorkloadRunner(
-                    _descriptor, options, _vcpus[^1], hasRings, () => _crossings.Count,
+                    WorkloadRunner.Of(_descriptor, options, guest, hasRings), guest, () => guest.ReadFaults()?.Fixed,
+                    () => _crossings.Count,
                     () => new CounterBounds(CounterStart + Invalidators.Ended, CounterStart + Begun), time);
             }
 

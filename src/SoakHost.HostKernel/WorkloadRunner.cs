@@ -23,7 +23,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
 
     private readonly InvalidatorGate _gate = new(1);
     private readonly TimeProvider _time;
-    private readonly Vcpu _vcpu;
+    private readonly Func<ulong?> _faultsFixed;
     private readonly Func<int> _crossings;
     private readonly Turn[] _turns;
     private readonly WorkloadGuest _guest;
@@ -34,30 +34,42 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     private int _isResting = 1;
     private volatile bool _isDue;
 
-    /// <param name="vm">The VM.</param>
-    /// <param name="options">Options with workloads.</param>
+    /// <param name="workloads">The workloads, each with its part of the VM.</param>
     /// <param name="vcpu">Their vCPU.</param>
-    /// <param name="hasRings">Whether the vCPUs have dirty rings.</param>
+    /// <param name="faultsFixed">Faults fixed for it; null where the kernel counts none.</param>
     /// <param name="crossings">How many boundaries were crossed.</param>
     /// <param name="counter">Where the counter lies.</param>
     /// <param name="time">The clock.</param>
     internal WorkloadRunner(
-        KvmDescriptor vm, HostCohortOptions options, Vcpu vcpu, bool hasRings, Func<int> crossings,
-        Func<CounterBounds> counter, TimeProvider time)
+        IEnumerable<(Workload Workload, WorkloadSpace Space)> workloads, IWorkloadVcpu vcpu, Func<ulong?> faultsFixed,
+        Func<int> crossings, Func<CounterBounds> counter, TimeProvider time)
     {
-        (_vcpu, _crossings, _time) = (vcpu, crossings, time);
-        long address = options.Shape.WorkloadBase;
-        _turns = [.. options.Workloads.Select((name, index) => new Turn(
-            WorkloadNames.Create(name),
-            new WorkloadSpace(
-                vm, (uint)(options.Memslots + 1 + index), address + (index * WorkloadSpace.Bytes), options.Vmas,
-                options.StaleWorkload == name)
-            {
-                Vcpu = vcpu.Descriptor,
-                HasRings = hasRings,
-            }))];
+        (_faultsFixed, _crossings, _time) = (faultsFixed, crossings, time);
+        _turns = [.. workloads.Select(each => new Turn(each.Workload, each.Space))];
         _guest = new WorkloadGuest(vcpu, this, counter, time);
         _thread = new Thread(Run) { Name = "workloads", IsBackground = true };
+    }
+
+    /// <summary>The workloads of a VM's options, each with a memslot and guest addresses of its own.</summary>
+    /// <param name="vm">The VM.</param>
+    /// <param name="options">Options with workloads.</param>
+    /// <param name="vcpu">Their vCPU.</param>
+    /// <param name="hasRings">Whether the vCPUs have dirty rings.</param>
+    internal static IEnumerable<(Workload Workload, WorkloadSpace Space)> Of(
+        KvmDescriptor vm, HostCohortOptions options, Vcpu vcpu, bool hasRings)
+    {
+        uint slot = (uint)options.Memslots + 1;
+        long address = options.Shape.WorkloadBase;
+        foreach (string name in options.Workloads)
+        {
+            var space = new WorkloadSpace(vm, slot++, address, options.Vmas, options.StaleWorkload == name)
+            {
+                GuestFile = vcpu.Descriptor,
+                HasRings = hasRings,
+            };
+            yield return (WorkloadNames.Create(name), space);
+            address += WorkloadSpace.Bytes;
+        }
     }
 
     /// <summary>The most that they can have added to the VM's counter.</summary>
@@ -155,7 +167,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
                 if (!_isDue)
                     _gate.Rest(Idle);
                 EndRest();
-                if (_isDue && _turns[next % _turns.Length] is { CanRun: true } turn)
+                if (_isDue && _turns[next % _turns.Length] is { CanRun: true, Workload.IsReady: true } turn)
                     RunOneAndRest(turn);
             }
         }
@@ -197,7 +209,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     private void RunOne(Turn turn)
     {
         int crossings = _crossings();
-        ulong? before = _vcpu.ReadFaults()?.Fixed;
+        ulong? before = _faultsFixed();
         Interlocked.Add(ref _invalidationsMax, turn.Workload.InvalidationsMax);
         _guest.Begin(turn.Workload.Name, turn.Tally.Events + 1);
         string? failure = null;
@@ -210,7 +222,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
             failure = error.Message;
         }
 
-        ulong? fixedNow = _vcpu.ReadFaults()?.Fixed - before;
+        ulong? fixedNow = _faultsFixed() - before;
         lock (_lock)
         {
             turn.Tally.Add(crossings, fixedNow, failure);

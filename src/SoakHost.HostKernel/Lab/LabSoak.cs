@@ -18,6 +18,11 @@ public sealed class LabSoak(LabOptions options, TimeProvider time)
     private const string Line = "line";
     private const string MergeSwitch = "/sys/kernel/mm/ksm/run";
 
+    private static readonly string[] Counts =
+    [
+        "thp_fault_alloc ", "thp_collapse_alloc ", "thp_split_pmd ", "thp_split_page ", "ksm_", "cow_ksm ", "numa_pages_migrated ",
+    ];
+
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(2);
 
     /// <summary>Boots a kernel and runs the check in it, with all its workloads.</summary>
@@ -94,6 +99,9 @@ public sealed class LabSoak(LabOptions options, TimeProvider time)
 
         foreach (HostVcpuSnapshot vcpu in end.Vcpus)
             Say($"vcpu {vcpu.Index} {vcpu.Role} {vcpu.State} suspicions={vcpu.Suspicions} starvations={vcpu.Starvations}");
+        // That it was the kernel's huge pages and its KSM.
+        foreach (string line in File.ReadLines("/proc/vmstat").Where(line => Array.Exists(Counts, line.StartsWith)))
+            Say($"kernel {line}");
         Say($"longest without a look {end.Vms[0].LookGap.TotalSeconds:0.0} s");
         Say($"elapsed {end.Elapsed.TotalSeconds:0}");
         port.Say(new LabMessage("end"));

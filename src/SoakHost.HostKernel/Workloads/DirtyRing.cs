@@ -39,7 +39,7 @@ internal sealed unsafe class DirtyRing : Workload
     public override void Prepare(WorkloadSpace space)
     {
         _space = space;
-        if (space.Vcpu is not { } vcpu || !space.HasRings)
+        if (space.GuestFile is not { } vcpu || !space.HasRings)
             throw new NotOfferedException("this kernel's KVM has no dirty ring (KVM_CAP_DIRTY_LOG_RING)");
         _ring = MappedMemory.Shared(vcpu.Number, RingBytes, MapOffset);
         _pages = WorkloadPages.Anonymous(space);

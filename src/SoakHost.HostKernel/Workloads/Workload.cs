@@ -12,6 +12,9 @@ internal abstract class Workload : IDisposable
     /// <summary>The most that one event can add to the VM's counter.</summary>
     public virtual long InvalidationsMax => 64;
 
+    /// <summary>Whether an event is worth while now: false while what it waits for has not happened.</summary>
+    public virtual bool IsReady => true;
+
     /// <summary>Takes what it needs. Called once, before the first event.</summary>
     /// <exception cref="NotOfferedException">This kernel, or this user, does not have it; the message says why.</exception>
     /// <exception cref="Kvm.KvmException">The kernel refused something; that counts as not offered too.</exception>

@@ -16,8 +16,8 @@ internal sealed record WorkloadSpace(KvmDescriptor Vm, uint Slot, long Address, 
     /// <summary>Guest addresses of each workload, in bytes.</summary>
     internal const long Bytes = 2 * GuestMemory.LargePageBytes;
 
-    /// <summary>The workloads' vCPU; null in tests that have none.</summary>
-    public KvmDescriptor? Vcpu { get; init; }
+    /// <summary>The file of the workloads' vCPU; null in tests that have none.</summary>
+    public KvmDescriptor? GuestFile { get; init; }
 
     /// <summary>Whether the vCPUs have dirty rings.</summary>
     public bool HasRings { get; init; }
