@@ -147,6 +147,16 @@ public sealed class WorkloadGuestTests : IDisposable
     }
 
     [Fact]
+    public void What_it_reads_for_an_event_that_was_given_up_is_no_answer_to_the_next()
+    {
+        _pages.Stamp(0x10);
+        _vcpu.BusyLooks = 3;
+        _guest.ExpectStamp(_pages, 0x10, "an event that was given up");
+
+        Assert.Null(_guest.Stale);
+    }
+
+    [Fact]
     public void Every_workload_can_be_made_and_has_a_name_of_its_own()
     {
         Assert.Equal(WorkloadNames.All.Length, WorkloadNames.All.Distinct().Count());
@@ -188,12 +198,17 @@ public sealed class WorkloadGuestTests : IDisposable
 
         public Func<int, ulong?>? ReadsOld { get; set; }
 
-        public bool ProgressDue => _isAsked && IsStuck;
+        /// <summary>Looks at which it is still at something older.</summary>
+        public int BusyLooks { get; set; }
+
+        public bool ProgressDue => BusyLooks > 0 ? --BusyLooks > 0 : _isAsked && IsStuck;
 
         public string? StopReason { get; set; }
 
         public void Ask(long address, int count, long stride, ulong? value)
         {
+            if (BusyLooks > 0)
+                return;
             _isAsked = true;
             int first = (int)(address % 0x200000 / stride);
             for (int page = 0; page < count; page++)

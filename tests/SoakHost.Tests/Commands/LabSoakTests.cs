@@ -44,7 +44,9 @@ public sealed class LabSoakTests
         IReadOnlyList<string> lines = await RunAsync("stale=hole-punching");
 
         string violation = Assert.Single(lines, line => line.StartsWith("violation", StringComparison.Ordinal));
-        Assert.Contains("stale mapping in hole-punching, event 1: after a write by the host, the guest reads 0x0", violation, StringComparison.Ordinal);
+        Assert.Contains(
+            "stale mapping in hole-punching, event 1: after a write by the host, the guest reads 0x0", violation,
+            StringComparison.Ordinal);
     }
 
     private static async Task<IReadOnlyList<string>> RunAsync(string arguments)
