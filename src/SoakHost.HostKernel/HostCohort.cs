@@ -29,7 +29,7 @@ public sealed record HostCohort : ExternalCohort
     public override string KernelName => KindName;
 
     /// <inheritdoc/>
-    public override int? VcpusPerVm => Options.Vcpus;
+    public override int? VcpusPerVm => Options.VcpusInAll;
 
     /// <summary>A real VM's counter starts at 0, unless its kernel was built to start elsewhere.</summary>
     public override ulong? InvalidateSeqStart => (ulong)(Options.CounterStart ?? 0);

@@ -2,6 +2,7 @@ using System.Globalization;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel;
 
@@ -77,6 +78,12 @@ public sealed record HostCohortOptions
     /// <summary>Time between looks at every vCPU, 5 ms to 1 s. Default 50 ms.</summary>
     public TimeSpan SampleInterval { get; init; } = TimeSpan.FromMilliseconds(50);
 
+    /// <summary>
+    /// What guests and hosts do besides, around boundaries: names of <see cref="WorkloadNames.All"/>, each once. Default
+    /// <see cref="WorkloadNames.Usual"/>. They have one more vCPU in each VM.
+    /// </summary>
+    public IReadOnlyList<string> Workloads { get; init; } = WorkloadNames.Usual;
+
     /// <summary>When a vCPU is suspected, and how it is confirmed.</summary>
     public VcpuWatchOptions Watch { get; init; } = new();
 
@@ -90,6 +97,9 @@ public sealed record HostCohortOptions
     /// not.</summary>
     internal ManualResetEventSlim? VcpuGate { get; init; }
 
+    /// <summary>The workload whose guest gets other memory than its host works on, for tests; null for none.</summary>
+    internal string? StaleWorkload { get; init; }
+
     /// <summary>Does without statistics, as on a kernel that has none, for tests.</summary>
     internal bool WithoutStatistics { get; init; }
 
@@ -101,8 +111,26 @@ public sealed record HostCohortOptions
 
     internal int Vmas => InvalidatorThreads * VmasPerCall;
 
+    /// <summary>Whether dirty pages are logged in rings.</summary>
+    internal bool HasRings => Workloads.Contains(DirtyRing.RingName);
+
+    /// <summary>vCPUs of each VM, with the one of the workloads.</summary>
+    internal int VcpusInAll => Vcpus + (Workloads.Count > 0 ? 1 : 0);
+
     /// <summary>The memory of each guest.</summary>
-    internal GuestShape Shape => new(Vcpus, GuestPhysicalBase, MemoryBytes, Vmas, Memslots, Program);
+    internal GuestShape Shape => new(
+        VcpusInAll, GuestPhysicalBase, MemoryBytes, Vmas, Memslots, Program, Workloads.Count * WorkloadSpace.Bytes);
+
+    /// <summary>
+    /// Why there is no room for workloads in a VM beside all else, as a part of a sentence; null where there is.
+    /// </summary>
+    /// <param name="limits">What KVM allows here.</param>
+    internal string? WhyNoWorkloads(KvmLimits limits) =>
+        VcpusInAll > limits.VcpusMax ? "KVM allows no further vCPU"
+        : Memslots + 1 + Workloads.Count > limits.MemslotsMax ? "KVM allows no further memslots"
+        : Shape.WorkloadBase + Shape.WorkloadBytes > 1L << Math.Min(limits.PhysicalAddressBits, 47)
+            ? "there are no guest addresses left above the soaked memory"
+        : null;
 
     /// <summary>Whether a VM is so close to a boundary that every vCPU works without a rest.</summary>
     /// <param name="count">Invalidations that it has made.</param>
@@ -148,6 +176,10 @@ public sealed record HostCohortOptions
         Check(nameof(ProbePages), ProbePages, HostCohortRanges.ProbePages);
         Check(nameof(ProbeInterval), ProbeInterval, HostCohortRanges.ProbeInterval);
         Check(nameof(SampleInterval), SampleInterval, HostCohortRanges.SampleInterval);
+        foreach (string name in Workloads.Where(name => !WorkloadNames.All.Contains(name)))
+            errors.Add((nameof(Workloads), $"has \"{name}\"; it must be some of {string.Join(", ", WorkloadNames.All)}"));
+        if (HasRings && Workloads.Contains(DirtyLog.LogName))
+            errors.Add((nameof(Workloads), $"has {DirtyLog.LogName} and {DirtyRing.RingName}; a VM has one of them"));
         foreach (int cpu in InvalidatorCpus)
             Check(nameof(InvalidatorCpus), cpu, HostCohortRanges.Cpu);
         foreach (int cpu in VcpuCpus)

@@ -26,6 +26,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
     private readonly HostCohortOptions _options = cohort.Options;
     private readonly Dictionary<(int Vm, int Vcpu), (HostVcpuSnapshot Seen, StalledVcpu? Stall)> _before = [];
     private readonly HashSet<(int Vm, long Boundary)> _crossed = [];
+    private readonly HashSet<int> _stale = [];
     private readonly ImmutableArray<Boundary> _boundaries = [.. cohort.CountedBoundaries];
     private long _retried;
 
@@ -38,6 +39,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
         ImmutableArray<Finding> findings =
         [
             .. Crossed(now),
+            .. Stale(now),
             .. now.Vms.SelectMany(vm => vm.Vcpus.SelectMany(vcpu => Changed(vm, vcpu, FindingTime.After(now.Elapsed)))),
         ];
         HostVmSnapshot last = now.Vms.MinBy(vm => vm.InvalidationsEnded)!;
@@ -74,7 +76,8 @@ internal sealed class HostCohortReader(HostCohort cohort)
             HungAt = HungAt(now),
             Hangs = [.. now.Vms.SelectMany(vm => vm.Vcpus.Where(vcpu => vcpu.Evidence is not null)
                 .Select(vcpu => new VcpuHang(vm.Index, vcpu.Index, vcpu.State == VcpuState.Hung, vcpu.Evidence!)))],
-            Coverage = [Coverage(now)],
+            Coverage = CoverageOf(now),
+            StaleMappings = [.. now.Vms.Where(vm => vm.Stale is not null).Select(vm => new VmStaleMapping(vm.Index, vm.Stale!))],
             IsQuick = _options.IsQuick,
             IsQuickPass = now is { IsOver: true, Violations.IsEmpty: true, Missing: [HostEvidence.Quick] },
         };
@@ -155,6 +158,8 @@ internal sealed class HostCohortReader(HostCohort cohort)
             GuestAccesses = (long)now.GuestAccesses,
             Fixed = areFaultsCounted ? (long)now.FaultsFixed : null,
             Retried = areFaultsCounted ? _retried : null,
+            StaleMappings = now.Vms.Any(vm => vm.Workloads.Any(each => each.Events > 0) || vm.Stale is not null)
+                ? now.Vms.Count(vm => vm.Stale is not null) : null,
             Recoveries = now.Vcpus.Sum(vcpu => vcpu.Recoveries),
             Crossings = [.. _boundaries.Select(boundary => new BoundaryCrossings(boundary, CrossingsOf(now, boundary)))],
         };
@@ -177,16 +182,33 @@ internal sealed class HostCohortReader(HostCohort cohort)
             ? (ulong?)alive.Begun : (ulong)evidence.InvalidationsEnded)
         .Min();
 
-    /// <summary>The one workload there is: pages that guests read are taken away.</summary>
+    /// <summary>What each workload did, the plain one first.</summary>
+    internal static ImmutableArray<WorkloadCoverage> CoverageOf(HostSoakSnapshot now) => [Coverage(now), .. WorkloadsOf(now)];
+
+    /// <summary>The workloads, over all VMs, in the order in which they take turns.</summary>
+    private static IEnumerable<WorkloadCoverage> WorkloadsOf(HostSoakSnapshot now) =>
+        now.Vms.SelectMany(vm => vm.Workloads).GroupBy(each => each.Name).Select(each => new WorkloadCoverage(
+            each.Key,
+            each.Sum(state => state.Events),
+            Sum(each.Select(state => state.FixedBefore)),
+            Sum(each.Select(state => state.FixedAfter)),
+            each.All(state => state.WhyNot is null)));
+
+    private static ulong? Sum(IEnumerable<ulong?> numbers) =>
+        numbers.Aggregate((ulong?)0ul, (sum, each) => sum + each);
+
+    /// <summary>The plain one: pages that guests read are taken away.</summary>
     private static WorkloadCoverage Coverage(HostSoakSnapshot now)
     {
         bool areFaultsCounted = now.Vcpus.Any(vcpu => vcpu.Faults is not null);
         ulong after = now.Vms.Aggregate(
             0ul, (sum, vm) => sum + (vm.Crossings.MaxBy(crossing => crossing.Boundary)?.FaultsFixedAfter ?? 0));
+        ulong all = now.Vcpus.Where(vcpu => vcpu.Role != VcpuRole.Workload)
+            .Aggregate(0ul, (sum, vcpu) => sum + (vcpu.Faults?.Fixed ?? 0));
         return new WorkloadCoverage(
             "madvise(MADV_DONTNEED)",
             now.Invalidations,
-            areFaultsCounted ? now.FaultsFixed - Math.Min(now.FaultsFixed, after) : null,
+            areFaultsCounted ? all - Math.Min(all, after) : null,
             areFaultsCounted ? after : null,
             Offered: true);
     }
@@ -208,6 +230,19 @@ internal sealed class HostCohortReader(HostCohort cohort)
                 var seen = new Sighting(FindingTime.After(elapsed), page: null, counter, snapshot: null);
                 yield return new Finding(kind, vm.Index, vcpu: null, seen, new Boundary((ulong)crossing.Boundary));
             }
+        }
+    }
+
+    private IEnumerable<Finding> Stale(HostSoakSnapshot now)
+    {
+        foreach (HostVmSnapshot vm in now.Vms)
+        {
+            if (vm.Stale is not { } stale || !_stale.Add(vm.Index))
+                continue;
+            var counter = new CounterRange(
+                (ulong)stale.Counter.Ended, (ulong)Math.Max(stale.Counter.Ended, stale.Counter.Begun));
+            var seen = new Sighting(FindingTime.After(now.Elapsed), page: null, counter, snapshot: null);
+            yield return new Finding(FindingKind.StaleMapping, vm.Index, vcpu: null, seen);
         }
     }
 

@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel;
 
@@ -25,9 +26,10 @@ internal static class HostEvidence
     /// <summary>The lowest boundary whose crossing is worth a pass.</summary>
     private static readonly Boundary Least = Boundary.AtPower(31);
 
-    /// <summary>A sentence for each vCPU that is, or was, hung.</summary>
-    internal static ImmutableArray<string> Violations(IEnumerable<HostVmSnapshot> vms) =>
+    /// <summary>A sentence for each stale mapping, and for each vCPU that is, or was, hung.</summary>
+    internal static ImmutableArray<string> Violations(IReadOnlyCollection<HostVmSnapshot> vms) =>
     [
+        .. vms.Where(vm => vm.Stale is not null).Select(vm => $"VM {vm.Index}: {vm.Stale}."),
         .. vms.SelectMany(vm => vm.Vcpus.Where(vcpu => vcpu.Evidence is not null)
             .Select(vcpu => $"vCPU {vcpu.Index} of VM {vm.Index} {vcpu.Evidence}.")),
     ];
@@ -52,25 +54,60 @@ internal static class HostEvidence
     /// <param name="shortcomings">What the VMs lack.</param>
     /// <param name="whyNoCounter">Why the kernel's counter was not read; null where it was.</param>
     /// <param name="start">Where the VMs' counters started; the lowest.</param>
+    /// <param name="vms">What the VMs did; null before they did anything.</param>
+    /// <param name="isOver">Whether they are done.</param>
     internal static ImmutableArray<string> NotCovered(
         HostCohortOptions options,
         HostMachine machine,
         IEnumerable<string> shortcomings,
         string? whyNoCounter,
-        long start = 0)
+        long start = 0,
+        IReadOnlyCollection<HostVmSnapshot>? vms = null,
+        bool isOver = false)
     {
         string mode =
             $"This is about kernel {machine.KernelRelease}, MMU mode {machine.MmuMode} and CPU {machine.CpuModel}, and nothing "
                 + "else.";
-        string paths =
-            "The guests read private anonymous memory through 4 KiB mappings; "
-            + "writes, huge pages, file-backed memory, dirty logging, nesting and migration were not tested.";
         IEnumerable<string> counter = whyNoCounter is null ? []
             : [$"The kernel's counter was not read ({whyNoCounter}): it lies between the invalidations ended and begun, plus "
                 + "those of other sources."];
         IEnumerable<string> beyond = options.Boundaries.Where(each => each > start && each - start > options.Until).Order()
             .Select(each => $"{Name(each)} lies past the end of the run.");
-        return [mode, paths, .. counter, .. beyond, .. shortcomings];
+        return [mode, .. Untested(options, vms ?? [], isOver), .. counter, .. beyond, .. shortcomings];
+    }
+
+    /// <summary>What is not done to the guests' memory: never, here, or because it was switched off.</summary>
+    private static IEnumerable<string> Untested(
+        HostCohortOptions options, IReadOnlyCollection<HostVmSnapshot> vms, bool isOver)
+    {
+        yield return "Nesting, migration to another host and guest_memfd were not tested.";
+        if (options.Workloads.Count == 0)
+        {
+            yield return "All workloads were switched off: the guests read private anonymous memory through 4 KiB mappings.";
+            yield break;
+        }
+
+        if (!options.HasRings)
+            yield return "The dirty ring was not tested: a VM has it or the bitmap (--workloads all,-dirty-log,dirty-ring).";
+        string[] off = [.. WorkloadNames.Usual.Except(options.Workloads)];
+        if (off.Length > 0)
+            yield return $"Workloads that were switched off: {string.Join(", ", off)}.";
+        foreach (string why in vms.Select(vm => vm.WhyNoWorkloads).OfType<string>().Distinct())
+            yield return $"No workload could run: {why}.";
+        foreach (IGrouping<string, WorkloadState> each in vms.SelectMany(vm => vm.Workloads).GroupBy(each => each.Name))
+        {
+            if (each.FirstOrDefault(state => state.WhyNot is not null) is { WhyNot: { } whyNot })
+                yield return $"The workload {each.Key} did not run: {whyNot}.";
+            else if (each.FirstOrDefault(state => state.Failure is not null) is { Failure: { } failure })
+                yield return $"The workload {each.Key} ended early: {failure}.";
+        }
+
+        // While the run goes on, their turn may come.
+        IEnumerable<WorkloadState> idle = vms.SelectMany(vm => vm.Workloads)
+            .Where(state => isOver && state is { Events: 0, WhyNot: null, Failure: null });
+        string[] late = [.. idle.Select(state => state.Name).Distinct()];
+        if (late.Length > 0)
+            yield return $"Workloads that had no time to run: {string.Join(", ", late)}.";
     }
 
     /// <summary>

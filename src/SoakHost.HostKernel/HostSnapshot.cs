@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel;
 
@@ -10,6 +11,11 @@ namespace SoakHost.HostKernel;
 /// <param name="IsHung">Whether it still is.</param>
 /// <param name="Evidence">Why it was called so.</param>
 public sealed record VcpuHang(int Vm, int Vcpu, bool IsHung, HangEvidence Evidence);
+
+/// <summary>A stale mapping, and in which VM.</summary>
+/// <param name="Vm">Its VM's number.</param>
+/// <param name="Mapping">The evidence.</param>
+public sealed record VmStaleMapping(int Vm, StaleMapping Mapping);
 
 /// <summary>What one workload did in a check of the host's kernel.</summary>
 /// <param name="Workload">Its name.</param>
@@ -66,6 +72,9 @@ public sealed record HostSnapshot : ExternalSnapshot
 
     /// <summary>Each vCPU that is, or was, hung.</summary>
     public ImmutableArray<VcpuHang> Hangs { get; init; } = [];
+
+    /// <summary>The first stale mapping of each VM that had one.</summary>
+    public ImmutableArray<VmStaleMapping> StaleMappings { get; init; } = [];
 
     /// <summary>What each workload did.</summary>
     public ImmutableArray<WorkloadCoverage> Coverage { get; init; } = [];

@@ -13,9 +13,9 @@ namespace SoakHost.HostKernel;
 /// <b>The count.</b> A VM's <c>mmu_invalidate_seq</c> starts at 0 and moves once at the end of each notifier range that overlaps
 /// a memslot. The invalidators make one such range for each VMA of each call, and count a call's ranges before it (begun) and
 /// after it (ended): the counter lies between the two. Other sources can only add to it: compaction, KSM, NUMA balancing,
-/// huge-page collapse and swap acting on the VM's memory, and a fork of this process (one for each VMA). Huge pages are forbidden
-/// on that memory, and KSM is never asked for. So a boundary is crossed no later than counted, and the windows around boundaries
-/// start early.
+/// huge-page collapse and swap acting on the VM's memory, a fork of this process (one for each VMA), and workloads, which say
+/// what they add at most. Huge pages are forbidden on the plain memory, and KSM is asked for by its workload alone. So a boundary
+/// is crossed no later than counted, and the windows around boundaries start early.
 /// </para>
 /// <para>A VM cannot be resumed: its counter lives in the kernel and ends with the process. An interrupted run starts again at
 /// 0.</para>
@@ -223,7 +223,8 @@ public sealed class HostSoak : IDisposable
             Missing = isOver ? [.. Failures(states), .. HostEvidence.Missing(_options, states)] : [],
             Seen = isOver ? HostEvidence.Seen(states) : [],
             NotCovered = HostEvidence.NotCovered(
-                _options, _machine, shortcomings, WhyNoCounter(states), states.Select(vm => vm.Start).DefaultIfEmpty().Min()),
+                _options, _machine, shortcomings, WhyNoCounter(states), states.Select(vm => vm.Start).DefaultIfEmpty().Min(),
+                states, isOver),
             Machine = _machine,
             Vms = states,
         };

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel;
 
@@ -25,7 +26,9 @@ public enum HostVmPhase
     /// <summary>Done.</summary>
     Finished,
 
-    /// <summary>Given up: a vCPU hung and the others have been probed, or every soaked vCPU has ended.</summary>
+    /// <summary>
+    /// Given up: a vCPU hung and the others have been probed, a mapping was stale, or every soaked vCPU has ended.
+    /// </summary>
     Lost,
 }
 
@@ -41,7 +44,7 @@ public sealed record HostSoakSnapshot
     /// <summary>Whether every VM is finished, hung for good or failed, or the soak was stopped.</summary>
     public required bool IsOver { get; init; }
 
-    /// <summary>The evidence of each vCPU that is, or was, hung, in sentences.</summary>
+    /// <summary>The evidence of each vCPU that is, or was, hung, and of stale mappings, in sentences.</summary>
     public required ImmutableArray<string> Violations { get; init; }
 
     /// <summary>What a run that is over did not see, in sentences; empty while it is not over.</summary>
@@ -82,7 +85,7 @@ public sealed record HostSoakSnapshot
 /// <param name="Index">Its number, from 0.</param>
 /// <param name="Phase">What it is doing.</param>
 /// <param name="InvalidationsEnded">Invalidations that have certainly ended.</param>
-/// <param name="InvalidationsBegun">Invalidations that have begun.</param>
+/// <param name="InvalidationsBegun">Invalidations that have begun, those of workloads at their most.</param>
 /// <param name="InvalidationsPerSecond">Of the last seconds; 0 while stopped.</param>
 /// <param name="NextBoundary">The next boundary up to the end of the run; null past the last.</param>
 /// <param name="ExpectedCrossing">When that boundary is expected to be crossed at the present rate; null where there is no
@@ -115,6 +118,15 @@ public sealed record HostVmSnapshot(
 
     /// <summary>The longest time between two looks at its vCPUs around a boundary.</summary>
     public TimeSpan LookGap { get; init; }
+
+    /// <summary>What its workloads did.</summary>
+    public ImmutableArray<WorkloadState> Workloads { get; init; } = [];
+
+    /// <summary>Why it has none of those that were asked for, as a part of a sentence; null where it has them.</summary>
+    public string? WhyNoWorkloads { get; init; }
+
+    /// <summary>The first stale mapping; null where there is none.</summary>
+    public StaleMapping? Stale { get; init; }
 
     /// <summary>Faults taken by its vCPUs.</summary>
     public ulong FaultsTaken => Vcpus.Aggregate(0ul, (sum, vcpu) => sum + (vcpu.Faults?.Taken ?? 0));

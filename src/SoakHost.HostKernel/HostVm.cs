@@ -3,6 +3,7 @@ using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel;
 
@@ -19,6 +20,8 @@ internal sealed class HostVm : IHostVm
     private readonly TimeProvider _time;
     private readonly KvmDescriptor _descriptor;
     private readonly Vcpu[] _vcpus;
+    private readonly WorkloadRunner? _workloads;
+    private readonly string? _whyNoWorkloads;
     private readonly Probes _probes;
     private readonly SuspectWatch _suspects;
     private readonly CrossingLog _crossings;
@@ -36,11 +39,15 @@ internal sealed class HostVm : IHostVm
 
     internal HostVm(KvmDevice device, HostCohortOptions options, int index, CounterTracing tracing, TimeProvider time)
     {
+        _whyNoWorkloads = options.WhyNoWorkloads(device.Limits);
+        if (_whyNoWorkloads is not null)
+            options = options with { Workloads = [] };
         (_options, _time, _tracing, Index) = (options, time, tracing, index);
         IEnumerable<Boundary> boundaries = options.Boundaries.Distinct().Order().Select(count => new Boundary((ulong)count));
-        _counter = new CounterLog(boundaries, options.Vcpus, tracing.HasSnapshots);
+        _counter = new CounterLog(boundaries, options.VcpusInAll, tracing.HasSnapshots);
         _descriptor = device.CreateVm();
-        _vcpus = new Vcpu[options.Vcpus];
+        bool hasRings = options.HasRings && DirtyRing.TryEnable(_descriptor);
+        _vcpus = new Vcpu[options.VcpusInAll];
         try
         {
             Memory = new GuestMemory(_descriptor, options.Shape);
@@ -48,13 +55,25 @@ internal sealed class HostVm : IHostVm
             {
                 int turn = (index * _vcpus.Length) + vcpu;
                 int? cpu = options.VcpuCpus.Count > 0 ? options.VcpuCpus[turn % options.VcpuCpus.Count] : null;
-                _vcpus[vcpu] = new Vcpu(device, _descriptor, Memory, vcpu, RoleOf(vcpu, _vcpus.Length), options, cpu);
+                VcpuRole role = vcpu < options.Vcpus ? RoleOf(vcpu, options.Vcpus) : VcpuRole.Workload;
+                _vcpus[vcpu] = new Vcpu(device, _descriptor, Memory, vcpu, role, options, cpu);
             }
+
+            Vcpu[] own = _vcpus[..options.Vcpus];
 
             _crossings = new CrossingLog(_vcpus, time);
             Invalidators = new Invalidators(options, Memory, time, _crossings.Note);
-            _suspects = new SuspectWatch(options, Invalidators, _vcpus, time);
-            _probes = new Probes(options, Memory, _vcpus, time);
+            if (options.Workloads.Count > 0)
+            {
+                Vcpu guest = _vcpus[^1];
+                _workloads = new WorkloadRunner(
+                    WorkloadRunner.Of(_descriptor, options, guest, hasRings), guest, () => guest.ReadFaults()?.Fixed,
+                    () => _crossings.Count,
+                    () => new CounterBounds(CounterStart + Invalidators.Ended, CounterStart + Begun), time);
+            }
+
+            _suspects = new SuspectWatch(options, Invalidators, _vcpus, time, _workloads);
+            _probes = new Probes(options, Memory, own, time);
             _rate = new RateMeter(time);
             _created = time.GetTimestamp();
         }
@@ -89,6 +108,9 @@ internal sealed class HostVm : IHostVm
         }
     }
 
+    /// <summary>The most invalidations that have begun, those of the workloads among them.</summary>
+    private long Begun => Invalidators.Begun + (_workloads?.InvalidationsMax ?? 0);
+
     /// <summary>Where the counter started.</summary>
     private long CounterStart => _startRead ?? _options.CounterStart ?? 0;
 
@@ -120,6 +142,7 @@ internal sealed class HostVm : IHostVm
         bool isNearBoundary = _options.IsNearBoundary(ended, CounterStart);
         NoteGap(now, isNearBoundary);
         _probes.GiveWork(now, isNearBoundary && _phase != HostVmPhase.Preparing);
+        _workloads?.SetNearBoundary(isNearBoundary);
         _suspects.Observe();
         ReadCounter(ended);
         _crossings.FollowLast();
@@ -132,12 +155,16 @@ internal sealed class HostVm : IHostVm
     }
 
     /// <inheritdoc/>
-    public void StopInvalidating() => Invalidators.RequestStop();
+    public void StopInvalidating()
+    {
+        Invalidators.RequestStop();
+        _workloads?.RequestStop();
+    }
 
     /// <inheritdoc/>
     public void RequestStop()
     {
-        Invalidators.RequestStop();
+        StopInvalidating();
         foreach (Vcpu vcpu in _vcpus)
             vcpu.RequestStop();
     }
@@ -145,7 +172,7 @@ internal sealed class HostVm : IHostVm
     /// <inheritdoc/>
     public bool TryJoin(Deadline deadline)
     {
-        bool haveEnded = Invalidators.TryJoin(deadline);
+        bool haveEnded = Invalidators.TryJoin(deadline) & (_workloads?.TryJoin(deadline) ?? true);
         foreach (Vcpu vcpu in _vcpus)
             haveEnded &= vcpu.TryJoin(deadline);
         return haveEnded;
@@ -163,7 +190,7 @@ internal sealed class HostVm : IHostVm
             Index,
             _phase,
             ended,
-            Invalidators.Begun,
+            Begun,
             rate,
             next > 0 ? next : null,
             next > 0 && isAtWork ? Expected(next - start - ended) : null,
@@ -176,6 +203,9 @@ internal sealed class HostVm : IHostVm
             Start = start,
             IsStartRead = _startRead is not null,
             LookGap = _lookGap,
+            Workloads = _workloads?.States ?? [],
+            Stale = _workloads?.Stale,
+            WhyNoWorkloads = _whyNoWorkloads,
         };
 
         DateTimeOffset? Expected(long invalidations)
@@ -194,6 +224,7 @@ internal sealed class HostVm : IHostVm
 
         // The VM goes before its memory, so that no memslot ever points to what is unmapped.
         _descriptor.Dispose();
+        _workloads?.Dispose();
         Memory?.Dispose();
         Invalidators?.Dispose();
     }
@@ -202,7 +233,7 @@ internal sealed class HostVm : IHostVm
     private bool TryBegin(long now)
     {
         bool isLate = _time.GetElapsedTime(_created, now) >= PrepareWithin;
-        if (!isLate && !Array.TrueForAll(_vcpus, vcpu => vcpu.Rounds > 0))
+        if (!isLate && !Array.TrueForAll(_vcpus, vcpu => vcpu.Rounds > 0 || vcpu.Role == VcpuRole.Workload))
             return false;
 
         // Nothing was invalidated so far: wherever the counter is, there it started. From past the last boundary that can be
@@ -210,6 +241,7 @@ internal sealed class HostVm : IHostVm
         _startRead = _counter.Seen is { } seen ? (long)Math.Min(seen.Last, (ulong)HostCohortRanges.CounterStart.Max) : null;
         _suspects.Start = CounterStart;
         Invalidators.Start(CounterStart);
+        _workloads?.Start();
         _phase = HostVmPhase.Soaking;
         return true;
     }
@@ -233,7 +265,7 @@ internal sealed class HostVm : IHostVm
             if (_tracing.Read(vcpu.ThreadNumber) is { } reading)
             {
                 _counter.Add(
-                    vcpu.Index, reading, SlowFixes(faults), CounterStart + _endedBefore, CounterStart + Invalidators.Begun);
+                    vcpu.Index, reading, SlowFixes(faults), CounterStart + _endedBefore, CounterStart + Begun);
             }
         }
 
@@ -248,10 +280,14 @@ internal sealed class HostVm : IHostVm
     {
         if (_suspects.HasHung)
             return _probes.AreLastRoundsDone(now, _suspects) ? HostVmPhase.Lost : HostVmPhase.Quiesced;
-        if (Array.TrueForAll(_vcpus, vcpu => vcpu.Role == VcpuRole.Sibling || vcpu.Stop != VcpuStop.None))
+        if (_workloads is { Stale: not null })
+            return HostVmPhase.Lost;
+        if (Array.TrueForAll(_vcpus, vcpu => vcpu.Role != VcpuRole.Soaked || vcpu.Stop != VcpuStop.None))
             return HostVmPhase.Lost;
         if (Invalidators.ArePausing)
             return HostVmPhase.Quiesced;
+        if (Invalidators.AreDone && _workloads?.AreFinished(now) == false)
+            return HostVmPhase.Finishing;
         if (Invalidators.AreDone)
             return _probes.AreLastRoundsDone(now, _suspects) ? HostVmPhase.Finished : HostVmPhase.Finishing;
         return _options.IsNearBoundary(Invalidators.Ended, CounterStart) ? HostVmPhase.AtBoundary : HostVmPhase.Soaking;

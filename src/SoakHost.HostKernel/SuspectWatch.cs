@@ -1,4 +1,5 @@
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel;
 
@@ -11,10 +12,13 @@ internal sealed class SuspectWatch
     private readonly IReadOnlyList<Vcpu> _vcpus;
     private readonly VcpuWatch[] _watches;
     private readonly VcpuObservation[] _seen;
+    private readonly WorkloadRunner? _workloads;
 
-    internal SuspectWatch(HostCohortOptions options, Invalidators invalidators, IReadOnlyList<Vcpu> vcpus, TimeProvider time)
+    internal SuspectWatch(
+        HostCohortOptions options, Invalidators invalidators, IReadOnlyList<Vcpu> vcpus, TimeProvider time,
+        WorkloadRunner? workloads = null)
     {
-        (_invalidators, _vcpus) = (invalidators, vcpus);
+        (_invalidators, _vcpus, _workloads) = (invalidators, vcpus, workloads);
         _watches = [.. vcpus.Select(_ => new VcpuWatch(options.Watch, time))];
         _seen = new VcpuObservation[vcpus.Count];
     }
@@ -37,11 +41,11 @@ internal sealed class SuspectWatch
     /// <summary>Looks at every vCPU.</summary>
     internal void Observe()
     {
-        bool areStopped = _invalidators.AreStopped;
+        bool areStopped = _invalidators.AreStopped && _workloads is not { AreStopped: false };
 
         // Ended is read before begun, so that the counter lies between the two.
         long ended = _invalidators.Ended;
-        long begun = _invalidators.Begun;
+        long begun = _invalidators.Begun + (_workloads?.InvalidationsMax ?? 0);
         for (int index = 0; index < _watches.Length; index++)
         {
             if (_watches[index].WantsQuiesce)
@@ -60,11 +64,13 @@ internal sealed class SuspectWatch
         if (mustStop && !_invalidators.ArePausing)
         {
             _invalidators.Pause();
+            _workloads?.Pause();
             Quiesces++;
         }
         else if (!mustStop && _invalidators.ArePausing)
         {
             _invalidators.Resume();
+            _workloads?.Resume();
         }
     }
 

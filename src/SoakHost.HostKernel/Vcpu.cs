@@ -6,6 +6,7 @@ using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel;
 
@@ -17,6 +18,9 @@ public enum VcpuRole
 
     /// <summary>Pages of its own that nothing invalidates: it must go on even when others hang.</summary>
     Sibling,
+
+    /// <summary>The pages of the workloads, as these order.</summary>
+    Workload,
 }
 
 /// <summary>
@@ -24,7 +28,7 @@ public enum VcpuRole
 /// pages that its mailbox names, and rests again. It leaves KVM_RUN for a signal at any time, even where the guest hangs in
 /// a fault.
 /// </summary>
-internal sealed unsafe class Vcpu : IDisposable
+internal sealed unsafe class Vcpu : IWorkloadVcpu, IDisposable
 {
     private const int StopRequest = 1;
     private const int SampleRequest = 2;
@@ -60,9 +64,10 @@ internal sealed unsafe class Vcpu : IDisposable
         HostCohortOptions options,
         int? cpu)
     {
+        GuestProgram program = role == VcpuRole.Workload ? GuestProgram.Workload : options.Program;
         _memory = memory;
         _gate = options.VcpuGate;
-        _cannotStandStill = options.Program == GuestProgram.Sweep;
+        _cannotStandStill = program is GuestProgram.Sweep or GuestProgram.Workload;
         Index = index;
         Role = role;
         _descriptor = new KvmDescriptor(vm.Request($"create vCPU {index}", KvmAbi.CreateVcpu, index));
@@ -73,7 +78,7 @@ internal sealed unsafe class Vcpu : IDisposable
             string? missing = "statistics were declined";
             _statistics = options.WithoutStatistics ? null : VcpuStatistics.TryOpen(_descriptor, out missing);
             StatisticsMissing = missing;
-            SetRegisters(options.Program);
+            SetRegisters(program);
         }
         catch
         {
@@ -88,6 +93,9 @@ internal sealed unsafe class Vcpu : IDisposable
 
     internal int Index { get; }
 
+    /// <summary>Its file, for what only its workloads ask of it.</summary>
+    internal KvmDescriptor Descriptor => _descriptor;
+
     internal VcpuRole Role { get; }
 
     /// <summary>Why faults are not counted for this vCPU; null where they are.</summary>
@@ -96,7 +104,7 @@ internal sealed unsafe class Vcpu : IDisposable
     internal string? PinningError { get; private set; }
 
     /// <summary>What ended the vCPU, for a person; null while it has not ended.</summary>
-    internal string? StopReason { get; private set; }
+    public string? StopReason { get; private set; }
 
     internal ulong Heartbeat => Volatile.Read(ref *_memory.MailboxWord(Index, MailboxLayout.Heartbeat));
 
@@ -105,7 +113,7 @@ internal sealed unsafe class Vcpu : IDisposable
     internal bool IsContinuous => Volatile.Read(ref *_memory.MailboxWord(Index, MailboxLayout.Continuous)) != 0;
 
     /// <summary>Whether it was asked for work that it has not finished.</summary>
-    internal bool ProgressDue => Volatile.Read(ref _answered) != Volatile.Read(ref _rung);
+    public bool ProgressDue => Volatile.Read(ref _answered) != Volatile.Read(ref _rung);
 
     internal VcpuStop Stop => (VcpuStop)Volatile.Read(ref _stop);
 
@@ -131,6 +139,22 @@ internal sealed unsafe class Vcpu : IDisposable
         _bell.Release();
     }
 
+    /// <summary>Asks a workload's vCPU, which must be at rest, to read a word of each page, or to write one.</summary>
+    /// <param name="address">The first word's address.</param>
+    /// <param name="pages">Pages, 1 to <see cref="MailboxLayout.ResultsMax"/>.</param>
+    /// <param name="stride">Bytes from one to the next.</param>
+    /// <param name="value">What to write into the first, and one more into each next; null to read.</param>
+    public void Ask(long address, int pages, long stride, ulong? value)
+    {
+        Volatile.Write(ref *_memory.MailboxWord(Index, MailboxLayout.Value), value ?? 0);
+        Volatile.Write(ref *_memory.MailboxWord(Index, MailboxLayout.IsWrite), value is null ? 0ul : 1);
+        Ring(address, pages, stride, continuous: false);
+    }
+
+    /// <summary>What it read last of a page.</summary>
+    public ulong Result(int page) =>
+        Volatile.Read(ref *_memory.MailboxWord(Index, MailboxLayout.Results + (page * sizeof(ulong))));
+
     /// <summary>Lets a vCPU that goes round after round rest at the end of this one.</summary>
     internal void Rest() => Volatile.Write(ref *_memory.MailboxWord(Index, MailboxLayout.Continuous), 0);
 
@@ -147,7 +171,7 @@ internal sealed unsafe class Vcpu : IDisposable
     internal VcpuObservation Observe(bool invalidationsStopped, long ended, long begun)
     {
         bool isSampled = Volatile.Read(ref _sampled) != 0;
-        bool atAccess = isSampled && (ulong)Volatile.Read(ref _sampledRip) == GuestMemory.AccessInstruction;
+        bool atAccess = isSampled && GuestMemory.IsAccess((ulong)Volatile.Read(ref _sampledRip));
         return new VcpuObservation
         {
             Heartbeat = Heartbeat,
@@ -244,6 +268,14 @@ internal sealed unsafe class Vcpu : IDisposable
             {
                 Volatile.Write(ref _answered, Volatile.Read(ref _rung));
                 return true;
+            }
+
+            // A workload takes memory away from the guest for good. What is read there is all ones, as on real hardware.
+            if (answer == 0 && Role == VcpuRole.Workload && Head->ExitReason == KvmAbi.ExitMmio)
+            {
+                if (Head->IsMmioWrite == 0)
+                    Head->MmioData = ulong.MaxValue;
+                continue;
             }
 
             EndWith(error);

@@ -10,12 +10,13 @@ internal static class Program
 {
     // Before this check the program must not load any assembly: for that the commands are in a method of their own.
     private static int Main(string[] arguments) =>
-        arguments is [Initramfs.GuestCommand] ? RunInside()
+        arguments is [Initramfs.GuestCommand, .. var told] ? RunInside(told)
         : OpenFiles.AreEnough(arguments) ? RunAsync(arguments).GetAwaiter().GetResult() : (int)ExitCode.Usage;
 
     /// <summary>The first program of a kernel in the lab. Only a few of the program's assemblies are there.</summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
-    private static int RunInside() => (int)(LabGuest.TryRun(TimeProvider.System) ? ExitCode.Pass : ExitCode.Usage);
+    private static int RunInside(string[] told) =>
+        (int)(LabGuest.TryRun(TimeProvider.System, told) ? ExitCode.Pass : ExitCode.Usage);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static Task<int> RunAsync(string[] arguments)

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
+using SoakHost.HostKernel.Results;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
 using SoakHost.Model.Kernels;
@@ -433,6 +434,49 @@ public sealed class HostCohortReaderTests
         Assert.Equal(
             new BoundaryForecast(new((ulong)Boundary), Noon.AddSeconds((Boundary - 2_001_000) / 1000.0)),
             Read(vm).Forecast!.Crossings[1]);
+    }
+
+    [Fact]
+    public void Coverage_is_the_plain_invalidations_and_then_each_workload_over_all_VMs()
+    {
+        HostVcpuSnapshot others = Healthy with { Index = 2, Role = VcpuRole.Workload, Faults = new FaultCounters { Fixed = 33 } };
+        HostVmSnapshot vm = Vm(Healthy, others) with
+        {
+            Crossings = [Crossing(Boundary, 1)],
+            Workloads = [new("fork", 3, 10, 20, null, null), new("ksm", 0, 0, 0, "no KSM", null)],
+        };
+
+        Assert.Equal(
+            [
+                new("madvise(MADV_DONTNEED)", 2000, 900, 700, true), new("fork", 5, 21, 42, true), new("ksm", 0, 0, 0, false),
+            ],
+            Read(vm, vm with { Index = 1, Workloads = [new("fork", 2, 11, 22, null, null), vm.Workloads[1]] }).Coverage);
+        Assert.Equal(
+            new WorkloadCoverage("fork", 1, null, null, true),
+            Read(vm with { Workloads = [new("fork", 1, null, null, null, null)] }).Coverage[1]);
+    }
+
+    [Fact]
+    public void A_stale_mapping_is_a_finding_once_and_a_violation_with_its_evidence()
+    {
+        HostVmSnapshot vm = Vm(Healthy) with { Index = 2, Phase = HostVmPhase.Lost, Stale = Workloads.StaleMappingTests.Found };
+        HostSnapshot read = Read(Snapshot(vm) with { IsOver = true, Violations = ["VM 2: stale."] });
+
+        Finding finding = Assert.Single(read.Findings);
+        Assert.Equal((FindingKind.StaleMapping, 2, (int?)null), (finding.Kind, finding.Vm, finding.Vcpu));
+        Assert.Equal(new CounterRange(100, 140), finding.InvalidateSeq);
+        Assert.Equal((1L, new VmStaleMapping(2, vm.Stale)), (read.Totals.StaleMappings, Assert.Single(read.StaleMappings)));
+        Assert.Equal(Verdict.Violation, VerdictOf(read));
+        Assert.Equal("violation: stale mapping", HostVerdictName.Of(Verdict.Violation, read));
+        Assert.Empty(Read(vm).Findings);
+    }
+
+    [Fact]
+    public void Stale_mappings_are_counted_only_where_a_workload_looked_for_them()
+    {
+        Assert.Null(Read(Vm(Healthy)).Totals.StaleMappings);
+        Assert.Null(Read(Vm(Healthy) with { Workloads = [new("fork", 0, 0, 0, null, null)] }).Totals.StaleMappings);
+        Assert.Equal(0, Read(Vm(Healthy) with { Workloads = [new("fork", 1, 0, 0, null, null)] }).Totals.StaleMappings);
     }
 
     private static BoundaryCrossing Crossing(long boundary, int probes) =>

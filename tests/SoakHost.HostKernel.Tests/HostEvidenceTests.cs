@@ -2,6 +2,7 @@ using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel.Tests;
 
@@ -29,6 +30,8 @@ public sealed class HostEvidenceTests
 
     private static readonly HostVmSnapshot Vm = new(
         0, HostVmPhase.Finished, (1L << 31) + 1024, (1L << 31) + 1024, 0, null, null, null, [Seen], 0, [Healthy]);
+
+    private static readonly HostMachine Here = new("6.1", "npt", "a CPU");
 
     [Fact]
     public void A_finished_run_that_saw_its_boundary_misses_nothing_and_says_what_it_saw()
@@ -283,8 +286,8 @@ public sealed class HostEvidenceTests
         Assert.Equal(
             [
                 "This is about kernel 6.1, MMU mode npt and CPU a CPU, and nothing else.",
-                "The guests read private anonymous memory through 4 KiB mappings; writes, huge pages, file-backed memory, dirty "
-                + "logging, nesting and migration were not tested.",
+                "Nesting, migration to another host and guest_memfd were not tested.",
+                "The dirty ring was not tested: a VM has it or the bitmap (--workloads all,-dirty-log,dirty-ring).",
                 "2^32 lies past the end of the run.",
                 "a shortcoming",
             ],
@@ -295,6 +298,49 @@ public sealed class HostEvidenceTests
         Assert.Equal(
             "VM 0 crossed 2^31 with no vCPU at work, which shows nothing.",
             Assert.Single(HostEvidence.Missing(Options, [Vm with { Crossings = [Seen with { ProbesInFlight = 0 }] }])));
+    }
+
+    [Fact]
+    public void Workloads_that_did_not_run_are_named_with_the_reason()
+    {
+        string[] chosen = ["fork", "ksm", "mremap", "thp", "file"];
+        HostVmSnapshot vm = Vm with
+        {
+            Workloads =
+            [
+                new("fork", 3, 4, 5, null, null), new("ksm", 0, 0, 0, "this kernel has no KSM", null),
+                new("mremap", 2, 4, 0, null, "could not move"), new("thp", 0, 0, 0, null, null),
+                new("file", 0, 0, 0, null, null),
+            ],
+        };
+        string off = $"Workloads that were switched off: {string.Join(", ", WorkloadNames.Usual.Except(chosen))}.";
+
+        Assert.Equal(
+            [
+                off, "The workload ksm did not run: this kernel has no KSM.", "The workload mremap ended early: could not move.",
+                "Workloads that had no time to run: thp, file.",
+            ],
+            Gaps(isOver: true, vm));
+        Assert.Equal(3, Gaps(isOver: false, vm).Count());
+        Assert.Equal([off, "No workload could run: no room."], Gaps(isOver: true, Vm with { WhyNoWorkloads = "no room" }));
+        Assert.Equal(
+            ["All workloads were switched off: the guests read private anonymous memory through 4 KiB mappings."],
+            Named(HostEvidence.NotCovered(Options with { Workloads = [] }, Here, [], null, 0, [Vm], true)));
+
+        IEnumerable<string> Gaps(bool isOver, HostVmSnapshot vm) =>
+            Named(HostEvidence.NotCovered(Options with { Workloads = chosen }, Here, [], null, 0, [vm], isOver));
+
+        static IEnumerable<string> Named(IEnumerable<string> gaps) =>
+            gaps.Where(gap => gap.Contains("orkload", StringComparison.Ordinal)
+                && !gap.Contains("dirty-ring", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public void A_stale_mapping_is_a_violation_before_all_others()
+    {
+        HostVmSnapshot vm = Vm with { Index = 3, Stale = Workloads.StaleMappingTests.Found };
+
+        Assert.Equal([$"VM 3: {Workloads.StaleMappingTests.Found}."], HostEvidence.Violations([Vm, vm]));
     }
 
     [Fact]
@@ -318,7 +364,7 @@ public sealed class HostEvidenceTests
 
         Assert.Equal(
             ["151 lies past the end of the run."],
-            HostEvidence.NotCovered(options, new HostMachine("6.1", "npt", "a CPU"), [], null, start: 50).Skip(2));
+            HostEvidence.NotCovered(options, new HostMachine("6.1", "npt", "a CPU"), [], null, start: 50).Skip(3));
     }
 
     [Fact]

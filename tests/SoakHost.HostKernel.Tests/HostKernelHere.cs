@@ -24,6 +24,7 @@ internal static class HostKernelHere
         MemoryBytes = 32 * 4096,
         Until = long.MaxValue,
         Boundaries = [],
+        Workloads = [],
         ProbeInterval = TimeSpan.FromMilliseconds(50),
         SampleInterval = TimeSpan.FromMilliseconds(10),
         // Two cores are shared with whatever else runs: the invalidators leave some time to the vCPUs.

@@ -9,7 +9,14 @@ namespace SoakHost.HostKernel.Guest;
 /// <param name="Vmas">VMAs that the soaked memory is cut into, at least 1.</param>
 /// <param name="Memslots">Memslots that it is divided into, at least 1.</param>
 /// <param name="Program">What each vCPU runs.</param>
-internal sealed record GuestShape(int Vcpus, long Base, long MemoryBytes, int Vmas, int Memslots, GuestProgram Program);
+/// <param name="WorkloadBytes">Addresses for workloads above the soaked memory, in bytes.</param>
+internal sealed record GuestShape(
+    int Vcpus, long Base, long MemoryBytes, int Vmas, int Memslots, GuestProgram Program, long WorkloadBytes = 0)
+{
+    /// <summary>Where they begin: the next multiple of 2 MiB.</summary>
+    public long WorkloadBase =>
+        (Base + MemoryBytes + GuestMemory.LargePageBytes - 1) / GuestMemory.LargePageBytes * GuestMemory.LargePageBytes;
+}
 
 /// <summary>
 /// The guest's address space: a small system area at guest-physical 0 (code, mailboxes, the siblings' own pages, page
@@ -56,7 +63,7 @@ internal sealed unsafe class GuestMemory : IDisposable
             CutIntoVmas(shape.Vmas);
             CheckVmas(shape.Vmas);
             WriteCode(shape.Program);
-            WritePageTables();
+            WritePageTables(shape);
             AddSlot(vm, 0, 0, _system.Start, _system.Length);
             long slotBytes = shape.MemoryBytes / shape.Memslots;
             for (int slot = 0; slot < shape.Memslots; slot++)
@@ -81,7 +88,9 @@ internal sealed unsafe class GuestMemory : IDisposable
 
     internal byte* Soaked => _soaked.Start;
 
-    internal static ulong AccessInstruction => (ulong)(CodeAddress + GuestCode.AccessInstruction);
+    /// <summary>Whether the instruction at an address touches a page, whose address is in RAX then.</summary>
+    internal static bool IsAccess(ulong instruction) =>
+        instruction - CodeAddress is GuestCode.AccessInstruction or GuestCode.WorkloadRead or GuestCode.WorkloadWrite;
 
     internal static long Mailbox(int vcpu) => MailboxAddress + (vcpu * PageBytes);
 
@@ -105,9 +114,10 @@ internal sealed unsafe class GuestMemory : IDisposable
 
     private static long SystemBytes(GuestShape shape)
     {
-        // One table of each of the two upper levels for the system area, two for the soaked memory if it lies across a
-        // boundary of theirs, and one table a GiB below.
-        long tables = 1 + 1 + 1 + 2 + (shape.MemoryBytes >> (int)GibibyteBits) + 2;
+        // One table of each of the two upper levels for the system area, two for all other memory if it lies across a boundary
+        // of theirs, and one table a GiB below.
+        long others = shape.WorkloadBase + shape.WorkloadBytes - shape.Base;
+        long tables = 1 + 1 + 1 + 2 + (others >> (int)GibibyteBits) + 2;
         long bytes = MailboxAddress + ((shape.Vcpus + SiblingPages + tables) * PageBytes);
         return (bytes + LargePageBytes - 1) / LargePageBytes * LargePageBytes;
     }
@@ -161,16 +171,18 @@ internal sealed unsafe class GuestMemory : IDisposable
         byte* code = _system.Start + CodeAddress;
         GuestCode.Sweep.CopyTo(new Span<byte>(code + GuestCode.SweepEntry, GuestCode.Sweep.Length));
         GuestCode.Loop.CopyTo(new Span<byte>(code + GuestCode.LoopEntry, GuestCode.Loop.Length));
+        GuestCode.Workload.CopyTo(new Span<byte>(code + GuestCode.WorkloadEntry, GuestCode.Workload.Length));
         GuestCode.Halt.CopyTo(new Span<byte>(code + GuestCode.HaltEntry, GuestCode.Halt.Length));
         if (program == GuestProgram.ImitateHang)
             GuestCode.Loop.CopyTo(new Span<byte>(code + GuestCode.AccessInstruction, GuestCode.Loop.Length));
     }
 
-    private void WritePageTables()
+    private void WritePageTables(GuestShape shape)
     {
         _tableEnd = TableRoot + PageBytes;
         MapRange(0, _system.Length);
         MapRange(Base, SoakedBytes);
+        MapRange(shape.WorkloadBase, shape.WorkloadBytes);
     }
 
     private void MapRange(long start, long bytes)

@@ -7,6 +7,9 @@ internal enum GuestProgram
     /// <summary>Reads its pages one by one, a heartbeat for each, and rests after each round unless told to go on.</summary>
     Sweep,
 
+    /// <summary>Reads a word of each page and notes it, or writes one, once for each order.</summary>
+    Workload,
+
     /// <summary>Jumps to itself for ever: no heartbeat, no faults.</summary>
     LoopWithoutHeartbeat,
 
@@ -24,10 +27,15 @@ internal static class GuestCode
     internal const int SweepEntry = 0;
     internal const int LoopEntry = 0x100;
     internal const int HaltEntry = 0x200;
+    internal const int WorkloadEntry = 0x300;
 
     /// <summary>Offset of the instruction that reads a page: a vCPU that hangs does so here, with the page's address in
     /// RAX.</summary>
     internal const int AccessInstruction = 12;
+
+    /// <summary>Offsets of the two instructions of <see cref="Workload"/> that touch a page, its address in RAX too.</summary>
+    internal const int WorkloadRead = WorkloadEntry + 29;
+    internal const int WorkloadWrite = WorkloadEntry + 37;
 
     /// <summary>The port that ends a round. 0x5f belongs to no device of a PC; KVM without its interrupt chips emulates
     /// none.</summary>
@@ -51,6 +59,30 @@ internal static class GuestCode
         0xeb, 0xd9, // jmp round
     ];
 
+    internal static ReadOnlySpan<byte> Workload =>
+    [
+        0x48, 0x8b, 0x47, MailboxLayout.Base, // round: mov rax, [rdi + Base]
+        0x48, 0x8b, 0x57, MailboxLayout.Pages, // mov rdx, [rdi + Pages]
+        0x48, 0x8b, 0x5f, MailboxLayout.Stride, // mov rbx, [rdi + Stride]
+        0x4c, 0x8b, 0x47, MailboxLayout.Value, // mov r8, [rdi + Value]
+        0x48, 0x8d, 0xb7, 0x00, 0x01, 0x00, 0x00, // lea rsi, [rdi + Results]
+        0x83, 0x7f, MailboxLayout.IsWrite, 0x00, // page: cmp dword [rdi + IsWrite], 0
+        0x75, 0x08, // jne write
+        0x48, 0x8b, 0x08, // mov rcx, [rax]
+        0x48, 0x89, 0x0e, // mov [rsi], rcx
+        0xeb, 0x06, // jmp next
+        0x4c, 0x89, 0x00, // write: mov [rax], r8
+        0x49, 0xff, 0xc0, // inc r8
+        0x48, 0x83, 0xc6, 0x08, // next: add rsi, 8
+        0x48, 0xff, 0x07, // inc qword [rdi + Heartbeat]
+        0x48, 0x01, 0xd8, // add rax, rbx
+        0x48, 0xff, 0xca, // dec rdx
+        0x75, 0xdd, // jnz page
+        0x48, 0xff, 0x47, MailboxLayout.Rounds, // inc qword [rdi + Rounds]
+        0xe6, RestPort, // out RestPort, al
+        0xeb, 0xbe, // jmp round
+    ];
+
     internal static ReadOnlySpan<byte> Loop => [0xeb, 0xfe];
 
     internal static ReadOnlySpan<byte> Halt => [0xf4, 0xeb, 0xfd];
@@ -59,6 +91,7 @@ internal static class GuestCode
     {
         GuestProgram.LoopWithoutHeartbeat => LoopEntry,
         GuestProgram.Halt => HaltEntry,
+        GuestProgram.Workload => WorkloadEntry,
         _ => SweepEntry,
     };
 
@@ -69,7 +102,7 @@ internal static class GuestCode
     internal static int Ring(GuestProgram program) => program == GuestProgram.Halt ? 0 : 3;
 }
 
-/// <summary>Offsets in a vCPU's mailbox: the first two are the guest's, the others the host's.</summary>
+/// <summary>Offsets in a vCPU's mailbox: the first two and the results are the guest's, the others the host's.</summary>
 internal static class MailboxLayout
 {
     internal const int Heartbeat = 0;
@@ -78,4 +111,12 @@ internal static class MailboxLayout
     internal const int Base = 24;
     internal const int Pages = 32;
     internal const int Stride = 40;
+
+    /// <summary>What a workload's guest writes into its first page; into each next one more.</summary>
+    internal const int Value = 48;
+    internal const int IsWrite = 56;
+
+    /// <summary>What it read, a word for each page.</summary>
+    internal const int Results = 256;
+    internal const int ResultsMax = (GuestMemory.PageBytes - Results) / sizeof(ulong);
 }

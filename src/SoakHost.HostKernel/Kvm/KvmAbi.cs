@@ -16,16 +16,21 @@ internal static class KvmAbi
     internal const int CapabilityMemslots = 10;
     internal const int CapabilitySyncMmu = 16;
     internal const int CapabilityMaxVcpus = 66;
+    internal const int CapabilityReadOnlyMemory = 81;
     internal const int CapabilityImmediateExit = 136;
     internal const int CapabilityBinaryStats = 203;
 
     internal const uint ExitUnknown = 0;
     internal const uint ExitIo = 2;
     internal const uint ExitHalt = 5;
+    internal const uint ExitMmio = 6;
     internal const uint ExitShutdown = 8;
     internal const uint ExitFailEntry = 9;
     internal const uint ExitInternalError = 17;
     internal const uint ExitMemoryFault = 39;
+
+    internal const uint MemoryLogDirtyPages = 1;
+    internal const uint MemoryReadOnly = 2;
 
     internal static readonly nuint GetApiVersion = Io(0x00);
     internal static readonly nuint CreateVm = Io(0x01);
@@ -33,6 +38,7 @@ internal static class KvmAbi
     internal static readonly nuint GetVcpuMapSize = Io(0x04);
     internal static readonly nuint GetSupportedCpuid = IoReadWrite(0x05, 8);
     internal static readonly nuint CreateVcpu = Io(0x41);
+    internal static readonly nuint GetDirtyLog = IoWrite(0x42, Marshal.SizeOf<KvmDirtyLog>());
     internal static readonly nuint SetUserMemoryRegion = IoWrite(0x46, Marshal.SizeOf<KvmUserMemoryRegion>());
     internal static readonly nuint Run = Io(0x80);
     internal static readonly nuint GetRegisters = IoRead(0x81, Marshal.SizeOf<KvmRegisters>());
@@ -40,6 +46,7 @@ internal static class KvmAbi
     internal static readonly nuint GetSpecialRegisters = IoRead(0x83, Marshal.SizeOf<KvmSpecialRegisters>());
     internal static readonly nuint SetSpecialRegisters = IoWrite(0x84, Marshal.SizeOf<KvmSpecialRegisters>());
     internal static readonly nuint SetCpuid = IoWrite(0x90, 8);
+    internal static readonly nuint EnableCapability = IoWrite(0xa3, Marshal.SizeOf<KvmEnableCapability>());
     internal static readonly nuint GetStatsDescriptor = Io(0xce);
 
     private const uint KvmIo = 0xAE;
@@ -58,6 +65,7 @@ internal static class KvmAbi
         ExitUnknown => "KVM_EXIT_UNKNOWN",
         ExitIo => "KVM_EXIT_IO",
         ExitHalt => "KVM_EXIT_HLT",
+        ExitMmio => "KVM_EXIT_MMIO",
         ExitShutdown => "KVM_EXIT_SHUTDOWN",
         ExitFailEntry => "KVM_EXIT_FAIL_ENTRY",
         ExitInternalError => "KVM_EXIT_INTERNAL_ERROR",
@@ -78,6 +86,33 @@ internal struct KvmUserMemoryRegion
     internal ulong GuestPhysicalAddress;
     internal ulong MemorySize;
     internal ulong UserspaceAddress;
+}
+
+/// <summary><c>struct kvm_dirty_log</c>, 16 bytes.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct KvmDirtyLog
+{
+    internal uint Slot;
+    internal uint Padding;
+    internal ulong Bitmap;
+}
+
+/// <summary><c>struct kvm_dirty_gfn</c>, 16 bytes: an entry of a dirty ring.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct KvmDirtyPage
+{
+    internal uint Flags;
+    internal uint Slot;
+    internal ulong Offset;
+}
+
+/// <summary><c>struct kvm_enable_cap</c>, 104 bytes.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 104)]
+internal struct KvmEnableCapability
+{
+    internal uint Capability;
+    internal uint Flags;
+    internal ulong Argument;
 }
 
 /// <summary><c>struct kvm_regs</c>, 144 bytes.</summary>
@@ -159,8 +194,8 @@ internal unsafe struct KvmSpecialRegisters
 }
 
 /// <summary>
-/// The head of <c>struct kvm_run</c>, the page that a vCPU shares with its thread: the fixed fields, and the two members of the
-/// exit union that are read here. The whole structure is 2352 bytes; the kernel says how much to map.
+/// The head of <c>struct kvm_run</c>, the page that a vCPU shares with its thread: the fixed fields, and the members of the exit
+/// union that are used here. The whole structure is 2352 bytes; the kernel says how much to map.
 /// </summary>
 [StructLayout(LayoutKind.Explicit)]
 internal struct KvmRunHead
@@ -174,6 +209,14 @@ internal struct KvmRunHead
     /// <summary><c>memory_fault.gpa</c>, valid with KVM_EXIT_MEMORY_FAULT (Linux 6.8 and later).</summary>
     [FieldOffset(40)]
     internal ulong MemoryFaultAddress;
+
+    /// <summary><c>mmio.data</c>, valid with KVM_EXIT_MMIO: what is written, or what a read is given.</summary>
+    [FieldOffset(40)]
+    internal ulong MmioData;
+
+    /// <summary><c>mmio.is_write</c>.</summary>
+    [FieldOffset(52)]
+    internal byte IsMmioWrite;
 }
 
 /// <summary><c>struct kvm_cpuid_entry2</c>, 40 bytes.</summary>

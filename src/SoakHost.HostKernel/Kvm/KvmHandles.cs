@@ -71,12 +71,34 @@ internal sealed unsafe class MappedMemory : SafeHandleZeroOrMinusOneIsInvalid
     internal static MappedMemory Shared(KvmDescriptor descriptor, long length) =>
         Map(length, Libc.MapShared, descriptor.Number, "map the vCPU's run page");
 
+    /// <summary>Pages of a file, shared with all who map it.</summary>
+    internal static MappedMemory Shared(int file, long length, long offset = 0) =>
+        Map(length, Libc.MapShared, file, "map a file", offset);
+
+    /// <summary>Private anonymous memory with huge pages, where the kernel has any, at a multiple of their size.</summary>
+    /// <param name="length">Bytes, whole huge pages.</param>
+    /// <param name="hugePage">Bytes of one.</param>
+    internal static MappedMemory Huge(long length, long hugePage)
+    {
+        const int flags = Libc.MapPrivate | Libc.MapAnonymous | Libc.MapNoReserve;
+        using MappedMemory found = Map(length + hugePage, flags, -1, $"map {length} bytes of memory");
+        nint start = (nint)((found.handle + hugePage - 1) / hugePage * hugePage);
+
+        // Only this part is kept.
+        nint whole = found.handle;
+        found.SetHandleAsInvalid();
+        if (start > whole)
+            _ = Libc.Unmap(whole, (nuint)(start - whole));
+        _ = Libc.Unmap(start + (nint)length, (nuint)(whole + hugePage - start));
+        return new MappedMemory(start, length);
+    }
+
     /// <inheritdoc/>
     protected override bool ReleaseHandle() => Libc.Unmap(handle, (nuint)Length) == 0;
 
-    private static MappedMemory Map(long length, int flags, int descriptor, string what)
+    private static MappedMemory Map(long length, int flags, int descriptor, string what, long offset = 0)
     {
-        nint address = Libc.Map(0, (nuint)length, Libc.ProtectRead | Libc.ProtectWrite, flags, descriptor, 0);
+        nint address = Libc.Map(0, (nuint)length, Libc.ProtectRead | Libc.ProtectWrite, flags, descriptor, (nint)offset);
         return address != -1 ? new MappedMemory(address, length) : throw KvmException.Last(what);
     }
 }

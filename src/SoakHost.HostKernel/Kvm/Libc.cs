@@ -11,24 +11,43 @@ internal static unsafe partial class Libc
     internal const int ErrorNoMemory = 12;
     internal const int ErrorAccess = 13;
     internal const int ErrorFault = 14;
+    internal const int ErrorInvalid = 22;
 
     internal const int OpenReadWrite = 2;
     internal const int OpenCloseOnExec = 0x80000;
 
     internal const int ProtectRead = 1;
     internal const int ProtectWrite = 2;
+    internal const int ProtectExecute = 4;
     internal const int MapShared = 1;
     internal const int MapPrivate = 2;
     internal const int MapAnonymous = 0x20;
     internal const int MapNoReserve = 0x4000;
 
+    internal const int MapFixed = 0x10;
+    internal const int RemapMayMove = 1;
+    internal const int RemapFixed = 2;
+    internal const int FileKeepSize = 1;
+    internal const int FilePunchHole = 2;
+    internal const int MemoryFileCloseOnExec = 1;
+    internal const int SignalKill = 9;
+    internal const int WaitAll = 0x40000000;
+
     internal const int AdviseDontNeed = 4;
+    internal const int AdviseFree = 8;
+    internal const int AdviseMergeable = 12;
+    internal const int AdviseHugePage = 14;
     internal const int AdviseNoHugePage = 15;
+    internal const int AdviseCollapse = 25;
 
     private const string Library = "libc";
 
     [LibraryImport(Library, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
     internal static partial int Open(string path, int flags);
+
+    // open is variadic as ioctl is.
+    [LibraryImport(Library, EntryPoint = "open", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int Open(string path, int flags, int mode);
 
     [LibraryImport(Library, EntryPoint = "close", SetLastError = true)]
     internal static partial int Close(int descriptor);
@@ -46,6 +65,31 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, EntryPoint = "munmap", SetLastError = true)]
     internal static partial int Unmap(nint address, nuint length);
+
+    // mremap is variadic as well.
+    [LibraryImport(Library, EntryPoint = "mremap", SetLastError = true)]
+    internal static partial nint Remap(nint address, nuint length, nuint newLength, int flags, nint newAddress);
+
+    [LibraryImport(Library, EntryPoint = "memfd_create", SetLastError = true, StringMarshalling = StringMarshalling.Utf8)]
+    internal static partial int CreateMemoryFile(string name, uint flags);
+
+    [LibraryImport(Library, EntryPoint = "ftruncate", SetLastError = true)]
+    internal static partial int Truncate(int descriptor, nint length);
+
+    [LibraryImport(Library, EntryPoint = "fallocate", SetLastError = true)]
+    internal static partial int Allocate(int descriptor, int mode, nint offset, nint length);
+
+    [LibraryImport(Library, EntryPoint = "pwrite", SetLastError = true)]
+    internal static partial nint WriteAt(int descriptor, byte* buffer, nuint length, nint offset);
+
+    [LibraryImport(Library, EntryPoint = "read", SetLastError = true)]
+    internal static partial nint Read(int descriptor, byte* buffer, nuint length);
+
+    [LibraryImport(Library, EntryPoint = "kill", SetLastError = true)]
+    internal static partial int Signal(int process, int signal);
+
+    [LibraryImport(Library, EntryPoint = "waitpid", SetLastError = true)]
+    internal static partial int WaitFor(int process, int* status, int options);
 
     [LibraryImport(Library, EntryPoint = "mprotect", SetLastError = true)]
     internal static partial int Protect(nint address, nuint length, int protection);
@@ -76,6 +120,10 @@ internal static unsafe partial class Libc
 
     [LibraryImport(Library, EntryPoint = "syscall", SetLastError = true)]
     internal static partial nint SystemCall(nint number, nint first, nint second, nint third, nint fourth);
+
+    [LibraryImport(Library, EntryPoint = "syscall", SetLastError = true)]
+    internal static partial nint SystemCall(
+        nint number, nint first, nint second, nint third, nint fourth, nint fifth, nint sixth);
 
     /// <summary>The C library's own words for the last error of this thread, with its number.</summary>
     internal static string Explain(int error) => $"{Marshal.GetPInvokeErrorMessage(error)} (errno {error})";

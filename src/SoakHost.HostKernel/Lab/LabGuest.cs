@@ -30,16 +30,18 @@ public static unsafe class LabGuest
 
     /// <summary>Runs until the machine is off. Only the first program of a machine may call it.</summary>
     /// <param name="time">The clock.</param>
+    /// <param name="arguments">What the program was told.</param>
     /// <returns>Whether it ran: false where this is no machine of the lab.</returns>
-    public static bool TryRun(TimeProvider time)
+    public static bool TryRun(TimeProvider time, IReadOnlyList<string> arguments)
     {
         ArgumentNullException.ThrowIfNull(time);
+        ArgumentNullException.ThrowIfNull(arguments);
         if (Environment.ProcessId != 1 || !File.Exists(Initramfs.ModuleList))
             return false;
         using LabPort port = LabPort.Open();
         try
         {
-            Run(port, time);
+            Run(port, arguments, time);
         }
         catch (TracingException reason)
         {
@@ -56,7 +58,7 @@ public static unsafe class LabGuest
         return true;
     }
 
-    private static void Run(LabPort port, TimeProvider time)
+    private static void Run(LabPort port, IReadOnlyList<string> arguments, TimeProvider time)
     {
         var orders = new BlockingCollection<LabMessage>();
         new Thread(() => Listen(port, orders)) { Name = "lab port", IsBackground = true }.Start();
@@ -71,6 +73,12 @@ public static unsafe class LabGuest
         }
 
         port.Say(new LabMessage("kvm"));
+        if (arguments.FirstOrDefault() == LabSoak.Word)
+        {
+            LabSoak.RunInside([.. arguments.Skip(1)], port, time);
+            return;
+        }
+
         if (!File.Exists(TypesOfKernel))
             throw new TracingException("it does not describe its types (BTF): CONFIG_DEBUG_INFO_BTF is not set");
         KernelLayout layout = KernelLayout.OfThisKernel();

@@ -70,7 +70,7 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         {
             string initramfs = Path.Combine(folder, "initramfs");
             await using (FileStream file = File.Create(initramfs))
-                Initramfs.Write(file, ProgramFiles.Find(options.ProgramFolder, options.RuntimeFolder), found);
+                Initramfs.Write(file, ProgramFiles.Find(options.ProgramFolder, options.RuntimeFolder), found, []);
             attempt.Say("booting");
             long powerOn = time.GetTimestamp();
             using var machine = QemuMachine.Start(options.Machine, Path.GetFullPath(path), initramfs, folder);

@@ -48,6 +48,7 @@ internal sealed class LabVm : IDisposable
         VmasPerCall = 64,
         DutyCycle = 0.5,
         Boundaries = [],
+        Workloads = [],
         Until = HostCohortRanges.Count.Max,
         Watch = new VcpuWatchOptions { SuspectAfter = TimeSpan.FromSeconds(1), QuiesceFor = TimeSpan.FromSeconds(1) },
     };

@@ -136,7 +136,9 @@ public static class HostVerdictName
     /// <summary>The plain word.</summary>
     public static string Word(Verdict verdict) => verdict.ToString().ToLowerInvariant();
 
-    /// <summary>The verdict with its bounds: "pass for 2^31 and 2^32", "violation past 2^31".</summary>
+    /// <summary>
+    /// The verdict with its bounds: "pass for 2^31 and 2^32", "violation past 2^31", "violation: stale mapping".
+    /// </summary>
     /// <param name="verdict">The cohort's verdict.</param>
     /// <param name="host">Its figures.</param>
     /// <param name="isProven">Whether a control hung in the same run.</param>
@@ -150,6 +152,8 @@ public static class HostVerdictName
             Verdict.Pass when !isProven => Unproven,
             Verdict.Pass when !host.IsQuick && passed.Length > 0 => $"{Pass} for {string.Join(" and ", passed)}",
             Verdict.Inconclusive when host.IsQuickPass => QuickPass,
+            Verdict.Violation when host is { HungAt: null, StaleMappings.IsEmpty: false } =>
+                $"{Word(verdict)}: stale mapping{suffix}",
             Verdict.Violation when host.HungAt >= Least.Count => $"{Word(verdict)} past {Least}{suffix}",
             _ => Word(verdict) + suffix,
         };

@@ -1,6 +1,7 @@
 using SoakHost.HostKernel;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.Configuration;
 
@@ -92,6 +93,10 @@ internal static class HostCohortSettings
             new Several<int>(new WholeNumber<int>(HostCohortRanges.Cpu)),
             options => options.VcpuCpus, (options, value) => options with { VcpuCpus = value })
         { DefaultText = "empty" },
+        new Setting<HostCohortOptions, IReadOnlyList<string>>(
+            nameof(HostCohortOptions.Workloads), "list of workloads that run around boundaries, beside the plain invalidations",
+            new Subset(WorkloadNames.All, WorkloadNames.Usual),
+            options => options.Workloads, (options, value) => options with { Workloads = value }),
         new Setting<HostCohortOptions, TimeSpan>(
             nameof(HostCohortOptions.ProbeInterval), "time between two probes of a vCPU away from boundaries",
             new Duration(HostCohortRanges.ProbeInterval),

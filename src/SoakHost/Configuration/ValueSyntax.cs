@@ -1,4 +1,5 @@
 using System.Collections.Frozen;
+using System.Collections.Immutable;
 using System.Globalization;
 using System.Numerics;
 using SoakHost.HostKernel;
@@ -228,6 +229,58 @@ internal sealed class Words(string allowed, string placeholder, Func<string, boo
         value = text;
         return isAllowed(text);
     }
+}
+
+/// <summary>
+/// Some of several names, each once and in the order of the names: "all" and "none" are allowed too, and a name with a minus
+/// leaves it out of those before it.
+/// </summary>
+/// <param name="all">The names.</param>
+/// <param name="usual">What "all" stands for: those that go together.</param>
+internal sealed class Subset(ImmutableArray<string> all, ImmutableArray<string> usual) : ValueSyntax<IReadOnlyList<string>>
+{
+    private const string All = "all";
+    private const string None = "none";
+
+    public override string Allowed => $"{All}, {None}, or some of {string.Join(", ", all)}; -name leaves one out";
+
+    public override string Range => $"{All}, {None}, or names; \"{All}, -name\" leaves one out";
+
+    public override string Placeholder => "names";
+
+    public override IEnumerable<string> Names => [All, None, .. all];
+
+    public override bool IsList => true;
+
+    public override bool TryParse(string text, out IReadOnlyList<string> value)
+    {
+        HashSet<string> chosen = [];
+        value = [];
+        foreach (string part in text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
+        {
+            bool isOff = part[0] == '-';
+            string name = isOff ? part[1..] : part;
+            if (!isOff && name == All)
+                chosen.UnionWith(usual);
+            else if (!isOff && name == None)
+                chosen.Clear();
+            else if (!all.Contains(name))
+                return false;
+            else if (isOff)
+                chosen.Remove(name);
+            else
+                chosen.Add(name);
+        }
+
+        value = [.. all.Where(chosen.Contains)];
+        return true;
+    }
+
+    public override string Format(IReadOnlyList<string> value) =>
+        value.Count == 0 ? None : value.SequenceEqual(usual) ? All : string.Join(", ", value);
+
+    public override string FormatArgument(IReadOnlyList<string> value) =>
+        Format(value).Replace(" ", "", StringComparison.Ordinal);
 }
 
 /// <summary>Several values, separated by commas.</summary>

@@ -130,6 +130,10 @@ internal sealed record CheckCohortDocument(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableArray<HangDocument>? Hangs { get; init; }
 
+    /// <summary>The evidence of stale mappings, the first of each VM.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<StaleMappingDocument>? StaleMappingsSeen { get; init; }
+
     /// <summary>What each workload did.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableArray<WorkloadCoverage>? Coverage { get; init; }
@@ -198,12 +202,39 @@ internal static class CheckReport
             {
                 string name = HostVerdictName.Of(cohort.Verdict, host, result.HasProvenControl);
                 console.WriteLine($"{cohort.Cohort.Name}: {name}");
+                WriteCoverage(console, host);
             }
         }
 
         // People copy commands: a command is on a line of its own that nothing wraps.
         foreach (string line in Replays(result, result.Cohorts, run))
             console.Profile.Out.Writer.WriteLine($"  {line}");
+    }
+
+    /// <summary>What was done to the guests' memory, and the faults fixed meanwhile on both sides of the boundary.</summary>
+    private static void WriteCoverage(IAnsiConsole console, HostSnapshot host)
+    {
+        if (host.Coverage.IsEmpty)
+            return;
+        string boundary = host.Crossed.Length > 0 ? host.Crossed.Max().Name : "the boundary";
+        Table table = new Table().Border(TableBorder.Simple).AddColumn("workload");
+        foreach (string name in (string[])["events", $"faults fixed before {boundary}", "after it"])
+            table.AddColumn(name, column => column.RightAligned());
+        foreach (TableColumn column in table.Columns)
+            column.NoWrap().Padding(0, 0, 1, 0);
+        foreach (WorkloadCoverage each in host.Coverage)
+        {
+            table.AddRow(
+                each.Workload,
+                each.Offered ? each.Events.ToString("N0", CultureInfo.InvariantCulture) : "not offered",
+                Number(each.Offered, each.FaultsFixedBefore),
+                Number(each.Offered, each.FaultsFixedAfter));
+        }
+
+        console.Write(table);
+
+        static string Number(bool isOffered, ulong? number) =>
+            isOffered && number is { } known ? known.ToString("N0", CultureInfo.InvariantCulture) : "-";
     }
 
     public static void WriteJson(TextWriter output, SoakResult result, ShardOptions run) =>

@@ -182,9 +182,21 @@ internal static class JUnitReport
                 yield return Property($"{name}.kernel_build_id", build);
             yield return Property($"{name}.mmu", host.Mmu);
             yield return Property($"{name}.cpu", host.Cpu);
+            foreach (WorkloadCoverage each in host.Coverage)
+                yield return Property($"{name}.coverage.{each.Workload}", Describe(each));
             foreach (string sentence in host.NotCovered)
                 yield return Property($"{name}.not_covered", sentence);
         }
+    }
+
+    private static string Describe(WorkloadCoverage workload)
+    {
+        return !workload.Offered ? "not offered" : string.Create(
+            CultureInfo.InvariantCulture,
+            $"{workload.Events} events; faults fixed: {Number(workload.FaultsFixedBefore)} before the boundary, "
+            + $"{Number(workload.FaultsFixedAfter)} after it");
+
+        static string Number(ulong? number) => number?.ToString(CultureInfo.InvariantCulture) ?? "unknown";
     }
 
     private static IEnumerable<XElement> Properties(LabRun run, LabJudgement judgement)

@@ -6,6 +6,7 @@ using SoakHost.HostKernel;
 using SoakHost.HostKernel.Results;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.Reports;
 
@@ -44,6 +45,7 @@ internal static class KindDocuments
                 KernelBuild = KernelBuild.Read(),
                 CommandLine = KernelBuild.ReadCommandLine(),
                 Hangs = [.. host.Hangs.Select(HangDocument.Of)],
+                StaleMappingsSeen = [.. host.StaleMappings.Select(StaleMappingDocument.Of)],
                 Coverage = host.Coverage,
                 KernelRelease = host.KernelRelease,
                 Mmu = host.Mmu,
@@ -97,6 +99,32 @@ internal sealed record HangDocument(
 
     private static string[]? Of(CounterBounds? bounds) =>
         bounds is { } known ? [Hex64.Of((ulong)known.Ended), Hex64.Of((ulong)known.Begun)] : null;
+}
+
+/// <summary>A page that a guest of a real VM went on using after the host had taken it away.</summary>
+/// <param name="Vm">Its VM's number.</param>
+/// <param name="Workload">The workload that found it.</param>
+/// <param name="Event">Its event, from 1.</param>
+/// <param name="After">What had been done before.</param>
+/// <param name="Kind">How it came to light: "read", "write", "written_through" or "unlogged".</param>
+/// <param name="Address">The guest-physical address, in hex as all numbers below.</param>
+/// <param name="Expected">What had to be seen there.</param>
+/// <param name="Seen">What was seen.</param>
+/// <param name="SeenAgain">What the guest read there some time later.</param>
+/// <param name="Counter">The least and the most that the counter can have been.</param>
+/// <param name="At">When.</param>
+internal sealed record StaleMappingDocument(
+    int Vm, string Workload, long Event, string After, string Kind, string Address, string Expected, string Seen,
+    string SeenAgain, string[] Counter, DateTimeOffset At)
+{
+    public static StaleMappingDocument Of(VmStaleMapping found)
+    {
+        StaleMapping stale = found.Mapping;
+        return new StaleMappingDocument(
+            found.Vm, stale.Workload, stale.Event, stale.After, JsonNamingPolicy.SnakeCaseLower.ConvertName($"{stale.Kind}"),
+            Hex64.Of(stale.Address), Hex64.Of(stale.Expected), Hex64.Of(stale.Seen), Hex64.Of(stale.SeenAgain),
+            [Hex64.Of((ulong)stale.Counter.Ended), Hex64.Of((ulong)stale.Counter.Begun)], stale.At);
+    }
 }
 
 /// <summary>Faults of a vCPU, as its statistics count them.</summary>

@@ -25,6 +25,7 @@ public sealed class NamespaceTests(ITestOutputHelper output)
         ["SoakHost.HostKernel.Kvm"],
         ["SoakHost.HostKernel.Statistics", "SoakHost.HostKernel.Guest", "SoakHost.HostKernel.Tracing"],
         ["SoakHost.HostKernel.Watch"],
+        ["SoakHost.HostKernel.Workloads"],
         ["SoakHost.HostKernel"],
         ["SoakHost.HostKernel.Results"],
         ["SoakHost.HostKernel.Lab.Images"],

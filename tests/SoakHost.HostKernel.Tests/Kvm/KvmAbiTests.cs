@@ -17,6 +17,7 @@ public sealed class KvmAbiTests
         Assert.Equal(0xae04u, KvmAbi.GetVcpuMapSize);
         Assert.Equal(0xc008ae05u, KvmAbi.GetSupportedCpuid);
         Assert.Equal(0xae41u, KvmAbi.CreateVcpu);
+        Assert.Equal(0x4010ae42u, KvmAbi.GetDirtyLog);
         Assert.Equal(0x4020ae46u, KvmAbi.SetUserMemoryRegion);
         Assert.Equal(0xae80u, KvmAbi.Run);
         Assert.Equal(0x8090ae81u, KvmAbi.GetRegisters);
@@ -24,6 +25,7 @@ public sealed class KvmAbiTests
         Assert.Equal(0x8138ae83u, KvmAbi.GetSpecialRegisters);
         Assert.Equal(0x4138ae84u, KvmAbi.SetSpecialRegisters);
         Assert.Equal(0x4008ae90u, KvmAbi.SetCpuid);
+        Assert.Equal(0x4068aea3u, KvmAbi.EnableCapability);
         Assert.Equal(0xaeceu, KvmAbi.GetStatsDescriptor);
     }
 
@@ -31,6 +33,9 @@ public sealed class KvmAbiTests
     public void Structures_have_the_kernels_sizes()
     {
         Assert.Equal(32, Unsafe.SizeOf<KvmUserMemoryRegion>());
+        Assert.Equal(16, Unsafe.SizeOf<KvmDirtyLog>());
+        Assert.Equal(16, Unsafe.SizeOf<KvmDirtyPage>());
+        Assert.Equal(104, Unsafe.SizeOf<KvmEnableCapability>());
         Assert.Equal(144, Unsafe.SizeOf<KvmRegisters>());
         Assert.Equal(24, Unsafe.SizeOf<KvmSegment>());
         Assert.Equal(16, Unsafe.SizeOf<KvmDescriptorTable>());
@@ -55,6 +60,8 @@ public sealed class KvmAbiTests
         Assert.Equal(1, Offset<KvmRunHead>(nameof(KvmRunHead.ImmediateExit)));
         Assert.Equal(8, Offset<KvmRunHead>(nameof(KvmRunHead.ExitReason)));
         Assert.Equal(40, Offset<KvmRunHead>(nameof(KvmRunHead.MemoryFaultAddress)));
+        Assert.Equal(40, Offset<KvmRunHead>(nameof(KvmRunHead.MmioData)));
+        Assert.Equal(52, Offset<KvmRunHead>(nameof(KvmRunHead.IsMmioWrite)));
         Assert.Equal(0, Offset<Libc.SignalActionRecord>(nameof(Libc.SignalActionRecord.Handler)));
         Assert.Equal(8, Offset<Libc.SignalActionRecord>(nameof(Libc.SignalActionRecord.Mask)));
         Assert.Equal(136, Offset<Libc.SignalActionRecord>(nameof(Libc.SignalActionRecord.Flags)));

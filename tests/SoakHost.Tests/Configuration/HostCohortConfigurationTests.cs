@@ -2,6 +2,7 @@ using Microsoft.Extensions.Configuration;
 using SoakHost.Configuration;
 using SoakHost.HostKernel;
 using SoakHost.HostKernel.Kvm;
+using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.Tests.Configuration;
 
@@ -16,7 +17,10 @@ public class HostCohortConfigurationTests
         CohortOptions cohort = Assert.Single(Read().Fleet);
 
         HostCohortOptions host = Host(cohort);
-        Assert.Equal((1, 2, null), (cohort.Cohort.Vms, cohort.Cohort.VcpusPerVm, cohort.Unsupported));
+        Assert.Equal(WorkloadNames.Usual, host.Workloads);
+
+        // The workloads have a vCPU of their own.
+        Assert.Equal((1, 3, null), (cohort.Cohort.Vms, cohort.Cohort.VcpusPerVm, cohort.Unsupported));
         Assert.Equal(((1L << 31) + 1_000_000, "/dev/kvm"), (host.Until, host.DevicePath));
         Assert.Equal(("host", "host", 0UL), (cohort.Cohort.Kind, cohort.Cohort.KernelName, cohort.Cohort.InvalidateSeqStart));
     }
@@ -31,7 +35,8 @@ public class HostCohortConfigurationTests
             ("Host:InvalidatorCpus:0", "1"), ("Host:InvalidatorCpus:1", "3"), ("Host:VcpuCpus:0", "2"), ("Host:Until", "2^32+5"),
             ("Host:Boundaries:0", "2^31"), ("Host:Boundaries:1", "3_000_000"), ("Host:BoundaryWindow", "1000"),
             ("Host:ProbeInterval", "250ms"),
-            ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s"))
+            ("Host:ProbePages", "7"), ("Host:SampleInterval", "20ms"), ("Host:Workloads:0", "thp"), ("Host:Workloads:1", "fork"),
+            ("Host:SuspectAfter", "2s"), ("Host:QuiesceFor", "3s"))
                 .Fleet[0]);
 
         Assert.Equal((3, 16, "/dev/kvm2", 1L << 23, 1L << 32),
@@ -40,8 +45,48 @@ public class HostCohortConfigurationTests
         Assert.Equal(("1 3", "2"), (string.Join(' ', host.InvalidatorCpus), string.Join(' ', host.VcpuCpus)));
         Assert.Equal(((1L << 32) + 5, 1000L, 7), (host.Until, host.BoundaryWindow, host.ProbePages));
         Assert.Equal([1L << 31, 3_000_000L], host.Boundaries);
+        Assert.Equal(["fork", "thp"], host.Workloads);
         Assert.Equal((TimeSpan.FromMilliseconds(250), TimeSpan.FromMilliseconds(20)), (host.ProbeInterval, host.SampleInterval));
         Assert.Equal((TimeSpan.FromSeconds(2), TimeSpan.FromSeconds(3)), (host.Watch.SuspectAfter, host.Watch.QuiesceFor));
+    }
+
+    [Theory]
+    [InlineData("all", "all")]
+    [InlineData("none", "none")]
+    [InlineData("thp, fork, thp", "fork, thp")]
+    [InlineData("fork,thp,-fork", "thp")]
+    [InlineData("-fork", "none")]
+    public void Workloads_are_chosen_by_name(string text, string chosen)
+    {
+        var syntax = new Subset(WorkloadNames.All, WorkloadNames.Usual);
+
+        Assert.True(syntax.TryParse(text, out IReadOnlyList<string> names));
+        Assert.Equal(chosen, syntax.Format(names));
+        Assert.True(syntax.TryParse(syntax.FormatArgument(names), out IReadOnlyList<string> again));
+        Assert.Equal(names, again);
+    }
+
+    [Fact]
+    public void A_VM_logs_dirty_pages_in_one_way()
+    {
+        Assert.Contains(
+            "has dirty-log and dirty-ring; a VM has one of them",
+            Assert.Single(Errors(("Host:Workloads:0", "all"), ("Host:Workloads:1", "dirty-ring"))), StringComparison.Ordinal);
+        Assert.Contains(
+            "dirty-ring",
+            Host(Read(("Host:Workloads:0", "all"), ("Host:Workloads:1", "-dirty-log"), ("Host:Workloads:2", "dirty-ring"))
+                .Fleet[0]).Workloads);
+    }
+
+    [Fact]
+    public void All_workloads_but_some_can_be_asked_for()
+    {
+        var syntax = new Subset(WorkloadNames.All, WorkloadNames.Usual);
+
+        Assert.True(syntax.TryParse("all,-fork,-ksm", out IReadOnlyList<string> names));
+        Assert.Equal(WorkloadNames.Usual.Except(["fork", "ksm"]), names);
+        Assert.False(syntax.TryParse("fork,madness", out _));
+        Assert.False(syntax.TryParse("-madness", out _));
     }
 
     [Fact]

@@ -31,14 +31,17 @@ public static class Initramfs
     /// <param name="output">Where to.</param>
     /// <param name="program">The program.</param>
     /// <param name="modules">The modules, each after those that it needs.</param>
-    internal static void Write(Stream output, ProgramFiles program, IReadOnlyList<KernelModule> modules)
+    /// <param name="arguments">What the program inside is told; empty for the lab's own part.</param>
+    internal static void Write(
+        Stream output, ProgramFiles program, IReadOnlyList<KernelModule> modules, IReadOnlyList<string> arguments)
     {
         var archive = new CpioWriter(output);
         foreach (string folder in (string[])["/proc", "/sys", "/dev", "/tmp", "/modules"])
             archive.Folder(folder);
         foreach ((string path, int major, int minor) in Devices)
             archive.Device(path, major, minor);
-        archive.File("/init", InitProgram.Build(Mounts, ProgramFiles.Program, [ProgramFiles.Program, GuestCommand], Environment));
+        archive.File("/init", InitProgram.Build(
+            Mounts, ProgramFiles.Program, [ProgramFiles.Program, GuestCommand, .. arguments], Environment));
         foreach ((string path, byte[] content) in program.Made)
             archive.File(path, content);
         foreach ((string path, string source) in program.Copied)

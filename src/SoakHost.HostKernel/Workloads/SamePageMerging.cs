@@ -1,0 +1,55 @@
+using SoakHost.HostKernel.Kvm;
+
+namespace SoakHost.HostKernel.Workloads;
+
+/// <summary>
+/// Pages of one content, which KSM merges in the background between two events; writes by the host and by the guest separate them
+/// again.
+/// </summary>
+internal sealed class SamePageMerging : Workload
+{
+    private const string Switch = "/sys/kernel/mm/ksm/run";
+    private const string Merged = "/proc/self/ksm_merging_pages";
+
+    private WorkloadPages? _pages;
+    private ulong _content = 1;
+
+    public override string Name => "ksm";
+
+    /// <summary>Merging adds two for each page, and separating one.</summary>
+    public override long InvalidationsMax => 4 * WorkloadPages.CountUsual;
+
+    /// <summary>Until pages are merged; before Linux 5.19 nobody can tell.</summary>
+    public override bool IsReady => SystemFile.Read(Merged) is not "0";
+
+    public override void Prepare(WorkloadSpace space)
+    {
+        string state = SystemFile.Read(Switch) ?? throw new NotOfferedException("this kernel has no KSM");
+        if (state != "1")
+            throw new NotOfferedException($"KSM is switched off on this host ({Switch} is {state})");
+        _pages = WorkloadPages.Anonymous(space);
+        _pages.Advise(Libc.AdviseMergeable, "use MADV_MERGEABLE");
+        Fill();
+    }
+
+    public override void Step(WorkloadGuest guest)
+    {
+        guest.Expect(_pages!, _ => _content, "KSM had merged pages");
+        ulong stamp = guest.NextStamp();
+        for (int page = 0; page < _pages!.Count; page += 2)
+            _pages[page] = stamp;
+        guest.Expect(_pages, page => page % 2 == 0 ? stamp : _content, "a write by the host to merged pages");
+        guest.WriteAndCheck(_pages, guest.NextStamp(), "a write by the guest to merged pages");
+        _content = guest.NextStamp();
+        Fill();
+        guest.Expect(_pages, _ => _content, "a write of one content to all pages");
+    }
+
+    public override void Dispose() => _pages?.Dispose();
+
+    private void Fill()
+    {
+        for (int page = 0; page < _pages!.Count; page++)
+            _pages[page] = _content;
+    }
+}

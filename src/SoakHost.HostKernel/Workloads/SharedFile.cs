@@ -1,0 +1,85 @@
+using SoakHost.HostKernel.Kvm;
+
+namespace SoakHost.HostKernel.Workloads;
+
+/// <summary>A file that guest memory is mapped from, of a memfd or on a disk.</summary>
+internal sealed unsafe class SharedFile : IDisposable
+{
+    private const int OpenCreateExclusively = 0xc0; // O_CREAT | O_EXCL
+    private const int OwnerOnly = 0x180; // 0600
+
+    private readonly int _number;
+
+    private SharedFile(int number, long length)
+    {
+        _number = number;
+        Length = length;
+        Resize(length);
+    }
+
+    public long Length { get; }
+
+    /// <summary>A memfd.</summary>
+    public static SharedFile InMemory(long length)
+    {
+        int number = Libc.CreateMemoryFile("soakhost", Libc.MemoryFileCloseOnExec);
+        return number >= 0 ? new SharedFile(number, length) : throw KvmException.Last("create a memfd");
+    }
+
+    /// <summary>A file without a name in the folder for temporary files.</summary>
+    public static SharedFile OnDisk(long length)
+    {
+        string path = Path.Combine(Path.GetTempPath(), $"soakhost-{Environment.ProcessId}-{Guid.NewGuid():N}");
+        int number = Libc.Open(path, Libc.OpenReadWrite | Libc.OpenCloseOnExec | OpenCreateExclusively, OwnerOnly);
+        if (number < 0)
+            throw KvmException.Last($"create a file in {Path.GetTempPath()}");
+        File.Delete(path);
+        return new SharedFile(number, length);
+    }
+
+    /// <summary>Maps it from its beginning on, shared.</summary>
+    /// <param name="length">How much; null for all.</param>
+    public MappedMemory Map(long? length = null) => MappedMemory.Shared(_number, length ?? Length);
+
+    /// <summary>Maps a part of it over other memory.</summary>
+    public void MapOver(byte* address, long length, long offset)
+    {
+        nint mapped = Libc.Map(
+            (nint)address, (nuint)length, Libc.ProtectRead | Libc.ProtectWrite, Libc.MapShared | Libc.MapFixed, _number,
+            (nint)offset);
+        if (mapped == -1)
+            throw KvmException.Last("map a file over memory");
+    }
+
+    /// <summary>Gives pages of it back; they read as zeros.</summary>
+    public void PunchHole(long offset, long length)
+    {
+        if (Libc.Allocate(_number, Libc.FilePunchHole | Libc.FileKeepSize, (nint)offset, (nint)length) != 0)
+            throw KvmException.Last("punch a hole in a file");
+    }
+
+    /// <summary>Cuts it, or makes it longer with zeros.</summary>
+    public void Resize(long length)
+    {
+        if (Libc.Truncate(_number, (nint)length) != 0)
+            throw KvmException.Last("set a file's length");
+    }
+
+    /// <summary>
+    /// Takes the room for all of it. A page without room that the guest writes would end its vCPU, or this process.
+    /// </summary>
+    public void Reserve()
+    {
+        if (Libc.Allocate(_number, 0, 0, (nint)Length) != 0)
+            throw KvmException.Last("reserve room for a file");
+    }
+
+    /// <summary>Writes a word.</summary>
+    public void Write(long offset, ulong value)
+    {
+        if (Libc.WriteAt(_number, (byte*)&value, sizeof(ulong), (nint)offset) != sizeof(ulong))
+            throw KvmException.Last("write a file");
+    }
+
+    public void Dispose() => _ = Libc.Close(_number);
+}

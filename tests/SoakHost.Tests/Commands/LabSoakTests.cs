@@ -1,0 +1,62 @@
+using SoakHost.HostKernel.Lab;
+using SoakHost.HostKernel.Lab.Machines;
+using SoakHost.HostKernel.Workloads;
+
+namespace SoakHost.Tests.Commands;
+
+/// <summary>
+/// The check of a host's kernel inside Debian's stock kernel, so that its workloads meet a real KVM on any machine. Run with
+/// -explicit only: each takes a minute or more.
+/// </summary>
+public sealed class LabSoakTests
+{
+    private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8);
+
+    [Fact(Explicit = true)]
+    public async Task Workloads_cause_faults_that_are_fixed_before_and_after_the_boundary_and_find_nothing_wrong()
+    {
+        IReadOnlyList<string> lines = await RunAsync(Environment.GetEnvironmentVariable("SOAKHOST_LAB_ARGUMENTS") ?? "");
+
+        Assert.DoesNotContain(lines, line => line.StartsWith("violation", StringComparison.Ordinal));
+        foreach (string name in WorkloadNames.Usual.Except(["numa-balancing"]))
+        {
+            string line = Assert.Single(lines, line => line.StartsWith($"coverage {name} ", StringComparison.Ordinal));
+            Assert.Matches(@"events=[1-9]\d* before=[1-9]\d* after=[1-9]\d* offered=True", line);
+        }
+
+        Assert.Contains(lines, line => line.Contains("numa-balancing did not run", StringComparison.Ordinal));
+    }
+
+    [Fact(Explicit = true)]
+    public async Task The_dirty_ring_has_what_the_guest_writes()
+    {
+        IReadOnlyList<string> lines = await RunAsync("workloads=dirty-ring until=60000 boundary=20000");
+
+        Assert.DoesNotContain(lines, line => line.StartsWith("violation", StringComparison.Ordinal));
+        Assert.Matches(
+            @"events=[1-9]\d* before=[1-9]\d* after=[1-9]\d* offered=True",
+            Assert.Single(lines, line => line.StartsWith("coverage dirty-ring ", StringComparison.Ordinal)));
+    }
+
+    [Fact(Explicit = true)]
+    public async Task A_guest_that_gets_other_memory_than_its_host_works_on_is_a_stale_mapping()
+    {
+        IReadOnlyList<string> lines = await RunAsync("stale=hole-punching");
+
+        string violation = Assert.Single(lines, line => line.StartsWith("violation", StringComparison.Ordinal));
+        Assert.Contains(
+            "stale mapping in hole-punching, event 1: after a write by the host, the guest reads 0x0", violation,
+            StringComparison.Ordinal);
+    }
+
+    private static async Task<IReadOnlyList<string>> RunAsync(string arguments)
+    {
+        string image = LabBootTests.ImageOrSkip();
+        using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
+        stop.CancelAfter(Patience);
+        var options = new LabOptions { Machine = new MachineOptions { MemoryMebibytes = 2048 } };
+        return await new LabSoak(options, TimeProvider.System).RunAsync(
+            image, arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries),
+            line => TestContext.Current.TestOutputHelper?.WriteLine(line), stop.Token);
+    }
+}
