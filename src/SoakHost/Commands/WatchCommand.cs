@@ -127,7 +127,8 @@ internal static class WatchCommand
         return command;
     }
 
-    private static async Task<ExitCode> ServeAsync(WatchOptions options, string address, CancellationToken stop)
+    /// <summary>Watches as a service until it is stopped.</summary>
+    internal static async Task<ExitCode> ServeAsync(WatchOptions options, string address, CancellationToken stop)
     {
         WebApplicationBuilder builder = HostSettings.CreateBuilder([$"--urls={address}"]);
         Listening.Check(builder.Configuration);
