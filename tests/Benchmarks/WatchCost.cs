@@ -14,8 +14,8 @@ using SoakHost.Watch.Sources;
 /// </summary>
 /// <remarks>
 /// No /dev/kvm is needed. Ten stub processes stand for VMs of ten vCPUs. Theirs are real: the process, a thread for each vCPU by
-/// its name, and open files laid out as KVM's statistics, with 45 figures that move, which the watch duplicates and reads. Made up
-/// is what /proc/PID/fd calls their descriptors. Every other process of this machine is looked into as on any host.
+/// its name, and open files laid out as KVM's statistics, with 45 figures that move, which the watch duplicates and reads. Made
+/// up is what /proc/PID/fd calls their descriptors. Every other process of this machine is looked into as on any host.
 /// </remarks>
 internal static class WatchCost
 {
