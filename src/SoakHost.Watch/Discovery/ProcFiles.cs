@@ -11,24 +11,19 @@ public class ProcFiles(string root = "/")
     /// <summary>Most bytes read of one file.</summary>
     public const int BytesMax = 64 * 1024;
 
+    private static ReadOnlySpan<byte> KvmPrefix => "anon_inode:kvm-"u8;
+
     /// <summary>Every process, by its number.</summary>
     public IEnumerable<int> Processes() => Numbers(Path.Combine(root, "proc"));
 
     /// <summary>The threads of a process.</summary>
     public IEnumerable<int> Threads(int pid) => Numbers(Path.Combine(root, $"proc/{pid}/task"));
 
-    /// <summary>What each file descriptor of a process is, in ascending order.</summary>
+    /// <summary>What each of a process's file descriptors is that KVM gave out, in ascending order.</summary>
     /// <exception cref="UnauthorizedAccessException">The process may not be looked into.</exception>
     public virtual IReadOnlyList<(int Descriptor, string Target)> Descriptors(int pid)
     {
-        List<(int Descriptor, string Target)> found = [];
-        foreach (string path in Directory.EnumerateFileSystemEntries(Path.Combine(root, $"proc/{pid}/fd")))
-        {
-            if (int.TryParse(Path.GetFileName(path), NumberStyles.None, CultureInfo.InvariantCulture, out int descriptor)
-                && TryLink(path) is { } target)
-                found.Add((descriptor, target));
-        }
-
+        List<(int Descriptor, string Target)> found = ProcCalls.Links(Path.Combine(root, $"proc/{pid}/fd"), KvmPrefix);
         found.Sort();
         return found;
     }
@@ -52,15 +47,8 @@ public class ProcFiles(string root = "/")
         byte[] bytes = ArrayPool<byte>.Shared.Rent(BytesMax);
         try
         {
-            // Buffering reads nothing sooner here, and /proc has no length.
-            using var stream = new FileStream(
-                Path.Combine(root, path), FileMode.Open, FileAccess.Read, FileShare.ReadWrite, bufferSize: 0);
-            int read = stream.ReadAtLeast(bytes.AsSpan(0, BytesMax), BytesMax, throwOnEndOfStream: false);
-            return Encoding.UTF8.GetString(bytes, 0, read).TrimEnd('\n');
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            return null;
+            int length = ProcCalls.Read(Path.Combine(root, path), bytes.AsSpan(0, BytesMax));
+            return length < 0 ? null : Encoding.UTF8.GetString(bytes, 0, length).TrimEnd('\n');
         }
         finally
         {
@@ -72,29 +60,11 @@ public class ProcFiles(string root = "/")
     public ulong? Number(string path) =>
         ulong.TryParse(Text(path), NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) ? number : null;
 
-    private static string? TryLink(string path)
-    {
-        try
-        {
-            return new FileInfo(path).LinkTarget;
-        }
-        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
-        {
-            return null;
-        }
-    }
-
     private static List<int> Numbers(string folder)
     {
         try
         {
-            return
-            [
-                .. Directory.EnumerateDirectories(folder)
-                    .Select(path => int.TryParse(
-                        Path.GetFileName(path), NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : 0)
-                    .Where(number => number > 0).Order(),
-            ];
+            return [.. ProcCalls.Numbers(folder).Where(number => number > 0).Order()];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

@@ -19,19 +19,21 @@ internal readonly record struct ThreadStat(string State, int Parent, ulong CpuTi
     /// <summary>Ticks a second, USER_HZ: 100 on x86-64.</summary>
     public const double TicksPerSecond = 100;
 
-    public static bool TryParse(string text, out ThreadStat stat)
+    public static bool TryParse(ReadOnlySpan<char> text, out ThreadStat stat)
     {
         stat = default;
-        string[] fields = text[(text.LastIndexOf(')') + 1)..].Split(' ', StringSplitOptions.RemoveEmptyEntries);
-        if (fields.Length <= StartField || fields[StateField].Length != 1
-            || !int.TryParse(fields[ParentField], NumberStyles.None, CultureInfo.InvariantCulture, out int parent)
-            || !TryNumber(fields[UserField], out ulong user) || !TryNumber(fields[SystemField], out ulong system)
-            || !TryNumber(fields[StartField], out ulong start))
+        Span<Range> fields = stackalloc Range[StartField + 2];
+        ReadOnlySpan<char> rest = text[(text.LastIndexOf(')') + 1)..];
+        int count = rest.Split(fields, ' ', StringSplitOptions.RemoveEmptyEntries);
+        if (count <= StartField || rest[fields[StateField]] is not [var state]
+            || !int.TryParse(rest[fields[ParentField]], NumberStyles.None, CultureInfo.InvariantCulture, out int parent)
+            || !TryNumber(rest[fields[UserField]], out ulong user) || !TryNumber(rest[fields[SystemField]], out ulong system)
+            || !TryNumber(rest[fields[StartField]], out ulong start))
             return false;
-        stat = new ThreadStat(fields[StateField], parent, user + system, start);
+        stat = new ThreadStat(char.ToString(state), parent, user + system, start);
         return true;
     }
 
-    private static bool TryNumber(string text, out ulong number) =>
+    private static bool TryNumber(ReadOnlySpan<char> text, out ulong number) =>
         ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
 }

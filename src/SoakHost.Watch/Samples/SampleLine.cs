@@ -22,6 +22,7 @@ public static class SampleLine
     private const int ErrorMax = 4095;
     private const double DoubleWholeMax = 1L << 53;
     private const int TextCharactersMax = 4096;
+    private const int ShownBytesMax = 40;
 
     private static readonly JsonWriterOptions Written = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
     private static readonly JsonDocumentOptions Read = new() { MaxDepth = 16 };
@@ -37,12 +38,23 @@ public static class SampleLine
         }
         catch (JsonException error)
         {
-            throw new FormatException($"it is not one JSON object: {FirstLine(error.Message)}", error);
+            throw new FormatException($"{WhyNoJson(line.Span, error.BytePositionInLine)}; it must be one JSON object", error);
         }
         catch (InvalidOperationException error)
         {
-            throw new FormatException($"it has a text that is not UTF-8: {FirstLine(error.Message)}", error);
+            throw new FormatException("it has a text that is not UTF-8; it must be UTF-8", error);
         }
+    }
+
+    /// <summary>Where a line stops being JSON, in this program's words: the parser's are for programmers.</summary>
+    private static string WhyNoJson(ReadOnlySpan<byte> line, long? position)
+    {
+        int at = (int)Math.Clamp(position ?? 0, 0, line.Length);
+        ReadOnlySpan<byte> rest = line[at..].TrimEnd("\r\n"u8);
+        if (rest.IsEmpty)
+            return $"it ends after {at} bytes in the middle of a JSON value";
+        string shown = Encoding.UTF8.GetString(rest[..Math.Min(rest.Length, ShownBytesMax)]);
+        return $"it is no JSON from byte {at + 1} on, where it has \"{shown}{(rest.Length > ShownBytesMax ? "…" : "")}\"";
     }
 
     /// <summary>The line of a sample, without its end.</summary>
@@ -211,8 +223,6 @@ public static class SampleLine
 
     private static void WriteHex(Utf8JsonWriter json, string key, ulong? value) =>
         Write(json, key, value is { } known ? string.Create(CultureInfo.InvariantCulture, $"0x{known:x}") : null);
-
-    private static string FirstLine(string message) => message.Split('\n')[0];
 
     /// <summary>An object of a line, and its place in it.</summary>
     private readonly struct Node

@@ -62,13 +62,13 @@ internal sealed unsafe partial class DescriptorStatistics : IDisposable
     public bool IsStill(int pid, int descriptor) =>
         Call(CompareResources, Environment.ProcessId, pid, CompareFiles, _file.DangerousGetHandle(), descriptor) == 0;
 
-    /// <summary>Reads every statistic now.</summary>
+    /// <summary>Reads the statistics that are figures of a sample, now.</summary>
     /// <exception cref="SourceException">It cannot be read.</exception>
     public IReadOnlyDictionary<string, ulong> Read()
     {
         ReadExactly(_file, _data, _layout.DataOffset);
-        var values = new Dictionary<string, ulong>(StringComparer.Ordinal);
-        foreach (string name in _layout.Names)
+        var values = new Dictionary<string, ulong>(FigureNames.All.Count, StringComparer.Ordinal);
+        foreach (string name in FigureNames.All)
         {
             if (_layout.TryRead(_data, name, out ulong value))
                 values.Add(name, value);

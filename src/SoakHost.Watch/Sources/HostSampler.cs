@@ -289,9 +289,11 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
             return new();
         // schedstat counts nanoseconds, where the kernel keeps it.
         double seconds = files.Text($"{folder}/schedstat") is { } sched
-            && ulong.TryParse(sched.Split(' ')[0], NumberStyles.None, CultureInfo.InvariantCulture, out ulong nanoseconds)
+            && sched.IndexOf(' ', StringComparison.Ordinal) is > 0 and var end
+            && ulong.TryParse(sched.AsSpan(0, end), NumberStyles.None, CultureInfo.InvariantCulture, out ulong nanoseconds)
             ? nanoseconds / 1e9 : stat.CpuTicks / ThreadStat.TicksPerSecond;
-        return new ThreadFigures(stat.State, seconds, files.Text($"{folder}/wchan"));
+        // One that runs waits nowhere, and the kernel says "0".
+        return new ThreadFigures(stat.State, seconds, stat.State == "R" ? "" : files.Text($"{folder}/wchan"));
     }
 
     private IReadOnlyDictionary<string, ulong>? TryRead(int pid, int descriptor, HashSet<string> unread)

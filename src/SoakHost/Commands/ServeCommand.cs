@@ -63,6 +63,7 @@ internal static class ServeCommand
         app.MapHealth();
         app.MapFleet();
         app.MapKernels();
+        app.MapWatch();
         app.MapAlerts();
         app.MapIncidents();
         app.MapTimeline();

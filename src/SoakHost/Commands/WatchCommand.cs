@@ -1,8 +1,10 @@
 using System.CommandLine;
+using SoakHost.Api;
 using SoakHost.Configuration;
 using SoakHost.HostKernel.Results;
 using SoakHost.Logging;
 using SoakHost.Metrics;
+using SoakHost.Page;
 using SoakHost.Reports;
 using SoakHost.Service;
 using SoakHost.Watch.Samples;
@@ -127,7 +129,8 @@ internal static class WatchCommand
         return command;
     }
 
-    private static async Task<ExitCode> ServeAsync(WatchOptions options, string address, CancellationToken stop)
+    /// <summary>Watches as a service until it is stopped.</summary>
+    internal static async Task<ExitCode> ServeAsync(WatchOptions options, string address, CancellationToken stop)
     {
         WebApplicationBuilder builder = HostSettings.CreateBuilder([$"--urls={address}"]);
         Listening.Check(builder.Configuration);
@@ -138,7 +141,9 @@ internal static class WatchCommand
         await using WebApplication app = builder.Build();
         app.Services.GetRequiredService<ProcessMetrics>();
         app.Services.GetRequiredService<WatchMetrics>();
+        app.UsePage("watch.html");
         app.MapMetrics(app.Services.GetRequiredService<MetricRegistry>());
+        app.MapWatch();
         await app.StartAsync(stop);
         await app.WaitForShutdownAsync(stop);
         return ExitCode.Pass;
@@ -207,7 +212,7 @@ internal static class WatchCommand
             if (Refusal(host, line) is not { } why)
                 continue;
             if (refusals.Count < RefusalsKeptMax)
-                refusals.Add($"Line {line.Number} is left out: {why}");
+                refusals.Add($"{file.Name}, line {line.Number} is left out: {why}.");
             else
                 more++;
         }
@@ -270,7 +275,7 @@ internal static class WatchCommand
         }
         catch (Exception error) when (error is IOException or InvalidDataException or UnauthorizedAccessException)
         {
-            throw new ConfigurationException($"--from is \"{file}\"; the file cannot be read: {error.Message}");
+            throw new ConfigurationException($"--from is \"{file}\"; {WhyNot("read", file, error)}");
         }
     }
 
@@ -282,7 +287,7 @@ internal static class WatchCommand
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new ConfigurationException($"--from is \"{file}\"; the file cannot be read: {error.Message}");
+            throw new ConfigurationException($"--from is \"{file}\"; {WhyNot("read", file, error)}");
         }
     }
 
@@ -294,7 +299,18 @@ internal static class WatchCommand
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {
-            throw new ConfigurationException($"--record is \"{file}\"; the file cannot be written: {error.Message}");
+            throw new ConfigurationException($"--record is \"{file}\"; {WhyNot("written", file!, error)}");
         }
     }
+
+    /// <summary>Why a file cannot be used, for a person.</summary>
+    private static string WhyNot(string what, FileInfo file, Exception error) => error switch
+    {
+        InvalidDataException => error.Message,
+        _ when Directory.Exists(file.FullName) => "it must be a file, and this is a folder",
+        FileNotFoundException => "there is no such file",
+        DirectoryNotFoundException => $"there is no folder {file.DirectoryName}",
+        UnauthorizedAccessException => $"this user may not have it {what}",
+        _ => $"it cannot be {what}: {error.Message}",
+    };
 }

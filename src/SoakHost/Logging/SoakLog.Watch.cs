@@ -3,7 +3,9 @@ namespace SoakHost.Logging;
 /// <summary>Events of <c>soakhost watch</c>.</summary>
 internal static partial class SoakLog
 {
-    [LoggerMessage(1100, LogLevel.Information, "Watching the VMs of this host every {Seconds} s. Metrics: {Addresses}/metrics")]
+    [LoggerMessage(
+        1100, LogLevel.Information,
+        "Watching the VMs of this host every {Seconds} s. Listening on {Addresses}: the page, /metrics, /api/v1/watch")]
     public static partial void WatchStarted(this ILogger log, double seconds, string addresses);
 
     [LoggerMessage(1101, LogLevel.Information, "{Reason}")]

@@ -20,9 +20,12 @@ internal static class PageFiles
         typeof(PageFiles).Assembly,
         $"{typeof(PageFiles).Namespace}.wwwroot");
 
-    public static void UsePage(this WebApplication app)
+    /// <summary>Serves the page's files.</summary>
+    /// <param name="app">The service.</param>
+    /// <param name="first">The one that <c>/</c> shows.</param>
+    public static void UsePage(this WebApplication app, string first = "index.html")
     {
-        app.UseDefaultFiles(new DefaultFilesOptions { FileProvider = Files });
+        app.UseDefaultFiles(new DefaultFilesOptions { FileProvider = Files, DefaultFileNames = [first] });
         app.UseStaticFiles(
             new StaticFileOptions
             {

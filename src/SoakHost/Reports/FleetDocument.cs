@@ -66,6 +66,10 @@ internal sealed record FleetDocument
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public long? Run { get; init; }
 
+    /// <summary>Whether the service also watches the VMs of its host; in the stream only, and absent where it does not.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public bool? Watches { get; init; }
+
     /// <summary>Seconds between two reports, so that clients notice silence; in the stream only.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public double? IntervalSeconds { get; init; }
@@ -107,6 +111,7 @@ internal sealed record FleetDocument
             Version = ProgramVersion.Current,
             Run = runId == 0 ? null : runId,
             IntervalSeconds = run.WatchdogInterval.TotalSeconds,
+            Watches = run.Watch ? true : null,
             Cohorts =
             [
                 .. document.Cohorts.Select((cohort, c) => cohort with

@@ -17,7 +17,8 @@ internal static class WatchReport
     /// <param name="kernel">Whether this host's kernel has the defect; null for a recording.</param>
     /// <param name="unread">What could not be read.</param>
     public static void WriteJson(TextWriter output, HostHistory host, KernelVerdict? kernel, IReadOnlyList<string> unread) =>
-        output.WriteLine(JsonSerializer.Serialize(Document(host, kernel, unread), WatchJson.Default.WatchDocument));
+        output.WriteLine(JsonSerializer.Serialize(
+            Document(host.Vms, host.Vcpus, kernel, unread), WatchJson.Default.WatchDocument));
 
     /// <summary>The tables, below what is known of the kernel.</summary>
     public static void WriteText(IAnsiConsole console, HostHistory host, KernelVerdict? kernel)
@@ -59,19 +60,25 @@ internal static class WatchReport
             char.IsControl(letter) || char.IsSurrogate(letter) || char.GetUnicodeCategory(letter) == UnicodeCategory.Format
                 ? '?' : letter));
 
-    private static WatchDocument Document(HostHistory host, KernelVerdict? kernel, IReadOnlyList<string> unread) => new(
+    /// <summary>VMs and vCPUs as a document.</summary>
+    /// <param name="vms">The VMs.</param>
+    /// <param name="vcpus">Their vCPUs.</param>
+    /// <param name="kernel">Whether this host's kernel has the defect; null for a recording.</param>
+    /// <param name="unread">What could not be read.</param>
+    public static WatchDocument Document(
+        IEnumerable<VmReport> vms, IEnumerable<VcpuReport> vcpus, KernelVerdict? kernel, IReadOnlyList<string> unread) => new(
         kernel is null ? null : new WatchedKernelDocument(
             kernel.Release, kernel.Affected, kernel.DecidedBy.Name(), kernel.Sentence, kernel.Quoted?.CheckedAt,
             kernel.Quoted?.VerdictName),
         [
-            .. host.Vms.Select(vm => new WatchedVmDocument(
+            .. vms.Select(vm => new WatchedVmDocument(
                 vm.Last.Vm, vm.Last.Pid, vm.Last.KvmId, vm.Last.Mmu, vm.Affected,
                 vm.Forecast is { } forecast ? Hex64.Of(forecast.InvalidateSeq) : null, vm.Forecast?.PerSecond,
                 vm.Forecast?.Expected, vm.Forecast?.Earliest, vm.Forecast?.Latest, vm.Bound?.NotBefore,
-                vm.Bound?.PassedAbovePerSecond, vm.Last.Sources)),
+                vm.Bound?.PassedAbovePerSecond, Crossing(vm), vm.Last.Sources)),
         ],
         [
-            .. host.Vcpus.Select(vcpu => new WatchedVcpuDocument(
+            .. vcpus.Select(vcpu => new WatchedVcpuDocument(
                 vcpu.Last.Vm, vcpu.Last.Vcpu, vcpu.Verdict.State.Name(), vcpu.Verdict.Proof?.Name(), vcpu.Verdict.SinceSeconds,
                 vcpu.Verdict.UnresolvedPerSecond, vcpu.Verdict.Cause, vcpu.Verdict.Reasons)),
         ],
@@ -93,33 +100,42 @@ internal static class WatchReport
         string.Join(' ', vcpu.Verdict.Reasons) + (vcpu.Verdict.Cause is { } cause ? $" Likely cause: {cause}." : ""),
     ];
 
+    /// <summary>When a VM's counter reaches 2^31, in words. Without a rate there is no date.</summary>
     private static string Crossing(VmReport vm) =>
         vm.Affected == false ? "the kernel is not affected"
         : vm.Forecast?.InvalidateSeq >= AffectedKernel.Boundary ? "has passed it"
-        : vm.Forecast?.Expected is { } at ? at.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture)
-        : vm.Forecast is not null ? "unknown: the counter has not moved between two readings" + NotBefore(vm)
-        : "unknown: the counter was not read" + NotBefore(vm);
+        : vm.Forecast?.Expected is { } at ? at.ToString("yyyy-MM-dd HH:mm 'UTC'", CultureInfo.InvariantCulture)
+        : vm.Forecast is { PerSecond: null } ? "unknown: the counter was read once, and a rate takes two readings"
+        : vm.Forecast is not null ? "not at the present rate: the counter has not moved between its readings"
+        : "unknown: the counter was not read" + WithoutCounter(vm);
 
-    /// <summary>Without a rate there is no date, only one before which it cannot be.</summary>
-    private static string NotBefore(VmReport vm) =>
-        vm.Bound?.NotBefore is { } at
-            ? $"; even at the fastest rate not before {at.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture)}"
+    /// <summary>
+    /// The moment before which 2^31 cannot be reached is two minutes from a VM's start at most. As a date it would only mislead:
+    /// what it tells is that a VM is too young.
+    /// </summary>
+    private static string WithoutCounter(VmReport vm) =>
+        vm.Bound?.NotBefore is not null ? "; the VM is too young to be at 2^31 yet"
         : vm.Bound?.PassedAbovePerSecond is { } rate
-            ? $"; already past 2^31 if it averaged more than {Number(rate)} invalidations a second since its process started"
+            ? $"; past 2^31 already if it averaged more than {Number(rate)} invalidations a second since its process started"
         : "";
 
     private static string Number(double? value) =>
         value is { } known ? known.ToString("#,0.#", CultureInfo.InvariantCulture) : "";
 }
 
-/// <summary><c>soakhost watch --json</c>.</summary>
+/// <summary><c>soakhost watch --json</c>, and <c>/api/v1/watch</c>.</summary>
 /// <param name="Kernel">Whether this host's kernel has the defect; null for a recording, whose VMs have their own.</param>
 /// <param name="Vms">Every VM.</param>
 /// <param name="Vcpus">Every vCPU.</param>
 /// <param name="Unread">What could not be read and why, a sentence each.</param>
 internal sealed record WatchDocument(
     WatchedKernelDocument? Kernel, IReadOnlyList<WatchedVmDocument> Vms, IReadOnlyList<WatchedVcpuDocument> Vcpus,
-    IReadOnlyList<string> Unread);
+    IReadOnlyList<string> Unread)
+{
+    /// <summary>When a service last looked at its host; absent elsewhere, and before the first look.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public DateTimeOffset? LookedAt { get; init; }
+}
 
 /// <summary>The kernel of this host.</summary>
 /// <param name="Release">As <c>uname -r</c> gives it.</param>
@@ -146,12 +162,12 @@ internal sealed record WatchedKernelDocument(
 /// <param name="PassedAboveRatePerSecond">
 /// Where the counter was not read: the mean rate since the VM's process started, above which it has passed 2^31.
 /// </param>
+/// <param name="Crossing">The same in words, with what is missing where it is not known.</param>
 /// <param name="Sources">Where the figures come from.</param>
 internal sealed record WatchedVmDocument(
     string Vm, int? Pid, string? KvmId, string? Mmu, bool? Affected, string? InvalidateSeq, double? RatePerSecond,
     DateTimeOffset? ExpectedCrossing, DateTimeOffset? EarliestCrossing, DateTimeOffset? LatestCrossing,
-    DateTimeOffset? NotBefore, double? PassedAboveRatePerSecond,
-    IReadOnlyList<string> Sources);
+    DateTimeOffset? NotBefore, double? PassedAboveRatePerSecond, string Crossing, IReadOnlyList<string> Sources);
 
 /// <summary>A watched vCPU.</summary>
 /// <param name="Vm">Its VM's name.</param>

@@ -203,7 +203,7 @@ public sealed class ReportPageTests(Browser browser, ReportSource source) : ICla
         await page.TellAsync(report);
         await Assertions.Expect(page.Live.Card("fourth")).ToBeVisibleAsync();
         await Assertions.Expect(page.Live.Page.Locator("#cohorts table")).ToBeHiddenAsync();
-        Assert.Equal(["cohorts", "heatmap", "incidents"], await OrderAsync());
+        Assert.Equal(["watch", "cohorts", "heatmap", "incidents"], await OrderAsync());
 
         report = source.Report(second: 1);
         foreach (string name in (string[])["third", "fourth", "fifth"])
@@ -213,7 +213,7 @@ public sealed class ReportPageTests(Browser browser, ReportSource source) : ICla
         await page.TellAsync(report);
         await Assertions.Expect(page.Live.Page.Locator("#cohorts tbody")).ToHaveCountAsync(5);
         await Assertions.Expect(page.Live.Page.Locator("#cohorts article:visible")).ToHaveCountAsync(0);
-        Assert.Equal(["cohorts", "incidents", "heatmap"], await OrderAsync());
+        Assert.Equal(["watch", "cohorts", "incidents", "heatmap"], await OrderAsync());
         await Assertions.Expect(page.Live.Row("control").Locator("[data-part=defects]")).ToHaveTextAsync("none");
         await Assertions.Expect(page.Live.Row("fifth").Locator("[data-part=defects]")).ToHaveTextAsync("64 hung vCPUs");
         ILocator toggle = page.Live.Row("fifth").GetByRole(AriaRole.Button, new() { Name = "fifth" });

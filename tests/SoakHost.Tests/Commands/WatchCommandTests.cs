@@ -41,7 +41,7 @@ public sealed class WatchCommandTests : IDisposable
         Assert.Equal(
             [
                 "vm", "pid", "kvm_id", "mmu", "affected", "invalidate_seq", "rate_per_second", "expected_crossing",
-                "earliest_crossing", "latest_crossing", "not_before", "passed_above_rate_per_second", "sources",
+                "earliest_crossing", "latest_crossing", "not_before", "passed_above_rate_per_second", "crossing", "sources",
             ],
             vm.EnumerateObject().Select(key => key.Name));
         Assert.Equal(("web-17", true, "0x8002dc25", 1.0), (
@@ -92,9 +92,13 @@ public sealed class WatchCommandTests : IDisposable
         Assert.Equal(1, result.ExitCode);
         string[] lines = result.Error.TrimEnd().Split('\n');
         Assert.Equal(3, lines.Length);
-        Assert.StartsWith("Line 2 is left out: it is not one JSON object", lines[0], StringComparison.Ordinal);
-        Assert.Equal("Line 3 is left out: time_seconds is missing", lines[1]);
-        Assert.StartsWith("Line 4 is left out: time_seconds is 0; it must be later", lines[2], StringComparison.Ordinal);
+        string name = Path.GetFileName(_file);
+        Assert.Equal(
+            $"{name}, line 2 is left out: it is no JSON from byte 1 on, where it has \"garbage\"; it must be one JSON object.",
+            lines[0]);
+        Assert.Equal($"{name}, line 3 is left out: time_seconds is missing.", lines[1]);
+        Assert.StartsWith(
+            $"{name}, line 4 is left out: time_seconds is 0; it must be later", lines[2], StringComparison.Ordinal);
         Assert.Equal(3, json.GetProperty("unread").GetArrayLength());
     }
 
@@ -116,16 +120,16 @@ public sealed class WatchCommandTests : IDisposable
     }
 
     [Theory]
-    [InlineData("/nonexistent/recording")]
-    [InlineData("/tmp")]
-    public void A_recording_that_cannot_be_read_is_a_usage_error(string path) => Assert.StartsWith(
-        $"--from is \"{path}\"; the file cannot be read:",
+    [InlineData("/nonexistent/recording", "there is no folder /nonexistent")]
+    [InlineData("/tmp/no-recording", "there is no such file")]
+    [InlineData("/tmp", "it must be a file, and this is a folder")]
+    public void A_recording_that_cannot_be_read_is_a_usage_error(string path, string why) => Assert.Equal(
+        $"--from is \"{path}\"; {why}",
         Assert.Throws<ConfigurationException>(
-            () => WatchCommand.Judge(new FileInfo(path), null, TextWriter.Null, TextWriter.Null)).Message,
-        StringComparison.Ordinal);
+            () => WatchCommand.Judge(new FileInfo(path), null, TextWriter.Null, TextWriter.Null)).Message);
 
     [Fact]
-    public async Task Without_a_counter_there_is_no_date_but_one_before_which_2_to_31_cannot_be()
+    public async Task Without_a_counter_there_is_no_date_and_a_person_reads_what_that_means()
     {
         const string young = """
             {"time_seconds": 1700000010, "started_seconds": 1700000000, "vm": "a", "vcpu": 0, "kernel": {"release": "6.1.38"}}
@@ -145,8 +149,26 @@ public sealed class WatchCommandTests : IDisposable
         Assert.Equal(1242.8, vms[1].GetProperty("passed_above_rate_per_second").GetDouble(), 0.1);
         Assert.Equal(JsonValueKind.Null, json.GetProperty("kernel").ValueKind);
         string words = System.Text.RegularExpressions.Regex.Replace(text, "[│\\s]+", " ");
-        Assert.Contains("not before 2023-11-14", words, StringComparison.Ordinal);
-        Assert.Contains("1,242.8", words, StringComparison.Ordinal);
+        Assert.DoesNotContain("2023", words, StringComparison.Ordinal);
+        Assert.Contains("was not read; the VM is too young to be at 2^31 yet", words, StringComparison.Ordinal);
+        Assert.Contains(
+            "past 2^31 already if it averaged more than 1,242.8 invalidations a second", words, StringComparison.Ordinal);
+    }
+
+    [Theory]
+    [InlineData("0x10", null, "unknown: the counter was read once, and a rate takes two readings")]
+    [InlineData("0x10", "0x10", "not at the present rate: the counter has not moved between its readings")]
+    [InlineData("0x70000000", "0x78000000", "1970-01-01 00:00 UTC")]
+    [InlineData("0x10", "0x80000000", "has passed it")]
+    public async Task With_a_counter_it_is_told_when_it_reaches_2_to_31_or_what_is_missing(
+        string first, string? second, string crossing)
+    {
+        string[] lines = [.. ((string?[])[first, second]).OfType<string>().Select((seq, i) =>
+            $$$"""{"time_seconds":{{{i}}},"vm":"a","kernel":{"affected":true},"counter":{"invalidate_seq":"{{{seq}}}"}}""")];
+
+        (_, JsonElement json) = await JudgeAsync(lines);
+
+        Assert.Equal(crossing, json.GetProperty("vms")[0].GetProperty("crossing").GetString());
     }
 
     [Fact]
@@ -179,7 +201,7 @@ public sealed class WatchCommandTests : IDisposable
             ["watch", "--pid", $"{Environment.ProcessId}", "--listen", "http://127.0.0.1:0"], awaited: "{");
         program.Interrupt();
 
-        Assert.Matches(@"Metrics: http://127\.0\.0\.1:[1-9][0-9]*/metrics", (await program.EndAsync()).Output);
+        Assert.Matches(@"http://127\.0\.0\.1:[1-9][0-9]*: the page, /metrics, /api/v1/watch", (await program.EndAsync()).Output);
     }
 
     [Fact]

@@ -1,5 +1,6 @@
 using System.Collections.Concurrent;
 using System.Text;
+using System.Text.Json;
 using Microsoft.AspNetCore.Hosting.Server;
 using Microsoft.AspNetCore.Http.Features;
 using Microsoft.Extensions.Logging;
@@ -169,6 +170,14 @@ public sealed class WatchServiceTests : IDisposable
         Assert.Matches("\nsoakhost_watch_last_look_timestamp_seconds [0-9]", text);
         Assert.Contains("\nsoakhost_watch_kernel_info{", text, StringComparison.Ordinal);
         Assert.Contains("\nsoakhost_vms{", text, StringComparison.Ordinal);
+        using var host = JsonDocument.Parse(await program.Http.GetStringAsync("/api/v1/watch", Stop));
+        Assert.True(host.RootElement.TryGetProperty("looked_at", out _));
+        Assert.Contains(
+            "kernel", host.RootElement.GetProperty("kernel").GetProperty("sentence").GetString(), StringComparison.Ordinal);
+        using Stream stream = await program.Http.GetStreamAsync("/api/v1/fleet/stream", Stop);
+        using var reader = new StreamReader(stream);
+        while (await reader.ReadLineAsync(Stop) is { } line && !line.Contains("\"watches\":true", StringComparison.Ordinal))
+            Assert.DoesNotContain("\"cohorts\"", line, StringComparison.Ordinal);
     }
 
     [Fact]

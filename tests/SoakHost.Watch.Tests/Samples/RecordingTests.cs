@@ -16,7 +16,7 @@ public sealed class RecordingTests
 
         Assert.Equal([2, 4, 5], lines.Select(line => line.Number));
         Assert.Equal([true, false, true], lines.Select(line => line.Sample is not null));
-        Assert.StartsWith("it is not one JSON object", lines[1].Refusal, StringComparison.Ordinal);
+        Assert.StartsWith("it is no JSON from byte ", lines[1].Refusal, StringComparison.Ordinal);
     }
 
     [Fact]

@@ -117,9 +117,11 @@ public sealed class SampleLineTests
         14, Parse("""{"time_seconds": 1, "vm": "a", "exits": {"run_error": -14}}""").Exits.RunError);
 
     [Theory]
-    [InlineData("", "it is not one JSON object")]
-    [InlineData("{", "it is not one JSON object")]
-    [InlineData("{} {}", "it is not one JSON object")]
+    [InlineData("", "it ends after 0 bytes in the middle of a JSON value; it must be one JSON object")]
+    [InlineData("{\"vm\": ", "it ends after 7 bytes in the middle of a JSON value; it must be one JSON object")]
+    [InlineData("{} {}", "it is no JSON from byte 4 on, where it has \"{}\"; it must be one JSON object")]
+    [InlineData("{\"vm\": NaN}", "it is no JSON from byte 8 on, where it has \"NaN}\"; it must be one JSON object")]
+    [InlineData("[[[[[[[[[[[[[[[[[", "it is no JSON from byte 17 on, where it has \"[\"")]
     [InlineData("[]", "it is []; it must be a JSON object")]
     [InlineData("7", "it is 7; it must be a JSON object")]
     [InlineData("{}", "time_seconds is missing")]

@@ -304,7 +304,7 @@ public sealed class HostSamplerTests : IDisposable
         _host.Process(
             pid, "qemu", ["qemu", "-name", "web-17"], 1, (7, "anon_inode:kvm-vm"), (8, "anon_inode:kvm-vcpu:0"),
             (descriptor, "anon_inode:kvm-vcpu-stats:0"));
-        _host.Thread(pid, 4, "CPU 0/KVM", "R", 12);
+        _host.Thread(pid, 4, "CPU 0/KVM", "R", 12, wchan: "0");
     }
 
     private HostSampler Sampler(bool asksQmp = false) => new(

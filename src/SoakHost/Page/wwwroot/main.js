@@ -10,13 +10,15 @@ import { IncidentList } from './incidents.js';
 import { Interventions } from './interventions.js';
 import { FleetStream } from './stream.js';
 import { listenForTimelines } from './timeline.js';
-import { showAbout, showConnection, showRun, showVerdict } from './verdict.js';
+import { showAbout, showAlarm, showConnection, showRun, showVerdict } from './verdict.js';
+import { WatchSection } from './watch.js';
 
 const history = new RateHistory();
 const cohorts = new Cohorts();
 const incidents = new IncidentList();
 const interventions = new Interventions();
 const heatMap = new HeatMap(openIncident);
+const watch = new WatchSection(/** @type {HTMLElement} */ (document.getElementById('watch')), showAlarm);
 
 /** @type {import('./types.js').Fleet | null} */
 let fleet = null;
@@ -27,10 +29,12 @@ let note = null;
 let lostAt = 0;
 let news = '';
 let frame = 0;
+let isWatching = false;
 
 /** @param {import('./types.js').Fleet} report */
 function receive(report) {
   if (lostAt > 0) tellReconnection(report);
+  if (report.watches && !isWatching) watch.setLive((isWatching = true));
   fleet = report;
   history.add(report);
 
@@ -43,7 +47,7 @@ function render() {
   frame = 0;
   if (fleet) {
     // Nothing to show before the first report.
-    for (const section of document.querySelectorAll('main > [hidden]')) section.removeAttribute('hidden');
+    for (const section of document.querySelectorAll('main > [hidden]:not(#watch)')) section.removeAttribute('hidden');
     showNewVerdict(fleet);
     showConnection(connection, note);
     showAbout(fleet);
@@ -75,6 +79,7 @@ function connect(changed) {
   else showVerdict(fleet, connection, boundaryAhead);
   interventions.setLive(changed.state === 'live');
   incidents.setLive(changed.state === 'live');
+  if (isWatching) watch.setLive(changed.state === 'live');
   showConnection(connection, note);
 }
 

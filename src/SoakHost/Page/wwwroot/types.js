@@ -87,6 +87,7 @@
  * @property {string} seed in hex
  * @property {number} [run] its number in the data directory
  * @property {number} interval_seconds between two reports
+ * @property {boolean} [watches] whether the service also watches the VMs of its host
  * @property {string} version
  * @property {string} started
  * @property {string} time
@@ -94,6 +95,29 @@
  * @property {number} operations
  * @property {Cohort[]} cohorts
  * @property {number[]} silent_workers
+ *
+ * @typedef {object} WatchedVm a VM that another process of this host runs
+ * @property {string} vm
+ * @property {number | null} pid
+ * @property {string | null} invalidate_seq in hex; null where it was not read
+ * @property {string} crossing when it reaches 2^31, in words
+ * @property {string[]} sources
+ *
+ * @typedef {object} WatchedVcpu
+ * @property {string} vm
+ * @property {number | null} vcpu null for the sum over the VM's vCPUs
+ * @property {string} state
+ * @property {string | null} proof of a hang
+ * @property {number} since_seconds
+ * @property {string | null} cause
+ * @property {string[]} reasons
+ *
+ * @typedef {object} Watched
+ * @property {string} [looked_at] absent before the first look
+ * @property {{ sentence: string } | null} kernel
+ * @property {WatchedVm[]} vms
+ * @property {WatchedVcpu[]} vcpus
+ * @property {string[]} unread
  *
  * @typedef {object} Incident
  * @property {string} id

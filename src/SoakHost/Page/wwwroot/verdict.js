@@ -14,7 +14,12 @@ const band = /** @type {HTMLElement} */ (document.getElementById('verdict'));
 const parts = partsOf(band);
 const about = /** @type {HTMLElement} */ (document.getElementById('about'));
 const toy = /** @type {HTMLElement} */ (document.getElementById('toy'));
+const alarm = /** @type {HTMLElement} */ (document.getElementById('alarm'));
 const emblem = /** @type {Element} */ (band.querySelector('use'));
+
+// Whoever looks at a row of tabs sees both: the verdict, and what the watch found.
+let title = document.title;
+let hung = 0;
 const announcement = /** @type {HTMLElement} */ (document.getElementById('announcement'));
 
 /**
@@ -29,7 +34,8 @@ export function showVerdict(fleet, connection, countdownOf, news = '') {
   toy.hidden = toys.length === 0;
   setText(toy, toys.length === 0 ? '' : toyText(toys));
   setAttribute(band, 'data-toy', toys.length === 0 ? null : 'true');
-  document.title = `${shown.word}${toys.length === 0 ? '' : ' (toy run)'} · SoakHost`;
+  title = `${shown.word}${toys.length === 0 ? '' : ' (toy run)'} · SoakHost`;
+  showTitle();
   setAttribute(emblem, 'href', `#icon-${shown.verdict}`);
   setText(parts.name, shown.word);
   setText(parts.sentence, shown.sentence);
@@ -42,6 +48,22 @@ export function showVerdict(fleet, connection, countdownOf, news = '') {
   const isNew = band.dataset.verdict !== shown.verdict;
   setAttribute(band, 'data-verdict', shown.verdict);
   if (isNew) setText(announcement, `${news} ${shown.word}. ${shown.sentence}`.trim());
+}
+
+/**
+ * A hang of a VM of this host stands in the verdict, whatever the soak found.
+ * @param {string} text empty for none
+ * @param {number} count
+ */
+export function showAlarm(text, count) {
+  alarm.hidden = text === '';
+  setText(/** @type {Element} */ (alarm.firstElementChild), text);
+  hung = count;
+  showTitle();
+}
+
+function showTitle() {
+  document.title = hung > 0 ? `${grouped(hung)} hung on this host · ${title}` : title;
 }
 
 /**
