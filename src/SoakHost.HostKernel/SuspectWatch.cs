@@ -1,5 +1,4 @@
 using SoakHost.HostKernel.Watch;
-using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel;
 

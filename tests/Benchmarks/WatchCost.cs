@@ -140,7 +140,7 @@ internal static class WatchCost
     }
 
     /// <summary>A root whose /proc and /sys lead to the real ones, except for what the stubs' descriptors are called.</summary>
-    private static void MakeRoot(string root, IReadOnlyList<Process> stubs, IReadOnlyList<int[]> statistics)
+    private static void MakeRoot(string root, IReadOnlyList<Process> stubs, List<int[]> statistics)
     {
         string proc = Directory.CreateDirectory(Path.Combine(root, "proc")).FullName;
         Directory.CreateSymbolicLink(Path.Combine(root, "sys"), "/sys");

@@ -73,7 +73,7 @@ public static unsafe class LabGuest
         }
 
         port.Say(new LabMessage("kvm"));
-        if (arguments.FirstOrDefault() == LabSoak.Word)
+        if (arguments.Count > 0 && arguments[0] == LabSoak.Word)
         {
             LabSoak.RunInside([.. arguments.Skip(1)], port, time);
             return;

@@ -7,7 +7,7 @@ public static class JsonFault
 {
     private const string Missing = "missing required properties including: ";
 
-    /// <summary>A sentence without its subject and its full stop, such as <c>it is not valid JSON: line 1, position 13</c>.</summary>
+    /// <summary>A clause without a full stop, such as <c>it is not valid JSON: line 1, position 13</c>.</summary>
     public static string Describe(JsonException fault)
     {
         string where = fault is { LineNumber: { } line, BytePositionInLine: { } position }

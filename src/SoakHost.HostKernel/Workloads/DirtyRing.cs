@@ -78,7 +78,7 @@ internal sealed unsafe class DirtyRing : Workload
         bool[] dirty = new bool[_pages!.Count];
         while (true)
         {
-            var entry = (KvmDirtyPage*)_ring!.Start + (_next % (RingBytes / sizeof(KvmDirtyPage)));
+            KvmDirtyPage* entry = (KvmDirtyPage*)_ring!.Start + (_next % (RingBytes / sizeof(KvmDirtyPage)));
             if ((Volatile.Read(ref entry->Flags) & IsDirty) == 0)
                 break;
             if ((entry->Slot & SlotMask) == _space!.Slot && entry->Offset < (ulong)dirty.Length)

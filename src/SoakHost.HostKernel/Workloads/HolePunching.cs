@@ -1,5 +1,3 @@
-using SoakHost.HostKernel.Kvm;
-
 namespace SoakHost.HostKernel.Workloads;
 
 /// <summary>Shared memory of a memfd, as a host with several processes has it, with holes punched in the file.</summary>

@@ -75,13 +75,14 @@ internal sealed unsafe class UserFaults : Workload
     private void Serve()
     {
         byte* message = stackalloc byte[MessageBytes];
+        ulong* copy = stackalloc ulong[5];
         while (Libc.Read(_faults!.Number, message, MessageBytes) == MessageBytes)
         {
             if (message[0] != PageFault)
                 continue;
             ulong address = *(ulong*)(message + AddressOffset) & ~(ulong)(GuestMemory.PageBytes - 1);
             *(ulong*)_source!.Start = _stamp + ((address - (ulong)_pages!.Host) / GuestMemory.PageBytes);
-            ulong* copy = stackalloc ulong[5] { address, (ulong)_source.Start, GuestMemory.PageBytes, 0, 0 };
+            (copy[0], copy[1], copy[2], copy[3], copy[4]) = (address, (ulong)_source.Start, GuestMemory.PageBytes, 0, 0);
             if (_faults.TryRequest(Copy, (nint)copy) < 0 && Marshal.GetLastPInvokeError() != NotTwice)
                 throw new WorkloadException($"userfaultfd gives no page: {Libc.Explain(Marshal.GetLastPInvokeError())}");
         }

@@ -28,9 +28,7 @@ internal abstract class Workload : IDisposable
     public abstract void Step(WorkloadGuest guest);
 
     /// <summary>Returns everything to the kernel. The VM is closed by then.</summary>
-    public virtual void Dispose()
-    {
-    }
+    public abstract void Dispose();
 }
 
 /// <summary>A workload cannot run here. The message says why, as a part of a sentence.</summary>

@@ -104,7 +104,7 @@ internal sealed class WorkloadGuest(IWorkloadVcpu vcpu, IWorkloadPace pace, Func
         if (verdict == WordVerdict.Right)
             return;
         long address = AddressOf(pages, page, guest);
-        Thread.Sleep(Again);
+        SpinWait.SpinUntil(() => pace.IsStopping, Again);
         Ask(address, 1, pages.Stride, null, null);
         ulong found = seen.IsWrite ? seen.Host ?? 0 : seen.Guest;
         StaleKind kind = seen.IsWrite ? StaleKind.Write : StaleKind.Read;

@@ -124,7 +124,8 @@ internal static class MergeCommand
                 throw new JsonException("a cohort is null");
             string text = check?.Part ?? list!.Part;
             return new PartSyntax().TryParse(text, out FleetPart part) ? new PartReport(path, part, check, list)
-                : throw new JsonException($"its part is {ConfigurationErrors.Quote(text)}; it must be {new PartSyntax().Allowed}");
+                : throw new JsonException(
+                    $"its part is {ConfigurationErrors.Quote(text)}; it must be {new PartSyntax().Allowed}");
         }
         catch (JsonException exception)
         {

@@ -32,7 +32,9 @@ public sealed class WorkloadReportTests
         using var text = new StringWriter();
         IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
         {
-            Ansi = AnsiSupport.No, ColorSystem = ColorSystemSupport.NoColors, Out = new AnsiConsoleOutput(text),
+            Ansi = AnsiSupport.No,
+            ColorSystem = ColorSystemSupport.NoColors,
+            Out = new AnsiConsoleOutput(text),
         });
         CheckReport.WriteText(console, Result(), new ShardOptions());
         string[] lines = [.. text.ToString().Split('\n').Select(OneBlank)];
