@@ -2,6 +2,7 @@ using System.Globalization;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Watch;
+using SoakHost.HostKernel.Workloads;
 using static SoakHost.HostKernel.Tests.HostKernelHere;
 
 namespace SoakHost.HostKernel.Tests;
@@ -39,6 +40,32 @@ public sealed class HostSoakTests
         Assert.Equal(0, vm.InvalidationsEnded % 32);
         Assert.InRange(vm.InvalidationsEnded, 1000, 1000 + (2 * 32));
         Assert.Equal(vm.InvalidationsEnded, vm.InvalidationsBegun);
+    }
+
+    [Fact]
+    public async Task Workloads_run_on_both_sides_of_a_boundary_and_find_nothing_wrong()
+    {
+        using HostSoak soak = Start(
+            Small with { Until = 200_000, Boundaries = [100_000], BoundaryWindow = 80_000, Workloads = WorkloadNames.Usual });
+        HostSoakSnapshot end = await soak.End();
+
+        Assert.Empty(end.Violations);
+        Assert.Equal([HostEvidence.EndsBelow], end.Missing);
+        Assert.All(
+            end.Vms[0].Workloads.Where(each => each.WhyNot is null && each.Name != "ksm"),
+            each => Assert.True(
+                each is { Events: >= 16, Failure: null, FixedBefore: not 0, FixedAfter: not 0 }, $"{each}"));
+        Assert.Equal(VcpuRole.Workload, end.Vms[0].Vcpus[^1].Role);
+    }
+
+    [Fact]
+    public async Task A_guest_that_gets_other_memory_than_its_host_works_on_is_a_stale_mapping()
+    {
+        using HostSoak soak = Start(Small with { Workloads = ["hole-punching"], StaleWorkload = "hole-punching" });
+        HostSoakSnapshot end = await soak.End();
+
+        Assert.Contains("stale mapping in hole-punching, event 1", Assert.Single(end.Violations), StringComparison.Ordinal);
+        Assert.Equal(HostVmPhase.Lost, end.Vms[0].Phase);
     }
 
     [Fact]

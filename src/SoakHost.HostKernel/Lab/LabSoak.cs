@@ -20,8 +20,8 @@ public sealed class LabSoak(LabOptions options, TimeProvider time)
 
     private static readonly string[] Counts =
     [
-        "thp_fault_alloc ", "thp_collapse_alloc ", "thp_split_pmd ", "thp_split_page ", "ksm_", "cow_ksm ",
-        "numa_pages_migrated ",
+        "thp_fault_alloc ", "thp_collapse_alloc ", "thp_split_pmd ", "cow_ksm ", "numa_pages_migrated ",
+        "pgmigrate_success ",
     ];
 
     private static readonly TimeSpan Period = TimeSpan.FromSeconds(2);

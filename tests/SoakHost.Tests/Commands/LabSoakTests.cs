@@ -12,19 +12,22 @@ public sealed class LabSoakTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(8);
 
-    [Fact(Explicit = true)]
-    public async Task Workloads_cause_faults_that_are_fixed_before_and_after_the_boundary_and_find_nothing_wrong()
+    /// <summary>In every MMU mode: the second is nested paging without the TDP MMU, the third shadow paging.</summary>
+    [Theory(Explicit = true)]
+    [InlineData("")]
+    [InlineData("kvm.tdp_mmu=0")]
+    [InlineData("kvm_amd.npt=0")]
+    public async Task Workloads_cause_faults_that_are_fixed_before_and_after_the_boundary_and_find_nothing_wrong(string append)
     {
-        IReadOnlyList<string> lines = await RunAsync(Environment.GetEnvironmentVariable("SOAKHOST_LAB_ARGUMENTS") ?? "");
+        IReadOnlyList<string> lines = await RunAsync("until=60000 boundary=30000", append);
 
         Assert.DoesNotContain(lines, line => line.StartsWith("violation", StringComparison.Ordinal));
-        foreach (string name in WorkloadNames.Usual.Except(["numa-balancing"]))
+        foreach (string name in WorkloadNames.Usual)
         {
             string line = Assert.Single(lines, line => line.StartsWith($"coverage {name} ", StringComparison.Ordinal));
-            Assert.Matches(@"events=[1-9]\d* before=[1-9]\d* after=[1-9]\d* offered=True", line);
+            bool isMissing = name == "numa-balancing" && line.Contains("offered=False", StringComparison.Ordinal);
+            Assert.Matches(isMissing ? "events=0" : @"events=[1-9]\d* before=[1-9]\d* after=[1-9]\d* offered=True", line);
         }
-
-        Assert.Contains(lines, line => line.Contains("numa-balancing did not run", StringComparison.Ordinal));
     }
 
     [Fact(Explicit = true)]
@@ -49,12 +52,12 @@ public sealed class LabSoakTests
             StringComparison.Ordinal);
     }
 
-    private static async Task<IReadOnlyList<string>> RunAsync(string arguments)
+    private static async Task<IReadOnlyList<string>> RunAsync(string arguments, string append = "")
     {
         string image = LabBootTests.ImageOrSkip();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         stop.CancelAfter(Patience);
-        var options = new LabOptions { Machine = new MachineOptions { MemoryMebibytes = 2048 } };
+        var options = new LabOptions { Machine = new MachineOptions { KernelArguments = append } };
         return await new LabSoak(options, TimeProvider.System).RunAsync(
             image, arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries),
             line => TestContext.Current.TestOutputHelper?.WriteLine(line), stop.Token);
