@@ -121,6 +121,9 @@ internal sealed unsafe class Invalidators : IDisposable
             if (_gate.IsPaused)
             {
                 _gate.WaitForResume();
+
+                // A pause is no work, to be rested from.
+                burstStart = _time.GetTimestamp();
                 continue;
             }
 

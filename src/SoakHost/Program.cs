@@ -4,6 +4,7 @@ using SoakHost;
 using SoakHost.Commands;
 using SoakHost.HostKernel.Lab;
 using SoakHost.HostKernel.Lab.Images;
+using SoakHost.Service;
 
 /// <summary>The entry point.</summary>
 internal static class Program
@@ -13,10 +14,13 @@ internal static class Program
         arguments is [Initramfs.GuestCommand, .. var told] ? RunInside(told)
         : OpenFiles.AreEnough(arguments) ? RunAsync(arguments).GetAwaiter().GetResult() : (int)ExitCode.Usage;
 
-    /// <summary>The first program of a kernel in the lab. Only a few of the program's assemblies are there.</summary>
+    /// <summary>
+    /// The first program of a kernel in the lab. Only a few of the program's assemblies are there, and the watch's where it is
+    /// asked for.
+    /// </summary>
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static int RunInside(string[] told) =>
-        (int)(LabGuest.TryRun(TimeProvider.System, told) ? ExitCode.Pass : ExitCode.Usage);
+        (int)(LabGuest.TryRun(TimeProvider.System, told, () => LabWatch.Create()) ? ExitCode.Pass : ExitCode.Usage);
 
     [MethodImpl(MethodImplOptions.NoInlining)]
     private static Task<int> RunAsync(string[] arguments)

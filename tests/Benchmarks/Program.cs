@@ -9,6 +9,8 @@ else if (args is ["page"])
     await PageCost.RunAsync();
 else if (args is ["watch", .. var length])
     await WatchCost.RunAsync(length is [var seconds] ? int.Parse(seconds, CultureInfo.InvariantCulture) : 600);
+else if (args is ["exit-latency"])
+    return await ExitLatency.MeasureAsync();
 else if (args is ["watch-stub", var stubFolder, var stubVm])
     WatchCost.RunStub(stubFolder, stubVm);
 else if (args is ["watch-serve", var root, var address])

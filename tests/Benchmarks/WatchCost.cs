@@ -5,7 +5,6 @@ using System.Net;
 using System.Net.Sockets;
 using System.Text;
 using SoakHost.Commands;
-using SoakHost.Watch.Sources;
 
 /// <summary>
 /// What it costs to watch 100 vCPUs: <c>dotnet run -c Release --project tests/Benchmarks -- watch</c>. The service of

@@ -1,7 +1,6 @@
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Kvm;
-using SoakHost.HostKernel.Watch;
 using SoakHost.HostKernel.Workloads;
 
 namespace SoakHost.HostKernel.Tests;

@@ -24,6 +24,17 @@ internal sealed record LabTimes
     /// </summary>
     public TimeSpan StayPast { get; init; } = TimeSpan.FromSeconds(3);
 
+    /// <summary>
+    /// How long a hang is left as it is, for a watch inside to see it, and a third of that afterwards. None where nobody watches.
+    /// </summary>
+    public TimeSpan WatchFor { get; init; }
+
+    /// <summary>
+    /// One invalidation of a storm: longer than a watch takes from one look to the next, and shorter than a hang takes to be
+    /// called one.
+    /// </summary>
+    public TimeSpan StormInvalidation { get; init; } = TimeSpan.FromSeconds(1.6);
+
     /// <summary>For other vCPUs after the first one that hung: those that hang for one reason do so together.</summary>
     public TimeSpan OthersWithin { get; init; } = TimeSpan.FromSeconds(4);
 }
@@ -38,6 +49,8 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
     private static readonly TimeSpan BelowOfHanging = TimeSpan.FromSeconds(3);
     private const ulong BelowMin = 1000;
     private const int TriesMax = 3;
+    private const int StormInvalidations = 8;
+    private const int LooksMin = 3;
 
     /// <summary>What was seen so far.</summary>
     public LabRun Run { get; set; } = run;
@@ -59,8 +72,12 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
     public async Task ControlAndCrossAsync(LabInside inside, KernelWords words, WordAddresses addresses, CancellationToken stop)
     {
         await ReadCounterAsync(inside, words, addresses, stop);
+        if (times.WatchFor > TimeSpan.Zero)
+            await AwaitWatchAsync(inside, stop);
         if (!await ControlAsync(inside, words, addresses, stop))
             return;
+        if (times.WatchFor > TimeSpan.Zero)
+            await StormAsync(inside, words, addresses, stop);
         foreach (Boundary boundary in Run.Boundaries)
         {
             if (!await CrossAsync(boundary, inside, words, addresses, stop))
@@ -103,6 +120,7 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
             now => now with { InProgress = now.InProgress + 1, Range = now.Range is null ? null : (0, ulong.MaxValue) },
             stop);
         LabStatus? hung = await HangAsync(inside, stage, stop);
+        await StayAsync(inside, stage, times.WatchFor, stop);
         InvalidateWords held = await words.ChangeAsync(
             addresses,
             now => now.InProgress == 1,
@@ -112,7 +130,47 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
             return false;
         Say("control: hung; the invalidation is ended");
         Run = Run with { Control = await RecoverAsync(inside, stage, hung, held.Seq, stop) };
+        await StayAsync(inside, stage, times.WatchFor / 3, stop);
         return Run.Control.HasRecovered && Run.Control.Vcpus == Run.Control.VcpusAll;
+    }
+
+    /// <summary>A watch inside takes its time to begin, and to a state it takes two looks.</summary>
+    private async Task AwaitWatchAsync(LabInside inside, CancellationToken stop)
+    {
+        Say("waiting for the watch inside");
+        string stage = await inside.BeginAsync("watch", stop);
+        while (inside.Watched.Count(look => look.Stage == stage) < LooksMin)
+            await inside.StatusAsync(stage, stop);
+    }
+
+    /// <summary>Invalidations of everything that take long, one after another: vCPUs starve, and none hangs.</summary>
+    private async Task StormAsync(LabInside inside, KernelWords words, WordAddresses addresses, CancellationToken stop)
+    {
+        string stage = await inside.BeginAsync("storm", stop);
+        for (int count = 1; count <= StormInvalidations; count++)
+        {
+            Say($"a storm: invalidation {count} of {StormInvalidations}");
+            InvalidateWords before = await words.ChangeAsync(
+                addresses,
+                now => now.InProgress == 0,
+                now => now with { InProgress = 1, Range = now.Range is null ? null : (0, ulong.MaxValue) },
+                stop);
+            await StayAsync(inside, stage, times.StormInvalidation, stop);
+            await words.ChangeAsync(
+                addresses,
+                now => now.InProgress == 1,
+                now => now with { InProgress = 0, Range = before.Range, Seq = now.Seq + 1 },
+                stop);
+            await StayAsync(inside, stage, times.StormInvalidation / 4, stop);
+        }
+    }
+
+    /// <summary>Only listens.</summary>
+    private async Task StayAsync(LabInside inside, string stage, TimeSpan length, CancellationToken stop)
+    {
+        long start = time.GetTimestamp();
+        while (time.GetElapsedTime(start) < length)
+            await inside.StatusAsync(stage, stop);
     }
 
     /// <summary>Takes the counter across one boundary.</summary>
@@ -149,6 +207,7 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
     {
         Say($"{boundary}: hung; the counter is put back");
         LabStatus hung = (await HangAsync(inside, stage, stop, watch.LastHung))!;
+        await StayAsync(inside, stage, times.WatchFor, stop);
         if (await HasGoneOnAsync(inside, stage, stop))
         {
             Fail($"{boundary}: vCPUs were called hung, and recovered before the counter was put back.");
@@ -158,6 +217,7 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
 
         InvalidateWords at = await SetAsync(words, addresses, Run.Counter!.First, stop);
         LabHang hang = await RecoverAsync(inside, stage, hung, at.Seq, stop);
+        await StayAsync(inside, stage, times.WatchFor / 3, stop);
         LabCrossing crossing = watch.IsHungAfter
             ? new LabCrossing(boundary, setTo, watch.Before, watch.After with { Hang = hang }, IsCrossed: true)
             : new LabCrossing(boundary, setTo, watch.Before with { Hang = hang }, watch.After, IsCrossed: false);

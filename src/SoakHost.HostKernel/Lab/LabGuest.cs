@@ -21,7 +21,14 @@ public static unsafe class LabGuest
     private const int PowerOff = 0x4321fedc;
     private const int NotTwice = 17; // EEXIST
 
+    /// <summary>On the kernel's command line: the watch looks on.</summary>
+    internal const string WatchArgument = "soakhost.watch";
+
     private const string TypesOfKernel = "/sys/kernel/btf/vmlinux";
+
+    private static readonly TimeSpan WatchPeriod = TimeSpan.FromSeconds(1);
+
+    private static volatile string _stage = "";
 
     private static readonly TimeSpan Period = TimeSpan.FromMilliseconds(50);
 
@@ -31,8 +38,9 @@ public static unsafe class LabGuest
     /// <summary>Runs until the machine is off. Only the first program of a machine may call it.</summary>
     /// <param name="time">The clock.</param>
     /// <param name="arguments">What the program was told.</param>
+    /// <param name="watch">Makes a watcher, where the lab asks for one.</param>
     /// <returns>Whether it ran: false where this is no machine of the lab.</returns>
-    public static bool TryRun(TimeProvider time, IReadOnlyList<string> arguments)
+    public static bool TryRun(TimeProvider time, IReadOnlyList<string> arguments, Func<ILabWatcher> watch)
     {
         ArgumentNullException.ThrowIfNull(time);
         ArgumentNullException.ThrowIfNull(arguments);
@@ -41,7 +49,7 @@ public static unsafe class LabGuest
         using LabPort port = LabPort.Open();
         try
         {
-            Run(port, arguments, time);
+            Run(port, arguments, time, watch);
         }
         catch (TracingException reason)
         {
@@ -58,7 +66,8 @@ public static unsafe class LabGuest
         return true;
     }
 
-    private static void Run(LabPort port, IReadOnlyList<string> arguments, TimeProvider time)
+    private static void Run(
+        LabPort port, IReadOnlyList<string> arguments, TimeProvider time, Func<ILabWatcher> watch)
     {
         var orders = new BlockingCollection<LabMessage>();
         new Thread(() => Listen(port, orders)) { Name = "lab port", IsBackground = true }.Start();
@@ -86,13 +95,40 @@ public static unsafe class LabGuest
         using KvmDevice device = KvmDevice.Open(HostKernelSupport.DefaultDevicePath);
         using var vm = new LabVm(device, tracer, time);
         vm.Start();
+        if (File.ReadAllText("/proc/cmdline").Split((char[])[' ', '\n']).Contains(WatchArgument))
+            new Thread(() => Watch(port, time, watch)) { Name = "lab watch", IsBackground = true }.Start();
         Drive(vm, layout, port, orders, time);
+    }
+
+    /// <summary>Looks once a second until the machine is off.</summary>
+    private static void Watch(LabPort port, TimeProvider time, Func<ILabWatcher> watch)
+    {
+        try
+        {
+            using ILabWatcher watcher = watch();
+            long start = time.GetTimestamp();
+            using var never = new ManualResetEventSlim();
+            while (!never.Wait(WatchPeriod))
+            {
+                (string Key, object Value)[] seen =
+                [
+                    ("stage", _stage), ("at_ms", (long)time.GetElapsedTime(start).TotalMilliseconds),
+                    .. watcher.Look().Select(each => (each.Key, (object)each.State)),
+                ];
+                port.Say(new LabMessage(LabWatched.Word, seen));
+            }
+        }
+#pragma warning disable CA1031 // As in Run: whatever went wrong is told to the lab.
+        catch (Exception error)
+        {
+            port.Say(new LabMessage("failed", ("reason", $"the watch: {error.Message}")));
+        }
+#pragma warning restore CA1031
     }
 
     private static void Drive(
         LabVm vm, KernelLayout layout, LabPort port, BlockingCollection<LabMessage> orders, TimeProvider time)
     {
-        string stage = "";
         bool isReady = false;
         long heard = time.GetTimestamp();
         while (time.GetElapsedTime(heard) < SilenceMax)
@@ -104,7 +140,7 @@ public static unsafe class LabGuest
                     return;
                 if (order.Word == "stage")
                 {
-                    stage = order["name"];
+                    _stage = order["name"];
                     vm.BeginStage();
                 }
 
@@ -125,7 +161,7 @@ public static unsafe class LabGuest
             }
 
             if (isReady)
-                port.Say(vm.Describe(stage).ToMessage());
+                port.Say(vm.Describe(_stage).ToMessage());
         }
     }
 

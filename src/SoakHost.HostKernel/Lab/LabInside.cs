@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.Text;
 using System.Threading.Channels;
 
@@ -9,13 +10,19 @@ internal sealed class LabInside(Stream port, TimeProvider time) : IAsyncDisposab
     // The program inside takes a lab that says nothing for gone.
     private static readonly TimeSpan KeepAlive = TimeSpan.FromSeconds(5);
 
+    private const int WatchedMax = 10_000;
+
     // Of a kernel that floods the port the last messages count.
     private readonly Channel<LabMessage> _heard = Channel.CreateBounded<LabMessage>(
         new BoundedChannelOptions(1024) { FullMode = BoundedChannelFullMode.DropOldest });
+    private readonly ConcurrentQueue<LabWatched> _watched = new();
     private readonly CancellationTokenSource _end = new();
     private readonly SemaphoreSlim _turn = new(1);
     private Task _work = Task.CompletedTask;
     private int _stages;
+
+    /// <summary>What a watch inside saw so far, oldest first.</summary>
+    public IReadOnlyCollection<LabWatched> Watched => _watched;
 
     /// <summary>Begins to listen.</summary>
     public void Start() => _work = Task.WhenAll(ListenAsync(), KeepAliveAsync());
@@ -90,8 +97,12 @@ internal sealed class LabInside(Stream port, TimeProvider time) : IAsyncDisposab
             using var reader = new StreamReader(port, Encoding.UTF8, false, 4096, leaveOpen: true);
             while (await reader.ReadLineAsync(_end.Token) is { } line)
             {
-                if (LabMessage.Parse(line) is { } message)
+                if (LabMessage.Parse(line) is not { } message)
+                    continue;
+                if (LabWatched.Of(message) is not { } watched)
                     _heard.Writer.TryWrite(message);
+                else if (_watched.Count < WatchedMax)
+                    _watched.Enqueue(watched);
             }
         }
         catch (Exception error) when (error is IOException or OperationCanceledException)

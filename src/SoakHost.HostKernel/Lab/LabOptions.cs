@@ -16,6 +16,11 @@ public sealed record LabOptions
     /// <summary>The longest that one kernel takes. Default 5 minutes.</summary>
     public TimeSpan Timeout { get; init; } = TimeSpan.FromMinutes(5);
 
+    /// <summary>
+    /// Whether the watch looks on from inside as well. Hangs are then left for longer, and a storm is made. Default false.
+    /// </summary>
+    public bool Watches { get; init; }
+
     /// <summary>The program's own folder.</summary>
     public string ProgramFolder { get; init; } = AppContext.BaseDirectory;
 

@@ -84,6 +84,9 @@ public sealed record LabRun
     /// <summary>Those that were tried.</summary>
     public ImmutableArray<LabCrossing> Crossings { get; init; } = [];
 
+    /// <summary>What the watch inside saw, oldest first; empty where nobody asked for one.</summary>
+    public ImmutableArray<LabWatched> Watched { get; init; } = [];
+
     /// <summary>From power-on to the program's first word; null where it said none.</summary>
     public TimeSpan? Boot { get; init; }
 

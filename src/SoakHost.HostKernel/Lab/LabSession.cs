@@ -13,6 +13,11 @@ namespace SoakHost.HostKernel.Lab;
 /// <param name="progress">Told what is being done, in a few words; null for nobody.</param>
 public sealed class LabSession(LabOptions options, TimeProvider time, Action<string>? progress = null)
 {
+    private const string WatchAssembly = "SoakHost.Watch";
+
+    // Without a counter a proof takes five seconds, and a watch looks once a second.
+    private static readonly TimeSpan WatchFor = TimeSpan.FromSeconds(15);
+
     private static readonly TimeSpan StubReplyMax = TimeSpan.FromSeconds(10);
 
     /// <summary>Tries one kernel. Whatever happens to it is a part of the result.</summary>
@@ -24,7 +29,7 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         long start = time.GetTimestamp();
         var attempt = new LabAttempt(
             new LabRun { Path = path, Boundaries = options.Boundaries, Accelerator = options.Machine.Accelerator },
-            new LabTimes(), time, progress);
+            options.Watches ? new LabTimes { WatchFor = WatchFor } : new LabTimes(), time, progress);
         using var late = new CancellationTokenSource(options.Timeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, stop);
         try
@@ -70,10 +75,19 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         {
             string initramfs = Path.Combine(folder, "initramfs");
             await using (FileStream file = File.Create(initramfs))
-                Initramfs.Write(file, ProgramFiles.Find(options.ProgramFolder, options.RuntimeFolder), found, []);
+            {
+                ProgramFiles program = ProgramFiles.Find(
+                    options.ProgramFolder, options.RuntimeFolder, options.Watches ? [WatchAssembly] : []);
+                Initramfs.Write(file, program, found, []);
+            }
+
             attempt.Say("booting");
             long powerOn = time.GetTimestamp();
-            using var machine = QemuMachine.Start(options.Machine, Path.GetFullPath(path), initramfs, folder);
+            MachineOptions made = options.Watches ? options.Machine with
+            {
+                KernelArguments = $"{LabGuest.WatchArgument} {options.Machine.KernelArguments}".TrimEnd(),
+            } : options.Machine;
+            using var machine = QemuMachine.Start(made, Path.GetFullPath(path), initramfs, folder);
             await BootAsync(attempt, machine, found.Count > 0 ? null : WhyNoModules(image, modules), powerOn, stop);
         }
         finally
@@ -112,6 +126,10 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         catch (Exception end) when (end is EndOfStreamException or GdbException && PanicOf(machine) is { } panic)
         {
             throw new EndOfStreamException($"The kernel panicked ({attempt.Step}). Its console has: {PanicOf(machine)}", end);
+        }
+        finally
+        {
+            attempt.Run = attempt.Run with { Watched = [.. inside.Watched] };
         }
     }
 

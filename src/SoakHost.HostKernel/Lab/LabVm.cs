@@ -15,6 +15,7 @@ internal sealed class LabVm : IDisposable
 {
     private readonly TimeProvider _time;
     private readonly KvmDescriptor _descriptor;
+    private readonly KvmDescriptor? _statistics;
     private readonly GuestMemory _memory;
     private readonly Vcpu[] _vcpus;
     private readonly Invalidators _invalidators;
@@ -31,6 +32,10 @@ internal sealed class LabVm : IDisposable
         (_tracer, _time) = (tracer, time);
         _rate = new RateMeter(time);
         _descriptor = device.CreateVm();
+
+        // Nothing here reads it. A VMM keeps it open for whoever watches, and so does this.
+        _statistics = _descriptor.TryRequest(KvmAbi.GetStatsDescriptor) is >= 0 and var statistics
+            ? new KvmDescriptor(statistics) : null;
         _memory = new GuestMemory(_descriptor, Options.Shape);
         _vcpus = [.. Enumerable.Range(0, Options.Vcpus)
             .Select(index => new Vcpu(device, _descriptor, _memory, index, VcpuRole.Soaked, Options, cpu: null))];
@@ -105,6 +110,7 @@ internal sealed class LabVm : IDisposable
             return;
         foreach (Vcpu vcpu in _vcpus)
             vcpu.Dispose();
+        _statistics?.Dispose();
         _descriptor.Dispose();
         _memory.Dispose();
         _invalidators.Dispose();

@@ -1,3 +1,4 @@
+using System.Collections.Concurrent;
 using System.IO.Pipelines;
 using System.Text;
 using SoakHost.HostKernel.Lab;
@@ -58,6 +59,12 @@ internal sealed class FakeKernel : IDisposable
     /// <summary>Whether a hung vCPU goes on when it can.</summary>
     public bool Recovers { get; init; } = true;
 
+    /// <summary>Whether a watch looks on from inside.</summary>
+    public bool Watches { get; init; }
+
+    /// <summary>In which stages an invalidation of everything was in progress, and in how many ticks.</summary>
+    public ConcurrentDictionary<string, int> Held { get; } = new();
+
     /// <summary>The stage with which the program inside gives up.</summary>
     public string? FailsAt { get; init; }
 
@@ -88,6 +95,11 @@ internal sealed class FakeKernel : IDisposable
                 }
 
                 await _fromInside.Writer.WriteAsync(Encoding.UTF8.GetBytes($"{message}\n"));
+                if (!Watches)
+                    continue;
+                string state = _stuck > 0 ? "starved" : "running";
+                LabMessage look = new("watch", ("stage", _stage), ("at_ms", _taken), ("ebpf.0", state));
+                await _fromInside.Writer.WriteAsync(Encoding.UTF8.GetBytes($"{look}\n"));
             }
         }
         catch (OperationCanceledException)
@@ -100,6 +112,8 @@ internal sealed class FakeKernel : IDisposable
     {
         bool isBlocked = HeedsInProgress && Stub.Memory[Addresses.InProgress] > 0
             && Stub.Memory[Addresses.Range!.Value.Start] == 0 && Stub.Memory[Addresses.Range!.Value.End] == ulong.MaxValue;
+        if (isBlocked)
+            Held.AddOrUpdate(_stage, 1, (_, ticks) => ticks + 1);
         bool wasHung = _stuck >= HungAfter;
         _seen = Stub.Memory[Addresses.Seq];
         _taken += 50;

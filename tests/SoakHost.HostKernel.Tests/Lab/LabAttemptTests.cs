@@ -105,6 +105,40 @@ public sealed class LabAttemptTests
         Assert.Equal("The program inside the kernel gave up: KVM_RUN failed.", error.Message);
     }
 
+    [Fact]
+    public async Task Where_a_watch_looks_on_hangs_are_left_for_longer_and_a_storm_comes_before_the_boundaries()
+    {
+        CancellationToken stop = TestContext.Current.CancellationToken;
+        using var kernel = new FakeKernel(seq => seq is < 1UL << 31 or >= 1UL << 63) { Watches = true };
+        await using var inside = new LabInside(kernel.Port, TimeProvider.System);
+        inside.Start();
+        var stub = new GdbClient(kernel.Stub.Client, TimeProvider.System, TimeSpan.FromSeconds(10));
+        List<string> steps = [];
+        var attempt = new LabAttempt(
+            new LabRun { Path = "vmlinuz", Boundaries = [Boundary.AtPower(31)] }, new LabTimes
+            {
+                WatchFor = TimeSpan.FromSeconds(0.3),
+                StormInvalidation = TimeSpan.FromSeconds(0.02),
+                OthersWithin = TimeSpan.FromSeconds(0.1),
+                StayPast = TimeSpan.FromSeconds(0.1),
+            },
+            TimeProvider.System, steps.Add);
+
+        await attempt.ControlAndCrossAsync(
+            inside, new KernelWords(stub, cpus: 1, TimeProvider.System), FakeKernel.Addresses, stop);
+
+        Assert.True(attempt.Run.Control!.HasRecovered);
+        Assert.True(attempt.Run.Crossings[0].After.Hang!.HasRecovered);
+        string[] watched = [.. inside.Watched.Select(look => look.Stage.Split(' ')[0]).Distinct()];
+        Assert.Equal(["watch", "control", "storm", "2^31"], watched.Where(stage => stage is not ("" or "reading" or "read")));
+        Assert.Equal(8, steps.Count(step => step.StartsWith("a storm", StringComparison.Ordinal)));
+        Assert.Contains(kernel.Held, held => held.Key.StartsWith("control", StringComparison.Ordinal) && held.Value > 10);
+        Assert.Contains(kernel.Held, held => held.Key.StartsWith("storm", StringComparison.Ordinal) && held.Value > 8);
+        Assert.Contains(inside.Watched, look => look.Stage.StartsWith("storm", StringComparison.Ordinal)
+            && look.States["ebpf.0"] == "starved");
+        Assert.Equal(0ul, kernel.Stub.Memory[FakeKernel.Addresses.InProgress]);
+    }
+
     private static async Task<LabRun> RunAsync(
         Func<ulong, bool> canFix, bool heedsInProgress = true, bool recovers = true, string? failsAt = null,
         ImmutableArray<Boundary>? boundaries = null, TimeSpan? stayPast = null)

@@ -43,8 +43,9 @@ internal sealed class ProgramFiles
     /// <summary>Those of this process.</summary>
     /// <param name="folder">The program's folder: where <c>soakhost.dll</c> lies, and the executable beside it.</param>
     /// <param name="runtime">The folder of the runtime.</param>
+    /// <param name="more">Other assemblies of the program that are needed inside.</param>
     /// <exception cref="LabException">Something is missing; the message names it.</exception>
-    public static ProgramFiles Find(string folder, string runtime)
+    public static ProgramFiles Find(string folder, string runtime, params IReadOnlyList<string> more)
     {
         var files = new ProgramFiles();
         string program = Path.Combine(folder, Name);
@@ -54,15 +55,15 @@ internal sealed class ProgramFiles
 
         // A single file holds the runtime and every assembly.
         if (File.Exists(Path.Combine(folder, $"{Name}.dll")))
-            files.AddRuntime(folder, runtime);
+            files.AddRuntime(folder, runtime, more);
         files.AddLibraries();
         return files;
     }
 
-    private void AddRuntime(string folder, string runtime)
+    private void AddRuntime(string folder, string runtime, IReadOnlyList<string> more)
     {
         _files.Add($"{Folder}/{Name}.dll", Path.Combine(folder, $"{Name}.dll"));
-        foreach (string assembly in Closure(typeof(ProgramFiles).Assembly.GetName().Name!, [folder, runtime]))
+        foreach (string assembly in Closure([typeof(ProgramFiles).Assembly.GetName().Name!, .. more], [folder, runtime]))
             _files.Add($"{Folder}/{Path.GetFileName(assembly)}", assembly);
         foreach (string library in Native)
         {
@@ -89,10 +90,10 @@ internal sealed class ProgramFiles
         return candidates.FirstOrDefault(File.Exists);
     }
 
-    /// <summary>An assembly and all that it needs, directly or not.</summary>
-    private static List<string> Closure(string root, string[] folders)
+    /// <summary>Assemblies and all that they need, directly or not.</summary>
+    private static List<string> Closure(string[] roots, string[] folders)
     {
-        Queue<string> names = new([root, "System.Private.CoreLib"]);
+        Queue<string> names = new([.. roots, "System.Private.CoreLib"]);
         HashSet<string> seen = new(names, StringComparer.OrdinalIgnoreCase);
         List<string> found = [];
         while (names.TryDequeue(out string? name))
