@@ -16,7 +16,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     private const int EventsMin = 8;
 
     /// <summary>The longest that a run waits for these at its end.</summary>
-    private static readonly TimeSpan FinishWithin = TimeSpan.FromSeconds(60);
+    private static readonly TimeSpan FinishWithin = TimeSpan.FromSeconds(30);
 
     private static readonly TimeSpan RestMax = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan Idle = TimeSpan.FromMilliseconds(20);

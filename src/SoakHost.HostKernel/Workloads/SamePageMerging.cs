@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel.Workloads;
@@ -11,16 +12,29 @@ internal sealed class SamePageMerging : Workload
     private const string Switch = "/sys/kernel/mm/ksm/run";
     private const string Merged = "/proc/self/ksm_merging_pages";
 
+    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
+
     private WorkloadPages? _pages;
-    private ulong _content = 1;
+    private ulong _content;
+    private long _filled;
 
     public override string Name => "ksm";
 
     /// <summary>Merging adds two for each page, and separating one.</summary>
     public override long InvalidationsMax => 4 * WorkloadPages.CountUsual;
 
-    /// <summary>Until pages are merged; before Linux 5.19 nobody can tell.</summary>
-    public override bool IsReady => SystemFile.Read(Merged) is not "0";
+    /// <summary>Once pages are merged; before Linux 5.19 nobody can tell. KSM that does not merge them gets others.</summary>
+    public override bool IsReady
+    {
+        get
+        {
+            if (SystemFile.Read(Merged) is not "0")
+                return true;
+            if (Stopwatch.GetElapsedTime(_filled) > Patience)
+                Fill();
+            return false;
+        }
+    }
 
     public override void Prepare(WorkloadSpace space)
     {
@@ -40,15 +54,17 @@ internal sealed class SamePageMerging : Workload
             _pages[page] = stamp;
         guest.Expect(_pages, page => page % 2 == 0 ? stamp : _content, "a write by the host to merged pages");
         guest.WriteAndCheck(_pages, guest.NextStamp(), "a write by the guest to merged pages");
-        _content = guest.NextStamp();
         Fill();
         guest.Expect(_pages, _ => _content, "a write of one content to all pages");
     }
 
     public override void Dispose() => _pages?.Dispose();
 
+    /// <summary>The same in all of them: a low number, which no other page holds.</summary>
     private void Fill()
     {
+        _content++;
+        _filled = Stopwatch.GetTimestamp();
         for (int page = 0; page < _pages!.Count; page++)
             _pages[page] = _content;
     }
