@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel.Workloads;
@@ -7,7 +6,8 @@ namespace SoakHost.HostKernel.Workloads;
 /// Pages of one content, which KSM merges in the background between two events; writes by the host and by the guest separate them
 /// again.
 /// </summary>
-internal sealed class SamePageMerging : Workload
+/// <param name="time">The clock.</param>
+internal sealed class SamePageMerging(TimeProvider time) : Workload
 {
     private const string Switch = "/sys/kernel/mm/ksm/run";
     private const string Merged = "/proc/self/ksm_merging_pages";
@@ -30,7 +30,7 @@ internal sealed class SamePageMerging : Workload
         {
             if (SystemFile.Read(Merged) is not "0")
                 return true;
-            if (Stopwatch.GetElapsedTime(_filled) > Patience)
+            if (time.GetElapsedTime(_filled) > Patience)
                 Fill();
             return false;
         }
@@ -64,7 +64,7 @@ internal sealed class SamePageMerging : Workload
     private void Fill()
     {
         _content++;
-        _filled = Stopwatch.GetTimestamp();
+        _filled = time.GetTimestamp();
         for (int page = 0; page < _pages!.Count; page++)
             _pages[page] = _content;
     }
