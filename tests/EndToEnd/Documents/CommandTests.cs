@@ -54,6 +54,7 @@ public sealed class CommandTests
         ["export KVM_GID=$(stat -c %g /dev/kvm)"] = Kvm,
         ["soakhost check --kernel host --until 2^31+1000000"] = Kvm,
         ["soakhost check --kernel host --quick"] = Kvm,
+        ["soakhost check --kernel host --workloads all,-fork,-ksm"] = Kvm,
         ["soakhost check --kernel host --counter-start 2^31-100000"] = Kvm,
         ["cc -O2 -Wall -Wextra -pthread -o /tmp/host-invalidations tests/Benchmarks/host-invalidations.c"] = Kvm,
         ["for i in 1 2 3 4 5; do"] = Kvm,
