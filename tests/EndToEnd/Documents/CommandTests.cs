@@ -55,6 +55,8 @@ public sealed class CommandTests
         ["soakhost check --kernel host --until 2^31+1000000"] = Kvm,
         ["soakhost check --kernel host --quick"] = Kvm,
         ["soakhost check --kernel host --workloads all,-fork,-ksm"] = Kvm,
+        ["soakhost check --kernel host --workloads none"] = Kvm,
+        ["soakhost check --kernel host --workloads all,-dirty-log,dirty-ring"] = Kvm,
         ["soakhost check --kernel host --counter-start 2^31-100000"] = Kvm,
         ["cc -O2 -Wall -Wextra -pthread -o /tmp/host-invalidations tests/Benchmarks/host-invalidations.c"] = Kvm,
         ["for i in 1 2 3 4 5; do"] = Kvm,
@@ -75,6 +77,8 @@ public sealed class CommandTests
         ["dotnet run -c Release --project tests/Benchmarks -- monitoring"] = Measures,
         ["dotnet run -c Release --project tests/Benchmarks -- checkpoints 20"] = Measures,
         ["dotnet run -c Release --project tests/Benchmarks -- hour"] = Measures,
+        ["dotnet run -c Release --project tests/Benchmarks -- watch 420"] = Measures,
+        ["dotnet run -c Release --project tests/Benchmarks -- exit-latency"] = Kvm,
         [
             "soakhost explore --kernel linux-6.1.y --start 2^31-4 --vcpus 3 --invalidators 2 --pages 3 --invalidations 8 "
                 + "--max-states 2^26"
