@@ -19,12 +19,15 @@ internal sealed class RankedStates
     private int _pages = 1;
     private long _tableBytes;
 
+    private bool IsFull => (_pages + 1) * WordsPerPage > _words.Length;
+
     /// <summary>Memory that it takes, if it gets the page of a rank too.</summary>
     public long BytesWith(int shared, uint rank)
     {
         int length = TableOf(shared).Length;
         int wanted = LengthFor((int)(rank >> PageBits), length);
-        return (8L * WordsPerPage * (_pages + 1)) + _tableBytes + (4L * (wanted - length)) + TableOverheadBytes;
+        long words = IsFull ? 2L * _words.Length : _words.Length;
+        return (8 * words) + _tableBytes + (4L * (wanted - length)) + TableOverheadBytes;
     }
 
     public bool HasPage(int shared, uint rank) => PageOf(shared, rank) != 0;
@@ -68,7 +71,7 @@ internal sealed class RankedStates
             Array.Resize(ref table, length);
         }
 
-        if ((_pages + 1) * WordsPerPage > _words.Length)
+        if (IsFull)
         {
             ulong[] words = HugePages.Allocate<ulong>(2 * _words.Length);
             _words.CopyTo(words, 0);

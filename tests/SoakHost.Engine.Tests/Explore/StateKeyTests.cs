@@ -89,12 +89,15 @@ public sealed class StateKeyTests
     public void Bits_give_way_to_keys_before_they_take_more_memory_and_what_is_a_bit_stays_one()
     {
         var few = new RankedStates();
-        Assert.Equal((2 * 64) + 4 + 32, few.BytesWith(0, 0));
-        Assert.Equal((2 * 64) + (4 * 1000) + 32, few.BytesWith(0, (1000 * 512) - 1));
+        Assert.Equal((8 * 64) + 4 + 32, few.BytesWith(0, 0));
+        Assert.Equal((8 * 64) + (4 * 1000) + 32, few.BytesWith(0, (1000 * 512) - 1));
         Assert.False(few.HasPage(0, 600));
         few.AddPage(0, 600);
         Assert.Equal((true, false, false), (few.HasPage(0, 1023), few.HasPage(0, 511), few.HasPage(1, 600)));
-        Assert.Equal((3 * 64) + (4 * 2) + 32 + 4 + 32, few.BytesWith(1, 0));
+        Assert.Equal((8 * 64) + (4 * 2) + 32 + 4 + 32, few.BytesWith(1, 0));
+        for (uint page = 2; page < 8; page++)
+            few.AddPage(0, page * 512);
+        Assert.InRange(few.BytesWith(1, 0), 2 * 8 * 64, (2 * 8 * 64) + 200);
 
         // In one part of the set bits may take 65,536 times 43 bytes, and a table up to such a rank takes half of that.
         var set = new StateSet(vcpus: 3);
