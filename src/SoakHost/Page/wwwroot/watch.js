@@ -38,7 +38,7 @@ export class WatchSection {
     this.problem = textElement('p', '', 'watch-problem');
     this.kernel = textElement('p', '', 'watch-kernel');
     this.body = document.createElement('table');
-    this.body.className = 'watch-table';
+    this.body.className = 'summary-table watch-table';
     this.body.append(textElement('caption', 'The VMs of this host, those with hung vCPUs first', 'hidden'), headOf());
     this.more = textElement('p', '', 'empty');
     this.unreadHeading = textElement('h3', 'Not read');
