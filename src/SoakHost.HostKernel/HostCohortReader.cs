@@ -192,7 +192,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
             each.Sum(state => state.Events),
             Sum(each.Select(state => state.FixedBefore)),
             Sum(each.Select(state => state.FixedAfter)),
-            each.All(state => state.WhyNot is null)));
+            each.Any(state => state.WhyNot is null)));
 
     private static ulong? Sum(IEnumerable<ulong?> numbers) =>
         numbers.Aggregate((ulong?)0ul, (sum, each) => sum + each);

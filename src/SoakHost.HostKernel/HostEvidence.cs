@@ -100,6 +100,11 @@ internal static class HostEvidence
                 yield return $"The workload {each.Key} did not run: {whyNot}.";
             else if (each.FirstOrDefault(state => state.Failure is not null) is { Failure: { } failure })
                 yield return $"The workload {each.Key} ended early: {failure}.";
+
+            // Null where the kernel counts none.
+            if (isOver && each.Any(state => state is { Events: > 0, FixedAfter: 0 })
+                && vms.Any(vm => !vm.Crossings.IsDefaultOrEmpty))
+                yield return $"The workload {each.Key} had no fault fixed past the last boundary that was crossed.";
         }
 
         // While the run goes on, their turn may come.

@@ -18,6 +18,9 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     /// <summary>The longest that a run waits for these at its end.</summary>
     private static readonly TimeSpan FinishWithin = TimeSpan.FromSeconds(30);
 
+    /// <summary>The longest that they are at work for these events at a run's beginning, and past a boundary.</summary>
+    private static readonly TimeSpan PartMax = TimeSpan.FromMinutes(2);
+
     private static readonly TimeSpan RestMax = TimeSpan.FromMilliseconds(200);
     private static readonly TimeSpan Idle = TimeSpan.FromMilliseconds(20);
 
@@ -31,6 +34,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     private readonly Lock _lock = new();
     private long _invalidationsMax;
     private long? _finishing;
+    private (int Crossings, long Began)? _part;
     private int _isResting = 1;
     private volatile bool _isDue;
 
@@ -99,7 +103,16 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
     internal void Start() => _thread.Start();
 
     /// <summary>Says whether they are due by the count: around a boundary.</summary>
-    internal void SetNearBoundary(bool isNear) => _isDue = isNear || _finishing is not null || !HasEach(EventsMin);
+    internal void SetNearBoundary(bool isNear)
+    {
+        int crossings = _crossings();
+        if (_part?.Crossings != crossings)
+            _part = (crossings, _time.GetTimestamp());
+
+        // One that waits in vain for the host must not keep the others at work for the whole run.
+        bool isPartOver = HasEach(EventsMin) || _time.GetElapsedTime(_part.Value.Began) > PartMax;
+        _isDue = isNear || _finishing is not null || !isPartOver;
+    }
 
     /// <summary>
     /// Whether each has had some events since the last boundary, or time enough for them. Once that is so, none runs any more.
@@ -167,7 +180,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
                 if (!_isDue)
                     _gate.Rest(Idle);
                 EndRest();
-                if (_isDue && _turns[next % _turns.Length] is { CanRun: true, Workload.IsReady: true } turn)
+                if (_isDue && _turns[next % _turns.Length] is { CanRun: true } turn && IsReady(turn))
                     RunOneAndRest(turn);
             }
         }
@@ -186,7 +199,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
         {
             turn.Workload.Prepare(turn.Space);
         }
-        catch (Exception refusal) when (refusal is NotOfferedException or KvmException)
+        catch (Exception refusal) when (refusal is not WorkloadStoppedException)
         {
             whyNot = refusal.Message;
         }
@@ -217,16 +230,32 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
         {
             turn.Workload.Step(_guest);
         }
-        catch (Exception error) when (error is WorkloadException or KvmException)
+        catch (Exception error) when (error is not WorkloadStoppedException)
         {
+            // Whatever it is, it ends this workload and not the process.
             failure = error.Message;
+        }
+        finally
+        {
+            Stale = _guest.Stale;
         }
 
         ulong? fixedNow = _faultsFixed() - before;
         lock (_lock)
-        {
             turn.Tally.Add(crossings, fixedNow, failure);
-            Stale = _guest.Stale;
+    }
+
+    private bool IsReady(Turn turn)
+    {
+        try
+        {
+            return turn.Workload.IsReady;
+        }
+        catch (Exception error) when (error is not WorkloadStoppedException)
+        {
+            lock (_lock)
+                turn.Tally.Add(_crossings(), 0, error.Message);
+            return false;
         }
     }
 

@@ -42,7 +42,7 @@ internal sealed class StateSet(int vcpus)
 
         private readonly RankedStates _ranked = new();
         private readonly HashedStates _hashed = new();
-        private long _count;
+        private long _rankedCount;
         private bool _isRankedFull;
 
         public void Prefetch(StateKey state, uint rank)
@@ -61,13 +61,15 @@ internal sealed class StateSet(int vcpus)
             int shared = state.Shared >> PartBits;
             if (rank != StateRanks.None && !_isRankedFull && !_ranked.HasPage(shared, rank))
             {
-                _isRankedFull = _ranked.BytesWith(shared, rank) > KeyBytes * Math.Max(_count, FewStates);
+                _isRankedFull = _ranked.BytesWith(shared, rank) > KeyBytes * Math.Max(_rankedCount, FewStates);
                 if (!_isRankedFull)
                     _ranked.AddPage(shared, rank);
             }
 
-            bool isNew = _ranked.HasPage(shared, rank) ? _ranked.Add(shared, rank) : _hashed.Add(state, state.Hash());
-            _count += isNew ? 1 : 0;
+            if (!_ranked.HasPage(shared, rank))
+                return _hashed.Add(state, state.Hash());
+            bool isNew = _ranked.Add(shared, rank);
+            _rankedCount += isNew ? 1 : 0;
             return isNew;
         }
     }

@@ -1,3 +1,4 @@
+using System.Globalization;
 using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel.Workloads;
@@ -6,17 +7,19 @@ namespace SoakHost.HostKernel.Workloads;
 /// Pages of one content, which KSM merges in the background between two events; writes by the host and by the guest separate them
 /// again.
 /// </summary>
-/// <param name="time">The clock.</param>
-internal sealed class SamePageMerging(TimeProvider time) : Workload
+internal sealed class SamePageMerging : Workload
 {
     private const string Switch = "/sys/kernel/mm/ksm/run";
     private const string Merged = "/proc/self/ksm_merging_pages";
 
-    private static readonly TimeSpan Patience = TimeSpan.FromSeconds(3);
+    private const string Scans = "/sys/kernel/mm/ksm/full_scans";
+
+    // A page must look the same in two full scans to be merged, and a scan may be under way.
+    private const long ScansMax = 3;
 
     private WorkloadPages? _pages;
     private ulong _content;
-    private long _filled;
+    private long _scansAtFill;
 
     public override string Name => "ksm";
 
@@ -30,7 +33,7 @@ internal sealed class SamePageMerging(TimeProvider time) : Workload
         {
             if (SystemFile.Read(Merged) is not "0")
                 return true;
-            if (time.GetElapsedTime(_filled) > Patience)
+            if (ScansSoFar() - _scansAtFill > ScansMax)
                 Fill();
             return false;
         }
@@ -60,11 +63,14 @@ internal sealed class SamePageMerging(TimeProvider time) : Workload
 
     public override void Dispose() => _pages?.Dispose();
 
+    private static long ScansSoFar() =>
+        long.TryParse(SystemFile.Read(Scans), CultureInfo.InvariantCulture, out long scans) ? scans : 0;
+
     /// <summary>The same in all of them: a low number, which no other page holds.</summary>
     private void Fill()
     {
         _content++;
-        _filled = time.GetTimestamp();
+        _scansAtFill = ScansSoFar();
         for (int page = 0; page < _pages!.Count; page++)
             _pages[page] = _content;
     }

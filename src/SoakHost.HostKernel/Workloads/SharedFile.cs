@@ -29,10 +29,12 @@ internal sealed unsafe class SharedFile : IDisposable
     /// <summary>A file without a name in the folder for temporary files.</summary>
     public static SharedFile OnDisk(long length)
     {
-        string path = Path.Combine(Path.GetTempPath(), $"soakhost-{Environment.ProcessId}-{Guid.NewGuid():N}");
+        // Where /tmp is in memory, this is on a disk all the same.
+        string folder = Directory.Exists("/var/tmp") ? "/var/tmp" : Path.GetTempPath();
+        string path = Path.Combine(folder, $"soakhost-{Environment.ProcessId}-{Guid.NewGuid():N}");
         int number = Libc.Open(path, Libc.OpenReadWrite | Libc.OpenCloseOnExec | OpenCreateExclusively, OwnerOnly);
         if (number < 0)
-            throw KvmException.Last($"create a file in {Path.GetTempPath()}");
+            throw KvmException.Last($"create a file in {folder}");
         File.Delete(path);
         return new SharedFile(number, length);
     }

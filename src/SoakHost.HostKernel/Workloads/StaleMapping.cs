@@ -49,7 +49,7 @@ public enum StaleKind
 /// <param name="Kind">How it came to light.</param>
 /// <param name="Expected">What had to be seen there.</param>
 /// <param name="Seen">What was seen: by the guest after a read, else by the host.</param>
-/// <param name="SeenAgain">What the guest read there some time later.</param>
+/// <param name="SeenAgain">What the guest read there some time later; the same as before where the run ended first.</param>
 /// <param name="Counter">Where the VM's counter lay.</param>
 /// <param name="At">When.</param>
 public sealed record StaleMapping(

@@ -34,7 +34,7 @@ internal sealed unsafe class UserFaults : Workload
         {
             int error = Marshal.GetLastPInvokeError();
             throw new NotOfferedException(error == Libc.ErrorNotPermitted
-                ? "this user may not serve the kernel's own faults with userfaultfd (root, or vm.unprivileged_userfaultfd=1)"
+                ? "this user may not serve the kernel's own faults with userfaultfd (root, or vm.unprivileged_userfaultfd=1; a container also needs a seccomp profile that lets it)"
                 : $"userfaultfd is refused: {Libc.Explain(error)}");
         }
 
@@ -53,7 +53,7 @@ internal sealed unsafe class UserFaults : Workload
         ulong stamp = _stamp = guest.NextStamp();
         try
         {
-            guest.Expect(_pages, page => stamp + (ulong)page, "userfaultfd filled in missing pages", serve: Serve);
+            guest.Expect(_pages, page => stamp + (ulong)page, "userfaultfd filled in missing pages", serve: Serve, fill: Fill);
         }
         catch (Exception end) when (end is WorkloadStoppedException or WorkloadException)
         {
@@ -75,16 +75,22 @@ internal sealed unsafe class UserFaults : Workload
     private void Serve()
     {
         byte* message = stackalloc byte[MessageBytes];
-        ulong* copy = stackalloc ulong[5];
         while (Libc.Read(_faults!.Number, message, MessageBytes) == MessageBytes)
         {
             if (message[0] != PageFault)
                 continue;
             ulong address = *(ulong*)(message + AddressOffset) & ~(ulong)(GuestMemory.PageBytes - 1);
-            *(ulong*)_source!.Start = _stamp + ((address - (ulong)_pages!.Host) / GuestMemory.PageBytes);
-            (copy[0], copy[1], copy[2], copy[3], copy[4]) = (address, (ulong)_source.Start, GuestMemory.PageBytes, 0, 0);
-            if (_faults.TryRequest(Copy, (nint)copy) < 0 && Marshal.GetLastPInvokeError() != NotTwice)
-                throw new WorkloadException($"userfaultfd gives no page: {Libc.Explain(Marshal.GetLastPInvokeError())}");
+            Fill((int)((address - (ulong)_pages!.Host) / GuestMemory.PageBytes));
         }
+    }
+
+    /// <summary>Puts a page in, unless it is there. A look at a missing one would wait for this very thread.</summary>
+    private void Fill(int page)
+    {
+        *(ulong*)_source!.Start = _stamp + (ulong)page;
+        ulong address = (ulong)_pages!.Host + ((ulong)page * GuestMemory.PageBytes);
+        ulong* copy = stackalloc ulong[5] { address, (ulong)_source.Start, GuestMemory.PageBytes, 0, 0 };
+        if (_faults!.TryRequest(Copy, (nint)copy) < 0 && Marshal.GetLastPInvokeError() != NotTwice)
+            throw new WorkloadException($"userfaultfd gives no page: {Libc.Explain(Marshal.GetLastPInvokeError())}");
     }
 }

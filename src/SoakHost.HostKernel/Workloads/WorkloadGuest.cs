@@ -39,16 +39,20 @@ internal sealed class WorkloadGuest(IWorkloadVcpu vcpu, IWorkloadPace pace, Func
     /// <param name="after">What was done before, in a few words.</param>
     /// <param name="allowed">What each may hold as well; null for nothing else.</param>
     /// <param name="serve">Called while the guest reads, for faults that this process serves.</param>
+    /// <param name="fill">Puts a page in before the host looks at it, where it may be missing.</param>
     public void Expect(
-        WorkloadPages pages, Func<int, ulong> expected, string after, Func<int, ulong>? allowed = null, Action? serve = null)
+        WorkloadPages pages, Func<int, ulong> expected, string after, Func<int, ulong>? allowed = null, Action? serve = null,
+        Action<int>? fill = null)
     {
         Ask(pages, null, serve);
         for (int page = 0; page < pages.Count; page++)
         {
             ulong read = vcpu.Result(page);
             ulong? other = allowed?.Invoke(page);
-            if (read != expected(page) && read != other)
-                Judge(pages, page, new WordSeen(expected(page), other, read, pages[page], false), after);
+            if (read == expected(page) || read == other)
+                continue;
+            fill?.Invoke(page);
+            Judge(pages, page, new WordSeen(expected(page), other, read, pages[page], false), after, serve: serve);
         }
     }
 
@@ -91,24 +95,29 @@ internal sealed class WorkloadGuest(IWorkloadVcpu vcpu, IWorkloadPace pace, Func
     public void NoteUnlogged(WorkloadPages pages, int page, ulong written, string after) =>
         Note(AddressOf(pages, page), StaleKind.Unlogged, written, pages[page], pages[page], after);
 
-    private void Judge(WorkloadPages pages, int page, WordSeen seen, string after, long? guest = null)
+    private void Judge(WorkloadPages pages, int page, WordSeen seen, string after, long? guest = null, Action? serve = null)
     {
         WordVerdict verdict = StaleMapping.Judge(seen);
         if (verdict == WordVerdict.Unknown)
         {
             throw new WorkloadException(
-                $"its own memory holds 0x{seen.Host:x} where it wrote 0x{seen.Expected:x}, so that nothing can be said of the "
+                $"its own memory holds 0x{seen.Host:x} where 0x{seen.Expected:x} had to be, so that nothing can be said of the "
                 + $"guest's 0x{seen.Guest:x}, after {after}");
         }
 
         if (verdict == WordVerdict.Right)
             return;
         long address = AddressOf(pages, page, guest);
-        SpinWait.SpinUntil(() => pace.IsStopping, Again);
-        Ask(address, 1, pages.Stride, null, null);
         ulong found = seen.IsWrite ? seen.Host ?? 0 : seen.Guest;
         StaleKind kind = seen.IsWrite ? StaleKind.Write : StaleKind.Read;
-        Note(address, kind, seen.Expected, found, vcpu.Result(0), after);
+        if (Stale is not null)
+            return;
+
+        // Before the second look: a stop in the middle of that must not lose what was found.
+        Note(address, kind, seen.Expected, found, found, after);
+        SpinWait.SpinUntil(() => pace.IsStopping, Again);
+        Ask(address, 1, pages.Stride, null, serve);
+        Stale = Stale! with { SeenAgain = vcpu.Result(0) };
     }
 
     private static long AddressOf(WorkloadPages pages, int page, long? guest = null) =>

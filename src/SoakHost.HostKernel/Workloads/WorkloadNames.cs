@@ -9,8 +9,8 @@ public static class WorkloadNames
     [
         () => new GuestWrites(), () => new MemoryProtection(), () => new LazyFree(), () => new HolePunching(),
         () => new MemoryFile(), () => new DiskFile(), () => new Remapping(), () => new Forking(),
-        () => new SamePageMerging(TimeProvider.System),
-        () => new HugePages(), () => new UserFaults(), () => new NumaBalancing(), () => new DirtyLog(), () => new DirtyRing(),
+        () => new SamePageMerging(),
+        () => new HugePages(), () => new UserFaults(), () => new NodeMigration(), () => new DirtyLog(), () => new DirtyRing(),
         () => new MemslotDelete(), () => new MemslotMove(), () => new MemslotReadOnly(),
     ];
 

@@ -254,8 +254,13 @@ internal sealed class Subset(ImmutableArray<string> all, ImmutableArray<string> 
 
     public override bool TryParse(string text, out IReadOnlyList<string> value)
     {
-        HashSet<string> chosen = [];
         value = [];
+        string first = text.TrimStart();
+        if (first.Length == 0)
+            return false;
+
+        // "-fork" alone leaves one out of those that would run without it.
+        HashSet<string> chosen = first[0] == '-' ? [.. usual] : [];
         foreach (string part in text.Split(',', StringSplitOptions.TrimEntries | StringSplitOptions.RemoveEmptyEntries))
         {
             bool isOff = part[0] == '-';

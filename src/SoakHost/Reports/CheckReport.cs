@@ -324,7 +324,7 @@ internal static class CheckReport
             cohort.Verdict)
         {
             ElapsedSeconds = result.Times.GetValueOrDefault(cohort.Cohort.Name).TotalSeconds,
-            ToyBoundary = Reports.ToyBoundary.Of(cohort.Cohort, cohort.Totals)?.Name,
+            ToyBoundary = Reports.ToyBoundary.Of(cohort)?.Name,
             Shape = CohortShapeDocument.Of(cohort.WholeCohort),
             VcpusStuck = result.Stuck.GetValueOrDefault(cohort.Cohort.Name),
             Failures = cohort.Snapshot.Failures is { Length: > 0 } failures ? failures : null,

@@ -117,7 +117,7 @@ internal static class JUnitReport
     {
         foreach (string reason in cohort.Reasons.Concat(cohort.Snapshot.Failures).Concat(cohort.Snapshot.Remarks))
             yield return reason;
-        if (ToyBoundary.Of(cohort.Cohort, cohort.Totals) is { } toy)
+        if (ToyBoundary.Of(cohort) is { } toy)
             yield return $"This is a toy: {ToyBoundary.Explain(toy)}";
         CohortTotals totals = cohort.Totals;
         (string Name, long? Number)[] figures =
@@ -172,7 +172,7 @@ internal static class JUnitReport
         foreach (CohortReport cohort in result.Cohorts)
         {
             string name = cohort.Cohort.Name;
-            if (ToyBoundary.Of(cohort.Cohort, cohort.Totals) is { } toy)
+            if (ToyBoundary.Of(cohort) is { } toy)
                 yield return Property($"{name}.toy_boundary", toy.Name);
             if (cohort.Snapshot is not HostSnapshot host)
                 continue;

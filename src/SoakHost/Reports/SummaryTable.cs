@@ -67,7 +67,7 @@ internal static class SummaryTable
                 new Text(cohort.Cohort.Name),
                 new Text(cohort.KernelName),
                 .. shown.Select(column => Number(column.Number(cohort))),
-                Styled(cohort.Verdict, isToy: ToyBoundary.Of(cohort.Cohort, cohort.Totals) is not null),
+                Styled(cohort.Verdict, isToy: ToyBoundary.Of(cohort) is not null),
             ]);
         }
 

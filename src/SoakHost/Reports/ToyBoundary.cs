@@ -1,5 +1,6 @@
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
+using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
 
 namespace SoakHost.Reports;
@@ -29,6 +30,12 @@ internal static class ToyBoundary
         };
         return crossed.DefaultIfEmpty(Real).Max() is var highest && highest < Real ? highest : null;
     }
+
+    /// <summary>
+    /// The same for the reports of a bounded run. There a result on real VMs has a name of its own that says how far it went, and
+    /// what it found is real.
+    /// </summary>
+    public static Boundary? Of(CohortReport report) => report.Cohort is HostCohort ? null : Of(report.Cohort, report.Totals);
 
     /// <summary>What the result of such a cohort is worth.</summary>
     public static string Explain(Boundary toy) =>

@@ -21,7 +21,7 @@ internal static class VerdictLines
             yield return reason;
         foreach (CohortReport cohort in cohorts)
         {
-            if (ToyBoundary.Of(cohort.Cohort, cohort.Totals) is { } toy)
+            if (ToyBoundary.Of(cohort) is { } toy)
                 yield return $"{cohort.Cohort.Name} is a toy: {ToyBoundary.Explain(toy)}";
         }
 

@@ -171,7 +171,7 @@ public sealed class WorkloadGuestTests : IDisposable
     [InlineData("0", new[] { 0 })]
     [InlineData("0-2,5", new[] { 0, 1, 2, 5 })]
     public void A_list_of_nodes_is_read_as_the_kernel_writes_it(string list, int[] nodes) =>
-        Assert.Equal(nodes, NumaBalancing.ParseList(list));
+        Assert.Equal(nodes, NodeMigration.ParseList(list));
 
     private sealed class ScriptedPace : IWorkloadPace
     {

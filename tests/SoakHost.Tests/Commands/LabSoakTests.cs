@@ -32,7 +32,7 @@ public sealed class LabSoakTests
                 continue;
             }
 
-            bool isMissing = name == "numa-balancing" && line.Contains("offered=False", StringComparison.Ordinal);
+            bool isMissing = name == "numa-migration" && line.Contains("offered=False", StringComparison.Ordinal);
             Assert.Matches(isMissing ? "events=0" : @"events=[1-9]\d* before=[1-9]\d* after=[1-9]\d* offered=True", line);
         }
     }

@@ -57,7 +57,11 @@ export class WatchSection {
   }
 
   async refresh() {
-    if (this.isAsking) return;
+    if (this.isAsking) {
+      // An answer that does not come must not keep old states looking like present ones.
+      this.show(this.watched, '');
+      return;
+    }
     this.isAsking = true;
     try {
       this.watched = await request('watch');
@@ -94,7 +98,7 @@ export class WatchSection {
       createVm,
       (element, { vm, vcpus }) => showVm(/** @type {HTMLElement} */ (element), vm, vcpus),
     );
-    this.more.hidden = vms.length > 0 && vms.length <= VMS_MAX;
+    this.more.hidden = at === null || (vms.length > 0 && vms.length <= VMS_MAX);
     setText(this.more, vms.length === 0 ? 'No VM was found.' : `and ${vms.length - VMS_MAX} more VMs, none of them worse`);
     this.unreadHeading.hidden = watched.unread.length === 0;
     const more = watched.unread.length - UNREAD_MAX;

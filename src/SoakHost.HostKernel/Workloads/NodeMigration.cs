@@ -3,8 +3,11 @@ using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel.Workloads;
 
-/// <summary>Pages move between the host's nodes, as NUMA balancing moves them.</summary>
-internal sealed unsafe class NumaBalancing : Workload
+/// <summary>
+/// Pages move between the host's nodes, as NUMA balancing moves them. Its hinting faults, which make pages inaccessible for a
+/// while, are not made.
+/// </summary>
+internal sealed unsafe class NodeMigration : Workload
 {
     private const int MovePagesCall = 279; // arch/x86/entry/syscalls/syscall_64.tbl
     private const int MoveOwn = 2; // MPOL_MF_MOVE
@@ -14,7 +17,7 @@ internal sealed unsafe class NumaBalancing : Workload
     private int[] _nodes = [];
     private int _turn;
 
-    public override string Name => "numa-balancing";
+    public override string Name => "numa-migration";
 
     public override void Prepare(WorkloadSpace space)
     {
