@@ -102,7 +102,7 @@ internal static class HostEvidence
                 yield return $"The workload {each.Key} ended early: {failure}.";
 
             // Null where the kernel counts none.
-            if (isOver && each.Any(state => state is { Events: > 0, FixedAfter: 0 })
+            if (isOver && each.Any(state => state is { Events: > 0, FixedAfter: 0, Failure: null })
                 && vms.Any(vm => !vm.Crossings.IsDefaultOrEmpty))
                 yield return $"The workload {each.Key} had no fault fixed past the last boundary that was crossed.";
         }

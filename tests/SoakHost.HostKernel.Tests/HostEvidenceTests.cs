@@ -303,14 +303,14 @@ public sealed class HostEvidenceTests
     [Fact]
     public void Workloads_that_did_not_run_are_named_with_the_reason()
     {
-        string[] chosen = ["fork", "ksm", "mremap", "thp", "file"];
+        string[] chosen = ["fork", "ksm", "mremap", "thp", "file", "memfd"];
         HostVmSnapshot vm = Vm with
         {
             Workloads =
             [
                 new("fork", 3, 4, 5, null, null), new("ksm", 0, 0, 0, "this kernel has no KSM", null),
                 new("mremap", 2, 4, 0, null, "could not move"), new("thp", 0, 0, 0, null, null),
-                new("file", 0, 0, 0, null, null),
+                new("file", 0, 0, 0, null, null), new("memfd", 2, 4, 0, null, null), new("fork", 1, null, null, null, null),
             ],
         };
         string off = $"Workloads that were switched off: {string.Join(", ", WorkloadNames.Usual.Except(chosen))}.";
@@ -318,6 +318,7 @@ public sealed class HostEvidenceTests
         Assert.Equal(
             [
                 off, "The workload ksm did not run: this kernel has no KSM.", "The workload mremap ended early: could not move.",
+                "The workload memfd had no fault fixed past the last boundary that was crossed.",
                 "Workloads that had no time to run: thp, file.",
             ],
             Gaps(isOver: true, vm));

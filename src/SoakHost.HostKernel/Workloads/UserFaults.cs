@@ -34,7 +34,8 @@ internal sealed unsafe class UserFaults : Workload
         {
             int error = Marshal.GetLastPInvokeError();
             throw new NotOfferedException(error == Libc.ErrorNotPermitted
-                ? "this user may not serve the kernel's own faults with userfaultfd (root, or vm.unprivileged_userfaultfd=1; a container also needs a seccomp profile that lets it)"
+                ? "this user may not serve the kernel's own faults with userfaultfd (it takes root, or "
+                    + "vm.unprivileged_userfaultfd=1, and in a container a seccomp profile that allows it)"
                 : $"userfaultfd is refused: {Libc.Explain(error)}");
         }
 

@@ -49,6 +49,36 @@ public sealed class WorkloadGuestTests : IDisposable
     }
 
     [Fact]
+    public void A_stop_before_the_second_look_loses_nothing()
+    {
+        _pages.Stamp(0x10);
+        int looks = 0;
+        _vcpu.ReadsOld = page => page == 2 ? Read() : null;
+
+        Assert.Throws<WorkloadStoppedException>(() => _guest.ExpectStamp(_pages, 0x10, "mremap"));
+        Assert.Equal((2, 0x99ul, 0x99ul), (looks, _guest.Stale!.Seen, _guest.Stale.SeenAgain));
+
+        ulong Read()
+        {
+            if (++looks == 2)
+                (_pace.IsStopping, _vcpu.IsStuck) = (true, true);
+            return 0x99ul;
+        }
+    }
+
+    [Fact]
+    public void A_page_that_may_be_missing_is_put_in_before_the_host_looks()
+    {
+        _pages.Stamp(0x10);
+        _vcpu.ReadsOld = page => page == 2 ? 0x99ul : null;
+        List<int> filled = [];
+        _guest.Expect(_pages, page => 0x10 + (ulong)page, "userfaultfd", fill: filled.Add);
+
+        Assert.Equal([2], filled);
+        Assert.Equal("userfaultfd", _guest.Stale!.After);
+    }
+
+    [Fact]
     public void The_first_stale_mapping_stays()
     {
         _pages.Stamp(0x10);
@@ -67,7 +97,7 @@ public sealed class WorkloadGuestTests : IDisposable
         _vcpu.ReadsOld = _ => 0x99;
 
         Assert.Contains(
-            "its own memory holds 0x10 where it wrote 0x20",
+            "its own memory holds 0x10 where 0x20 had to be",
             Assert.Throws<WorkloadException>(() => _guest.ExpectStamp(_pages, 0x20, "mremap")).Message, StringComparison.Ordinal);
         Assert.Null(_guest.Stale);
     }

@@ -55,7 +55,6 @@ public class HostCohortConfigurationTests
     [InlineData("none", "none")]
     [InlineData("thp, fork, thp", "fork, thp")]
     [InlineData("fork,thp,-fork", "thp")]
-    [InlineData("-fork", "none")]
     public void Workloads_are_chosen_by_name(string text, string chosen)
     {
         var syntax = new Subset(WorkloadNames.All, WorkloadNames.Usual);
@@ -85,6 +84,11 @@ public class HostCohortConfigurationTests
 
         Assert.True(syntax.TryParse("all,-fork,-ksm", out IReadOnlyList<string> names));
         Assert.Equal(WorkloadNames.Usual.Except(["fork", "ksm"]), names);
+
+        // Whoever leaves one out wants the others.
+        Assert.True(syntax.TryParse("-fork", out names));
+        Assert.Equal(WorkloadNames.Usual.Except(["fork"]), names);
+        Assert.False(syntax.TryParse("", out _));
         Assert.False(syntax.TryParse("fork,madness", out _));
         Assert.False(syntax.TryParse("-madness", out _));
     }
