@@ -232,7 +232,7 @@ internal sealed class WorkloadRunner : IWorkloadPace, IDisposable
         }
         catch (Exception error) when (error is not WorkloadStoppedException)
         {
-            // Whatever it is, it ends this workload and not the process.
+            // An exception that no workload expects must not end the process.
             failure = error.Message;
         }
         finally

@@ -113,7 +113,7 @@ internal sealed class WorkloadGuest(IWorkloadVcpu vcpu, IWorkloadPace pace, Func
         if (Stale is not null)
             return;
 
-        // Before the second look: a stop in the middle of that must not lose what was found.
+        // Recorded before the second look: a stop during that look must not lose the finding.
         Note(address, kind, seen.Expected, found, found, after);
         SpinWait.SpinUntil(() => pace.IsStopping, Again);
         Ask(address, 1, pages.Stride, null, serve);
