@@ -3,6 +3,7 @@ using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Text;
 using System.Text.Json;
+using SoakHost.Shared;
 
 namespace SoakHost.Tests;
 
@@ -63,7 +64,7 @@ internal sealed class ProgramProcess : IAsyncDisposable
     }
 
     /// <summary>Asks the service; only for services.</summary>
-    public HttpClient Http { get; } = new() { Timeout = TimeSpan.FromSeconds(30) };
+    public HttpClient Http { get; } = LoopbackClient.Create(TimeSpan.FromSeconds(30));
 
     /// <summary>The log so far, an object a line.</summary>
     public IReadOnlyList<JsonElement> Log => [.. Lines(_output).Where(IsEvent).Select(Parse)];

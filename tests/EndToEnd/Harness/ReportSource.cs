@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using SoakHost.Shared;
 using Xunit;
 
 namespace SoakHost.EndToEnd.Harness;
@@ -22,7 +23,7 @@ public sealed class ReportSource : IAsyncLifetime
         _service = await SoakHostServer.StartAsync(
             PageFleet.Settings(start: "2^31-100", ("Soak__DutyCycle", "1"), ("Soak__TicksMax", "8192")),
             TestContext.Current.CancellationToken);
-        using HttpClient http = new();
+        using HttpClient http = LoopbackClient.Create();
         using var lines = new StreamReader(await http.GetStreamAsync(new Uri(Service, "/api/v1/fleet/stream")));
         while (await lines.ReadLineAsync() is { } line)
         {

@@ -1,5 +1,6 @@
 using System.Net.Http.Json;
 using System.Text.Json;
+using SoakHost.Shared;
 using Xunit;
 
 namespace SoakHost.EndToEnd.Harness;
@@ -8,7 +9,7 @@ namespace SoakHost.EndToEnd.Harness;
 public sealed class SoakHostServer : IAsyncDisposable
 {
     private readonly Server _server;
-    private readonly HttpClient _http = new();
+    private readonly HttpClient _http = LoopbackClient.Create();
 
     private SoakHostServer(Server server, Uri address) => (_server, Address) = (server, address);
 

@@ -7,6 +7,7 @@ using Microsoft.AspNetCore.Builder;
 using Microsoft.AspNetCore.Hosting;
 using Microsoft.AspNetCore.Http;
 using Microsoft.Extensions.Logging;
+using SoakHost.Shared;
 
 namespace SoakHost.EndToEnd.Harness;
 
@@ -18,7 +19,7 @@ public sealed partial class StubFleet : IAsyncDisposable
 {
     private readonly WebApplication _application;
     private readonly ConcurrentQueue<Page> _pages = new();
-    private readonly HttpClient _http = new();
+    private readonly HttpClient _http = LoopbackClient.Create();
     private int _scrapes;
 
     private StubFleet(WebApplication application) => _application = application;

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Text.Json;
 using System.Text.RegularExpressions;
+using SoakHost.Shared;
 using k8s.Models;
 using SoakHost.EndToEnd.Harness;
 using Xunit;
@@ -98,7 +99,7 @@ public sealed class ContainerTests : IDisposable
         await File.WriteAllTextAsync(token, "0123456789abcdef0123", Stop);
         (int http, int health) = (Server.FreePort(), Server.FreePort());
         await using Server pod = Start(container, Small, [(8080, http), (8081, health)], ("POD_INDEX", "2"));
-        using var client = new HttpClient();
+        using HttpClient client = LoopbackClient.Create();
         await pod.WaitUntilReadyAsync(client, new Uri($"http://127.0.0.1:{health}/health/live"), Stop);
         V1Probe[] probes = [container.StartupProbe, container.LivenessProbe, container.ReadinessProbe];
         Assert.All(probes, probe => Assert.Equal("health", (string)probe.HttpGet.Port));
@@ -123,7 +124,7 @@ public sealed class ContainerTests : IDisposable
         V1Container container = await ContainerAsync<V1DaemonSet>("soakhost-watch", set => set.Spec.Template);
         int port = Server.FreePort();
         await using Server pod = Start(container, Small, [(9101, port)]);
-        using var client = new HttpClient();
+        using HttpClient client = LoopbackClient.Create();
         foreach (V1Probe probe in (V1Probe[])[container.StartupProbe, container.LivenessProbe])
             await pod.WaitUntilReadyAsync(client, new Uri($"http://127.0.0.1:{port}{probe.HttpGet.Path}"), Stop);
         Assert.Contains(

@@ -1,5 +1,6 @@
 using System.Net;
 using System.Text.Json;
+using SoakHost.Shared;
 using k8s.Models;
 using SoakHost.EndToEnd.Harness;
 using Xunit;
@@ -38,7 +39,8 @@ public sealed class EngineTests : IAsyncLifetime
             pod, [], new() { ["data"] = data, ["api-token"] = await VolumeAsync(pod, ("api-token", Token)) }, ("POD_INDEX", "2"));
         await AssertReadyAsync(id, container, [container.StartupProbe, container.LivenessProbe, container.ReadinessProbe]);
 
-        using var client = new HttpClient { BaseAddress = await ContainerEngine.AddressAsync(id, 8080, Stop) };
+        using HttpClient client = LoopbackClient.Create();
+        client.BaseAddress = await ContainerEngine.AddressAsync(id, 8080, Stop);
         JsonElement fleet = JsonElement.Parse(await client.GetStringAsync(new Uri("/api/v1/fleet", UriKind.Relative), Stop));
         Assert.Equal("2/4", fleet.GetProperty("part").GetString());
         Assert.Equal(HttpStatusCode.Unauthorized, await PauseAsync(client));
@@ -110,7 +112,8 @@ public sealed class EngineTests : IAsyncLifetime
         V1Container container = Assert.Single(pod.Containers);
         string id = await StartAsync(pod, [], new() { ["evidence"] = await VolumeAsync(pod) });
         await AssertReadyAsync(id, container, [container.StartupProbe, container.LivenessProbe]);
-        using var client = new HttpClient { BaseAddress = await ContainerEngine.AddressAsync(id, 9101, Stop) };
+        using HttpClient client = LoopbackClient.Create();
+        client.BaseAddress = await ContainerEngine.AddressAsync(id, 9101, Stop);
         string metrics = await client.GetStringAsync(new Uri("/metrics", UriKind.Relative), Stop);
         Assert.Contains("soakhost_watch_last_look_timestamp_seconds", metrics, StringComparison.Ordinal);
         Assert.Contains("soakhost_watch_unread 0", metrics, StringComparison.Ordinal);
@@ -161,7 +164,7 @@ public sealed class EngineTests : IAsyncLifetime
 
     private static async Task AssertReadyAsync(string id, V1Container container, V1Probe[] probes)
     {
-        using var client = new HttpClient();
+        using HttpClient client = LoopbackClient.Create();
         foreach (V1Probe probe in probes)
         {
             int port = container.Ports.Single(own => own.Name == (string)probe.HttpGet.Port).ContainerPort;

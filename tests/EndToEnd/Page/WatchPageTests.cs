@@ -1,6 +1,7 @@
 using System.Text.Json.Nodes;
 using Microsoft.Playwright;
 using SoakHost.EndToEnd.Harness;
+using SoakHost.Shared;
 using Xunit;
 
 namespace SoakHost.EndToEnd.Page;
@@ -70,7 +71,7 @@ public sealed class WatchPageTests(Browser browser, ReportSource source) : IClas
                 "--listen", address.ToString(),
             ],
             Server.NewFolder());
-        using HttpClient http = new();
+        using HttpClient http = LoopbackClient.Create();
         await server.WaitUntilReadyAsync(http, new(address, "/metrics"), TestContext.Current.CancellationToken);
         await using LivePage page = await browser.OpenAsync(address);
 

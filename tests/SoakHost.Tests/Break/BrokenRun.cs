@@ -6,6 +6,7 @@ using Microsoft.Extensions.Configuration;
 using SoakHost.Configuration;
 using SoakHost.Engine.Fleets;
 using SoakHost.Engine.Soak;
+using SoakHost.Shared;
 using SoakHost.Storage;
 using SoakHost.Tests.Faults;
 using SoakHost.Tests.Storage;
@@ -32,7 +33,7 @@ internal sealed class BrokenRun : IAsyncDisposable
     private static double _slowness = 1;
 
     private readonly DataFolder _folder = new();
-    private readonly HttpClient _client = new() { Timeout = TimeSpan.FromSeconds(20) };
+    private readonly HttpClient _client = LoopbackClient.Create(TimeSpan.FromSeconds(20));
     private readonly List<string> _acknowledged = [];
     private readonly List<string> _undecided = [];
     private DataFolder? _database;

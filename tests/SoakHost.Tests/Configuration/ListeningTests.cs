@@ -3,6 +3,7 @@ using Microsoft.Extensions.DependencyInjection;
 using Microsoft.Extensions.Hosting;
 using Microsoft.Extensions.Logging;
 using SoakHost.Configuration;
+using SoakHost.Shared;
 
 namespace SoakHost.Tests.Configuration;
 
@@ -52,7 +53,7 @@ public class ListeningTests
         await using WebApplication app = Build("http://127.0.0.1:0", service: null);
         app.MapGet("/", () => "here");
         await app.StartAsync(Stop);
-        using var client = new HttpClient();
+        using HttpClient client = LoopbackClient.Create();
 
         Assert.Equal("here", await client.GetStringAsync(new Uri(app.Urls.First()), Stop));
     }

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net;
 using System.Net.Sockets;
+using SoakHost.Shared;
 
 namespace SoakHost.Tests.Service;
 
@@ -33,7 +34,7 @@ public sealed class HealthListenerTests
             foreach (string path in (string[])["/health/live", "/health/ready", "/metrics"])
             {
                 // A probe has a connection of its own, as those of containers do.
-                using var client = new HttpClient { Timeout = ProbeMax };
+                using HttpClient client = LoopbackClient.Create(ProbeMax);
                 using HttpResponseMessage response = await client.GetAsync(new Uri(health, path), Stop);
                 Assert.Equal(HttpStatusCode.OK, response.StatusCode);
             }
