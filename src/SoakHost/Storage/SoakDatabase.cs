@@ -155,7 +155,7 @@ internal sealed class SoakDatabase : IDisposable
                 throw Damaged(path, damage.Message);
             if (exception is IOException or UnauthorizedAccessException or SqliteException)
                 throw new StorageUnavailableException($"{Path.GetFullPath(directory)} cannot be written to: "
-                    + $"{exception.Message}", exception);
+                    + exception.Message.TrimEnd('.'), exception);
             throw;
         }
     }
