@@ -86,6 +86,8 @@ internal static class PartList
             else if (document.Results.Count > Of(document.Items, part).Count)
                 errors.Add($"{file}: it has {document.Results.Count} results, and part {part} has "
                     + $"{Of(document.Items, part).Count} entries");
+            else if (Misplaced(document, part) is { } misplaced)
+                errors.Add($"{file}: {misplaced}");
         }
 
         errors.ThrowIfAny();
@@ -113,6 +115,22 @@ internal static class PartList
             : entries.TrueForAll(entry => entry.Verdict == Verdict.Pass) && entries.Count > 0 ? Verdict.Pass
             : Verdict.Inconclusive;
         return new(first.Command, verdict, reasons, entries, merged.ToJsonString(Indented));
+    }
+
+    /// <summary>Which result is of another entry than the one in whose place it is; null where none is.</summary>
+    private static string? Misplaced(PartListDocument document, FleetPart part) =>
+        Of(document.Items, part).Zip(document.Results)
+            .Where(pair => pair.Second.ValueKind == JsonValueKind.Object && Entry(pair.Second) != pair.First)
+            .Select(pair => $"the result in the place of \"{pair.First}\" is of \"{Entry(pair.Second)}\"")
+            .FirstOrDefault();
+
+    /// <summary>The name of the entry that a result says it is of.</summary>
+    private static string Entry(JsonElement result)
+    {
+        string name = Text("kernel") ?? Text("name") ?? "";
+        return Text("start") is { } start ? $"{name} from {start}" : name;
+
+        string? Text(string key) => result.TryGetProperty(key, out JsonElement value) ? value.ToString() : null;
     }
 
     /// <summary>What a command's exit code would say of one entry.</summary>

@@ -165,6 +165,29 @@ public sealed partial class MergeCommandTests : IDisposable
         Assert.Contains("1.json: its options are --vcpus=", merged.Error, StringComparison.Ordinal);
     }
 
+    [Fact]
+    public async Task A_result_in_the_place_of_another_entry_is_refused()
+    {
+        string[] explore = ["explore", "--kernel", "linux-6.1.y,linux-6.3", "--start", "0", "--max-states", "1000"];
+        string file = Path.Combine(_folder, "0.json");
+        await Run([.. explore, "--part", "0/2", "--report", file]);
+        string report = await ReadAsync(file);
+        foreach ((string old, string other) in new[]
+        {
+            ("\"kernel\": \"linux-6.1.y\"", "\"kernel\": \"linux-6.3\""), ("\"start\": \"0x0\"", "\"start\": \"0x7fffffff\""),
+        })
+        {
+            Assert.Contains(old, report, StringComparison.Ordinal);
+            await File.WriteAllTextAsync(
+                file, report.Replace(old, other, StringComparison.Ordinal), TestContext.Current.CancellationToken);
+            ProgramResult merged = await Run(["merge", _folder]);
+            Assert.Equal(64, merged.ExitCode);
+            Assert.Contains(
+                "0.json: the result in the place of \"linux-6.1.y from 0x0\" is of \"linux-6.", merged.Error,
+                StringComparison.Ordinal);
+        }
+    }
+
     private static string Dotnet() => Environment.GetEnvironmentVariable("PATH")!.Split(':')
         .Select(folder => Path.Combine(folder, "dotnet")).First(File.Exists);
 
