@@ -173,14 +173,20 @@ internal sealed class Observer<TPages, TLanes>
     /// </summary>
     /// <param name="vm">The VM's index in the shard.</param>
     /// <param name="tick">The tick at which the life ends.</param>
-    /// <param name="last">The VM at its end.</param>
-    public void EndLife(int vm, long tick, VmState last)
+    /// <param name="program">Reads the VM at its end.</param>
+    /// <param name="group">The VM's group.</param>
+    /// <param name="lane">The VM's lane in it.</param>
+    public void EndLife(
+        int vm, long tick, SoakProgram<TPages, TLanes> program, in VmGroup<TPages, TLanes> group, int lane)
     {
+        // Thousands of lives end in a second, nearly all of them without a hang.
+        VmState? last = null;
         for (int v = 0; v < _vcpus; v++)
         {
             int index = (vm * _vcpus) + v;
             if (_conditions[index].IsForEver())
             {
+                last ??= program.Read(group, lane);
                 VcpuState vcpu = last.Vcpus[v];
                 var seen = Sighting.AtTick(tick, last.InvalidateSeq, vcpu.Page, vcpu.Snapshot);
                 _findings.Add(new(FindingKind.VcpuReplaced, NumberOf(vm), v, seen));

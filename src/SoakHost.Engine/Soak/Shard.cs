@@ -49,12 +49,16 @@ public abstract class Shard
     // In the order in which they take effect.
     private readonly List<ShardIntervention> _scheduled = [];
 
+    // What every life starts as, but for its counter.
+    private readonly VmState _start;
+
     private protected Shard(SimulatedCohort cohort, int firstVm, int vms, ShardOptions options)
     {
         Cohort = cohort;
         FirstVm = firstVm;
         Vms = vms;
         Options = options;
+        _start = new VmState(cohort.Vm);
         Lives = new VmLives(cohort, vms);
     }
 
@@ -328,11 +332,11 @@ public abstract class Shard
     /// <summary>Has a VM choose from what the shape of its life has.</summary>
     private protected abstract void BoundChoices(int index);
 
+    /// <summary>What a life starts as, to be written to its lane at once: the next call changes it.</summary>
     private protected VmState StartOf(long vm, int life)
     {
-        var start = new VmState(Cohort.Vm);
-        start.InvalidateSeq = Cohort.CounterOf(vm, life);
-        return start;
+        _start.InvalidateSeq = Cohort.CounterOf(vm, life);
+        return _start;
     }
 }
 
@@ -454,7 +458,7 @@ internal sealed class Shard<TPages, TLanes> : Shard
 
     private void StartNextLife(in VmGroup<TPages, TLanes> group, int lane, int index, long tick)
     {
-        _observer.EndLife(index, tick, _program.Read(group, lane));
+        _observer.EndLife(index, tick, _program, group, lane);
         Lives.StartNext(index, tick);
         int vm = NumberOf(index);
         _program.Write(group, lane, StartOf(vm, Lives[index].Number));
