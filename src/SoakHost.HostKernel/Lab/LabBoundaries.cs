@@ -2,7 +2,6 @@ using System.Collections.Concurrent;
 using System.Globalization;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Boundaries;
-using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Lab.Machines;
 using SoakHost.HostKernel.Tracing;
 

@@ -80,12 +80,15 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
         }
     }
 
-    private static (int Pointer, int Slots, int Dirty, int Reset)? IndicesOf(Btf btf) =>
-        btf.OffsetOf("kvm", "vcpu_array") is { } vcpus && btf.OffsetOf("xarray", "xa_head") is { } head
-        && btf.OffsetOf("xa_node", "slots") is { } slots && btf.OffsetOf("kvm_vcpu", "dirty_ring") is { } ring
-        && btf.OffsetOf("kvm_dirty_ring", "dirty_index") is { } dirty
-        && btf.OffsetOf("kvm_dirty_ring", "reset_index") is { } reset 
-            ? (vcpus + head, slots, ring + dirty, ring + reset) : null;
+    private static (int Pointer, int Slots, int Dirty, int Reset)? IndicesOf(Btf btf)
+    {
+        int? head = btf.OffsetOf("kvm", "vcpu_array") + btf.OffsetOf("xarray", "xa_head");
+        int? ring = btf.OffsetOf("kvm_vcpu", "dirty_ring");
+        int? dirty = ring + btf.OffsetOf("kvm_dirty_ring", "dirty_index");
+        int? reset = ring + btf.OffsetOf("kvm_dirty_ring", "reset_index");
+        return head is { } array && btf.OffsetOf("xa_node", "slots") is { } slots && dirty is { } first && reset is { } second
+            ? (array, slots, first, second) : null;
+    }
 
     /// <summary>Reads it from the kernel that runs.</summary>
     /// <param name="root">The root of the file system.</param>
