@@ -1,4 +1,5 @@
 using System.Globalization;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Watch;
@@ -84,6 +85,12 @@ public sealed record HostCohortOptions
     /// </summary>
     public IReadOnlyList<string> Workloads { get; init; } = WorkloadNames.Usual;
 
+    /// <summary>
+    /// The counters whose boundaries are crossed: names of <see cref="BoundaryNames.All"/>, at least one. Each but the first has
+    /// a short run of its own, before the count. Default <see cref="BoundaryNames.Usual"/>.
+    /// </summary>
+    public IReadOnlyList<string> Counters { get; init; } = BoundaryNames.Usual;
+
     /// <summary>When a vCPU is suspected, and how it is confirmed.</summary>
     public VcpuWatchOptions Watch { get; init; } = new();
 
@@ -108,6 +115,9 @@ public sealed record HostCohortOptions
     /// </summary>
     public HostCohortOptions WithoutLongCount() =>
         this with { IsQuick = true, Until = QuickUntil, Boundaries = [QuickBoundary] };
+
+    /// <summary>Whether the counter of invalidations is driven.</summary>
+    internal bool HasCounter => Counters.Contains(BoundaryNames.InvalidateSeq);
 
     internal int Vmas => InvalidatorThreads * VmasPerCall;
 
@@ -176,6 +186,10 @@ public sealed record HostCohortOptions
         Check(nameof(ProbePages), ProbePages, HostCohortRanges.ProbePages);
         Check(nameof(ProbeInterval), ProbeInterval, HostCohortRanges.ProbeInterval);
         Check(nameof(SampleInterval), SampleInterval, HostCohortRanges.SampleInterval);
+        if (Counters.Count == 0)
+            errors.Add((nameof(Counters), "is empty: the run would show nothing"));
+        foreach (string name in Counters.Where(name => !BoundaryNames.All.Contains(name)))
+            errors.Add((nameof(Counters), $"has \"{name}\"; it must be some of {string.Join(", ", BoundaryNames.All)}"));
         foreach (string name in Workloads.Where(name => !WorkloadNames.All.Contains(name)))
             errors.Add((nameof(Workloads), $"has \"{name}\"; it must be some of {string.Join(", ", WorkloadNames.All)}"));
         if (HasRings && Workloads.Contains(DirtyLog.LogName))

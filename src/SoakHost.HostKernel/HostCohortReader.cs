@@ -62,7 +62,8 @@ internal sealed class HostCohortReader(HostCohort cohort)
             Remarks = Remarks(now, totals),
             IsOver = now.IsOver || (now.Violations.Length > 0 && now.Vms.Any(vm => vm.Phase == HostVmPhase.Lost)),
             Share = Math.Min(1, (double)last.InvalidationsEnded / _options.Until),
-            Progress = Progress(now, last.ExpectedEnd, forecast),
+            Progress = now.OtherProgress?.ToString() ?? Progress(now, last.ExpectedEnd, forecast),
+            OtherBoundaries = now.Others,
             KernelRelease = now.Machine.KernelRelease,
             Mmu = now.Machine.MmuMode,
             Cpu = now.Machine.CpuModel,
@@ -297,7 +298,8 @@ internal sealed class HostCohortReader(HostCohort cohort)
                 $"The thread that drives the VMs has published nothing since {now.At:O}.");
         if (now.Violations.IsEmpty && !isStopping)
         {
-            foreach (string reason in now.Missing.Where(reason => reason is not (HostEvidence.Quick or HostEvidence.EndsBelow)))
+            foreach (string reason in now.Missing.Where(reason => reason is not
+                (HostEvidence.Quick or HostEvidence.EndsBelow or HostEvidence.NoCounter)))
                 yield return reason;
         }
 

@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Watch;
 using SoakHost.HostKernel.Workloads;
 
@@ -20,6 +21,10 @@ internal static class HostEvidence
 
     internal const string EndsBelow = "The run ends below 2^31: a kernel with the defect passes there too.";
 
+    /// <summary>Why a run of other boundaries alone is no pass.</summary>
+    internal const string NoCounter =
+        "mmu_invalidate_seq was not driven (--boundaries): this says nothing about 2^31.";
+
     /// <summary>How far a counter may be past its declared start when it is first read: other sources move it too.</summary>
     private const long StartSlack = 4096;
 
@@ -37,6 +42,8 @@ internal static class HostEvidence
     /// <summary>What a run that is over did not see.</summary>
     internal static ImmutableArray<string> Missing(HostCohortOptions options, IReadOnlyCollection<HostVmSnapshot> vms)
     {
+        if (!options.HasCounter)
+            return [NoCounter];
         ImmutableArray<string> missing = [.. vms.SelectMany(vm => Missing(options, vm))];
         if (vms.Any(vm => !options.BoundariesFrom(vm.Start).Any()))
             return [.. missing, "No boundary lies within the run, so none was crossed."];
@@ -81,6 +88,12 @@ internal static class HostEvidence
         HostCohortOptions options, IReadOnlyCollection<HostVmSnapshot> vms, bool isOver)
     {
         yield return "Nesting, migration to another host and guest_memfd were not tested.";
+        string[] left = [.. BoundaryNames.WithoutCounter(BoundaryNames.All).Except(options.Counters)];
+        if (left.Length > 0)
+            yield return $"Boundaries that were not asked for: {string.Join(", ", left)} (--boundaries).";
+        yield return BoundaryNames.NeverTried;
+        if (!options.HasCounter)
+            yield break;
         if (options.Workloads.Count == 0)
         {
             yield return "All workloads were switched off: the guests read private anonymous memory through 4 KiB mappings.";

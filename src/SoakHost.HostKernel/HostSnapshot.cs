@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Watch;
 using SoakHost.HostKernel.Workloads;
 
@@ -78,6 +79,9 @@ public sealed record HostSnapshot : ExternalSnapshot
 
     /// <summary>What each workload did.</summary>
     public ImmutableArray<WorkloadCoverage> Coverage { get; init; } = [];
+
+    /// <summary>The short runs of other boundaries.</summary>
+    public ImmutableArray<BoundaryResult> OtherBoundaries { get; init; } = [];
 
     /// <summary>Whether the long count is left out.</summary>
     public bool IsQuick { get; init; }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel;
@@ -38,6 +39,9 @@ public sealed class HostSoak : IDisposable
     private readonly ManualResetEventSlim _stopRequest = new();
     private readonly TaskCompletionSource<HostSoakSnapshot> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
     private readonly long _started;
+    private readonly Func<string, Action<BoundaryProgress>, Func<bool>, BoundaryResult>? _crossOther;
+    private ImmutableArray<BoundaryResult> _others = [];
+    private BoundaryProgress? _progress;
     private HostSoakSnapshot _snapshot;
     private string? _failure;
     private volatile bool _haveVmsStopped;
@@ -49,8 +53,10 @@ public sealed class HostSoak : IDisposable
         HostMachine machine,
         IReadOnlyList<IHostVm> vms,
         IDisposable? device,
-        CounterTracing? tracing = null)
+        CounterTracing? tracing = null,
+        Func<string, Action<BoundaryProgress>, Func<bool>, BoundaryResult>? crossOther = null)
     {
+        _crossOther = crossOther;
         (_options, _time, _machine, _vms, _device, _tracing) = (options, time, machine, vms, device, tracing);
         _started = time.GetTimestamp();
         _snapshot = TakeSnapshot(isOver: false);
@@ -96,7 +102,9 @@ public sealed class HostSoak : IDisposable
                     nameof(options));
             for (int index = 0; index < options.Vms; index++)
                 vms.Add(new HostVm(device, options, index, tracing, time));
-            var soak = new HostSoak(options, time, HostMachine.Read(), vms, device, tracing);
+            var soak = new HostSoak(
+                options, time, HostMachine.Read(), vms, device, tracing,
+                (name, progress, isStopping) => BoundaryRuns.Run(name, device, mover: null, time, progress, isStopping));
             soak.Begin();
             return soak;
         }
@@ -140,9 +148,41 @@ public sealed class HostSoak : IDisposable
 
     internal void Begin()
     {
-        foreach (IHostVm vm in _vms)
-            vm.Start();
+        // What a VM cannot start with is told to whoever starts it.
+        if (!HasOthers)
+            StartVms();
         _thread.Start();
+    }
+
+    private bool HasOthers => BoundaryNames.WithoutCounter(_options.Counters).Any();
+
+    private void StartVms()
+    {
+        foreach (IHostVm vm in _options.HasCounter ? _vms : [])
+            vm.Start();
+    }
+
+    /// <summary>The short runs come first: what they find is not worth waiting half an hour for.</summary>
+    private void CrossOthers()
+    {
+        foreach (string name in BoundaryNames.WithoutCounter(_options.Counters))
+        {
+            if (_stopRequest.IsSet)
+                return;
+            BoundaryResult result = _crossOther!(name, Tell, () => _stopRequest.IsSet);
+            _others = [.. _others, result];
+            _progress = null;
+            Publish(isOver: false);
+        }
+
+        if (HasOthers)
+            StartVms();
+
+        void Tell(BoundaryProgress progress)
+        {
+            _progress = progress;
+            Publish(isOver: false);
+        }
     }
 
     private void Run()
@@ -159,7 +199,8 @@ public sealed class HostSoak : IDisposable
 
     private void Drive()
     {
-        while (!_stopRequest.Wait(_options.SampleInterval) && !_vms.All(vm => vm.IsOver))
+        CrossOthers();
+        while (_options.HasCounter && !_stopRequest.Wait(_options.SampleInterval) && !_vms.All(vm => vm.IsOver))
         {
             foreach (IHostVm vm in _vms)
             {
@@ -219,16 +260,29 @@ public sealed class HostSoak : IDisposable
             At = at,
             Elapsed = _time.GetElapsedTime(_started),
             IsOver = isOver,
-            Violations = HostEvidence.Violations(states),
-            Missing = isOver ? [.. Failures(states), .. HostEvidence.Missing(_options, states)] : [],
-            Seen = isOver ? HostEvidence.Seen(states) : [],
-            NotCovered = HostEvidence.NotCovered(
-                _options, _machine, shortcomings, WhyNoCounter(states), states.Select(vm => vm.Start).DefaultIfEmpty().Min(),
-                states, isOver),
+            Violations = [.. Others(Verdict.Violation), .. HostEvidence.Violations(states)],
+            Missing = isOver ? [.. Failures(states), .. MissingOthers(), .. HostEvidence.Missing(_options, states)] : [],
+            Seen = isOver ? [.. Others(Verdict.Pass), .. _options.HasCounter ? HostEvidence.Seen(states) : []] : [],
+            NotCovered =
+            [
+                .. HostEvidence.NotCovered(
+                    _options, _machine, shortcomings, WhyNoCounter(states),
+                    states.Select(vm => vm.Start).DefaultIfEmpty().Min(), states, isOver),
+                .. Others(Verdict.Unsupported),
+            ],
+            Others = _others,
+            OtherProgress = _progress,
             Machine = _machine,
             Vms = states,
         };
     }
+
+    private IEnumerable<string> Others(Verdict verdict) =>
+        _others.Where(each => each.Verdict == verdict).Select(each => each.ToString());
+
+    private IEnumerable<string> MissingOthers() => Others(Verdict.Inconclusive).Concat(
+        BoundaryNames.WithoutCounter(_options.Counters).Except(_others.Select(each => each.Name))
+            .Select(name => $"{name} was not tried."));
 
     private string? WhyNoCounter(IEnumerable<HostVmSnapshot> states) => states.All(vm => vm.Counter is not null) ? null
         : _tracing?.WhyNot ?? "no fault of its vCPUs was traced";
@@ -237,7 +291,7 @@ public sealed class HostSoak : IDisposable
     {
         if (_failure is not null)
             yield return _failure;
-        if (_stopRequest.IsSet && !_vms.All(vm => vm.IsOver))
+        if (_stopRequest.IsSet && _options.HasCounter && !_vms.All(vm => vm.IsOver))
             yield return "The run was stopped before its end. A VM cannot be resumed: it would start again at 0.";
         foreach ((HostVmSnapshot state, IHostVm vm) in states.Zip(_vms))
         {

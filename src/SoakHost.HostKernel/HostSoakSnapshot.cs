@@ -1,4 +1,5 @@
 using System.Collections.Immutable;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
 using SoakHost.HostKernel.Workloads;
@@ -58,6 +59,12 @@ public sealed record HostSoakSnapshot
 
     /// <summary>The kernel, MMU mode and CPU that it is about.</summary>
     public required HostMachine Machine { get; init; }
+
+    /// <summary>The short runs of other boundaries that have ended.</summary>
+    public ImmutableArray<BoundaryResult> Others { get; init; } = [];
+
+    /// <summary>How far such a run is; null where none is under way.</summary>
+    public BoundaryProgress? OtherProgress { get; init; }
 
     /// <summary>Each VM.</summary>
     public required ImmutableArray<HostVmSnapshot> Vms { get; init; }

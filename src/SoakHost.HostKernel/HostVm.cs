@@ -28,7 +28,7 @@ internal sealed class HostVm : IHostVm
     private readonly RateMeter _rate;
     private readonly CounterTracing _tracing;
     private readonly CounterLog _counter;
-    private readonly long _created;
+    private long _vcpusStarted;
     private long _endedBefore;
     private long? _lastLook;
     private bool _wasNearBoundary;
@@ -75,7 +75,6 @@ internal sealed class HostVm : IHostVm
             _suspects = new SuspectWatch(options, Invalidators, _vcpus, time, _workloads);
             _probes = new Probes(options, Memory, own, time);
             _rate = new RateMeter(time);
-            _created = time.GetTimestamp();
         }
         catch
         {
@@ -129,6 +128,7 @@ internal sealed class HostVm : IHostVm
     /// </summary>
     public void Start()
     {
+        _vcpusStarted = _time.GetTimestamp();
         foreach (Vcpu vcpu in _vcpus)
             vcpu.Start();
     }
@@ -232,7 +232,7 @@ internal sealed class HostVm : IHostVm
     /// <summary>Begins to invalidate once every vCPU has made a round, or had time enough for one.</summary>
     private bool TryBegin(long now)
     {
-        bool isLate = _time.GetElapsedTime(_created, now) >= PrepareWithin;
+        bool isLate = _time.GetElapsedTime(_vcpusStarted, now) >= PrepareWithin;
         if (!isLate && !Array.TrueForAll(_vcpus, vcpu => vcpu.Rounds > 0 || vcpu.Role == VcpuRole.Workload))
             return false;
 

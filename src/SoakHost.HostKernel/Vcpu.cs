@@ -54,6 +54,7 @@ internal sealed unsafe class Vcpu : IWorkloadVcpu, IDisposable
     private int _sampled;
     private long _samples;
     private int _threadNumber;
+    private long _mmioExits;
 
     internal Vcpu(
         KvmDevice device,
@@ -119,6 +120,9 @@ internal sealed unsafe class Vcpu : IWorkloadVcpu, IDisposable
 
     /// <summary>The number of its thread, as the kernel counts threads; 0 until it runs.</summary>
     internal int ThreadNumber => Volatile.Read(ref _threadNumber);
+
+    /// <summary>KVM_EXIT_MMIO of a workload's vCPU.</summary>
+    internal long MmioExits => Volatile.Read(ref _mmioExits);
 
     internal void Start() => _thread.Start();
 
@@ -275,6 +279,7 @@ internal sealed unsafe class Vcpu : IWorkloadVcpu, IDisposable
             {
                 if (Head->IsMmioWrite == 0)
                     Head->MmioData = ulong.MaxValue;
+                Volatile.Write(ref _mmioExits, _mmioExits + 1);
                 continue;
             }
 

@@ -1,5 +1,6 @@
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 
 namespace SoakHost.HostKernel.Tests;
 
@@ -71,6 +72,62 @@ public sealed class HostSoakDrivingTests
         Assert.False(stuck.IsDisposed);
     }
 
+    [Theory]
+    [InlineData(Verdict.Pass)]
+    [InlineData(Verdict.Violation)]
+    [InlineData(Verdict.Inconclusive)]
+    [InlineData(Verdict.Unsupported)]
+    public async Task Another_boundary_is_crossed_before_the_VMs_start_and_its_result_is_told_by_its_verdict(Verdict verdict)
+    {
+        List<string> calls = [];
+        var vm = new ScriptedVm(_time) { IsOver = true, OnStart = () => calls.Add("start") };
+        HostSoakSnapshot? during = null;
+        using HostSoak soak = new(
+            Options with { Counters = BoundaryNames.All }, _time, Machine, [vm], device: null, tracing: null,
+            (name, progress, _) =>
+            {
+                calls.Add(name);
+                progress(new BoundaryProgress(name, "updates", 5, 20, 3));
+                return new BoundaryResult(name, verdict, "Text.");
+            });
+        soak.Published += now => during ??= now;
+        soak.Begin();
+
+        HostSoakSnapshot end = await End(soak);
+
+        Assert.Equal(["mmio-generation", "dirty-ring", "start"], calls);
+        Assert.Equal("mmio-generation: 5 of 20 updates, 3 a second, 00:00:05 left", during!.OtherProgress!.ToString());
+        Assert.Null(end.OtherProgress);
+        Assert.Equal(2, end.Others.Length);
+        bool[] told =
+        [
+            .. new[] { end.Seen, end.Violations, end.Missing, end.NotCovered }.Select(lines => lines.Any(
+                line => line.StartsWith("mmio-generation: ", StringComparison.Ordinal))),
+        ];
+        Assert.Equal([verdict == Verdict.Pass, verdict == Verdict.Violation, verdict == Verdict.Inconclusive,
+            verdict == Verdict.Unsupported], told);
+        Assert.DoesNotContain(
+            end.NotCovered, line => line.StartsWith("Boundaries that were not asked for", StringComparison.Ordinal));
+    }
+
+    [Fact]
+    public async Task Without_the_counter_no_VM_starts_and_the_run_is_no_pass_for_2_to_the_31()
+    {
+        bool hasStarted = false;
+        var vm = new ScriptedVm(_time) { OnStart = () => hasStarted = true };
+        using HostSoak soak = new(
+            Options with { Counters = [BoundaryNames.MmioGeneration] }, _time, Machine, [vm], device: null, tracing: null,
+            (name, _, _) => new BoundaryResult(name, Verdict.Pass, "Text."));
+        soak.Begin();
+
+        HostSoakSnapshot end = await End(soak);
+
+        Assert.False(hasStarted);
+        Assert.Equal([HostEvidence.NoCounter], end.Missing);
+        Assert.Equal(["mmio-generation: pass. Text."], end.Seen);
+        Assert.Contains("Boundaries that were not asked for: dirty-ring (--boundaries).", end.NotCovered);
+    }
+
     private HostSoak Start(params ScriptedVm[] vms)
     {
         var soak = new HostSoak(Options, _time, Machine, vms, device: null);
@@ -84,6 +141,8 @@ public sealed class HostSoakDrivingTests
     private sealed class ScriptedVm(FakeTimeProvider time) : IHostVm
     {
         public Action? OnStep { get; init; }
+
+        public Action? OnStart { get; init; }
 
         public Action? OnRequestStop { get; init; }
 
@@ -103,9 +162,7 @@ public sealed class HostSoakDrivingTests
 
         public IEnumerable<string> Shortcomings => [];
 
-        public void Start()
-        {
-        }
+        public void Start() => OnStart?.Invoke();
 
         public void Step() => OnStep?.Invoke();
 

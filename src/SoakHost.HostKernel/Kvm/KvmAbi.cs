@@ -27,6 +27,7 @@ internal static class KvmAbi
     internal const uint ExitShutdown = 8;
     internal const uint ExitFailEntry = 9;
     internal const uint ExitInternalError = 17;
+    internal const uint ExitDirtyRingFull = 31;
     internal const uint ExitMemoryFault = 39;
 
     internal const uint MemoryLogDirtyPages = 1;
@@ -69,6 +70,7 @@ internal static class KvmAbi
         ExitShutdown => "KVM_EXIT_SHUTDOWN",
         ExitFailEntry => "KVM_EXIT_FAIL_ENTRY",
         ExitInternalError => "KVM_EXIT_INTERNAL_ERROR",
+        ExitDirtyRingFull => "KVM_EXIT_DIRTY_RING_FULL",
         ExitMemoryFault => "KVM_EXIT_MEMORY_FAULT",
         _ => $"exit reason {reason}",
     };

@@ -32,6 +32,7 @@ internal static unsafe partial class Libc
     internal const int MemoryFileCloseOnExec = 1;
     internal const int SignalKill = 9;
     internal const int WaitAll = 0x40000000;
+    internal const int SetMask = 2;
 
     internal const int AdviseDontNeed = 4;
     internal const int AdviseFree = 8;
@@ -106,6 +107,9 @@ internal static unsafe partial class Libc
     [LibraryImport(Library, EntryPoint = "pthread_kill")]
     internal static partial int ThreadSignal(nint thread, int signal);
 
+    [LibraryImport(Library, EntryPoint = "pthread_sigmask")]
+    internal static partial int SetSignalMask(int how, SignalSet* set, SignalSet* previous);
+
     [LibraryImport(Library, EntryPoint = "gettid")]
     internal static partial int ThreadId();
 
@@ -127,6 +131,14 @@ internal static unsafe partial class Libc
 
     /// <summary>The C library's own words for the last error of this thread, with its number.</summary>
     internal static string Explain(int error) => $"{Marshal.GetPInvokeErrorMessage(error)} (errno {error})";
+
+    /// <summary><c>sigset_t</c> as glibc and musl lay it out.</summary>
+    internal struct SignalSet
+    {
+        internal const int Count = 16;
+
+        internal fixed ulong Words[Count];
+    }
 
     /// <summary><c>struct sigaction</c> as glibc and musl lay it out on x86-64.</summary>
     [StructLayout(LayoutKind.Explicit, Size = 152)]

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Lab.Machines;
 using SoakHost.HostKernel.Watch;
 
@@ -86,6 +87,48 @@ internal sealed class LabAttempt(LabRun run, LabTimes times, TimeProvider time, 
 
         InvalidateWords last = await words.ReadAsync(addresses, stop);
         Run = Run with { Counter = Run.Counter! with { Last = last.Seq } };
+    }
+
+    /// <summary>Has the program inside cross other boundaries, and moves the words that it asks for.</summary>
+    public async Task CrossOthersAsync(LabInside inside, KernelWords words, CancellationToken stop)
+    {
+        foreach (string name in Run.Others)
+        {
+            Say($"{name}: starting a VM for it");
+            await inside.SayAsync(new LabMessage(LabBoundaries.Order, ("name", name)), stop);
+            BoundaryResult? result = null;
+            while (result is null)
+            {
+                LabMessage message = await inside.HearAsync(stop)
+                    ?? throw new EndOfStreamException("The kernel stopped: the program inside no longer answers.");
+                if (message.Word == "failed")
+                    throw new EndOfStreamException($"The program inside the kernel gave up: {message["reason"].TrimEnd('.')}.");
+                if (message.Word == LabBoundaries.Progress)
+                    Say(message["text"]);
+                else if (message.Word == LabBoundaries.Move)
+                    await inside.SayAsync(await MoveAsync(words, message, stop), stop);
+                else
+                    result = LabBoundaries.Of(message);
+            }
+
+            Say($"{name}: {result.Verdict.ToString().ToLowerInvariant()}");
+            Run = Run with { OtherResults = [.. Run.OtherResults, result] };
+        }
+    }
+
+    private static async Task<LabMessage> MoveAsync(KernelWords words, LabMessage message, CancellationToken stop)
+    {
+        try
+        {
+            (PointedWords at, ulong add) = LabBoundaries.WordsOf(message)
+                ?? throw new GdbException("the program inside does not say where it is");
+            (ulong before, ulong after) = await words.AddAsync(at, add, stop);
+            return new LabMessage(LabBoundaries.Moved, ("before", before), ("after", after));
+        }
+        catch (GdbException error)
+        {
+            return new LabMessage(LabBoundaries.Moved, ("reason", error.Message));
+        }
     }
 
     /// <summary>Reads the counter, and checks that the address leads to it: the invalidations made so far are known.</summary>

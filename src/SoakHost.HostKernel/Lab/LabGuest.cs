@@ -93,11 +93,29 @@ public static unsafe class LabGuest
         KernelLayout layout = KernelLayout.OfThisKernel();
         using FaultTracer tracer = FaultTracer.Begin(layout);
         using KvmDevice device = KvmDevice.Open(HostKernelSupport.DefaultDevicePath);
-        using var vm = new LabVm(device, tracer, time);
-        vm.Start();
-        if (File.ReadAllText("/proc/cmdline").Split((char[])[' ', '\n']).Contains(WatchArgument))
-            new Thread(() => Watch(port, time, watch)) { Name = "lab watch", IsBackground = true }.Start();
-        Drive(vm, layout, port, orders, time);
+        LabMessage? order;
+        using (var vm = new LabVm(device, tracer, time))
+        {
+            vm.Start();
+            if (File.ReadAllText("/proc/cmdline").Split((char[])[' ', '\n']).Contains(WatchArgument))
+                new Thread(() => Watch(port, time, watch)) { Name = "lab watch", IsBackground = true }.Start();
+            order = Drive(vm, layout, port, orders, time);
+        }
+
+        // That VM is gone: the short runs have the machine for themselves.
+        var mover = new LabMover(tracer, layout, port, orders);
+        while (order is { Word: LabBoundaries.Order })
+        {
+            port.Say(LabBoundaries.ToMessage(BoundaryRuns.Run(
+                order["name"], device, mover, time,
+                progress => port.Say(new LabMessage(LabBoundaries.Progress, ("text", progress))), () => false)));
+            do
+            {
+                if (!orders.TryTake(out order, SilenceMax))
+                    return;
+            }
+            while (order.Word is not (LabBoundaries.Order or "end"));
+        }
     }
 
     /// <summary>Looks once a second until the machine is off.</summary>
@@ -126,7 +144,8 @@ public static unsafe class LabGuest
 #pragma warning restore CA1031
     }
 
-    private static void Drive(
+    /// <returns>The order that ended it; null where the lab fell silent, or the VM failed.</returns>
+    private static LabMessage? Drive(
         LabVm vm, KernelLayout layout, LabPort port, BlockingCollection<LabMessage> orders, TimeProvider time)
     {
         bool isReady = false;
@@ -136,8 +155,8 @@ public static unsafe class LabGuest
             if (orders.TryTake(out LabMessage? order, Period))
             {
                 heard = time.GetTimestamp();
-                if (order.Word == "end")
-                    return;
+                if (order.Word is "end" or LabBoundaries.Order)
+                    return order;
                 if (order.Word == "stage")
                 {
                     _stage = order["name"];
@@ -151,7 +170,7 @@ public static unsafe class LabGuest
             if (vm.Failure is { } failure)
             {
                 port.Say(new LabMessage("failed", ("reason", failure)));
-                return;
+                return null;
             }
 
             if (!isReady && vm.Kvm is { } kvm)
@@ -163,6 +182,8 @@ public static unsafe class LabGuest
             if (isReady)
                 port.Say(vm.Describe(_stage).ToMessage());
         }
+
+        return null;
     }
 
     private static void SayReady(ulong kvm, KernelLayout layout, LabPort port)

@@ -73,7 +73,8 @@ internal sealed class LabInside(Stream port, TimeProvider time) : IAsyncDisposab
         await port.DisposeAsync();
     }
 
-    private async Task SayAsync(LabMessage message, CancellationToken stop)
+    /// <summary>Says something to the program inside.</summary>
+    public async Task SayAsync(LabMessage message, CancellationToken stop)
     {
         await _turn.WaitAsync(stop);
         try

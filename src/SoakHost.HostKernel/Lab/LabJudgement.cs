@@ -1,6 +1,7 @@
 using System.Collections.Immutable;
 using System.Globalization;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 
 namespace SoakHost.HostKernel.Lab;
 
@@ -19,13 +20,26 @@ public sealed record LabJudgement(
         if (run.Unsupported is { } unsupported)
             return new LabJudgement(Verdict.Unsupported, [unsupported], [], []);
         ImmutableArray<string> violations = [.. run.Crossings.SelectMany(Violations)];
-        ImmutableArray<string> missing = [.. Missing(run)];
+        ImmutableArray<string> others = [.. Others(run, Verdict.Violation)];
+        ImmutableArray<string> missing =
+        [
+            .. Missing(run), .. Others(run, Verdict.Inconclusive),
+            .. run.Others.Except(run.OtherResults.Select(each => each.Name)).Select(name => $"{name} was not tried."),
+        ];
         bool isControlled = run.Control is { HasRecovered: true } control && control.Vcpus == control.VcpusAll;
-        Verdict verdict = violations.Length > 0 && isControlled ? Verdict.Violation
+
+        // A run of another boundary has a control of its own, and is a violation only where that was seen.
+        Verdict verdict = (violations.Length > 0 && isControlled) || others.Length > 0 ? Verdict.Violation
             : violations.Length + missing.Length > 0 ? Verdict.Inconclusive
+            : run.Boundaries.IsEmpty && !run.OtherResults.Any(each => each.Verdict == Verdict.Pass) ? Verdict.Unsupported
             : Verdict.Pass;
-        return new LabJudgement(verdict, [.. violations, .. missing], [.. SeenIn(run)], [.. NotCoveredBy(run)]);
+        return new LabJudgement(
+            verdict, [.. violations, .. others, .. missing], [.. SeenIn(run), .. Others(run, Verdict.Pass)],
+            [.. NotCoveredBy(run)]);
     }
+
+    private static IEnumerable<string> Others(LabRun run, Verdict verdict) =>
+        run.OtherResults.Where(each => each.Verdict == verdict).Select(each => each.ToString());
 
     /// <summary>The verdict of one boundary.</summary>
     public static Verdict Of(LabCrossing crossing)
@@ -72,6 +86,8 @@ public sealed record LabJudgement(
     {
         if (run.Failure is { } failure)
             yield return failure;
+        if (run.Boundaries.IsEmpty)
+            yield break;
         if (run.Control is not { } control)
         {
             yield return run.Failure is not null ? "The control was not completed, and without it nothing is a pass."
@@ -143,11 +159,25 @@ public sealed record LabJudgement(
                 + $"in a virtual machine ({run.Accelerator}), and nothing else.";
         }
 
-        yield return "Only hangs are seen: a fault that is fixed although it should be tried again leaves a stale mapping, which "
-            + "the guests do not notice. A kernel that no longer looks at the counter passes.";
-        yield return "The guests read private anonymous memory through 4 KiB mappings; "
-            + "writes, huge pages, file-backed memory, dirty logging, nesting and migration were not tested.";
-        yield return "The counter was written to just below each boundary: what else a kernel keeps over the time that it would "
-            + "take to count there was not tested.";
+        if (run.Boundaries.Length > 0)
+        {
+            yield return "Only hangs are seen: a fault that is fixed although it should be tried again leaves a stale mapping, "
+                + "which the guests do not notice. A kernel that no longer looks at the counter passes.";
+            yield return "The guests read private anonymous memory through 4 KiB mappings; "
+                + "writes, huge pages, file-backed memory, dirty logging, nesting and migration were not tested.";
+            yield return "The counter was written to just below each boundary: what else a kernel keeps over the time that it "
+                + "would take to count there was not tested.";
+        }
+
+        string[] left =
+        [
+            .. run.Boundaries.IsEmpty ? (string[])[BoundaryNames.InvalidateSeq] : [],
+            .. BoundaryNames.WithoutCounter(BoundaryNames.All).Except(run.Others),
+        ];
+        if (left.Length > 0)
+            yield return $"Boundaries that were not asked for: {string.Join(", ", left)}.";
+        foreach (string none in Others(run, Verdict.Unsupported))
+            yield return none;
+        yield return BoundaryNames.NeverTried;
     }
 }

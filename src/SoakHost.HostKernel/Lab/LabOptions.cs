@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Lab.Machines;
 
 namespace SoakHost.HostKernel.Lab;
@@ -27,7 +28,10 @@ public sealed record LabOptions
     /// <summary>The folder of the runtime that it runs on.</summary>
     public string RuntimeFolder { get; init; } = System.Runtime.InteropServices.RuntimeEnvironment.GetRuntimeDirectory();
 
-    /// <summary>The boundaries, in the order in which they are tried.</summary>
+    /// <summary>The counters whose boundaries are crossed. Default all: the others take seconds.</summary>
+    public IReadOnlyList<string> Counters { get; init; } = BoundaryNames.All;
+
+    /// <summary>The boundaries of <c>mmu_invalidate_seq</c>, in the order in which they are tried.</summary>
     public ImmutableArray<Boundary> Boundaries { get; init; } =
         [Boundary.AtPower(31), Boundary.AtPower(32), Boundary.AtPower(63), Boundary.AtPower(64)];
 }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Lab.Images;
 
 namespace SoakHost.HostKernel.Lab;
@@ -78,11 +79,17 @@ public sealed record LabRun
     /// <summary>The kernel's counter; null where it was not read.</summary>
     public LabCounter? Counter { get; init; }
 
-    /// <summary>The boundaries that were to be tried.</summary>
+    /// <summary>The counter's boundaries that were to be tried.</summary>
     public required ImmutableArray<Boundary> Boundaries { get; init; }
 
     /// <summary>Those that were tried.</summary>
     public ImmutableArray<LabCrossing> Crossings { get; init; } = [];
+
+    /// <summary>The other boundaries that were to be crossed, each in a short run of its own.</summary>
+    public ImmutableArray<string> Others { get; init; } = [];
+
+    /// <summary>Those that were.</summary>
+    public ImmutableArray<BoundaryResult> OtherResults { get; init; } = [];
 
     /// <summary>What the watch inside saw, oldest first; empty where nobody asked for one.</summary>
     public ImmutableArray<LabWatched> Watched { get; init; } = [];

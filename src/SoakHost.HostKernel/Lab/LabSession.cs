@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Net.Sockets;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Lab.Images;
 using SoakHost.HostKernel.Lab.Machines;
 
@@ -28,7 +29,13 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         ArgumentNullException.ThrowIfNull(path);
         long start = time.GetTimestamp();
         var attempt = new LabAttempt(
-            new LabRun { Path = path, Boundaries = options.Boundaries, Accelerator = options.Machine.Accelerator },
+            new LabRun
+            {
+                Path = path,
+                Boundaries = options.Counters.Contains(BoundaryNames.InvalidateSeq) ? options.Boundaries : [],
+                Others = [.. BoundaryNames.WithoutCounter(options.Counters)],
+                Accelerator = options.Machine.Accelerator,
+            },
             options.Watches ? new LabTimes { WatchFor = WatchFor } : new LabTimes(), time, progress);
         using var late = new CancellationTokenSource(options.Timeout, time);
         using var either = CancellationTokenSource.CreateLinkedTokenSource(late.Token, stop);
@@ -121,7 +128,9 @@ public sealed class LabSession(LabOptions options, TimeProvider time, Action<str
         var words = new KernelWords(stub, options.Machine.Cpus, time);
         try
         {
-            await attempt.ControlAndCrossAsync(inside, words, AddressesOf(ready), stop);
+            if (attempt.Run.Boundaries.Length > 0)
+                await attempt.ControlAndCrossAsync(inside, words, AddressesOf(ready), stop);
+            await attempt.CrossOthersAsync(inside, words, stop);
         }
         catch (Exception end) when (end is EndOfStreamException or GdbException && PanicOf(machine) is { } panic)
         {

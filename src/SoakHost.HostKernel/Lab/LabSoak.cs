@@ -29,8 +29,8 @@ public sealed class LabSoak(LabOptions options, TimeProvider time)
     /// <summary>Boots a kernel and runs the check in it, with all its workloads.</summary>
     /// <param name="image">The kernel.</param>
     /// <param name="arguments">
-    /// <c>until</c>, <c>boundary</c>, <c>vcpus</c>, <c>vmas</c>, <c>duty</c>, <c>workloads</c> and <c>stale</c>, each as
-    /// "name=value".
+    /// <c>until</c>, <c>boundary</c>, <c>vcpus</c>, <c>vmas</c>, <c>duty</c>, <c>workloads</c>, <c>counters</c> and <c>stale</c>,
+    /// each as "name=value".
     /// </param>
     /// <param name="progress">Told each line as it comes.</param>
     /// <param name="stop">Ends it early.</param>
@@ -110,7 +110,7 @@ public sealed class LabSoak(LabOptions options, TimeProvider time)
         void Say(string text) => port.Say(new LabMessage(Line, ("text", text)));
     }
 
-    private static string Progress(HostSoakSnapshot now) => string.Create(
+    private static string Progress(HostSoakSnapshot now) => now.OtherProgress?.ToString() ?? string.Create(
         CultureInfo.InvariantCulture,
         $"{now.Elapsed.TotalSeconds:0} s {now.Vms[0].Phase} {now.Invalidations} "
         + $"{string.Join(' ', now.Vms[0].Workloads.Select(each => $"{each.Name}:{each.Events}"))} "
@@ -129,6 +129,8 @@ public sealed class LabSoak(LabOptions options, TimeProvider time)
             DutyCycle = Number("duty", 50) / 100.0,
             StaleWorkload = values.GetValueOrDefault("stale"),
         };
+        if (values.TryGetValue("counters", out string? counters))
+            options = options with { Counters = counters.Split(',') };
         return values.TryGetValue("workloads", out string? names) ? options with { Workloads = names.Split(',') } : options;
 
         long Number(string name, long otherwise) =>

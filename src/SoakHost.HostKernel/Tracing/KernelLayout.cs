@@ -19,6 +19,18 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
     /// </summary>
     public (int Start, int End)? Range { get; init; }
 
+    /// <summary>
+    /// Of <c>struct kvm</c>, the pointer to the memslots of the first address space, and in those <c>generation</c>; null where
+    /// the kernel has other fields.
+    /// </summary>
+    public (int Pointer, int Field)? MemslotGeneration { get; init; }
+
+    /// <summary>
+    /// Of <c>struct kvm</c>, the head of the array of its vCPUs (Linux 5.17 and later), of a node of that the slots, and in the
+    /// first vCPU the <c>dirty_index</c> and <c>reset_index</c> of its ring; null where the kernel has other fields.
+    /// </summary>
+    public (int Pointer, int Slots, int Dirty, int Reset)? DirtyIndices { get; init; }
+
     /// <summary>The tracepoint of every fault of a guest.</summary>
     public const string FaultTaken = "kvm_page_fault";
 
@@ -48,6 +60,9 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
                 ? btf.OffsetOf("kvm_page_fault", "mmu_seq") : null)
         {
             Range = Optional("range_start") is { } start && Optional("range_end") is { } end ? (start, end) : null,
+            MemslotGeneration = btf.OffsetOf("kvm", "memslots") is { } slots
+                && btf.OffsetOf("kvm_memslots", "generation") is { } generation ? (slots, generation) : null,
+            DirtyIndices = IndicesOf(btf),
         };
 
         int? Optional(string field) =>
@@ -63,6 +78,16 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
 
             throw new TracingException($"this kernel's struct {structure} has no {fields[0]}");
         }
+    }
+
+    private static (int Pointer, int Slots, int Dirty, int Reset)? IndicesOf(Btf btf)
+    {
+        int? head = btf.OffsetOf("kvm", "vcpu_array") + btf.OffsetOf("xarray", "xa_head");
+        int? ring = btf.OffsetOf("kvm_vcpu", "dirty_ring");
+        int? dirty = ring + btf.OffsetOf("kvm_dirty_ring", "dirty_index");
+        int? reset = ring + btf.OffsetOf("kvm_dirty_ring", "reset_index");
+        return head is { } array && btf.OffsetOf("xa_node", "slots") is { } slots && dirty is { } first && reset is { } second
+            ? (array, slots, first, second) : null;
     }
 
     /// <summary>Reads it from the kernel that runs.</summary>

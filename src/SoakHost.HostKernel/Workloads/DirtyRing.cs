@@ -11,20 +11,12 @@ internal sealed unsafe class DirtyRing : Workload
     /// <summary>Its name.</summary>
     public const string RingName = "dirty-ring";
 
-    // include/uapi/linux/kvm.h; on x86 the ring lies 64 pages into what a vCPU's file maps.
+    // include/uapi/linux/kvm.h.
     private const int CapabilityRing = 192;
-    private const int RingBytes = 65_536;
-    private const int MapOffset = 64 * 4096;
-    private const uint IsDirty = 1;
-    private const uint IsRead = 2;
-    private const uint SlotMask = 0xffff;
-
-    private static readonly nuint Reset = KvmAbi.Io(0xc7);
 
     private WorkloadSpace? _space;
     private WorkloadPages? _pages;
-    private MappedMemory? _ring;
-    private long _next;
+    private DirtyRingReader? _ring;
 
     public override string Name => RingName;
 
@@ -32,16 +24,16 @@ internal sealed unsafe class DirtyRing : Workload
     /// <returns>Whether the kernel has them.</returns>
     public static bool TryEnable(KvmDescriptor vm)
     {
-        var capability = new KvmEnableCapability { Capability = CapabilityRing, Argument = RingBytes };
+        var capability = new KvmEnableCapability { Capability = CapabilityRing, Argument = DirtyRingReader.Bytes };
         return vm.TryRequest(KvmAbi.EnableCapability, (nint)(&capability)) == 0;
     }
 
     public override void Prepare(WorkloadSpace space)
     {
         _space = space;
-        if (space.GuestFile is not { } vcpu || !space.HasRings)
+        if (space.GuestFile is null || !space.HasRings)
             throw new NotOfferedException("this kernel's KVM has no dirty ring (KVM_CAP_DIRTY_LOG_RING)");
-        _ring = MappedMemory.Shared(vcpu.Number, RingBytes, MapOffset);
+        _ring = new DirtyRingReader(space);
         _pages = WorkloadPages.Anonymous(space);
     }
 
@@ -76,22 +68,62 @@ internal sealed unsafe class DirtyRing : Workload
     private void CheckRing(WorkloadGuest guest, ulong stamp, string after)
     {
         bool[] dirty = new bool[_pages!.Count];
-        while (true)
+        while (_ring!.TryTake(out uint slot, out ulong offset))
         {
-            KvmDirtyPage* entry = (KvmDirtyPage*)_ring!.Start + (_next % (RingBytes / sizeof(KvmDirtyPage)));
-            if ((Volatile.Read(ref entry->Flags) & IsDirty) == 0)
-                break;
-            if ((entry->Slot & SlotMask) == _space!.Slot && entry->Offset < (ulong)dirty.Length)
-                dirty[entry->Offset] = true;
-            Volatile.Write(ref entry->Flags, IsRead);
-            _next++;
+            if (slot == _space!.Slot && offset < (ulong)dirty.Length)
+                dirty[offset] = true;
         }
 
-        _space!.Vm.Request("reset the dirty rings", Reset);
+        _ring.Reset();
         for (int page = 0; page < dirty.Length; page++)
         {
             if (!dirty[page])
                 guest.NoteUnlogged(_pages, page, stamp + (ulong)page, after);
         }
     }
+}
+
+/// <summary>The dirty ring of a vCPU, as its process reads it.</summary>
+internal sealed unsafe class DirtyRingReader(WorkloadSpace space) : IDisposable
+{
+    /// <summary>Bytes of a ring.</summary>
+    public const int Bytes = 65_536;
+
+    /// <summary>Entries of a ring.</summary>
+    public const int Entries = Bytes / 16;
+
+    // include/uapi/linux/kvm.h; on x86 the ring lies 64 pages into what a vCPU's file maps.
+    private const int MapOffset = 64 * 4096;
+    private const uint IsDirty = 1;
+    private const uint IsRead = 2;
+    private const uint SlotMask = 0xffff;
+
+    private static readonly nuint ResetRings = KvmAbi.Io(0xc7);
+
+    private readonly MappedMemory _ring = MappedMemory.Shared(space.GuestFile!.Number, Bytes, MapOffset);
+    private long _next;
+
+    /// <summary>Takes the next entry.</summary>
+    /// <returns>Whether there is one.</returns>
+    public bool TryTake(out uint slot, out ulong offset)
+    {
+        KvmDirtyPage* entry = (KvmDirtyPage*)_ring.Start + (_next % Entries);
+        bool isThere = (Volatile.Read(ref entry->Flags) & IsDirty) != 0;
+        (slot, offset) = (entry->Slot & SlotMask, entry->Offset);
+        if (!isThere)
+            return false;
+        Volatile.Write(ref entry->Flags, IsRead);
+        _next++;
+        return true;
+    }
+
+    /// <summary>Goes on with the entry after the next.</summary>
+    public void Skip() => _next++;
+
+    /// <summary>Gives what was taken back to the kernel.</summary>
+    /// <returns>How many entries it reset, as it says.</returns>
+    public int Reset() => space.Vm.Request("reset the dirty rings", ResetRings);
+
+    /// <inheritdoc/>
+    public void Dispose() => _ring.Dispose();
 }

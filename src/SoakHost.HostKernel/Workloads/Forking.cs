@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel.Workloads;
@@ -86,7 +87,12 @@ internal sealed unsafe class Forking : Workload
 
     private int Fork()
     {
+        // The child has the handlers of .NET, and its pipe: a signal that the child took would be told to this process.
+        Libc.SignalSet all = default, before = default;
+        new Span<ulong>(all.Words, Libc.SignalSet.Count).Fill(ulong.MaxValue);
+        _ = Libc.SetSignalMask(Libc.SetMask, &all, &before);
         int child = (int)((delegate* unmanaged<long>)_code!.Start)();
+        _ = Libc.SetSignalMask(Libc.SetMask, &before, null);
         return child >= 0 ? child : throw new WorkloadException($"could not fork: {Libc.Explain(-child)}");
     }
 
@@ -94,6 +100,8 @@ internal sealed unsafe class Forking : Workload
     {
         int status;
         _ = Libc.Signal(child, Libc.SignalKill);
-        _ = Libc.WaitFor(child, &status, Libc.WaitAll);
+        while (Libc.WaitFor(child, &status, Libc.WaitAll) < 0 && Marshal.GetLastPInvokeError() == Libc.ErrorInterrupted)
+        {
+        }
     }
 }

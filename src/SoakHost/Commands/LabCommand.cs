@@ -3,6 +3,7 @@ using System.Runtime.InteropServices;
 using SoakHost.Configuration;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Lab;
 using SoakHost.HostKernel.Lab.Images;
 using SoakHost.HostKernel.Lab.Machines;
@@ -30,6 +31,9 @@ internal static class LabCommand
         };
         var timeout = new ValueOption<TimeSpan>(
             "--timeout", "the longest that one kernel takes", new Duration(Timeouts), new LabOptions().Timeout);
+        var counters = new ValueOption<IReadOnlyList<string>>(
+            "--boundaries", "counters whose boundaries are crossed", new Subset(BoundaryNames.All, BoundaryNames.All),
+            new LabOptions().Counters);
         var append = new Option<string>("--append")
         {
             Description = "Added to the kernel's command line; parameters of modules too, such as kvm.tdp_mmu=0.",
@@ -49,11 +53,12 @@ internal static class LabCommand
         var command = new Command(
             "lab",
             "Boots stock kernels with QEMU and tests KVM's page-fault retry protocol in each, across 2^31, 2^32, 2^63 and 2^64, "
+            + "and the wraps of two other counters (--boundaries), "
             + "in about a minute. The kernel's counter is written to just below each boundary while vCPUs fault. A control comes "
             + "first, on that very kernel: an invalidation that never ends must be called a hang. "
             + "Exit code 0: every kernel passes; 1: one hung at a boundary; 2: too little was seen; 3: a kernel cannot be tried.")
         {
-            images, modules, timeout, append, qemu, emulate, json, report, junit,
+            images, modules, timeout, counters, append, qemu, emulate, json, report, junit,
         };
         command.SetAction((parsed, stop) =>
         {
@@ -63,6 +68,7 @@ internal static class LabCommand
             {
                 Modules = parsed.GetValue(modules)?.FullName,
                 Timeout = timeout.Of(parsed),
+                Counters = counters.Of(parsed),
                 Machine = new MachineOptions
                 {
                     Emulator = parsed.GetValue(qemu)!,
@@ -111,6 +117,8 @@ internal static class LabCommand
     /// <summary>What is wrong with the arguments is said before any kernel is booted.</summary>
     private static void Check(string[] paths, LabOptions options)
     {
+        if (options.Counters.Count == 0)
+            throw new ConfigurationException("--boundaries leaves nothing to cross");
         if (options.Modules is { } folder && !Directory.Exists(folder))
             throw new ConfigurationException($"--modules is \"{folder}\"; there is no such folder");
         foreach (string path in paths)

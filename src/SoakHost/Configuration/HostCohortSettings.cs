@@ -1,4 +1,5 @@
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.HostKernel.Watch;
 using SoakHost.HostKernel.Workloads;
@@ -97,6 +98,12 @@ internal static class HostCohortSettings
             nameof(HostCohortOptions.Workloads), "list of workloads that run around boundaries, beside the plain invalidations",
             new Subset(WorkloadNames.All, WorkloadNames.Usual),
             options => options.Workloads, (options, value) => options with { Workloads = value }),
+        new Setting<HostCohortOptions, IReadOnlyList<string>>(
+            nameof(HostCohortOptions.Counters),
+            "list of counters whose boundaries are crossed; each but the first has a short run of its own, before the count",
+            new Subset(BoundaryNames.All, BoundaryNames.All),
+            options => options.Counters, (options, value) => options with { Counters = value })
+        { Option = "--boundaries" },
         new Setting<HostCohortOptions, TimeSpan>(
             nameof(HostCohortOptions.ProbeInterval), "time between two probes of a vCPU away from boundaries",
             new Duration(HostCohortRanges.ProbeInterval),

@@ -8,6 +8,7 @@ using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Results;
 using SoakHost.Model;
 using Spectre.Console;
@@ -138,6 +139,10 @@ internal sealed record CheckCohortDocument(
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public ImmutableArray<WorkloadCoverage>? Coverage { get; init; }
 
+    /// <summary>The short runs of other boundaries; left out where none was asked for.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public ImmutableArray<OtherBoundaryDocument>? OtherBoundaries { get; init; }
+
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public string? Mmu { get; init; }
 
@@ -203,6 +208,8 @@ internal static class CheckReport
                 string name = HostVerdictName.Of(cohort.Verdict, host, result.HasProvenControl);
                 console.WriteLine($"{cohort.Cohort.Name}: {name}");
                 WriteCoverage(console, host);
+                foreach (BoundaryResult boundary in host.OtherBoundaries)
+                    console.Profile.Out.Writer.WriteLine($"  {boundary}");
             }
         }
 

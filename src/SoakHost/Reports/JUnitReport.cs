@@ -8,6 +8,7 @@ using SoakHost.Engine.Soak;
 using SoakHost.Engine.Timelines;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Lab;
 using SoakHost.HostKernel.Results;
 
@@ -184,6 +185,8 @@ internal static class JUnitReport
             yield return Property($"{name}.cpu", host.Cpu);
             foreach (WorkloadCoverage each in host.Coverage)
                 yield return Property($"{name}.coverage.{each.Workload}", Describe(each));
+            foreach (BoundaryResult each in host.OtherBoundaries)
+                yield return Property($"{name}.boundary.{each.Name}", each.ToString());
             foreach (string sentence in host.NotCovered)
                 yield return Property($"{name}.not_covered", sentence);
         }
@@ -206,6 +209,7 @@ internal static class JUnitReport
             ("sha256", run.Image?.Sha256), ("kernel_release", run.Machine?.KernelRelease), ("mmu", run.Machine?.MmuMode),
             ("cpu", run.Machine?.CpuModel),
             .. run.Modules.Select(module => ($"module_{module.Name}", (string?)$"{module.Path} sha256 {module.Sha256}")),
+            .. run.OtherResults.Select(each => ($"boundary.{each.Name}", (string?)each.ToString())),
             .. judgement.NotCovered.Select(sentence => ("not_covered", (string?)sentence)),
         ];
         return known.Where(property => property.Value is not null)

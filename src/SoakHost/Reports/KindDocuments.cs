@@ -3,6 +3,7 @@ using System.Text.Json;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Results;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
@@ -47,6 +48,8 @@ internal static class KindDocuments
                 Hangs = [.. host.Hangs.Select(HangDocument.Of)],
                 StaleMappingsSeen = [.. host.StaleMappings.Select(StaleMappingDocument.Of)],
                 Coverage = host.Coverage,
+                OtherBoundaries = host.OtherBoundaries.IsEmpty ? null
+                    : [.. host.OtherBoundaries.Select(OtherBoundaryDocument.Of)],
                 KernelRelease = host.KernelRelease,
                 Mmu = host.Mmu,
                 Cpu = host.Cpu,
@@ -64,6 +67,26 @@ internal static class KindDocuments
 
     private static Dictionary<string, long> ByBoundary(ImmutableArray<BoundaryCrossings> crossings) =>
         crossings.ToDictionary(crossing => crossing.Boundary.Name, crossing => crossing.Vms);
+}
+
+/// <summary>The short run of another boundary than those of <c>mmu_invalidate_seq</c>.</summary>
+/// <param name="Name">Its name.</param>
+/// <param name="Verdict">Its verdict; "unsupported" where it is not covered.</param>
+/// <param name="Text">What was seen, or why it is no pass.</param>
+/// <param name="Events">Memslot updates made, or pages dirtied.</param>
+/// <param name="Before">The counter below the boundary, in hex; null where it was not read.</param>
+/// <param name="After">The counter at the end.</param>
+/// <param name="PerSecond">Events a second.</param>
+/// <param name="Seconds">Time that it took.</param>
+/// <param name="ControlCaught">Whether the fault that was provoked first was seen; null where none can be.</param>
+internal sealed record OtherBoundaryDocument(
+    string Name, Verdict Verdict, string Text, long Events, string? Before, string? After, double PerSecond, double Seconds,
+    bool? ControlCaught)
+{
+    public static OtherBoundaryDocument Of(BoundaryResult result) => new(
+        result.Name, result.Verdict, result.Text, result.Events,
+        result.Before is { } before ? Hex64.Of(before) : null, result.After is { } after ? Hex64.Of(after) : null,
+        result.PerSecond, result.Seconds, result.IsControlCaught);
 }
 
 /// <summary>Why a real vCPU was called hung, in the figures that were read.</summary>

@@ -30,6 +30,7 @@ internal sealed record LabDocument(Verdict Verdict, double ElapsedSeconds, Immut
 /// <param name="ElapsedSeconds">Time that it took.</param>
 /// <param name="Control">The hang that was provoked first; null where none was seen.</param>
 /// <param name="Boundaries">Each boundary that was tried.</param>
+/// <param name="OtherBoundaries">The short runs of other boundaries.</param>
 /// <param name="KernelCounter">The kernel's own counter; null where it was not read.</param>
 internal sealed record LabKernelDocument(
     string Image,
@@ -47,6 +48,7 @@ internal sealed record LabKernelDocument(
     double ElapsedSeconds,
     LabHangDocument? Control,
     ImmutableArray<LabBoundaryDocument> Boundaries,
+    ImmutableArray<OtherBoundaryDocument> OtherBoundaries,
     KernelCounterDocument? KernelCounter);
 
 /// <summary>A module that a kernel was given.</summary>
@@ -113,6 +115,8 @@ internal static class LabReport
         ImmutableArray<Boundary> boundaries = runs[0].Boundaries;
         foreach (Boundary boundary in boundaries)
             table.AddColumn(boundary.Name);
+        foreach (string name in runs[0].Others)
+            table.AddColumn(name);
         table.AddColumns("s", "verdict");
         foreach (TableColumn column in table.Columns)
             column.NoWrap();
@@ -124,6 +128,7 @@ internal static class LabReport
                 new Text(run.Machine?.KernelRelease ?? run.Image?.Release ?? "unknown"),
                 new Text(run.Control is { } control ? control.HasRecovered ? "hung, recovered" : "hung" : "none"),
                 .. boundaries.Select(boundary => Cell(run, boundary)),
+                .. run.Others.Select(name => Cell(run, name)),
                 new Text(run.Elapsed.TotalSeconds.ToString("F0", CultureInfo.InvariantCulture)),
                 Styled(LabJudgement.Of(run).Verdict),
             ]);
@@ -164,6 +169,10 @@ internal static class LabReport
         : crossing.After.Hang is not null ? new Text("hung past it", Color.Red)
         : Styled(LabJudgement.Of(crossing));
 
+    private static Text Cell(LabRun run, string other) =>
+        run.OtherResults.FirstOrDefault(each => each.Name == other) is { } result ? Styled(result.Verdict)
+            : new Text("not tried");
+
     private static LabKernelDocument Describe(LabRun run)
     {
         LabJudgement judgement = LabJudgement.Of(run);
@@ -187,6 +196,7 @@ internal static class LabReport
                     crossing.Boundary.Name, LabJudgement.Of(crossing), Hex64.Of(crossing.SetTo), crossing.IsCrossed,
                     LabSideDocument.Of(crossing.Before), LabSideDocument.Of(crossing.After))),
             ],
+            [.. run.OtherResults.Select(OtherBoundaryDocument.Of)],
             KernelCounterDocument.Of(run));
     }
 

@@ -25,7 +25,7 @@ public sealed class NamespaceTests(ITestOutputHelper output)
         ["SoakHost.HostKernel.Kvm"],
         ["SoakHost.HostKernel.Statistics", "SoakHost.HostKernel.Guest", "SoakHost.HostKernel.Tracing"],
         ["SoakHost.HostKernel.Watch"],
-        ["SoakHost.HostKernel.Workloads"],
+        ["SoakHost.HostKernel.Workloads", "SoakHost.HostKernel.Boundaries"],
         ["SoakHost.HostKernel"],
         ["SoakHost.HostKernel.Results"],
         ["SoakHost.HostKernel.Lab.Images"],

@@ -1,4 +1,5 @@
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Lab;
 
 namespace SoakHost.HostKernel.Tests.Lab;
@@ -37,8 +38,54 @@ public sealed class LabJudgementTests
         Assert.Equal(
             "This is about kernel 6.1.0, MMU mode npt, tdp_mmu=Y and CPU EPYC in a virtual machine (emulated), and nothing else.",
             judgement.NotCovered[0]);
-        Assert.Equal(4, judgement.NotCovered.Length);
+        Assert.Equal(6, judgement.NotCovered.Length);
         Assert.StartsWith("Only hangs are seen", judgement.NotCovered[1], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void Other_boundaries_have_verdicts_of_their_own_and_what_was_not_asked_for_is_not_covered()
+    {
+        LabRun run = Sound with
+        {
+            Others = ["mmio-generation"],
+            OtherResults = [new BoundaryResult("mmio-generation", Verdict.Pass, "It did.") { Before = 1, After = 2 }],
+        };
+
+        Assert.Equal(Verdict.Pass, LabJudgement.Of(run).Verdict);
+        Assert.Equal("mmio-generation: pass. It did. Read in the kernel: 0x1 before, 0x2 after.", LabJudgement.Of(run).Seen[^1]);
+        Assert.Contains("Boundaries that were not asked for: dirty-ring.", LabJudgement.Of(run).NotCovered);
+        Assert.Equal(
+            (Verdict.Inconclusive, "mmio-generation was not tried."),
+            (LabJudgement.Of(run with { OtherResults = [] }).Verdict,
+                LabJudgement.Of(run with { OtherResults = [] }).Reasons[0]));
+        Assert.Equal(Verdict.Violation, With(Verdict.Violation).Verdict);
+        Assert.Equal(["mmio-generation: violation. It did not."], With(Verdict.Violation).Reasons);
+        Assert.Equal(Verdict.Inconclusive, With(Verdict.Inconclusive).Verdict);
+        Assert.Equal(Verdict.Pass, With(Verdict.Unsupported).Verdict);
+        Assert.Contains("mmio-generation: not covered. It did not.", With(Verdict.Unsupported).NotCovered);
+
+        LabJudgement With(Verdict verdict) =>
+            LabJudgement.Of(run with { OtherResults = [new BoundaryResult("mmio-generation", verdict, "It did not.")] });
+    }
+
+    [Fact]
+    public void Other_boundaries_alone_need_no_control_of_the_counter()
+    {
+        var alone = new LabRun
+        {
+            Path = "vmlinuz",
+            Boundaries = [],
+            Others = ["dirty-ring"],
+            OtherResults = [new BoundaryResult("dirty-ring", Verdict.Pass, "It did.")],
+        };
+
+        Assert.Equal(Verdict.Pass, LabJudgement.Of(alone).Verdict);
+        Assert.Equal(
+            ["Boundaries that were not asked for: mmu_invalidate_seq, mmio-generation.",
+                "The token of asynchronous page faults (2^20) was not tested."],
+            LabJudgement.Of(alone).NotCovered);
+        LabRun none = alone with { OtherResults = [new BoundaryResult("dirty-ring", Verdict.Unsupported, "None.")] };
+        Assert.Equal(Verdict.Unsupported, LabJudgement.Of(none).Verdict);
     }
 
     [Fact]

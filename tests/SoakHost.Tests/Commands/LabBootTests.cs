@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Lab;
 
 namespace SoakHost.Tests.Commands;
@@ -34,7 +35,37 @@ public sealed class LabBootTests(ITestOutputHelper output)
             Assert.InRange(boundary.GetProperty("before").GetProperty("faults_fixed").GetInt64(), 32, long.MaxValue);
             Assert.InRange(boundary.GetProperty("after").GetProperty("faults_fixed").GetInt64(), 32, long.MaxValue);
         });
+        AssertOthersPass(kernel);
         Assert.Matches("^0x[0-9a-f]+$", kernel.GetProperty("kernel_counter").GetProperty("first").GetString());
+    }
+
+    /// <summary>The wraps of other counters alone. Run with -explicit only: it takes half a minute.</summary>
+    [Fact(Explicit = true)]
+    public async Task Wraps_of_other_counters_are_crossed_and_the_faults_that_are_provoked_first_are_seen()
+    {
+        ProgramResult result = await RunAsync("--boundaries", "mmio-generation,dirty-ring");
+
+        JsonElement kernel = JsonDocument.Parse(result.Output).RootElement.GetProperty("kernels")[0];
+        output.WriteLine(result.Error);
+        Assert.True(result.ExitCode == 0, result.Error);
+        Assert.Empty(kernel.GetProperty("boundaries").EnumerateArray());
+        AssertOthersPass(kernel);
+    }
+
+    /// <summary>Both were crossed by the kernel itself, from one side to the other, and the controls were seen.</summary>
+    private static void AssertOthersPass(JsonElement kernel)
+    {
+        JsonElement[] others = [.. kernel.GetProperty("other_boundaries").EnumerateArray()];
+        Assert.Equal(["mmio-generation", "dirty-ring"], others.Select(each => each.GetProperty("name").GetString()));
+        Assert.All(others, each => Assert.Equal(
+            ("pass", true), (each.GetProperty("verdict").GetString(), each.GetProperty("control_caught").GetBoolean())));
+        Assert.InRange(Hex(others[0], "before") & 0x7ffff, 0x7e000ul, 0x7fffful);
+        Assert.InRange(Hex(others[0], "after") & 0x7ffff, 0ul, 0x1ffful);
+        Assert.InRange(Hex(others[1], "before"), 0xffff0000ul, 0xfffffffful);
+        Assert.InRange(Hex(others[1], "after"), 0ul, 0xfffful);
+
+        static ulong Hex(JsonElement each, string name) =>
+            ulong.Parse(each.GetProperty(name).GetString()![2..], NumberStyles.HexNumber, CultureInfo.InvariantCulture);
     }
 
     /// <summary>
@@ -78,6 +109,7 @@ public sealed class LabBootTests(ITestOutputHelper output)
                     Watches = true,
                     Modules = modules,
                     Boundaries = [Boundary.AtPower(31)],
+                    Counters = [BoundaryNames.InvalidateSeq],
                     Timeout = TimeSpan.FromMinutes(10),
                 },
                 TimeProvider.System, step => output.WriteLine($"{TimeProvider.System.GetUtcNow():mm:ss} {step}"));

@@ -66,6 +66,19 @@ public class HostCohortConfigurationTests
     }
 
     [Fact]
+    public void Counters_are_chosen_by_name_and_one_at_least()
+    {
+        Assert.Equal(["mmu_invalidate_seq"], Host(Read(("Host:Until", "2^32")).Fleet[0]).Counters);
+        Assert.Equal(
+            ["mmu_invalidate_seq", "dirty-ring"],
+            Host(Read(("Host:Counters:0", "all"), ("Host:Counters:1", "-mmio-generation")).Fleet[0]).Counters);
+        Assert.EndsWith(
+            "is empty: the run would show nothing", Assert.Single(Errors(("Host:Counters", "none"))), StringComparison.Ordinal);
+        Assert.Contains(
+            "did you mean \"dirty-ring\"?", Assert.Single(Errors(("Host:Counters:0", "dirty-rings"))), StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void A_VM_logs_dirty_pages_in_one_way()
     {
         Assert.Contains(

@@ -6,6 +6,7 @@ using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Soak;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Watch;
 using SoakHost.HostKernel.Workloads;
 using SoakHost.Reports;
@@ -26,18 +27,42 @@ public sealed class WorkloadReportTests
         "fork", 7, "fork and a write by the host", 0x40200000, StaleKind.WrittenThrough, 0x30001, 0x20001, 0x20001,
         new CounterBounds(100, 140), new DateTimeOffset(2026, 1, 1, 12, 0, 0, TimeSpan.Zero));
 
+    private static readonly BoundaryResult Other = new("mmio-generation", Verdict.Pass, "It did.")
+    {
+        Events = 262_300,
+        Before = 0xff0e6,
+        After = 0x100096,
+        PerSecond = 500,
+        Seconds = 524.6,
+        IsControlCaught = true,
+    };
+
+    [Fact]
+    public void Every_report_has_the_short_runs_of_other_boundaries()
+    {
+        const string Sentence = "mmio-generation: pass. It did. Read in the kernel: 0xff0e6 before, 0x100096 after. The fault "
+            + "that was provoked first was seen.";
+        Assert.Contains($"  {Sentence}", Text().Split('\n'));
+        Assert.Equal(
+            """
+            {"name":"mmio-generation","verdict":"pass","text":"It did.","events":262300,"before":"0xff0e6"
+            """ + """
+            ,"after":"0x100096","per_second":500,"seconds":524.6,"control_caught":true}
+            """,
+            JsonSerializer.Serialize(JsonDocument.Parse(CheckReport.Json(Result(), new ShardOptions())).RootElement
+                .GetProperty("cohorts")[0].GetProperty("other_boundaries")[0]));
+        using var output = new MemoryStream();
+        JUnitReport.Write(output, Result(), new ShardOptions());
+        output.Position = 0;
+        XElement property = Assert.Single(XDocument.Load(output).Descendants("property"),
+            each => each.Attribute("name")!.Value == "here.boundary.mmio-generation");
+        Assert.Equal(Sentence, property.Attribute("value")!.Value);
+    }
+
     [Fact]
     public void The_text_has_a_table_of_workloads()
     {
-        using var text = new StringWriter();
-        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
-        {
-            Ansi = AnsiSupport.No,
-            ColorSystem = ColorSystemSupport.NoColors,
-            Out = new AnsiConsoleOutput(text),
-        });
-        CheckReport.WriteText(console, Result(), new ShardOptions());
-        string[] lines = [.. text.ToString().Split('\n').Select(OneBlank)];
+        string[] lines = [.. Text().Split('\n').Select(OneBlank)];
 
         Assert.Contains("workload events faults fixed before 2^31 after it", lines);
         Assert.Contains("madvise(MADV_DONTNEED) 2,148,484,096 1,234 567", lines);
@@ -85,6 +110,19 @@ public sealed class WorkloadReportTests
             Assert.Single(properties["here.coverage.thp"]));
     }
 
+    private static string Text()
+    {
+        using var text = new StringWriter();
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings
+        {
+            Ansi = AnsiSupport.No,
+            ColorSystem = ColorSystemSupport.NoColors,
+            Out = new AnsiConsoleOutput(text),
+        });
+        CheckReport.WriteText(console, Result(), new ShardOptions());
+        return text.ToString();
+    }
+
     private static SoakResult Result()
     {
         CohortReport cohort = Sample.Host("here", TimeSpan.FromMinutes(1));
@@ -101,6 +139,7 @@ public sealed class WorkloadReportTests
                         Coverage = Coverage,
                         StaleMappings = [new VmStaleMapping(3, Stale)],
                         Crossed = [Boundary.AtPower(31)],
+                        OtherBoundaries = [Other],
                     },
                 },
             ],

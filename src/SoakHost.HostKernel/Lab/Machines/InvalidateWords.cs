@@ -16,6 +16,19 @@ public sealed record WordAddresses(ulong Seq, ulong InProgress, (ulong Start, ul
 /// <param name="Range">Where their range begins and ends; null in a kernel that keeps none.</param>
 public sealed record InvalidateWords(ulong Seq, long InProgress, (ulong Start, ulong End)? Range);
 
+/// <summary>Words behind a pointer in the kernel's memory, which hold the same.</summary>
+/// <param name="Pointer">The pointer's virtual address.</param>
+/// <param name="Fields">Offsets of the words from where it points to.</param>
+/// <param name="Bytes">The width of each: 4 or 8.</param>
+internal sealed record PointedWords(ulong Pointer, IReadOnlyList<ulong> Fields, int Bytes)
+{
+    /// <summary>
+    /// Where the pointer is the head of an array (<c>lib/xarray.c</c>): offset of the slots of a node. The first element is
+    /// meant.
+    /// </summary>
+    public ulong? Slots { get; init; }
+}
+
 /// <summary>
 /// Reads and changes these words of a kernel that runs, through the stub of its emulator. Each change is made while the whole
 /// machine is stopped.
@@ -34,6 +47,7 @@ internal sealed class KernelWords(GdbClient stub, int cpus, TimeProvider time)
     private const ulong KernelFrom = 1ul << 63;
 
     private const int AttemptsMax = 400;
+    private const int LevelsMax = 11;
     private static readonly TimeSpan Between = TimeSpan.FromMilliseconds(3);
 
     /// <summary>Reads the words.</summary>
@@ -56,6 +70,81 @@ internal sealed class KernelWords(GdbClient stub, int cpus, TimeProvider time)
         Func<InvalidateWords, InvalidateWords> change,
         CancellationToken stop)
     {
+        InvalidateWords? before = null;
+        await WhileStoppedAsync(
+            async () =>
+            {
+                if (await ReadAllAsync(addresses, stop) is not { } read)
+                    return "their addresses are not mapped";
+                if (!isTime(read))
+                    return "an invalidation was in progress at every stop";
+                InvalidateWords after = change(read);
+                await WriteAsync(addresses, read, after, stop);
+                before = await ReadAllAsync(addresses, stop) == after ? read
+                    : throw new GdbException("what was written to the kernel's words is not what they hold");
+                return null;
+            },
+            stop);
+        return before!;
+    }
+
+    /// <summary>Adds to words that hold the same.</summary>
+    /// <param name="words">The words.</param>
+    /// <param name="add">What to add, modulo their width; 0 to read them.</param>
+    /// <param name="stop">Gives up.</param>
+    /// <returns>What they held before, and what they hold now.</returns>
+    /// <exception cref="GdbException">They cannot be changed, or do not hold the same; the machine goes on.</exception>
+    public async Task<(ulong Before, ulong After)> AddAsync(PointedWords words, ulong add, CancellationToken stop)
+    {
+        (ulong, ulong) moved = default;
+        await WhileStoppedAsync(
+            async () =>
+            {
+                if (await FollowAsync(words, stop) is not { } start)
+                    return "their pointer is not mapped";
+                HashSet<ulong> held = [];
+                foreach (ulong field in words.Fields)
+                {
+                    if (await stub.ReadAsync(start + field, words.Bytes, stop) is not { } bytes)
+                        return "their addresses are not mapped";
+                    held.Add(NumberOf(bytes));
+                }
+
+                if (held.Count > 1)
+                    return $"they do not hold the same: {string.Join(", ", held.Select(each => $"0x{each:x}"))}";
+                ulong before = held.Single();
+                ulong after = unchecked(before + add) & (ulong.MaxValue >> (64 - (8 * words.Bytes)));
+                foreach (ulong field in words.Fields)
+                {
+                    byte[] bytes = BitConverter.GetBytes(after)[..words.Bytes];
+                    if (after != before && !await stub.WriteAsync(start + field, bytes, stop))
+                        throw new GdbException("the kernel's words could be read, and not written");
+                }
+
+                moved = (before, after);
+                return null;
+            },
+            stop);
+        return moved;
+    }
+
+    /// <summary>Where the pointer leads. An array's head is its only element, or a node, marked by its lowest bits.</summary>
+    private async Task<ulong?> FollowAsync(PointedWords words, CancellationToken stop)
+    {
+        ulong? start = await WordAsync(words.Pointer, stop);
+        for (int level = 0; level < LevelsMax && words.Slots is { } slots && start is { } head && (head & 3) == 2; level++)
+            start = await WordAsync(head - 2 + slots, stop);
+        return start;
+    }
+
+    private static ulong NumberOf(byte[] bytes) => bytes.Length == sizeof(uint)
+        ? BinaryPrimitives.ReadUInt32LittleEndian(bytes) : BinaryPrimitives.ReadUInt64LittleEndian(bytes);
+
+    /// <summary>Does something by a CPU that runs kernel code, while all are stopped.</summary>
+    /// <param name="work">Gives the reason why it must be tried again; null once it is done.</param>
+    /// <param name="stop">Gives up.</param>
+    private async Task WhileStoppedAsync(Func<Task<string?>> work, CancellationToken stop)
+    {
         string why = "no CPU ran kernel code";
         for (int attempt = 0; attempt < AttemptsMax; attempt++)
         {
@@ -66,22 +155,9 @@ internal sealed class KernelWords(GdbClient stub, int cpus, TimeProvider time)
                 {
                     if (!await RunsKernelAsync(cpu, stop))
                         continue;
-                    if (await ReadAllAsync(addresses, stop) is not { } before)
-                    {
-                        why = "their addresses are not mapped";
-                        continue;
-                    }
-
-                    if (!isTime(before))
-                    {
-                        why = "an invalidation was in progress at every stop";
-                        break;
-                    }
-
-                    InvalidateWords after = change(before);
-                    await WriteAsync(addresses, before, after, stop);
-                    return await ReadAllAsync(addresses, stop) == after ? before
-                        : throw new GdbException("what was written to the kernel's words is not what they hold");
+                    if (await work() is not { } again)
+                        return;
+                    why = again;
                 }
             }
             finally

@@ -55,6 +55,54 @@ public sealed class KernelWordsTests
     }
 
     [Fact]
+    public async Task Words_behind_a_pointer_are_moved_together_and_wrap_at_their_width()
+    {
+        using FakeStub stub = Stub();
+        const ulong Pointer = 0xffffc90000009b00;
+        const ulong Start = 0xffff888000001000;
+        stub.Memory[Pointer] = Start;
+        stub.Memory[Start + 8] = stub.Memory[Start + 24] = 0x10;
+
+        (ulong before, ulong after) = await Words(stub).AddAsync(
+            new PointedWords(Pointer, [8, 24], 8), unchecked((ulong)-32), Stop);
+
+        Assert.Equal((0x10ul, unchecked((ulong)-16)), (before, after));
+        Assert.Equal(after, stub.Memory[Start + 8]);
+        Assert.Equal(after, stub.Memory[Start + 24]);
+        Assert.Equal("c", stub.Packets[^1]);
+    }
+
+    [Fact]
+    public async Task The_head_of_an_array_may_be_a_node_whose_first_slot_is_the_element()
+    {
+        using FakeStub stub = Stub();
+        const ulong Head = 0xffffc90000009b00;
+        const ulong Node = 0xffff888000004000;
+        const ulong Element = 0xffff888000008000;
+        stub.Memory[Head] = Node + 2;
+        stub.Memory[Node + 40] = Element;
+        stub.Memory[Element] = 5;
+
+        Assert.Equal((5ul, 6ul), await Words(stub).AddAsync(new PointedWords(Head, [0], 8) { Slots = 40 }, 1, Stop));
+    }
+
+    [Fact]
+    public async Task Words_behind_a_pointer_that_hold_different_numbers_are_left_alone()
+    {
+        using FakeStub stub = Stub();
+        const ulong Start = 0xffff888000001000;
+        stub.Memory[Start] = Start + 8;
+        stub.Memory[Start + 8] = 1;
+        stub.Memory[Start + 16] = 2;
+
+        GdbException error = await Assert.ThrowsAsync<GdbException>(
+            () => Words(stub).AddAsync(new PointedWords(Start, [0, 8], 8), 5, Stop));
+
+        Assert.EndsWith("they do not hold the same: 0x1, 0x2", error.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain(stub.Packets, packet => packet.StartsWith('M'));
+    }
+
+    [Fact]
     public async Task A_write_that_is_lost_is_told_and_the_machine_goes_on()
     {
         using FakeStub stub = Stub();

@@ -1,0 +1,28 @@
+using System.Collections.Immutable;
+
+namespace SoakHost.HostKernel.Boundaries;
+
+/// <summary>The counters of KVM whose boundaries are crossed, by name.</summary>
+public static class BoundaryNames
+{
+    /// <summary>The counter of invalidations: 2^31 and above.</summary>
+    public const string InvalidateSeq = "mmu_invalidate_seq";
+
+    /// <summary>The 19 bits of the memslots' generation that a mapping of an MMIO page holds.</summary>
+    public const string MmioGeneration = "mmio-generation";
+
+    /// <summary>The indices of the dirty ring: 2^32.</summary>
+    public const string DirtyRing = "dirty-ring";
+
+    /// <summary>All of them, in the order in which they are tried.</summary>
+    public static ImmutableArray<string> All { get; } = [InvalidateSeq, MmioGeneration, DirtyRing];
+
+    /// <summary>Those that a check of the host's kernel crosses unless it is asked for others: the first alone.</summary>
+    public static ImmutableArray<string> Usual { get; } = [InvalidateSeq];
+
+    /// <summary>What no run covers, in a sentence.</summary>
+    internal const string NeverTried = "The token of asynchronous page faults (2^20) was not tested.";
+
+    /// <summary>Those with a short run of their own.</summary>
+    public static IEnumerable<string> WithoutCounter(IEnumerable<string> names) => names.Where(name => name != InvalidateSeq);
+}

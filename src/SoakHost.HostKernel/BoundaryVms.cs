@@ -1,0 +1,294 @@
+using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
+using SoakHost.HostKernel.Guest;
+using SoakHost.HostKernel.Kvm;
+using SoakHost.HostKernel.Workloads;
+
+namespace SoakHost.HostKernel;
+
+/// <summary>A VM of one vCPU for the short run of a boundary.</summary>
+internal sealed class BoundaryVm : IDisposable
+{
+    /// <summary>The first memslot that neither code nor soaked memory has.</summary>
+    private const uint FreeSlot = 2;
+
+    private static readonly HostCohortOptions Options = new() { Vcpus = 1, Workloads = [] };
+
+    private static readonly GuestShape Shape = new(
+        Options.Vcpus, Options.GuestPhysicalBase, GuestMemory.LargePageBytes, Vmas: 1, Options.Memslots, GuestProgram.Sweep,
+        WorkloadSpace.Bytes);
+
+    // A vCPU of an emulated machine on a busy one.
+    private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(30);
+
+    private readonly KvmDescriptor _descriptor;
+    private readonly GuestMemory? _memory;
+    private readonly Vcpu? _vcpu;
+    private readonly ICounterMover? _mover;
+    private readonly TimeProvider _time;
+    private readonly Func<bool> _isStopping;
+
+    public BoundaryVm(
+        KvmDevice device, bool withRings, ICounterMover? mover, TimeProvider time, Func<bool> isStopping)
+    {
+        (_mover, _time, _isStopping) = (mover, time, isStopping);
+        _descriptor = device.CreateVm();
+        try
+        {
+            HasRings = withRings && DirtyRing.TryEnable(_descriptor);
+            _memory = new GuestMemory(_descriptor, Shape);
+            _vcpu = new Vcpu(device, _descriptor, _memory, 0, VcpuRole.Workload, Options, cpu: null);
+            _vcpu.Start();
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
+    }
+
+    public bool HasRings { get; }
+
+    public bool CanMove => _mover is not null;
+
+    public Vcpu Vcpu => _vcpu!;
+
+    /// <summary>One of two large pages of guest addresses, with a memslot's number of its own.</summary>
+    public WorkloadSpace Space(int number) => new(
+        _descriptor, FreeSlot + (uint)number, Shape.WorkloadBase + (number * GuestMemory.LargePageBytes), Vmas: 1,
+        IsFedStale: false)
+    {
+        GuestFile = Vcpu.Descriptor,
+        HasRings = HasRings,
+    };
+
+    /// <summary>Has the guest read or write, and waits for it.</summary>
+    /// <returns>What ended the vCPU instead; null where it did what it was asked.</returns>
+    public string? Ask(long address, int pages, ulong? value)
+    {
+        Vcpu.Ask(address, pages, GuestMemory.PageBytes, value);
+        long start = _time.GetTimestamp();
+        var spin = default(SpinWait);
+        while (Vcpu.ProgressDue)
+        {
+            if (Vcpu.StopReason is { } reason)
+                return reason;
+            if (_isStopping())
+                throw new BoundaryException("It was stopped before its end.");
+            if (_time.GetElapsedTime(start) > AnswerWithin)
+                throw new BoundaryException("Its vCPU made no progress for 30 s. It may hang.");
+            spin.SpinOnce();
+        }
+
+        return null;
+    }
+
+    public MovedWord Move(KernelWord word, ulong add) => _mover!.Add(word, Vcpu.ThreadNumber, add);
+
+    public void Dispose()
+    {
+        if (_vcpu is not null)
+        {
+            _vcpu.RequestStop();
+
+            // A thread that is still in the kernel uses its VM, and the end of the process returns it.
+            if (!_vcpu.TryJoin(new Deadline(_time, HostSoak.StopWithin)))
+                return;
+            _vcpu.Dispose();
+        }
+
+        _descriptor.Dispose();
+        _memory?.Dispose();
+    }
+}
+
+/// <summary>Pages without memory, and a memslot beside them whose updates move the generation.</summary>
+internal sealed class MmioVm : IMmioMachine, IDisposable
+{
+    // KVM_CAP_MULTI_ADDRESS_SPACE: the generation moves by one for each.
+    private const int CapabilityAddressSpaces = 118;
+
+    private readonly BoundaryVm _vm;
+    private readonly WorkloadPages _planted;
+    private readonly WorkloadPages _other;
+    private bool _isLogged;
+
+    public MmioVm(KvmDevice device, ICounterMover? mover, TimeProvider time, Func<bool> isStopping)
+    {
+        _vm = new BoundaryVm(device, withRings: false, mover, time, isStopping);
+        WorkloadSpace space = _vm.Space(0);
+        Step = Math.Max(1, space.Vm.TryRequest(KvmAbi.CheckExtension, CapabilityAddressSpaces));
+        _planted = new WorkloadPages(space, MappedMemory.Anonymous(WorkloadPages.BytesUsual));
+        _other = WorkloadPages.Anonymous(_vm.Space(1));
+    }
+
+    public int Pages => _planted.Count;
+
+    public int Step { get; }
+
+    public bool CanMove => _vm.CanMove;
+
+    public MovedWord Move(ulong add) => _vm.Move(KernelWord.MemslotGeneration, add);
+
+    public void Update()
+    {
+        _isLogged = !_isLogged;
+        _other.SetSlot(_isLogged ? KvmAbi.MemoryLogDirtyPages : 0);
+    }
+
+    public void AddMemory(ulong stamp)
+    {
+        _planted.Stamp(stamp);
+        _planted.SetSlot();
+    }
+
+    public void RemoveMemory() => _planted.DeleteSlot();
+
+    public MmioLook Look(int page)
+    {
+        long before = _vm.Vcpu.MmioExits;
+        if (_vm.Ask(_planted.Guest + ((long)page * _planted.Stride), 1, null) is { } reason)
+            throw new BoundaryException($"Its vCPU ended: {reason}.");
+        return new MmioLook(_vm.Vcpu.MmioExits - before, _vm.Vcpu.Result(0));
+    }
+
+    public void Dispose()
+    {
+        _vm.Dispose();
+        _planted.Dispose();
+        _other.Dispose();
+    }
+}
+
+/// <summary>Pages that are logged in a ring.</summary>
+internal sealed class RingVm : IRingMachine, IDisposable
+{
+    private const int PagesOfRound = 256;
+
+    private readonly BoundaryVm _vm;
+    private readonly WorkloadSpace _space;
+    private readonly WorkloadPages? _pages;
+    private readonly DirtyRingReader? _ring;
+    private ulong _stamp;
+
+    public RingVm(KvmDevice device, ICounterMover? mover, TimeProvider time, Func<bool> isStopping)
+    {
+        _vm = new BoundaryVm(device, withRings: true, mover, time, isStopping);
+        _space = _vm.Space(0);
+        if (!_vm.HasRings)
+            return;
+        _ring = new DirtyRingReader(_space);
+        _pages = new WorkloadPages(
+            _space, MappedMemory.Anonymous((long)PagesOfRound * GuestMemory.PageBytes), PagesOfRound);
+        _pages.Stamp(0);
+        _pages.SetSlot(KvmAbi.MemoryLogDirtyPages);
+    }
+
+    /// <summary>Whether this kernel has rings.</summary>
+    public bool HasRings => _vm.HasRings;
+
+    public int Pages => PagesOfRound;
+
+    public int Entries => DirtyRingReader.Entries;
+
+    public bool CanMove => _vm.CanMove;
+
+    public MovedWord Move(ulong add) => _vm.Move(KernelWord.DirtyRingIndices, add);
+
+    public bool Write()
+    {
+        _stamp += 1 << 16;
+        return _vm.Ask(_pages!.Guest, PagesOfRound, _stamp) switch
+        {
+            null => true,
+            var reason when reason.Contains(KvmAbi.ExitName(KvmAbi.ExitDirtyRingFull), StringComparison.Ordinal) => false,
+            var reason => throw new BoundaryException($"Its vCPU ended: {reason}."),
+        };
+    }
+
+    public Harvest Harvest()
+    {
+        List<long> pages = [];
+        int others = 0;
+        while (_ring!.TryTake(out uint slot, out ulong offset))
+        {
+            if (slot == _space.Slot && offset <= long.MaxValue)
+                pages.Add((long)offset);
+            else
+                others++;
+        }
+
+        return new Harvest([.. pages], others, _ring.Reset());
+    }
+
+    public void Skip() => _ring!.Skip();
+
+    public void Dispose()
+    {
+        _ring?.Dispose();
+        _vm.Dispose();
+        _pages?.Dispose();
+    }
+}
+
+/// <summary>The short runs of boundaries, each with a VM of its own.</summary>
+internal static class BoundaryRuns
+{
+    private const string MmioCaching = "sys/module/kvm/parameters/mmio_caching";
+
+    /// <summary>Runs one.</summary>
+    /// <param name="name">Its name.</param>
+    /// <param name="device">The kernel's KVM.</param>
+    /// <param name="mover">Moves the kernel's words; null where nobody can.</param>
+    /// <param name="time">The clock.</param>
+    /// <param name="progress">Told how far it is.</param>
+    /// <param name="isStopping">Whether it must end.</param>
+    /// <returns>Its result, also where the kernel refuses something.</returns>
+    public static BoundaryResult Run(
+        string name, KvmDevice device, ICounterMover? mover, TimeProvider time, Action<BoundaryProgress> progress,
+        Func<bool> isStopping)
+    {
+        try
+        {
+            return name == BoundaryNames.MmioGeneration ? RunMmio() : RunRing();
+        }
+        catch (Exception error) when (error is KvmException or BoundaryException)
+        {
+            string text = error.Message.EndsWith('.') ? error.Message : $"The kernel refused something: {error.Message}.";
+            return new BoundaryResult(name, Verdict.Inconclusive, text);
+        }
+
+        BoundaryResult RunMmio()
+        {
+            if (IsCachingOff("/"))
+            {
+                return new BoundaryResult(
+                    name, Verdict.Unsupported, "KVM keeps no mappings of MMIO pages here (kvm.mmio_caching is N).");
+            }
+
+            using var vm = new MmioVm(device, mover, time, isStopping);
+            return new MmioGeneration(vm, time, progress, isStopping).Run();
+        }
+
+        BoundaryResult RunRing()
+        {
+            using var vm = new RingVm(device, mover, time, isStopping);
+            return vm.HasRings ? new DirtyRingIndices(vm, time, progress, isStopping).Run()
+                : new BoundaryResult(
+                    name, Verdict.Unsupported, "This kernel's KVM has no dirty ring (KVM_CAP_DIRTY_LOG_RING).");
+        }
+    }
+
+    private static bool IsCachingOff(string root)
+    {
+        try
+        {
+            return File.ReadAllText(Path.Combine(root, MmioCaching)).StartsWith('N');
+        }
+        catch (Exception error) when (error is IOException or UnauthorizedAccessException)
+        {
+            // Kernels before 5.19 do not say.
+            return false;
+        }
+    }
+}

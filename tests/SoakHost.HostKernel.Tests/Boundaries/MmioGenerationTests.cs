@@ -1,0 +1,204 @@
+using Microsoft.Extensions.Time.Testing;
+using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
+
+namespace SoakHost.HostKernel.Tests.Boundaries;
+
+/// <summary>The run across the wrap of the MMIO generation, on kernels that are made up.</summary>
+public sealed class MmioGenerationTests
+{
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_kernel_that_takes_all_mappings_away_at_the_wrap_passes_after_a_whole_round_of_updates(int step)
+    {
+        var kernel = new FakeKernel { Step = step };
+
+        BoundaryResult result = Run(kernel);
+
+        Assert.Equal(Verdict.Pass, result.Verdict);
+        Assert.Equal((null, null, null), (result.Before, result.After, result.IsControlCaught));
+        Assert.InRange(result.Events, (1 << 19) / step, ((1 << 19) / step) + 100);
+        Assert.Equal(1, kernel.Wraps);
+    }
+
+    [Fact]
+    public void Where_the_generation_can_be_written_the_wrap_is_still_crossed_by_updates()
+    {
+        var kernel = new FakeKernel { CanMove = true };
+
+        BoundaryResult result = Run(kernel);
+
+        Assert.Equal(Verdict.Pass, result.Verdict);
+        Assert.True(result.IsControlCaught);
+        Assert.InRange(result.Events, 2000, 2200);
+
+        // The control writes it across without the kernel's seeing it, and the run has the kernel see it.
+        Assert.Equal(1, kernel.Wraps);
+        Assert.Equal(1ul << 20, (result.Before!.Value | ((1 << 19) - 1)) + 1);
+        Assert.InRange(result.After!.Value, 1ul << 20, (1ul << 20) + 1000);
+    }
+
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_kernel_that_keeps_mappings_across_the_wrap_is_a_violation(bool canMove)
+    {
+        BoundaryResult result = Run(new FakeKernel { CanMove = canMove, ZapsAtWrap = false });
+
+        Assert.Equal(Verdict.Violation, result.Verdict);
+        Assert.StartsWith("The guest left for MMIO as it read page", result.Text, StringComparison.Ordinal);
+        Assert.EndsWith(
+            "although it has memory: a mapping of an MMIO page has outlived the wrap of its generation.", result.Text);
+    }
+
+    [Theory]
+    [InlineData(-6)]
+    [InlineData(6)]
+    public void A_generation_that_somebody_else_moved_a_little_is_met_all_the_same(int others)
+    {
+        BoundaryResult result = Run(new FakeKernel { ZapsAtWrap = false, Others = others });
+
+        Assert.Equal(Verdict.Violation, result.Verdict);
+    }
+
+    [Fact]
+    public void A_generation_that_does_not_come_round_is_no_pass()
+    {
+        BoundaryResult result = Run(new FakeKernel { CanMove = true, Others = 400 });
+
+        Assert.Equal(Verdict.Inconclusive, result.Verdict);
+        Assert.Contains("had not met its 19 bits", result.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_guest_that_reads_other_memory_than_was_added_is_a_violation()
+    {
+        BoundaryResult result = Run(new FakeKernel { ReadsOther = true });
+
+        Assert.Equal(Verdict.Violation, result.Verdict);
+        Assert.StartsWith("The guest read 0x7 in page 0, whose memory holds 0x", result.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public void A_guest_that_still_reads_memory_that_was_removed_is_a_violation()
+    {
+        BoundaryResult result = Run(new FakeKernel { KeepsRemoved = true });
+
+        Assert.Equal(Verdict.Violation, result.Verdict);
+        Assert.EndsWith("without leaving for MMIO, although its memory was removed.", result.Text);
+    }
+
+    [Fact]
+    public void A_control_whose_mappings_are_not_found_is_no_pass()
+    {
+        BoundaryResult result = Run(new FakeKernel { CanMove = true, Caches = false });
+
+        Assert.Equal((Verdict.Inconclusive, false), (result.Verdict, result.IsControlCaught));
+    }
+
+    [Fact]
+    public void A_run_that_is_stopped_says_so()
+    {
+        var run = new MmioGeneration(new FakeKernel(), TimeProvider.System, _ => { }, () => true);
+
+        Assert.Equal("It was stopped before its end.", Assert.Throws<BoundaryException>(run.Run).Message);
+    }
+
+    [Fact]
+    public void Progress_has_the_rate_and_the_time_left()
+    {
+        var time = new FakeTimeProvider();
+        List<BoundaryProgress> told = [];
+        var kernel = new FakeKernel { OnUpdate = () => time.Advance(TimeSpan.FromMilliseconds(2)) };
+
+        new MmioGeneration(kernel, time, told.Add, () => false).Run();
+
+        Assert.Equal("mmio-generation: 500 of 262,144 memslot updates, 500 a second, 00:08:43 left", told[0].ToString());
+        Assert.InRange(told.Count, 520, 530);
+    }
+
+    private static BoundaryResult Run(FakeKernel kernel) =>
+        new MmioGeneration(kernel, TimeProvider.System, _ => { }, () => false).Run();
+
+    /// <summary>A kernel with a generation, and mappings that hold 19 bits of it.</summary>
+    private sealed class FakeKernel : IMmioMachine
+    {
+        private readonly ulong?[] _mapped = new ulong?[8];
+        private ulong _generation = 6;
+        private ulong? _stamp;
+        private ulong _removed;
+        private int _added;
+
+        public bool ZapsAtWrap { get; init; } = true;
+
+        public bool Caches { get; init; } = true;
+
+        public bool ReadsOther { get; init; }
+
+        public bool KeepsRemoved { get; init; }
+
+        public int Others { get; init; }
+
+        public Action? OnUpdate { get; init; }
+
+        public int Wraps { get; private set; }
+
+        public int Pages => _mapped.Length;
+
+        public int Step { get; init; } = 2;
+
+        public bool CanMove { get; init; }
+
+        public MovedWord Move(ulong add)
+        {
+            ulong before = _generation;
+            _generation += add;
+            return new MovedWord(before, _generation);
+        }
+
+        public void Update()
+        {
+            OnUpdate?.Invoke();
+            Bump();
+        }
+
+        public void AddMemory(ulong stamp)
+        {
+            // What was moved by others in the meantime, not in the control.
+            if (_added++ == (CanMove ? 1 : 0))
+                _generation = (ulong)((long)_generation + Others);
+            Bump();
+            _stamp = stamp;
+        }
+
+        public void RemoveMemory()
+        {
+            (_removed, _stamp) = (_stamp!.Value, null);
+            Bump();
+            Array.Clear(_mapped);
+            Bump();
+        }
+
+        public MmioLook Look(int page)
+        {
+            bool isStale = Caches && _mapped[page] is { } at && at == (_generation & 0x7ffff);
+            if (!isStale && _stamp is { } stamp)
+                return new MmioLook(0, ReadsOther ? 7 : stamp + (ulong)page);
+            if (KeepsRemoved && _removed != 0)
+                return new MmioLook(0, _removed + (ulong)page);
+            _mapped[page] = _generation & 0x7ffff;
+            return new MmioLook(1, ulong.MaxValue);
+        }
+
+        private void Bump()
+        {
+            _generation += (ulong)Step;
+            if ((_generation & 0x7ffff & ~((ulong)Step - 1)) != 0)
+                return;
+            Wraps++;
+            if (ZapsAtWrap)
+                Array.Clear(_mapped);
+        }
+    }
+}
