@@ -195,7 +195,11 @@ public sealed class VcpuHistory
         }
 
         if (_quiet is { How: Quiet.Held } begun)
-            return new Finding(WatchState.Starved, what, $"{InProgress(begun.Since, sample)}. The vCPU waits for {EndOf(sample)}.");
+        {
+            return new Finding(
+                WatchState.Starved, what, $"{InProgress(begun.Since, sample)}. The vCPU waits for {EndOf(sample)}.");
+        }
+
         return seen.AreInvalidationsSeen
             ? new Finding(WatchState.Starved, what, "Invalidations are going on.")
             : new Finding(WatchState.Stalled, what, "Nothing says yet whether invalidations keep it from being resolved.");
@@ -341,9 +345,9 @@ public sealed class VcpuHistory
     private string DescribeHeld(double since, VcpuSample sample)
     {
         string whose = sample.Counter.InProgress == 1 ? "the thread that began it: one" : "the threads that began them: some";
-        return $"{InProgress(since, sample)}: the counter stood still at 0x{_invalidateSeq:x}. The longest of any report took 4.8 s. "
-            + $"The vCPU waits for {EndOf(sample)}, and recovers if it comes. Look for {whose} of the VMM's, or of the kernel's that "
-            + "move and free memory.";
+        return $"{InProgress(since, sample)}: the counter stood still at 0x{_invalidateSeq:x}. The longest of any report took "
+            + $"4.8 s. The vCPU waits for {EndOf(sample)}, and recovers if it comes. Look for {whose} of the VMM's, or of the "
+            + "kernel's that move and free memory.";
     }
 
     private static string InProgress(double since, VcpuSample sample)

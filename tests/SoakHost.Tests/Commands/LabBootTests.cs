@@ -92,8 +92,8 @@ public sealed class LabBootTests(ITestOutputHelper output)
 
             Assert.Null(run.Failure ?? run.Unsupported);
 
-            // An invalidation held in progress. By statistics alone nothing resolves the faults and nothing flushes a TLB. Whoever
-            // reads the counter sees the invalidation, which may end; but none was ever seen to take so long.
+            // An invalidation held in progress. By statistics alone nothing resolves the faults and nothing flushes a TLB.
+            // Whoever reads the counter sees the invalidation, which may end; but none was ever seen to take so long.
             LabWatched[] control = Of(run, "control");
             AssertHung(control, "statistics", "hung/quiet");
             AssertHung(control, "ebpf", "hung/quiet", "hung/repeats");
@@ -118,7 +118,9 @@ public sealed class LabBootTests(ITestOutputHelper output)
         }
     }
 
-    /// <summary>Both vCPUs are hung with one of these proofs within ten seconds of the kernel's time, and run afterwards.</summary>
+    /// <summary>
+    /// Both vCPUs are hung with one of these proofs within ten seconds of the kernel's time, and run afterwards.
+    /// </summary>
     private static void AssertHung(LabWatched[] looks, string source, params string[] proven)
     {
         int stalled = Array.FindIndex(looks, look => StatesOf(look, source).All(each => each != "running"));

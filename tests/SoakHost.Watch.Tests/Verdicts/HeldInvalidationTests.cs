@@ -163,9 +163,9 @@ public sealed class HeldInvalidationTests
     public void What_is_said_when_it_has_lasted_too_long() => Assert.Equal(
         [
             "10000 faults were taken in 1 s and none was resolved.",
-            "An invalidation has been in progress for 6 s and has not ended: the counter stood still at 0x4d. The longest of any "
-            + "report took 4.8 s. The vCPU waits for its end, and recovers if it comes. Look for the thread that began it: one of "
-            + "the VMM's, or of the kernel's that move and free memory.",
+            "An invalidation has been in progress for 6 s and has not ended: the counter stood still at 0x4d. The longest of "
+            + "any report took 4.8 s. The vCPU waits for its end, and recovers if it comes. Look for the thread that began it: "
+            + "one of the VMM's, or of the kernel's that move and free memory.",
         ],
         Judge(6, 1, t => Held(t)).Reasons);
 
@@ -175,8 +175,8 @@ public sealed class HeldInvalidationTests
             "10000 faults were taken in 1 s and none was resolved.",
             "One instruction 0xabc at guest address 0xdef faulted 400000 times in a row.",
             "2 invalidations have been in progress for 6 s and none has ended: the counter stood still at 0x4d. The longest of "
-            + "any report took 4.8 s. The vCPU waits for their end, and recovers if it comes. Look for the threads that began them: "
-            + "some of the VMM's, or of the kernel's that move and free memory.",
+            + "any report took 4.8 s. The vCPU waits for their end, and recovers if it comes. Look for the threads that began "
+            + "them: some of the VMM's, or of the kernel's that move and free memory.",
         ],
         Judge(6, 1, t => Held(t) with { Counter = new(77, 2), Trace = new(0xabc, 0xdef, 3, 400_000) }).Reasons);
 
