@@ -157,7 +157,7 @@ public sealed class HeldInvalidationTests
             "10000 faults were taken in 1 s and none was resolved.",
             "An invalidation has been in progress for 5 s and has not ended. The vCPU waits for its end.",
         ],
-        Judge(5, 1, t => Held(t)).Reasons);
+        VcpuHistory.Judge(Enumerable.Range(0, 6).Select(i => Held(i) with { TimeSeconds = 1_700_000_000 + i }))!.Reasons);
 
     [Fact]
     public void What_is_said_when_it_has_lasted_too_long() => Assert.Equal(
