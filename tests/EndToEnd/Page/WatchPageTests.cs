@@ -61,7 +61,7 @@ public sealed class WatchPageTests(Browser browser, ReportSource source) : IClas
         // The browser's clock may be another than the service's.
         DateTimeOffset other = DateTimeOffset.UtcNow.AddDays(-1);
         await page.Live.Page.UnrouteAllAsync();
-        await page.AnswerAsync("watch", Watched("running", null, other, answeredAt: other.AddSeconds(3)));
+        await page.AnswerAsync("watch", Watched("running", null, other, now: other.AddSeconds(3)));
         await Assertions.Expect(section.Locator(".watch-problem")).ToBeHiddenAsync();
         page.Live.AssertNoFaults();
     }
@@ -112,22 +112,25 @@ public sealed class WatchPageTests(Browser browser, ReportSource source) : IClas
         page.AssertNoFaults();
     }
 
-    private static string Watched(
-        string state, string? proof, DateTimeOffset? at = null, DateTimeOffset? answeredAt = null) => new JsonObject
+    private static string Watched(string state, string? proof, DateTimeOffset? at = null, DateTimeOffset? now = null)
     {
-        ["looked_at"] = (at ?? DateTimeOffset.UtcNow).ToString("O"),
-        ["answered_at"] = (answeredAt ?? DateTimeOffset.UtcNow).ToString("O"),
-        ["kernel"] = new JsonObject { ["sentence"] = "By its release, 6.1.38, this kernel has the defect." },
-        ["vms"] = new JsonArray(
-            Vm("db", "0x1000", "2027-05-01 10:00 UTC"), Vm("stuck", null, "unknown: the counter was not read"),
-            Vm("web-17", "0x8002dc25", "has passed it")),
-        ["vcpus"] = new JsonArray(
-            Vcpu("db", 0, "running", null, "It left the guest 500 times."),
-            Vcpu("stuck", 0, "blocked-in-host", null, "Its thread waits in the host."),
-            Vcpu("web-17", 1, "running", null, "It left the guest 500 times."),
-            Vcpu("web-17", 2, state, proof, "13051760 faults were taken.", "Nothing was invalidated.")),
-        ["unread"] = new JsonArray("3 processes may not be looked into."),
-    }.ToJsonString();
+        var watched = new JsonObject
+        {
+            ["looked_at"] = (at ?? DateTimeOffset.UtcNow).ToString("O"),
+            ["answered_at"] = (now ?? DateTimeOffset.UtcNow).ToString("O"),
+            ["kernel"] = new JsonObject { ["sentence"] = "By its release, 6.1.38, this kernel has the defect." },
+            ["vms"] = new JsonArray(
+                Vm("db", "0x1000", "2027-05-01 10:00 UTC"), Vm("stuck", null, "unknown: the counter was not read"),
+                Vm("web-17", "0x8002dc25", "has passed it")),
+            ["vcpus"] = new JsonArray(
+                Vcpu("db", 0, "running", null, "It left the guest 500 times."),
+                Vcpu("stuck", 0, "blocked-in-host", null, "Its thread waits in the host."),
+                Vcpu("web-17", 1, "running", null, "It left the guest 500 times."),
+                Vcpu("web-17", 2, state, proof, "13051760 faults were taken.", "Nothing was invalidated.")),
+            ["unread"] = new JsonArray("3 processes may not be looked into."),
+        };
+        return watched.ToJsonString();
+    }
 
     private static JsonObject Vm(string name, string? counter, string crossing) => new()
     {
