@@ -127,6 +127,7 @@ public sealed class HostCohortReaderTests
 
         Assert.StartsWith($"vCPU 0 of VM 0 {name}", Assert.Single(read.Failures), StringComparison.Ordinal);
         Assert.EndsWith("(errno 14). That is not the defect.", read.Failures[0], StringComparison.Ordinal);
+        Assert.DoesNotContain("(", Read(Vm(Healthy with { State = state })).Failures[0], StringComparison.Ordinal);
         Assert.Equal([VcpuCondition.Stopped, VcpuCondition.Running], read.Conditions.SelectMany(run => run));
         Assert.Empty(read.Findings);
         Assert.Empty(read.Stalled);
@@ -167,6 +168,35 @@ public sealed class HostCohortReaderTests
     }
 
     [Fact]
+    public void A_stall_keeps_the_moment_at_which_it_was_first_seen()
+    {
+        Read(Vm(Hung));
+        HostSnapshot later = Read(Snapshot(Vm(Hung)) with { Elapsed = TimeSpan.FromMinutes(2) });
+
+        Assert.Equal(FindingTime.After(TimeSpan.FromMinutes(1)), Assert.Single(later.Stalled).Time);
+    }
+
+    [Fact]
+    public void Stalled_vCPUs_are_listed_by_VM_and_number()
+    {
+        HostVcpuSnapshot second = Hung with { Index = 1 };
+
+        Assert.Equal(
+            [(0, 0), (0, 1), (1, 0), (1, 1)],
+            Read(Vm(second, Hung) with { Index = 1 }, Vm(Hung, second)).Stalled.Select(vcpu => (vcpu.Vm, vcpu.Vcpu)));
+    }
+
+    [Fact]
+    public void The_counter_of_a_hang_lies_between_the_invalidations_ended_and_begun()
+    {
+        HangEvidence evidence = Evidence with { InvalidationsBegun = Evidence.InvalidationsEnded + 7 };
+
+        Assert.Equal(
+            new CounterRange((ulong)Boundary + 5, (ulong)Boundary + 12),
+            Assert.Single(Read(Vm(Hung with { Evidence = evidence })).Findings).InvalidateSeq);
+    }
+
+    [Fact]
     public void A_vCPU_that_hangs_again_is_found_again()
     {
         Read(Vm(Hung));
@@ -184,6 +214,7 @@ public sealed class HostCohortReaderTests
         Assert.Equal([FindingKind.VcpuStarved, FindingKind.VcpuStarved], read.Findings.Select(finding => finding.Kind));
         Assert.Equal(VcpuCondition.Starved, Assert.Single(read.Stalled).Condition);
         Assert.Equal(Verdict.Inconclusive, VerdictOf(read));
+        Assert.Empty(Read(Vm(Healthy with { State = VcpuState.Starved, Starvations = 2 })).Findings);
     }
 
     [Fact]
@@ -232,6 +263,27 @@ public sealed class HostCohortReaderTests
                 new(new((ulong)Boundary), Noon.AddSeconds((Boundary - 1000) / 1000.0)),
             ],
             forecast.Crossings);
+    }
+
+    [Theory]
+    [InlineData(0, 3_000_000)]
+    [InlineData(2_000_000, 1_500_000)]
+    public void A_boundary_that_is_reached_is_no_longer_expected(long start, long ended)
+    {
+        HostVmSnapshot vm = Vm(Healthy) with { Start = start, InvalidationsPerSecond = 1000, InvalidationsEnded = ended };
+
+        Assert.DoesNotContain(
+            new Engine.Cohorts.Boundary(3_000_000), Read(vm).Forecast!.Crossings.Select(crossing => crossing.Boundary));
+    }
+
+    [Theory]
+    [InlineData(1000, true)]
+    [InlineData(1001, false)]
+    public void A_boundary_at_the_very_end_of_the_run_is_still_expected(long below, bool isExpected)
+    {
+        HostVmSnapshot vm = Vm(Healthy) with { Start = Boundary - below, InvalidationsPerSecond = 1000 };
+
+        Assert.Equal(isExpected, Read(vm).Forecast!.Crossings.Any(crossing => crossing.Boundary.Count == 1UL << 32));
     }
 
     [Fact]
@@ -295,6 +347,8 @@ public sealed class HostCohortReaderTests
         Assert.Null(Read(Snapshot(Vm(Hung with { Recoveries = 1 }))).HungAt);
         Assert.Equal((ulong)Boundary - 500_000, HungAt(Boundary - 500_000));
         Assert.Equal((ulong)Boundary + 5, HungAt(Boundary - 100_000));
+        Assert.Equal((ulong)Boundary - (1 << 18) - 1, HungAt(Boundary - (1 << 18) - 1));
+        Assert.Equal((ulong)Boundary + 5, HungAt(Boundary - (1 << 18)));
 
         // A kernel that hangs vCPUs below it as well has another defect.
         HostVcpuSnapshot early = Hung with { Evidence = Evidence with { AtLastHeartbeat = new(7, 7) } };
@@ -328,7 +382,9 @@ public sealed class HostCohortReaderTests
 
     [Theory]
     [InlineData(300, "300 of 2,147.5 million invalidations, 20 a second")]
-    [InlineData(150_000, "0.15 million of 2,147.5 million invalidations, 20 a second")]
+    [InlineData(99_999, "99,999 of 2,147.5 million invalidations, 20 a second")]
+    [InlineData(100_000, "0.10 million of 2,147.5 million invalidations, 20 a second")]
+    [InlineData(10_000_000, "10.0 million of 2,147.5 million invalidations, 20 a second")]
     [InlineData(20_000_000, "20.0 million of 2,147.5 million invalidations, 20 a second")]
     public void Progress_never_rounds_to_nothing(long ended, string progress) => Assert.StartsWith(
         progress, Read(Vm(Healthy) with { InvalidationsEnded = ended, InvalidationsPerSecond = 20 }).Progress,
@@ -347,6 +403,8 @@ public sealed class HostCohortReaderTests
     public void A_cohort_that_nobody_looks_at_any_more_says_so_until_it_is_over()
     {
         DateTimeOffset late = Noon + HostCohortReader.SilenceMax + TimeSpan.FromTicks(1);
+
+        Assert.Empty(_reader.Read(Snapshot(Vm(Healthy)), late.AddTicks(-1), isStopping: false).Failures);
 
         Assert.StartsWith(
             "The thread that drives the VMs has published nothing since",
@@ -451,6 +509,8 @@ public sealed class HostCohortReaderTests
                 new("madvise(MADV_DONTNEED)", 2000, 900, 700, true), new("fork", 5, 21, 42, true), new("ksm", 0, 0, 0, false),
             ],
             Read(vm, vm with { Index = 1, Workloads = [new("fork", 2, 11, 22, null, null), vm.Workloads[1]] }).Coverage);
+        HostVmSnapshot refused = vm with { Index = 1, Workloads = [new("fork", 0, 0, 0, "no memory", null)] };
+        Assert.True(Read(vm, refused).Coverage[1].Offered);
         Assert.Equal(
             new WorkloadCoverage("fork", 1, null, null, true),
             Read(vm with { Workloads = [new("fork", 1, null, null, null, null)] }).Coverage[1]);
@@ -476,7 +536,9 @@ public sealed class HostCohortReaderTests
     {
         Assert.Null(Read(Vm(Healthy)).Totals.StaleMappings);
         Assert.Null(Read(Vm(Healthy) with { Workloads = [new("fork", 0, 0, 0, null, null)] }).Totals.StaleMappings);
-        Assert.Equal(0, Read(Vm(Healthy) with { Workloads = [new("fork", 1, 0, 0, null, null)] }).Totals.StaleMappings);
+        HostVmSnapshot looked = Vm(Healthy) with { Workloads = [new("fork", 1, 0, 0, null, null)] };
+        Assert.Equal(0, Read(looked).Totals.StaleMappings);
+        Assert.Equal(0, Read(looked, Vm(Healthy) with { Index = 1 }).Totals.StaleMappings);
     }
 
     private static BoundaryCrossing Crossing(long boundary, int probes) =>

@@ -66,6 +66,23 @@ public sealed class HostEvidenceTests
             ["The run ends below 2^31: a kernel with the defect passes there too."], HostEvidence.Missing(low, [vm]));
     }
 
+    /// <summary>A lower boundary beside 2^31 takes nothing from it.</summary>
+    [Fact]
+    public void A_run_across_a_lower_boundary_and_2_to_31_misses_nothing() => Assert.Empty(HostEvidence.Missing(
+        Options with { Boundaries = [100_000, 1L << 31] }, [Vm with { Crossings = [Seen with { Boundary = 100_000 }, Seen] }]));
+
+    [Theory]
+    [InlineData(0, 1L << 31, HostEvidence.EndsBelow)]
+    [InlineData(0, (1L << 31) + 1, HostEvidence.NotWatched)]
+    [InlineData(1000, (1L << 31) - 999, HostEvidence.NotWatched)]
+    [InlineData(1000, (1L << 31) - 1000, HostEvidence.EndsBelow)]
+    public void A_run_past_2_to_31_that_nobody_watched_there_is_told_from_one_that_ends_below(
+        long start, long until, string reason) => Assert.Equal(
+        [reason],
+        HostEvidence.Missing(
+            Options with { Until = until, Boundaries = [100_000] },
+            [Vm with { Start = start, Crossings = [Seen with { Boundary = 100_000 }] }]));
+
     [Fact]
     public void A_quick_run_is_inconclusive_and_says_that_it_was_quick()
     {
@@ -339,6 +356,18 @@ public sealed class HostEvidenceTests
     }
 
     [Fact]
+    public void One_VM_whose_workload_had_no_fault_fixed_past_the_boundary_is_enough_to_say_so()
+    {
+        HostVmSnapshot unfixed = Vm with { Workloads = [new("fork", 3, 4, 0, null, null)] };
+        HostVmSnapshot below = unfixed with { Index = 1, Crossings = [], Workloads = [new("fork", 3, 4, 5, null, null)] };
+        const string gap = "The workload fork had no fault fixed past the last boundary that was crossed.";
+
+        Assert.Contains(gap, HostEvidence.NotCovered(Options, Here, [], null, 0, [unfixed, below], isOver: true));
+        Assert.DoesNotContain(
+            gap, HostEvidence.NotCovered(Options, Here, [], null, 0, [unfixed with { Crossings = [] }, below], isOver: true));
+    }
+
+    [Fact]
     public void A_stale_mapping_is_a_violation_before_all_others()
     {
         HostVmSnapshot vm = Vm with { Index = 3, Stale = Workloads.StaleMappingTests.Found };
@@ -363,12 +392,24 @@ public sealed class HostEvidenceTests
     [Fact]
     public void What_lies_past_the_end_counts_from_where_the_counter_started()
     {
-        HostCohortOptions options = Options with { Until = 100, Boundaries = [50, 150, 151] };
+        HostCohortOptions options = Options with { Until = 100, Boundaries = [50, 150, 1000, 151] };
 
         Assert.Equal(
-            ["151 lies past the end of the run."],
+            ["151 lies past the end of the run.", "1000 lies past the end of the run."],
             HostEvidence.NotCovered(options, new HostMachine("6.1", "npt", "a CPU"), [], null, start: 50).Skip(5));
     }
+
+    /// <summary>A counter that is first read has been moved a little by others: that is no start of its own.</summary>
+    [Theory]
+    [InlineData(4096, false)]
+    [InlineData(4097, true)]
+    public void Where_a_counter_started_is_said_once_it_is_far_from_0(long start, bool isSaid) => Assert.Equal(
+        isSaid, HostEvidence.Seen([Vm with { Start = start }])[0] == "VM 0: its counter started at 0x1001, as declared.");
+
+    [Fact]
+    public void An_end_without_a_reason_is_said_without_one() => Assert.Equal(
+        ["vCPU 0 of VM 0 ended as Halted. That is not the defect, and no pass either."],
+        HostEvidence.Missing(Options, [Vm with { Vcpus = [Healthy with { State = VcpuState.Halted }] }]));
 
     [Fact]
     public void A_counter_read_at_each_fault_is_said_to_be_so_and_a_sibling_without_statistics_hides_no_faults()

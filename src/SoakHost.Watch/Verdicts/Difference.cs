@@ -95,7 +95,11 @@ internal readonly struct Difference
             // The counter moves at an invalidation's end, and in_progress is raised until then: one that began meanwhile shows.
             if (Ended == 0 && _before.Counter.InProgress == 0 && _now.Counter.InProgress == 0)
                 return Quiet.ByCounter;
-            if (AreInvalidationsSeen || Flushes > 0 || FlushRequests > 0)
+            if (Flushes > 0 || FlushRequests > 0)
+                return Quiet.No;
+            if (AreHeld)
+                return Quiet.Held;
+            if (AreInvalidationsSeen)
                 return Quiet.No;
             return _now.Host.Invalidations == 0 ? Quiet.ByInvalidations : Flushes == 0 ? Quiet.ByFlushes : Quiet.No;
         }
@@ -104,6 +108,11 @@ internal readonly struct Difference
     /// <summary>Whether invalidations were seen to go on.</summary>
     public bool AreInvalidationsSeen =>
         Ended > 0 || _before.Counter.InProgress > 0 || _now.Counter.InProgress > 0 || _now.Host.Invalidations > 0;
+
+    /// <summary>
+    /// Whether the invalidations in progress are the ones of before: an end moves the counter, and a begin raises their number.
+    /// </summary>
+    public bool AreHeld => Ended == 0 && _now.Counter.InProgress > 0 && _before.Counter.InProgress == _now.Counter.InProgress;
 
     /// <summary>Whether the later sample cannot belong to the KVM instance of the earlier one.</summary>
     public static bool IsNewInstance(VcpuSample before, VcpuSample now) =>
@@ -129,10 +138,17 @@ internal readonly struct Difference
 }
 
 /// <summary>How it is known that nothing was invalidated, from not at all to surely.</summary>
+/// <remarks>An invalidation that is held never meets another evidence in a row: between them it begins or ends.</remarks>
 internal enum Quiet
 {
     /// <summary>Something was invalidated, or nothing says.</summary>
     No,
+
+    /// <summary>
+    /// The same invalidations were in progress all the time, none began or ended, and no TLB was flushed: what still takes pages
+    /// from a VM flushes.
+    /// </summary>
+    Held,
 
     /// <summary>No TLB was flushed for the VM, so that nothing was taken from it.</summary>
     ByFlushes,

@@ -49,6 +49,7 @@ public sealed class VcpuHistory
         Finding finding = Find(sample, isRestart);
         Verdict = new VcpuVerdict(
             finding.State, finding.Proof, SinceOf(finding.State, sample), sample.TimeSeconds, finding.UnresolvedPerSecond,
+            // A reason that comes twice is said once.
             CauseOf(finding.State, sample), [.. finding.Reasons.Union(Reservations(finding.State, sample))]);
         // A sample without figures says nothing: the next one is compared with the last that had some.
         if (_last is null || Figures.AreIn(sample))
@@ -164,12 +165,20 @@ public sealed class VcpuHistory
         // Other things than invalidations may keep a fault from being resolved, but not a hundred of them a second.
         if (!isByTrace && seen.UnresolvedPerSecond < Limits.HungPerSecondMin)
             _quiet = null;
-        if (_quiet is { How: not Quiet.ByCounter } shown && IsLongEnough(shown, sample))
-            return Hung(HangProof.Quiet, what, Describe(shown, sample));
-        if (seen.Quiet == Quiet.ByCounter && sample.Trace.Repeats >= Limits.RepeatsMin && seen.MovedOn != true)
+        bool isRepeated = sample.Trace.Repeats >= Limits.RepeatsMin && seen.MovedOn != true;
+        if (_quiet is { How: Quiet.Held } held && IsLongEnough(held, sample))
         {
             return Hung(
-                HangProof.Repeats, what, isByTrace ? "" : Repeated(sample),
+                isRepeated ? HangProof.Repeats : HangProof.Quiet, what, isRepeated ? Repeated(sample) : "",
+                DescribeHeld(held.Since, sample));
+        }
+
+        if (_quiet is { How: not Quiet.ByCounter } shown && IsLongEnough(shown, sample))
+            return Hung(HangProof.Quiet, what, Describe(shown, sample));
+        if (seen.Quiet == Quiet.ByCounter && isRepeated)
+        {
+            return Hung(
+                HangProof.Repeats, what, Repeated(sample),
                 $"The counter stood still at 0x{_invalidateSeq:x} with no invalidation in progress.");
         }
 
@@ -185,6 +194,12 @@ public sealed class VcpuHistory
                 + "affected is not known: soakhost check --kernel host tells.");
         }
 
+        if (_quiet is { How: Quiet.Held } begun)
+        {
+            return new Finding(
+                WatchState.Starved, what, $"{InProgress(begun.Since, sample)}. The vCPU waits for {EndOf(sample)}.");
+        }
+
         return seen.AreInvalidationsSeen
             ? new Finding(WatchState.Starved, what, "Invalidations are going on.")
             : new Finding(WatchState.Stalled, what, "Nothing says yet whether invalidations keep it from being resolved.");
@@ -197,7 +212,6 @@ public sealed class VcpuHistory
         bool many = seen.Unresolved >= seen.Taken * share && seen.UnresolvedPerSecond >= Limits.RetriesPerSecondMin;
         if (!many || _stalledSince is not null)
             return Progress(seen);
-        EndStall();
         string what = $"{seen.Unresolved} of {seen.Taken} faults taken in {seen.Seconds:0.###} s were not resolved.";
         if (sample.Vcpu is null)
             return Finding.Unknown(what, "A sum over vCPUs does not say whether one of them is hung.");
@@ -327,6 +341,23 @@ public sealed class VcpuHistory
         };
         return $"Nothing was invalidated for {sample.TimeSeconds - quiet.Since:0.###} s: {how}.";
     }
+
+    private string DescribeHeld(double since, VcpuSample sample)
+    {
+        string whose = sample.Counter.InProgress == 1 ? "the thread that began it: one" : "the threads that began them: some";
+        return $"{InProgress(since, sample)}: the counter stood still at 0x{_invalidateSeq:x}. The longest of any report took "
+            + $"4.8 s. The vCPU waits for {EndOf(sample)}, and recovers if it comes. Look for {whose} of the VMM's, or of the "
+            + "kernel's that move and free memory.";
+    }
+
+    private static string InProgress(double since, VcpuSample sample)
+    {
+        string seconds = $"{sample.TimeSeconds - since:0.###} s";
+        return sample.Counter.InProgress == 1 ? $"An invalidation has been in progress for {seconds} and has not ended"
+            : $"{sample.Counter.InProgress} invalidations have been in progress for {seconds} and none has ended";
+    }
+
+    private static string EndOf(VcpuSample sample) => sample.Counter.InProgress == 1 ? "its end" : "their end";
 
     private static string Taken(Difference seen) =>
         seen.Resolved == 0 ? $"{seen.Taken} faults were taken in {seen.Seconds:0.###} s and none was resolved."

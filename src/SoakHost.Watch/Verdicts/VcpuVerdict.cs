@@ -1,6 +1,6 @@
 namespace SoakHost.Watch.Verdicts;
 
-/// <summary>What a watched vCPU does. Only <see cref="Hung"/> is the defect.</summary>
+/// <summary>What a watched vCPU does. The defect shows as <see cref="Hung"/>.</summary>
 public enum WatchState
 {
     /// <summary>The figures do not decide; the reasons say what is missing.</summary>
@@ -15,7 +15,9 @@ public enum WatchState
     /// <summary>Invalidations keep its faults from being resolved, or did so until just now. It recovers when they end.</summary>
     Starved,
 
-    /// <summary>Its faults can never be resolved again, with proof.</summary>
+    /// <summary>
+    /// Its faults cannot be resolved, with proof: never again, or not before an invalidation ends that is stuck.
+    /// </summary>
     Hung,
 
     /// <summary>It does nothing but leave the guest by HLT and enter it again, and takes a processor for it.</summary>
@@ -37,7 +39,7 @@ public enum HangProof
     /// <summary>The counter has a value that an affected kernel's check never matches.</summary>
     Counter,
 
-    /// <summary>Nothing was invalidated while faults were taken and none resolved.</summary>
+    /// <summary>No invalidation began or ended while faults were taken and none resolved.</summary>
     Quiet,
 
     /// <summary>One instruction faulted at one address a hundred thousand times while the counter stood still.</summary>

@@ -23,10 +23,10 @@ internal static class WatchEndpoint
                 statusCode: StatusCodes.Status404NotFound);
         }
 
-        return TypedResults.Json(
-            watch.Latest is { } host
-                ? WatchReport.Document(host.Vms, host.Vcpus, host.Kernel, host.Unread) with { LookedAt = host.At }
-                : WatchReport.Document([], [], null, []),
-            WatchJson.Default.WatchDocument);
+        WatchDocument document = watch.Latest is { } host
+            ? WatchReport.Document(host.Vms, host.Vcpus, host.Kernel, host.Unread) with { LookedAt = host.At }
+            : WatchReport.Document([], [], null, []);
+        DateTimeOffset now = services.GetRequiredService<TimeProvider>().GetUtcNow();
+        return TypedResults.Json(document with { AnsweredAt = now }, WatchJson.Default.WatchDocument);
     }
 }

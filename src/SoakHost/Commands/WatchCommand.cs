@@ -44,7 +44,7 @@ internal static class WatchCommand
             HelpName = "folder",
         };
         var once = new Option<bool>("--once") { Description = "Look at this host's VMs for some seconds, report, and end." };
-        ValueOption<int> seconds = CommonOptions.Number("--seconds", "how long --once looks", 6, 1, 3600);
+        ValueOption<int> seconds = CommonOptions.Number("--seconds", "how long --once looks", 10, 1, 3600);
         ValueOption<IReadOnlyList<int>> pids = CommonOptions.Numbers(
             "--pid", "look at these processes and their children alone", [], 1, int.MaxValue, "all processes");
         var qmp = new Option<bool>("--qmp")

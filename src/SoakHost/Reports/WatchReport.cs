@@ -135,6 +135,10 @@ internal sealed record WatchDocument(
     /// <summary>When a service last looked at its host; absent elsewhere, and before the first look.</summary>
     [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
     public DateTimeOffset? LookedAt { get; init; }
+
+    /// <summary>When a service gave this, by the same clock, so that the look's age needs no other. Absent elsewhere.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public DateTimeOffset? AnsweredAt { get; init; }
 }
 
 /// <summary>The kernel of this host.</summary>

@@ -57,6 +57,29 @@ public sealed class WatchPageTests(Browser browser, ReportSource source) : IClas
         await page.Live.Page.UnrouteAllAsync();
         await page.AnswerAsync("watch", Watched("running", null, DateTimeOffset.UtcNow.AddMinutes(-10)));
         await Assertions.Expect(section.Locator(".watch-problem")).ToContainTextAsync("was last looked at 10 min");
+
+        // The browser's clock may be another than the service's.
+        DateTimeOffset other = DateTimeOffset.UtcNow.AddDays(-1);
+        await page.Live.Page.UnrouteAllAsync();
+        await page.AnswerAsync("watch", Watched("running", null, other, now: other.AddSeconds(3)));
+        await Assertions.Expect(section.Locator(".watch-problem")).ToBeHiddenAsync();
+        page.Live.AssertNoFaults();
+    }
+
+    /// <summary>A right-to-left override would turn the sentence around, and nobody sees a zero-width space.</summary>
+    [Fact]
+    public async Task A_VM_s_name_cannot_look_like_another_s()
+    {
+        await using ReportedPage page = await ReportedPage.OpenAsync(browser, source.Service);
+        await page.AnswerAsync(
+            "watch", Watched("hung", "quiet").Replace("web-17", "web\\u202e71-\\u200b", StringComparison.Ordinal));
+        JsonNode report = source.Report();
+        report["watches"] = true;
+        await page.TellAsync(report);
+
+        await Assertions.Expect(page.Live.Page.GetByRole(AriaRole.Alert).And(page.Live.Page.Locator("#alarm")))
+            .ToHaveTextAsync("1 vCPU of VM web?71-? on this host is hung, with proof");
+        await Assertions.Expect(page.Live.Page.Locator("#watch tbody .name").First).ToHaveTextAsync("web?71-?");
         page.Live.AssertNoFaults();
     }
 
@@ -89,20 +112,25 @@ public sealed class WatchPageTests(Browser browser, ReportSource source) : IClas
         page.AssertNoFaults();
     }
 
-    private static string Watched(string state, string? proof, DateTimeOffset? at = null) => new JsonObject
+    private static string Watched(string state, string? proof, DateTimeOffset? at = null, DateTimeOffset? now = null)
     {
-        ["looked_at"] = (at ?? DateTimeOffset.UtcNow).ToString("O"),
-        ["kernel"] = new JsonObject { ["sentence"] = "By its release, 6.1.38, this kernel has the defect." },
-        ["vms"] = new JsonArray(
-            Vm("db", "0x1000", "2027-05-01 10:00 UTC"), Vm("stuck", null, "unknown: the counter was not read"),
-            Vm("web-17", "0x8002dc25", "has passed it")),
-        ["vcpus"] = new JsonArray(
-            Vcpu("db", 0, "running", null, "It left the guest 500 times."),
-            Vcpu("stuck", 0, "blocked-in-host", null, "Its thread waits in the host."),
-            Vcpu("web-17", 1, "running", null, "It left the guest 500 times."),
-            Vcpu("web-17", 2, state, proof, "13051760 faults were taken.", "Nothing was invalidated.")),
-        ["unread"] = new JsonArray("3 processes may not be looked into."),
-    }.ToJsonString();
+        var watched = new JsonObject
+        {
+            ["looked_at"] = (at ?? DateTimeOffset.UtcNow).ToString("O"),
+            ["answered_at"] = (now ?? DateTimeOffset.UtcNow).ToString("O"),
+            ["kernel"] = new JsonObject { ["sentence"] = "By its release, 6.1.38, this kernel has the defect." },
+            ["vms"] = new JsonArray(
+                Vm("db", "0x1000", "2027-05-01 10:00 UTC"), Vm("stuck", null, "unknown: the counter was not read"),
+                Vm("web-17", "0x8002dc25", "has passed it")),
+            ["vcpus"] = new JsonArray(
+                Vcpu("db", 0, "running", null, "It left the guest 500 times."),
+                Vcpu("stuck", 0, "blocked-in-host", null, "Its thread waits in the host."),
+                Vcpu("web-17", 1, "running", null, "It left the guest 500 times."),
+                Vcpu("web-17", 2, state, proof, "13051760 faults were taken.", "Nothing was invalidated.")),
+            ["unread"] = new JsonArray("3 processes may not be looked into."),
+        };
+        return watched.ToJsonString();
+    }
 
     private static JsonObject Vm(string name, string? counter, string crossing) => new()
     {

@@ -105,6 +105,25 @@ public sealed class HostResultTests
         Assert.Equal(("kvm_mmu_spte_requested", "0x80000400"), (read.CounterSource, read.CounterLast));
     }
 
+    [Theory]
+    [InlineData(HostResult.ReasonsMax, HostResult.ReasonsMax, "reason 50")]
+    [InlineData(HostResult.ReasonsMax + 1, HostResult.ReasonsMax + 1, "And 1 more.")]
+    [InlineData(4000, HostResult.ReasonsMax + 1, "And 3950 more.")]
+    public void Of_thousands_of_reasons_the_first_are_kept_and_the_others_counted(int given, int kept, string last)
+    {
+        HostResult result = Of(Verdict.Violation, [.. Enumerable.Range(1, given).Select(i => $"reason {i}")], Vm);
+
+        Assert.Equal((kept, "reason 1", last), (result.Reasons.Length, result.Reasons[0], result.Reasons[^1]));
+    }
+
+    [Fact]
+    public void A_violation_is_one_and_nothing_else_is()
+    {
+        Assert.True(Of(Verdict.Violation, Vm).IsViolation);
+        Assert.False(Of(Verdict.Pass, Vm).IsViolation);
+        Assert.False(Of(Verdict.Inconclusive, Vm).IsViolation);
+    }
+
     [Fact]
     public void Without_statistics_the_faults_that_a_workload_had_fixed_are_unknown() => Assert.Equal(
         new WorkloadCoverage("madvise(MADV_DONTNEED)", Boundary31 + 1024, null, null, true),
@@ -137,10 +156,12 @@ public sealed class HostResultTests
         Vms = [.. vms],
     };
 
-    private static HostResult Of(Verdict verdict, params HostVmSnapshot[] vms)
+    private static HostResult Of(Verdict verdict, params HostVmSnapshot[] vms) => Of(verdict, ["because"], vms);
+
+    private static HostResult Of(Verdict verdict, string[] reasons, params HostVmSnapshot[] vms)
     {
         var options = new HostCohortOptions { Boundaries = [1000, Boundary31, 1L << 32], Vms = vms.Length };
         var reader = new HostCohortReader(new HostCohort("here", options));
-        return HostResult.Of(reader.Read(Snapshot(vms), Noon, isStopping: false), verdict, ["because"], "1.2.3");
+        return HostResult.Of(reader.Read(Snapshot(vms), Noon, isStopping: false), verdict, reasons, "1.2.3");
     }
 }

@@ -268,14 +268,24 @@ public sealed class VcpuWatchTests
         Play(12, Spin);
         _vcpu = _vcpu with { InvalidationsStopped = true, AtAccess = false };
         Play(21, Spin);
-        Assert.Equal(VcpuState.LoopingInGuest, _watch.State);
+        Assert.Equal((VcpuState.LoopingInGuest, 1), (_watch.State, _watch.Suspicions));
+
+        // To ask again would stop the soak for ever.
+        _vcpu = _vcpu with { InvalidationsStopped = false };
+        Play(40, Spin);
+        Assert.Equal((VcpuState.LoopingInGuest, 1), (_watch.State, _watch.Suspicions));
     }
 
     [Fact]
     public void A_guest_that_runs_without_faults_or_heartbeat_loops()
     {
-        Play(30, Spin);
-        Assert.Equal((VcpuState.LoopingInGuest, 0), (_watch.State, _watch.Suspicions));
+        Play(10, Spin);
+        for (int look = 0; look < 40; look++)
+        {
+            Assert.Equal((VcpuState.LoopingInGuest, 0, 0), (_watch.State, _watch.Suspicions, _watch.Starvations));
+            Play(1, Spin);
+        }
+
         Play(1, Progress);
         Assert.Equal(VcpuState.Running, _watch.State);
     }
@@ -303,6 +313,31 @@ public sealed class VcpuWatchTests
         _vcpu = _vcpu with { InvalidationsStopped = true };
         Play(21, each => each);
         Assert.Equal(VcpuState.NotScheduled, _watch.State);
+
+        // Nothing was fixed, so nothing was fixed in vain.
+        Play(5, each => each);
+        Assert.Equal((VcpuState.NotScheduled, 0), (_watch.State, _watch.Starvations));
+    }
+
+    [Fact]
+    public void A_vCPU_that_stalls_while_nothing_is_invalidated_is_judged_from_then_on()
+    {
+        _vcpu = _vcpu with { InvalidationsStopped = true };
+        Play(10, Hang);
+        Assert.Equal((VcpuState.Quiescing, 1), (_watch.State, _watch.Suspicions));
+        Play(19, Hang);
+        Assert.Equal(VcpuState.Quiescing, _watch.State);
+        Play(1, Hang);
+        Assert.Equal(VcpuState.Hung, _watch.State);
+    }
+
+    [Fact]
+    public void Fixes_without_progress_are_starvation_after_twice_the_time_of_a_suspicion()
+    {
+        Play(19, each => Faults(each, taken: 103, @fixed: 4));
+        Assert.Equal(VcpuState.Running, _watch.State);
+        Play(1, each => Faults(each, taken: 103, @fixed: 4));
+        Assert.Equal(VcpuState.Starved, _watch.State);
     }
 
     [Fact]
@@ -311,6 +346,14 @@ public sealed class VcpuWatchTests
         _vcpu = _vcpu with { ProcessorTime = null };
         _watch.Observe(Progress(_vcpu));
         _vcpu = Progress(_vcpu);
+        Play(12, each => each);
+        Assert.Equal(VcpuState.Unexplained, _watch.State);
+    }
+
+    [Fact]
+    public void A_processor_time_that_is_no_longer_known_explains_nothing()
+    {
+        _vcpu = _vcpu with { ProcessorTime = null };
         Play(12, each => each);
         Assert.Equal(VcpuState.Unexplained, _watch.State);
     }

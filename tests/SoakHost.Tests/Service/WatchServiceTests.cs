@@ -171,7 +171,9 @@ public sealed class WatchServiceTests : IDisposable
         Assert.Contains("\nsoakhost_watch_kernel_info{", text, StringComparison.Ordinal);
         Assert.Contains("\nsoakhost_vms{", text, StringComparison.Ordinal);
         using var host = JsonDocument.Parse(await program.Http.GetStringAsync("/api/v1/watch", Stop));
-        Assert.True(host.RootElement.TryGetProperty("looked_at", out _));
+        Assert.InRange(
+            host.RootElement.GetProperty("answered_at").GetDateTimeOffset(),
+            host.RootElement.GetProperty("looked_at").GetDateTimeOffset(), DateTimeOffset.MaxValue);
         Assert.Contains(
             "kernel", host.RootElement.GetProperty("kernel").GetProperty("sentence").GetString(), StringComparison.Ordinal);
         using Stream stream = await program.Http.GetStreamAsync("/api/v1/fleet/stream", Stop);

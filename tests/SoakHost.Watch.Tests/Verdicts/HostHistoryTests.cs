@@ -100,6 +100,21 @@ public sealed class HostHistoryTests
         Assert.Null(host.Vms[0].Forecast!.PerSecond);
     }
 
+    /// <summary>The number of a process and of a file names a KVM instance, and both come again.</summary>
+    [Fact]
+    public void The_KVM_instance_that_a_VM_was_before_its_restart_may_be_another_VM_s_later()
+    {
+        var host = new HostHistory();
+        int renamed = 0;
+        host.Renamed += (_, _) => renamed++;
+        host.Add(At(1) with { Vm = "web", KvmId = "a", Counter = new(5, 0) });
+        host.Add(At(2) with { Vm = "web", KvmId = "b", Counter = new(1, 0) });
+        host.Add(At(3) with { Vm = "db", KvmId = "a", Counter = new(7, 0) });
+
+        Assert.Equal(["db", "web"], host.Vms.Select(vm => vm.Last.Vm));
+        Assert.Equal(0, renamed);
+    }
+
     [Fact]
     public void A_VM_that_was_removed_and_returns_is_new_whatever_its_name()
     {

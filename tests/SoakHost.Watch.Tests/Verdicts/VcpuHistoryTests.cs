@@ -55,6 +55,20 @@ public sealed class VcpuHistoryTests
             ])!.State);
 
     [Fact]
+    public void Without_statistics_an_address_alone_never_proves_anything()
+    {
+        VcpuVerdict verdict = Judge(60, 5, t => At(t) with
+        {
+            Kernel = Sound,
+            Trace = new(null, 0xfebd0000, 3, 1_000_000 + (ulong)t),
+            Thread = new("R", t),
+            Counter = Still,
+        });
+
+        Assert.Equal(WatchState.Unknown, verdict.State);
+    }
+
+    [Fact]
     public void With_statistics_an_address_alone_is_as_good_as_an_instruction()
     {
         VcpuVerdict verdict = VcpuHistory.Judge(Enumerable.Range(0, 2).Select(t => At(t) with
@@ -206,6 +220,23 @@ public sealed class VcpuHistoryTests
         });
 
         Assert.Equal((expected, expected == WatchState.Hung ? HangProof.Quiet : null), (verdict.State, verdict.Proof));
+    }
+
+    /// <summary>A clock counts from 1970, and not from the first sample.</summary>
+    [Theory]
+    [InlineData(0.25, WatchState.Stalled)]
+    [InlineData(0.5, WatchState.Hung)]
+    public void What_counts_is_how_long_a_counter_stands_still_and_not_the_clock(double seconds, WatchState expected)
+    {
+        const double start = 1_700_000_000;
+        VcpuSample Sample(double t) => At(start + t) with
+        {
+            Kernel = Sound,
+            Stats = Faults((ulong)(400_000 * t)),
+            Counter = Still,
+        };
+
+        Assert.Equal(expected, VcpuHistory.Judge([Sample(0), Sample(seconds)])!.State);
     }
 
     [Theory]
@@ -422,17 +453,6 @@ public sealed class VcpuHistoryTests
         bool isSeen = what is "counter moves" or "in progress before" or "in progress now" or "invalidations";
         Assert.Equal((isSeen ? WatchState.Starved : WatchState.Stalled, null), (verdict.State, verdict.Proof));
     }
-
-    /// <summary>A long invalidation holds the counter still, and its pages fault over and over meanwhile.</summary>
-    [Fact]
-    public void One_address_over_and_over_in_an_invalidation_is_no_hang() => Assert.Equal(
-        WatchState.Starved, Judge(60, 5, t => At(t) with
-        {
-            Stats = Faults((ulong)(400_000 * t)),
-            Counter = new(77, 1),
-            Trace = new(1, 2, 3, (ulong)(400_000 * t)),
-            VmStats = new(9, 9),
-        }).State);
 
     [Fact]
     public void A_still_counter_prevails_over_TLB_flushes_and_over_invalidations_elsewhere() => Assert.Equal(
@@ -773,6 +793,17 @@ public sealed class VcpuHistoryTests
     [InlineData(null, 0UL, WatchState.Running)]
     public void A_busy_thread_alone_is_no_sign_of_health(ulong? taken, ulong? exits, WatchState expected) => Assert.Equal(
         expected, Judge(5, 5, t => At(t) with { Stats = new(taken, Exits: exits), Thread = new("R", t, "") }).State);
+
+    [Theory]
+    [InlineData(0.009, "Its thread sleeps")]
+    [InlineData(0.01, "Its thread runs, and its faults are not known")]
+    public void A_hundredth_of_a_processor_is_a_busy_thread(double share, string why)
+    {
+        VcpuVerdict verdict = Judge(1, 1, t => At(t) with { Thread = new("S", share * t) });
+
+        Assert.Equal(WatchState.Unknown, verdict.State);
+        Assert.StartsWith(why, verdict.Reasons[0], StringComparison.Ordinal);
+    }
 
     [Fact]
     public void A_loop_in_the_guest_runs()

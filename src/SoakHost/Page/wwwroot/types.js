@@ -114,6 +114,7 @@
  *
  * @typedef {object} Watched
  * @property {string} [looked_at] absent before the first look
+ * @property {string} answered_at by the service's clock, as looked_at is
  * @property {{ sentence: string } | null} kernel
  * @property {WatchedVm[]} vms
  * @property {WatchedVcpu[]} vcpus

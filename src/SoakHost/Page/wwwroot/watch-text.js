@@ -11,6 +11,12 @@ const VMS_NAMED_MAX = 3;
 /** @typedef {import('./types.js').WatchedVm} WatchedVm */
 /** @typedef {import('./types.js').WatchedVcpu} WatchedVcpu */
 
+/**
+ * @param {string} text what others have named
+ * @returns {string} the same with nothing in it that is not seen or that turns text around: one name must not look like another
+ */
+export const plain = text => text.replace(/[\p{Cc}\p{Cf}]/gu, '?');
+
 /** @param {WatchedVcpu} vcpu */
 const urgency = ({ state }) => (STATES.includes(state) ? STATES.indexOf(state) : STATES.indexOf('unknown'));
 
@@ -50,7 +56,8 @@ export function hungText(hung) {
   if (hung.length === 0) return '';
   const names = [...new Set(hung.map(({ vm }) => vm))];
   const more = names.length - VMS_NAMED_MAX;
-  const of = `${names.length === 1 ? 'VM' : 'VMs'} ${names.slice(0, VMS_NAMED_MAX).join(', ')}${more > 0 ? ` and ${more} more` : ''}`;
+  const named = names.slice(0, VMS_NAMED_MAX).map(plain).join(', ');
+  const of = `${names.length === 1 ? 'VM' : 'VMs'} ${named}${more > 0 ? ` and ${more} more` : ''}`;
   return `${counted(hung.length, 'vCPU')} of ${of} on this host ${hung.length === 1 ? 'is' : 'are'} hung, with proof`;
 }
 

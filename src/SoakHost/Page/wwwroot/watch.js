@@ -5,7 +5,7 @@
 
 import { request } from './api.js';
 import { patchChildren, setAttribute, setList, setText, textElement } from './dom.js';
-import { byUrgency, countsOf, hungText, sinceText, summaryOf } from './watch-text.js';
+import { byUrgency, countsOf, hungText, plain, sinceText, summaryOf } from './watch-text.js';
 
 const REFRESH_MS = 5000;
 const VMS_MAX = 200;
@@ -31,6 +31,7 @@ export class WatchSection {
     this.isAsking = false;
     /** @type {Watched | null} */
     this.watched = null;
+    this.answered = 0;
     const heading = textElement('h2', 'VMs of this host');
     heading.id = 'watch-heading';
     this.summary = textElement('p', '');
@@ -65,6 +66,7 @@ export class WatchSection {
     this.isAsking = true;
     try {
       this.watched = await request('watch');
+      this.answered = performance.now();
       this.show(this.watched, '');
     } catch (error) {
       this.show(this.watched, /** @type {Error} */ (error).message);
@@ -79,16 +81,18 @@ export class WatchSection {
    */
   show(watched, problem) {
     const at = watched?.looked_at ? Date.parse(watched.looked_at) : null;
+    // By the service's clock alone: that of the browser may be another.
+    const age = watched && at !== null ? Date.parse(watched.answered_at) - at + performance.now() - this.answered : 0;
     const why = problem
       ? `The watch cannot be asked: ${problem} What is shown is old.`
-      : at !== null && Date.now() - at > OLD_MS
-        ? `The host was last looked at ${sinceText((Date.now() - at) / 1000)} ago: what is shown is old.`
+      : age > OLD_MS
+        ? `The host was last looked at ${sinceText(age / 1000)} ago: what is shown is old.`
         : '';
     setText(this.problem, why);
     this.problem.hidden = why === '';
     if (!watched) return;
     setText(this.summary, at === null ? 'The host was not looked at yet.' : summaryOf(watched));
-    setText(this.kernel, watched.kernel?.sentence ?? '');
+    setText(this.kernel, plain(watched.kernel?.sentence ?? ''));
     const vms = byUrgency(watched);
     this.body.hidden = vms.length === 0;
     patchChildren(
@@ -102,7 +106,7 @@ export class WatchSection {
     setText(this.more, vms.length === 0 ? 'No VM was found.' : `and ${vms.length - VMS_MAX} more VMs, none of them worse`);
     this.unreadHeading.hidden = watched.unread.length === 0;
     const more = watched.unread.length - UNREAD_MAX;
-    setList(this.unread, [...watched.unread.slice(0, UNREAD_MAX), ...(more > 0 ? [`and ${more} more`] : [])]);
+    setList(this.unread, [...watched.unread.slice(0, UNREAD_MAX).map(plain), ...(more > 0 ? [`and ${more} more`] : [])]);
     const hung = watched.vcpus.filter(({ state }) => state === 'hung');
     setAttribute(this.section, 'data-hung', String(hung.length > 0));
     this.onAlarm(hungText(hung), hung.length);
@@ -151,7 +155,7 @@ function showVm(body, vm, vcpus) {
   setAttribute(body, 'data-vm', vm.vm);
   setAttribute(body, 'data-state', vcpus[0]?.state ?? 'unknown');
   const part = (/** @type {string} */ selector) => /** @type {Element} */ (body.querySelector(selector));
-  setText(part('.name'), vm.vm);
+  setText(part('.name'), plain(vm.vm));
   setText(part('small'), vm.pid === null ? '' : `pid ${vm.pid}`);
   patchChildren(
     part('.watch-states'),
@@ -196,7 +200,7 @@ function showVcpu(row, { vcpu, state, proof, since_seconds, cause, reasons }) {
   setAttribute(row, 'data-state', state);
   setText(row.children[0], vcpu === null ? `all vCPUs ${state}` : `vCPU ${vcpu} ${state}`);
   const likely = cause ? ` Likely cause: ${cause}.` : '';
-  setText(row.children[1], `${proof ? `Proof: ${proof}. ` : ''}For ${sinceText(since_seconds)}. ${reasons.join(' ')}${likely}`);
+  setText(row.children[1], `${proof ? `Proof: ${proof}. ` : ''}For ${sinceText(since_seconds)}. ${plain(`${reasons.join(' ')}${likely}`)}`);
 }
 
 /** @param {Element} row @param {number} more */

@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { byUrgency, countsOf, hungText, sinceText, summaryOf } from '../../../../src/SoakHost/Page/wwwroot/watch-text.js';
+import { byUrgency, countsOf, hungText, plain, sinceText, summaryOf } from '../../../../src/SoakHost/Page/wwwroot/watch-text.js';
 
 const vcpu = (vm, number, state) => ({ vm, vcpu: number, state });
 const watched = {
@@ -28,4 +28,10 @@ test('what is hung is a sentence with at most three names', () => {
 
 test('times below a second are none', () => {
   assert.deepEqual([0, 0.4, 5.2, 65].map(sinceText), ['less than 1 s', 'less than 1 s', '5 s', '1 min 5 s']);
+});
+
+test('a name has nothing in it that turns text around or is not seen', () => {
+  assert.equal(plain('web\u202e71-\u2066\u200b\u0007'), 'web?71-???');
+  assert.equal(plain('größe-日本-🐧'), 'größe-日本-🐧');
+  assert.equal(hungText([vcpu('web\u202e71', 0, 'hung')]), '1 vCPU of VM web?71 on this host is hung, with proof');
 });
