@@ -45,7 +45,7 @@ public sealed record HostResult
     public double ElapsedSeconds { get; init; }
 
     /// <summary>Boundaries that every VM crossed with faults fixed on both sides, by name.</summary>
-    public ImmutableArray<string> Crossed { get; init; } = [];
+    public ImmutableArray<string> Crossed { get; init => field = Known(value); } = [];
 
     /// <summary>
     /// Where the counter was when a hang was confirmed that lasted, in hex; where its vCPU had stopped well below 2^31, when that
@@ -60,13 +60,16 @@ public sealed record HostResult
     public string? CounterLast { get; init; }
 
     /// <summary>Each workload.</summary>
-    public ImmutableArray<WorkloadCoverage> Coverage { get; init; } = [];
+    public ImmutableArray<WorkloadCoverage> Coverage { get; init => field = Known(value); } = [];
 
     /// <summary>Why the verdict is what it is, a sentence each.</summary>
-    public ImmutableArray<string> Reasons { get; init; } = [];
+    public ImmutableArray<string> Reasons { get; init => field = Known(value); } = [];
 
     /// <summary>What it does not say, a sentence each.</summary>
-    public ImmutableArray<string> NotCovered { get; init; } = [];
+    public ImmutableArray<string> NotCovered { get; init => field = Known(value); } = [];
+
+    /// <summary>A list that a kept file does not have is empty.</summary>
+    private static ImmutableArray<T> Known<T>(ImmutableArray<T> list) => list.IsDefault ? [] : list;
 
     /// <summary>As many sentences as a file has room for: a run may have one for each of thousands of vCPUs.</summary>
     private static ImmutableArray<string> Bounded(string[] reasons) => reasons.Length <= ReasonsMax ? [.. reasons]

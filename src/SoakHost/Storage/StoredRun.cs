@@ -37,8 +37,6 @@ internal sealed class StoredRun : IDisposable
         (_options, _time, _log, _committed) = (options, time, log, committed);
         FleetOptions fleet = options.ToFleetOptions();
         _identity = RunIdentity.Of(fleet);
-        if (File.Exists(options.DataDirectory))
-            throw new ConfigurationException($"Soak:DataDirectory is {options.DataDirectory}, a file; it must be a folder");
         bool hasDatabase = SoakDatabase.IsIn(options.DataDirectory);
         try
         {

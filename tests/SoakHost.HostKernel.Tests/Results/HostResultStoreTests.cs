@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Diagnostics;
+using System.Text.Json.Nodes;
 using SoakHost.HostKernel.Results;
 
 namespace SoakHost.HostKernel.Tests.Results;
@@ -61,6 +62,20 @@ public sealed class HostResultStoreTests : IDisposable
         Assert.True(read.PassesBoundary);
         Assert.Equal(
             [$"6.1.38_.._x-{Build.Key}.json"], Directory.GetFiles(_store.Folder).Select(file => Path.GetFileName(file)));
+    }
+
+    [Fact]
+    public void Lists_that_a_kept_result_does_not_have_are_empty()
+    {
+        (string file, _) = _store.Keep(Build, Passed);
+        JsonNode kept = JsonNode.Parse(File.ReadAllText(file))!;
+        foreach (string list in (string[])["crossed", "coverage", "reasons", "not_covered"])
+            Assert.True(kept["results"]![0]!.AsObject().Remove(list));
+        File.WriteAllText(file, kept.ToJsonString());
+
+        HostResult read = Assert.Single(_store.Read(Build).Item1!.Results);
+        Assert.Equal((0, 0, 0, 0), (read.Crossed.Length, read.Coverage.Length, read.Reasons.Length, read.NotCovered.Length));
+        Assert.False(read.PassesBoundary);
     }
 
     [Theory]

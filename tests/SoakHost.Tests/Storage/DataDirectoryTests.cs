@@ -176,20 +176,6 @@ public sealed class DataDirectoryTests
     }
 
     [Fact]
-    public async Task A_data_directory_that_is_a_file_is_refused_and_the_file_stays()
-    {
-        using var folder = new DataFolder();
-        string file = Path.Combine(folder.Path, "notes.txt");
-        await File.WriteAllTextAsync(file, "mine", TestContext.Current.CancellationToken);
-        ProgramResult refused = await ProgramProcess.RunAsync(
-            ["serve", "--urls=http://127.0.0.1:0"],
-            Fleets.Small(("Soak__DataDirectory", file)));
-        Assert.Equal(64, refused.ExitCode);
-        Assert.Contains($"Soak:DataDirectory is {file}, a file; it must be a folder", refused.Error, StringComparison.Ordinal);
-        Assert.Equal("mine", await File.ReadAllTextAsync(file, TestContext.Current.CancellationToken));
-    }
-
-    [Fact]
     public async Task Where_nothing_can_be_written_the_soak_goes_on_degraded_and_refuses_interventions()
     {
         Assert.SkipUnless(OperatingSystem.IsLinux(), "needs a folder in which nobody may make one");
