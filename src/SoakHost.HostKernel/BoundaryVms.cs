@@ -108,6 +108,9 @@ internal sealed class MmioVm : IMmioMachine, IDisposable
     // KVM_CAP_MULTI_ADDRESS_SPACE: the generation moves by one for each.
     private const int CapabilityAddressSpaces = 118;
 
+    // The legacy MMU maps up to eight neighbours of a page with it (PTE_PREFETCH_NUM), over their MMIO mappings too.
+    private const int Stride = 16 * GuestMemory.PageBytes;
+
     private readonly BoundaryVm _vm;
     private readonly WorkloadPages _planted;
     private readonly WorkloadPages _other;
@@ -118,7 +121,8 @@ internal sealed class MmioVm : IMmioMachine, IDisposable
         _vm = new BoundaryVm(device, withRings: false, mover, time, isStopping);
         WorkloadSpace space = _vm.Space(0);
         Step = Math.Max(1, space.Vm.TryRequest(KvmAbi.CheckExtension, CapabilityAddressSpaces));
-        _planted = new WorkloadPages(space, MappedMemory.Anonymous(WorkloadPages.BytesUsual));
+        _planted = new WorkloadPages(
+            space, MappedMemory.Anonymous((long)WorkloadPages.CountUsual * Stride), WorkloadPages.CountUsual, Stride);
         _other = WorkloadPages.Anonymous(_vm.Space(1));
     }
 
@@ -147,7 +151,7 @@ internal sealed class MmioVm : IMmioMachine, IDisposable
     public MmioLook Look(int page)
     {
         long before = _vm.Vcpu.MmioExits;
-        if (_vm.Ask(_planted.Guest + ((long)page * _planted.Stride), 1, null) is { } reason)
+        if (_vm.Ask(_planted.Guest + ((long)page * Stride), 1, null) is { } reason)
             throw new BoundaryException($"Its vCPU ended: {reason}.");
         return new MmioLook(_vm.Vcpu.MmioExits - before, _vm.Vcpu.Result(0));
     }

@@ -13,6 +13,9 @@ public sealed class VcpuHistory
     private double? _stalledSince;
     private (double Since, Quiet How)? _quiet;
 
+    // Whether a hang rests on an invalidation that has not ended.
+    private bool _isHeld;
+
     /// <summary>The verdict by the last sample; null before the first.</summary>
     public VcpuVerdict? Verdict { get; private set; }
 
@@ -158,16 +161,19 @@ public sealed class VcpuHistory
         double start = sample.TimeSeconds - seen.Seconds;
         _stalledSince ??= start;
         _quiet = seen.Quiet == Quiet.No ? null
-            : _quiet is { } quiet ? (quiet.Since, (Quiet)Math.Min((int)quiet.How, (int)seen.Quiet)) : (start, seen.Quiet);
+            : _quiet is { } quiet && (seen.Quiet != Quiet.Held || quiet.How == Quiet.Held)
+                ? (quiet.Since, (Quiet)Math.Min((int)quiet.How, (int)seen.Quiet)) : (start, seen.Quiet);
         string what = isByTrace ? Repeated(sample) : Taken(seen);
         if (StaysHung() is { } hung)
             return hung;
         // Other things than invalidations may keep a fault from being resolved, but not a hundred of them a second.
         if (!isByTrace && seen.UnresolvedPerSecond < Limits.HungPerSecondMin)
             _quiet = null;
+        _isHeld = false;
         bool isRepeated = sample.Trace.Repeats >= Limits.RepeatsMin && seen.MovedOn != true;
         if (_quiet is { How: Quiet.Held } held && IsLongEnough(held, sample))
         {
+            _isHeld = true;
             return Hung(
                 isRepeated ? HangProof.Repeats : HangProof.Quiet, what, isRepeated ? Repeated(sample) : "",
                 DescribeHeld(held.Since, sample));
@@ -283,8 +289,10 @@ public sealed class VcpuHistory
             WatchState.HaltSpin, $"{seen.HaltExits} of {seen.Exits} exits in {seen.Seconds:0.###} s were HLT.");
     }
 
-    /// <summary>What was proven stays so until a fault is fixed again.</summary>
-    private Finding? StaysHung() => Verdict is { State: WatchState.Hung, Proof: { } proof } before
+    /// <summary>
+    /// What was proven stays so until a fault is fixed again, but for what an invalidation proves that is held: it may end.
+    /// </summary>
+    private Finding? StaysHung() => !_isHeld && Verdict is { State: WatchState.Hung, Proof: { } proof } before
         ? Hung(proof, [.. before.Reasons]) : null;
 
     private Finding? Blocked(VcpuSample sample, Difference seen)

@@ -61,6 +61,20 @@ public sealed class HeldInvalidationTests
         Assert.Equal(["500 of 500 faults taken were resolved.", "It was hung and has recovered."], after.Reasons);
     }
 
+    /// <summary>One took longer than any before it, and others follow: a freeze, not a hang.</summary>
+    [Fact]
+    public void When_it_ends_and_another_begins_the_vCPU_is_starved_again()
+    {
+        var history = new VcpuHistory();
+        for (double t = 0; t <= 7; t++)
+            history.Add(Held(t));
+
+        Assert.Equal(WatchState.Hung, history.Verdict!.State);
+        for (double t = 8; t <= 13; t++)
+            Assert.Equal(WatchState.Starved, history.Add(Held(t) with { Counter = new(78, 1) }).State);
+        Assert.Equal(WatchState.Hung, history.Add(Held(14) with { Counter = new(78, 1) }).State);
+    }
+
     /// <summary>As <c>munmap</c> of a large range: one that takes its seconds and ends.</summary>
     [Fact]
     public void One_that_takes_five_seconds_is_never_called_a_hang()
