@@ -3,7 +3,7 @@
 # of the two projects. Takes about an hour on two cores; the reports are in artifacts/mutants.
 #
 #   tests/mutants.sh                     everything
-#   tests/mutants.sh host-kernel         VcpuWatch and what judges a run on the host's kernel
+#   tests/mutants.sh host-kernel         VcpuWatch, other boundaries, and what judges a run on the host's kernel
 #   tests/mutants.sh watch               the verdicts of soakhost watch
 #   tests/mutants.sh watch '**/Verdicts/AffectedKernel.cs'    one file
 set -eu
@@ -38,7 +38,7 @@ failed=0
 set -f
 if [ "$what" = all ] || [ "$what" = host-kernel ]; then
     measure host-kernel SoakHost.HostKernel \
-        "${2:-**/Watch/VcpuWatch.cs **/HostEvidence.cs **/HostCohortReader.cs **/Results/HostResult.cs}" || failed=1
+        "${2:-**/Watch/VcpuWatch.cs **/Boundaries/*.cs **/HostEvidence.cs **/HostCohortReader.cs **/Results/HostResult.cs}" || failed=1
 fi
 if [ "$what" = all ] || [ "$what" = watch ]; then
     measure watch SoakHost.Watch "${2:-**/Verdicts/*.cs}" || failed=1

@@ -51,6 +51,9 @@ internal sealed class BoundaryVm : IDisposable
 
     public bool CanMove => _mover is not null;
 
+    /// <summary>Whether its vCPU has ended, so that nothing uses its memory any longer.</summary>
+    public bool HasEnded { get; private set; }
+
     public Vcpu Vcpu => _vcpu!;
 
     /// <summary>One of two large pages of guest addresses, with a memslot's number of its own.</summary>
@@ -97,6 +100,7 @@ internal sealed class BoundaryVm : IDisposable
             _vcpu.Dispose();
         }
 
+        HasEnded = true;
         _descriptor.Dispose();
         _memory?.Dispose();
     }
@@ -112,21 +116,29 @@ internal sealed class MmioVm : IMmioMachine, IDisposable
     private const int Stride = 16 * GuestMemory.PageBytes;
 
     private readonly BoundaryVm _vm;
-    private readonly WorkloadPages _planted;
-    private readonly WorkloadPages _other;
+    private readonly WorkloadPages? _planted;
+    private readonly WorkloadPages? _other;
     private bool _isLogged;
 
     public MmioVm(KvmDevice device, ICounterMover? mover, TimeProvider time, Func<bool> isStopping)
     {
         _vm = new BoundaryVm(device, withRings: false, mover, time, isStopping);
-        WorkloadSpace space = _vm.Space(0);
-        Step = Math.Max(1, space.Vm.TryRequest(KvmAbi.CheckExtension, CapabilityAddressSpaces));
-        _planted = new WorkloadPages(
-            space, MappedMemory.Anonymous((long)WorkloadPages.CountUsual * Stride), WorkloadPages.CountUsual, Stride);
-        _other = WorkloadPages.Anonymous(_vm.Space(1));
+        try
+        {
+            WorkloadSpace space = _vm.Space(0);
+            Step = Math.Max(1, space.Vm.TryRequest(KvmAbi.CheckExtension, CapabilityAddressSpaces));
+            _planted = new WorkloadPages(
+                space, MappedMemory.Anonymous((long)WorkloadPages.CountUsual * Stride), WorkloadPages.CountUsual, Stride);
+            _other = WorkloadPages.Anonymous(_vm.Space(1));
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
-    public int Pages => _planted.Count;
+    public int Pages => _planted!.Count;
 
     public int Step { get; }
 
@@ -137,30 +149,35 @@ internal sealed class MmioVm : IMmioMachine, IDisposable
     public void Update()
     {
         _isLogged = !_isLogged;
-        _other.SetSlot(_isLogged ? KvmAbi.MemoryLogDirtyPages : 0);
+        _other!.SetSlot(_isLogged ? KvmAbi.MemoryLogDirtyPages : 0);
     }
 
     public void AddMemory(ulong stamp)
     {
-        _planted.Stamp(stamp);
+        _planted!.Stamp(stamp);
         _planted.SetSlot();
     }
 
-    public void RemoveMemory() => _planted.DeleteSlot();
+    public void RemoveMemory() => _planted!.DeleteSlot();
 
     public MmioLook Look(int page)
     {
         long before = _vm.Vcpu.MmioExits;
-        if (_vm.Ask(_planted.Guest + ((long)page * Stride), 1, null) is { } reason)
+        ulong? created = _vm.Vcpu.ReadFaults()?.MmioSptesCreated;
+        if (_vm.Ask(_planted!.Guest + ((long)page * Stride), 1, null) is { } reason)
             throw new BoundaryException($"Its vCPU ended: {reason}.");
-        return new MmioLook(_vm.Vcpu.MmioExits - before, _vm.Vcpu.Result(0));
+        return new MmioLook(
+            _vm.Vcpu.MmioExits - before, _vm.Vcpu.Result(0), (long?)(_vm.Vcpu.ReadFaults()?.MmioSptesCreated - created));
     }
 
     public void Dispose()
     {
+        // The VM goes before its memory: a vCPU that goes on would write to whatever comes to lie there.
         _vm.Dispose();
-        _planted.Dispose();
-        _other.Dispose();
+        if (!_vm.HasEnded)
+            return;
+        _planted?.Dispose();
+        _other?.Dispose();
     }
 }
 
@@ -181,11 +198,19 @@ internal sealed class RingVm : IRingMachine, IDisposable
         _space = _vm.Space(0);
         if (!_vm.HasRings)
             return;
-        _ring = new DirtyRingReader(_space);
-        _pages = new WorkloadPages(
-            _space, MappedMemory.Anonymous((long)PagesOfRound * GuestMemory.PageBytes), PagesOfRound);
-        _pages.Stamp(0);
-        _pages.SetSlot(KvmAbi.MemoryLogDirtyPages);
+        try
+        {
+            _ring = new DirtyRingReader(_space);
+            _pages = new WorkloadPages(
+                _space, MappedMemory.Anonymous((long)PagesOfRound * GuestMemory.PageBytes), PagesOfRound);
+            _pages.Stamp(0);
+            _pages.SetSlot(KvmAbi.MemoryLogDirtyPages);
+        }
+        catch
+        {
+            Dispose();
+            throw;
+        }
     }
 
     /// <summary>Whether this kernel has rings.</summary>
@@ -231,7 +256,8 @@ internal sealed class RingVm : IRingMachine, IDisposable
     {
         _ring?.Dispose();
         _vm.Dispose();
-        _pages?.Dispose();
+        if (_vm.HasEnded)
+            _pages?.Dispose();
     }
 }
 
@@ -270,17 +296,24 @@ internal static class BoundaryRuns
                     name, Verdict.Unsupported, "KVM keeps no mappings of MMIO pages here (kvm.mmio_caching is N).");
             }
 
+            if (mover?.Has(KernelWord.MemslotGeneration) == false)
+                return Unknown();
             using var vm = new MmioVm(device, mover, time, isStopping);
             return new MmioGeneration(vm, time, progress, isStopping).Run();
         }
 
         BoundaryResult RunRing()
         {
+            if (mover?.Has(KernelWord.DirtyRingIndices) == false)
+                return Unknown();
             using var vm = new RingVm(device, mover, time, isStopping);
             return vm.HasRings ? new DirtyRingIndices(vm, time, progress, isStopping).Run()
                 : new BoundaryResult(
                     name, Verdict.Unsupported, "This kernel's KVM has no dirty ring (KVM_CAP_DIRTY_LOG_RING).");
         }
+
+        BoundaryResult Unknown() => new(
+            name, Verdict.Unsupported, "The kernel's description of its types (BTF) does not say where its memory holds it.");
     }
 
     private static bool IsCachingOff(string root)

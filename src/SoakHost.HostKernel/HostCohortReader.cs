@@ -143,7 +143,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
 
     /// <summary>What the run cannot say. One that saw a hang ran on a kernel with a defect.</summary>
     private static IEnumerable<string> Gaps(HostSoakSnapshot now) =>
-        now.Violations.IsEmpty ? now.NotCovered.Append(Unproven) : now.NotCovered;
+        HostEvidence.Violations(now.Vms).IsEmpty ? now.NotCovered.Append(Unproven) : now.NotCovered;
 
     private CohortTotals Sum(HostSoakSnapshot now)
     {
@@ -296,7 +296,7 @@ internal sealed class HostCohortReader(HostCohort cohort)
             yield return string.Create(
                 CultureInfo.InvariantCulture,
                 $"The thread that drives the VMs has published nothing since {now.At:O}.");
-        if (now.Violations.IsEmpty && !isStopping)
+        if (HostEvidence.Violations(now.Vms).IsEmpty && !isStopping)
         {
             foreach (string reason in now.Missing.Where(reason => reason is not
                 (HostEvidence.Quick or HostEvidence.EndsBelow or HostEvidence.NoCounter)))

@@ -27,6 +27,7 @@ public sealed class HostSoak : IDisposable
     public static readonly TimeSpan StopWithin = TimeSpan.FromSeconds(5);
 
     // Leaves time to publish the last snapshot.
+    private static readonly TimeSpan PublishEvery = TimeSpan.FromSeconds(1);
     private static readonly TimeSpan VmsStopWithin = StopWithin - TimeSpan.FromMilliseconds(500);
 
     private readonly HostCohortOptions _options;
@@ -38,7 +39,7 @@ public sealed class HostSoak : IDisposable
     private readonly Thread _thread;
     private readonly ManualResetEventSlim _stopRequest = new();
     private readonly TaskCompletionSource<HostSoakSnapshot> _completion = new(TaskCreationOptions.RunContinuationsAsynchronously);
-    private readonly long _started;
+    private long _started;
     private readonly Func<string, Action<BoundaryProgress>, Func<bool>, BoundaryResult>? _crossOther;
     private ImmutableArray<BoundaryResult> _others = [];
     private BoundaryProgress? _progress;
@@ -165,18 +166,36 @@ public sealed class HostSoak : IDisposable
     /// <summary>The short runs come first: what they find is not worth waiting half an hour for.</summary>
     private void CrossOthers()
     {
+        long published = _time.GetTimestamp();
         foreach (string name in BoundaryNames.WithoutCounter(_options.Counters))
         {
             if (_stopRequest.IsSet)
                 return;
-            BoundaryResult result = _crossOther!(name, Tell, () => _stopRequest.IsSet);
+            BoundaryResult result = _crossOther!(name, Tell, IsStopping);
             _others = [.. _others, result];
             _progress = null;
             Publish(isOver: false);
         }
 
-        if (HasOthers)
-            StartVms();
+        if (!HasOthers)
+            return;
+
+        // What is said of the count is of its own time.
+        if (_options.HasCounter)
+            _started = _time.GetTimestamp();
+        StartVms();
+
+        // It is asked for as long as a run waits, however long for: who reads must not take that for the end of this thread.
+        bool IsStopping()
+        {
+            if (_time.GetElapsedTime(published) >= PublishEvery)
+            {
+                published = _time.GetTimestamp();
+                Publish(isOver: false);
+            }
+
+            return _stopRequest.IsSet;
+        }
 
         void Tell(BoundaryProgress progress)
         {

@@ -80,6 +80,9 @@ internal readonly record struct MovedWord(ulong Before, ulong After);
 /// <summary>Moves words of the kernel that runs a VM.</summary>
 internal interface ICounterMover
 {
+    /// <summary>Whether this kernel says where a word is.</summary>
+    bool Has(KernelWord word);
+
     /// <summary>Adds to a word, while nothing else moves it.</summary>
     /// <param name="word">The word.</param>
     /// <param name="thread">The thread of the VM's vCPU.</param>

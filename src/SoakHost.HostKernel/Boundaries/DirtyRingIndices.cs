@@ -49,6 +49,8 @@ internal sealed class DirtyRingIndices(
     private const int RoundsAfter = 8;
 
     private bool _isDoubledBelow;
+    private int _roundsDoubledPast;
+    private long _harvested;
 
     /// <summary>Runs it.</summary>
     public BoundaryResult Run()
@@ -66,13 +68,13 @@ internal sealed class DirtyRingIndices(
             return Result(pace, Verdict.Unsupported, TooFar(pace));
 
         // Nothing is written where they are not.
-        if (machine.Move(0).Before is var found && found != (ulong)(RoundsBefore * machine.Pages) && !_isDoubledBelow)
+        if (machine.Move(0).Before is var found && found != (ulong)_harvested)
         {
             return Result(
                 pace, Verdict.Inconclusive,
                 string.Create(
                     CultureInfo.InvariantCulture,
-                    $"The indices were not found: there stands 0x{found:x} after {pace.Events} pages."));
+                    $"The indices were not found: there stands 0x{found:x} after {_harvested} entries."));
         }
 
         if (Control(pace) is { } why)
@@ -97,6 +99,10 @@ internal sealed class DirtyRingIndices(
             violation = RunRound(pace, isPast);
             past += isPast ? 1 : 0;
         }
+
+        // A mapping that is taken away between its fault and the write is logged twice on a sound kernel, now and then.
+        if (violation is null && !_isDoubledBelow && _roundsDoubledPast > RoundsAfter / 2)
+            violation = $"pages were in the ring more than once in {_roundsDoubledPast} of {past} rounds, and in none before.";
 
         MovedWord end = machine.Move(0);
         BoundaryResult result = Result(
@@ -128,28 +134,33 @@ internal sealed class DirtyRingIndices(
         };
 
     /// <summary>
-    /// The fault itself, on this kernel: it writes its entries one further than they are read. All pages must be missed; where
-    /// the reader goes one further too, all must be there.
+    /// Provokes the fault itself on this kernel: it writes its entries one further than they are read. All pages must be missed;
+    /// where the reader goes one further too, all must be there.
     /// </summary>
     private string? Control(BoundaryPace pace)
     {
         MovedWord moved = machine.Move(1);
-        if (RunRound(pace, isPast: false, isControl: true) is null)
+        if (!machine.Write())
+            return IsFull;
+        pace.Add(machine.Pages);
+        if (machine.Harvest() is { Pages.Length: > 0 } or { Others: > 0 })
         {
             return string.Create(
                 CultureInfo.InvariantCulture,
-                $"0x{moved.Before:x} became 0x{moved.After:x}, and no page was missed where they had been.");
+                $"0x{moved.Before:x} became 0x{moved.After:x}, and pages were found where they had been.");
         }
 
         machine.Skip();
         return Judge(machine.Harvest(), isPast: false) is { } late ? $"where they were after that, {late}" : null;
     }
 
-    private string? RunRound(BoundaryPace pace, bool isPast, bool isControl = false)
+    private const string IsFull = "the vCPU was told that the ring is full (KVM_EXIT_DIRTY_RING_FULL) while it was empty.";
+
+    private string? RunRound(BoundaryPace pace, bool isPast)
     {
         if (!machine.Write())
-            return "the vCPU was told that the ring is full (KVM_EXIT_DIRTY_RING_FULL) while it was empty.";
-        pace.Add(isControl ? 0 : machine.Pages);
+            return IsFull;
+        pace.Add(machine.Pages);
         return Judge(machine.Harvest(), isPast);
     }
 
@@ -170,12 +181,11 @@ internal sealed class DirtyRingIndices(
         int missing = found.Count(times => times == 0);
         int doubled = found.Count(times => times > 1);
 
-        // A kernel may log a page twice. One that does so past the boundary alone does not mean to.
+        _harvested += entries;
         _isDoubledBelow |= !isPast && doubled > 0;
+        _roundsDoubledPast += isPast && doubled > 0 ? 1 : 0;
         return missing > 0 ? $"{missing} of {machine.Pages} pages that the guest wrote were not in the ring."
             : others > 0 ? $"the ring had {others} entries of pages that nobody wrote."
-            : isPast && doubled > 0 && !_isDoubledBelow
-                ? $"{doubled} pages were in the ring more than once, and none had been before."
             : harvest.Reset != entries ? $"{entries} entries were read, and KVM_RESET_DIRTY_RINGS gave back {harvest.Reset}."
             : null;
     }

@@ -6,7 +6,8 @@ namespace SoakHost.HostKernel.Boundaries;
 /// <summary>A guest's read of one page.</summary>
 /// <param name="Exits">KVM_EXIT_MMIO that it caused.</param>
 /// <param name="Value">What it read.</param>
-internal readonly record struct MmioLook(long Exits, ulong Value);
+/// <param name="Created">Mappings of MMIO pages that the kernel made for it; null where it does not count them.</param>
+internal readonly record struct MmioLook(long Exits, ulong Value, long? Created);
 
 /// <summary>A VM whose guest looks at pages that have memory or have none.</summary>
 internal interface IMmioMachine
@@ -59,9 +60,8 @@ internal sealed class MmioGeneration(
     // A young VM's generation lies just past a wrap. A round from there must end well past the next.
     private const long UpdatesFirst = 64;
 
-    private const ulong YoungMax = 2048;
-
     private ulong _stamp = 0x6d6d_696f_0000;
+    private long _created;
 
     /// <summary>Runs it.</summary>
     public BoundaryResult Run()
@@ -80,7 +80,7 @@ internal sealed class MmioGeneration(
 
         // Nothing is written where it is not: a young VM's generation is what its updates made it.
         if (machine.CanMove && machine.Move(0).Before is var found
-            && (found < (ulong)(UpdatesFirst * machine.Step) || found >= YoungMax))
+            && (found < (ulong)(UpdatesFirst * machine.Step) || found >= (ulong)(DrivenAfterMove * machine.Step)))
         {
             return Result(
                 pace, Verdict.Inconclusive,
@@ -104,6 +104,15 @@ internal sealed class MmioGeneration(
             return Result(pace, Verdict.Inconclusive, why);
         MovedWord? planted = machine.CanMove ? machine.Move(0) : null;
         long driven = machine.CanMove ? DrivenAfterMove : round - around - 1;
+
+        // The kernel has to see the wrap: what is written must end below it.
+        if (planted is { After: var young } && (young & (Round - 1)) >= (ulong)(driven * machine.Step))
+        {
+            return Result(
+                pace, Verdict.Inconclusive,
+                string.Create(CultureInfo.InvariantCulture, $"The generation is 0x{young:x}, too far past its last wrap."));
+        }
+
         MovedWord? moved = machine.CanMove
             ? machine.Move((ulong)((round - around - 1 - driven) * machine.Step)) : null;
         for (long update = 0; update < driven; update++)
@@ -164,8 +173,8 @@ internal sealed class MmioGeneration(
     }
 
     /// <summary>
-    /// The fault itself, on this kernel: the generation goes round without the kernel's seeing it wrap. The planted mappings must
-    /// be found, or nobody would find those of a defect.
+    /// Provokes the fault itself on this kernel: the generation is written across its wrap, so that the kernel takes nothing
+    /// away. If the planted mappings do not come back to life, those of a defect would not be found either.
     /// </summary>
     private bool Control(long updates, BoundaryPace pace)
     {
@@ -180,6 +189,10 @@ internal sealed class MmioGeneration(
     }
 
     /// <summary>Each page leaves for MMIO, and does so again by the mapping that the kernel made of it.</summary>
+    /// <remarks>
+    /// A kernel that keeps no mappings leaves for MMIO too. Without a control the kernel's own count has to show that it made one
+    /// for each page, and needed none for the second look.
+    /// </remarks>
     /// <returns>What is wrong; null where nothing is.</returns>
     private string? Plant()
     {
@@ -187,15 +200,26 @@ internal sealed class MmioGeneration(
         {
             for (int look = 0; look < 2; look++)
             {
-                if (machine.Look(page) is { } seen && seen.Exits != 1)
+                MmioLook seen = machine.Look(page);
+                if (seen.Exits != 1)
                 {
                     return $"Page {page} has no memory, and the guest left {seen.Exits} times for MMIO as it read it: no mapping "
                         + "could be planted.";
                 }
+
+                _created += seen.Created ?? 0;
+                if (!machine.CanMove && look > 0 && seen.Created != 0)
+                {
+                    return seen.Created is null
+                        ? "This kernel does not count mappings of MMIO pages (pf_mmio_spte_created, Linux 5.19 and later): "
+                            + "nothing shows that there was one to outlive the wrap."
+                        : $"The mapping of page {page} was gone at the second look: none is kept that could outlive the wrap.";
+                }
             }
         }
 
-        return null;
+        return machine.CanMove || _created >= machine.Pages ? null
+            : $"The kernel made {_created} mappings of {machine.Pages} MMIO pages: none is kept that could outlive the wrap.";
     }
 
     /// <summary>Adds memory, and has the guest read it: it must find it.</summary>

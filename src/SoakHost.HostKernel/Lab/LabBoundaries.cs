@@ -71,7 +71,11 @@ internal static class LabBoundaries
 internal sealed class LabMover(
     FaultTracer tracer, KernelLayout layout, LabPort port, BlockingCollection<LabMessage> orders) : ICounterMover
 {
-    private static readonly TimeSpan AnswerWithin = TimeSpan.FromSeconds(30);
+    // The lab answers, or takes the machine away. Nothing may be done without its answer: it could write to where the VM was.
+    private static readonly TimeSpan AnswerWithin = TimeSpan.FromMinutes(10);
+
+    public bool Has(KernelWord word) =>
+        word == KernelWord.MemslotGeneration ? layout.MemslotGeneration is not null : layout.DirtyIndices is not null;
 
     public MovedWord Add(KernelWord word, int thread, ulong add)
     {
@@ -90,7 +94,7 @@ internal sealed class LabMover(
         }
         else
         {
-            throw new BoundaryException("This kernel's types do not have it (BTF).");
+            throw new ArgumentOutOfRangeException(nameof(word), word, "this kernel does not say where it is");
         }
 
         port.Say(new LabMessage(LabBoundaries.Move, [.. values]));

@@ -140,7 +140,8 @@ public static class HostVerdictName
     public static string Word(Verdict verdict) => verdict.ToString().ToLowerInvariant();
 
     /// <summary>
-    /// The verdict with its bounds: "pass for 2^31 and 2^32", "violation past 2^31", "violation: stale mapping".
+    /// The verdict with its bounds: "pass for 2^31 and 2^32", "violation past 2^31", "violation: stale mapping", "violation:
+    /// mmio-generation".
     /// </summary>
     /// <param name="verdict">The cohort's verdict.</param>
     /// <param name="host">Its figures.</param>
@@ -157,10 +158,15 @@ public static class HostVerdictName
             Verdict.Inconclusive when host.IsQuickPass => QuickPass,
             Verdict.Violation when host is { HungAt: null, StaleMappings.IsEmpty: false } =>
                 $"{Word(verdict)}: stale mapping{suffix}",
+            Verdict.Violation when host.HungAt is null && OthersOf(host) is { Length: > 0 } others =>
+                $"{Word(verdict)}: {string.Join(" and ", others)}{suffix}",
             Verdict.Violation when host.HungAt >= Least.Count => $"{Word(verdict)} past {Least}{suffix}",
             _ => Word(verdict) + suffix,
         };
     }
+
+    private static string[] OthersOf(HostSnapshot host) =>
+        [.. host.OtherBoundaries.Where(other => other.Verdict == Verdict.Violation).Select(other => other.Name)];
 }
 
 /// <summary>What is kept of one build of a kernel.</summary>

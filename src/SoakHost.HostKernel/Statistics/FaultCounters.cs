@@ -13,4 +13,8 @@ namespace SoakHost.HostKernel.Statistics;
 /// <param name="Exits"><c>exits</c>: times that the guest stopped for the host, whatever for.</param>
 /// <param name="SignalExits"><c>signal_exits</c>: times that KVM_RUN returned because of a signal.</param>
 public readonly record struct FaultCounters(
-    ulong Taken, ulong Fixed, ulong Emulate, ulong Spurious, ulong Fast, ulong Exits, ulong SignalExits);
+    ulong Taken, ulong Fixed, ulong Emulate, ulong Spurious, ulong Fast, ulong Exits, ulong SignalExits)
+{
+    /// <summary><c>pf_mmio_spte_created</c>: mappings of MMIO pages made; null where the kernel does not count them.</summary>
+    public ulong? MmioSptesCreated { get; init; }
+}

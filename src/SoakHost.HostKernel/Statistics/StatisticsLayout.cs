@@ -108,7 +108,10 @@ public sealed class StatisticsLayout
         TryRead(data, "pf_fast", out ulong fast);
         TryRead(data, "exits", out ulong exits);
         TryRead(data, "signal_exits", out ulong signalExits);
-        return new FaultCounters(taken, fixedFaults, emulate, spurious, fast, exits, signalExits);
+        return new FaultCounters(taken, fixedFaults, emulate, spurious, fast, exits, signalExits)
+        {
+            MmioSptesCreated = TryRead(data, "pf_mmio_spte_created", out ulong created) ? created : null,
+        };
     }
 
     private static Header ReadHeader(ReadOnlySpan<byte> header)

@@ -103,7 +103,7 @@ public sealed class VcpuWatch
             _lastFix = now;
         }
 
-        if (SlowFixes(_lastFix, now) > 0)
+        if (IsAnyCheckedFix(_lastFix, now))
         {
             _lastFix = now;
             _fixSeen = true;
@@ -189,7 +189,7 @@ public sealed class VcpuWatch
 
         if (Elapsed(_quiesced, now) < _options.QuiesceFor)
             return;
-        if (SlowFixes(_quiesced, now) > 0)
+        if (IsAnyCheckedFix(_quiesced, now))
             State = VcpuState.FixedInVain;
         else if (now.Seen.Faults is null)
             State = IsStandingStill(now) ? VcpuState.Hung : WithoutFaults(_quiesced, now);
@@ -250,14 +250,10 @@ public sealed class VcpuWatch
             ? later.Taken - earlier.Taken
             : 0;
 
-    private static ulong SlowFixes(Mark since, Mark now)
-    {
-        if (now.Seen.Faults is not { } later || since.Seen.Faults is not { } earlier)
-            return 0;
-        ulong all = later.Fixed - earlier.Fixed;
-        ulong fast = later.Fast - earlier.Fast;
-        return all > fast ? all - fast : 0;
-    }
+    /// <summary>Whether a fault was fixed after a look at the counter: fast fixes take none, and may be among the others.</summary>
+    private static bool IsAnyCheckedFix(Mark since, Mark now) =>
+        now.Seen.Faults is { } later && since.Seen.Faults is { } earlier
+        && later.Fixed - earlier.Fixed > later.Fast - earlier.Fast;
 
     private readonly record struct Mark(DateTimeOffset At, long Ticks, VcpuObservation Seen);
 }

@@ -121,8 +121,20 @@ internal sealed unsafe class DirtyRingReader(WorkloadSpace space) : IDisposable
     public void Skip() => _next++;
 
     /// <summary>Gives what was taken back to the kernel.</summary>
+    /// <remarks>A signal ends a reset early (Linux 6.17 and later), and the runtime sends its threads some.</remarks>
     /// <returns>How many entries it reset, as it says.</returns>
-    public int Reset() => space.Vm.Request("reset the dirty rings", ResetRings);
+    public int Reset()
+    {
+        int all = 0;
+        for (int resets = 0, empty = 0; empty < 2 && resets < Entries; resets++)
+        {
+            int entries = space.Vm.Request("reset the dirty rings", ResetRings);
+            all += entries;
+            empty = entries == 0 ? empty + 1 : 0;
+        }
+
+        return all;
+    }
 
     /// <inheritdoc/>
     public void Dispose() => _ring.Dispose();

@@ -97,6 +97,41 @@ public sealed class MmioGenerationTests
         Assert.Equal((Verdict.Inconclusive, false), (result.Verdict, result.IsControlCaught));
     }
 
+    /// <summary>The guest leaves for MMIO as on any kernel: only its own count shows that nothing is kept.</summary>
+    [Theory]
+    [InlineData(false, true, "The mapping of page 0 was gone at the second look")]
+    [InlineData(true, false, "This kernel does not count mappings of MMIO pages")]
+    public void Without_a_control_mappings_that_are_not_seen_to_be_kept_are_no_pass(bool caches, bool counts, string why)
+    {
+        BoundaryResult result = Run(new FakeKernel { Caches = caches, Counts = counts });
+
+        Assert.Equal(Verdict.Inconclusive, result.Verdict);
+        Assert.StartsWith(why, result.Text, StringComparison.Ordinal);
+    }
+
+    /// <summary>KVM before it makes a mapping at all, with kvm.mmio_caching switched off.</summary>
+    [Fact]
+    public void Without_a_control_a_kernel_that_makes_no_mapping_is_no_pass()
+    {
+        BoundaryResult result = Run(new FakeKernel { Caches = false, Makes = 0 });
+
+        Assert.Equal(
+            (Verdict.Inconclusive, "The kernel made 0 mappings of 8 MMIO pages: none is kept that could outlive the wrap."),
+            (result.Verdict, result.Text));
+    }
+
+    /// <summary>The wrap has to be the kernel's own, and not be written over.</summary>
+    [Fact]
+    public void A_generation_that_has_gone_far_since_its_last_wrap_is_not_written()
+    {
+        var kernel = new FakeKernel { CanMove = true, Step = 1, Drift = 1950 };
+
+        BoundaryResult result = Run(kernel);
+
+        Assert.Equal(Verdict.Inconclusive, result.Verdict);
+        Assert.EndsWith("too far past its last wrap.", result.Text, StringComparison.Ordinal);
+    }
+
     [Fact]
     public void A_run_that_is_stopped_says_so()
     {
@@ -133,6 +168,15 @@ public sealed class MmioGenerationTests
         public bool ZapsAtWrap { get; init; } = true;
 
         public bool Caches { get; init; } = true;
+
+        /// <summary>Whether it counts the mappings that it makes.</summary>
+        public bool Counts { get; init; } = true;
+
+        /// <summary>How many it makes at a look that has none.</summary>
+        public int Makes { get; init; } = 1;
+
+        /// <summary>What others add to the generation during the control.</summary>
+        public ulong Drift { get; init; }
 
         public bool ReadsOther { get; init; }
 
@@ -175,6 +219,7 @@ public sealed class MmioGenerationTests
         public void RemoveMemory()
         {
             (_removed, _stamp) = (_stamp!.Value, null);
+            _generation += Drift;
             Bump();
             Array.Clear(_mapped);
             Bump();
@@ -184,11 +229,12 @@ public sealed class MmioGenerationTests
         {
             bool isStale = Caches && _mapped[page] is { } at && at == (_generation & 0x7ffff);
             if (!isStale && _stamp is { } stamp)
-                return new MmioLook(0, ReadsOther ? 7 : stamp + (ulong)page);
+                return new MmioLook(0, ReadsOther ? 7 : stamp + (ulong)page, 0);
             if (KeepsRemoved && _removed != 0)
-                return new MmioLook(0, _removed + (ulong)page);
+                return new MmioLook(0, _removed + (ulong)page, 0);
+            bool isMade = !isStale;
             _mapped[page] = _generation & 0x7ffff;
-            return new MmioLook(1, ulong.MaxValue);
+            return new MmioLook(1, ulong.MaxValue, !Counts ? null : isMade ? Makes : 0);
         }
 
         private void Bump()

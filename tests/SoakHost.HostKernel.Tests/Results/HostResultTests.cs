@@ -1,4 +1,5 @@
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Results;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
@@ -85,6 +86,31 @@ public sealed class HostResultTests
         Assert.Equal("pass", HostVerdictName.Of(Verdict.Pass, seen with { Crossed = [] }));
         Assert.Equal("violation past 2^31", HostVerdictName.Of(Verdict.Violation, seen with { HungAt = 1UL << 31 }));
         Assert.Equal("unsupported", HostVerdictName.Of(Verdict.Unsupported, seen));
+    }
+
+    /// <summary>It says nothing about hangs, and a hang says more than it.</summary>
+    [Fact]
+    public void A_violation_at_another_boundary_has_its_name()
+    {
+        HostSnapshot seen = new HostCohortReader(new HostCohort("here", new HostCohortOptions())).Read(
+            Snapshot(Vm) with
+            {
+                Violations = ["dirty-ring: violation."],
+                Missing = ["madvise failed."],
+                OtherProgress = new BoundaryProgress(BoundaryNames.DirtyRing, "pages dirtied", 1, 2, 0),
+                Others =
+                [
+                    new BoundaryResult(BoundaryNames.MmioGeneration, Verdict.Pass, "It did."),
+                    new BoundaryResult(BoundaryNames.DirtyRing, Verdict.Violation, "It did not."),
+                ],
+            },
+            Noon, isStopping: false);
+
+        Assert.Equal("violation: dirty-ring", HostVerdictName.Of(Verdict.Violation, seen));
+        Assert.Equal("violation past 2^31", HostVerdictName.Of(Verdict.Violation, seen with { HungAt = 1UL << 31 }));
+        Assert.Equal(["madvise failed."], seen.Failures);
+        Assert.Equal("dirty-ring: 1 of 2 pages dirtied, 0 a second", seen.Progress);
+        Assert.Contains(seen.NotCovered, gap => gap.StartsWith("No kernel with the defect ran here", StringComparison.Ordinal));
     }
 
     [Fact]
