@@ -37,8 +37,8 @@ esac
 failed=0
 set -f
 if [ "$what" = all ] || [ "$what" = host-kernel ]; then
-    measure host-kernel SoakHost.HostKernel \
-        "${2:-**/Watch/VcpuWatch.cs **/Boundaries/*.cs **/HostEvidence.cs **/HostCohortReader.cs **/Results/HostResult.cs}" || failed=1
+    files='**/Watch/VcpuWatch.cs **/Boundaries/*.cs **/HostEvidence.cs **/HostCohortReader.cs **/Results/HostResult.cs'
+    measure host-kernel SoakHost.HostKernel "${2:-$files}" || failed=1
 fi
 if [ "$what" = all ] || [ "$what" = watch ]; then
     measure watch SoakHost.Watch "${2:-**/Verdicts/*.cs}" || failed=1

@@ -116,8 +116,8 @@ public sealed class HostSoakDrivingTests
     {
         List<DateTimeOffset> published = [];
         using HostSoak soak = new(
-            Options with { Counters = BoundaryNames.All }, _time, Machine, [new ScriptedVm(_time) { IsOver = true }], device: null,
-            tracing: null,
+            Options with { Counters = BoundaryNames.All }, _time, Machine, [new ScriptedVm(_time) { IsOver = true }],
+            device: null, tracing: null,
             (name, _, isStopping) =>
             {
                 for (int look = 0; look < 10; look++)
@@ -145,7 +145,8 @@ public sealed class HostSoakDrivingTests
         bool hasStarted = false;
         var vm = new ScriptedVm(_time) { OnStart = () => hasStarted = true };
         using HostSoak soak = new(
-            Options with { Counters = [BoundaryNames.MmioGeneration], Workloads = [] }, _time, Machine, [vm], device: null, tracing: null,
+            Options with { Counters = [BoundaryNames.MmioGeneration], Workloads = [] }, _time, Machine, [vm], device: null,
+            tracing: null,
             (name, _, _) => new BoundaryResult(name, Verdict.Pass, "Text."));
         soak.Begin();
 

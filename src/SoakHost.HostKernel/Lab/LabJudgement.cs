@@ -28,7 +28,7 @@ public sealed record LabJudgement(
         ];
         bool isControlled = run.Control is { HasRecovered: true } control && control.Vcpus == control.VcpusAll;
 
-        // A run of another boundary has a control of its own, and is a violation only where that was seen.
+        // A run of another boundary has a control of its own. What is wrong far below its wrap needs none.
         Verdict verdict = (violations.Length > 0 && isControlled) || others.Length > 0 ? Verdict.Violation
             : violations.Length + missing.Length > 0 ? Verdict.Inconclusive
             : run.Boundaries.IsEmpty && !run.OtherResults.Any(each => each.Verdict == Verdict.Pass) ? Verdict.Unsupported

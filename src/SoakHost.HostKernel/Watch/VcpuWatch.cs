@@ -250,7 +250,7 @@ public sealed class VcpuWatch
             ? later.Taken - earlier.Taken
             : 0;
 
-    /// <summary>Whether a fault was fixed after a look at the counter: fast fixes take none, and may be among the others.</summary>
+    /// <summary>Whether a fault was fixed after a look at the counter. Fast fixes take none, and are counted among all.</summary>
     private static bool IsAnyCheckedFix(Mark since, Mark now) =>
         now.Seen.Faults is { } later && since.Seen.Faults is { } earlier
         && later.Fixed - earlier.Fixed > later.Fast - earlier.Fast;

@@ -138,15 +138,14 @@ internal readonly struct Difference
 }
 
 /// <summary>How it is known that nothing was invalidated, from not at all to surely.</summary>
-/// <remarks>An invalidation that is held never meets another evidence in a row: between them it begins or ends.</remarks>
 internal enum Quiet
 {
     /// <summary>Something was invalidated, or nothing says.</summary>
     No,
 
     /// <summary>
-    /// The same invalidations were in progress all the time, none began or ended, and no TLB was flushed: what still takes pages
-    /// from a VM flushes.
+    /// The same invalidations were in progress all the time, none began or ended, and no TLB was flushed. KVM flushes as one
+    /// begins; a flush later on shows that something else works on the VM's mappings.
     /// </summary>
     Held,
 

@@ -87,7 +87,8 @@ internal static class Limits
     /// <remarks>
     /// Of one that is known to be in progress it takes more: the longest that was seen to end took 4.846 s, of the eight in a
     /// freeze of 20 s by NUMA balancing (kvm list, January 2024). Six seconds are a quarter more, and let a watch that looks
-    /// every second say so within ten of the beginning.
+    /// every second say so within ten of the beginning. That is no proof that it never ends: a hang that rests on it is over when
+    /// it does.
     /// </remarks>
     public static double QuietSecondsMin(Quiet how) => how switch
     {

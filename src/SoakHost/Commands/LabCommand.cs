@@ -56,7 +56,7 @@ internal static class LabCommand
             + "and on request the wraps of two other counters (--boundaries), "
             + "in about a minute. The kernel's counter is written to just below each boundary while vCPUs fault. A control comes "
             + "first, on that very kernel: an invalidation that never ends must be called a hang. "
-            + "Exit code 0: every kernel passes; 1: one hung at a boundary; 2: too little was seen; 3: a kernel cannot be tried.")
+            + "Exit code 0: every kernel passes; 1: one fails at a boundary; 2: too little was seen; 3: one cannot be tried.")
         {
             images, modules, timeout, counters, append, qemu, emulate, json, report, junit,
         };

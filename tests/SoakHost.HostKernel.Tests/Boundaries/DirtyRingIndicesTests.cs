@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Time.Testing;
 using SoakHost.Engine.Cohorts;
 using SoakHost.HostKernel.Boundaries;
 
@@ -14,7 +15,17 @@ public sealed class DirtyRingIndicesTests
         Assert.Equal((Verdict.Pass, true), (result.Verdict, result.IsControlCaught));
         Assert.InRange(result.Before!.Value, (1ul << 32) - 64, uint.MaxValue);
         Assert.InRange(result.After!.Value, 8ul * 16, 9ul * 16);
+
+        // Eight rounds far below, the control, the rest of a ring below the wrap, and eight past it.
+        Assert.Equal((8 + 1 + 3 + 8) * 16, result.Events);
+        Assert.EndsWith(
+            "Read in the kernel: 0xffffffd1 before, 0x81 after. The fault that was provoked first was seen.", result.ToString(),
+            StringComparison.Ordinal);
     }
+
+    [Fact]
+    public void Where_no_time_passes_there_is_no_rate() => Assert.Equal(
+        0, new DirtyRingIndices(new FakeKernel(), new FakeTimeProvider(), _ => { }, () => false).Run().PerSecond);
 
     [Fact]
     public void A_kernel_that_forgets_an_entry_past_the_wrap_is_a_violation()
@@ -102,6 +113,20 @@ public sealed class DirtyRingIndicesTests
         BoundaryResult result = Run(new FakeKernel { IsShifted = false });
 
         Assert.Equal((Verdict.Inconclusive, false), (result.Verdict, result.IsControlCaught));
+        Assert.Equal(
+            "In the control the ring's indices were shifted by one entry; 0x80 became 0x80, and pages were found where they had "
+            + "been.", result.Text);
+    }
+
+    [Fact]
+    public void A_control_whose_pages_are_not_where_they_were_moved_to_is_no_pass()
+    {
+        BoundaryResult result = Run(new FakeKernel { Always = true, Forgets = index => index == 135 });
+
+        Assert.Equal((Verdict.Inconclusive, false), (result.Verdict, result.IsControlCaught));
+        Assert.EndsWith(
+            "; where they were after that, 1 of 16 pages that the guest wrote were not in the ring.", result.Text,
+            StringComparison.Ordinal);
     }
 
     private static BoundaryResult Run(FakeKernel kernel) =>
@@ -171,7 +196,7 @@ public sealed class DirtyRingIndicesTests
                 if (IsWrong && Doubles(index))
                     Push(page);
                 if (IsWrong && Invents(index))
-                    Push(1000);
+                    Push(Pages);
             }
 
             return true;

@@ -135,9 +135,9 @@ public sealed class HeldInvalidationTests
         }
     }
 
-    /// <summary>One that still takes pages from the guest flushes TLBs: it is at work, however long it takes.</summary>
+    /// <summary>KVM flushes as one begins. Flushes later on show that something else takes pages from the guest.</summary>
     [Fact]
-    public void One_that_is_at_work_starves_however_long_it_takes() => Assert.Equal(
+    public void While_TLBs_are_flushed_it_starves_however_long_it_takes() => Assert.Equal(
         WatchState.Starved,
         Judge(300, 5, t => Held(t) with { VmStats = new((ulong)t, (ulong)t), Host = new(NumaBalancing: true) }).State);
 
