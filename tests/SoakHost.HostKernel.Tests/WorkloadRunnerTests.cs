@@ -88,7 +88,7 @@ public sealed class WorkloadRunnerTests : IDisposable
         Until(() => _runner.States is [{ WhyNot: "no such thing" }, { Failure: "it broke" }], isNear: true);
 
         Assert.Equal((0, 1), (_one.Steps, _two.Steps));
-        Assert.True(IsFinished());
+        Until(IsFinished, isNear: true);
     }
 
     [Fact]
