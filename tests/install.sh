@@ -16,6 +16,7 @@ want python3 python3
 want z3 z3
 want cvc5 cvc5
 want qemu-system-x86_64 qemu-system-x86
+want busybox busybox-static
 if [ ${#need[@]} -gt 0 ]; then
   printf 'Installing %s\n' "${need[*]}"
   sudo=$([ "$(id -u)" = 0 ] || echo sudo)

@@ -63,8 +63,11 @@ internal sealed class ProgramProcess : IAsyncDisposable
         _process.BeginErrorReadLine();
     }
 
+    /// <summary>The process's number.</summary>
+    public int Id => _process.Id;
+
     /// <summary>Asks the service; only for services.</summary>
-    public HttpClient Http { get; } = LoopbackClient.Create(TimeSpan.FromSeconds(30));
+    public HttpClient Http { get; } = LoopbackClient.Create(TimeSpan.FromMinutes(2));
 
     /// <summary>The log so far, an object a line.</summary>
     public IReadOnlyList<JsonElement> Log => [.. Lines(_output).Where(IsEvent).Select(Parse)];

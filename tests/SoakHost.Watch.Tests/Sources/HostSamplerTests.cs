@@ -6,6 +6,7 @@ using SoakHost.HostKernel.Tracing;
 using SoakHost.Watch.Samples;
 using SoakHost.Watch.Tests;
 using SoakHost.Watch.Verdicts;
+using CounterReading = SoakHost.Watch.Samples.CounterReading;
 
 namespace SoakHost.Watch.Sources.Tests;
 
@@ -270,7 +271,7 @@ public sealed class HostSamplerTests : IDisposable
         HostKernelSupport support = HostKernelSupport.Probe();
         Assert.SkipUnless(support.IsSupported, support.Reason ?? "");
         using HostSoak soak = HostSoak.Start(
-            new HostCohortOptions { VmasPerCall = 32, MemoryBytes = 32 * 4096, Until = long.MaxValue, Boundaries = [] },
+            new HostCohortOptions { VmasPerCall = 32, MemoryBytes = 32 * 4096, Until = 1L << 62, Boundaries = [] },
             TimeProvider.System);
         using var sampler = new HostSampler(new SamplerOptions { Processes = [Environment.ProcessId] }, TimeProvider.System);
         HostSampling sampling;
