@@ -1,5 +1,6 @@
 using System.Globalization;
 using SoakHost.Engine.Cohorts;
+using SoakHost.HostKernel.Results;
 
 namespace SoakHost.HostKernel.Boundaries;
 
@@ -32,11 +33,10 @@ public sealed record BoundaryResult(string Name, Verdict Verdict, string Text)
     /// <summary>The result in a sentence or more, with its name and verdict.</summary>
     public override string ToString()
     {
-        string verdict = Verdict == Verdict.Unsupported ? "not covered" : Verdict.ToString().ToLowerInvariant();
         string range = this is { Before: { } before, After: { } after }
             ? string.Create(CultureInfo.InvariantCulture, $" Read in the kernel: 0x{before:x} before, 0x{after:x} after.") : "";
         string control = IsControlCaught == true ? " The fault that was provoked first was seen." : "";
-        return $"{Name}: {verdict}. {Text}{range}{control}";
+        return $"{Name}: {HostVerdictName.OfBoundary(Verdict)}. {Text}{range}{control}";
     }
 }
 

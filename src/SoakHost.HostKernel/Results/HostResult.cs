@@ -62,6 +62,9 @@ public sealed record HostResult
     /// <summary>Each workload.</summary>
     public ImmutableArray<WorkloadCoverage> Coverage { get; init => field = Known(value); } = [];
 
+    /// <summary>Other counters whose boundaries were to be crossed.</summary>
+    public ImmutableArray<KeptBoundary> OtherBoundaries { get; init => field = Known(value); } = [];
+
     /// <summary>Why the verdict is what it is, a sentence each.</summary>
     public ImmutableArray<string> Reasons { get; init => field = Known(value); } = [];
 
@@ -117,6 +120,11 @@ public sealed record HostResult
             CounterSource = host.KernelCounter?.Source,
             CounterLast = host.KernelCounter is { } counter ? CounterRange.Exactly(counter.Last).ToString() : null,
             Coverage = host.Coverage,
+            OtherBoundaries =
+            [
+                .. host.OtherBoundaries.Select(
+                    other => new KeptBoundary(other.Name, HostVerdictName.OfBoundary(other.Verdict), other.Text)),
+            ],
             Reasons = Bounded([.. reasons]),
             NotCovered = host.NotCovered,
         };
@@ -165,8 +173,21 @@ public static class HostVerdictName
         };
     }
 
+    /// <summary>What the verdict on another counter's boundary is called.</summary>
+    public static string OfBoundary(Verdict verdict) => verdict == Verdict.Unsupported ? "not covered" : Word(verdict);
+
     private static string[] OthersOf(HostSnapshot host) =>
         [.. host.OtherBoundaries.Where(other => other.Verdict == Verdict.Violation).Select(other => other.Name)];
+}
+
+/// <summary>What is kept of the short run of another counter's boundary.</summary>
+/// <param name="Name">The boundary's name.</param>
+/// <param name="Verdict">"pass", "violation", "inconclusive" or "not covered".</param>
+/// <param name="Text">What was seen, or why it is no pass: sentences.</param>
+public sealed record KeptBoundary(string Name, string Verdict, string Text)
+{
+    /// <summary>The name and the verdict.</summary>
+    public override string ToString() => $"{Name}: {Verdict}";
 }
 
 /// <summary>What is kept of one build of a kernel.</summary>

@@ -65,7 +65,8 @@ internal static class HostResultsReport
     private static string[] Row(KernelBuild kernel, HostResult result, bool isRunning) =>
     [
         kernel.Release, Build(kernel), result.Mmu, result.Cpu,
-        result.CheckedAt.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture), result.VerdictName,
+        result.CheckedAt.ToString("yyyy-MM-dd HH:mm", CultureInfo.InvariantCulture),
+        string.Join("; ", [result.VerdictName, .. result.OtherBoundaries]),
         result.Invalidations.ToString("N0", CultureInfo.InvariantCulture),
         result.CounterLast is { } last ? $"read up to {last}" : "not read", isRunning ? "yes" : "",
     ];

@@ -4,6 +4,7 @@ using SoakHost.Engine.Checks;
 using SoakHost.Engine.Cohorts;
 using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
+using SoakHost.HostKernel.Boundaries;
 using SoakHost.HostKernel.Results;
 using SoakHost.HostKernel.Statistics;
 using SoakHost.HostKernel.Watch;
@@ -42,7 +43,12 @@ public sealed class HostResultsCommandTests : IDisposable
         Directory.CreateDirectory(Path.Combine(root, "proc/sys/kernel"));
         await File.WriteAllTextAsync(
             Path.Combine(root, "proc/sys/kernel/osrelease"), "6.1.38-\u001b[31m", TestContext.Current.CancellationToken);
-        Keep(Result(Control, Host with { Verdict = Verdict.Violation, Reasons = ["a vCPU hung"] }), root);
+        HostSnapshot seen = (HostSnapshot)Host.Snapshot with
+        {
+            OtherBoundaries = [new BoundaryResult(BoundaryNames.DirtyRing, Verdict.Pass, "It did.")],
+        };
+        Keep(
+            Result(Control, Host with { Verdict = Verdict.Violation, Reasons = ["a vCPU hung"], Snapshot = seen }), root);
         await File.WriteAllTextAsync(
             Path.Combine(_data, "host-results/bad.json"), "garbage", TestContext.Current.CancellationToken);
 
@@ -54,6 +60,7 @@ public sealed class HostResultsCommandTests : IDisposable
         Assert.Contains("bad.json is left out: ", text.Error, StringComparison.Ordinal);
         Assert.Contains("pass for 2^31", text.Output, StringComparison.Ordinal);
         Assert.Contains("6.1.38-?[31m", text.Output, StringComparison.Ordinal);
+        Assert.Contains("dirty-ring: pass", text.Output, StringComparison.Ordinal);
         Assert.DoesNotContain('\u001b', text.Output);
         JsonElement here = list.EnumerateArray().Single(each => each.GetProperty("is_running").GetBoolean());
         JsonElement other = list.EnumerateArray().Single(each => !each.GetProperty("is_running").GetBoolean());
@@ -62,6 +69,13 @@ public sealed class HostResultsCommandTests : IDisposable
         Assert.Equal(
             ["a vCPU hung"],
             other.GetProperty("result").GetProperty("reasons").EnumerateArray().Select(reason => reason.GetString()));
+        JsonElement boundary = Assert.Single(
+            other.GetProperty("result").GetProperty("other_boundaries").EnumerateArray());
+        Assert.Equal(
+            ("dirty-ring", "pass", "It did."),
+            (
+                boundary.GetProperty("name").GetString(), boundary.GetProperty("verdict").GetString(),
+                boundary.GetProperty("text").GetString()));
     }
 
     [Fact]
