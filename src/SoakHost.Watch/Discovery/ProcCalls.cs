@@ -11,6 +11,14 @@ namespace SoakHost.Watch.Discovery;
 internal static unsafe partial class ProcCalls
 {
     private const int CloseOnExec = 0x80000;
+    private const int LimitOpenFiles = 7;
+
+    // struct statx, the same on every architecture: mask, and size 40 bytes on.
+    private const int StatxBytes = 256;
+    private const int StatxSizeAt = 40;
+    private const uint StatxSize = 0x200;
+    private const int AtWorkingFolder = -100;
+
     private const int ErrorNotPermitted = 1;
     private const int ErrorNoEntry = 2;
     private const int ErrorAccess = 13;
@@ -47,15 +55,45 @@ internal static unsafe partial class ProcCalls
         }
     }
 
-    /// <summary>The names in a folder that are numbers, in no order.</summary>
+    /// <summary>Opens a file to be read many times.</summary>
+    /// <returns>Its descriptor; negative where it cannot be opened.</returns>
+    public static int Open(string path) => Open(path, CloseOnExec);
+
+    /// <summary>Closes what was opened.</summary>
+    public static void CloseFile(int descriptor) => _ = Close(descriptor);
+
+    /// <summary>Reads an open file from its beginning, in one call.</summary>
+    /// <returns>How many bytes it gave; -1 where it cannot be read.</returns>
+    public static int ReadAgain(int descriptor, Span<byte> target)
+    {
+        fixed (byte* start = target)
+            return (int)ReadAt(descriptor, start, (nuint)target.Length, 0);
+    }
+
+    /// <summary>The size that a file or folder says it has, in bytes or whatever it counts; 0 where it says none.</summary>
+    public static long SizeOf(string path)
+    {
+        byte* told = stackalloc byte[StatxBytes];
+        return Statx(AtWorkingFolder, path, 0, StatxSize, told) == 0 && (*(uint*)told & StatxSize) != 0
+            ? *(long*)(told + StatxSizeAt) : 0;
+    }
+
+    /// <summary>The most files that this process may have open; 0 where that is not known.</summary>
+    public static ulong OpenFilesMax()
+    {
+        ulong* limits = stackalloc ulong[2];
+        return GetLimit(LimitOpenFiles, limits) == 0 ? limits[0] : 0;
+    }
+
+    /// <summary>The names in a folder that are numbers, with the inodes of what they name, in no order.</summary>
     /// <exception cref="UnauthorizedAccessException">The folder may not be read.</exception>
     /// <exception cref="IOException">It cannot be.</exception>
-    public static List<int> Numbers(string folder)
+    public static List<(int Number, ulong Inode)> Numbers(string folder)
     {
-        List<int> found = [];
+        List<(int Number, ulong Inode)> found = [];
         using var entries = new Entries(folder);
         while (entries.NextNumber() is { } number)
-            found.Add(number);
+            found.Add((number, entries.Inode));
         return found;
     }
 
@@ -83,6 +121,15 @@ internal static unsafe partial class ProcCalls
 
     [LibraryImport("libc", EntryPoint = "read")]
     private static partial nint Read(int descriptor, byte* target, nuint length);
+
+    [LibraryImport("libc", EntryPoint = "pread")]
+    private static partial nint ReadAt(int descriptor, byte* target, nuint length, nint offset);
+
+    [LibraryImport("libc", EntryPoint = "statx", StringMarshalling = StringMarshalling.Utf8)]
+    private static partial int Statx(int folder, string path, int flags, uint mask, byte* target);
+
+    [LibraryImport("libc", EntryPoint = "getrlimit")]
+    private static partial int GetLimit(int resource, ulong* limits);
 
     [LibraryImport("libc", EntryPoint = "readlinkat")]
     private static partial nint ReadLinkAt(int folder, byte* name, byte* target, nuint length);
@@ -131,12 +178,16 @@ internal static unsafe partial class ProcCalls
         /// <summary>The name of the present entry, with a final zero.</summary>
         public byte* Name { get; private set; }
 
+        /// <summary>The inode of what the present entry names.</summary>
+        public ulong Inode { get; private set; }
+
         /// <summary>Goes to the next entry whose name is a number; null at the end.</summary>
         public int? NextNumber()
         {
             while (ReadFolder(_folder) is var entry && entry != null)
             {
                 Name = entry + NameAt;
+                Inode = *(ulong*)entry;
                 ReadOnlySpan<byte> name = MemoryMarshal.CreateReadOnlySpanFromNullTerminated(Name);
                 if (Utf8Parser.TryParse(name, out uint number, out int used) && used == name.Length && number <= int.MaxValue)
                     return (int)number;

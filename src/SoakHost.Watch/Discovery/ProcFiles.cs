@@ -4,6 +4,11 @@ using System.Text;
 
 namespace SoakHost.Watch.Discovery;
 
+/// <summary>A process of this host.</summary>
+/// <param name="Pid">Its number.</param>
+/// <param name="Inode">The inode of its folder: another process of the same number has another one.</param>
+public readonly record struct ProcessEntry(int Pid, ulong Inode);
+
 /// <summary>The files of /proc, /sys and debugfs below one root. Whatever is in them, what is read is bounded.</summary>
 /// <param name="root">The root of the file system; another one for tests.</param>
 public class ProcFiles(string root = "/")
@@ -13,11 +18,17 @@ public class ProcFiles(string root = "/")
 
     private static ReadOnlySpan<byte> KvmPrefix => "anon_inode:kvm-"u8;
 
-    /// <summary>Every process, by its number.</summary>
-    public IEnumerable<int> Processes() => Numbers(Path.Combine(root, "proc"));
+    /// <summary>Every process, in ascending order.</summary>
+    public IReadOnlyList<ProcessEntry> Processes() =>
+        [.. Numbers(Path.Combine(root, "proc")).Select(entry => new ProcessEntry(entry.Number, entry.Inode))];
 
     /// <summary>The threads of a process.</summary>
-    public IEnumerable<int> Threads(int pid) => Numbers(Path.Combine(root, $"proc/{pid}/task"));
+    public IEnumerable<int> Threads(int pid) => Numbers(Path.Combine(root, $"proc/{pid}/task")).Select(entry => entry.Number);
+
+    /// <summary>
+    /// How many files a process has open, which Linux 6.2 and later tell without listing them; 0 where that is not told.
+    /// </summary>
+    public virtual long OpenFiles(int pid) => ProcCalls.SizeOf(Path.Combine(root, $"proc/{pid}/fd"));
 
     /// <summary>What each of a process's file descriptors is that KVM gave out, in ascending order.</summary>
     /// <exception cref="UnauthorizedAccessException">The process may not be looked into.</exception>
@@ -60,11 +71,14 @@ public class ProcFiles(string root = "/")
     public ulong? Number(string path) =>
         ulong.TryParse(Text(path), NumberStyles.None, CultureInfo.InvariantCulture, out ulong number) ? number : null;
 
-    private static List<int> Numbers(string folder)
+    /// <summary>Where a file of this root lies.</summary>
+    internal string PathOf(string path) => Path.Combine(root, path);
+
+    private static List<(int Number, ulong Inode)> Numbers(string folder)
     {
         try
         {
-            return [.. ProcCalls.Numbers(folder).Where(number => number > 0).Order()];
+            return [.. ProcCalls.Numbers(folder).Where(entry => entry.Number > 0).OrderBy(entry => entry.Number)];
         }
         catch (Exception error) when (error is IOException or UnauthorizedAccessException)
         {

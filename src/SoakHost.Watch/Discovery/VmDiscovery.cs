@@ -8,7 +8,12 @@ namespace SoakHost.Watch.Discovery;
 /// virt/kvm/kvm_main.c).
 /// </summary>
 /// <param name="files">/proc.</param>
-public sealed partial class VmDiscovery(ProcFiles files)
+/// <param name="time">The clock.</param>
+/// <param name="every">
+/// How long a process that holds no VM may go without being looked into; 0 looks into each at each look. Then a VM that such a
+/// process opens is found so much later, once the process is older than that.
+/// </param>
+public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, TimeSpan every)
 {
     private const int NameCharactersMax = 200;
 
@@ -21,6 +26,9 @@ public sealed partial class VmDiscovery(ProcFiles files)
 
     private static readonly string[] Monitors = ["qemu", "kvm", "firecracker", "cloud-hyperviso", "crosvm", "soakhost"];
 
+    private readonly ProcessTurns _turns = new(every);
+    private readonly long _begun = time.GetTimestamp();
+
     /// <summary>Looks at every process.</summary>
     /// <param name="only">Looks at these processes and their children alone; empty for all.</param>
     public HostInventory Find(IReadOnlyCollection<int> only)
@@ -28,28 +36,26 @@ public sealed partial class VmDiscovery(ProcFiles files)
         ArgumentNullException.ThrowIfNull(only);
         List<WatchedVm> vms = [];
         int refused = 0;
-        int[] processes = [.. files.Processes()];
-        Dictionary<int, string> libvirt = NamesOfLibvirt();
-        HashSet<int> chosen = only.Count == 0 ? [.. processes] : Descendants(processes, only);
-        foreach (int pid in processes.Where(chosen.Contains))
+        IReadOnlyList<ProcessEntry> entries = files.Processes();
+        int[] processes = [.. entries.Select(process => process.Pid)];
+        Dictionary<int, string>? libvirt = null;
+        double? uptime = null;
+        HashSet<int>? chosen = only.Count == 0 ? null : Descendants(processes, only);
+        _turns.Begin(time.GetElapsedTime(_begun));
+        foreach (ProcessEntry process in entries)
         {
-            try
-            {
-                vms.AddRange(VmsOf(pid, files.Descriptors(pid), libvirt));
-            }
-            catch (UnauthorizedAccessException)
-            {
-                if (Refused(pid, libvirt) is { } vm)
-                    vms.Add(vm);
-                else
-                    refused++;
-            }
-            catch (IOException)
-            {
-                // It has ended.
-            }
+            if (chosen?.Contains(process.Pid) == false
+                || (_turns.Before(process, files.OpenFiles) ?? LookInto(process, libvirt ??= NamesOfLibvirt())) is not { } found)
+                continue;
+            refused += found.IsRefused ? 1 : 0;
+            if (found.Vms.Count == 0)
+                continue;
+            double? age = found.StartTicks is { } start && (uptime ??= Uptime()) is { } up
+                ? Math.Max(0, up - (start / ThreadStat.TicksPerSecond)) : null;
+            vms.AddRange(found.Vms.Select(vm => vm with { AgeSeconds = age }));
         }
 
+        _turns.End(entries);
         List<string> unread = [.. only.Except(processes).Select(pid => $"There is no process {pid}.")];
         if (refused > 0)
         {
@@ -106,28 +112,52 @@ public sealed partial class VmDiscovery(ProcFiles files)
         return [.. vms.Select(vm => shared.Contains(vm.Name) ? vm with { Name = $"{vm.Name} ({vm.KvmId})" } : vm)];
     }
 
-    private IEnumerable<WatchedVm> VmsOf(
+    /// <summary>Looks into one process; null where it has ended.</summary>
+    private ProcessFindings? LookInto(ProcessEntry process, Dictionary<int, string> libvirt)
+    {
+        // Counted before they are listed: what is opened meanwhile is seen at the next look.
+        long openFiles = every > TimeSpan.Zero ? files.OpenFiles(process.Pid) : 0;
+        ProcessFindings found;
+        try
+        {
+            found = VmsOf(process.Pid, files.Descriptors(process.Pid), libvirt);
+        }
+        catch (UnauthorizedAccessException)
+        {
+            WatchedVm? vm = Refused(process.Pid, libvirt);
+            found = new ProcessFindings(vm is null ? [] : [vm], null, vm is null);
+        }
+        catch (IOException)
+        {
+            return null;
+        }
+
+        _turns.Took(process, found, openFiles);
+        return found;
+    }
+
+    private ProcessFindings VmsOf(
         int pid, IReadOnlyList<(int Descriptor, string Target)> descriptors, Dictionary<int, string> libvirt)
     {
         int[] vms = [.. descriptors.Where(each => IsAnonymous(each.Target, "kvm-vm")).Select(each => each.Descriptor)];
         if (vms.Length == 0)
-            yield break;
+            return new ProcessFindings([], null, false);
         string[] arguments = ArgumentsOf(pid);
         string name = NameOf(pid, arguments, libvirt);
         int[] vmStats = [.. descriptors.Where(each => IsAnonymous(each.Target, "kvm-vm-stats")).Select(each => each.Descriptor)];
         ILookup<int, int> vcpus = ByNumber(descriptors, "kvm-vcpu:");
         ILookup<int, int> stats = ByNumber(descriptors, "kvm-vcpu-stats:");
         ILookup<int, int> threads = ThreadsOf(pid);
-        string start = StartOf(pid);
-        double? age = AgeOf(pid);
+        ulong? start = StartOf(pid);
+        List<WatchedVm> found = [];
         for (int i = 0; i < vms.Length; i++)
         {
             // Descriptors do not say which VM of a process a vCPU belongs to. VMs and vCPUs were opened in one order.
             int nth = i;
-            yield return new WatchedVm(
+            found.Add(new WatchedVm(
                 pid,
                 vms.Length > 1 ? $"{name} #{nth}" : name,
-                $"{pid}.{start}.{vms[nth]}",
+                $"{pid}.{start ?? 0}.{vms[nth]}",
                 vms[nth],
                 Nth(vmStats, nth),
                 [
@@ -135,9 +165,10 @@ public sealed partial class VmDiscovery(ProcFiles files)
                         .Select(number => new WatchedVcpu(number, Nth(stats[number], nth), Nth(threads[number], nth))),
                 ],
                 QmpPathOf(arguments),
-                null)
-            { AgeSeconds = age };
+                null));
         }
+
+        return new ProcessFindings(found, start, false);
     }
 
     /// <summary>A process that may not be looked into, if by its name it is a VMM.</summary>
@@ -150,7 +181,7 @@ public sealed partial class VmDiscovery(ProcFiles files)
         if (threads.Count == 0)
             return null;
         return new WatchedVm(
-            pid, NameOf(pid, ArgumentsOf(pid), libvirt), $"{pid}.{StartOf(pid)}", null, null,
+            pid, NameOf(pid, ArgumentsOf(pid), libvirt), $"{pid}.{StartOf(pid) ?? 0}", null, null,
             [
                 .. threads.OrderBy(thread => thread.Key).Take(VcpusMax)
                     .Select(thread => new WatchedVcpu(thread.Key, null, thread.First())),
@@ -162,9 +193,8 @@ public sealed partial class VmDiscovery(ProcFiles files)
 
     private string[] ArgumentsOf(int pid) => files.Text($"proc/{pid}/cmdline")?.Split('\0') ?? [];
 
-    private string StartOf(int pid) =>
-        files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
-        ? read.StartTicks.ToString(CultureInfo.InvariantCulture) : "0";
+    private ulong? StartOf(int pid) =>
+        files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read) ? read.StartTicks : null;
 
     /// <summary>
     /// A VM's name: QEMU's own, else libvirt's, by its pid file or by the scope in which systemd-machined runs it; else the pid.
@@ -203,12 +233,10 @@ public sealed partial class VmDiscovery(ProcFiles files)
 
     private static string Bounded(string name) => name.Length > NameCharactersMax ? name[..NameCharactersMax] : name;
 
-    /// <summary>How long a process has run: both numbers count from boot, by one clock.</summary>
-    private double? AgeOf(int pid) =>
+    /// <summary>How long this host has run. A process's start counts from the same moment, by the same clock.</summary>
+    private double? Uptime() =>
         files.Text("proc/uptime")?.Split(' ')[0] is { } text
-        && double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double uptime)
-        && files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
-            ? Math.Max(0, uptime - (read.StartTicks / ThreadStat.TicksPerSecond)) : null;
+        && double.TryParse(text, NumberStyles.AllowDecimalPoint, CultureInfo.InvariantCulture, out double uptime) ? uptime : null;
 
     /// <summary>The threads that run vCPUs, by the names that VMMs give them.</summary>
     private ILookup<int, int> ThreadsOf(int pid) => files.Threads(pid)

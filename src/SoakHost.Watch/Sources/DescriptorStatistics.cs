@@ -22,6 +22,7 @@ internal sealed unsafe partial class DescriptorStatistics : IDisposable
     private readonly SafeFileHandle _file;
     private readonly StatisticsLayout _layout;
     private readonly byte[] _data;
+    private readonly ulong?[] _values = new ulong?[FigureNames.All.Count];
 
     private DescriptorStatistics(SafeFileHandle file, StatisticsLayout layout)
     {
@@ -63,18 +64,14 @@ internal sealed unsafe partial class DescriptorStatistics : IDisposable
         Call(CompareResources, Environment.ProcessId, pid, CompareFiles, _file.DangerousGetHandle(), descriptor) == 0;
 
     /// <summary>Reads the statistics that are figures of a sample, now.</summary>
+    /// <returns>Their values in the order of <see cref="FigureNames.All"/>, until the next reading.</returns>
     /// <exception cref="SourceException">It cannot be read.</exception>
-    public IReadOnlyDictionary<string, ulong> Read()
+    public ReadOnlySpan<ulong?> Read()
     {
         ReadExactly(_file, _data, _layout.DataOffset);
-        var values = new Dictionary<string, ulong>(FigureNames.All.Count, StringComparer.Ordinal);
-        foreach (string name in FigureNames.All)
-        {
-            if (_layout.TryRead(_data, name, out ulong value))
-                values.Add(name, value);
-        }
-
-        return values;
+        for (int i = 0; i < _values.Length; i++)
+            _values[i] = _layout.TryRead(_data, FigureNames.All[i], out ulong value) ? value : null;
+        return _values;
     }
 
     public void Dispose() => _file.Dispose();

@@ -12,14 +12,14 @@ internal static class FigureNames
         "remote_tlb_flush", "remote_tlb_flush_requests",
     ];
 
-    public static VcpuFigures Vcpu(IReadOnlyDictionary<string, ulong> values) => new(
-        Of(values, "pf_taken"), Of(values, "pf_fixed"), Of(values, "pf_emulate"), Of(values, "pf_spurious"),
-        Of(values, "pf_fast"), Of(values, "exits"), Of(values, "halt_exits"), Of(values, "mmio_exits"),
-        Of(values, "signal_exits"));
+    /// <summary>A vCPU's figures, from values in the order of <see cref="All"/>.</summary>
+    public static VcpuFigures Vcpu(ReadOnlySpan<ulong?> values) => new(
+        values[0], values[1], values[2], values[3], values[4], values[5], values[6], values[7], values[8]);
 
-    public static VmFigures Vm(IReadOnlyDictionary<string, ulong> values) =>
-        new(Of(values, "remote_tlb_flush"), Of(values, "remote_tlb_flush_requests"));
+    /// <summary>A VM's figures, from values in the order of <see cref="All"/>.</summary>
+    public static VmFigures Vm(ReadOnlySpan<ulong?> values) => new(values[9], values[10]);
 
-    private static ulong? Of(IReadOnlyDictionary<string, ulong> values, string name) =>
-        values.TryGetValue(name, out ulong value) ? value : null;
+    /// <summary>The values in the order of <see cref="All"/>.</summary>
+    public static ulong?[] Values(IReadOnlyDictionary<string, ulong> values) =>
+        [.. All.Select(name => values.TryGetValue(name, out ulong value) ? (ulong?)value : null)];
 }

@@ -1,5 +1,3 @@
-using System.Collections.Concurrent;
-using System.Globalization;
 using SoakHost.HostKernel;
 using SoakHost.HostKernel.Tracing;
 using SoakHost.Watch.Discovery;
@@ -26,6 +24,12 @@ public sealed record SamplerOptions
 
     /// <summary>How often VMs are looked for; between that the known ones are read. Default 5 s.</summary>
     public TimeSpan DiscoverEvery { get; init; } = TimeSpan.FromSeconds(5);
+
+    /// <summary>
+    /// How long a process that holds no VM may go without being looked into, once it has been here for that long. Default 0:
+    /// every process is looked into whenever VMs are looked for.
+    /// </summary>
+    public TimeSpan LookIntoEvery { get; init; } = TimeSpan.Zero;
 
     /// <summary>
     /// Whether the kernel has the defect, where a check of this very build decided it; null, the default, leaves it to its
@@ -55,7 +59,8 @@ public sealed class HostSampler : IDisposable
     private readonly HostMachine _machine;
     private readonly FaultTracer? _tracer;
     private readonly ReadFaults? _faults;
-    private readonly ConcurrentDictionary<string, VmReader> _readers = new(StringComparer.Ordinal);
+    private readonly Dictionary<string, VmReader> _readers = new(StringComparer.Ordinal);
+    private readonly InTurn _inTurn = new();
     private (HostInventory Found, long At, double Seconds)? _inventory;
 
     /// <summary>A sampler that has read nothing yet.</summary>
@@ -84,29 +89,34 @@ public sealed class HostSampler : IDisposable
         _options = options;
         _time = time;
         _files = new ProcFiles(options.Root);
-        _discovery = new VmDiscovery(_files);
+        _discovery = new VmDiscovery(_files, time, options.LookIntoEvery);
         _machine = HostMachine.Read(options.Root);
     }
 
     /// <summary>Why the kernel's faults are not traced, as a sentence; null where they are, or nobody asked for it.</summary>
     public string? NotTraced { get; }
 
-    /// <summary>Finds the VMs, and reads each once.</summary>
-    public async Task<HostSampling> SampleAsync(CancellationToken stop)
+    /// <summary>
+    /// Finds the VMs, and reads each once. It takes as long as that does, and at most about twice <see
+    /// cref="SamplerOptions.Timeout"/> for all VMs that cannot be read together.
+    /// </summary>
+    /// <exception cref="OperationCanceledException">It was stopped.</exception>
+    public HostSampling Sample(CancellationToken stop)
     {
         (HostInventory found, double foundSeconds) = Find();
         found = SettleOwners(found);
         HashSet<string> here = [.. found.Vms.Select(vm => vm.KvmId)];
-        foreach (string gone in _readers.Keys.Where(id => !here.Contains(id)))
+        foreach (string gone in _readers.Keys.Where(id => !here.Contains(id)).ToList())
         {
-            if (_readers.TryRemove(gone, out VmReader? reader))
+            if (_readers.Remove(gone, out VmReader? reader))
                 reader.Dispose();
         }
 
         HostFacts facts = ReadFacts();
         bool? affected = _options.Affected();
-        (IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)[] all =
-            await Task.WhenAll(found.Vms.Select(vm => ReadAsync(vm, facts, affected, foundSeconds, stop)));
+        Reading[] readings = [.. found.Vms.Select(vm => Prepare(vm, facts, affected, foundSeconds))];
+        Read(readings, stop);
+        (IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)[] all = [.. readings.Select(Result)];
         return new HostSampling(
             [.. all.SelectMany(vm => vm.Samples)], [.. found.Unread, .. all.SelectMany(vm => vm.Unread).Distinct()]);
     }
@@ -117,6 +127,7 @@ public sealed class HostSampler : IDisposable
         foreach (VmReader reader in _readers.Values)
             reader.Dispose();
         _readers.Clear();
+        _inTurn.Dispose();
         _tracer?.Dispose();
     }
 
@@ -149,11 +160,11 @@ public sealed class HostSampler : IDisposable
 
     private double Now() => _time.GetUtcNow().ToUnixTimeMilliseconds() / 1000.0;
 
-    private async Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)> ReadAsync(
-        WatchedVm vm, HostFacts facts, bool? affected, double foundSeconds, CancellationToken stop)
+    private Reading Prepare(WatchedVm vm, HostFacts facts, bool? affected, double foundSeconds)
     {
-        VmReader reader = _readers.GetOrAdd(vm.KvmId, _ => new VmReader(_files, _options, _time, _faults));
-        VcpuSample basis = new()
+        if (!_readers.TryGetValue(vm.KvmId, out VmReader? reader))
+            _readers.Add(vm.KvmId, reader = new VmReader(_files, _options, _time, _faults));
+        return new Reading(vm, reader, new VcpuSample
         {
             TimeSeconds = Now(),
             Vm = vm.Name,
@@ -164,43 +175,93 @@ public sealed class HostSampler : IDisposable
             Mmu = _machine.MmuMode,
             Kernel = new KernelFacts(_machine.KernelRelease, affected),
             Host = facts,
-        };
-        try
-        {
-            return await reader.ReadAsync(vm, basis, stop).WaitAsync(_options.Timeout, _time, stop);
-        }
-        catch (TimeoutException)
-        {
-            return (
-                [.. vm.Vcpus.Select(vcpu => basis with { Vcpu = vcpu.Number })],
-                [$"VM {vm.Name} could not be read within {_options.Timeout.TotalSeconds:0.#} s: its state is unknown."]);
-        }
+        });
     }
+
+    /// <summary>
+    /// One VM after another, for almost always each takes a moment. Those that wait for somebody, and those behind one that does
+    /// not end, are read at the same time.
+    /// </summary>
+    private void Read(Reading[] readings, CancellationToken stop)
+    {
+        foreach (Reading aside in readings.Where(reading => reading.Reader.AsksQmp(reading.Vm)))
+            aside.Begin(here: false, Now(), stop);
+        Reading[] here = [.. readings.Where(reading => reading.Task is null)];
+        int next = _inTurn.Do(here.Length, at => here[at].Begin(here: true, Now(), stop), _options.Timeout, stop);
+        foreach (Reading late in here.Skip(next))
+            late.Begin(here: false, Now(), stop);
+        Task[] left = [.. readings.Select(reading => reading.Task).OfType<Task>().Where(task => !task.IsCompleted)];
+        if (left.Length > 0)
+            Task.WhenAll(left).ContinueWith(_ => { }, TaskScheduler.Default).Wait((int)_options.Timeout.TotalMilliseconds, stop);
+        stop.ThrowIfCancellationRequested();
+    }
+
+    private (IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread) Result(Reading reading) =>
+        reading.Task is { IsCompleted: true } task ? task.GetAwaiter().GetResult()
+        : (
+            [.. reading.Vm.Vcpus.Select(vcpu => reading.Basis with { Vcpu = vcpu.Number })],
+            [$"VM {reading.Vm.Name} could not be read within {_options.Timeout.TotalSeconds:0.#} s: its state is unknown."]);
 
     private HostFacts ReadFacts() => new(
         _files.Text("proc/sys/kernel/numa_balancing") is { } numa ? numa is not "0" : null,
         _files.Text("sys/kernel/mm/ksm/run") is { } ksm ? ksm is "1" : null);
 }
 
+/// <summary>One VM at one look.</summary>
+internal sealed class Reading(WatchedVm vm, VmReader reader, VcpuSample basis)
+{
+    public WatchedVm Vm => vm;
+
+    public VmReader Reader => reader;
+
+    /// <summary>What its samples have in common.</summary>
+    public VcpuSample Basis => basis;
+
+    /// <summary>Its samples and what could not be read; null before it begins.</summary>
+    public Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)>? Task { get; private set; }
+
+    /// <summary>
+    /// Reads it, on this thread or on one of the pool. A read from /proc can wait for the process's memory map.
+    /// </summary>
+    public void Begin(bool here, double seconds, CancellationToken stop)
+    {
+        (Task, Task? toRun) = reader.Prepare(vm, basis with { TimeSeconds = seconds }, stop);
+        if (here)
+            toRun?.RunSynchronously(TaskScheduler.Default);
+        else
+            toRun?.Start(TaskScheduler.Default);
+    }
+}
+
 /// <summary>Reads one VM, with what it keeps open for it.</summary>
+/// <remarks>One reading at a time uses what is open. Nothing that may have to wait is done under the lock.</remarks>
 internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProvider time, ReadFaults? faults) : IDisposable
 {
     private readonly TracedFaults? _faults = faults is null ? null : new TracedFaults(faults);
     private readonly Dictionary<int, DescriptorStatistics> _open = [];
+    private readonly Dictionary<int, ThreadFiles> _threads = [];
+    private IReadOnlyList<WatchedVcpu>? _vcpus;
     private readonly Lock _gate = new();
     private Task<(IReadOnlyList<VcpuSample>, IReadOnlyList<string>)>? _reading;
-    private bool _isDisposed;
 
-    /// <summary>Reads the VM now. While an earlier reading has not ended, no other begins: that one's result is given.</summary>
-    public Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)> ReadAsync(
+    /// <summary>Whether reading this VM takes asking its monitor.</summary>
+    public bool AsksQmp(WatchedVm vm) =>
+        options.AsksQmp && vm.QmpPath is not null && vm.Vcpus.Any(vcpu => vcpu.StatsDescriptor is null);
+
+    /// <summary>
+    /// Prepares reading the VM now. While an earlier reading has not ended, no other begins: that one's result is given.
+    /// </summary>
+    /// <returns>The result, and what has to be run for it; null where that is running already.</returns>
+    public (Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)> Result, Task? ToRun) Prepare(
         WatchedVm vm, VcpuSample basis, CancellationToken stop)
     {
         lock (_gate)
         {
-            // A read from /proc can wait for the process's memory map: not on the caller's thread.
-            if (_reading is not { IsCompleted: false })
-                _reading = Task.Run(() => ReadNowAsync(vm, basis, stop), stop);
-            return _reading!;
+            if (_reading is { IsCompleted: false } earlier)
+                return (earlier, null);
+            Task<Task<(IReadOnlyList<VcpuSample>, IReadOnlyList<string>)>> reading =
+                new(() => ReadNowAsync(vm, basis, stop), CancellationToken.None);
+            return (_reading = reading.Unwrap(), reading);
         }
     }
 
@@ -208,7 +269,6 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
     {
         lock (_gate)
         {
-            _isDisposed = true;
             if (_reading is { IsCompleted: false } reading)
                 reading.ContinueWith(_ => Close(), CancellationToken.None, TaskContinuationOptions.None, TaskScheduler.Default);
             else
@@ -222,18 +282,23 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         HashSet<string> unread = [];
         if (vm.Unread is not null)
             unread.Add(vm.Unread);
-        VmFigures vmStats = vm.StatsDescriptor is { } descriptor && TryRead(vm.Pid, descriptor, unread) is { } values
-            ? FigureNames.Vm(values) : new();
+        VmFigures vmStats = vm.StatsDescriptor is { } descriptor && Open(vm.Pid, descriptor, unread) is { } file
+            ? TryRead(file, FigureNames.Vm, unread) ?? new() : new();
         IReadOnlyDictionary<int, IReadOnlyDictionary<string, ulong>>? byQmp = null;
-        if (options.AsksQmp && vm.QmpPath is { } path && vm.Vcpus.Any(vcpu => vcpu.StatsDescriptor is null))
-            byQmp = await TryQmpAsync(path, unread, stop);
+        if (AsksQmp(vm))
+            byQmp = await TryQmpAsync(vm.QmpPath!, unread, stop);
+        ForgetThreads(vm);
         (CounterReading counter, IReadOnlyDictionary<int, FaultTrace> traces) =
             _faults?.Read(vm) ?? (new(), new Dictionary<int, FaultTrace>());
         basis = basis with { VmStats = vmStats, Counter = counter };
         List<VcpuSample> samples =
             [.. vm.Vcpus.Select(vcpu => Sample(vm, vcpu, basis, byQmp, traces.GetValueOrDefault(vcpu.Number), unread))];
         if (samples.TrueForAll(sample => sample.Stats == new VcpuFigures()) && Sums(vm) is { } sums)
-            samples.Add(basis with { Stats = FigureNames.Vcpu(sums), VmStats = FigureNames.Vm(sums), Sources = ["debugfs"] });
+        {
+            ulong?[] values = FigureNames.Values(sums);
+            samples.Add(basis with { Stats = FigureNames.Vcpu(values), VmStats = FigureNames.Vm(values), Sources = ["debugfs"] });
+        }
+
         if (samples.Count == 0)
         {
             samples.Add(basis);
@@ -256,14 +321,15 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
     {
         List<string> sources = [];
         VcpuFigures stats = new();
-        if (vcpu.StatsDescriptor is { } descriptor && TryRead(vm.Pid, descriptor, unread) is { } values)
+        if (vcpu.StatsDescriptor is { } descriptor && Open(vm.Pid, descriptor, unread) is { } file
+            && TryRead(file, FigureNames.Vcpu, unread) is { } values)
         {
-            stats = FigureNames.Vcpu(values);
+            stats = values;
             sources.Add("descriptors");
         }
         else if (byQmp?.GetValueOrDefault(vcpu.Number) is { } answer)
         {
-            stats = FigureNames.Vcpu(answer);
+            stats = FigureNames.Vcpu(FigureNames.Values(answer));
             sources.Add("qmp");
         }
 
@@ -284,37 +350,55 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
 
     private ThreadFigures ReadThread(int pid, int thread)
     {
-        string folder = $"proc/{pid}/task/{thread}";
-        if (files.Text($"{folder}/stat") is not { } text || !ThreadStat.TryParse(text, out ThreadStat stat))
-            return new();
-        // schedstat counts nanoseconds, where the kernel keeps it.
-        double seconds = files.Text($"{folder}/schedstat") is { } sched
-            && sched.IndexOf(' ', StringComparison.Ordinal) is > 0 and var end
-            && ulong.TryParse(sched.AsSpan(0, end), NumberStyles.None, CultureInfo.InvariantCulture, out ulong nanoseconds)
-            ? nanoseconds / 1e9 : stat.CpuTicks / ThreadStat.TicksPerSecond;
-        // One that runs waits nowhere, and the kernel says "0".
-        return new ThreadFigures(stat.State, seconds, stat.State == "R" ? "" : files.Text($"{folder}/wchan"));
+        if (!_threads.TryGetValue(thread, out ThreadFiles? its))
+            _threads.Add(thread, its = new ThreadFiles(files, pid, thread));
+        return its.Read();
     }
 
-    private IReadOnlyDictionary<string, ulong>? TryRead(int pid, int descriptor, HashSet<string> unread)
+    /// <summary>Closes the files of threads that run no vCPU any more.</summary>
+    private void ForgetThreads(WatchedVm vm)
+    {
+        if (ReferenceEquals(vm.Vcpus, _vcpus))
+            return;
+        _vcpus = vm.Vcpus;
+        HashSet<int> here = [.. vm.Vcpus.Select(vcpu => vcpu.ThreadId).OfType<int>()];
+        foreach (int gone in _threads.Keys.Where(thread => !here.Contains(thread)).ToList())
+        {
+            if (_threads.Remove(gone, out ThreadFiles? its))
+                its.Dispose();
+        }
+    }
+
+    /// <summary>A statistics file of the process, opened if it is not; null where that cannot be.</summary>
+    private DescriptorStatistics? Open(int pid, int descriptor, HashSet<string> unread)
     {
         try
         {
-            lock (_gate)
+            if (_open.TryGetValue(descriptor, out DescriptorStatistics? statistics))
             {
-                if (_isDisposed)
-                    return null;
-                if (_open.TryGetValue(descriptor, out DescriptorStatistics? statistics) && !statistics.IsStill(pid, descriptor))
-                {
-                    _open.Remove(descriptor);
-                    statistics.Dispose();
-                    statistics = null;
-                }
-
-                if (statistics is null)
-                    _open.Add(descriptor, statistics = DescriptorStatistics.Open(pid, descriptor));
-                return statistics.Read();
+                if (statistics.IsStill(pid, descriptor))
+                    return statistics;
+                _open.Remove(descriptor);
+                statistics.Dispose();
             }
+
+            statistics = DescriptorStatistics.Open(pid, descriptor);
+            _open.Add(descriptor, statistics);
+            return statistics;
+        }
+        catch (SourceException error)
+        {
+            unread.Add(error.Message);
+            return null;
+        }
+    }
+
+    private static T? TryRead<T>(
+        DescriptorStatistics file, Func<ReadOnlySpan<ulong?>, T> figures, HashSet<string> unread) where T : class
+    {
+        try
+        {
+            return figures(file.Read());
         }
         catch (SourceException error)
         {
@@ -356,5 +440,8 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         foreach (DescriptorStatistics statistics in _open.Values)
             statistics.Dispose();
         _open.Clear();
+        foreach (ThreadFiles thread in _threads.Values)
+            thread.Dispose();
+        _threads.Clear();
     }
 }

@@ -16,6 +16,9 @@ public static partial class AffectedKernel
     private const ulong FirstMatchedAgain = 0xffff_ffff_8000_0000;
     private const int FixedPatchOf61 = 50;
 
+    // A host has one, and it is asked for at each sample of each vCPU.
+    private static volatile Decided? _last;
+
     /// <summary>
     /// Whether an affected kernel's check ever matches this counter: sign-extended from its low 32 bits, it must be itself.
     /// </summary>
@@ -27,7 +30,16 @@ public static partial class AffectedKernel
     /// </returns>
     public static bool? ByRelease(string? release)
     {
-        if (release is null || Release().Match(release) is not { Success: true } match)
+        if (release is null)
+            return null;
+        if (_last is not { } last || last.Release != release)
+            _last = last = new Decided(release, Decide(release));
+        return last.Affected;
+    }
+
+    private static bool? Decide(string release)
+    {
+        if (Release().Match(release) is not { Success: true } match)
             return null;
         if (!TryRead(match, "major", out int major) || !TryRead(match, "minor", out int minor)
             || !TryRead(match, "patch", out int patch))
@@ -56,4 +68,6 @@ public static partial class AffectedKernel
 
     [GeneratedRegex(@"\.el[0-9]|\.amzn|-default$")]
     private static partial Regex BackportsKvm();
+
+    private sealed record Decided(string Release, bool? Affected);
 }

@@ -120,7 +120,13 @@ internal static class WatchCommand
                 return (int)await ServeAsync(watch with { Sampler = options }, parsed.GetValue(listen)!, stop);
             var kernel = new RunningKernel(HostResultStore.Of(watch.DataDirectory), TimeProvider.System);
             using var sampler = new HostSampler(
-                options with { DiscoverEvery = Period, Affected = () => kernel.AffectedByCheck }, TimeProvider.System);
+                options with
+                {
+                    DiscoverEvery = Period,
+                    LookIntoEvery = TimeSpan.Zero,
+                    Affected = () => kernel.AffectedByCheck,
+                },
+                TimeProvider.System);
             using TextWriter? recording = Create(parsed.GetValue(record));
             var length = TimeSpan.FromSeconds(seconds.Of(parsed));
             return (int)await OnceAsync(
@@ -171,7 +177,7 @@ internal static class WatchCommand
         {
             for (int count = 1; ; count++)
             {
-                last = await sampler.SampleAsync(stop);
+                last = sampler.Sample(stop);
                 foreach (VcpuSample sample in last.Samples)
                     Take(host, sample, recording);
                 if (count >= SamplesMin && time.GetElapsedTime(start) >= length)

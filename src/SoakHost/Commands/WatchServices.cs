@@ -13,6 +13,9 @@ internal sealed record WatchOptions
     // On a host with thousands of processes, looking at each of them costs more than reading the VMs.
     private static readonly TimeSpan DiscoverEvery = TimeSpan.FromSeconds(15);
 
+    // Few processes open a VM after their first minute.
+    private static readonly TimeSpan LookIntoEvery = TimeSpan.FromMinutes(1);
+
     /// <summary>The time between two looks. Default 5 s.</summary>
     public TimeSpan Interval { get; init; } = TimeSpan.FromSeconds(5);
 
@@ -23,7 +26,7 @@ internal sealed record WatchOptions
     public required string DataDirectory { get; init; }
 
     /// <summary>What is read, and how.</summary>
-    public SamplerOptions Sampler { get; init; } = new() { DiscoverEvery = DiscoverEvery };
+    public SamplerOptions Sampler { get; init; } = new() { DiscoverEvery = DiscoverEvery, LookIntoEvery = LookIntoEvery };
 }
 
 /// <summary>Registers the watch, alone or beside a soak.</summary>

@@ -1,5 +1,6 @@
 using System.Diagnostics;
 using System.Globalization;
+using SoakHost.Watch.Discovery;
 
 namespace SoakHost.Metrics;
 
@@ -8,7 +9,7 @@ internal sealed class ProcessMetrics
 {
     private const string OpenFiles = "/proc/self/fd";
 
-    // The kernel creates an entry for each open file as they are listed: that takes longer than the rest of a scrape.
+    // Before Linux 6.2 they must be listed. The kernel creates an entry for each: that takes longer than the rest of a scrape.
     private static readonly TimeSpan FdsAgeMax = TimeSpan.FromSeconds(15);
 
     private readonly MetricFamily _startTime, _residentMemory, _cpu, _openFds, _collections, _heap, _pause, _allocated;
@@ -52,7 +53,10 @@ internal sealed class ProcessMetrics
     private int OpenFds()
     {
         if (_fds is null || _time.GetElapsedTime(_fdsCounted) > FdsAgeMax)
-            (_fds, _fdsCounted) = (Directory.EnumerateFileSystemEntries(OpenFiles).Count(), _time.GetTimestamp());
+            (_fds, _fdsCounted) = (Count(), _time.GetTimestamp());
         return _fds.Value;
     }
+
+    private static int Count() => new ProcFiles().OpenFiles(Environment.ProcessId) is > 0 and var told
+        ? (int)told : Directory.EnumerateFileSystemEntries(OpenFiles).Count();
 }

@@ -41,7 +41,7 @@ internal sealed class LabWatch : ILabWatcher
 
     private static IEnumerable<(string Key, string State)> Look((string Name, HostSampler Sampler, HostHistory History) watch)
     {
-        HostSampling sampling = watch.Sampler.SampleAsync(CancellationToken.None).GetAwaiter().GetResult();
+        HostSampling sampling = watch.Sampler.Sample(CancellationToken.None);
         foreach (VcpuSample sample in sampling.Samples)
         {
             VcpuVerdict verdict = watch.History.Add(sample);

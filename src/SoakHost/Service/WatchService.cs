@@ -43,9 +43,9 @@ internal sealed class WatchService(
     public WatchedHost? Latest { get; private set; }
 
     /// <summary>Looks once, and publishes.</summary>
-    internal async Task LookAsync(CancellationToken stop)
+    internal void Look(CancellationToken stop)
     {
-        HostSampling sampling = await sampler.SampleAsync(stop);
+        HostSampling sampling = sampler.Sample(stop);
         _history.Renamed += Rename;
         foreach (VcpuSample sample in sampling.Samples)
             Take(sample);
@@ -83,14 +83,27 @@ internal sealed class WatchService(
     public Task StoppedAsync(CancellationToken cancellationToken) => Task.CompletedTask;
 
     /// <inheritdoc/>
-    protected override async Task ExecuteAsync(CancellationToken stoppingToken)
+    /// <remarks>
+    /// On a thread of its own: between two looks a timer and the pool's threads would cost more processor time than most looks.
+    /// </remarks>
+    protected override Task ExecuteAsync(CancellationToken stoppingToken) => Task.Factory.StartNew(
+        () => Run(stoppingToken), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+    private void Run(CancellationToken stop)
     {
-        using var pace = new PeriodicTimer(interval, time);
+        long begun = time.GetTimestamp();
+        TimeSpan next = TimeSpan.Zero;
         try
         {
             do
-                await LookAsync(stoppingToken);
-            while (await pace.WaitForNextTickAsync(stoppingToken));
+            {
+                Look(stop);
+
+                // A look that took longer than the interval leaves out those that it missed.
+                TimeSpan now = time.GetElapsedTime(begun);
+                next += interval * Math.Max(1, Math.Ceiling((now - next) / interval));
+            }
+            while (!stop.WaitHandle.WaitOne(next - time.GetElapsedTime(begun) is { Ticks: > 0 } left ? left : TimeSpan.Zero));
         }
         catch (OperationCanceledException)
         {

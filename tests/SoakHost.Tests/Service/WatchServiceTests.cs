@@ -49,7 +49,7 @@ public sealed class WatchServiceTests : IDisposable
     public async Task A_hang_is_logged_once_with_evidence_that_can_be_judged_and_then_its_recovery()
     {
         for (int i = 0; i < 4; i++)
-            await LookAsync(taken: 500_000 * i, fixedFaults: 3);
+            Look(taken: 500_000 * i, fixedFaults: 3);
 
         (int id, string message) = Assert.Single(Events);
         Assert.Equal(2101, id);
@@ -61,7 +61,7 @@ public sealed class WatchServiceTests : IDisposable
         Assert.Equal(ExitCode.Violation, WatchCommand.Judge(
             new FileInfo($"{folder}/recording.jsonl"), null, TextWriter.Null, TextWriter.Null));
 
-        await LookAsync(taken: 2_000_100, fixedFaults: 2_000_100);
+        Look(taken: 2_000_100, fixedFaults: 2_000_100);
 
         Assert.Equal([2101, 2102], Events.Select(entry => entry.Id));
     }
@@ -72,8 +72,8 @@ public sealed class WatchServiceTests : IDisposable
         using var registry = new MetricRegistry();
         _ = new WatchMetrics(registry, () => _service.Latest);
         Assert.DoesNotContain("we b", await ScrapeAsync(registry), StringComparison.Ordinal);
-        await LookAsync(0, 0);
-        await LookAsync(500_000, 0);
+        Look(0, 0);
+        Look(500_000, 0);
 
         string text = await ScrapeAsync(registry);
 
@@ -91,27 +91,27 @@ public sealed class WatchServiceTests : IDisposable
     {
         using var registry = new MetricRegistry();
         _ = new WatchMetrics(registry, () => _service.Latest);
-        await LookAsync(0, 0);
+        Look(0, 0);
         await ScrapeAsync(registry);
         Directory.Delete($"{_root}/sys", recursive: true);
-        await _service.LookAsync(Stop);
+        _service.Look(Stop);
         _time.Advance(TimeSpan.FromSeconds(5));
-        await _service.LookAsync(Stop);
+        _service.Look(Stop);
 
         Assert.Equal([(3101, "Not read: VM we b/17 has no vCPU yet.")], Events);
         Assert.Contains("soakhost_watch_unread 1\n", await ScrapeAsync(registry), StringComparison.Ordinal);
         Directory.Delete($"{_root}/proc/100", recursive: true);
-        await _service.LookAsync(Stop);
+        _service.Look(Stop);
         Assert.DoesNotContain("we b", await ScrapeAsync(registry), StringComparison.Ordinal);
     }
 
     [Fact]
-    public async Task Evidence_that_cannot_be_kept_does_not_end_the_watch()
+    public void Evidence_that_cannot_be_kept_does_not_end_the_watch()
     {
         Write("evidence", "a file, and no folder");
 
-        await LookAsync(0, 0);
-        await LookAsync(500_000, 0);
+        Look(0, 0);
+        Look(500_000, 0);
 
         Assert.Contains("Evidence could not be kept:", Assert.Single(Events).Message, StringComparison.Ordinal);
         Assert.Equal(WatchState.Hung, Assert.Single(_service.Latest!.Vcpus).Verdict.State);
@@ -122,7 +122,7 @@ public sealed class WatchServiceTests : IDisposable
     {
         using var registry = new MetricRegistry();
         _ = new WatchMetrics(registry, () => _service.Latest);
-        await LookAsync(0, 0);
+        Look(0, 0);
         string before = await ScrapeAsync(registry);
         _results.Keep(KernelBuild.Read(_root), new HostResult
         {
@@ -134,7 +134,7 @@ public sealed class WatchServiceTests : IDisposable
             Crossed = ["2^31"],
         });
         for (int look = 0; look < 13; look++)
-            await LookAsync(0, 0);
+            Look(0, 0);
         string after = await ScrapeAsync(registry);
 
         Assert.Contains(
@@ -183,31 +183,31 @@ public sealed class WatchServiceTests : IDisposable
     }
 
     [Fact]
-    public async Task A_hung_VM_that_gets_another_name_is_not_logged_again_and_keeps_its_evidence()
+    public void A_hung_VM_that_gets_another_name_is_not_logged_again_and_keeps_its_evidence()
     {
-        await LookAsync(0, 0);
-        await LookAsync(500_000, 0);
+        Look(0, 0);
+        Look(500_000, 0);
         Write("proc/100/cmdline", "qemu\0-name\0renamed\0");
-        await LookAsync(1_000_000, 0);
+        Look(1_000_000, 0);
 
         Assert.Equal([2101, 1103], Events.Select(each => each.Id));
         Assert.Equal("VM we b/17 is now named renamed; its history goes on", Events.Last().Message);
         VcpuReport vcpu = Assert.Single(_service.Latest!.Vcpus);
         Assert.Equal(("renamed", WatchState.Hung), (vcpu.Last.Vm, vcpu.Verdict.State));
-        await LookAsync(1_000_100, 100);
+        Look(1_000_100, 100);
         Assert.Equal(2102, Events.Last().Id);
     }
 
     [Fact]
-    public async Task A_damaged_file_of_results_is_named_and_the_release_decides()
+    public void A_damaged_file_of_results_is_named_and_the_release_decides()
     {
         (string file, _) = _results.Keep(
             KernelBuild.Read(_root),
             new HostResult { CheckedAt = default, Verdict = "pass", VerdictName = "pass", Mmu = "", Cpu = "" });
         Write(Path.GetRelativePath(_root, file), "garbage");
 
-        await LookAsync(0, 0);
-        await LookAsync(0, 0);
+        Look(0, 0);
+        Look(0, 0);
 
         (int id, string message) = Assert.Single(Events);
         Assert.Equal(3101, id);
@@ -220,13 +220,13 @@ public sealed class WatchServiceTests : IDisposable
 
     private static CancellationToken Stop => TestContext.Current.CancellationToken;
 
-    private async Task LookAsync(long taken, long fixedFaults)
+    private void Look(long taken, long fixedFaults)
     {
         (string, long)[] sums =
             [("pf_taken", taken), ("pf_fixed", fixedFaults), ("pf_emulate", 0), ("pf_spurious", 0), ("remote_tlb_flush", 9)];
         foreach ((string name, long value) in sums)
             Write($"sys/kernel/debug/kvm/100-7/{name}", $"{value}\n");
-        await _service.LookAsync(Stop);
+        _service.Look(Stop);
         _time.Advance(TimeSpan.FromSeconds(5));
     }
 

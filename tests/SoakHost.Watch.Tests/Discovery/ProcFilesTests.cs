@@ -29,7 +29,7 @@ public sealed class ProcFilesTests : IDisposable
         foreach (string other in (string[])["proc/self/stat", "proc/1x/stat", "proc/99999999999/stat"])
             _host.Write(other, "");
 
-        Assert.Equal([99, 100], new ProcFiles(_host.Root).Processes());
+        Assert.Equal([99, 100], new ProcFiles(_host.Root).Processes().Select(process => process.Pid));
     }
 
     [Fact]

@@ -1,3 +1,4 @@
+using Microsoft.Extensions.Time.Testing;
 using SoakHost.Watch.Tests;
 
 namespace SoakHost.Watch.Discovery.Tests;
@@ -162,7 +163,7 @@ public sealed class VmDiscoveryTests : IDisposable
         _host.Process(100, command, [command, "-name", "web"]);
         _host.Thread(100, 102, "CPU 0/KVM", "R", 1);
 
-        HostInventory found = new VmDiscovery(new Refusing(_host.Root)).Find([]);
+        HostInventory found = new VmDiscovery(new Refusing(_host.Root), TimeProvider.System, TimeSpan.Zero).Find([]);
 
         Assert.Equal(isShown ? 1 : 0, found.Vms.Count);
         Assert.Equal(isShown ? 0 : 1, found.Unread.Count);
@@ -171,7 +172,65 @@ public sealed class VmDiscoveryTests : IDisposable
         Assert.Contains("CAP_SYS_PTRACE", isShown ? found.Vms[0].Unread : found.Unread[0], StringComparison.Ordinal);
     }
 
-    private HostInventory Find(params int[] only) => new VmDiscovery(new ProcFiles(_host.Root)).Find(only);
+    [Fact]
+    public void What_was_found_in_a_process_that_has_no_turn_is_given_again_and_ages_and_counts_as_refused()
+    {
+        _host.Write("proc/uptime", "147.11 500.00\n");
+        _host.Process(100, "qemu", ["qemu", "-name", "web"], 1, (3, "anon_inode:kvm-vm"));
+        _host.Process(200, "bash", ["bash"]);
+        var clock = new FakeTimeProvider();
+        var files = new Counting(_host.Root);
+        var discovery = new VmDiscovery(files, clock, TimeSpan.FromMinutes(1));
+        for (int look = 0; look < 5; look++)
+        {
+            discovery.Find([]);
+            clock.Advance(TimeSpan.FromSeconds(15));
+        }
+
+        files.LookedInto.Clear();
+        _host.Write("proc/uptime", "222.11 500.00\n");
+        HostInventory found = discovery.Find([]);
+
+        Assert.Empty(files.LookedInto);
+        Assert.Equal(("web", 175.0), (Assert.Single(found.Vms).Name, Math.Round(found.Vms[0].AgeSeconds!.Value, 6)));
+        Assert.Contains("1 processes may not be looked into", Assert.Single(found.Unread), StringComparison.Ordinal);
+
+        clock.Advance(TimeSpan.FromMinutes(1));
+        discovery.Find([]);
+        Assert.Equal([100, 200], files.LookedInto);
+    }
+
+    [Fact]
+    public void The_kernel_tells_how_many_files_a_process_has_open_and_another_inode_for_another_process()
+    {
+        var files = new ProcFiles();
+        long before = files.OpenFiles(Environment.ProcessId);
+        Assert.SkipWhen(before == 0, "This kernel does not count a process's open files (Linux 6.2).");
+        IReadOnlyList<ProcessEntry> all = files.Processes();
+        ProcessEntry own = all.Single(process => process.Pid == Environment.ProcessId);
+
+        Assert.InRange(before, 3, 100_000);
+        Assert.Equal(0, files.OpenFiles(int.MaxValue));
+        Assert.Equal(own, files.Processes().Single(process => process.Pid == Environment.ProcessId));
+        Assert.Equal(all.Count, all.Select(process => process.Inode).Distinct().Count());
+    }
+
+    private HostInventory Find(params int[] only) =>
+        new VmDiscovery(new ProcFiles(_host.Root), TimeProvider.System, TimeSpan.Zero).Find(only);
+
+    /// <summary>Process 200 is another user's; a VMM's open files are counted.</summary>
+    private sealed class Counting(string root) : ProcFiles(root)
+    {
+        public List<int> LookedInto { get; } = [];
+
+        public override long OpenFiles(int pid) => 7;
+
+        public override IReadOnlyList<(int Descriptor, string Target)> Descriptors(int pid)
+        {
+            LookedInto.Add(pid);
+            return pid == 200 ? throw new UnauthorizedAccessException() : base.Descriptors(pid);
+        }
+    }
 
     /// <summary>Processes of another user.</summary>
     private sealed class Refusing(string root) : ProcFiles(root)

@@ -37,10 +37,10 @@ public sealed class HostSamplerTests : IDisposable
         Describe(pid);
         using HostSampler sampler = Sampler();
 
-        HostSampling first = await SampleAsync(sampler);
+        HostSampling first = Sample(sampler);
         Vcpu(900_000);
         await Task.Delay(20, TestContext.Current.CancellationToken);
-        HostSampling second = await SampleAsync(sampler);
+        HostSampling second = Sample(sampler);
 
         Assert.Empty(first.Unread);
         VcpuSample sample = Assert.Single(second.Samples);
@@ -54,7 +54,7 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Fact]
-    public async Task Of_two_VMs_of_one_process_it_is_said_whose_vCPUs_are_not_known_and_another_process_is_not_touched()
+    public void Of_two_VMs_of_one_process_it_is_said_whose_vCPUs_are_not_known_and_another_process_is_not_touched()
     {
         int pid = Start(Vcpu(1_000));
         Describe(pid);
@@ -63,7 +63,7 @@ public sealed class HostSamplerTests : IDisposable
             (8, "anon_inode:kvm-vm"), (9, "anon_inode:kvm-vcpu:0"));
         using HostSampler sampler = Sampler();
 
-        HostSampling sampling = await SampleAsync(sampler);
+        HostSampling sampling = Sample(sampler);
 
         Assert.Equal(3, sampling.Samples.Count);
         Assert.Contains(
@@ -73,7 +73,7 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_sample_has_the_VMs_start_and_what_a_check_decided_about_the_kernel()
+    public void A_sample_has_the_VMs_start_and_what_a_check_decided_about_the_kernel()
     {
         int pid = Start(Vcpu(1_000));
         Describe(pid);
@@ -83,9 +83,9 @@ public sealed class HostSamplerTests : IDisposable
             new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.FromMinutes(5), Affected = () => decided },
             TimeProvider.System);
 
-        VcpuSample first = (await SampleAsync(sampler)).Samples[0];
+        VcpuSample first = Sample(sampler).Samples[0];
         decided = false;
-        VcpuSample second = (await SampleAsync(sampler)).Samples[0];
+        VcpuSample second = Sample(sampler).Samples[0];
 
         Assert.Equal((null, false), (first.Kernel.Affected, second.Kernel.Affected));
         Assert.Equal(first.TimeSeconds - 100, first.StartedSeconds!.Value, 5.0);
@@ -95,7 +95,7 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_traced_vCPU_has_its_VM_s_counter_and_its_own_address()
+    public void A_traced_vCPU_has_its_VM_s_counter_and_its_own_address()
     {
         int pid = Start(Vcpu(1_000));
         Describe(pid);
@@ -105,9 +105,9 @@ public sealed class HostSamplerTests : IDisposable
             TimeProvider.System,
             thread => thread != 4 ? null : MemoryMarshal.Cast<ulong, FaultRecord>(
                 [++faults, 0x5000, 0x18, 4, ulong.MaxValue, 0x8002dc25, 1, 77, 0, 0, 0])[0]);
-        await SampleAsync(sampler);
+        Sample(sampler);
 
-        VcpuSample sample = Assert.Single((await SampleAsync(sampler)).Samples);
+        VcpuSample sample = Assert.Single(Sample(sampler).Samples);
 
         Assert.Equal(["descriptors", "proc", "ebpf"], sample.Sources);
         Assert.Equal(new CounterReading(0x8002dc25, 1), sample.Counter);
@@ -127,7 +127,7 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_descriptor_that_became_another_file_is_opened_again()
+    public void A_descriptor_that_became_another_file_is_opened_again()
     {
         string path = Path.Combine(_host.Root, "vcpu");
         Vcpu(1);
@@ -135,38 +135,38 @@ public sealed class HostSamplerTests : IDisposable
         int number = (int)own.SafeFileHandle.DangerousGetHandle();
         Describe(Environment.ProcessId, number);
         using HostSampler sampler = Sampler();
-        Assert.Equal(1UL, (await SampleAsync(sampler)).Samples[0].Stats.Taken);
+        Assert.Equal(1UL, Sample(sampler).Samples[0].Stats.Taken);
 
         string other = _host.Statistics("other", ("pf_taken", 77), ("pf_fixed", 0));
         using FileStream second = File.OpenRead(other);
         Assert.NotEqual(-1, Duplicate((int)second.SafeFileHandle.DangerousGetHandle(), number));
 
-        Assert.Equal(77UL, (await SampleAsync(sampler)).Samples[0].Stats.Taken);
+        Assert.Equal(77UL, Sample(sampler).Samples[0].Stats.Taken);
     }
 
     [Theory]
     [InlineData("garbage that is long enough for a header", "The statistics file is refused")]
     [InlineData("short", "ends 19 bytes early")]
-    public async Task A_file_that_is_no_statistics_is_a_reason_and_the_state_is_unknown(string text, string expected)
+    public void A_file_that_is_no_statistics_is_a_reason_and_the_state_is_unknown(string text, string expected)
     {
         _host.Write("vcpu", text);
         Describe(Start(Path.Combine(_host.Root, "vcpu")));
         using HostSampler sampler = Sampler();
 
-        HostSampling sampling = await SampleAsync(sampler);
+        HostSampling sampling = Sample(sampler);
 
         Assert.Contains(sampling.Unread, reason => reason.Contains(expected, StringComparison.Ordinal));
         Assert.Equal((0, new VcpuFigures()), (Assert.Single(sampling.Samples).Vcpu, sampling.Samples[0].Stats));
     }
 
     [Fact]
-    public async Task A_descriptor_that_vanished_is_a_reason()
+    public void A_descriptor_that_vanished_is_a_reason()
     {
         int pid = Start(Vcpu(1));
         Describe(pid, 55);
         using HostSampler sampler = Sampler();
 
-        HostSampling sampling = await SampleAsync(sampler);
+        HostSampling sampling = Sample(sampler);
 
         Assert.Contains(
             sampling.Unread,
@@ -174,20 +174,20 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_process_that_ended_is_gone()
+    public void A_process_that_ended_is_gone()
     {
         int pid = Start(Vcpu(1));
         Describe(pid);
         using HostSampler sampler = Sampler();
-        Assert.Single((await SampleAsync(sampler)).Samples);
+        Assert.Single(Sample(sampler).Samples);
 
         Directory.Delete(Path.Combine(_host.Root, $"proc/{pid}"), recursive: true);
 
-        Assert.Empty((await SampleAsync(sampler)).Samples);
+        Assert.Empty(Sample(sampler).Samples);
     }
 
     [Fact]
-    public async Task Sums_of_debugfs_serve_where_nothing_else_is()
+    public void Sums_of_debugfs_serve_where_nothing_else_is()
     {
         _host.Process(100, "qemu", ["qemu", "-name", "web"], 1, (9, "anon_inode:kvm-vm"), (10, "anon_inode:kvm-vcpu:0"));
         (string, string)[] sums = [("pf_taken", "70"), ("remote_tlb_flush", "5"), ("halt_wait_hist", "x")];
@@ -195,7 +195,7 @@ public sealed class HostSamplerTests : IDisposable
             _host.Write($"sys/kernel/debug/kvm/100-9/{name}", value + "\n");
         using HostSampler sampler = Sampler();
 
-        VcpuSample sum = Assert.Single((await SampleAsync(sampler)).Samples, sample => sample.Vcpu is null);
+        VcpuSample sum = Assert.Single(Sample(sampler).Samples, sample => sample.Vcpu is null);
 
         Assert.Equal((70UL, 5UL), (sum.Stats.Taken, sum.VmStats.RemoteTlbFlush));
         Assert.Equal(["debugfs"], sum.Sources);
@@ -204,7 +204,7 @@ public sealed class HostSamplerTests : IDisposable
     [Theory]
     [InlineData(false, "--qmp asks its monitor")]
     [InlineData(true, "did not answer within")]
-    public async Task The_monitor_is_only_asked_where_somebody_wants_it_and_others_do_not_wait(bool asksQmp, string expected)
+    public void The_monitor_is_only_asked_where_somebody_wants_it_and_others_do_not_wait(bool asksQmp, string expected)
     {
         string path = Path.Combine(_host.Root, "monitor");
         using var mute = new Socket(AddressFamily.Unix, SocketType.Stream, ProtocolType.Unspecified);
@@ -216,7 +216,7 @@ public sealed class HostSamplerTests : IDisposable
         Describe(Start(Vcpu(5)));
         using HostSampler sampler = Sampler(asksQmp);
 
-        HostSampling sampling = await SampleAsync(sampler);
+        HostSampling sampling = Sample(sampler);
 
         Assert.Contains(sampling.Unread, reason => reason.Contains(expected, StringComparison.Ordinal));
         Assert.Equal(5UL, sampling.Samples.Single(sample => sample.Vm != "mute").Stats.Taken);
@@ -244,7 +244,7 @@ public sealed class HostSamplerTests : IDisposable
             using var sampler = new HostSampler(
                 new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.FromSeconds(20) }, TimeProvider.System);
             for (int i = 0; i < 20; i++)
-                Assert.Equal(vcpus, (await SampleAsync(sampler)).Samples.Count(sample => sample.Stats.Taken == 1));
+                Assert.Equal(vcpus, Sample(sampler).Samples.Count(sample => sample.Stats.Taken == 1));
         }
         finally
         {
@@ -254,12 +254,57 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Fact]
-    public async Task A_VM_without_a_vCPU_is_shown()
+    public void A_VM_whose_reading_does_not_end_is_named_and_costs_the_others_nothing()
+    {
+        // The first to be read: opening a pipe waits for whoever writes to it.
+        _host.Process(2, "qemu", ["qemu", "-name", "stuck"], 1, (7, "anon_inode:kvm-vm"), (8, "anon_inode:kvm-vcpu:0"));
+        _host.Write("proc/2/task/3/comm", "CPU 0/KVM\n");
+        using (Process pipe = Process.Start("mkfifo", Path.Combine(_host.Root, "proc/2/task/3/stat")))
+            pipe.WaitForExit();
+        Describe(Start(Vcpu(5)));
+        using var sampler = new HostSampler(
+            new SamplerOptions { Root = _host.Root, Timeout = TimeSpan.FromSeconds(0.5) }, TimeProvider.System);
+
+        for (int look = 0; look < 3; look++)
+        {
+            HostSampling sampling = Sample(sampler);
+
+            Assert.Contains("VM stuck could not be read within 0.5 s: its state is unknown.", sampling.Unread);
+            Assert.Equal(5UL, sampling.Samples.Single(sample => sample.Vm != "stuck").Stats.Taken);
+            Assert.Equal(new VcpuFigures(), sampling.Samples.Single(sample => sample.Vm == "stuck").Stats);
+        }
+
+        using FileStream release = File.OpenWrite(Path.Combine(_host.Root, "proc/2/task/3/stat"));
+    }
+
+    [Fact]
+    public void Files_that_are_read_at_each_look_stay_open_until_their_VM_has_gone()
+    {
+        int pid = Start(Vcpu(1));
+        Describe(pid);
+        string stat = Path.Combine(_host.Root, $"proc/{pid}/task/4/stat");
+        using HostSampler sampler = Sampler();
+        Sample(sampler);
+        Assert.Contains(stat, OpenFiles());
+
+        _host.Thread(pid, 4, "CPU 0/KVM", "S", 13, wchan: "kvm_vcpu_block");
+        Assert.Equal(new ThreadFigures("S", 13, "kvm_vcpu_block"), Assert.Single(Sample(sampler).Samples).Thread);
+
+        Directory.Delete(Path.Combine(_host.Root, $"proc/{pid}"), recursive: true);
+        Assert.Empty(Sample(sampler).Samples);
+        Assert.DoesNotContain(OpenFiles(), file => file.StartsWith(stat, StringComparison.Ordinal));
+
+        static IEnumerable<string> OpenFiles() =>
+            Directory.GetFileSystemEntries("/proc/self/fd").Select(file => new FileInfo(file).LinkTarget ?? "");
+    }
+
+    [Fact]
+    public void A_VM_without_a_vCPU_is_shown()
     {
         _host.Process(100, "qemu", ["qemu", "-name", "new"], 1, (9, "anon_inode:kvm-vm"));
         using HostSampler sampler = Sampler();
 
-        HostSampling sampling = await SampleAsync(sampler);
+        HostSampling sampling = Sample(sampler);
 
         Assert.Equal(("new", null), (Assert.Single(sampling.Samples).Vm, sampling.Samples[0].Vcpu));
         Assert.Equal(["VM new has no vCPU yet."], sampling.Unread);
@@ -278,7 +323,7 @@ public sealed class HostSamplerTests : IDisposable
         do
         {
             await Task.Delay(100, TestContext.Current.CancellationToken);
-            sampling = await SampleAsync(sampler);
+            sampling = Sample(sampler);
         }
         while (!sampling.Samples.Any(sample => sample.Stats.Taken > 0));
 
@@ -318,8 +363,7 @@ public sealed class HostSamplerTests : IDisposable
         },
         TimeProvider.System);
 
-    private static Task<HostSampling> SampleAsync(HostSampler sampler) =>
-        sampler.SampleAsync(TestContext.Current.CancellationToken);
+    private static HostSampling Sample(HostSampler sampler) => sampler.Sample(TestContext.Current.CancellationToken);
 
     [System.Runtime.InteropServices.DllImport("libc", EntryPoint = "dup2")]
     private static extern int Duplicate(int from, int to);

@@ -1,0 +1,34 @@
+using System.Globalization;
+using SoakHost.Watch.Discovery;
+using SoakHost.Watch.Samples;
+
+namespace SoakHost.Watch.Sources;
+
+/// <summary>What /proc tells of one thread, read again and again.</summary>
+internal sealed class ThreadFiles(ProcFiles files, int pid, int thread) : IDisposable
+{
+    private readonly KeptFile _stat = new(files, $"proc/{pid}/task/{thread}/stat");
+    private readonly KeptFile _schedstat = new(files, $"proc/{pid}/task/{thread}/schedstat");
+    private readonly KeptFile _wchan = new(files, $"proc/{pid}/task/{thread}/wchan");
+
+    /// <summary>Its figures now; none where it has ended.</summary>
+    public ThreadFigures Read()
+    {
+        if (_stat.Text() is not { } text || !ThreadStat.TryParse(text, out ThreadStat stat))
+            return new();
+        // schedstat counts nanoseconds, where the kernel keeps it.
+        double seconds = _schedstat.Text() is { } sched
+            && sched.IndexOf(' ', StringComparison.Ordinal) is > 0 and var end
+            && ulong.TryParse(sched.AsSpan(0, end), NumberStyles.None, CultureInfo.InvariantCulture, out ulong nanoseconds)
+            ? nanoseconds / 1e9 : stat.CpuTicks / ThreadStat.TicksPerSecond;
+        // One that runs waits nowhere, and the kernel says "0".
+        return new ThreadFigures(stat.State, seconds, stat.State == "R" ? "" : _wchan.Text());
+    }
+
+    public void Dispose()
+    {
+        _stat.Dispose();
+        _schedstat.Dispose();
+        _wchan.Dispose();
+    }
+}
