@@ -8,7 +8,11 @@ if (args is ["monitoring"])
 else if (args is ["page"])
     await PageCost.RunAsync();
 else if (args is ["watch", .. var length])
-    await WatchCost.RunAsync(length is [var seconds] ? int.Parse(seconds, CultureInfo.InvariantCulture) : 600);
+{
+    await WatchCost.RunAsync(
+        length is [var seconds, ..] ? int.Parse(seconds, CultureInfo.InvariantCulture) : 600,
+        length is [_, var other] ? other : null);
+}
 else if (args is ["exit-latency"])
     return await ExitLatency.MeasureAsync();
 else if (args is ["watch-stub", var stubFolder, var stubVm])

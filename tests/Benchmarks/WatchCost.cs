@@ -9,7 +9,8 @@ using SoakHost.Commands;
 /// <summary>
 /// What it costs to watch 100 vCPUs: <c>dotnet run -c Release --project tests/Benchmarks -- watch</c>. The service of
 /// <c>soakhost watch</c> as a process of its own, at its default interval, scraped every 15 s; beside it a second one that
-/// watches no VM, for what the runtime takes in any case.
+/// watches no VM, for what the runtime takes in any case. Given the folder of another build of this program, that build's pair
+/// runs at the same time over the same stubs.
 /// </summary>
 /// <remarks>
 /// No /dev/kvm is needed. Ten stub processes stand for VMs of ten vCPUs. Theirs are real: the process, a thread for each vCPU by
@@ -29,8 +30,10 @@ internal static class WatchCost
     private const int FirstMadeUpDescriptor = 10_000;
     private const int ScrapeEvery = 15;
 
-    // The runtime compiles what runs often once more, and better.
-    private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(120);
+    // New processes are looked into at each look of their first minute.
+    private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(75);
+
+    private static readonly TimeSpan Window = TimeSpan.FromMinutes(1);
 
     private static readonly string[] Names =
     [
@@ -41,14 +44,17 @@ internal static class WatchCost
     private static readonly ulong[] PerSecond = [1000, 990, 5, 5, 100, 5000, 300, 100, 1];
 
     /// <summary>Measures for so many seconds, and prints it.</summary>
-    public static async Task RunAsync(int seconds)
+    /// <param name="seconds">How long, after the warm-up.</param>
+    /// <param name="other">The folder of another build of this program; null for none.</param>
+    public static async Task RunAsync(int seconds, string? other)
     {
         string folder = Directory.CreateTempSubdirectory("soakhost-bench-").FullName;
         List<Process> stubs = [];
+        List<WatchProcess> watches = [];
         try
         {
             for (int vm = 0; vm < Vms; vm++)
-                stubs.Add(Start("watch-stub", folder, $"{vm}"));
+                stubs.Add(Start(AppContext.BaseDirectory, "watch-stub", folder, $"{vm}"));
             List<int[]> statistics = [];
             foreach (Process stub in stubs)
             {
@@ -58,32 +64,33 @@ internal static class WatchCost
 
             MakeRoot(Path.Combine(folder, "with"), stubs, statistics);
             MakeRoot(Path.Combine(folder, "without"), [], statistics);
-            using var with = new WatchProcess(Path.Combine(folder, "with"));
-            using var without = new WatchProcess(Path.Combine(folder, "without"));
-            int vcpus = await with.VcpusAsync();
-            await RunAsync(WarmUp, with, without);
-            (TimeSpan First, TimeSpan Second) before = (with.Cpu, without.Cpu);
-            long start = Stopwatch.GetTimestamp();
-            await RunAsync(TimeSpan.FromSeconds(seconds), with, without);
-            double elapsed = Stopwatch.GetElapsedTime(start).TotalMilliseconds;
-            double cost = (with.Cpu - before.First).TotalMilliseconds / elapsed;
-            double idle = (without.Cpu - before.Second).TotalMilliseconds / elapsed;
-            Console.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"{vcpus} vCPUs of {Vms} VMs, {Directory.GetDirectories("/proc").Count(IsProcess)} processes on the machine, "
-                    + $"{elapsed / 1000:N0} s after {WarmUp.TotalSeconds:N0} s:"));
-            Console.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"  processor time of soakhost watch: {1000 * cost:N2} ms a second, {cost:P3} of one core"));
-            Console.WriteLine(string.Create(
-                CultureInfo.InvariantCulture,
-                $"  of one that watches no VM:        {1000 * idle:N2} ms a second, {idle:P3}"));
+            foreach (string build in (string[])[AppContext.BaseDirectory, .. other is null ? Array.Empty<string>() : [other]])
+            {
+                string name = build == AppContext.BaseDirectory ? "" : "other build, ";
+                watches.Add(new WatchProcess($"{name}with {Vms * VcpusPerVm} vCPUs", build, Path.Combine(folder, "with")));
+                watches.Add(new WatchProcess($"{name}with none", build, Path.Combine(folder, "without")));
+            }
+
+            foreach (WatchProcess watch in watches.Where((_, index) => index % 2 == 0))
+                await watch.ShowsAllAsync();
+            await RunAsync(WarmUp, watches);
+            watches.ForEach(watch => watch.Begin());
+            for (int window = 0; window < Math.Max(1, seconds / (int)Window.TotalSeconds); window++)
+            {
+                await RunAsync(Window, watches);
+                watches.ForEach(watch => watch.EndWindow());
+            }
+
             Console.WriteLine(
-                $"  load average of the machine: {(await File.ReadAllTextAsync("/proc/loadavg")).Split(' ')[0]} on "
-                    + $"{Environment.ProcessorCount} processors");
+                $"{Directory.GetDirectories("/proc").Count(IsProcess)} processes on the machine, "
+                    + $"load average {(await File.ReadAllTextAsync("/proc/loadavg")).Split(' ')[0]} on "
+                    + $"{Environment.ProcessorCount} processors.");
+            Console.WriteLine("Processor time in ms a second, the median of minutes:");
+            watches.ForEach(watch => watch.Print());
         }
         finally
         {
+            watches.ForEach(watch => watch.Dispose());
             foreach (Process stub in stubs)
             {
                 stub.Kill();
@@ -126,7 +133,7 @@ internal static class WatchCost
         return (int)await WatchCommand.ServeAsync(options, address, CancellationToken.None);
     }
 
-    private static async Task RunAsync(TimeSpan length, params WatchProcess[] watches)
+    private static async Task RunAsync(TimeSpan length, IEnumerable<WatchProcess> watches)
     {
         long start = Stopwatch.GetTimestamp();
         while (Stopwatch.GetElapsedTime(start) < length)
@@ -199,31 +206,45 @@ internal static class WatchCost
         return new FileStream(path, FileMode.Open, FileAccess.ReadWrite, FileShare.ReadWrite);
     }
 
-    private static Process Start(params string[] arguments) => Process.Start(new ProcessStartInfo(
-        "dotnet", [Path.Combine(AppContext.BaseDirectory, "Benchmarks.dll"), .. arguments])
+    /// <summary>
+    /// A process of this build or another one, with the settings of the runtime that soakhost has, as its service runs it.
+    /// </summary>
+    private static Process Start(string build, params string[] arguments) => Process.Start(new ProcessStartInfo(
+        "dotnet",
+        [
+            "exec", "--runtimeconfig", Path.Combine(build, "soakhost.runtimeconfig.json"),
+            "--depsfile", Path.Combine(build, "Benchmarks.deps.json"), Path.Combine(build, "Benchmarks.dll"), .. arguments,
+        ])
     {
         RedirectStandardOutput = true,
+        Environment = { ["DOTNET_TieredCompilation"] = "0" },
     })!;
 
     /// <summary>The service, measured from outside.</summary>
     private sealed class WatchProcess : IDisposable
     {
+        private readonly string _name;
         private readonly Process _process;
         private readonly HttpClient _http;
+        private readonly List<double> _windows = [];
+        private Dictionary<string, double> _threads = [];
+        private TimeSpan _cpu;
+        private long _begun, _window;
 
-        public WatchProcess(string root)
+        public WatchProcess(string name, string build, string root)
         {
+            _name = name;
             using var free = new TcpListener(IPAddress.Loopback, 0);
             free.Start();
             var address = new Uri($"http://127.0.0.1:{((IPEndPoint)free.LocalEndpoint).Port}");
             free.Stop();
-            _process = Start("watch-serve", root, address.ToString());
+            _process = Start(build, "watch-serve", root, address.ToString());
             _process.BeginOutputReadLine();
             _http = new HttpClient { BaseAddress = address };
         }
 
         /// <summary>Its processor time so far, in steps of 10 ms.</summary>
-        public TimeSpan Cpu
+        private TimeSpan Cpu
         {
             get
             {
@@ -234,8 +255,8 @@ internal static class WatchCost
 
         public Task<string> ScrapeAsync() => _http.GetStringAsync(new Uri("/metrics", UriKind.Relative));
 
-        /// <summary>How many vCPUs it shows, once it shows all that there are.</summary>
-        public async Task<int> VcpusAsync()
+        /// <summary>Waits until it shows all vCPUs that there are.</summary>
+        public async Task ShowsAllAsync()
         {
             while (true)
             {
@@ -246,7 +267,7 @@ internal static class WatchCost
                         "soakhost_watch_vcpu_state{", StringComparison.Ordinal)
                         && line.Contains("state=\"running\"", StringComparison.Ordinal));
                     if (vcpus == Vms * VcpusPerVm)
-                        return vcpus;
+                        return;
                 }
                 catch (HttpRequestException)
                 {
@@ -255,12 +276,58 @@ internal static class WatchCost
             }
         }
 
+        public void Begin() =>
+            (_cpu, _threads, _begun, _window) = (Cpu, Threads(), Stopwatch.GetTimestamp(), Stopwatch.GetTimestamp());
+
+        public void EndWindow()
+        {
+            TimeSpan cpu = Cpu;
+            _windows.Add((cpu - _cpu).TotalMilliseconds / Stopwatch.GetElapsedTime(_window).TotalSeconds);
+            (_cpu, _window) = (cpu, Stopwatch.GetTimestamp());
+        }
+
+        public void Print()
+        {
+            double seconds = Stopwatch.GetElapsedTime(_begun).TotalSeconds;
+            double[] sorted = [.. _windows.Order()];
+            double median = (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
+            IEnumerable<string> threads = Threads()
+                .Select(thread => (Name: thread.Key, Each: (thread.Value - _threads.GetValueOrDefault(thread.Key)) / seconds))
+                .Where(thread => thread.Each >= 0.01).OrderByDescending(thread => thread.Each)
+                .Select(thread => string.Create(CultureInfo.InvariantCulture, $"{thread.Name} {thread.Each:N2}"));
+            Console.WriteLine(string.Create(
+                CultureInfo.InvariantCulture, $"  {_name}: {median:N2}, {median / 1000:P3} of one core"));
+            Console.WriteLine($"    {string.Join(", ", threads)}");
+        }
+
         public void Dispose()
         {
             _http.Dispose();
             _process.Kill();
             _process.WaitForExit();
             _process.Dispose();
+        }
+
+        /// <summary>The processor time of its threads by their names, in ms.</summary>
+        private Dictionary<string, double> Threads()
+        {
+            Dictionary<string, double> found = [];
+            foreach (string thread in Directory.GetDirectories($"/proc/{_process.Id}/task"))
+            {
+                try
+                {
+                    string name = File.ReadAllText(Path.Combine(thread, "comm")).TrimEnd();
+                    string nanoseconds = File.ReadAllText(Path.Combine(thread, "schedstat")).Split(' ')[0];
+                    found[name] = found.GetValueOrDefault(name)
+                        + (double.Parse(nanoseconds, CultureInfo.InvariantCulture) / 1e6);
+                }
+                catch (IOException)
+                {
+                    // It has ended.
+                }
+            }
+
+            return found;
         }
     }
 }

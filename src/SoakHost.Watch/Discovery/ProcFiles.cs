@@ -28,7 +28,7 @@ public class ProcFiles(string root = "/")
     /// <summary>
     /// How many files a process has open, which Linux 6.2 and later tell without listing them; 0 where that is not told.
     /// </summary>
-    public virtual long OpenFiles(int pid) => ProcCalls.SizeOf(Path.Combine(root, $"proc/{pid}/fd"));
+    public virtual long FilesOpen(int pid) => ProcCalls.SizeOf(Path.Combine(root, $"proc/{pid}/fd"));
 
     /// <summary>What each of a process's file descriptors is that KVM gave out, in ascending order.</summary>
     /// <exception cref="UnauthorizedAccessException">The process may not be looked into.</exception>

@@ -42,7 +42,7 @@ internal sealed class ProcessTurns(TimeSpan every)
         if (every == TimeSpan.Zero || !_turns.TryGetValue(process.Pid, out Turn? turn) || turn.Inode != process.Inode
             || _now - turn.Changed < every || _now + _gap - turn.Read > every)
             return null;
-        return turn.Found.Vms.Count > 0 && (turn.OpenFiles == 0 || openFiles(process.Pid) != turn.OpenFiles) ? null : turn.Found;
+        return turn.Found.Vms.Count > 0 && (turn.FilesOpen == 0 || openFiles(process.Pid) != turn.FilesOpen) ? null : turn.Found;
     }
 
     /// <summary>A process was looked into.</summary>
@@ -55,7 +55,7 @@ internal sealed class ProcessTurns(TimeSpan every)
         Turn? before = _turns.GetValueOrDefault(process.Pid);
         bool isKnown = before?.Inode == process.Inode;
         bool isChanged = !isKnown || before!.Found.Vms.Count != found.Vms.Count
-            || (found.Vms.Count > 0 && before.OpenFiles != openFiles);
+            || (found.Vms.Count > 0 && before.FilesOpen != openFiles);
         TimeSpan changed = isChanged ? now : before!.Changed;
 
         // Those that stop being new at one look do not all have their next turns at one look.
@@ -74,5 +74,5 @@ internal sealed class ProcessTurns(TimeSpan every)
             _turns.Remove(gone);
     }
 
-    private sealed record Turn(ulong Inode, TimeSpan Changed, TimeSpan Read, long OpenFiles, ProcessFindings Found);
+    private sealed record Turn(ulong Inode, TimeSpan Changed, TimeSpan Read, long FilesOpen, ProcessFindings Found);
 }

@@ -45,7 +45,7 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
         foreach (ProcessEntry process in entries)
         {
             if (chosen?.Contains(process.Pid) == false
-                || (_turns.Before(process, files.OpenFiles) ?? LookInto(process, libvirt ??= NamesOfLibvirt())) is not { } found)
+                || (_turns.Before(process, files.FilesOpen) ?? LookInto(process, libvirt ??= NamesOfLibvirt())) is not { } found)
                 continue;
             refused += found.IsRefused ? 1 : 0;
             if (found.Vms.Count == 0)
@@ -116,7 +116,7 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
     private ProcessFindings? LookInto(ProcessEntry process, Dictionary<int, string> libvirt)
     {
         // Counted before they are listed: what is opened meanwhile is seen at the next look.
-        long openFiles = every > TimeSpan.Zero ? files.OpenFiles(process.Pid) : 0;
+        long openFiles = every > TimeSpan.Zero ? files.FilesOpen(process.Pid) : 0;
         ProcessFindings found;
         try
         {

@@ -26,7 +26,8 @@ internal sealed class InTurn : IDisposable
         _hand ??= new Hand();
         if (_hand.Do(count, piece, limit, stop))
             return count;
-        int next = _hand.Abandon();
+        _hand.Dispose();
+        int next = _hand.Begun;
         _hand = null;
         stop.ThrowIfCancellationRequested();
         return next;
@@ -34,12 +35,12 @@ internal sealed class InTurn : IDisposable
 
     public void Dispose()
     {
-        _hand?.Abandon();
+        _hand?.Dispose();
         _hand = null;
     }
 
     /// <summary>The thread. It closes what it waits on itself, for it may be the last to look at it.</summary>
-    private sealed class Hand
+    private sealed class Hand : IDisposable
     {
         private readonly AutoResetEvent _begin = new(false);
         private readonly AutoResetEvent _ended = new(false);
@@ -59,15 +60,23 @@ internal sealed class InTurn : IDisposable
             return stop.CanBeCanceled ? WaitHandle.WaitAny([_ended, stop.WaitHandle], limit) == 0 : _ended.WaitOne(limit);
         }
 
-        /// <summary>Lets the thread end after the piece that it is at.</summary>
-        /// <returns>The first piece that was not begun.</returns>
-        public int Abandon()
+        /// <summary>How many pieces were begun.</summary>
+        public int Begun
+        {
+            get
+            {
+                lock (_gate)
+                    return _next;
+            }
+        }
+
+        /// <summary>Lets no further piece begin, and ends the thread once the piece that it is at has ended.</summary>
+        public void Dispose()
         {
             lock (_gate)
             {
                 _isAbandoned = true;
                 _begin.Set();
-                return _next;
             }
         }
 

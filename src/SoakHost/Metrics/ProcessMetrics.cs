@@ -57,6 +57,6 @@ internal sealed class ProcessMetrics
         return _fds.Value;
     }
 
-    private static int Count() => new ProcFiles().OpenFiles(Environment.ProcessId) is > 0 and var told
+    private static int Count() => new ProcFiles().FilesOpen(Environment.ProcessId) is > 0 and var told
         ? (int)told : Directory.EnumerateFileSystemEntries(OpenFiles).Count();
 }

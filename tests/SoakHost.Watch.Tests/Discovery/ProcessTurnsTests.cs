@@ -8,7 +8,7 @@ public sealed class ProcessTurnsTests
     private static readonly WatchedVm Vm = new(7, "web", "7.1.3", 3, null, [], null, null);
 
     private readonly ProcessTurns _turns = new(Every);
-    private readonly Dictionary<int, (ulong Inode, bool HasVm, long OpenFiles)> _processes = [];
+    private readonly Dictionary<int, (ulong Inode, bool HasVm, long Files)> _processes = [];
     private readonly Dictionary<int, ProcessFindings> _found = [];
     private double _now = -Gap;
 

@@ -204,13 +204,13 @@ public sealed class VmDiscoveryTests : IDisposable
     public void The_kernel_tells_how_many_files_a_process_has_open_and_another_inode_for_another_process()
     {
         var files = new ProcFiles();
-        long before = files.OpenFiles(Environment.ProcessId);
+        long before = files.FilesOpen(Environment.ProcessId);
         Assert.SkipWhen(before == 0, "This kernel does not count a process's open files (Linux 6.2).");
         IReadOnlyList<ProcessEntry> all = files.Processes();
         ProcessEntry own = all.Single(process => process.Pid == Environment.ProcessId);
 
         Assert.InRange(before, 3, 100_000);
-        Assert.Equal(0, files.OpenFiles(int.MaxValue));
+        Assert.Equal(0, files.FilesOpen(int.MaxValue));
         Assert.Equal(own, files.Processes().Single(process => process.Pid == Environment.ProcessId));
         Assert.Equal(all.Count, all.Select(process => process.Inode).Distinct().Count());
     }
@@ -223,7 +223,7 @@ public sealed class VmDiscoveryTests : IDisposable
     {
         public List<int> LookedInto { get; } = [];
 
-        public override long OpenFiles(int pid) => 7;
+        public override long FilesOpen(int pid) => 7;
 
         public override IReadOnlyList<(int Descriptor, string Target)> Descriptors(int pid)
         {
