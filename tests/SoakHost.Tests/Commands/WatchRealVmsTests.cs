@@ -81,7 +81,7 @@ public sealed class WatchRealVmsTests : IDisposable
 
     private Process StartQemu(string name)
     {
-        var process = Process.Start(new ProcessStartInfo(
+        Process process = Process.Start(new ProcessStartInfo(
             Emulator,
             [
                 "-accel", "kvm", "-cpu", "qemu64", "-m", "64", "-nodefaults", "-no-user-config", "-display", "none",

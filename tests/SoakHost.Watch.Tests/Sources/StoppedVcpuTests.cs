@@ -3,7 +3,6 @@ using SoakHost.HostKernel;
 using SoakHost.HostKernel.Guest;
 using SoakHost.HostKernel.Kvm;
 using SoakHost.Watch.Samples;
-using SoakHost.Watch.Sources;
 using SoakHost.Watch.Verdicts;
 
 namespace SoakHost.Watch.Sources.Tests;
@@ -94,7 +93,7 @@ public sealed class StoppedVcpuTests
         for (int seen = 0, looks = 0; seen < 2 && looks < LooksMax; looks++)
         {
             await Task.Delay(TimeSpan.FromSeconds(1), TestContext.Current.CancellationToken);
-            foreach (VcpuSample sample in (await sampler.SampleAsync(TestContext.Current.CancellationToken)).Samples)
+            foreach (VcpuSample sample in sampler.Sample(TestContext.Current.CancellationToken).Samples)
                 history.Add(sample);
             last = [.. history.Vcpus];
             Assert.DoesNotContain(last, each => each.Verdict.State == WatchState.Hung);
