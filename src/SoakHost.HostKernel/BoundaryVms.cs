@@ -14,7 +14,7 @@ internal sealed class BoundaryVm : IDisposable
 
     private static readonly HostCohortOptions Options = new() { Vcpus = 1, Workloads = [] };
 
-    private static readonly GuestShape Shape = new(
+    private static readonly GuestShape Usual = new(
         Options.Vcpus, Options.GuestPhysicalBase, GuestMemory.LargePageBytes, Vmas: 1, Options.Memslots, GuestProgram.Sweep,
         WorkloadSpace.Bytes);
 
@@ -29,15 +29,21 @@ internal sealed class BoundaryVm : IDisposable
     private readonly Func<bool> _isStopping;
 
     public BoundaryVm(
-        KvmDevice device, bool withRings, ICounterMover? mover, TimeProvider time, Func<bool> isStopping)
+        KvmDevice device, bool withRings, ICounterMover? mover, TimeProvider time, Func<bool> isStopping,
+        GuestProgram program = GuestProgram.Workload)
     {
         (_mover, _time, _isStopping) = (mover, time, isStopping);
+        bool isWorkload = program == GuestProgram.Workload;
         _descriptor = device.CreateVm();
         try
         {
             HasRings = withRings && DirtyRing.TryEnable(_descriptor);
-            _memory = new GuestMemory(_descriptor, Shape);
-            _vcpu = new Vcpu(device, _descriptor, _memory, 0, VcpuRole.Workload, Options, cpu: null);
+            if (program == GuestProgram.AsyncFaults)
+                MoveInterruptsIntoKernel();
+            _memory = new GuestMemory(_descriptor, isWorkload ? Usual : Usual with { Program = program });
+            _vcpu = new Vcpu(
+                device, _descriptor, _memory, 0, isWorkload ? VcpuRole.Workload : VcpuRole.Soaked,
+                isWorkload ? Options : Options with { Program = program }, cpu: null);
             _vcpu.Start();
         }
         catch
@@ -56,9 +62,11 @@ internal sealed class BoundaryVm : IDisposable
 
     public Vcpu Vcpu => _vcpu!;
 
+    public GuestMemory Memory => _memory!;
+
     /// <summary>One of two large pages of guest addresses, with a memslot's number of its own.</summary>
     public WorkloadSpace Space(int number) => new(
-        _descriptor, FreeSlot + (uint)number, Shape.WorkloadBase + (number * GuestMemory.LargePageBytes), Vmas: 1,
+        _descriptor, FreeSlot + (uint)number, Usual.WorkloadBase + (number * GuestMemory.LargePageBytes), Vmas: 1,
         IsFedStale: false)
     {
         GuestFile = Vcpu.Descriptor,
@@ -70,20 +78,45 @@ internal sealed class BoundaryVm : IDisposable
     public string? Ask(long address, int pages, ulong? value)
     {
         Vcpu.Ask(address, pages, GuestMemory.PageBytes, value);
+        return Await();
+    }
+
+    /// <summary>Waits until the guest has done what it was asked, or has ended.</summary>
+    /// <inheritdoc cref="Ask" path="/returns"/>
+    public string? Await()
+    {
+        if (!TryAwait(AnswerWithin))
+            throw new BoundaryException("Its vCPU made no progress for 30 s. It may hang.");
+        return Vcpu.ProgressDue ? Vcpu.StopReason : null;
+    }
+
+    /// <summary>Waits for a time.</summary>
+    /// <returns>Whether the guest has done it, or has ended.</returns>
+    public bool TryAwait(TimeSpan within)
+    {
         long start = _time.GetTimestamp();
         var spin = default(SpinWait);
-        while (Vcpu.ProgressDue)
+        while (Vcpu.ProgressDue && Vcpu.StopReason is null)
         {
-            if (Vcpu.StopReason is { } reason)
-                return reason;
             if (_isStopping())
                 throw new BoundaryException("It was stopped before its end.");
-            if (_time.GetElapsedTime(start) > AnswerWithin)
-                throw new BoundaryException("Its vCPU made no progress for 30 s. It may hang.");
+            if (_time.GetElapsedTime(start) > within)
+                return false;
             spin.SpinOnce();
         }
 
-        return null;
+        return true;
+    }
+
+    /// <summary>Gives vCPUs that will be created an APIC of KVM's.</summary>
+    private void MoveInterruptsIntoKernel()
+    {
+        // Routes for the pins of one IO-APIC, which nothing here has.
+        var capability = new KvmEnableCapability { Capability = KvmAbi.CapabilitySplitIrqChip, Argument = 24 };
+        unsafe
+        {
+            _descriptor.Request("have KVM emulate the APIC", KvmAbi.EnableCapability, (nint)(&capability));
+        }
     }
 
     public MovedWord Move(KernelWord word, ulong add) => _mover!.Add(word, Vcpu.ThreadNumber, add);
@@ -280,7 +313,16 @@ internal static class BoundaryRuns
     {
         try
         {
-            return name == BoundaryNames.MmioGeneration ? RunMmio() : RunRing();
+            return name switch
+            {
+                BoundaryNames.MmioGeneration => RunMmio(),
+                BoundaryNames.AsyncFaultToken => RunAsyncFaults(),
+                _ => RunRing(),
+            };
+        }
+        catch (NotOfferedException error)
+        {
+            return new BoundaryResult(name, Verdict.Unsupported, $"No page can be made missing: {error.Message}.");
         }
         catch (Exception error) when (error is KvmException or BoundaryException)
         {
@@ -300,6 +342,21 @@ internal static class BoundaryRuns
                 return Unknown();
             using var vm = new MmioVm(device, mover, time, isStopping);
             return new MmioGeneration(vm, time, progress, isStopping).Run();
+        }
+
+        BoundaryResult RunAsyncFaults()
+        {
+            if (!device.Has(KvmAbi.CapabilityAsyncFaultInterrupt) || !device.Has(KvmAbi.CapabilitySplitIrqChip))
+            {
+                return new BoundaryResult(
+                    name, Verdict.Unsupported,
+                    "This kernel's KVM tells guests of no asynchronous faults (KVM_CAP_ASYNC_PF_INT, Linux 5.8 and later).");
+            }
+
+            if (mover?.Has(KernelWord.AsyncFaultId) == false)
+                return Unknown();
+            using var vm = new AsyncFaultVm(device, mover, time, isStopping);
+            return new AsyncFaultToken(vm, time, progress, isStopping).Run();
         }
 
         BoundaryResult RunRing()

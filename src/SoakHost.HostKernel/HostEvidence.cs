@@ -91,7 +91,6 @@ internal static class HostEvidence
         string[] left = [.. BoundaryNames.WithoutCounter(BoundaryNames.All).Except(options.Counters)];
         if (left.Length > 0)
             yield return $"Boundaries that were not asked for: {string.Join(", ", left)} (--boundaries).";
-        yield return BoundaryNames.NeverTried;
         if (!options.HasCounter)
             yield break;
         if (options.Workloads.Count == 0)

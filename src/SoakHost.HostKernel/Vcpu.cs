@@ -80,6 +80,8 @@ internal sealed unsafe class Vcpu : IWorkloadVcpu, IDisposable
             _statistics = options.WithoutStatistics ? null : VcpuStatistics.TryOpen(_descriptor, out missing);
             StatisticsMissing = missing;
             SetRegisters(program);
+            if (program == GuestProgram.AsyncFaults)
+                EnableAsyncFaults();
         }
         catch
         {
@@ -386,6 +388,8 @@ internal sealed unsafe class Vcpu : IWorkloadVcpu, IDisposable
         special.Cr3 = (ulong)_memory.TableRoot;
         special.Cr4 = wideTables;
         special.Efer = longMode;
+        if (program == GuestProgram.AsyncFaults)
+            SetTables(ref special);
         _descriptor.Request("set a vCPU's mode", KvmAbi.SetSpecialRegisters, (nint)(&special));
 
         var registers = new KvmRegisters
@@ -395,6 +399,47 @@ internal sealed unsafe class Vcpu : IWorkloadVcpu, IDisposable
             Rflags = FlagsWithPortAccess,
         };
         _descriptor.Request("set a vCPU's registers", KvmAbi.SetRegisters, (nint)(&registers));
+    }
+
+    /// <summary>Where faults and interrupts find their handlers, and an APIC whose registers are model-specific ones.</summary>
+    private static void SetTables(ref KvmSpecialRegisters special)
+    {
+        const ulong wideApic = 1 << 10; // EXTD: x2APIC
+        special.Gdt = new KvmDescriptorTable { Base = AsyncFaultCode.Segments, Limit = AsyncFaultCode.SegmentsLimit };
+        special.Idt = new KvmDescriptorTable { Base = AsyncFaultCode.Gates, Limit = AsyncFaultCode.GatesLimit };
+        special.Tr = new KvmSegment
+        {
+            Base = AsyncFaultCode.TaskState,
+            Limit = AsyncFaultCode.TaskStateBytes - 1,
+            Selector = AsyncFaultCode.TaskSelector,
+            Type = 11,
+            Present = 1,
+        };
+        special.ApicBase |= wideApic;
+    }
+
+    /// <summary>Switches on the APIC and KVM's asynchronous faults. The VM's APICs must be KVM's.</summary>
+    private void EnableAsyncFaults()
+    {
+        // Documentation/virt/kvm/x86/msr.rst: MSR_KVM_ASYNC_PF_INT comes before MSR_KVM_ASYNC_PF_EN. Bit 0 of that enables them,
+        // bit 3 has READY come as an interrupt; without bit 1 they are for ring 3 alone.
+        const uint interrupt = 0x4b56_4d06;
+        const uint enable = 0x4b56_4d02;
+        const ulong enabledWithInterrupt = 1 | (1 << 3);
+        const uint softwareEnabled = 0x1ff;
+        KvmLocalApic apic;
+        _descriptor.Request("read a vCPU's APIC", KvmAbi.GetLocalApic, (nint)(&apic));
+        apic.Words[KvmLocalApic.Spurious] = softwareEnabled;
+        _descriptor.Request("set a vCPU's APIC", KvmAbi.SetLocalApic, (nint)(&apic));
+        var registers = new KvmModelSpecificPair
+        {
+            Count = 2,
+            First = new KvmModelSpecific { Index = interrupt, Data = AsyncFaultCode.ReadyVector },
+            Second = new KvmModelSpecific { Index = enable, Data = AsyncFaultCode.Slot | enabledWithInterrupt },
+        };
+        const string what = "enable asynchronous page faults";
+        if (_descriptor.Request(what, KvmAbi.SetModelSpecific, (nint)(&registers)) != registers.Count)
+            throw new KvmException($"could not {what}: KVM does not take what MSR_KVM_ASYNC_PF_EN was given");
     }
 
     private static KvmSegment Segment(int selector, byte type, int ring, bool isLong) => new()

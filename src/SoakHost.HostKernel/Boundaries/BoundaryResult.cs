@@ -11,7 +11,7 @@ namespace SoakHost.HostKernel.Boundaries;
 /// <param name="Text">What was seen, or why it is no pass: sentences.</param>
 public sealed record BoundaryResult(string Name, Verdict Verdict, string Text)
 {
-    /// <summary>Memslot updates made, or pages dirtied.</summary>
+    /// <summary>Memslot updates made, pages dirtied, or asynchronous faults.</summary>
     public long Events { get; init; }
 
     /// <summary>The counter below the boundary, as it was read in the kernel; null where it cannot be read.</summary>
@@ -72,6 +72,9 @@ internal enum KernelWord
 
     /// <summary>Both indices of the first vCPU's dirty ring, which are equal.</summary>
     DirtyRingIndices,
+
+    /// <summary>What the first vCPU's next token of an asynchronous page fault is made of.</summary>
+    AsyncFaultId,
 }
 
 /// <summary>A word before it was moved, and after.</summary>

@@ -34,7 +34,7 @@ internal sealed unsafe class GuestMemory : IDisposable
     internal const int SiblingPages = 16;
     internal const long LargePageBytes = 2 << 20;
 
-    private const long CodeAddress = PageBytes;
+    internal const long CodeAddress = PageBytes;
     private const long MailboxAddress = 2 * PageBytes;
     private const ulong Present = 1;
     private const ulong Writable = 2;
@@ -98,6 +98,9 @@ internal sealed unsafe class GuestMemory : IDisposable
 
     /// <summary>A word of a vCPU's mailbox, which guest and host share.</summary>
     internal ulong* MailboxWord(int vcpu, int offset) => (ulong*)(_system.Start + Mailbox(vcpu) + offset);
+
+    /// <summary>A word of 32 bits of the first page, which <see cref="GuestProgram.AsyncFaults"/> shares with KVM.</summary>
+    internal uint* TableWord(int offset) => (uint*)(_system.Start + offset);
 
     /// <summary>Takes the soaked memory away from host and guest alike: a guest that touches it makes KVM_RUN fail.</summary>
     internal void MakeInaccessible()
@@ -173,6 +176,8 @@ internal sealed unsafe class GuestMemory : IDisposable
         GuestCode.Loop.CopyTo(new Span<byte>(code + GuestCode.LoopEntry, GuestCode.Loop.Length));
         GuestCode.Workload.CopyTo(new Span<byte>(code + GuestCode.WorkloadEntry, GuestCode.Workload.Length));
         GuestCode.Halt.CopyTo(new Span<byte>(code + GuestCode.HaltEntry, GuestCode.Halt.Length));
+        if (program == GuestProgram.AsyncFaults)
+            AsyncFaultCode.Write(new Span<byte>(_system.Start, 2 * PageBytes));
         if (program == GuestProgram.ImitateHang)
             GuestCode.Loop.CopyTo(new Span<byte>(code + GuestCode.AccessInstruction, GuestCode.Loop.Length));
     }

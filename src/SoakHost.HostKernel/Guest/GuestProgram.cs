@@ -10,6 +10,9 @@ internal enum GuestProgram
     /// <summary>Reads a word of each page and notes it, or writes one, once for each order.</summary>
     Workload,
 
+    /// <summary>Touches pages, and leaves those whose fault is asynchronous: see <see cref="AsyncFaultCode"/>.</summary>
+    AsyncFaults,
+
     /// <summary>Jumps to itself for ever: no heartbeat, no faults.</summary>
     LoopWithoutHeartbeat,
 
@@ -92,6 +95,7 @@ internal static class GuestCode
         GuestProgram.LoopWithoutHeartbeat => LoopEntry,
         GuestProgram.Halt => HaltEntry,
         GuestProgram.Workload => WorkloadEntry,
+        GuestProgram.AsyncFaults => AsyncFaultCode.MainEntry,
         _ => SweepEntry,
     };
 

@@ -17,7 +17,9 @@ internal static class KvmAbi
     internal const int CapabilitySyncMmu = 16;
     internal const int CapabilityMaxVcpus = 66;
     internal const int CapabilityReadOnlyMemory = 81;
+    internal const int CapabilitySplitIrqChip = 121;
     internal const int CapabilityImmediateExit = 136;
+    internal const int CapabilityAsyncFaultInterrupt = 183;
     internal const int CapabilityBinaryStats = 203;
 
     internal const uint ExitUnknown = 0;
@@ -46,6 +48,9 @@ internal static class KvmAbi
     internal static readonly nuint SetRegisters = IoWrite(0x82, Marshal.SizeOf<KvmRegisters>());
     internal static readonly nuint GetSpecialRegisters = IoRead(0x83, Marshal.SizeOf<KvmSpecialRegisters>());
     internal static readonly nuint SetSpecialRegisters = IoWrite(0x84, Marshal.SizeOf<KvmSpecialRegisters>());
+    internal static readonly nuint SetModelSpecific = IoWrite(0x89, 8);
+    internal static readonly nuint GetLocalApic = IoRead(0x8e, Marshal.SizeOf<KvmLocalApic>());
+    internal static readonly nuint SetLocalApic = IoWrite(0x8f, Marshal.SizeOf<KvmLocalApic>());
     internal static readonly nuint SetCpuid = IoWrite(0x90, 8);
     internal static readonly nuint EnableCapability = IoWrite(0xa3, Marshal.SizeOf<KvmEnableCapability>());
     internal static readonly nuint GetStatsDescriptor = Io(0xce);
@@ -219,6 +224,35 @@ internal struct KvmRunHead
     /// <summary><c>mmio.is_write</c>.</summary>
     [FieldOffset(52)]
     internal byte IsMmioWrite;
+}
+
+/// <summary><c>struct kvm_lapic_state</c>, 1024 bytes: the registers of a local APIC.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 1024)]
+internal unsafe struct KvmLocalApic
+{
+    /// <summary>Word of the spurious-interrupt vector register, whose bit 8 switches the APIC on.</summary>
+    internal const int Spurious = 0xf0 / sizeof(uint);
+
+    internal fixed uint Words[256];
+}
+
+/// <summary><c>struct kvm_msrs</c> with two entries, 40 bytes.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct KvmModelSpecificPair
+{
+    internal uint Count;
+    internal uint Padding;
+    internal KvmModelSpecific First;
+    internal KvmModelSpecific Second;
+}
+
+/// <summary><c>struct kvm_msr_entry</c>, 16 bytes.</summary>
+[StructLayout(LayoutKind.Sequential)]
+internal struct KvmModelSpecific
+{
+    internal uint Index;
+    internal uint Reserved;
+    internal ulong Data;
 }
 
 /// <summary><c>struct kvm_cpuid_entry2</c>, 40 bytes.</summary>

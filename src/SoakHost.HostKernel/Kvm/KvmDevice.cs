@@ -70,6 +70,9 @@ internal sealed unsafe class KvmDevice : IDisposable
 
     public void Dispose() => _descriptor.Dispose();
 
+    /// <summary>Whether the kernel's KVM has a capability.</summary>
+    internal bool Has(int capability) => Capability(capability) > 0;
+
     private int Capability(int capability) => _descriptor.TryRequest(KvmAbi.CheckExtension, capability);
 
     private void Require(int capability, string name)

@@ -74,8 +74,12 @@ internal sealed class LabMover(
     // The lab answers, or takes the machine away. Nothing may be done without its answer: it could write to where the VM was.
     private static readonly TimeSpan AnswerWithin = TimeSpan.FromMinutes(10);
 
-    public bool Has(KernelWord word) =>
-        word == KernelWord.MemslotGeneration ? layout.MemslotGeneration is not null : layout.DirtyIndices is not null;
+    public bool Has(KernelWord word) => word switch
+    {
+        KernelWord.MemslotGeneration => layout.MemslotGeneration is not null,
+        KernelWord.AsyncFaultId => layout.AsyncFaultId is not null,
+        _ => layout.DirtyIndices is not null,
+    };
 
     public MovedWord Add(KernelWord word, int thread, ulong add)
     {
@@ -91,6 +95,11 @@ internal sealed class LabMover(
                 ("pointer", kvm + (ulong)ring.Pointer), ("slots", ring.Slots), ("field", ring.Dirty), ("other", ring.Reset),
                 ("bytes", 4),
             ]);
+        }
+        else if (word == KernelWord.AsyncFaultId && layout.AsyncFaultId is { } faults)
+        {
+            values.AddRange(
+                [("pointer", kvm + (ulong)faults.Pointer), ("slots", faults.Slots), ("field", faults.Id), ("bytes", 4)]);
         }
         else
         {

@@ -178,6 +178,5 @@ public sealed record LabJudgement(
             yield return $"Boundaries that were not asked for: {string.Join(", ", left)}.";
         foreach (string none in Others(run, Verdict.Unsupported))
             yield return none;
-        yield return BoundaryNames.NeverTried;
     }
 }

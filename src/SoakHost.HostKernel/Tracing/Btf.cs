@@ -69,9 +69,28 @@ public sealed class Btf
     {
         ArgumentNullException.ThrowIfNull(structure);
         ArgumentNullException.ThrowIfNull(field);
-        if (_byName.TryGetValue((Struct, structure), out int index))
-            return OffsetIn(_types[index], field, DepthMax) is { } bits && bits % 8 == 0 ? bits / 8 : null;
-        return _kernel?.OffsetOf(structure, field);
+        return OffsetOf(structure, [field]);
+    }
+
+    /// <summary>The offset in bytes of a field of a structure in a structure; null where there is no such field.</summary>
+    /// <param name="structure">The outermost structure's name.</param>
+    /// <param name="path">The names of its field, of a field of that, and so on.</param>
+    internal int? OffsetOf(string structure, params IReadOnlyList<string> path)
+    {
+        if (!_byName.TryGetValue((Struct, structure), out int index))
+            return _kernel?.OffsetOf(structure, path);
+        (Btf Owner, int At)? place = (this, _types[index]);
+        int bits = 0;
+        foreach (string field in path)
+        {
+            if (place is not { } inner || inner.Owner.Kind(inner.At) is not (Struct or Union)
+                || inner.Owner.MemberOf(inner.At, field, DepthMax) is not { } member)
+                return null;
+            bits += member.Bits;
+            place = member.Owner.Find(member.Type);
+        }
+
+        return bits % 8 == 0 ? bits / 8 : null;
     }
 
     /// <summary>
@@ -102,7 +121,7 @@ public sealed class Btf
             && target.Owner.Kind(target.At) is Struct or 7 ? target.Owner.Name(target.At) : "";
     }
 
-    private int? OffsetIn(int at, string field, int depth)
+    private (int Bits, Btf Owner, int Type)? MemberOf(int at, string field, int depth)
     {
         if (depth == 0)
             return null;
@@ -112,12 +131,13 @@ public sealed class Btf
             int place = at + TypeBytes + (member * 12);
             int offset = (int)(hasBitfields ? Word(place + 8) & 0xffffff : Word(place + 8));
             string name = NameAt(Word(place));
+            int type = (int)Word(place + 4);
             if (name == field)
-                return offset;
-            if (name.Length == 0 && Find((int)Word(place + 4)) is { } inner
+                return (offset, this, type);
+            if (name.Length == 0 && Find(type) is { } inner
                 && inner.Owner.Kind(inner.At) is Struct or Union
-                && inner.Owner.OffsetIn(inner.At, field, depth - 1) is { } within)
-                return offset + within;
+                && inner.Owner.MemberOf(inner.At, field, depth - 1) is { } within)
+                return (offset + within.Bits, within.Owner, within.Type);
         }
 
         return null;

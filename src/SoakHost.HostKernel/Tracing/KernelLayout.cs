@@ -31,6 +31,13 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
     /// </summary>
     public (int Pointer, int Slots, int Dirty, int Reset)? DirtyIndices { get; init; }
 
+    /// <summary>
+    /// Of <c>struct kvm</c>, the head of the array of its vCPUs (Linux 5.17 and later), of a node of that the slots, and in the
+    /// first vCPU <c>arch.apf.id</c>, of which the tokens of asynchronous faults are made; null where the kernel has other
+    /// fields.
+    /// </summary>
+    public (int Pointer, int Slots, int Id)? AsyncFaultId { get; init; }
+
     /// <summary>The tracepoint of every fault of a guest.</summary>
     public const string FaultTaken = "kvm_page_fault";
 
@@ -63,6 +70,8 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
             MemslotGeneration = btf.OffsetOf("kvm", "memslots") is { } slots
                 && btf.OffsetOf("kvm_memslots", "generation") is { } generation ? (slots, generation) : null,
             DirtyIndices = IndicesOf(btf),
+            AsyncFaultId = VcpusOf(btf) is { } vcpus && btf.OffsetOf("kvm_vcpu", "arch", "apf", "id") is { } id
+                ? (vcpus.Pointer, vcpus.Slots, id) : null,
         };
 
         int? Optional(string field) =>
@@ -82,13 +91,16 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
 
     private static (int Pointer, int Slots, int Dirty, int Reset)? IndicesOf(Btf btf)
     {
-        int? head = btf.OffsetOf("kvm", "vcpu_array") + btf.OffsetOf("xarray", "xa_head");
         int? ring = btf.OffsetOf("kvm_vcpu", "dirty_ring");
         int? dirty = ring + btf.OffsetOf("kvm_dirty_ring", "dirty_index");
         int? reset = ring + btf.OffsetOf("kvm_dirty_ring", "reset_index");
-        return head is { } array && btf.OffsetOf("xa_node", "slots") is { } slots && dirty is { } first && reset is { } second
-            ? (array, slots, first, second) : null;
+        return VcpusOf(btf) is { } vcpus && dirty is { } first && reset is { } second
+            ? (vcpus.Pointer, vcpus.Slots, first, second) : null;
     }
+
+    private static (int Pointer, int Slots)? VcpusOf(Btf btf) =>
+        btf.OffsetOf("kvm", "vcpu_array") + btf.OffsetOf("xarray", "xa_head") is { } array
+        && btf.OffsetOf("xa_node", "slots") is { } slots ? (array, slots) : null;
 
     /// <summary>Reads it from the kernel that runs.</summary>
     /// <param name="root">The root of the file system.</param>

@@ -53,7 +53,7 @@ internal static class LabCommand
         var command = new Command(
             "lab",
             "Boots stock kernels with QEMU and tests KVM's page-fault retry protocol in each, across 2^31, 2^32, 2^63 and 2^64, "
-            + "and on request the wraps of two other counters (--boundaries), "
+            + "and on request the wraps of other counters (--boundaries), "
             + "in about a minute. The kernel's counter is written to just below each boundary while vCPUs fault. A control comes "
             + "first, on that very kernel: an invalidation that never ends must be called a hang. "
             + "Exit code 0: every kernel passes; 1: one fails at a boundary; 2: too little was seen; 3: one cannot be tried.")

@@ -66,7 +66,7 @@ public sealed class CommandTests
         ["done"] = Kvm,
         ["soakhost lab vmlinuz"] = Images,
         ["soakhost lab vmlinuz-6.1 vmlinuz-6.12 --json --junit lab.xml"] = Images,
-        ["soakhost lab vmlinuz --boundaries mmio-generation,dirty-ring"] = Images,
+        ["soakhost lab vmlinuz --boundaries mmio-generation,async-pf-token,dirty-ring"] = Images,
         ["soakhost lab arch/x86/boot/bzImage --modules /tmp/modules"] = Images,
         ["soakhost watch --from web-17.jsonl"] = Recording,
         ["soakhost watch --listen http://127.0.0.1:9101 --evidence /var/lib/soakhost-watch"] = "it runs until it is stopped",

@@ -24,6 +24,9 @@ public sealed class KvmAbiTests
         Assert.Equal(0x4090ae82u, KvmAbi.SetRegisters);
         Assert.Equal(0x8138ae83u, KvmAbi.GetSpecialRegisters);
         Assert.Equal(0x4138ae84u, KvmAbi.SetSpecialRegisters);
+        Assert.Equal(0x4008ae89u, KvmAbi.SetModelSpecific);
+        Assert.Equal(0x8400ae8eu, KvmAbi.GetLocalApic);
+        Assert.Equal(0x4400ae8fu, KvmAbi.SetLocalApic);
         Assert.Equal(0x4008ae90u, KvmAbi.SetCpuid);
         Assert.Equal(0x4068aea3u, KvmAbi.EnableCapability);
         Assert.Equal(0xaeceu, KvmAbi.GetStatsDescriptor);
@@ -40,6 +43,9 @@ public sealed class KvmAbiTests
         Assert.Equal(24, Unsafe.SizeOf<KvmSegment>());
         Assert.Equal(16, Unsafe.SizeOf<KvmDescriptorTable>());
         Assert.Equal(312, Unsafe.SizeOf<KvmSpecialRegisters>());
+        Assert.Equal(1024, Unsafe.SizeOf<KvmLocalApic>());
+        Assert.Equal(16, Unsafe.SizeOf<KvmModelSpecific>());
+        Assert.Equal(40, Unsafe.SizeOf<KvmModelSpecificPair>());
         Assert.Equal(40, Unsafe.SizeOf<KvmCpuidEntry>());
         Assert.Equal(8 + (256 * 40), Unsafe.SizeOf<KvmCpuid>());
         Assert.Equal(152, Unsafe.SizeOf<Libc.SignalActionRecord>());

@@ -34,6 +34,8 @@ internal sealed class BtfBuilder
         return number;
     }
 
+    public int NumberOf(string structure) => _structs[structure];
+
     public int PointerTo(string structure) => Type("", 2u << 24, (uint)_structs[structure]);
 
     /// <summary>A tracepoint's typedef, of a pointer to a function whose first parameter is its data.</summary>

@@ -23,6 +23,47 @@ public sealed class BtfTests
     }
 
     [Fact]
+    public void A_path_leads_through_structures_that_have_no_name_of_their_own()
+    {
+        var builder = new BtfBuilder();
+        Btf kernel = builder.Add(types =>
+        {
+            int apf = types.Struct("", 32, ("halted", types.Long, 0), ("id", types.Long, 128));
+            types.Struct("kvm_vcpu_arch", 128, ("apf", apf, 512));
+        }).Build();
+        Btf module = builder.Continue().Add(types => types.Struct(
+            "kvm_vcpu", 256, ("kvm", types.Long, 0), ("arch", types.NumberOf("kvm_vcpu_arch"), 640))).Build(kernel);
+
+        Assert.Equal(80 + 64 + 16, module.OffsetOf("kvm_vcpu", "arch", "apf", "id"));
+        Assert.Equal(64 + 16, module.OffsetOf("kvm_vcpu_arch", "apf", "id"));
+        Assert.Null(module.OffsetOf("kvm_vcpu", "arch", "apf", "token"));
+        Assert.Null(module.OffsetOf("kvm_vcpu", "arch", "st", "id"));
+        Assert.Null(module.OffsetOf("kvm_vcpu", "kvm", "apf", "id"));
+        Assert.Null(module.OffsetOf("no_such", "arch", "apf", "id"));
+    }
+
+    [Fact]
+    public void A_layout_says_where_the_number_of_asynchronous_faults_is()
+    {
+        Btf kernel = new BtfBuilder().Add(types =>
+        {
+            int array = types.Struct("xarray", 16, ("xa_lock", types.Long, 0), ("xa_head", types.Long, 64));
+            types.Struct("xa_node", 576, ("slots", types.Long, 320));
+            types.Struct(
+                "kvm", 128, ("mmu_invalidate_seq", types.Long, 0), ("mmu_invalidate_in_progress", types.Long, 64),
+                ("vcpu_array", array, 512));
+            int apf = types.Struct("", 32, ("id", types.Long, 128));
+            int arch = types.Struct("kvm_vcpu_arch", 128, ("apf", apf, 512));
+            types.Struct("kvm_vcpu", 256, ("kvm", types.PointerTo("kvm"), 0), ("arch", arch, 640));
+            types.Tracepoint("kvm_page_fault", types.PointerTo("kvm_vcpu"), types.Long, types.Long);
+        }).Build();
+
+        Assert.Equal((64 + 8, 40, 80 + 64 + 16), KernelLayout.Of(kernel).AsyncFaultId);
+        Assert.Null(KernelLayout.Of(kernel).DirtyIndices);
+        Assert.Null(KernelLayout.Of(Kernel).AsyncFaultId);
+    }
+
+    [Fact]
     public void What_is_not_there_has_no_offset()
     {
         Btf kernel = Kernel;

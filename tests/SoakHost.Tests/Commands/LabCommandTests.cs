@@ -33,7 +33,7 @@ public sealed class LabCommandTests : IDisposable
             ([Image(), "--modules", "/no/such/folder"], "--modules is \"/no/such/folder\"; there is no such folder"),
             ([Image(), "--boundaries", "mmio-generations"],
                 "--boundaries is \"mmio-generations\"; it must be all, none, or some of mmu_invalidate_seq, mmio-generation, "
-                + "dirty-ring; -name leaves one out; did you mean \"mmio-generation\"?"),
+                + "async-pf-token, dirty-ring; -name leaves one out; did you mean \"mmio-generation\"?"),
             ([Image(), "--boundaries", "none"], "--boundaries leaves nothing to cross"),
             ([Image(), "--timeout", "soon"], "--timeout is \"soon\"; it must be a time from 1s to 1h"),
         ];

@@ -70,7 +70,7 @@ public class HostCohortConfigurationTests
     {
         Assert.Equal(["mmu_invalidate_seq"], Host(Read(("Host:Until", "2^32")).Fleet[0]).Counters);
         Assert.Equal(
-            ["mmu_invalidate_seq", "dirty-ring"],
+            ["mmu_invalidate_seq", "async-pf-token", "dirty-ring"],
             Host(Read(("Host:Counters:0", "all"), ("Host:Counters:1", "-mmio-generation")).Fleet[0]).Counters);
         Assert.EndsWith(
             "is empty: the run would show nothing", Assert.Single(Errors(("Host:Counters", "none"))), StringComparison.Ordinal);
