@@ -1,6 +1,5 @@
 using System.Globalization;
 using SoakHost.Engine.Cohorts;
-using SoakHost.HostKernel.Results;
 
 namespace SoakHost.HostKernel.Boundaries;
 
@@ -30,13 +29,16 @@ public sealed record BoundaryResult(string Name, Verdict Verdict, string Text)
     /// <summary>Whether the fault that was provoked first was seen; null where none can be provoked.</summary>
     public bool? IsControlCaught { get; init; }
 
+    /// <summary>What the verdict is called: "pass", "violation", "inconclusive" or "not covered".</summary>
+    public string VerdictName => Verdict == Verdict.Unsupported ? "not covered" : Verdict.ToString().ToLowerInvariant();
+
     /// <summary>The result in a sentence or more, with its name and verdict.</summary>
     public override string ToString()
     {
         string range = this is { Before: { } before, After: { } after }
             ? string.Create(CultureInfo.InvariantCulture, $" Read in the kernel: 0x{before:x} before, 0x{after:x} after.") : "";
         string control = IsControlCaught == true ? " The fault that was provoked first was seen." : "";
-        return $"{Name}: {HostVerdictName.OfBoundary(Verdict)}. {Text}{range}{control}";
+        return $"{Name}: {VerdictName}. {Text}{range}{control}";
     }
 }
 

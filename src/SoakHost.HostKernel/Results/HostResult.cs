@@ -122,8 +122,7 @@ public sealed record HostResult
             Coverage = host.Coverage,
             OtherBoundaries =
             [
-                .. host.OtherBoundaries.Select(
-                    other => new KeptBoundary(other.Name, HostVerdictName.OfBoundary(other.Verdict), other.Text)),
+                .. host.OtherBoundaries.Select(other => new KeptBoundary(other.Name, other.VerdictName, other.Text)),
             ],
             Reasons = Bounded([.. reasons]),
             NotCovered = host.NotCovered,
@@ -172,9 +171,6 @@ public static class HostVerdictName
             _ => Word(verdict) + suffix,
         };
     }
-
-    /// <summary>What the verdict on another counter's boundary is called.</summary>
-    public static string OfBoundary(Verdict verdict) => verdict == Verdict.Unsupported ? "not covered" : Word(verdict);
 
     private static string[] OthersOf(HostSnapshot host) =>
         [.. host.OtherBoundaries.Where(other => other.Verdict == Verdict.Violation).Select(other => other.Name)];

@@ -110,7 +110,7 @@ public sealed class HostResultTests
         Assert.Equal(
             [new("mmio-generation", "pass", "It did."), new("dirty-ring", "violation", "It did not.")],
             HostResult.Of(seen, Verdict.Violation, [], "1.2.3").OtherBoundaries);
-        Assert.Equal("not covered", HostVerdictName.OfBoundary(Verdict.Unsupported));
+        Assert.Equal("not covered", new BoundaryResult("a", Verdict.Unsupported, "").VerdictName);
         Assert.Equal("violation past 2^31", HostVerdictName.Of(Verdict.Violation, seen with { HungAt = 1UL << 31 }));
         Assert.Equal(["madvise failed."], seen.Failures);
         Assert.Equal("dirty-ring: 1 of 2 pages dirtied, 0 a second", seen.Progress);

@@ -99,7 +99,10 @@ public sealed class WatchRealVmsTests : IDisposable
     private static async Task<JsonElement> WatchAsync(params int[] processes)
     {
         ProgramResult result = await ProgramProcess.RunAsync(
-            ["watch", "--once", "--seconds", "60", "--json", "--qmp", .. processes.SelectMany(id => (string[])["--pid", $"{id}"])],
+            [
+                "watch", "--once", "--seconds", "60", "--json", "--qmp",
+                .. processes.SelectMany(id => (string[])["--pid", $"{id}"]),
+            ],
             timeout: Patience);
         TestContext.Current.TestOutputHelper?.WriteLine(result.Output + result.Error);
         Assert.True(result.ExitCode == 0, result.Output + result.Error);
