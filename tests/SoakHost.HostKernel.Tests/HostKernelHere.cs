@@ -8,7 +8,7 @@ internal static class HostKernelHere
     /// <summary>The collection of tests that open the device: one counts the handles to it.</summary>
     internal const string OneAtATime = "the host's kernel";
 
-    internal static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
+    internal static readonly TimeSpan Patience = TimeSpan.FromMinutes(5);
 
     /// <summary>Quick to judge, for the tests' sake. What is judged stays true on a slow machine: it only takes
     /// longer.</summary>
