@@ -68,7 +68,9 @@ if $b grep -q with_kvm=unprivileged /proc/cmdline; then
   as='/usr/bin/setpriv --reuid=65534 --regid=107 --groups=107 --bounding-set=-all --no-new-privs'
 fi
 $b chroot /new $as /bin/bash /dev/shm/command </dev/null
-echo "with-kvm.sh: exit code $?"
+code=$?
+# The command's last line may lack its end, and the kernel's own lines must not mix in.
+$b dmesg -n 1; echo; echo "with-kvm.sh: exit code $code"
 $b poweroff -f
 END
 chmod +x "$root/init"

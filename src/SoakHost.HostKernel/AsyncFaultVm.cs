@@ -22,6 +22,8 @@ internal sealed unsafe class AsyncFaultVm : IAsyncFaultMachine, IDisposable
     private static readonly TimeSpan TouchWithin = TimeSpan.FromSeconds(3);
 
     // As long as no READY comes at all.
+    private const int LooksMin = 100;
+
     private static readonly TimeSpan QuietFor = TimeSpan.FromSeconds(3);
 
     // As long as KVM has to put a token into the slot where nothing shows that it did.
@@ -114,6 +116,7 @@ internal sealed unsafe class AsyncFaultVm : IAsyncFaultMachine, IDisposable
     {
         List<uint> came = [];
         long quiet = _time.GetTimestamp();
+        int looks = 0;
         var spin = default(SpinWait);
         while (true)
         {
@@ -121,13 +124,18 @@ internal sealed unsafe class AsyncFaultVm : IAsyncFaultMachine, IDisposable
             ulong ready = _vm.Vcpu.Result(AsyncFaultCode.ReadyCount);
             for (; _readyBefore < ready; _readyBefore++)
             {
-                quiet = _time.GetTimestamp();
                 ulong token = _vm.Vcpu.Result(AsyncFaultCode.ReadyLog + (int)(_readyBefore % AsyncFaultCode.ReadyLogMax));
-                if (token != ForAll)
-                    came.Add((uint)token);
+                if (token == ForAll)
+                    continue;
+
+                // Others, however many, must not keep this waiting for one that is lost.
+                if (tokens.Contains((uint)token) && !came.Contains((uint)token))
+                    (quiet, looks) = (_time.GetTimestamp(), 0);
+                came.Add((uint)token);
             }
 
-            if (tokens.All(came.Contains) || _time.GetElapsedTime(quiet) > QuietFor)
+            // By looks too: a host that stood still was not quiet.
+            if (tokens.All(came.Contains) || (++looks > LooksMin && _time.GetElapsedTime(quiet) > QuietFor))
                 break;
             spin.SpinOnce();
         }

@@ -64,6 +64,9 @@ internal sealed class ProcessTurns(TimeSpan every)
         _turns[process.Pid] = new Turn(process.Inode, changed, read, openFiles, found);
     }
 
+    /// <summary>A process is to be looked into at the next look.</summary>
+    public void Forget(int pid) => _turns.Remove(pid);
+
     /// <summary>The look ends: whoever was not among these processes has ended.</summary>
     public void End(IReadOnlyCollection<ProcessEntry> processes)
     {

@@ -66,6 +66,9 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
         return new HostInventory(WithUniqueNames(vms), unread);
     }
 
+    /// <summary>A process is to be looked into at the next look, for what was found in it is no longer so.</summary>
+    public void Forget(int pid) => _turns.Forget(pid);
+
     /// <summary>The name that a VMM's command line gives its VM; null where it gives none.</summary>
     internal static string? NameOf(IReadOnlyList<string> arguments)
     {

@@ -117,6 +117,13 @@ public sealed class HostSampler : IDisposable
         Reading[] readings = [.. found.Vms.Select(vm => Prepare(vm, facts, affected, foundSeconds))];
         Read(readings, stop);
         (IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)[] all = [.. readings.Select(Result)];
+        foreach (Reading ended in readings.Where(reading => reading.Task is { IsCompleted: true } && reading.Reader.LostThreads))
+        {
+            // Its VMM has made another VM in its place, or ends.
+            _discovery.Forget(ended.Vm.Pid);
+            _inventory = null;
+        }
+
         return new HostSampling(
             [.. all.SelectMany(vm => vm.Samples)], [.. found.Unread, .. all.SelectMany(vm => vm.Unread).Distinct()]);
     }
@@ -347,6 +354,9 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
             Sources = sources,
         };
     }
+
+    /// <summary>Whether a thread that ran a vCPU has ended, by the last reading.</summary>
+    public bool LostThreads => _threads.Values.Any(thread => thread.HasEnded);
 
     private ThreadFigures ReadThread(int pid, int thread)
     {

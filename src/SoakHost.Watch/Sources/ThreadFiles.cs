@@ -11,10 +11,19 @@ internal sealed class ThreadFiles(ProcFiles files, int pid, int thread) : IDispo
     private readonly KeptFile _schedstat = new(files, $"proc/{pid}/task/{thread}/schedstat");
     private readonly KeptFile _wchan = new(files, $"proc/{pid}/task/{thread}/wchan");
 
+    private bool _wasRead;
+
+    /// <summary>Whether it has ended since it was read first.</summary>
+    public bool HasEnded { get; private set; }
+
     /// <summary>Its figures now; none where it has ended.</summary>
     public ThreadFigures Read()
     {
-        if (_stat.Text() is not { } text || !ThreadStat.TryParse(text, out ThreadStat stat))
+        ThreadStat stat = default;
+        bool isThere = _stat.Text() is { } text && ThreadStat.TryParse(text, out stat);
+        HasEnded = _wasRead && !isThere;
+        _wasRead |= isThere;
+        if (!isThere)
             return new();
         // schedstat counts nanoseconds, where the kernel keeps it.
         double seconds = _schedstat.Text() is { } sched

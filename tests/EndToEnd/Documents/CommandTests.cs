@@ -79,7 +79,7 @@ public sealed class CommandTests
         ["dotnet run -c Release --project tests/Benchmarks -- monitoring"] = Measures,
         ["dotnet run -c Release --project tests/Benchmarks -- checkpoints 20"] = Measures,
         ["dotnet run -c Release --project tests/Benchmarks -- hour"] = Measures,
-        ["dotnet run -c Release --project tests/Benchmarks -- watch 420"] = Measures,
+        ["dotnet run -c Release --project tests/Benchmarks -- watch 300"] = Measures,
         ["dotnet run -c Release --project tests/Benchmarks -- exit-latency"] = Kvm,
         [
             "soakhost explore --kernel linux-6.1.y --start 2^31-4 --vcpus 3 --invalidators 2 --pages 3 --invalidations 8 "

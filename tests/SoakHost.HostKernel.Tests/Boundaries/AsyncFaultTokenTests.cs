@@ -156,6 +156,19 @@ public sealed class AsyncFaultTokenTests
     }
 
     [Fact]
+    public void A_host_that_stood_still_after_the_control_is_no_violation() =>
+        Assert.Equal(Verdict.Pass, Run(new FakeKernel { IsLate = number => number is > 144 and <= 160 }).Verdict);
+
+    [Fact]
+    public void A_token_0_is_a_violation_though_another_fault_is_never_done_with()
+    {
+        BoundaryResult result = Run(new FakeKernel { HasDefect = true, Keeps = number => number == 5 });
+
+        Assert.Equal(Verdict.Violation, result.Verdict);
+        Assert.Contains("the token 0", result.Text, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Interrupts_without_a_token_are_counted() => Assert.EndsWith(
         " Interrupts that came without a token, and tell nothing: 4.",
         Run(new FakeKernel { Invents = number => number == 0xffffe, Invention = 0 }).Text, StringComparison.Ordinal);

@@ -1,6 +1,7 @@
 using System.Diagnostics;
 using System.Net.Sockets;
 using System.Runtime.InteropServices;
+using Microsoft.Extensions.Time.Testing;
 using SoakHost.HostKernel;
 using SoakHost.HostKernel.Tracing;
 using SoakHost.Watch.Samples;
@@ -308,6 +309,41 @@ public sealed class HostSamplerTests : IDisposable
 
         Assert.Equal(("new", null), (Assert.Single(sampling.Samples).Vm, sampling.Samples[0].Vcpu));
         Assert.Equal(["VM new has no vCPU yet."], sampling.Unread);
+    }
+
+    /// <summary>As a VMM does that reboots its guest by a new VM: as many open files, other threads.</summary>
+    [Fact]
+    public void A_VM_whose_threads_have_ended_is_looked_for_again_at_the_next_look()
+    {
+        const int Process = 2_000_000;
+        var time = new FakeTimeProvider();
+        _host.Process(Process, "vmm", ["vmm"], 1, (7, "anon_inode:kvm-vm"), (8, "anon_inode:kvm-vcpu:0"));
+        _host.Thread(Process, 4, "CPU 0/KVM", "S", 1);
+        using var sampler = new HostSampler(
+            new SamplerOptions
+            {
+                Root = _host.Root,
+                DiscoverEvery = TimeSpan.FromMinutes(5),
+                LookIntoEvery = TimeSpan.FromHours(1),
+                Timeout = TimeSpan.FromSeconds(20),
+            },
+            time);
+        Assert.Equal("S", Look());
+        time.Advance(TimeSpan.FromHours(2));
+        Assert.Equal("S", Look());
+
+        _host.Write($"proc/{Process}/task/4/stat", "");
+        _host.Write($"proc/{Process}/task/4/comm", "gone");
+        _host.Thread(Process, 5, "CPU 0/KVM", "R", 1);
+
+        Assert.Null(Look());
+        Assert.Equal("R", Look());
+
+        string? Look()
+        {
+            time.Advance(TimeSpan.FromSeconds(1));
+            return Assert.Single(Sample(sampler).Samples).Thread.State;
+        }
     }
 
     [Fact]
