@@ -27,12 +27,16 @@ public sealed class ReportSource : IAsyncLifetime
         using var lines = new StreamReader(await http.GetStreamAsync(new Uri(Service, "/api/v1/fleet/stream")));
         while (await lines.ReadLineAsync() is { } line)
         {
-            if (line.StartsWith("data: ", StringComparison.Ordinal))
-            {
-                _report = line["data: ".Length..];
+            if (!line.StartsWith("data: ", StringComparison.Ordinal))
+                continue;
+            _report = line["data: ".Length..];
+
+            // On a busy machine the service answers before its fleet is made.
+            if (JsonNode.Parse(_report)!["cohorts"] is JsonArray { Count: 2 })
                 return;
-            }
         }
+
+        throw new InvalidOperationException($"the service ended before it had its cohorts: {_report}");
     }
 
     /// <summary>

@@ -162,7 +162,8 @@ public sealed class AsyncFaultTokenTests
     [Fact]
     public void A_token_0_is_a_violation_though_another_fault_is_never_done_with()
     {
-        BoundaryResult result = Run(new FakeKernel { HasDefect = true, Keeps = number => number == 5 });
+        BoundaryResult result = Run(
+            new FakeKernel { HasDefect = true, IsLate = number => number == 0, Keeps = number => number == 5 });
 
         Assert.Equal(Verdict.Violation, result.Verdict);
         Assert.Contains("the token 0", result.Text, StringComparison.Ordinal);
