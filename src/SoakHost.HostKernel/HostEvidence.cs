@@ -87,7 +87,7 @@ internal static class HostEvidence
     private static IEnumerable<string> Untested(
         HostCohortOptions options, IReadOnlyCollection<HostVmSnapshot> vms, bool isOver)
     {
-        yield return "Nesting, migration to another host and guest_memfd were not tested.";
+        yield return "Nesting, migration to another host and private memory (of confidential VMs) were not tested.";
         string[] left = [.. BoundaryNames.WithoutCounter(BoundaryNames.All).Except(options.Counters)];
         if (left.Length > 0)
             yield return $"Boundaries that were not asked for: {string.Join(", ", left)} (--boundaries).";

@@ -115,8 +115,9 @@ internal sealed class CounterLog(IEnumerable<Boundary> boundaries, int vcpus, bo
             return;
 
         // Under some kinds of shadow paging (kvm_pvm) the tracepoint of faults is never reached, and only mappings are.
-        ulong seq = reading.Faults > 0 ? reading.InvalidateSeq : reading.Snapshot;
-        ulong count = reading.Faults + reading.Mappings;
+        // A mapping tells nothing new of the counter: it may be seen a look later than its fault.
+        (ulong seq, ulong count) = reading.Faults > 0 ? (reading.InvalidateSeq, reading.Faults)
+            : (reading.Snapshot, reading.Mappings);
         if (count != _faults[vcpu])
         {
             // Since the look before it has faulted: the counter was read after that look. A look that comes between the count

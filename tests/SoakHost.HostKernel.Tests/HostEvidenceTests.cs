@@ -303,7 +303,7 @@ public sealed class HostEvidenceTests
         Assert.Equal(
             [
                 "This is about kernel 6.1, MMU mode npt and CPU a CPU, and nothing else.",
-                "Nesting, migration to another host and guest_memfd were not tested.",
+                "Nesting, migration to another host and private memory (of confidential VMs) were not tested.",
                 "Boundaries that were not asked for: mmio-generation, async-pf-token, dirty-ring (--boundaries).",
                 "The dirty ring was not tested: a VM has it or the bitmap (--workloads all,-dirty-log,dirty-ring).",
                 "2^32 lies past the end of the run.",

@@ -64,6 +64,17 @@ public sealed class KernelCounterTests
     }
 
     [Fact]
+    public void A_mapping_that_is_seen_a_look_after_its_fault_says_nothing_new_of_the_counter()
+    {
+        var log = new CounterLog(Boundaries, 1, hasSnapshots: true);
+        log.Add(0, new CounterReading(1, 100, 0, 0, 0), 0, 0, 200);
+        log.Add(0, new CounterReading(1, 100, 1, 100, 0), 1, 150, 300);
+        log.Add(0, new CounterReading(2, 100, 1, 100, 0), 1, 250, 400);
+
+        Assert.False(log.Seen!.IsBelow);
+    }
+
+    [Fact]
     public void One_look_that_finds_the_counter_below_the_count_may_have_come_in_the_middle_of_a_fault()
     {
         var log = new CounterLog([], 1, hasSnapshots: false);

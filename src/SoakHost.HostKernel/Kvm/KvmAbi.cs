@@ -21,6 +21,8 @@ internal static class KvmAbi
     internal const int CapabilityImmediateExit = 136;
     internal const int CapabilityAsyncFaultInterrupt = 183;
     internal const int CapabilityBinaryStats = 203;
+    internal const int CapabilityGuestFile = 234;
+    internal const int CapabilityGuestFileFlags = 244;
 
     internal const uint ExitUnknown = 0;
     internal const uint ExitIo = 2;
@@ -34,6 +36,10 @@ internal static class KvmAbi
 
     internal const uint MemoryLogDirtyPages = 1;
     internal const uint MemoryReadOnly = 2;
+    internal const uint MemoryGuestFile = 4;
+
+    internal const int GuestFileMap = 1;
+    internal const int GuestFileInitShared = 2;
 
     internal static readonly nuint GetApiVersion = Io(0x00);
     internal static readonly nuint CreateVm = Io(0x01);
@@ -43,6 +49,7 @@ internal static class KvmAbi
     internal static readonly nuint CreateVcpu = Io(0x41);
     internal static readonly nuint GetDirtyLog = IoWrite(0x42, Marshal.SizeOf<KvmDirtyLog>());
     internal static readonly nuint SetUserMemoryRegion = IoWrite(0x46, Marshal.SizeOf<KvmUserMemoryRegion>());
+    internal static readonly nuint SetUserMemoryRegion2 = IoWrite(0x49, Marshal.SizeOf<KvmUserMemoryRegion2>());
     internal static readonly nuint Run = Io(0x80);
     internal static readonly nuint GetRegisters = IoRead(0x81, Marshal.SizeOf<KvmRegisters>());
     internal static readonly nuint SetRegisters = IoWrite(0x82, Marshal.SizeOf<KvmRegisters>());
@@ -54,6 +61,7 @@ internal static class KvmAbi
     internal static readonly nuint SetCpuid = IoWrite(0x90, 8);
     internal static readonly nuint EnableCapability = IoWrite(0xa3, Marshal.SizeOf<KvmEnableCapability>());
     internal static readonly nuint GetStatsDescriptor = Io(0xce);
+    internal static readonly nuint CreateGuestFile = IoReadWrite(0xd4, Marshal.SizeOf<KvmCreateGuestFile>());
 
     private const uint KvmIo = 0xAE;
 
@@ -93,6 +101,23 @@ internal struct KvmUserMemoryRegion
     internal ulong GuestPhysicalAddress;
     internal ulong MemorySize;
     internal ulong UserspaceAddress;
+}
+
+/// <summary><c>struct kvm_userspace_memory_region2</c>, 160 bytes: the same, of a guest_memfd (Linux 6.8 and later).</summary>
+[StructLayout(LayoutKind.Sequential, Size = 160)]
+internal struct KvmUserMemoryRegion2
+{
+    internal KvmUserMemoryRegion Region;
+    internal ulong GuestFileOffset;
+    internal uint GuestFile;
+}
+
+/// <summary><c>struct kvm_create_guest_memfd</c>, 64 bytes.</summary>
+[StructLayout(LayoutKind.Sequential, Size = 64)]
+internal struct KvmCreateGuestFile
+{
+    internal ulong Size;
+    internal ulong Flags;
 }
 
 /// <summary><c>struct kvm_dirty_log</c>, 16 bytes.</summary>

@@ -33,6 +33,8 @@ internal static unsafe partial class Libc
     internal const int SignalKill = 9;
     internal const int WaitAll = 0x40000000;
     internal const int SetMask = 2;
+    internal const int SetDescriptorFlags = 2;
+    internal const int CloseOnExec = 1;
 
     internal const int AdviseDontNeed = 4;
     internal const int AdviseFree = 8;

@@ -2,28 +2,40 @@ using SoakHost.HostKernel.Kvm;
 
 namespace SoakHost.HostKernel.Workloads;
 
-/// <summary>A file that guest memory is mapped from, of a memfd or on a disk.</summary>
+/// <summary>A file that guest memory is mapped from: of a memfd or a guest_memfd, or on a disk.</summary>
 internal sealed unsafe class SharedFile : IDisposable
 {
+    /// <summary>A guest_memfd that the host can map, whose pages are its own too.</summary>
+    public const int GuestFileFlags = KvmAbi.GuestFileMap | KvmAbi.GuestFileInitShared;
+
     private const int OpenCreateExclusively = 0xc0; // O_CREAT | O_EXCL
     private const int OwnerOnly = 0x180; // 0600
 
     private readonly int _number;
 
-    private SharedFile(int number, long length)
-    {
-        _number = number;
-        Length = length;
-        Resize(length);
-    }
+    private SharedFile(int number, long length) => (_number, Length) = (number, length);
 
     public long Length { get; }
+
+    /// <summary>Its descriptor.</summary>
+    public uint Number => (uint)_number;
 
     /// <summary>A memfd.</summary>
     public static SharedFile InMemory(long length)
     {
         int number = Libc.CreateMemoryFile("soakhost", Libc.MemoryFileCloseOnExec);
-        return number >= 0 ? new SharedFile(number, length) : throw KvmException.Last("create a memfd");
+        return number >= 0 ? Resized(number, length) : throw KvmException.Last("create a memfd");
+    }
+
+    /// <summary>A guest_memfd of a VM, which lives as long as this does. It has this length for ever.</summary>
+    public static SharedFile OfGuest(KvmDescriptor vm, long length)
+    {
+        var request = new KvmCreateGuestFile { Size = (ulong)length, Flags = GuestFileFlags };
+        int number = vm.Request("create a guest_memfd", KvmAbi.CreateGuestFile, (nint)(&request));
+
+        // The kernel has no flag for it here.
+        _ = Libc.FileControl(number, Libc.SetDescriptorFlags, Libc.CloseOnExec);
+        return new SharedFile(number, length);
     }
 
     /// <summary>A file without a name in the folder for temporary files.</summary>
@@ -36,7 +48,7 @@ internal sealed unsafe class SharedFile : IDisposable
         if (number < 0)
             throw KvmException.Last($"create a file in {folder}");
         File.Delete(path);
-        return new SharedFile(number, length);
+        return Resized(number, length);
     }
 
     /// <summary>Maps it from its beginning on, shared.</summary>
@@ -84,4 +96,11 @@ internal sealed unsafe class SharedFile : IDisposable
     }
 
     public void Dispose() => _ = Libc.Close(_number);
+
+    private static SharedFile Resized(int number, long length)
+    {
+        var file = new SharedFile(number, length);
+        file.Resize(length);
+        return file;
+    }
 }

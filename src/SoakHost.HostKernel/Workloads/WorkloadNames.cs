@@ -8,8 +8,8 @@ public static class WorkloadNames
     private static readonly ImmutableArray<Func<Workload>> Makers =
     [
         () => new GuestWrites(), () => new MemoryProtection(), () => new LazyFree(), () => new HolePunching(),
-        () => new MemoryFile(), () => new DiskFile(), () => new Remapping(), () => new Forking(),
-        () => new SamePageMerging(),
+        () => new MemoryFile(), () => new GuestMemoryFile(), () => new DiskFile(), () => new Remapping(),
+        () => new Forking(), () => new SamePageMerging(),
         () => new HugePages(), () => new UserFaults(), () => new NodeMigration(), () => new DirtyLog(), () => new DirtyRing(),
         () => new MemslotDelete(), () => new MemslotMove(), () => new MemslotReadOnly(),
     ];

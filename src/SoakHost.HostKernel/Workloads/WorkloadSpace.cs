@@ -23,7 +23,10 @@ internal sealed record WorkloadSpace(KvmDescriptor Vm, uint Slot, long Address, 
     public bool HasRings { get; init; }
 
     /// <summary>Whether this VM's KVM has a capability.</summary>
-    public bool Has(int capability) => Vm.TryRequest(KvmAbi.CheckExtension, capability) > 0;
+    public bool Has(int capability) => Capability(capability) > 0;
+
+    /// <summary>What this VM's KVM says of a capability; 0 or negative where it has none.</summary>
+    public int Capability(int capability) => Vm.TryRequest(KvmAbi.CheckExtension, capability);
 }
 
 /// <summary>The pages of a workload: memory of this process, and the memslot that shows it to the guest.</summary>
@@ -53,6 +56,9 @@ internal sealed unsafe class WorkloadPages(
 
     /// <summary>Where the host has them.</summary>
     public byte* Host => memory.Start;
+
+    /// <summary>The guest_memfd that the guest's pages come from; null where they come from the host's mapping.</summary>
+    public SharedFile? GuestFile { get; init; }
 
     /// <summary>Bytes of the memslot.</summary>
     public long Length => memory.Length;
@@ -112,6 +118,15 @@ internal sealed unsafe class WorkloadPages(
             MemorySize = (ulong)bytes,
             UserspaceAddress = (ulong)(_other ?? memory).Start,
         };
-        space.Vm.Request($"change memslot {space.Slot}", KvmAbi.SetUserMemoryRegion, (nint)(&region));
+        string what = $"change memslot {space.Slot}";
+        if (GuestFile is not { } file)
+        {
+            space.Vm.Request(what, KvmAbi.SetUserMemoryRegion, (nint)(&region));
+            return;
+        }
+
+        region.Flags |= KvmAbi.MemoryGuestFile;
+        var bound = new KvmUserMemoryRegion2 { Region = region, GuestFile = file.Number };
+        space.Vm.Request(what, KvmAbi.SetUserMemoryRegion2, (nint)(&bound));
     }
 }

@@ -30,12 +30,16 @@ public sealed class KvmAbiTests
         Assert.Equal(0x4008ae90u, KvmAbi.SetCpuid);
         Assert.Equal(0x4068aea3u, KvmAbi.EnableCapability);
         Assert.Equal(0xaeceu, KvmAbi.GetStatsDescriptor);
+        Assert.Equal(0x40a0ae49u, KvmAbi.SetUserMemoryRegion2);
+        Assert.Equal(0xc040aed4u, KvmAbi.CreateGuestFile);
     }
 
     [Fact]
     public void Structures_have_the_kernels_sizes()
     {
         Assert.Equal(32, Unsafe.SizeOf<KvmUserMemoryRegion>());
+        Assert.Equal(160, Unsafe.SizeOf<KvmUserMemoryRegion2>());
+        Assert.Equal(64, Unsafe.SizeOf<KvmCreateGuestFile>());
         Assert.Equal(16, Unsafe.SizeOf<KvmDirtyLog>());
         Assert.Equal(16, Unsafe.SizeOf<KvmDirtyPage>());
         Assert.Equal(104, Unsafe.SizeOf<KvmEnableCapability>());
@@ -68,6 +72,9 @@ public sealed class KvmAbiTests
         Assert.Equal(40, Offset<KvmRunHead>(nameof(KvmRunHead.MemoryFaultAddress)));
         Assert.Equal(40, Offset<KvmRunHead>(nameof(KvmRunHead.MmioData)));
         Assert.Equal(52, Offset<KvmRunHead>(nameof(KvmRunHead.IsMmioWrite)));
+        Assert.Equal(32, Offset<KvmUserMemoryRegion2>(nameof(KvmUserMemoryRegion2.GuestFileOffset)));
+        Assert.Equal(40, Offset<KvmUserMemoryRegion2>(nameof(KvmUserMemoryRegion2.GuestFile)));
+        Assert.Equal(8, Offset<KvmCreateGuestFile>(nameof(KvmCreateGuestFile.Flags)));
         Assert.Equal(0, Offset<Libc.SignalActionRecord>(nameof(Libc.SignalActionRecord.Handler)));
         Assert.Equal(8, Offset<Libc.SignalActionRecord>(nameof(Libc.SignalActionRecord.Mask)));
         Assert.Equal(136, Offset<Libc.SignalActionRecord>(nameof(Libc.SignalActionRecord.Flags)));

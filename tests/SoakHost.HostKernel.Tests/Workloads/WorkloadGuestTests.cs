@@ -203,6 +203,45 @@ public sealed class WorkloadGuestTests : IDisposable
     public void A_list_of_nodes_is_read_as_the_kernel_writes_it(string list, int[] nodes) =>
         Assert.Equal(nodes, NodeMigration.ParseList(list));
 
+    [Fact]
+    public void A_guest_memfd_is_offered_where_a_VM_has_one_that_host_and_guest_share()
+    {
+        Assert.Null(GuestMemoryFile.WhyNotOffered(1, 0b11));
+        Assert.Null(GuestMemoryFile.WhyNotOffered(1, 0b111));
+        Assert.All(
+            [0, -1], none => Assert.Contains(
+                "no guest_memfd for a VM without private memory", GuestMemoryFile.WhyNotOffered(none, 0b11),
+                StringComparison.Ordinal));
+        Assert.All(
+            [0, 0b01, 0b10, -1], flags => Assert.Contains(
+                "cannot be mapped by the host", GuestMemoryFile.WhyNotOffered(1, flags), StringComparison.Ordinal));
+    }
+
+    /// <summary>A memfd stands in for the guest_memfd: for its process a hole does the same to both.</summary>
+    [Theory]
+    [InlineData(null, null)]
+    [InlineData(1, "a write by the host")]
+    [InlineData(2, "a hole punched in the guest_memfd")]
+    [InlineData(4, "a hole punched where the guest alone had touched the guest_memfd")]
+    [InlineData(5, "a write by the host to the hole")]
+    public void What_a_guest_reads_of_a_guest_memfd_is_judged_after_each_step(int? staleAsk, string? after)
+    {
+        using var file = SharedFile.InMemory(WorkloadPages.BytesUsual);
+        using var pages = new WorkloadPages(new WorkloadSpace(null!, 1, 0x40200000, 1, false), file.Map());
+        var vcpu = new ScriptedVcpu(pages);
+        vcpu.ReadsOld = page => page == 3 && vcpu.Asks == staleAsk ? 0x99ul : null;
+        var guest = new WorkloadGuest(vcpu, _pace, () => default, TimeProvider.System);
+        for (int number = 1; number <= 2 && guest.Stale is null; number++)
+        {
+            guest.Begin("guest-memfd", number);
+            GuestMemoryFile.Step(guest, pages, file);
+        }
+
+        Assert.Equal(
+            (after, after is null ? null : (ulong?)0x99, after is null ? 12 : 7),
+            (guest.Stale?.After, guest.Stale?.Seen, vcpu.Asks));
+    }
+
     private sealed class ScriptedPace : IWorkloadPace
     {
         public bool IsStopping { get; set; }
@@ -226,6 +265,9 @@ public sealed class WorkloadGuestTests : IDisposable
 
         public bool LosesWrites { get; set; }
 
+        /// <summary>How often it was asked.</summary>
+        public int Asks { get; private set; }
+
         public Func<int, ulong?>? ReadsOld { get; set; }
 
         /// <summary>Looks at which it is still at something older.</summary>
@@ -240,6 +282,7 @@ public sealed class WorkloadGuestTests : IDisposable
             if (BusyLooks > 0)
                 return;
             _isAsked = true;
+            Asks++;
             int first = (int)(address % 0x200000 / stride);
             for (int page = 0; page < count; page++)
             {

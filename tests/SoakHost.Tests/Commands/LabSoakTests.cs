@@ -35,7 +35,8 @@ public sealed class LabSoakTests
                 continue;
             }
 
-            bool isMissing = name == "numa-migration" && line.Contains("offered=False", StringComparison.Ordinal);
+            bool isMissing = name is "numa-migration" or "guest-memfd"
+                && line.Contains("offered=False", StringComparison.Ordinal);
             Assert.Matches(isMissing ? "events=0" : @"events=[1-9]\d* before=[1-9]\d* after=[1-9]\d* offered=True", line);
         }
     }
@@ -97,13 +98,65 @@ public sealed class LabSoakTests
             StringComparison.Ordinal);
     }
 
-    private static async Task<IReadOnlyList<string>> RunAsync(
-        string arguments, string append = "", TimeSpan? patience = null)
+    /// <summary>
+    /// In a kernel that has a guest_memfd which host and guest share, as Linux 6.18 and later: its image is named by
+    /// SOAKHOST_LAB_IMAGE and the folder of its modules by SOAKHOST_LAB_MODULES.
+    /// </summary>
+    [Theory(Explicit = true)]
+    [InlineData("")]
+    [InlineData("kvm.tdp_mmu=0")]
+    [InlineData("kvm_amd.npt=0")]
+    public async Task A_guest_memfd_has_faults_fixed_on_both_sides_of_the_boundary_and_nothing_is_stale(string append)
     {
-        string image = LabBootTests.ImageOrSkip();
+        IReadOnlyList<string> lines = await RunInNewKernelAsync("workloads=guest-memfd until=60000 boundary=30000", append);
+
+        Assert.DoesNotContain(lines, line => line.StartsWith("violation", StringComparison.Ordinal));
+        Assert.Matches(
+            @"events=[1-9]\d* before=[1-9]\d* after=[1-9]\d* offered=True",
+            Assert.Single(lines, line => line.StartsWith("coverage guest-memfd ", StringComparison.Ordinal)));
+        Assert.DoesNotContain(lines, line => line.StartsWith("not-covered The workload", StringComparison.Ordinal));
+    }
+
+    [Fact(Explicit = true)]
+    public async Task A_guest_with_another_guest_memfd_than_its_host_works_on_is_a_stale_mapping()
+    {
+        IReadOnlyList<string> lines = await RunInNewKernelAsync("workloads=guest-memfd stale=guest-memfd");
+
+        Assert.Contains(
+            "stale mapping in guest-memfd, event 1: after a write by the host, the guest reads 0x0",
+            Assert.Single(lines, line => line.StartsWith("violation", StringComparison.Ordinal)), StringComparison.Ordinal);
+    }
+
+    /// <summary>In the stock kernel, Linux 6.1.</summary>
+    [Fact(Explicit = true)]
+    public async Task A_kernel_without_guest_memfd_does_not_offer_it_and_says_why()
+    {
+        IReadOnlyList<string> lines = await RunAsync("workloads=guest-memfd until=4000 boundary=2000");
+
+        Assert.Contains(
+            "not-covered The workload guest-memfd did not run: this kernel's KVM has no guest_memfd for a VM without private "
+            + "memory (KVM_CAP_GUEST_MEMFD).",
+            lines);
+        Assert.Matches(
+            "events=0 .*offered=False",
+            Assert.Single(lines, line => line.StartsWith("coverage guest-memfd ", StringComparison.Ordinal)));
+    }
+
+    private static Task<IReadOnlyList<string>> RunInNewKernelAsync(string arguments, string append = "")
+    {
+        string? image = Environment.GetEnvironmentVariable("SOAKHOST_LAB_IMAGE");
+        Assert.SkipWhen(string.IsNullOrEmpty(image), "SOAKHOST_LAB_IMAGE names no kernel.");
+        return RunAsync(
+            arguments, append, image: image, modules: Environment.GetEnvironmentVariable("SOAKHOST_LAB_MODULES"));
+    }
+
+    private static async Task<IReadOnlyList<string>> RunAsync(
+        string arguments, string append = "", TimeSpan? patience = null, string? image = null, string? modules = null)
+    {
+        image ??= LabBootTests.ImageOrSkip();
         using var stop = CancellationTokenSource.CreateLinkedTokenSource(TestContext.Current.CancellationToken);
         stop.CancelAfter(patience ?? Patience);
-        var options = new LabOptions { Machine = new MachineOptions { KernelArguments = append } };
+        var options = new LabOptions { Machine = new MachineOptions { KernelArguments = append }, Modules = modules };
         return await new LabSoak(options, TimeProvider.System).RunAsync(
             image, arguments.Split(' ', StringSplitOptions.RemoveEmptyEntries),
             line => TestContext.Current.TestOutputHelper?.WriteLine(line), stop.Token);
