@@ -222,24 +222,9 @@ internal static class HostEvidence
         }
 
         if (vm.Counter is { } counter)
-            yield return $"VM {vm.Index}: {Describe(counter)}";
+            yield return $"VM {vm.Index}: {counter.Describe()}";
 
         yield return $"VM {vm.Index}: after {vm.InvalidationsEnded} invalidations every vCPU makes progress"
             + (areFaultsCounted ? $"; {vm.FaultsTaken} faults taken, {vm.FaultsFixed} fixed." : ".");
-    }
-
-    /// <summary>What the kernel showed of a counter, in a sentence.</summary>
-    private static string Describe(KernelCounter counter)
-    {
-        string what = counter.HasSnapshots ? "with a snapshot of" : "with the counter at";
-        IEnumerable<string> past = counter.Past.Where(each => each.Fixes > 0).Select(each =>
-            $"; {each.Fixes} faults were fixed {what} {each.Boundary} or above, the first at 0x{each.First:x}, the last at "
-            + $"0x{each.Last:x}");
-        string bounds = counter.IsBelow ? "It did not lie within the counted bounds."
-            : counter.Ahead > 0
-                ? $"It ran ahead of the count by up to {counter.Ahead}: other sources, such as compaction, moved it too."
-                : "It lay within the counted bounds all along.";
-        return $"the kernel's counter, as read at {counter.Source}, went from 0x{counter.First:x} to 0x{counter.Last:x}"
-            + $"{string.Concat(past)}. {bounds}";
     }
 }

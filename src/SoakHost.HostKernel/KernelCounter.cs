@@ -28,6 +28,21 @@ public sealed record KernelCounter(
     /// <summary>Where it was read, as reports name it.</summary>
     public string Source => HasSnapshots ? KernelLayout.MappingRequested : KernelLayout.FaultTaken;
 
+    /// <summary>What the kernel showed of it, in sentences that go on from a name and a colon.</summary>
+    public string Describe()
+    {
+        string what = HasSnapshots ? "with a snapshot of" : "with the counter at";
+        IEnumerable<string> past = Past.Where(each => each.Fixes > 0).Select(each =>
+            $"; {each.Fixes} faults were fixed {what} {each.Boundary} or above, the first at 0x{each.First:x}, the last at "
+            + $"0x{each.Last:x}");
+        string bounds = IsBelow ? "It did not lie within the counted bounds."
+            : Ahead > 0
+                ? $"It ran ahead of the count by up to {Ahead}: other sources, such as compaction, moved it too."
+                : "It lay within the counted bounds all along.";
+        return $"the kernel's counter, as read at {Source}, went from 0x{First:x} to 0x{Last:x}"
+            + $"{string.Concat(past)}. {bounds}";
+    }
+
     /// <summary>The counters of several VMs as one; null where none was read.</summary>
     /// <param name="counters">Of each VM; null where it was not read. All have the same boundaries.</param>
     public static KernelCounter? Sum(IEnumerable<KernelCounter?> counters) => counters.OfType<KernelCounter>()

@@ -210,6 +210,10 @@ internal static class CheckReport
                 WriteCoverage(console, host);
                 foreach (BoundaryResult boundary in host.OtherBoundaries)
                     console.Profile.Out.Writer.WriteLine($"  {boundary}");
+
+                // A pass says it among its reasons.
+                if (cohort.Verdict != Verdict.Pass && host.KernelCounter is { } counter)
+                    console.Profile.Out.Writer.WriteLine($"  {cohort.Cohort.Name}: {counter.Describe()}");
             }
         }
 

@@ -7,6 +7,7 @@ using SoakHost.Engine.Watchdogs;
 using SoakHost.HostKernel;
 using SoakHost.Model.Kernels;
 using SoakHost.Reports;
+using Spectre.Console;
 
 namespace SoakHost.Tests.Reports;
 
@@ -38,23 +39,40 @@ public sealed class KernelCounterReportTests
         Assert.False(Cohort(Sample.Cohort("simulated", Defect.None)).TryGetProperty("kernel_counter", out _));
     }
 
+    /// <summary>A pass has it among its reasons.</summary>
+    [Theory]
+    [InlineData(Verdict.Inconclusive, 1)]
+    [InlineData(Verdict.Violation, 1)]
+    [InlineData(Verdict.Pass, 0)]
+    public void The_text_says_it_whatever_the_verdict(Verdict verdict, int times)
+    {
+        using var text = new StringWriter();
+        IAnsiConsole console = AnsiConsole.Create(new AnsiConsoleSettings { Out = new AnsiConsoleOutput(text) });
+
+        CheckReport.WriteText(console, Result(With(Counter) with { Verdict = verdict }), new ShardOptions());
+
+        Assert.Equal(times, text.ToString().Split('\n').Count(line => line ==
+            "  here: the kernel's counter, as read at kvm_mmu_spte_requested, went from 0x5 to 0x80000400; 350 faults were fixed "
+            + "with a snapshot of 2^31 or above, the first at 0x80000001, the last at 0x80000400. It lay within the counted "
+            + "bounds all along."));
+    }
+
     private static CohortReport With(KernelCounter? counter)
     {
         CohortReport cohort = Sample.Host("here", TimeSpan.FromMinutes(1));
         return cohort with { Snapshot = (HostSnapshot)cohort.Snapshot with { KernelCounter = counter } };
     }
 
-    private static JsonElement Cohort(CohortReport cohort)
+    private static JsonElement Cohort(CohortReport cohort) => JsonDocument.Parse(
+        CheckReport.Json(Result(cohort), new ShardOptions())).RootElement.GetProperty("cohorts")[0];
+
+    private static SoakResult Result(CohortReport cohort) => new()
     {
-        var result = new SoakResult
-        {
-            Verdict = Verdict.Pass,
-            Reasons = [],
-            Cohorts = [cohort],
-            Elapsed = TimeSpan.FromMinutes(1),
-            WasInterrupted = false,
-            FirstIncidents = ImmutableDictionary<string, FirstIncident>.Empty,
-        };
-        return JsonDocument.Parse(CheckReport.Json(result, new ShardOptions())).RootElement.GetProperty("cohorts")[0];
-    }
+        Verdict = Verdict.Pass,
+        Reasons = [],
+        Cohorts = [cohort],
+        Elapsed = TimeSpan.FromMinutes(1),
+        WasInterrupted = false,
+        FirstIncidents = ImmutableDictionary<string, FirstIncident>.Empty,
+    };
 }
