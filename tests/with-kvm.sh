@@ -12,10 +12,11 @@ append='' minutes=15
 while [[ ${1:-} == --* ]]; do
   case $1 in
     --unprivileged) append+=' with_kvm=unprivileged' && shift && continue ;;
-    --append) append+=" $2" ;;
-    --minutes) minutes=$2 ;;
+    --append) append+=" ${2:-}" ;;
+    --minutes) minutes=${2:-} ;;
     *) echo "with-kvm.sh: no such option: $1" >&2 && exit 64 ;;
   esac
+  [ $# -ge 2 ] || { echo "with-kvm.sh: $1 needs a value" >&2 && exit 64; }
   shift 2
 done
 [ $# -gt 0 ] || { sed -n '2,9s/^# \?//p' "$0" >&2 && exit 64; }

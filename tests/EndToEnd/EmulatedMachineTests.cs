@@ -8,28 +8,25 @@ public sealed class EmulatedMachineTests
 {
     private const string Script = "tests/with-kvm.sh";
 
-    [Theory]
-    [InlineData("0 0", "N")]
-    [InlineData("65534 107", "Y", "--unprivileged")]
-    public async Task A_command_of_this_machine_runs_on_one_with_KVM_and_its_exit_code_is_the_scripts(
-        string user, string npt, params string[] options)
+    [Fact]
+    public async Task A_command_of_this_machine_runs_on_one_with_KVM_and_its_exit_code_is_the_scripts()
     {
-        string[] append = npt == "N" ? ["--append", "kvm_amd.npt=0"] : [];
         Command.Outcome outcome = await RunAsync(
             [
-                .. options, .. append, "bash", "-c",
+                "--unprivileged", "--append", "kvm_amd.npt=0", "bash", "-c",
                 "[ -w /dev/kvm ] && echo \"$(id -u) $(id -G) npt=$(cat /sys/module/kvm_amd/parameters/npt)\"; exit 7",
             ]);
 
         // No stock kernel could be fetched, or this machine does not let its files be served to another.
         Assert.SkipWhen(outcome.ExitCode == 125, outcome.Output);
         Assert.True(outcome.ExitCode == 7, outcome.Output);
-        Assert.Contains($"{user} npt={npt}", outcome.Output, StringComparison.Ordinal);
+        Assert.Contains("65534 107 npt=N", outcome.Output, StringComparison.Ordinal);
     }
 
     [Theory]
     [InlineData("--unprivileged")]
     [InlineData("--no-such-option", "true")]
+    [InlineData("--append")]
     public async Task Arguments_that_it_does_not_take_end_with_64(params string[] arguments)
     {
         Command.Outcome outcome = await RunAsync(arguments);
