@@ -1,11 +1,11 @@
 #!/usr/bin/env bash
 # Runs a command of this machine on an emulated one that has /dev/kvm: Debian's stock kernel (tests/install.sh fetches it) under
-# QEMU, over this machine's files. What is written there is gone afterwards. It is slow, and as real as KVM is anywhere.
+# QEMU, on top of this machine's files. Writes are discarded. The processor is emulated, so it is slow; the KVM is the real one.
 #   tests/with-kvm.sh [--unprivileged] [--append ARGUMENTS] [--minutes N] COMMAND...
 #   --unprivileged     as nobody, a member of the group that /dev/kvm belongs to (default: as root)
 #   --append ARGUMENTS for the kernel, such as kvm.tdp_mmu=0 or kvm_amd.npt=0
 #   --minutes N        at most (default: 15)
-# The exit code is the command's; 125 where the machine did not come so far, or the time was up.
+# The exit code is the command's, or 125 if the machine did not boot or the time ran out.
 set -euo pipefail
 
 append='' minutes=15

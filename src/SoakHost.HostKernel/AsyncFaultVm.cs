@@ -18,15 +18,14 @@ internal sealed unsafe class AsyncFaultVm : IAsyncFaultMachine, IDisposable
     // Nothing that the guest notes of a fault looks like it.
     private const ulong Content = 0x40ul << 56;
 
-    // A vCPU of an emulated machine touches all pages in a fraction of it. One that waits itself is let go on.
+    // A vCPU of an emulated machine touches all pages in a fraction of it. If the vCPU itself waits, the pages are filled in.
     private static readonly TimeSpan TouchWithin = TimeSpan.FromSeconds(3);
 
-    // As long as no READY comes at all.
+    // No further READY is expected after this long and this many looks without one.
+    private static readonly TimeSpan QuietFor = TimeSpan.FromSeconds(3);
     private const int LooksMin = 100;
 
-    private static readonly TimeSpan QuietFor = TimeSpan.FromSeconds(3);
-
-    // As long as KVM has to put a token into the slot where nothing shows that it did.
+    // KVM puts a token into the slot in far less. A token 0 leaves no trace there.
     private static readonly TimeSpan HeldFor = TimeSpan.FromSeconds(0.5);
 
     private readonly TimeProvider _time;
@@ -91,7 +90,7 @@ internal sealed unsafe class AsyncFaultVm : IAsyncFaultMachine, IDisposable
         uint* slot = _vm.Memory.TableWord(AsyncFaultCode.SlotToken);
         if (first is { } page)
         {
-            // A token 0 cannot be seen to come.
+            // Its token is 0: nothing shows when KVM has put it there.
             Fill(page, 1);
             AwaitSlot(slot, HeldFor);
         }
@@ -134,7 +133,7 @@ internal sealed unsafe class AsyncFaultVm : IAsyncFaultMachine, IDisposable
                 came.Add((uint)token);
             }
 
-            // By looks too: a host that stood still was not quiet.
+            // Time alone is no proof: the host may have stood still.
             if (tokens.All(came.Contains) || (++looks > LooksMin && _time.GetElapsedTime(quiet) > QuietFor))
                 break;
             spin.SpinOnce();
@@ -148,7 +147,7 @@ internal sealed unsafe class AsyncFaultVm : IAsyncFaultMachine, IDisposable
 
     public void Dispose()
     {
-        // Whoever waits for a page goes on; KVM waits for them when a VM ends.
+        // First wake whoever waits for a page: KVM waits for them when it destroys a VM.
         _missing?.Dispose();
         _vm.Dispose();
         _source?.Dispose();

@@ -32,9 +32,9 @@ public sealed record KernelLayout(int KvmOfVcpu, int InvalidateSeq, int InProgre
     public (int Pointer, int Slots, int Dirty, int Reset)? DirtyIndices { get; init; }
 
     /// <summary>
-    /// Of <c>struct kvm</c>, the head of the array of its vCPUs (Linux 5.17 and later), of a node of that the slots, and in the
-    /// first vCPU <c>arch.apf.id</c>, of which the tokens of asynchronous faults are made; null where the kernel has other
-    /// fields.
+    /// Offsets that lead to vCPU 0's <c>arch.apf.id</c>, the number in the tokens of asynchronous page faults: the head of the
+    /// vCPU array in <c>struct kvm</c> (Linux 5.17 and later), the slots in a node of that array, and the number in
+    /// <c>struct kvm_vcpu</c>. Null if this kernel lacks one of these fields.
     /// </summary>
     public (int Pointer, int Slots, int Id)? AsyncFaultId { get; init; }
 

@@ -44,7 +44,7 @@ internal sealed unsafe class MissingPages : IDisposable
         _faults.Request("use userfaultfd", UseApi, (nint)api);
     }
 
-    /// <summary>From here on missing pages of this memory wait for <see cref="TryFill"/>.</summary>
+    /// <summary>From now on whoever touches a missing page of this memory waits for <see cref="TryFill"/>.</summary>
     public void Register(byte* start, long bytes)
     {
         ulong* range = stackalloc ulong[4] { (ulong)start, (ulong)bytes, WhereMissing, 0 };
@@ -69,7 +69,7 @@ internal sealed unsafe class MissingPages : IDisposable
         return false;
     }
 
-    /// <summary>Fills in pages that are missing, at once where all are, and has go on who waits for them.</summary>
+    /// <summary>Fills in the missing pages of a range and wakes whoever waits for them.</summary>
     /// <param name="start">The first page.</param>
     /// <param name="source">What they get.</param>
     /// <param name="bytes">Whole pages.</param>
@@ -86,7 +86,7 @@ internal sealed unsafe class MissingPages : IDisposable
                 return true;
             int error = Marshal.GetLastPInvokeError();
 
-            // The kernel says how far it came, which takes a positive number; else that page is there, or it must be tried again.
+            // A positive number is what the kernel copied. Otherwise the page is there already, or the call must be repeated.
             if ((long)copy[4] > 0)
                 done += (long)copy[4];
             else if (error == NotTwice)

@@ -1,22 +1,23 @@
 namespace SoakHost.Watch.Discovery;
 
-/// <summary>What was found in a process.</summary>
+/// <summary>The VMs of a process, as its file descriptors named them when they were last read.</summary>
 /// <param name="Vms">The VMs that it holds.</param>
 /// <param name="StartTicks">When it started, in ticks since boot; null where that is not known.</param>
 /// <param name="IsRefused">Whether it may not be looked into, and is not shown as a VM.</param>
 internal sealed record ProcessFindings(IReadOnlyList<WatchedVm> Vms, ulong? StartTicks, bool IsRefused);
 
 /// <summary>
-/// Which processes are looked into at a look, and what was found in the others. Reading every file descriptor of every process
-/// at each look is most of what a look for VMs costs, and most processes never hold one. A pure rule: it is told the time.
+/// Chooses the processes whose file descriptors are read at this look, and remembers the VMs of the others. Reading every
+/// descriptor of every process is most of the cost of finding VMs, and most processes never hold one. Pure: the caller passes
+/// the time.
 /// </summary>
 /// <remarks>
-/// Looked into are, at each look: a process in its first minute here, or in the minute after its VMs changed, and one with VMs
-/// whose number of open files changed. All others have their turn within <paramref name="every"/>. A process is known by its
-/// number and the inode of its folder: the kernel gives a new one to each process, and where it forgets one and makes
-/// another, the process is only looked into more often.
+/// Read at each look: a process that appeared, or whose VMs changed, less than <paramref name="every"/> ago, and one with VMs
+/// whose number of open files has changed. Every other process is read once in that time. A process is identified by its number
+/// and the inode of its folder in /proc. Each process gets a new inode; if the kernel drops one from its cache and makes
+/// another, the process is only read more often.
 /// </remarks>
-/// <param name="every">How long a process may go without being looked into; 0 looks into each at each look.</param>
+/// <param name="every">The longest time between two reads of a process; 0 reads each process at each look.</param>
 internal sealed class ProcessTurns(TimeSpan every)
 {
     /// <summary>So many turns share the processes that were first seen together.</summary>
@@ -34,7 +35,7 @@ internal sealed class ProcessTurns(TimeSpan every)
         _now = now;
     }
 
-    /// <summary>What was found in a process before; null where it must be looked into now.</summary>
+    /// <summary>The VMs that the last read of a process gave; null if it must be read now.</summary>
     /// <param name="process">The process.</param>
     /// <param name="openFiles">How many files it has open; 0 where the kernel does not tell. Asked only where it matters.</param>
     public ProcessFindings? Before(ProcessEntry process, Func<int, long> openFiles)
@@ -45,9 +46,9 @@ internal sealed class ProcessTurns(TimeSpan every)
         return turn.Found.Vms.Count > 0 && (turn.FilesOpen == 0 || openFiles(process.Pid) != turn.FilesOpen) ? null : turn.Found;
     }
 
-    /// <summary>A process was looked into.</summary>
+    /// <summary>Remembers what a read of a process gave.</summary>
     /// <param name="process">The process.</param>
-    /// <param name="found">What was found.</param>
+    /// <param name="found">Its VMs.</param>
     /// <param name="openFiles">How many files it had open just before; 0 where the kernel does not tell.</param>
     public void Took(ProcessEntry process, ProcessFindings found, long openFiles)
     {
@@ -64,10 +65,10 @@ internal sealed class ProcessTurns(TimeSpan every)
         _turns[process.Pid] = new Turn(process.Inode, changed, read, openFiles, found);
     }
 
-    /// <summary>A process is to be looked into at the next look.</summary>
+    /// <summary>Has the next look read this process.</summary>
     public void Forget(int pid) => _turns.Remove(pid);
 
-    /// <summary>The look ends: whoever was not among these processes has ended.</summary>
+    /// <summary>Ends a look: processes that are not among these have ended.</summary>
     public void End(IReadOnlyCollection<ProcessEntry> processes)
     {
         if (_turns.Count == 0)

@@ -66,7 +66,7 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
         return new HostInventory(WithUniqueNames(vms), unread);
     }
 
-    /// <summary>A process is to be looked into at the next look, for what was found in it is no longer so.</summary>
+    /// <summary>Has the next look read this process again, because its VMs have changed since the last read.</summary>
     public void Forget(int pid) => _turns.Forget(pid);
 
     /// <summary>The name that a VMM's command line gives its VM; null where it gives none.</summary>

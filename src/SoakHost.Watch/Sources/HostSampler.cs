@@ -119,7 +119,7 @@ public sealed class HostSampler : IDisposable
         (IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)[] all = [.. readings.Select(Result)];
         foreach (Reading ended in readings.Where(reading => reading.Task is { IsCompleted: true } && reading.Reader.LostThreads))
         {
-            // Its VMM has made another VM in its place, or ends.
+            // The VMM has replaced the VM within its process, or is about to end: do not wait for the process's turn.
             _discovery.Forget(ended.Vm.Pid);
             _inventory = null;
         }
@@ -365,7 +365,7 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         return its.Read();
     }
 
-    /// <summary>Closes the files of threads that run no vCPU any more.</summary>
+    /// <summary>Closes the files of threads that no longer run a vCPU.</summary>
     private void ForgetThreads(WatchedVm vm)
     {
         if (ReferenceEquals(vm.Vcpus, _vcpus))

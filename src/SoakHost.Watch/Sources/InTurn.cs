@@ -70,7 +70,7 @@ internal sealed class InTurn : IDisposable
             }
         }
 
-        /// <summary>Lets no further piece begin, and ends the thread once the piece that it is at has ended.</summary>
+        /// <summary>Starts no further piece. The thread ends after the piece that it is working on.</summary>
         public void Dispose()
         {
             lock (_gate)
