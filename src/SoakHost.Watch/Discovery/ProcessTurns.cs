@@ -38,10 +38,11 @@ internal sealed class ProcessTurns(TimeSpan every)
     /// <summary>The VMs that the last read of a process gave; null if it must be read now.</summary>
     /// <param name="process">The process.</param>
     /// <param name="openFiles">How many files it has open; 0 where the kernel does not tell. Asked only where it matters.</param>
-    public ProcessFindings? Before(ProcessEntry process, Func<int, long> openFiles)
+    /// <param name="isQuiet">Whether no VM began or ended: then nobody has a turn.</param>
+    public ProcessFindings? Before(ProcessEntry process, Func<int, long> openFiles, bool isQuiet = false)
     {
         if (every == TimeSpan.Zero || !_turns.TryGetValue(process.Pid, out Turn? turn) || turn.Inode != process.Inode
-            || _now - turn.Changed < every || _now + _gap - turn.Read > every)
+            || (!isQuiet && (_now - turn.Changed < every || _now + _gap - turn.Read > every)))
             return null;
         return turn.Found.Vms.Count > 0 && (turn.FilesOpen == 0 || openFiles(process.Pid) != turn.FilesOpen) ? null : turn.Found;
     }

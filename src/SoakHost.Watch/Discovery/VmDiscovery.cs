@@ -13,8 +13,15 @@ namespace SoakHost.Watch.Discovery;
 /// How long a process that holds no VM may go without being looked into; 0 looks into each at each look. Then a VM that such a
 /// process opens is found so much later, once the process is older than that.
 /// </param>
-public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, TimeSpan every)
+/// <param name="limit">How long a look waits for the command lines of VMMs; null for 2 s.</param>
+public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, TimeSpan every, TimeSpan? limit = null) : IDisposable
 {
+    /// <summary>
+    /// So many turns pass at most between two lists of the processes, while KVM's users stay as many:
+    /// one VM may end and another one begin unseen.
+    /// </summary>
+    private const int QuietTurns = 5;
+
     private const int NameCharactersMax = 200;
 
     /// <summary>Most vCPUs of one process.</summary>
@@ -27,7 +34,11 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
     private static readonly string[] Monitors = ["qemu", "kvm", "firecracker", "cloud-hyperviso", "crosvm", "soakhost"];
 
     private readonly ProcessTurns _turns = new(every);
+    private readonly CommandLines _commandLines = new(files, limit ?? TimeSpan.FromSeconds(2), time);
     private readonly long _begun = time.GetTimestamp();
+    private readonly KvmUsers _kvmUsers = new(files);
+    private (string? Count, TimeSpan Changed) _users;
+    private (IReadOnlyList<ProcessEntry> Processes, TimeSpan At)? _listed;
 
     /// <summary>Looks at every process.</summary>
     /// <param name="only">Looks at these processes and their children alone; empty for all.</param>
@@ -36,16 +47,23 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
         ArgumentNullException.ThrowIfNull(only);
         List<WatchedVm> vms = [];
         int refused = 0;
-        IReadOnlyList<ProcessEntry> entries = files.Processes();
+        TimeSpan now = time.GetElapsedTime(_begun);
+        bool isQuiet = only.Count == 0 && IsQuiet(now);
+        if (!isQuiet)
+            _listed = (files.Processes(), now);
+        IReadOnlyList<ProcessEntry> entries = _listed!.Value.Processes;
         int[] processes = [.. entries.Select(process => process.Pid)];
         Dictionary<int, string>? libvirt = null;
         double? uptime = null;
         HashSet<int>? chosen = only.Count == 0 ? null : Descendants(processes, only);
-        _turns.Begin(time.GetElapsedTime(_begun));
+        _turns.Begin(now);
+        foreach (int come in _commandLines.Begin())
+            _turns.Forget(come);
         foreach (ProcessEntry process in entries)
         {
             if (chosen?.Contains(process.Pid) == false
-                || (_turns.Before(process, files.FilesOpen) ?? LookInto(process, libvirt ??= NamesOfLibvirt())) is not { } found)
+                || (_turns.Before(process, files.FilesOpen, isQuiet) ?? LookInto(process, libvirt ??= NamesOfLibvirt()))
+                    is not { } found)
                 continue;
             refused += found.IsRefused ? 1 : 0;
             if (found.Vms.Count == 0)
@@ -56,7 +74,13 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
         }
 
         _turns.End(entries);
-        List<string> unread = [.. only.Except(processes).Select(pid => $"There is no process {pid}.")];
+        _commandLines.End(entries);
+        List<string> unread =
+        [
+            .. only.Except(processes).Select(pid => $"There is no process {pid}."),
+            .. _commandLines.Pending.Select(pid => $"The command line of process {pid} has not come yet: something holds the "
+                + "process's memory map. Until it comes its VM may be shown by another name."),
+        ];
         if (refused > 0)
         {
             unread.Add($"{refused} processes may not be looked into: VMs that they hold are not shown. Root, or the capability "
@@ -68,6 +92,21 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
 
     /// <summary>Has the next look read this process again, because its VMs have changed since the last read.</summary>
     public void Forget(int pid) => _turns.Forget(pid);
+
+    /// <inheritdoc/>
+    public void Dispose() => _commandLines.Dispose();
+
+    /// <summary>
+    /// Whether no VM can have begun in a process that was looked into and found without one: KVM's users have been as many for
+    /// longer than it takes to look into each process, and the last look at all of them was not long ago.
+    /// </summary>
+    private bool IsQuiet(TimeSpan now)
+    {
+        string? count = every > TimeSpan.Zero ? _kvmUsers.Count() : null;
+        if (count is null || count != _users.Count)
+            _users = (count, now);
+        return now - _users.Changed > every && now - _listed?.At < every * QuietTurns;
+    }
 
     /// <summary>The name that a VMM's command line gives its VM; null where it gives none.</summary>
     internal static string? NameOf(IReadOnlyList<string> arguments)
@@ -123,11 +162,11 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
         ProcessFindings found;
         try
         {
-            found = VmsOf(process.Pid, files.Descriptors(process.Pid), libvirt);
+            found = VmsOf(process, files.Descriptors(process.Pid), libvirt);
         }
         catch (UnauthorizedAccessException)
         {
-            WatchedVm? vm = Refused(process.Pid, libvirt);
+            WatchedVm? vm = Refused(process, libvirt);
             found = new ProcessFindings(vm is null ? [] : [vm], null, vm is null);
         }
         catch (IOException)
@@ -140,12 +179,13 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
     }
 
     private ProcessFindings VmsOf(
-        int pid, IReadOnlyList<(int Descriptor, string Target)> descriptors, Dictionary<int, string> libvirt)
+        ProcessEntry process, IReadOnlyList<(int Descriptor, string Target)> descriptors, Dictionary<int, string> libvirt)
     {
+        int pid = process.Pid;
         int[] vms = [.. descriptors.Where(each => IsAnonymous(each.Target, "kvm-vm")).Select(each => each.Descriptor)];
         if (vms.Length == 0)
             return new ProcessFindings([], null, false);
-        string[] arguments = ArgumentsOf(pid);
+        string[] arguments = _commandLines.Of(process);
         string name = NameOf(pid, arguments, libvirt);
         int[] vmStats = [.. descriptors.Where(each => IsAnonymous(each.Target, "kvm-vm-stats")).Select(each => each.Descriptor)];
         ILookup<int, int> vcpus = ByNumber(descriptors, "kvm-vcpu:");
@@ -175,26 +215,26 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
     }
 
     /// <summary>A process that may not be looked into, if by its name it is a VMM.</summary>
-    private WatchedVm? Refused(int pid, Dictionary<int, string> libvirt)
+    private WatchedVm? Refused(ProcessEntry process, Dictionary<int, string> libvirt)
     {
+        int pid = process.Pid;
         string command = files.Text($"proc/{pid}/comm") ?? "";
         if (!Monitors.Any(monitor => command.StartsWith(monitor, StringComparison.Ordinal)))
             return null;
         ILookup<int, int> threads = ThreadsOf(pid);
         if (threads.Count == 0)
             return null;
+        string[] arguments = _commandLines.Of(process);
         return new WatchedVm(
-            pid, NameOf(pid, ArgumentsOf(pid), libvirt), $"{pid}.{StartOf(pid) ?? 0}", null, null,
+            pid, NameOf(pid, arguments, libvirt), $"{pid}.{StartOf(pid) ?? 0}", null, null,
             [
                 .. threads.OrderBy(thread => thread.Key).Take(VcpusMax)
                     .Select(thread => new WatchedVcpu(thread.Key, null, thread.First())),
             ],
-            QmpPathOf(ArgumentsOf(pid)),
+            QmpPathOf(arguments),
             $"Process {pid} ({command}) may not be looked into: its statistics are not read. Its own user, root, or the "
             + "capability CAP_SYS_PTRACE, may.");
     }
-
-    private string[] ArgumentsOf(int pid) => files.Text($"proc/{pid}/cmdline")?.Split('\0') ?? [];
 
     private ulong? StartOf(int pid) =>
         files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read) ? read.StartTicks : null;

@@ -57,6 +57,7 @@ public sealed class HostSampler : IDisposable
     private readonly ProcFiles _files;
     private readonly VmDiscovery _discovery;
     private readonly HostMachine _machine;
+    private readonly KeptFile _numaBalancing, _ksm;
     private readonly FaultTracer? _tracer;
     private readonly ReadFaults? _faults;
     private readonly Dictionary<string, VmReader> _readers = new(StringComparer.Ordinal);
@@ -89,8 +90,10 @@ public sealed class HostSampler : IDisposable
         _options = options;
         _time = time;
         _files = new ProcFiles(options.Root);
-        _discovery = new VmDiscovery(_files, time, options.LookIntoEvery);
+        _discovery = new VmDiscovery(_files, time, options.LookIntoEvery, options.Timeout);
         _machine = HostMachine.Read(options.Root);
+        _numaBalancing = new KeptFile(_files, "proc/sys/kernel/numa_balancing");
+        _ksm = new KeptFile(_files, "sys/kernel/mm/ksm/run");
     }
 
     /// <summary>Why the kernel's faults are not traced, as a sentence; null where they are, or nobody asked for it.</summary>
@@ -135,6 +138,9 @@ public sealed class HostSampler : IDisposable
             reader.Dispose();
         _readers.Clear();
         _inTurn.Dispose();
+        _discovery.Dispose();
+        _numaBalancing.Dispose();
+        _ksm.Dispose();
         _tracer?.Dispose();
     }
 
@@ -192,11 +198,11 @@ public sealed class HostSampler : IDisposable
     private void Read(Reading[] readings, CancellationToken stop)
     {
         foreach (Reading aside in readings.Where(reading => reading.Reader.AsksQmp(reading.Vm)))
-            aside.Begin(here: false, Now(), stop);
+            aside.Begin(On.Pool, Now(), stop);
         Reading[] here = [.. readings.Where(reading => reading.Task is null)];
-        int next = _inTurn.Do(here.Length, at => here[at].Begin(here: true, Now(), stop), _options.Timeout, stop);
+        int next = _inTurn.Do(here.Length, at => here[at].Begin(On.ThisThread, Now(), stop), _options.Timeout, stop);
         foreach (Reading late in here.Skip(next))
-            late.Begin(here: false, Now(), stop);
+            late.Begin(On.ThreadOfItsOwn, Now(), stop);
         Task[] left = [.. readings.Select(reading => reading.Task).OfType<Task>().Where(task => !task.IsCompleted)];
         if (left.Length > 0)
             Task.WhenAll(left).ContinueWith(_ => { }, TaskScheduler.Default).Wait((int)_options.Timeout.TotalMilliseconds, stop);
@@ -209,9 +215,8 @@ public sealed class HostSampler : IDisposable
             [.. reading.Vm.Vcpus.Select(vcpu => reading.Basis with { Vcpu = vcpu.Number })],
             [$"VM {reading.Vm.Name} could not be read within {_options.Timeout.TotalSeconds:0.#} s: its state is unknown."]);
 
-    private HostFacts ReadFacts() => new(
-        _files.Text("proc/sys/kernel/numa_balancing") is { } numa ? numa is not "0" : null,
-        _files.Text("sys/kernel/mm/ksm/run") is { } ksm ? ksm is "1" : null);
+    private HostFacts ReadFacts() =>
+        new(_numaBalancing.Text() is { } numa ? numa is not "0" : null, _ksm.Text() is { } ksm ? ksm is "1" : null);
 }
 
 /// <summary>One VM at one look.</summary>
@@ -227,17 +232,27 @@ internal sealed class Reading(WatchedVm vm, VmReader reader, VcpuSample basis)
     /// <summary>Its samples and what could not be read; null before it begins.</summary>
     public Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)>? Task { get; private set; }
 
-    /// <summary>
-    /// Reads it, on this thread or on one of the pool. A read from /proc can wait for the process's memory map.
-    /// </summary>
-    public void Begin(bool here, double seconds, CancellationToken stop)
+    /// <summary>Reads it.</summary>
+    public void Begin(On on, double seconds, CancellationToken stop)
     {
-        (Task, Task? toRun) = reader.Prepare(vm, basis with { TimeSeconds = seconds }, stop);
-        if (here)
+        (Task, Task? toRun) = reader.Prepare(vm, basis with { TimeSeconds = seconds }, on, stop);
+        if (on == On.ThisThread)
             toRun?.RunSynchronously(TaskScheduler.Default);
         else
             toRun?.Start(TaskScheduler.Default);
     }
+}
+
+/// <summary>Where a VM is read.</summary>
+internal enum On
+{
+    ThisThread,
+
+    /// <summary>For what waits without holding a thread.</summary>
+    Pool,
+
+    /// <summary>For what may hang: those of the pool are few, and others would wait for one.</summary>
+    ThreadOfItsOwn,
 }
 
 /// <summary>Reads one VM, with what it keeps open for it.</summary>
@@ -248,6 +263,7 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
     private readonly Dictionary<int, DescriptorStatistics> _open = [];
     private readonly Dictionary<int, ThreadFiles> _threads = [];
     private IReadOnlyList<WatchedVcpu>? _vcpus;
+    private bool _mayBeOthers, _areOthers;
     private readonly Lock _gate = new();
     private Task<(IReadOnlyList<VcpuSample>, IReadOnlyList<string>)>? _reading;
 
@@ -260,14 +276,15 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
     /// </summary>
     /// <returns>The result, and what has to be run for it; null where that is running already.</returns>
     public (Task<(IReadOnlyList<VcpuSample> Samples, IReadOnlyList<string> Unread)> Result, Task? ToRun) Prepare(
-        WatchedVm vm, VcpuSample basis, CancellationToken stop)
+        WatchedVm vm, VcpuSample basis, On on, CancellationToken stop)
     {
         lock (_gate)
         {
             if (_reading is { IsCompleted: false } earlier)
                 return (earlier, null);
-            Task<Task<(IReadOnlyList<VcpuSample>, IReadOnlyList<string>)>> reading =
-                new(() => ReadNowAsync(vm, basis, stop), CancellationToken.None);
+            Task<Task<(IReadOnlyList<VcpuSample>, IReadOnlyList<string>)>> reading = new(
+                () => ReadNowAsync(vm, basis, stop), CancellationToken.None,
+                on == On.ThreadOfItsOwn ? TaskCreationOptions.LongRunning : TaskCreationOptions.None);
             return (_reading = reading.Unwrap(), reading);
         }
     }
@@ -287,6 +304,8 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         WatchedVm vm, VcpuSample basis, CancellationToken stop)
     {
         HashSet<string> unread = [];
+        _mayBeOthers = true;
+        _areOthers = !ReferenceEquals(vm.Vcpus, _vcpus);
         if (vm.Unread is not null)
             unread.Add(vm.Unread);
         VmFigures vmStats = vm.StatsDescriptor is { } descriptor && Open(vm.Pid, descriptor, unread) is { } file
@@ -340,7 +359,7 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
             sources.Add("qmp");
         }
 
-        ThreadFigures thread = vcpu.ThreadId is { } id ? ReadThread(vm.Pid, id) : new();
+        ThreadFigures thread = vcpu.ThreadId is { } id ? ReadThread(vm.Pid, id, stats.Exits) : new();
         if (thread != new ThreadFigures())
             sources.Add("proc");
         if (trace is not null)
@@ -358,11 +377,11 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
     /// <summary>Whether a thread that ran a vCPU has ended, by the last reading.</summary>
     public bool LostThreads => _threads.Values.Any(thread => thread.HasEnded);
 
-    private ThreadFigures ReadThread(int pid, int thread)
+    private ThreadFigures ReadThread(int pid, int thread, ulong? exits)
     {
         if (!_threads.TryGetValue(thread, out ThreadFiles? its))
             _threads.Add(thread, its = new ThreadFiles(files, pid, thread));
-        return its.Read();
+        return its.Read(exits);
     }
 
     /// <summary>Closes the files of threads that no longer run a vCPU.</summary>
@@ -380,14 +399,23 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
     }
 
     /// <summary>A statistics file of the process, opened if it is not; null where that cannot be.</summary>
+    /// <remarks>
+    /// A VMM that closes a VM and opens another one uses the same numbers for all its files. So the first one that is read tells
+    /// whether they are still those that were opened. All of them are compared once it is not, or the process was looked into.
+    /// </remarks>
     private DescriptorStatistics? Open(int pid, int descriptor, HashSet<string> unread)
     {
         try
         {
             if (_open.TryGetValue(descriptor, out DescriptorStatistics? statistics))
             {
-                if (statistics.IsStill(pid, descriptor))
+                if (!_mayBeOthers || statistics.IsStill(pid, descriptor))
+                {
+                    _mayBeOthers = _areOthers;
                     return statistics;
+                }
+
+                _areOthers = true;
                 _open.Remove(descriptor);
                 statistics.Dispose();
             }

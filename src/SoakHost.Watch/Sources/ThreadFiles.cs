@@ -12,13 +12,20 @@ internal sealed class ThreadFiles(ProcFiles files, int pid, int thread) : IDispo
     private readonly KeptFile _wchan = new(files, $"proc/{pid}/task/{thread}/wchan");
 
     private bool _wasRead;
+    private ulong? _exits;
 
     /// <summary>Whether it has ended since it was read first.</summary>
     public bool HasEnded { get; private set; }
 
     /// <summary>Its figures now; none where it has ended.</summary>
-    public ThreadFigures Read()
+    /// <param name="exits">
+    /// How often its vCPU has stopped for the host by now; null where that is not known. Where that has grown since the last
+    /// reading, the thread hangs nowhere in the host, and where it waits is not read: that costs the kernel the most.
+    /// </param>
+    public ThreadFigures Read(ulong? exits)
     {
+        bool isMoving = exits > _exits;
+        _exits = exits;
         ThreadStat stat = default;
         bool isThere = _stat.Text() is { } text && ThreadStat.TryParse(text, out stat);
         HasEnded = _wasRead && !isThere;
@@ -31,7 +38,7 @@ internal sealed class ThreadFiles(ProcFiles files, int pid, int thread) : IDispo
             && ulong.TryParse(sched.AsSpan(0, end), NumberStyles.None, CultureInfo.InvariantCulture, out ulong nanoseconds)
             ? nanoseconds / 1e9 : stat.CpuTicks / ThreadStat.TicksPerSecond;
         // One that runs waits nowhere, and the kernel says "0".
-        return new ThreadFigures(stat.State, seconds, stat.State == "R" ? "" : _wchan.Text());
+        return new ThreadFigures(stat.State, seconds, stat.State == "R" ? "" : isMoving ? null : _wchan.Text());
     }
 
     public void Dispose()

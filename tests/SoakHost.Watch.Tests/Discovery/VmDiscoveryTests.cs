@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Microsoft.Extensions.Time.Testing;
 using SoakHost.Watch.Tests;
 
@@ -163,7 +164,8 @@ public sealed class VmDiscoveryTests : IDisposable
         _host.Process(100, command, [command, "-name", "web"]);
         _host.Thread(100, 102, "CPU 0/KVM", "R", 1);
 
-        HostInventory found = new VmDiscovery(new Refusing(_host.Root), TimeProvider.System, TimeSpan.Zero).Find([]);
+        using var discovery = new VmDiscovery(new Refusing(_host.Root), TimeProvider.System, TimeSpan.Zero);
+        HostInventory found = discovery.Find([]);
 
         Assert.Equal(isShown ? 1 : 0, found.Vms.Count);
         Assert.Equal(isShown ? 0 : 1, found.Unread.Count);
@@ -180,7 +182,7 @@ public sealed class VmDiscoveryTests : IDisposable
         _host.Process(200, "bash", ["bash"]);
         var clock = new FakeTimeProvider();
         var files = new Counting(_host.Root);
-        var discovery = new VmDiscovery(files, clock, TimeSpan.FromMinutes(1));
+        using var discovery = new VmDiscovery(files, clock, TimeSpan.FromMinutes(1));
         for (int look = 0; look < 5; look++)
         {
             discovery.Find([]);
@@ -200,6 +202,138 @@ public sealed class VmDiscoveryTests : IDisposable
         Assert.Equal([100, 200], files.LookedInto);
     }
 
+    /// <summary>Looks every 15 s.</summary>
+    [Theory]
+    [InlineData("4", "6", 0)]
+    [InlineData("4", "4", 300)]
+    [InlineData(null, null, 0)]
+    public void While_KVM_has_as_many_users_as_before_no_process_is_looked_for(string? before, string? after, int secondsLater)
+    {
+        var clock = new FakeTimeProvider();
+        using VmDiscovery discovery = QuietHost(clock, before, new Counting(_host.Root));
+        _host.Process(300, "qemu", ["qemu", "-name", "late"], 1, (3, "anon_inode:kvm-vm"));
+        if (after is not null)
+            _host.Write("sys/module/kvm_amd/refcnt", after);
+        int seconds = 0;
+        while (!discovery.Find([]).Vms.Any(vm => vm.Name == "late"))
+        {
+            Assert.InRange(seconds += 15, 0, 3600);
+            clock.Advance(TimeSpan.FromSeconds(15));
+        }
+
+        // The processes were last listed 90 s before the first of these looks.
+        Assert.InRange(seconds, Math.Max(0, secondsLater - 90), secondsLater);
+    }
+
+    [Fact]
+    public void A_VM_that_an_old_process_opens_is_found_within_a_minute_whether_KVM_was_quiet_or_not()
+    {
+        for (int opens = 61; opens < 400; opens += 19)
+        {
+            using var host = new FakeHost();
+            host.Write("sys/module/kvm_amd/refcnt", "2");
+            for (int pid = 2000; pid < 2004; pid++)
+                host.Process(pid, "vmm", ["vmm"]);
+            var clock = new FakeTimeProvider();
+            using var discovery = new VmDiscovery(new ProcFiles(host.Root), clock, TimeSpan.FromMinutes(1));
+            int now = 0;
+            for (; now < opens; now += 15)
+                Look();
+            for (int pid = 2000; pid < 2004; pid++)
+                host.Link($"proc/{pid}/fd/3", "anon_inode:kvm-vm");
+            host.Write("sys/module/kvm_amd/refcnt", "6");
+            while (Look() < 4)
+                Assert.InRange(now += 15, opens, opens + 60);
+
+            int Look()
+            {
+                int found = discovery.Find([]).Vms.Count;
+                clock.Advance(TimeSpan.FromSeconds(15));
+                return found;
+            }
+        }
+    }
+
+    [Fact]
+    public void KVM_s_users_are_counted_by_its_modules_whenever_they_are_loaded()
+    {
+        var users = new KvmUsers(new ProcFiles(_host.Root));
+        _host.Write("sys/module/kvm/parameters/mmio_caching", "Y");
+        _host.Write("sys/module/xfs/refcnt", "9");
+        Assert.Null(users.Count());
+
+        _host.Write("sys/module/kvm/refcnt", "1\n");
+        _host.Write("sys/module/kvm_amd/refcnt", "2\n");
+        Assert.Equal("1 2", users.Count());
+        _host.Write("sys/module/kvm_amd/refcnt", "3\n");
+        Assert.Equal("1 3", users.Count());
+
+        Directory.Delete(Path.Combine(_host.Root, "sys/module/kvm_amd"), recursive: true);
+        Assert.Equal("1", users.Count());
+        Directory.Delete(Path.Combine(_host.Root, "sys"), recursive: true);
+        Assert.Null(users.Count());
+    }
+
+    [Fact]
+    public void While_KVM_is_quiet_a_VMM_that_opens_files_is_looked_into_and_those_that_refuse_are_counted()
+    {
+        var clock = new FakeTimeProvider();
+        var files = new Counting(_host.Root);
+        using VmDiscovery discovery = QuietHost(clock, "4", files);
+
+        Assert.Contains("1 processes may not be looked into", Assert.Single(discovery.Find([]).Unread), StringComparison.Ordinal);
+        Assert.Empty(files.LookedInto);
+
+        files.Open++;
+        discovery.Find([]);
+        Assert.Equal([100], files.LookedInto);
+    }
+
+    [Fact]
+    public void A_VM_gets_its_name_once_the_command_line_has_come_though_its_process_has_no_turn()
+    {
+        var clock = new FakeTimeProvider();
+        _host.Process(100, "qemu", ["qemu"], 1, (3, "anon_inode:kvm-vm"));
+        string commandLine = Path.Combine(_host.Root, "proc/100/cmdline");
+        File.Delete(commandLine);
+        using (Process pipe = Process.Start("mkfifo", commandLine))
+            pipe.WaitForExit();
+        using var discovery = new VmDiscovery(
+            new Counting(_host.Root), clock, TimeSpan.FromMinutes(1), TimeSpan.FromMilliseconds(50));
+        for (int look = 0; look < 5; look++)
+        {
+            Assert.Equal("pid 100", Assert.Single(discovery.Find([]).Vms).Name);
+            clock.Advance(TimeSpan.FromSeconds(15));
+        }
+
+        using (FileStream pipe = File.OpenWrite(commandLine))
+        {
+            File.Delete(commandLine);
+            pipe.Write("qemu\0-name\0web\0"u8);
+        }
+
+        Assert.True(SpinWait.SpinUntil(() => discovery.Find([]).Vms.Single().Name == "web", TimeSpan.FromSeconds(20)));
+        Assert.Empty(discovery.Find([]).Unread);
+    }
+
+    /// <summary>After two and a half minutes of looks: a VMM, another user's process, and others.</summary>
+    private VmDiscovery QuietHost(FakeTimeProvider clock, string? users, ProcFiles files)
+    {
+        if (users is not null)
+            _host.Write("sys/module/kvm_amd/refcnt", users);
+        _host.Process(100, "qemu", ["qemu", "-name", "web"], 1, (3, "anon_inode:kvm-vm"));
+        _host.Process(200, "bash", ["bash"]);
+        var discovery = new VmDiscovery(files, clock, TimeSpan.FromMinutes(1));
+        for (int look = 0; look < 10; look++)
+        {
+            discovery.Find([]);
+            clock.Advance(TimeSpan.FromSeconds(15));
+        }
+
+        (files as Counting)?.LookedInto.Clear();
+        return discovery;
+    }
+
     [Fact]
     public void The_kernel_tells_how_many_files_a_process_has_open_and_another_inode_for_another_process()
     {
@@ -215,15 +349,20 @@ public sealed class VmDiscoveryTests : IDisposable
         Assert.Equal(all.Count, all.Select(process => process.Inode).Distinct().Count());
     }
 
-    private HostInventory Find(params int[] only) =>
-        new VmDiscovery(new ProcFiles(_host.Root), TimeProvider.System, TimeSpan.Zero).Find(only);
+    private HostInventory Find(params int[] only)
+    {
+        using var discovery = new VmDiscovery(new ProcFiles(_host.Root), TimeProvider.System, TimeSpan.Zero);
+        return discovery.Find(only);
+    }
 
     /// <summary>Process 200 is another user's; a VMM's open files are counted.</summary>
     private sealed class Counting(string root) : ProcFiles(root)
     {
         public List<int> LookedInto { get; } = [];
 
-        public override long FilesOpen(int pid) => 7;
+        public long Open { get; set; } = 7;
+
+        public override long FilesOpen(int pid) => Open;
 
         public override IReadOnlyList<(int Descriptor, string Target)> Descriptors(int pid)
         {

@@ -146,6 +146,49 @@ public sealed class HostSamplerTests : IDisposable
     }
 
     [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void A_VM_that_took_another_one_s_place_is_read_anew_whole_or_where_its_files_changed(bool isWhole)
+    {
+        string one = _host.Statistics("one", ("pf_taken", 1)), two = _host.Statistics("two", ("pf_taken", 2));
+        using FileStream first = File.OpenRead(one), second = File.OpenRead(two), other = File.OpenRead(two);
+        using FileStream third = File.OpenRead(_host.Statistics("three", ("pf_taken", 3)));
+        Describe(Environment.ProcessId, Number(first));
+        _host.Link($"proc/{Environment.ProcessId}/fd/10", "anon_inode:kvm-vcpu:1");
+        _host.Link($"proc/{Environment.ProcessId}/fd/{Number(second)}", "anon_inode:kvm-vcpu-stats:1");
+        using HostSampler sampler = isWhole
+            ? new HostSampler(new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.FromHours(1) }, TimeProvider.System)
+            : Sampler();
+        Assert.Equal([1UL, 2UL], Sample(sampler).Samples.Select(sample => sample.Stats.Taken));
+        Assert.Equal([1UL, 2UL], Sample(sampler).Samples.Select(sample => sample.Stats.Taken));
+
+        Assert.NotEqual(-1, Duplicate(Number(third), Number(second)));
+        if (isWhole)
+            Assert.NotEqual(-1, Duplicate(Number(other), Number(first)));
+
+        Assert.Equal([isWhole ? 2UL : 1UL, 3UL], Sample(sampler).Samples.Select(sample => sample.Stats.Taken));
+
+        static int Number(FileStream file) => (int)file.SafeFileHandle.DangerousGetHandle();
+    }
+
+    [Fact]
+    public void Where_a_thread_waits_is_read_unless_its_vCPU_has_left_the_guest_since_the_last_reading()
+    {
+        int pid = Start(_host.Statistics("vcpu", ("exits", 9)));
+        Describe(pid);
+        _host.Thread(pid, 4, "CPU 0/KVM", "S", 12, wchan: "futex_wait_queue");
+        using HostSampler sampler = Sampler();
+        Assert.Equal("futex_wait_queue", Wchan());
+        Assert.Equal("futex_wait_queue", Wchan());
+
+        _host.Statistics("vcpu", ("exits", 10));
+        Assert.Null(Wchan());
+        Assert.Equal("futex_wait_queue", Wchan());
+
+        string? Wchan() => Assert.Single(Sample(sampler).Samples).Thread.Wchan;
+    }
+
+    [Theory]
     [InlineData("garbage that is long enough for a header", "The statistics file is refused")]
     [InlineData("short", "ends 19 bytes early")]
     public void A_file_that_is_no_statistics_is_a_reason_and_the_state_is_unknown(string text, string expected)
@@ -276,6 +319,70 @@ public sealed class HostSamplerTests : IDisposable
         }
 
         using FileStream release = File.OpenWrite(Path.Combine(_host.Root, "proc/2/task/3/stat"));
+    }
+
+    /// <summary>More of them at once than the pool has threads.</summary>
+    [Fact]
+    public async Task Many_VMs_whose_reading_does_not_end_cost_the_others_nothing()
+    {
+        const int stuck = 64;
+        string[] pipes = [.. Enumerable.Range(2, stuck).Select(pid => Path.Combine(_host.Root, $"proc/{pid}/task/3/stat"))];
+        for (int pid = 2; pid < 2 + stuck; pid++)
+        {
+            _host.Process(pid, "qemu", ["qemu", "-name", $"stuck {pid}"], 1, (7, "anon_inode:kvm-vm"), (8, "anon_inode:kvm-vcpu:0"));
+            _host.Write($"proc/{pid}/task/3/comm", "CPU 0/KVM\n");
+        }
+
+        using (Process make = Process.Start("mkfifo", pipes))
+            await make.WaitForExitAsync(TestContext.Current.CancellationToken);
+        Describe(Start(Vcpu(5)));
+        using var sampler = new HostSampler(
+            new SamplerOptions { Root = _host.Root, Timeout = TimeSpan.FromSeconds(2) }, TimeProvider.System);
+
+        // As the service does, on a thread that is none of the pool's.
+        HostSampling sampling = await Task.Factory.StartNew(
+            () => Sample(sampler), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
+
+        Assert.Equal(stuck, sampling.Unread.Count(reason => reason.Contains("could not be read within 2 s", StringComparison.Ordinal)));
+        Assert.Equal(5UL, sampling.Samples.Single(sample => !sample.Vm.StartsWith("stuck", StringComparison.Ordinal)).Stats.Taken);
+
+        foreach (string pipe in pipes)
+            await File.OpenWrite(pipe).DisposeAsync();
+    }
+
+    [Fact]
+    public void A_VMM_whose_command_line_does_not_come_is_watched_under_another_name_and_costs_the_others_nothing()
+    {
+        int hung = Start(Vcpu(7));
+        Describe(hung);
+        string commandLine = Path.Combine(_host.Root, $"proc/{hung}/cmdline");
+        File.Delete(commandLine);
+        using (Process pipe = Process.Start("mkfifo", commandLine))
+            pipe.WaitForExit();
+        _host.Process(1, "qemu", ["qemu", "-name", "sound"], 1, (7, "anon_inode:kvm-vm"));
+        using var sampler = new HostSampler(
+            new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.Zero }, TimeProvider.System);
+
+        for (int look = 0; look < 3; look++)
+        {
+            HostSampling sampling = Sample(sampler);
+
+            Assert.Contains(
+                $"The command line of process {hung} has not come yet: something holds the process's memory map. "
+                    + "Until it comes its VM may be shown by another name.", sampling.Unread);
+            Assert.Equal(["sound", $"pid {hung}"], sampling.Samples.Select(sample => sample.Vm));
+            Assert.Equal(7UL, sampling.Samples[1].Stats.Taken);
+        }
+
+        using (FileStream pipe = File.OpenWrite(commandLine))
+        {
+            File.Delete(commandLine);
+            _host.Write($"proc/{hung}/cmdline", "qemu\0-name\0web\0");
+            pipe.Write("qemu\0-name\0web\0"u8);
+        }
+
+        Assert.True(SpinWait.SpinUntil(() => Sample(sampler).Samples[1].Vm == "web", TimeSpan.FromSeconds(20)));
+        Assert.DoesNotContain(Sample(sampler).Unread, reason => reason.Contains("command line", StringComparison.Ordinal));
     }
 
     [Fact]

@@ -1,4 +1,4 @@
-namespace SoakHost.Watch.Sources;
+namespace SoakHost.Watch.Discovery;
 
 /// <summary>
 /// Work done one piece after another, on a thread that is kept for it: a pool's threads cost a wake and a search for more work

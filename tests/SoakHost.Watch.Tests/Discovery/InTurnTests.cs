@@ -1,4 +1,4 @@
-namespace SoakHost.Watch.Sources.Tests;
+namespace SoakHost.Watch.Discovery.Tests;
 
 public sealed class InTurnTests
 {

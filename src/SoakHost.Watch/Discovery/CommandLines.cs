@@ -1,0 +1,74 @@
+namespace SoakHost.Watch.Discovery;
+
+/// <summary>
+/// Reads the command lines of VMMs. The kernel copies one out of the process's memory, and waits for the process's memory map
+/// (get_task_cmdline, fs/proc/base.c): of a VMM that hangs in a fault it may never come. Such a one holds up neither the others
+/// nor later looks, and its reading goes on.
+/// </summary>
+/// <param name="files">/proc.</param>
+/// <param name="limit">How long one look waits for all command lines together.</param>
+/// <param name="time">The clock.</param>
+internal sealed class CommandLines(ProcFiles files, TimeSpan limit, TimeProvider time) : IDisposable
+{
+    // Another one that hangs costs a look this, after the limit.
+    private static readonly TimeSpan LimitMin = TimeSpan.FromMilliseconds(20);
+
+    private readonly InTurn _inTurn = new();
+    private readonly Dictionary<ProcessEntry, Reading> _pending = [];
+    private long _begun;
+
+    /// <summary>The processes whose command lines were waited for in vain, and have not come since.</summary>
+    public IEnumerable<int> Pending => _pending.Where(each => !each.Value.HasEnded).Select(each => each.Key.Pid);
+
+    /// <summary>A look begins.</summary>
+    /// <returns>The processes whose command lines have come since the last one.</returns>
+    public IReadOnlyList<int> Begin()
+    {
+        _begun = time.GetTimestamp();
+        return [.. _pending.Where(each => each.Value.HasEnded).Select(each => each.Key.Pid)];
+    }
+
+    /// <summary>A process's command line; empty where it has none, it cannot be read, or it has not come yet.</summary>
+    public string[] Of(ProcessEntry process)
+    {
+        if (!_pending.TryGetValue(process, out Reading? reading))
+        {
+            reading = new Reading();
+            TimeSpan left = limit - time.GetElapsedTime(_begun);
+            _inTurn.Do(
+                1, _ => reading.End(files.Text($"proc/{process.Pid}/cmdline")), left > LimitMin ? left : LimitMin,
+                CancellationToken.None);
+            if (!reading.HasEnded)
+                _pending.Add(process, reading);
+        }
+
+        if (!reading.HasEnded)
+            return [];
+        _pending.Remove(process);
+        return reading.Text?.Split('\0') ?? [];
+    }
+
+    /// <summary>Ends a look: processes that are not among these have ended.</summary>
+    public void End(IReadOnlyCollection<ProcessEntry> processes)
+    {
+        foreach (ProcessEntry gone in _pending.Keys.Where(process => !processes.Contains(process)).ToList())
+            _pending.Remove(gone);
+    }
+
+    public void Dispose() => _inTurn.Dispose();
+
+    private sealed class Reading
+    {
+        private volatile bool _hasEnded;
+
+        public string? Text { get; private set; }
+
+        public bool HasEnded => _hasEnded;
+
+        public void End(string? text)
+        {
+            Text = text;
+            _hasEnded = true;
+        }
+    }
+}
