@@ -119,16 +119,18 @@ internal readonly struct Difference
         Differs(before.KvmId, now.KvmId)
         || (before.Pid is { } pid && now.Pid is { } other && pid != other)
         || Differs(before.Kernel.Release, now.Kernel.Release)
-        || Totals(before).Zip(Totals(now)).Any(pair => pair.Second < pair.First)
+        || WentBack(before.Stats, now.Stats)
+        || now.VmStats.RemoteTlbFlush < before.VmStats.RemoteTlbFlush
+        || now.VmStats.RemoteTlbFlushRequests < before.VmStats.RemoteTlbFlushRequests
+        || now.Counter.InvalidateSeq < before.Counter.InvalidateSeq
+        || now.Exits.UserspaceExits < before.Exits.UserspaceExits
+        || now.Exits.EmulationFailures < before.Exits.EmulationFailures
         || now.Thread.CpuSeconds < before.Thread.CpuSeconds;
 
-    private static IEnumerable<ulong?> Totals(VcpuSample sample) =>
-    [
-        sample.Stats.Taken, sample.Stats.Fixed, sample.Stats.Emulate, sample.Stats.Spurious, sample.Stats.Fast,
-        sample.Stats.Exits, sample.Stats.HaltExits, sample.Stats.MmioExits, sample.Stats.SignalExits,
-        sample.VmStats.RemoteTlbFlush, sample.VmStats.RemoteTlbFlushRequests, sample.Counter.InvalidateSeq,
-        sample.Exits.UserspaceExits, sample.Exits.EmulationFailures,
-    ];
+    private static bool WentBack(VcpuFigures before, VcpuFigures now) =>
+        now.Taken < before.Taken || now.Fixed < before.Fixed || now.Emulate < before.Emulate || now.Spurious < before.Spurious
+        || now.Fast < before.Fast || now.Exits < before.Exits || now.HaltExits < before.HaltExits
+        || now.MmioExits < before.MmioExits || now.SignalExits < before.SignalExits;
 
     private static bool Differs(string? before, string? now) => before is not null && now is not null && before != now;
 

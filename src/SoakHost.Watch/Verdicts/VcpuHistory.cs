@@ -52,8 +52,7 @@ public sealed class VcpuHistory
         Finding finding = Find(sample, isRestart);
         Verdict = new VcpuVerdict(
             finding.State, finding.Proof, SinceOf(finding.State, sample), sample.TimeSeconds, finding.UnresolvedPerSecond,
-            // A reason that comes twice is said once.
-            CauseOf(finding.State, sample), [.. finding.Reasons.Union(Reservations(finding.State, sample))]);
+            CauseOf(finding.State, sample), ReasonsOf(finding, sample));
         // A sample without figures says nothing: the next one is compared with the last that had some.
         if (_last is null || Figures.AreIn(sample))
             _last = sample;
@@ -410,12 +409,18 @@ public sealed class VcpuHistory
         return causes.Length > 0 ? string.Join(", ", causes) : null;
     }
 
-    private IEnumerable<string> Reservations(WatchState state, VcpuSample sample)
+    /// <summary>A verdict's reasons and reservations. One that comes twice is said once.</summary>
+    private IReadOnlyList<string> ReasonsOf(Finding finding, VcpuSample sample)
     {
-        if (state == WatchState.Running && CannotMatch(sample))
-            yield return $"{ByCounter()} The next fault that must be fixed hangs it.";
+        bool mayHang = finding.State == WatchState.Running && CannotMatch(sample);
+        if (!mayHang && sample.Vcpu is not null && finding.Reasons.Count == 1)
+            return finding.Reasons;
+        List<string> reasons = [.. finding.Reasons];
+        if (mayHang)
+            reasons.Add($"{ByCounter()} The next fault that must be fixed hangs it.");
         if (sample.Vcpu is null)
-            yield return "These are sums over the VM's vCPUs: they do not say which of them.";
+            reasons.Add("These are sums over the VM's vCPUs: they do not say which of them.");
+        return [.. reasons.Distinct()];
     }
 
     private void EndStall()
