@@ -3,6 +3,7 @@ using System.Diagnostics;
 using System.Globalization;
 using System.Net;
 using System.Net.Sockets;
+using System.Runtime.InteropServices;
 using System.Text;
 using SoakHost.Commands;
 
@@ -15,9 +16,10 @@ using SoakHost.Commands;
 /// <remarks>
 /// No /dev/kvm is needed. Ten stub processes stand for VMs of ten vCPUs. Theirs are real: the process, a thread for each vCPU by
 /// its name, and open files laid out as KVM's statistics, with 45 figures that move, which the watch duplicates and reads. Made
-/// up is what /proc/PID/fd calls their descriptors. Every other process of this machine is looked into as on any host.
+/// up are what /proc/PID/fd calls their descriptors, and that KVM is a module that counts its users, as distributions build it.
+/// Every other process of this machine is looked into as on any host.
 /// </remarks>
-internal static class WatchCost
+internal static partial class WatchCost
 {
     private const int Vms = 10;
     private const int VcpusPerVm = 10;
@@ -29,6 +31,11 @@ internal static class WatchCost
     private const int DataAt = DescriptorsAt + (Statistics * DescriptorBytes);
     private const int FirstMadeUpDescriptor = 10_000;
     private const int ScrapeEvery = 15;
+
+    private const string Module = "kvm_of_stubs";
+
+    // As /proc and KVM's files are. A disk's file system notes each time that a link or file was read.
+    private const string InMemory = "/dev/shm";
 
     // New processes are looked into at each look of their first minute.
     private static readonly TimeSpan WarmUp = TimeSpan.FromSeconds(75);
@@ -48,7 +55,8 @@ internal static class WatchCost
     /// <param name="other">The folder of another build of this program; null for none.</param>
     public static async Task RunAsync(int seconds, string? other)
     {
-        string folder = Directory.CreateTempSubdirectory("soakhost-bench-").FullName;
+        string folder = Directory.CreateDirectory(Path.Combine(
+            Directory.Exists(InMemory) ? InMemory : Path.GetTempPath(), $"soakhost-bench-{Environment.ProcessId}")).FullName;
         List<Process> stubs = [];
         List<WatchProcess> watches = [];
         try
@@ -149,7 +157,12 @@ internal static class WatchCost
     private static void MakeRoot(string root, IReadOnlyList<Process> stubs, List<int[]> statistics)
     {
         string proc = Directory.CreateDirectory(Path.Combine(root, "proc")).FullName;
-        Directory.CreateSymbolicLink(Path.Combine(root, "sys"), "/sys");
+        string sys = Directory.CreateDirectory(Path.Combine(root, "sys")).FullName;
+        Directory.CreateSymbolicLink(Path.Combine(sys, "kernel"), "/sys/kernel");
+        string modules = Directory.CreateDirectory(Path.Combine(sys, "module")).FullName;
+        foreach (string module in Directory.GetDirectories("/sys/module", "kvm*"))
+            Directory.CreateSymbolicLink(Path.Combine(modules, Path.GetFileName(module)), module);
+        File.WriteAllText(Path.Combine(Directory.CreateDirectory(Path.Combine(modules, Module)).FullName, "refcnt"), "20\n");
         foreach (string file in (string[])["uptime", "version", "sys", "cpuinfo"])
             File.CreateSymbolicLink(Path.Combine(proc, file), $"/proc/{file}");
         foreach (string process in Directory.GetDirectories("/proc").Where(IsProcess))
@@ -221,7 +234,7 @@ internal static class WatchCost
     })!;
 
     /// <summary>The service, measured from outside.</summary>
-    private sealed class WatchProcess : IDisposable
+    private sealed partial class WatchProcess : IDisposable
     {
         private readonly string _name;
         private readonly Process _process;
@@ -243,13 +256,16 @@ internal static class WatchCost
             _http = new HttpClient { BaseAddress = address };
         }
 
-        /// <summary>Its processor time so far, in steps of 10 ms.</summary>
-        private TimeSpan Cpu
+        /// <summary>Its processor time so far, by its own clock: /proc counts in steps of 10 ms.</summary>
+        private unsafe TimeSpan Cpu
         {
             get
             {
-                _process.Refresh();
-                return _process.TotalProcessorTime;
+                // struct timespec
+                long* time = stackalloc long[2];
+                return ClockOf(_process.Id, out int clock) == 0 && Read(clock, time) == 0
+                    ? TimeSpan.FromSeconds(time[0]) + TimeSpan.FromMicroseconds(time[1] / 1000.0)
+                    : throw new InvalidOperationException($"The processor time of process {_process.Id} cannot be read.");
             }
         }
 
@@ -307,6 +323,12 @@ internal static class WatchCost
             _process.WaitForExit();
             _process.Dispose();
         }
+
+        [LibraryImport("libc", EntryPoint = "clock_getcpuclockid")]
+        private static partial int ClockOf(int pid, out int clock);
+
+        [LibraryImport("libc", EntryPoint = "clock_gettime")]
+        private static unsafe partial int Read(int clock, long* time);
 
         /// <summary>The processor time of its threads by their names, in ms.</summary>
         private Dictionary<string, double> Threads()
