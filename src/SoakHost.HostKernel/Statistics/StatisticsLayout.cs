@@ -88,6 +88,9 @@ public sealed class StatisticsLayout
         return new StatisticsLayout(_offsets.ToFrozenDictionary(StringComparer.Ordinal), read.DataOffset, dataBytes);
     }
 
+    /// <summary>Where a statistic lies in the data block, in bytes; null where the kernel has none of that name.</summary>
+    public int? OffsetOf(string name) => _offsets.TryGetValue(name, out int offset) ? offset : null;
+
     /// <summary>Reads one statistic from a data block.</summary>
     /// <returns>False where the kernel has none of that name, or the block is too short to hold it.</returns>
     public bool TryRead(ReadOnlySpan<byte> data, string name, out ulong value)

@@ -1,4 +1,3 @@
-using System.Buffers;
 using System.Text;
 
 namespace SoakHost.Watch.Discovery;
@@ -15,7 +14,7 @@ namespace SoakHost.Watch.Discovery;
 /// <param name="most">Most that stay open together; null for that quarter.</param>
 internal sealed class KeptFile(ProcFiles files, string path, int? most = null) : IDisposable
 {
-    private const int BytesMax = 4096;
+    private const int BytesMax = 1024;
     private const int NotOpen = -1;
 
     // What a process may have open at least, where it is not known.
@@ -30,25 +29,21 @@ internal sealed class KeptFile(ProcFiles files, string path, int? most = null) :
     /// <summary>The file's text now, without its last line's end; null where it cannot be read.</summary>
     public string? Text()
     {
-        byte[] bytes = ArrayPool<byte>.Shared.Rent(BytesMax);
-        try
-        {
-            int length = _descriptor == NotOpen ? -1 : ProcCalls.ReadAgain(_descriptor, bytes.AsSpan(0, BytesMax));
-            if (length < 0)
-            {
-                // The thread has ended, and there may be another one of this number.
-                Dispose();
-                if (!TryOpen())
-                    return files.Text(path);
-                length = ProcCalls.ReadAgain(_descriptor, bytes.AsSpan(0, BytesMax));
-            }
+        Span<byte> bytes = stackalloc byte[BytesMax];
+        int length = Read(bytes);
+        return length < 0 ? null : Encoding.UTF8.GetString(bytes[..length]).TrimEnd('\n');
+    }
 
-            return length < 0 ? null : Encoding.UTF8.GetString(bytes, 0, length).TrimEnd('\n');
-        }
-        finally
-        {
-            ArrayPool<byte>.Shared.Return(bytes);
-        }
+    /// <summary>Reads what the file has now.</summary>
+    /// <returns>How many bytes it gave, at most as many as <paramref name="target"/> takes; -1 where it cannot be read.</returns>
+    public int Read(Span<byte> target)
+    {
+        int length = _descriptor == NotOpen ? -1 : ProcCalls.ReadAgain(_descriptor, target);
+        if (length >= 0)
+            return length;
+        // The thread has ended, and there may be another one of this number.
+        Dispose();
+        return TryOpen() ? ProcCalls.ReadAgain(_descriptor, target) : files.Read(path, target);
     }
 
     public void Dispose()

@@ -58,7 +58,7 @@ public class ProcFiles(string root = "/")
         byte[] bytes = ArrayPool<byte>.Shared.Rent(BytesMax);
         try
         {
-            int length = ProcCalls.Read(Path.Combine(root, path), bytes.AsSpan(0, BytesMax));
+            int length = Read(path, bytes.AsSpan(0, BytesMax));
             return length < 0 ? null : Encoding.UTF8.GetString(bytes, 0, length).TrimEnd('\n');
         }
         finally
@@ -66,6 +66,10 @@ public class ProcFiles(string root = "/")
             ArrayPool<byte>.Shared.Return(bytes);
         }
     }
+
+    /// <summary>Reads a file from its beginning.</summary>
+    /// <returns>How many bytes it gave, at most as many as <paramref name="target"/> takes; -1 where it cannot be read.</returns>
+    public int Read(string path, Span<byte> target) => ProcCalls.Read(Path.Combine(root, path), target);
 
     /// <summary>A file with one number; null where it cannot be read or is something else.</summary>
     public ulong? Number(string path) =>

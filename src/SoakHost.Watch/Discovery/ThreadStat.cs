@@ -1,4 +1,4 @@
-using System.Globalization;
+using System.Buffers.Text;
 
 namespace SoakHost.Watch.Discovery;
 
@@ -19,21 +19,33 @@ internal readonly record struct ThreadStat(string State, int Parent, ulong CpuTi
     /// <summary>Ticks a second, USER_HZ: 100 on x86-64.</summary>
     public const double TicksPerSecond = 100;
 
-    public static bool TryParse(ReadOnlySpan<char> text, out ThreadStat stat)
+    /// <summary>Bytes that hold the fields above, whatever is in them.</summary>
+    public const int BytesMax = 1024;
+
+    public static bool TryParse(ReadOnlySpan<byte> text, out ThreadStat stat)
     {
         stat = default;
-        Span<Range> fields = stackalloc Range[StartField + 2];
-        ReadOnlySpan<char> rest = text[(text.LastIndexOf(')') + 1)..];
-        int count = rest.Split(fields, ' ', StringSplitOptions.RemoveEmptyEntries);
-        if (count <= StartField || rest[fields[StateField]] is not [var state]
-            || !int.TryParse(rest[fields[ParentField]], NumberStyles.None, CultureInfo.InvariantCulture, out int parent)
+        Span<Range> fields = stackalloc Range[StartField + 1];
+        ReadOnlySpan<byte> rest = text[(text.LastIndexOf((byte)')') + 1)..];
+        int count = 0;
+        foreach (Range field in rest.Split((byte)' '))
+        {
+            if (rest[field].IsEmpty)
+                continue;
+            if (count == fields.Length)
+                break;
+            fields[count++] = field;
+        }
+
+        if (count < fields.Length || rest[fields[StateField]] is not [var state]
+            || !TryNumber(rest[fields[ParentField]], out ulong parent) || parent > int.MaxValue
             || !TryNumber(rest[fields[UserField]], out ulong user) || !TryNumber(rest[fields[SystemField]], out ulong system)
             || !TryNumber(rest[fields[StartField]], out ulong start))
             return false;
-        stat = new ThreadStat(char.ToString(state), parent, user + system, start);
+        stat = new ThreadStat(char.ToString((char)state), (int)parent, user + system, start);
         return true;
     }
 
-    private static bool TryNumber(ReadOnlySpan<char> text, out ulong number) =>
-        ulong.TryParse(text, NumberStyles.None, CultureInfo.InvariantCulture, out number);
+    private static bool TryNumber(ReadOnlySpan<byte> text, out ulong number) =>
+        Utf8Parser.TryParse(text, out number, out int used) && used == text.Length;
 }

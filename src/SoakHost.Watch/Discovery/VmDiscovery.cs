@@ -236,8 +236,14 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
             + "capability CAP_SYS_PTRACE, may.");
     }
 
-    private ulong? StartOf(int pid) =>
-        files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read) ? read.StartTicks : null;
+    private ulong? StartOf(int pid) => StatOf(pid)?.StartTicks;
+
+    private ThreadStat? StatOf(int pid)
+    {
+        Span<byte> bytes = stackalloc byte[ThreadStat.BytesMax];
+        int length = files.Read($"proc/{pid}/stat", bytes);
+        return length > 0 && ThreadStat.TryParse(bytes[..length], out ThreadStat stat) ? stat : null;
+    }
 
     /// <summary>
     /// A VM's name: QEMU's own, else libvirt's, by its pid file or by the scope in which systemd-machined runs it; else the pid.
@@ -303,8 +309,7 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
         return found;
     }
 
-    private int ParentOf(int pid) => files.Text($"proc/{pid}/stat") is { } stat && ThreadStat.TryParse(stat, out ThreadStat read)
-        ? read.Parent : 0;
+    private int ParentOf(int pid) => StatOf(pid)?.Parent ?? 0;
 
     private static ILookup<int, int> ByNumber(IEnumerable<(int Descriptor, string Target)> descriptors, string kind) =>
         descriptors.Select(each => (each.Descriptor, Number: NumberOf(each.Target, kind))).Where(each => each.Number is not null)

@@ -1,3 +1,4 @@
+using System.Buffers.Binary;
 using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 using SoakHost.HostKernel.Statistics;
@@ -20,15 +21,17 @@ internal sealed unsafe partial class DescriptorStatistics : IDisposable
     private static readonly nint CompareResources = RuntimeInformation.ProcessArchitecture == Architecture.Arm64 ? 272 : 312;
 
     private readonly SafeFileHandle _file;
-    private readonly StatisticsLayout _layout;
+    private readonly long _dataOffset;
     private readonly byte[] _data;
+    private readonly int?[] _offsets;
     private readonly ulong?[] _values = new ulong?[FigureNames.All.Count];
 
     private DescriptorStatistics(SafeFileHandle file, StatisticsLayout layout)
     {
         _file = file;
-        _layout = layout;
+        _dataOffset = layout.DataOffset;
         _data = new byte[layout.DataBytes];
+        _offsets = [.. FigureNames.All.Select(layout.OffsetOf)];
     }
 
     /// <summary>Duplicates a process's file descriptor, and reads what it describes.</summary>
@@ -68,9 +71,9 @@ internal sealed unsafe partial class DescriptorStatistics : IDisposable
     /// <exception cref="SourceException">It cannot be read.</exception>
     public ReadOnlySpan<ulong?> Read()
     {
-        ReadExactly(_file, _data, _layout.DataOffset);
+        ReadExactly(_file, _data, _dataOffset);
         for (int i = 0; i < _values.Length; i++)
-            _values[i] = _layout.TryRead(_data, FigureNames.All[i], out ulong value) ? value : null;
+            _values[i] = _offsets[i] is { } offset ? BinaryPrimitives.ReadUInt64LittleEndian(_data.AsSpan(offset)) : null;
         return _values;
     }
 

@@ -1,4 +1,4 @@
-using System.Globalization;
+using System.Buffers.Text;
 using SoakHost.Watch.Discovery;
 using SoakHost.Watch.Samples;
 
@@ -27,15 +27,15 @@ internal sealed class ThreadFiles(ProcFiles files, int pid, int thread) : IDispo
         bool isMoving = exits > _exits;
         _exits = exits;
         ThreadStat stat = default;
-        bool isThere = _stat.Text() is { } text && ThreadStat.TryParse(text, out stat);
+        Span<byte> bytes = stackalloc byte[ThreadStat.BytesMax];
+        bool isThere = _stat.Read(bytes) is > 0 and var length && ThreadStat.TryParse(bytes[..length], out stat);
         HasEnded = _wasRead && !isThere;
         _wasRead |= isThere;
         if (!isThere)
             return new();
         // schedstat counts nanoseconds, where the kernel keeps it.
-        double seconds = _schedstat.Text() is { } sched
-            && sched.IndexOf(' ', StringComparison.Ordinal) is > 0 and var end
-            && ulong.TryParse(sched.AsSpan(0, end), NumberStyles.None, CultureInfo.InvariantCulture, out ulong nanoseconds)
+        double seconds = _schedstat.Read(bytes) is > 0 and var read
+            && Utf8Parser.TryParse(bytes[..read], out ulong nanoseconds, out int used) && used < read && bytes[used] == ' '
             ? nanoseconds / 1e9 : stat.CpuTicks / ThreadStat.TicksPerSecond;
         // One that runs waits nowhere, and the kernel says "0".
         return new ThreadFigures(stat.State, seconds, stat.State == "R" ? "" : isMoving ? null : _wchan.Text());
