@@ -6,16 +6,19 @@ namespace SoakHost.Watch.Discovery;
 /// nor later looks, and its reading goes on.
 /// </summary>
 /// <param name="files">/proc.</param>
-/// <param name="limit">How long one look waits for all command lines together.</param>
+/// <param name="limit">
+/// How long one look waits for command lines, but for 20 ms for each further one that hangs.
+/// </param>
 /// <param name="time">The clock.</param>
 internal sealed class CommandLines(ProcFiles files, TimeSpan limit, TimeProvider time) : IDisposable
 {
-    // Another one that hangs costs a look this, after the limit.
+    // Once the limit is used up, each further command line is still waited for this long.
     private static readonly TimeSpan LimitMin = TimeSpan.FromMilliseconds(20);
 
     private readonly InTurn _inTurn = new();
     private readonly Dictionary<ProcessEntry, Reading> _pending = [];
     private long _begun;
+    private List<ProcessEntry> _come = [];
 
     /// <summary>The processes whose command lines were waited for in vain, and have not come since.</summary>
     public IEnumerable<int> Pending => _pending.Where(each => !each.Value.HasEnded).Select(each => each.Key.Pid);
@@ -25,7 +28,8 @@ internal sealed class CommandLines(ProcFiles files, TimeSpan limit, TimeProvider
     public IReadOnlyList<int> Begin()
     {
         _begun = time.GetTimestamp();
-        return [.. _pending.Where(each => each.Value.HasEnded).Select(each => each.Key.Pid)];
+        _come = [.. _pending.Where(each => each.Value.HasEnded).Select(each => each.Key)];
+        return [.. _come.Select(process => process.Pid)];
     }
 
     /// <summary>A process's command line; empty where it has none, it cannot be read, or it has not come yet.</summary>
@@ -35,9 +39,12 @@ internal sealed class CommandLines(ProcFiles files, TimeSpan limit, TimeProvider
         {
             reading = new Reading();
             TimeSpan left = limit - time.GetElapsedTime(_begun);
-            _inTurn.Do(
-                1, _ => reading.End(files.Text($"proc/{process.Pid}/cmdline")), left > LimitMin ? left : LimitMin,
-                CancellationToken.None);
+            if (_inTurn.Do(1, _ => Read(), left > LimitMin ? left : LimitMin, CancellationToken.None) == 0)
+            {
+                // This process stood still for longer than that: the thread has not begun it, and never will.
+                new Thread(Read) { Name = "watch reader", IsBackground = true }.Start();
+            }
+
             if (!reading.HasEnded)
                 _pending.Add(process, reading);
         }
@@ -46,12 +53,17 @@ internal sealed class CommandLines(ProcFiles files, TimeSpan limit, TimeProvider
             return [];
         _pending.Remove(process);
         return reading.Text?.Split('\0') ?? [];
+
+        void Read() => reading.End(files.Text($"proc/{process.Pid}/cmdline"));
     }
 
-    /// <summary>Ends a look: processes that are not among these have ended.</summary>
+    /// <summary>
+    /// Ends a look: processes that are not among these have ended, and a command line that has come and that nobody took is of
+    /// one that holds no VM any more.
+    /// </summary>
     public void End(IReadOnlyCollection<ProcessEntry> processes)
     {
-        foreach (ProcessEntry gone in _pending.Keys.Where(process => !processes.Contains(process)).ToList())
+        foreach (ProcessEntry gone in _pending.Keys.Where(process => !processes.Contains(process)).Concat(_come).ToList())
             _pending.Remove(gone);
     }
 

@@ -13,9 +13,9 @@ internal sealed record ProcessFindings(IReadOnlyList<WatchedVm> Vms, ulong? Star
 /// </summary>
 /// <remarks>
 /// Read at each look: a process that appeared, or whose VMs changed, less than <paramref name="every"/> ago, and one with VMs
-/// whose number of open files has changed. Every other process is read once in that time. A process is identified by its number
-/// and the inode of its folder in /proc. Each process gets a new inode; if the kernel drops one from its cache and makes
-/// another, the process is only read more often.
+/// whose number of open files has changed. Every other process is read once in that time, unless KVM's users stand still. A
+/// process is identified by its number and the inode of its folder in /proc. Each process gets a new inode; if the kernel drops
+/// one from its cache and makes another, the process is only read more often.
 /// </remarks>
 /// <param name="every">The longest time between two reads of a process; 0 reads each process at each look.</param>
 internal sealed class ProcessTurns(TimeSpan every)
@@ -38,7 +38,7 @@ internal sealed class ProcessTurns(TimeSpan every)
     /// <summary>The VMs that the last read of a process gave; null if it must be read now.</summary>
     /// <param name="process">The process.</param>
     /// <param name="openFiles">How many files it has open; 0 where the kernel does not tell. Asked only where it matters.</param>
-    /// <param name="isQuiet">Whether no VM began or ended: then nobody has a turn.</param>
+    /// <param name="isQuiet">Whether KVM's users have stood still: then only processes with VMs that changed are read.</param>
     public ProcessFindings? Before(ProcessEntry process, Func<int, long> openFiles, bool isQuiet = false)
     {
         if (every == TimeSpan.Zero || !_turns.TryGetValue(process.Pid, out Turn? turn) || turn.Inode != process.Inode

@@ -10,15 +10,17 @@ namespace SoakHost.Watch.Discovery;
 /// <param name="files">/proc.</param>
 /// <param name="time">The clock.</param>
 /// <param name="every">
-/// How long a process that holds no VM may go without being looked into; 0 looks into each at each look. Then a VM that such a
-/// process opens is found so much later, once the process is older than that.
+/// How long a process that holds no VM may go without being looked into while KVM's users change, or are not known; 0 looks into
+/// each at each look. Then a VM that such a process opens is found so much later, once the process is older than that.
 /// </param>
-/// <param name="limit">How long a look waits for the command lines of VMMs; null for 2 s.</param>
+/// <param name="limit">
+/// How long a look waits for the command lines of VMMs, but for 20 ms for each further one that hangs; null for 2 s.
+/// </param>
 public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, TimeSpan every, TimeSpan? limit = null) : IDisposable
 {
     /// <summary>
-    /// So many turns pass at most between two lists of the processes, while KVM's users stay as many:
-    /// one VM may end and another one begin unseen.
+    /// So many turns pass at most between two lists of the processes while KVM's users stay as many: one that is not known may
+    /// end as a VM begins.
     /// </summary>
     private const int QuietTurns = 5;
 
@@ -39,6 +41,7 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
     private readonly KvmUsers _kvmUsers = new(files);
     private (string? Count, TimeSpan Changed) _users;
     private (IReadOnlyList<ProcessEntry> Processes, TimeSpan At)? _listed;
+    private int _vms;
 
     /// <summary>Looks at every process.</summary>
     /// <param name="only">Looks at these processes and their children alone; empty for all.</param>
@@ -75,6 +78,10 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
 
         _turns.End(entries);
         _commandLines.End(entries);
+        // One that ended may have left its place in the count to another one.
+        if (vms.Count < _vms)
+            _users.Changed = now;
+        _vms = vms.Count;
         List<string> unread =
         [
             .. only.Except(processes).Select(pid => $"There is no process {pid}."),
@@ -97,8 +104,8 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
     public void Dispose() => _commandLines.Dispose();
 
     /// <summary>
-    /// Whether no VM can have begun in a process that was looked into and found without one: KVM's users have been as many for
-    /// longer than it takes to look into each process, and the last look at all of them was not long ago.
+    /// Whether hardly any VM can have begun since each process was looked into: KVM's users have been as many for longer than
+    /// that takes, no known VM has ended, and the last look at all processes was not long ago.
     /// </summary>
     private bool IsQuiet(TimeSpan now)
     {

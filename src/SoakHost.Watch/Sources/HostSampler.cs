@@ -100,8 +100,8 @@ public sealed class HostSampler : IDisposable
     public string? NotTraced { get; }
 
     /// <summary>
-    /// Finds the VMs, and reads each once. It takes as long as that does, and at most about twice <see
-    /// cref="SamplerOptions.Timeout"/> for all VMs that cannot be read together.
+    /// Finds the VMs, and reads each once. It takes as long as that does, and at most about three times <see
+    /// cref="SamplerOptions.Timeout"/> for all VMs and command lines that cannot be read together.
     /// </summary>
     /// <exception cref="OperationCanceledException">It was stopped.</exception>
     public HostSampling Sample(CancellationToken stop)
@@ -248,7 +248,7 @@ internal enum On
 {
     ThisThread,
 
-    /// <summary>For what waits without holding a thread.</summary>
+    /// <summary>For what waits for an answer, and holds no thread meanwhile.</summary>
     Pool,
 
     /// <summary>For what may hang: those of the pool are few, and others would wait for one.</summary>
@@ -263,7 +263,7 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
     private readonly Dictionary<int, DescriptorStatistics> _open = [];
     private readonly Dictionary<int, ThreadFiles> _threads = [];
     private IReadOnlyList<WatchedVcpu>? _vcpus;
-    private bool _mayBeOthers, _areOthers;
+    private bool _comparesNext, _comparesAll;
     private readonly Lock _gate = new();
     private Task<(IReadOnlyList<VcpuSample>, IReadOnlyList<string>)>? _reading;
 
@@ -304,8 +304,8 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         WatchedVm vm, VcpuSample basis, CancellationToken stop)
     {
         HashSet<string> unread = [];
-        _mayBeOthers = true;
-        _areOthers = !ReferenceEquals(vm.Vcpus, _vcpus);
+        _comparesNext = true;
+        _comparesAll = !ReferenceEquals(vm.Vcpus, _vcpus);
         if (vm.Unread is not null)
             unread.Add(vm.Unread);
         VmFigures vmStats = vm.StatsDescriptor is { } descriptor && Open(vm.Pid, descriptor, unread) is { } file
@@ -409,13 +409,13 @@ internal sealed class VmReader(ProcFiles files, SamplerOptions options, TimeProv
         {
             if (_open.TryGetValue(descriptor, out DescriptorStatistics? statistics))
             {
-                if (!_mayBeOthers || statistics.IsStill(pid, descriptor))
+                if (!_comparesNext || statistics.IsStill(pid, descriptor))
                 {
-                    _mayBeOthers = _areOthers;
+                    _comparesNext = _comparesAll;
                     return statistics;
                 }
 
-                _areOthers = true;
+                _comparesAll = true;
                 _open.Remove(descriptor);
                 statistics.Dispose();
             }

@@ -410,7 +410,7 @@ public sealed class VcpuHistory
     }
 
     /// <summary>A verdict's reasons and reservations. One that comes twice is said once.</summary>
-    private IReadOnlyList<string> ReasonsOf(Finding finding, VcpuSample sample)
+    private List<string> ReasonsOf(Finding finding, VcpuSample sample)
     {
         bool mayHang = finding.State == WatchState.Running && CannotMatch(sample);
         if (!mayHang && sample.Vcpu is not null && finding.Reasons.Count == 1)

@@ -225,6 +225,20 @@ public sealed class VmDiscoveryTests : IDisposable
         Assert.InRange(seconds, Math.Max(0, secondsLater - 90), secondsLater);
     }
 
+    /// <summary>As one does that is restarted: the count is the same before and after.</summary>
+    [Fact]
+    public void A_VM_that_began_as_a_known_one_ended_is_found_at_the_next_look()
+    {
+        var clock = new FakeTimeProvider();
+        using VmDiscovery discovery = QuietHost(clock, "4", new ProcFiles(_host.Root));
+        Directory.Delete(Path.Combine(_host.Root, "proc/100"), recursive: true);
+        _host.Process(300, "qemu", ["qemu", "-name", "again"], 1, (3, "anon_inode:kvm-vm"));
+        Assert.Empty(discovery.Find([]).Vms);
+
+        clock.Advance(TimeSpan.FromSeconds(15));
+        Assert.Equal("again", Assert.Single(discovery.Find([]).Vms).Name);
+    }
+
     [Fact]
     public void A_VM_that_an_old_process_opens_is_found_within_a_minute_whether_KVM_was_quiet_or_not()
     {
@@ -269,7 +283,11 @@ public sealed class VmDiscoveryTests : IDisposable
         Assert.Equal("1 3", users.Count());
 
         Directory.Delete(Path.Combine(_host.Root, "sys/module/kvm_amd"), recursive: true);
-        Assert.Equal("1", users.Count());
+        _host.Write("sys/module/kvm/refcnt", "0\n");
+        Assert.Equal("0", users.Count());
+        _host.Write("sys/module/kvm/refcnt", "1\n");
+        _host.Write("sys/module/kvm_amd/refcnt", "5\n");
+        Assert.Equal("1 5", users.Count());
         Directory.Delete(Path.Combine(_host.Root, "sys"), recursive: true);
         Assert.Null(users.Count());
     }

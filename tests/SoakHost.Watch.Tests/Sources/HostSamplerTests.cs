@@ -156,9 +156,9 @@ public sealed class HostSamplerTests : IDisposable
         Describe(Environment.ProcessId, Number(first));
         _host.Link($"proc/{Environment.ProcessId}/fd/10", "anon_inode:kvm-vcpu:1");
         _host.Link($"proc/{Environment.ProcessId}/fd/{Number(second)}", "anon_inode:kvm-vcpu-stats:1");
-        using HostSampler sampler = isWhole
-            ? new HostSampler(new SamplerOptions { Root = _host.Root, DiscoverEvery = TimeSpan.FromHours(1) }, TimeProvider.System)
-            : Sampler();
+        TimeSpan discoverEvery = isWhole ? TimeSpan.FromHours(1) : TimeSpan.Zero;
+        using var sampler = new HostSampler(
+            new SamplerOptions { Root = _host.Root, DiscoverEvery = discoverEvery }, TimeProvider.System);
         Assert.Equal([1UL, 2UL], Sample(sampler).Samples.Select(sample => sample.Stats.Taken));
         Assert.Equal([1UL, 2UL], Sample(sampler).Samples.Select(sample => sample.Stats.Taken));
 
@@ -329,7 +329,8 @@ public sealed class HostSamplerTests : IDisposable
         string[] pipes = [.. Enumerable.Range(2, stuck).Select(pid => Path.Combine(_host.Root, $"proc/{pid}/task/3/stat"))];
         for (int pid = 2; pid < 2 + stuck; pid++)
         {
-            _host.Process(pid, "qemu", ["qemu", "-name", $"stuck {pid}"], 1, (7, "anon_inode:kvm-vm"), (8, "anon_inode:kvm-vcpu:0"));
+            _host.Process(
+                pid, "qemu", ["qemu", "-name", $"stuck {pid}"], 1, (7, "anon_inode:kvm-vm"), (8, "anon_inode:kvm-vcpu:0"));
             _host.Write($"proc/{pid}/task/3/comm", "CPU 0/KVM\n");
         }
 
@@ -343,8 +344,10 @@ public sealed class HostSamplerTests : IDisposable
         HostSampling sampling = await Task.Factory.StartNew(
             () => Sample(sampler), CancellationToken.None, TaskCreationOptions.LongRunning, TaskScheduler.Default);
 
-        Assert.Equal(stuck, sampling.Unread.Count(reason => reason.Contains("could not be read within 2 s", StringComparison.Ordinal)));
-        Assert.Equal(5UL, sampling.Samples.Single(sample => !sample.Vm.StartsWith("stuck", StringComparison.Ordinal)).Stats.Taken);
+        Assert.Equal(
+            stuck, sampling.Unread.Count(reason => reason.Contains("could not be read within 2 s", StringComparison.Ordinal)));
+        Assert.Equal(
+            5UL, sampling.Samples.Single(sample => !sample.Vm.StartsWith("stuck", StringComparison.Ordinal)).Stats.Taken);
 
         foreach (string pipe in pipes)
             await File.OpenWrite(pipe).DisposeAsync();
