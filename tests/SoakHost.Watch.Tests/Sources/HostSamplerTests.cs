@@ -12,6 +12,7 @@ using CounterReading = SoakHost.Watch.Samples.CounterReading;
 namespace SoakHost.Watch.Sources.Tests;
 
 /// <summary>A made-up /proc over real processes, whose file descriptors are really duplicated.</summary>
+[Collection(RealVms.InThisProcess)]
 public sealed class HostSamplerTests : IDisposable
 {
     private readonly FakeHost _host = new();

@@ -7,7 +7,14 @@ using SoakHost.Watch.Verdicts;
 
 namespace SoakHost.Watch.Sources.Tests;
 
+/// <summary>Tests that watch the VMs of their own process: one after another, for each sees those of the others.</summary>
+internal static class RealVms
+{
+    public const string InThisProcess = "VMs of this process";
+}
+
 /// <summary>vCPUs of real VMs that stop in each way, seen from outside; skipped where there is no KVM.</summary>
+[Collection(RealVms.InThisProcess)]
 public sealed class StoppedVcpuTests
 {
     private static readonly TimeSpan Patience = TimeSpan.FromMinutes(2);
