@@ -46,8 +46,7 @@ public sealed class HostHistory
         ArgumentNullException.ThrowIfNull(sample);
         Follow(sample);
 
-        // A sum has no number; -1 keeps it apart.
-        int number = sample.Vcpu ?? -1;
+        int number = NumberOf(sample);
         Vcpu? known = _vms.GetValueOrDefault(sample.Vm)?.Vcpus.GetValueOrDefault(number);
         if (known is null && _vcpus == VcpusMax)
             throw new FormatException($"it is of one more vCPU than the {VcpusMax} that are followed");
@@ -82,6 +81,30 @@ public sealed class HostHistory
         return verdict;
     }
 
+    /// <summary>
+    /// Forgets what the last look did not see: VMs that ended, vCPUs that were unplugged, and a VM's sum once its vCPUs are seen.
+    /// </summary>
+    /// <returns>The VMs that ended.</returns>
+    public IReadOnlyList<string> KeepOnly(IReadOnlyCollection<VcpuSample> seen)
+    {
+        ArgumentNullException.ThrowIfNull(seen);
+        Dictionary<string, HashSet<int>> here = seen.GroupBy(sample => sample.Vm, NumberOf)
+            .ToDictionary(vm => vm.Key, vm => vm.ToHashSet(), StringComparer.Ordinal);
+        string[] ended = [.. _vms.Keys.Where(vm => !here.ContainsKey(vm))];
+        foreach (string vm in ended)
+            Remove(vm);
+        foreach ((string name, Vm vm) in _vms)
+        {
+            foreach (int gone in vm.Vcpus.Keys.Where(vcpu => !here[name].Contains(vcpu)).ToList())
+            {
+                vm.Vcpus.Remove(gone);
+                _vcpus--;
+            }
+        }
+
+        return ended;
+    }
+
     /// <summary>Forgets a VM that has ended.</summary>
     public void Remove(string vm)
     {
@@ -91,6 +114,9 @@ public sealed class HostHistory
         foreach (string id in _names.Where(name => name.Value == vm).Select(name => name.Key).ToList())
             _names.Remove(id);
     }
+
+    // A sum has no number; -1 keeps it apart.
+    private static int NumberOf(VcpuSample sample) => sample.Vcpu ?? -1;
 
     /// <summary>A VM is known by its KVM instance: one that is named anew keeps its history.</summary>
     private void Follow(VcpuSample sample)

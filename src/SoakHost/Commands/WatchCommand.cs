@@ -190,8 +190,7 @@ internal static class WatchCommand
             return ExitCode.Interrupted;
         }
 
-        foreach (string gone in host.Vms.Select(vm => vm.Last.Vm).Except(last.Samples.Select(sample => sample.Vm)).ToList())
-            host.Remove(gone);
+        host.KeepOnly(last.Samples);
         Write(
             host, kernel.Verdict, [.. last.Unread, .. kernel.Refused is { } refused ? [refused] : Array.Empty<string>()], 0,
             console, output, error);

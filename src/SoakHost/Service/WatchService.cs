@@ -50,9 +50,12 @@ internal sealed class WatchService(
         foreach (VcpuSample sample in sampling.Samples)
             Take(sample);
         _history.Renamed -= Rename;
-        HashSet<string> here = [.. sampling.Samples.Select(sample => sample.Vm)];
-        foreach (string gone in _history.Vms.Select(vm => vm.Last.Vm).Where(vm => !here.Contains(vm)).ToList())
-            Forget(gone);
+        foreach (string gone in _history.KeepOnly(sampling.Samples))
+            evidence?.Forget(gone);
+        IReadOnlyList<VcpuReport> vcpus = _history.Vcpus;
+        HashSet<(string, int?)> here = [.. vcpus.Select(vcpu => (vcpu.Last.Vm, vcpu.Last.Vcpu))];
+        foreach ((string, int?) gone in _states.Keys.Where(key => !here.Contains(key)).ToList())
+            _states.Remove(gone);
         string[] unread = [.. sampling.Unread, .. kernel.Refused is { } refused ? [refused] : Array.Empty<string>()];
         foreach (string reason in unread.Where(reason => !_unread.Contains(reason)))
             log.WatchUnread(reason);
@@ -60,7 +63,7 @@ internal sealed class WatchService(
         KernelVerdict verdict = kernel.Verdict;
         if (verdict.Sentence != _kernel)
             log.WatchKernel(_kernel = verdict.Sentence);
-        Latest = new WatchedHost(time.GetUtcNow(), _history.Vms, _history.Vcpus, unread) { Kernel = verdict };
+        Latest = new WatchedHost(time.GetUtcNow(), _history.Vms, vcpus, unread) { Kernel = verdict };
     }
 
     /// <summary>Tells where the server listens, once it does.</summary>
@@ -162,13 +165,5 @@ internal sealed class WatchService(
         }
 
         log.WatchRenamed(before, now);
-    }
-
-    private void Forget(string vm)
-    {
-        _history.Remove(vm);
-        evidence?.Forget(vm);
-        foreach ((string Vm, int? Vcpu) key in _states.Keys.Where(key => key.Vm == vm).ToList())
-            _states.Remove(key);
     }
 }

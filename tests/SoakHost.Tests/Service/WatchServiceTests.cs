@@ -105,6 +105,24 @@ public sealed class WatchServiceTests : IDisposable
         Assert.DoesNotContain("we b", await ScrapeAsync(registry), StringComparison.Ordinal);
     }
 
+    /// <summary>As where QEMU's monitor did not answer once, or a look fell between a VM's begin and its first vCPU's.</summary>
+    [Fact]
+    public async Task A_sum_that_is_no_longer_seen_has_no_state_and_no_series()
+    {
+        using var registry = new MetricRegistry();
+        _ = new WatchMetrics(registry, () => _service.Latest);
+        File.CreateSymbolicLink($"{_root}/proc/100/fd/8", "anon_inode:kvm-vcpu:0");
+        Look(0, 0);
+        Assert.Equal([null, 0], _service.Latest!.Vcpus.Select(vcpu => vcpu.Last.Vcpu));
+        Assert.Contains("vcpu=\"all\"", await ScrapeAsync(registry), StringComparison.Ordinal);
+
+        Directory.Delete($"{_root}/sys", recursive: true);
+        _service.Look(Stop);
+
+        Assert.Equal([0], _service.Latest!.Vcpus.Select(vcpu => vcpu.Last.Vcpu));
+        Assert.DoesNotContain("vcpu=\"all\"", await ScrapeAsync(registry), StringComparison.Ordinal);
+    }
+
     [Fact]
     public void Evidence_that_cannot_be_kept_does_not_end_the_watch()
     {

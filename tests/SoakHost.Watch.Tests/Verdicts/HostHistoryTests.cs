@@ -1,3 +1,4 @@
+using SoakHost.Watch.Samples;
 using static SoakHost.Watch.Verdicts.Tests.Sampled;
 
 namespace SoakHost.Watch.Verdicts.Tests;
@@ -13,6 +14,28 @@ public sealed class HostHistoryTests
 
         Assert.Equal(["a", "b"], host.Vms.Select(vm => vm.Last.Vm));
         Assert.Equal([("a", 0), ("b", null), ("b", 1), ("b", 10)], host.Vcpus.Select(vcpu => (vcpu.Last.Vm, vcpu.Last.Vcpu)));
+    }
+
+    [Fact]
+    public void VMs_vCPUs_and_sums_that_the_last_look_did_not_see_are_forgotten()
+    {
+        var host = new HostHistory();
+        for (int vcpu = 0; vcpu < HostHistory.VcpusMax - 3; vcpu++)
+            host.Add(At(1, vcpu) with { Vm = "large" });
+        foreach ((string vm, int? vcpu) in ((string, int?)[])[("a", 0), ("b", null), ("b", 3)])
+            host.Add(At(1, vcpu) with { Vm = vm });
+        Assert.Throws<FormatException>(() => host.Add(At(2, 4) with { Vm = "b" }));
+        VcpuSample[] seen = [At(1, 0) with { Vm = "large" }, At(1, 3) with { Vm = "b" }];
+
+        Assert.Equal(["a"], host.KeepOnly(seen));
+        Assert.Equal([("b", 3), ("large", 0)], host.Vcpus.Select(vcpu => (vcpu.Last.Vm, vcpu.Last.Vcpu)));
+        Assert.Equal(["b", "large"], host.Vms.Select(vm => vm.Last.Vm));
+        for (int vcpu = 1; vcpu < HostHistory.VcpusMax - 1; vcpu++)
+            host.Add(At(2, vcpu) with { Vm = "large" });
+        Assert.Throws<FormatException>(() => host.Add(At(2, 4) with { Vm = "b" }));
+        Assert.Empty(host.KeepOnly(seen));
+        Assert.Equal(["b", "large"], host.KeepOnly([]));
+        Assert.Empty(host.Vcpus);
     }
 
     [Fact]
