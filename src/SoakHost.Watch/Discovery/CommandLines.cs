@@ -2,13 +2,11 @@ namespace SoakHost.Watch.Discovery;
 
 /// <summary>
 /// Reads the command lines of VMMs. The kernel copies one out of the process's memory, and waits for the process's memory map
-/// (get_task_cmdline, fs/proc/base.c): of a VMM that hangs in a fault it may never come. Such a one holds up neither the others
-/// nor later looks, and its reading goes on.
+/// (get_task_cmdline, fs/proc/base.c). If the VMM hangs in a fault, that wait may never end. It delays neither the other VMMs nor
+/// later looks: the read goes on in a thread of its own.
 /// </summary>
 /// <param name="files">/proc.</param>
-/// <param name="limit">
-/// How long one look waits for command lines, but for 20 ms for each further one that hangs.
-/// </param>
+/// <param name="limit">How long one look waits for all command lines. After that, 20 ms for each further one.</param>
 /// <param name="time">The clock.</param>
 internal sealed class CommandLines(ProcFiles files, TimeSpan limit, TimeProvider time) : IDisposable
 {
@@ -20,7 +18,7 @@ internal sealed class CommandLines(ProcFiles files, TimeSpan limit, TimeProvider
     private long _begun;
     private List<ProcessEntry> _come = [];
 
-    /// <summary>The processes whose command lines were waited for in vain, and have not come since.</summary>
+    /// <summary>The processes whose command lines have not come yet.</summary>
     public IEnumerable<int> Pending => _pending.Where(each => !each.Value.HasEnded).Select(each => each.Key.Pid);
 
     /// <summary>A look begins.</summary>
@@ -41,7 +39,7 @@ internal sealed class CommandLines(ProcFiles files, TimeSpan limit, TimeProvider
             TimeSpan left = limit - time.GetElapsedTime(_begun);
             if (_inTurn.Do(1, _ => Read(), left > LimitMin ? left : LimitMin, CancellationToken.None) == 0)
             {
-                // This process stood still for longer than that: the thread has not begun it, and never will.
+                // The reader's thread got no processor time within the limit, and InTurn has dropped the read.
                 new Thread(Read) { Name = "watch reader", IsBackground = true }.Start();
             }
 
@@ -58,8 +56,8 @@ internal sealed class CommandLines(ProcFiles files, TimeSpan limit, TimeProvider
     }
 
     /// <summary>
-    /// Ends a look: processes that are not among these have ended, and a command line that has come and that nobody took is of
-    /// one that holds no VM any more.
+    /// Ends a look. Drops processes that are not among these, because they have ended, and command lines that came after their
+    /// process had closed its VM.
     /// </summary>
     public void End(IReadOnlyCollection<ProcessEntry> processes)
     {

@@ -1,8 +1,8 @@
 namespace SoakHost.Watch.Discovery;
 
 /// <summary>
-/// How many users KVM's modules count. Each VM is one (kvm_create_vm, virt/kvm/kvm_main.c), and so is each open /dev/kvm. While
-/// there are as many as before, hardly any VM can have begun: another user must have ended just then.
+/// The use counts of KVM's modules. Each VM takes one (kvm_create_vm, virt/kvm/kvm_main.c), and so does each open /dev/kvm. If
+/// they stand still, no VM has begun, unless another user of KVM ended at the same time.
 /// </summary>
 internal sealed class KvmUsers(ProcFiles files)
 {
@@ -16,7 +16,7 @@ internal sealed class KvmUsers(ProcFiles files)
     {
         if (Counts() is { } counts && counts == _counts)
             return counts;
-        // A module that is loaded raises the count of the one that it needs.
+        // Loading kvm_intel or kvm_amd changes the count of kvm: look for modules again.
         _files =
         [
             .. files.Folder(Modules).Where(name => name.StartsWith("kvm", StringComparison.Ordinal)).Order(StringComparer.Ordinal)

@@ -19,9 +19,11 @@ internal readonly record struct ThreadStat(string State, int Parent, ulong CpuTi
     /// <summary>Ticks a second, USER_HZ: 100 on x86-64.</summary>
     public const double TicksPerSecond = 100;
 
-    /// <summary>Bytes that hold the fields above, whatever is in them.</summary>
+    /// <summary>How many bytes of the file are enough for the fields above, however long their numbers are.</summary>
     public const int BytesMax = 1024;
 
+    /// <summary>Parses the file's text, or its first <see cref="BytesMax"/> bytes.</summary>
+    /// <returns>False where a field is missing or is not what it should be.</returns>
     public static bool TryParse(ReadOnlySpan<byte> text, out ThreadStat stat)
     {
         stat = default;

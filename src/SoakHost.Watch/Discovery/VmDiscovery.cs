@@ -14,13 +14,13 @@ namespace SoakHost.Watch.Discovery;
 /// each at each look. Then a VM that such a process opens is found so much later, once the process is older than that.
 /// </param>
 /// <param name="limit">
-/// How long a look waits for the command lines of VMMs, but for 20 ms for each further one that hangs; null for 2 s.
+/// How long a look waits for all command lines of VMMs; after that, 20 ms for each further one. Null for 2 s.
 /// </param>
 public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, TimeSpan every, TimeSpan? limit = null) : IDisposable
 {
     /// <summary>
-    /// So many turns pass at most between two lists of the processes while KVM's users stay as many: one that is not known may
-    /// end as a VM begins.
+    /// While KVM's use counts stand still, processes are listed once in this many turns all the same: an unknown user of KVM may
+    /// end just as a VM begins.
     /// </summary>
     private const int QuietTurns = 5;
 
@@ -78,7 +78,7 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
 
         _turns.End(entries);
         _commandLines.End(entries);
-        // One that ended may have left its place in the count to another one.
+        // If another VM began as this one ended, the use count is the same: list the processes again.
         if (vms.Count < _vms)
             _users.Changed = now;
         _vms = vms.Count;
@@ -104,8 +104,8 @@ public sealed partial class VmDiscovery(ProcFiles files, TimeProvider time, Time
     public void Dispose() => _commandLines.Dispose();
 
     /// <summary>
-    /// Whether hardly any VM can have begun since each process was looked into: KVM's users have been as many for longer than
-    /// that takes, no known VM has ended, and the last look at all processes was not long ago.
+    /// Whether listing the processes can be left out: KVM's use counts have stood still for long enough that every process was
+    /// read since they changed, no known VM has ended, and the last list is not too old.
     /// </summary>
     private bool IsQuiet(TimeSpan now)
     {
